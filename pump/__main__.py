@@ -1,0 +1,5 @@
+"""`python -m pump`."""
+
+from pump.cli import main
+
+main()

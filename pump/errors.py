@@ -1,0 +1,42 @@
+"""The few exceptions that steer the engine. Message texts are for people; nothing reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+
+class Unavailable(Exception):
+    """It cannot be done now, and may be later.
+
+    Raised by `Intake.put` when the spool refuses (disk full, size limit, too much waiting): answer the vendor
+    with its failure form, complete nothing. Raised by `Sink.send` when the peer is away: the first `sent`
+    records of the batch are done, the rest is tried again after `retry_after` seconds (None: the engine's backoff).
+    """
+
+    def __init__(self, reason: str = "", *, retry_after: float | None = None, sent: int = 0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+        self.sent = sent
+
+
+class Rejected(Exception):
+    """The peer refuses these records and always will: they become dead letters, the sink goes on.
+
+    Raised by `Sink.send` only after the batch's other records were delivered. `sequence` holds the numbers of
+    the refused records.
+    """
+
+    def __init__(self, sequence: Collection[int], reason: str) -> None:
+        super().__init__(reason)
+        self.sequence = frozenset(sequence)
+        self.reason = reason
+
+
+class Misconfigured(Exception):
+    """Only a person can mend it (wrong key, locked account): wait long, say so loudly, `reason` says what to do."""
+
+    def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after

@@ -1,0 +1,87 @@
+"""The event: one CloudEvents 1.0 object, its id, its JSON. No I/O.
+
+A vendor's parser makes `Event`s; the intake adds where and when they arrived and encodes each exactly once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+
+@dataclass(slots=True)
+class Event:
+    """What happened, in the pump's vocabulary.
+
+    `id` is made of the vendor's own identity of the record (`event_id`), unique for ever within its source.
+    `lead` is the vendor's own time as sent, in milliseconds since 1970, when that time is part of the identity,
+    else 0; it leads the key under which redeliveries are found, so that the index grows at its end.
+    `time` is aware, in any zone, or None where the vendor's is missing or impossible: then the time of arrival
+    serves and `data.time_source` says "received". `data` holds the fields and groups of DESIGN's event, without
+    nulls; it must have `phase` and `severity`. It belongs to the event from here on and may be added to.
+    `limited` events count against what a source may keep of things it does not understand (64 MiB).
+    """
+
+    type: str
+    id: str
+    data: dict[str, Any]
+    time: datetime | None = None
+    subject: str | None = None
+    lead: int = 0
+    limited: bool = False
+
+
+@dataclass(slots=True)
+class Unparsed:
+    """A vendor's record that could not be parsed: kept whole, told as `pump.record.unparsed`.
+
+    `raw` is what arrived: bytes, or the decoded JSON where only the record's meaning failed. `identity` is the
+    vendor's own identity of the record where one can still be read, else the content's digest serves, so that a
+    redelivery is a duplicate either way.
+    """
+
+    raw: bytes | dict[str, Any] | list[Any] | str | int | float | None
+    error: str
+    identity: tuple[object, ...] = field(default=())
+
+
+def event_id(*identity: object) -> str:
+    """32 hexadecimal digits that stand for a vendor's identity of a record.
+
+    The parts are told apart whatever they hold: ("a", "b") and ("a,b",) differ, and so do 1 and "1".
+    """
+    return hashlib.blake2b(repr(identity).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def encode(event: Event, source: str, recorded: datetime) -> bytes:
+    """The event as one line of JSON, without the line's end.
+
+    `source` is the whole CloudEvents source ("/north-garage/teams"), `recorded` the aware time of arrival.
+    Raises TypeError or ValueError (orjson) for what JSON cannot hold, lone surrogates among them.
+    """
+    data = event.data
+    time = event.time
+    if time is None:
+        time = recorded
+        data["time_source"] = "received"
+    elif time.tzinfo is not UTC:
+        time = time.astimezone(UTC)
+    body: dict[str, Any] = {"specversion": "1.0", "id": event.id, "source": source, "type": event.type}
+    if event.subject is not None:
+        body["subject"] = event.subject
+    body["time"] = time
+    body["recordedtime"] = recorded
+    body["datacontenttype"] = "application/json"
+    body["data"] = data
+    return orjson.dumps(body, option=_OPTIONS)
+
+
+def group(**fields: Any) -> dict[str, Any] | None:
+    """The fields that are not None, or None where none is: absent groups and null fields are left out."""
+    return {name: value for name, value in fields.items() if value is not None} or None

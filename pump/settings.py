@@ -1,0 +1,138 @@
+"""The types that settings are made of: durations, sizes, secrets, and the bases of a source's and a sink's settings.
+
+Pydantic serves settings only; no model object is ever made for an event.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, WithJsonSchema
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KiB|MiB|GiB|TiB)")
+_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def parse_duration(text: object) -> float:
+    """Seconds of "500ms", "30s", "5m", "12h" or "7d"; seconds given as a number are refused, for they need a unit."""
+    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError('a duration such as "500ms", "30s", "5m", "12h" or "7d" is wanted')
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def parse_size(text: object) -> int:
+    """Bytes of "512B", "256KiB", "64MiB" or "4GiB"."""
+    found = _SIZE.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError('a size such as "256KiB", "64MiB" or "4GiB" is wanted')
+    return int(float(found[1]) * _BYTES[found[2]])
+
+
+def parse_zone(name: object) -> ZoneInfo:
+    """A time zone of the IANA database, by name."""
+    if isinstance(name, ZoneInfo):
+        return name
+    try:
+        return ZoneInfo(name)  # type: ignore[arg-type]  # a wrong type is one of the errors told below
+    except (ValueError, TypeError, OSError) as error:  # ZoneInfoNotFoundError is a KeyError with a path in it
+        raise ValueError('a time zone such as "Europe/Paris" is wanted') from error
+    except KeyError:
+        raise ValueError('a time zone such as "Europe/Paris" is wanted') from None
+
+
+def resolve_secret(value: object, info: ValidationInfo) -> object:
+    """The secret that "${NAME}", { file = "…" } or { credential = "…" } names; any other text is the secret itself.
+
+    The validation's context may carry `environ`; without it the process's own environment is read. Errors name
+    the place that was looked at, never what was found there.
+    """
+    environ: Mapping[str, str] = (info.context or {}).get("environ", os.environ)
+    if isinstance(value, SecretStr):
+        return value
+    if isinstance(value, str):
+        found = _ENVIRONMENT.fullmatch(value)
+        if found is None:
+            return value
+        if not environ.get(found[1]):
+            raise ValueError(f"the environment has no {found[1]}")
+        return environ[found[1]]
+    if isinstance(value, dict) and len(value) == 1:
+        ((place, name),) = value.items()
+        if place == "file" and isinstance(name, str):
+            return _read_secret(Path(name), f"the file {name}")
+        if place == "credential" and isinstance(name, str):
+            folder = environ.get("CREDENTIALS_DIRECTORY")
+            if not folder:
+                raise ValueError(f"the credential {name} needs systemd's $CREDENTIALS_DIRECTORY, which is not set")
+            return _read_secret(Path(folder) / name, f"the credential {name}")
+    raise ValueError('a text, "${NAME}", { file = "…" } or { credential = "…" } is wanted')
+
+
+def _read_secret(path: Path, what: str) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{what} cannot be read: {type(error).__name__}") from None
+    if not text:
+        raise ValueError(f"{what} is empty")
+    return text
+
+
+_SECRET_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"], "additionalProperties": False},
+        {
+            "type": "object",
+            "properties": {"credential": {"type": "string"}},
+            "required": ["credential"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
+Duration = Annotated[
+    float, BeforeValidator(parse_duration), WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$"})
+]
+Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$"})]
+Zone = Annotated[ZoneInfo, BeforeValidator(parse_zone), WithJsonSchema({"type": "string"})]
+Secret = Annotated[SecretStr, BeforeValidator(resolve_secret), WithJsonSchema(_SECRET_SCHEMA)]
+Severity = Literal["info", "notice", "warning", "critical"]
+
+
+class Settings(BaseModel):
+    """Base of every table of pump.toml: unknown keys are errors, nothing changes after it was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+
+class SourceSettings(Settings):
+    """What every `[sources.NAME]` table knows."""
+
+    type: str
+    enabled: bool = True
+    time_zone: Zone | None = Field(default=None, description="for times without an offset; default: [pump] time_zone")
+
+
+class SinkSettings(Settings):
+    """What every `[sinks.NAME]` table knows."""
+
+    type: str
+    enabled: bool = True
+    types: tuple[str, ...] = Field(default=("*",), description="globs of event types to take; * crosses dots")
+    exclude_types: tuple[str, ...] = Field(default=(), description="globs of event types to leave out")
+    sources: tuple[str, ...] = Field(default=("*",), description="globs of source names to take")
+    min_severity: Severity = "info"
+    hold: bool = Field(default=True, description="whether retention waits for this sink")
+    start: Literal["oldest", "now"] = Field(default="oldest", description="where a new sink begins")
+    batch_size: int = Field(default=500, ge=1, le=5000)
+    timeout: Duration = Field(default=30.0, description="a send that takes longer is cancelled and the sink restarted")

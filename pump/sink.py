@@ -1,0 +1,92 @@
+"""What a sink is: the interface between delivery and a module under `pump.sinks`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from pump.clock import Clock
+from pump.settings import SinkSettings
+
+State = dict[str, Any]
+"""What a sink remembers beside its cursor: small, JSON."""
+
+
+@dataclass(slots=True, frozen=True)
+class Record:
+    """A stored event on its way to the sinks."""
+
+    seq: int
+    """The spool's number: grows, may have gaps, never leaves the process."""
+    source: str
+    """The source's name in pump.toml, or "pump" for the daemon's own events."""
+    type: str
+    severity: int
+    """0 info, 1 notice, 2 warning, 3 critical."""
+    recorded: int
+    """When it arrived, milliseconds since 1970."""
+    body: bytes
+    """The whole CloudEvent as JSON, one line without its end; UTF-8, no CR or LF inside."""
+
+
+Batch = Sequence[Record]
+"""Never empty; in the order of arrival; only what the sink's routing lets through."""
+
+
+@dataclass(slots=True, frozen=True)
+class Settled:
+    """How far a deferring sink's work is safe: everything through `seq`, and the state that belongs to it."""
+
+    seq: int
+    state: State | None
+
+
+C = TypeVar("C", bound=SinkSettings)
+
+
+class Sink(ABC, Generic[C]):
+    """Where events go. A module under `pump.sinks` says `SINK = ItsClass`.
+
+    Delivery makes an object for each opening, with the state stored at the last cursor (None: never stored),
+    enters it, calls `send` with one batch after another (never two at once), and leaves it. Making the object
+    does no I/O. After an exception other than `Rejected` and `Unavailable`, or a send past its deadline (which is
+    cancelled), the object is left and a new one is made.
+    """
+
+    Settings: ClassVar[type[SinkSettings]]
+    deferring: bool = False
+    """True: `send` only accepts; the cursor moves by `settle` alone."""
+
+    def __init__(self, name: str, settings: C, *, state: State | None, clock: Clock, site: str) -> None:
+        self.name = name
+        self.settings = settings
+        self.state = state
+        self.clock = clock
+        self.site = site
+
+    async def __aenter__(self) -> Self:
+        """Open what is needed. May raise what `send` may."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it; also after a failed or cancelled `send`. Called once for each successful entry."""
+
+    @abstractmethod
+    async def send(self, batch: Batch) -> State | None:
+        """Deliver the batch, in order; return when the peer has it all. The state returned is stored with the cursor.
+
+        A batch may hold records that were delivered before (a crash came before the cursor was stored).
+        Raises `Unavailable(sent=n)` when the peer is away: the first n are done, the rest is sent again later.
+        Raises `Rejected(numbers, reason)` after all others were delivered: those become dead letters.
+        Raises `Misconfigured` when only a person can help. May be cancelled at any await; must then leave
+        nothing that breaks the next opening.
+        """
+
+    async def settle(self) -> Settled | None:
+        """Asked of deferring sinks alone: twice a second, and once more before they are left; None: nothing new."""
+        return None

@@ -1,0 +1,1 @@
+"""One folder a vendor; found by `pump.registry`, imported only when configured."""
