@@ -1,0 +1,50 @@
+"""What /metrics shows. One object a daemon (tests run several in one process), each counter with its reason.
+
+Every drop, retry and reconnect has a counter. Counters are raised a batch at a time, never an event at a time.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_COMMIT_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+
+class Metrics:
+    """The daemon's counters and gauges, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, registry=registry)
+
+        self.events = counter("pump_events", "Events stored", "source")
+        self.duplicates = counter("pump_duplicates", "Redelivered events dropped, for they are stored already", "source")
+        self.unparsed = counter("pump_unparsed", "Records kept as pump.record.unparsed", "source")
+        self.unparsed_dropped = counter("pump_unparsed_dropped", "Unparsable records beyond what a source may keep", "source")
+        self.refused = counter("pump_refused", "Puts that the spool refused", "source", "reason")
+        self.gaps = counter("pump_gaps", "Gap events", "source", "reason")
+        self.source_incidents = counter("pump_source_incidents", "Retries, reconnects and the like of a source", "source", "what")
+        self.restarts = counter("pump_restarts", "Restarts of a part after it failed", "part")
+        self.last_activity = gauge("pump_source_last_activity_seconds", "Last sign of life, seconds since 1970", "source")
+        self.up = gauge("pump_up", "1 while the part is up", "part")
+
+        self.sent = counter("pump_sent", "Events that a sink has delivered", "sink")
+        self.excluded = counter("pump_excluded", "Events that a sink's routing leaves out", "sink")
+        self.sink_retries = counter("pump_sink_retries", "Sends to be tried again", "sink", "reason")
+        self.dead = counter("pump_dead_letters", "Events that became dead letters", "sink")
+        self.lost = counter("pump_lost", "Events removed before a sink that does not hold had them", "sink")
+        self.lag = gauge("pump_lag_events", "Sequence numbers between the spool's head and the sink's position", "sink")
+
+        self.spool_bytes = gauge("pump_spool_bytes", "Used pages and WAL")
+        self.spool_full = gauge("pump_spool_full", "1 while the spool refuses")
+        self.spool_damaged = counter("pump_spool_damaged_rows", "Stored events whose checksum was wrong when read")
+        self.pruned = counter("pump_pruned", "Events removed", "reason")
+        self.commits = counter("pump_commits", "Commits of the spool")
+        self.commit_seconds = Histogram(
+            "pump_commit_seconds", "Time of a commit, fsync included", registry=registry, buckets=_COMMIT_BUCKETS
+        )
