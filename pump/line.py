@@ -1,0 +1,63 @@
+"""An event as one line for people: the log sink, `pump events` and the demo print it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+_RESET: Final = "\x1b[0m"
+_DIM: Final = "\x1b[2m"
+_COLOURS: Final = {"info": "\x1b[32m", "notice": "\x1b[36m", "warning": "\x1b[33m", "critical": "\x1b[1;31m"}
+_MARKS: Final = ("late", "update", "reconciled")
+
+
+def line(event: Mapping[str, Any], colour: bool) -> str:
+    """`08:00:00 info vehicle.passed teams West gate A12345 · Vehicle capture`, padded into columns, without line end.
+
+    `event` is the decoded CloudEvent. The time is the event's own, in UTC. What is absent is left out, and what is
+    not of the shape expected is shown as it is: this never raises. A vendor's control characters come out as "?",
+    so that a plate cannot steer the reader's terminal or break the line.
+    """
+    data = _mapping(event.get("data"))
+    severity = _text(data.get("severity")) or "info"
+    head = (
+        (_DIM, _text(event.get("time"))[11:19] or "--:--:--"),
+        (_COLOURS.get(severity, ""), f"{severity:<8}"),
+        ("", f"{_text(event.get('type')):<28}"),
+        (_DIM, f"{_text(event.get('source')).rpartition('/')[2]:<10}"),
+    )
+    words = " ".join(_paint(text, style if colour else "") for style, text in head)
+    tail = " ".join(_details(event, data))
+    name = _text(data.get("name"))
+    return " ".join(part for part in (words, tail, "·" if tail and name else "", name) if part).rstrip()
+
+
+def _details(event: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
+    """What it is about, most telling first: who or what, the plate, the phase where it is not a pulse, the reason."""
+    device = _mapping(data.get("device"))
+    phase = _text(data.get("phase"))
+    found = [
+        _text(device.get("name")) or _text(event.get("subject")) or _text(device.get("id")),
+        _text(_mapping(data.get("place")).get("zone")),
+        _text(_mapping(data.get("vehicle")).get("plate")),
+        _text(_mapping(data.get("access")).get("person")),
+        phase if phase != "pulse" else "",
+        *(mark for mark in _MARKS if data.get(mark) is True),
+        _text(data.get("reason")),
+    ]
+    return [text for text in found if text]
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else str(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _paint(text: str, style: str) -> str:
+    return f"{style}{text}{_RESET}" if style else text
