@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -87,10 +96,23 @@ def _read_secret(path: Path, what: str) -> str:
     return text
 
 
+def note_secret(secret: SecretStr, info: ValidationInfo) -> SecretStr:
+    """Add the secret to the list `secrets` of the validation's context, so that logs can be kept clean of it."""
+    noted: list[str] | None = (info.context or {}).get("secrets")
+    if noted is not None:
+        noted.append(secret.get_secret_value())
+    return secret
+
+
 _SECRET_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "string"},
-        {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"], "additionalProperties": False},
+        {
+            "type": "object",
+            "properties": {"file": {"type": "string"}},
+            "required": ["file"],
+            "additionalProperties": False,
+        },
         {
             "type": "object",
             "properties": {"credential": {"type": "string"}},
@@ -105,7 +127,9 @@ Duration = Annotated[
 ]
 Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$"})]
 Zone = Annotated[ZoneInfo, BeforeValidator(parse_zone), WithJsonSchema({"type": "string"})]
-Secret = Annotated[SecretStr, BeforeValidator(resolve_secret), WithJsonSchema(_SECRET_SCHEMA)]
+Secret = Annotated[
+    SecretStr, BeforeValidator(resolve_secret), AfterValidator(note_secret), WithJsonSchema(_SECRET_SCHEMA)
+]
 Severity = Literal["info", "notice", "warning", "critical"]
 
 
@@ -113,6 +137,17 @@ class Settings(BaseModel):
     """Base of every table of pump.toml: unknown keys are errors, nothing changes after it was read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    def identity(self) -> str | None:
+        """What two enabled tables of one `type` must not share (an account, an output file); None: nothing.
+
+        It may be made of secrets, and is never shown.
+        """
+        return None
+
+    def warnings(self) -> list[str]:
+        """What is allowed and yet probably not meant; each a sentence for `pump check`, without secrets."""
+        return []
 
 
 class SourceSettings(Settings):
