@@ -1,0 +1,155 @@
+"""The kinds of sources and sinks there are, found by looking at the folders; only the one asked for is imported.
+
+A vendor is a folder under `pump.vendors` whose `__init__` says `SOURCE` and/or `SINK`; a sink is a module under
+`pump.sinks` that says `SINK`. The kind is its name with dashes: "hik-connect" is `pump/vendors/hik_connect/`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import pkgutil
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import metadata
+from importlib.abc import InspectLoader
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the registry serves commands that gather nothing, and must not cost them aiohttp
+    from pump.sink import Sink
+    from pump.source import Source
+
+
+class MissingDependency(ImportError):
+    """A kind needs a package that is not installed; the text names the extra that brings it."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Where kinds are looked for: the packages that hold the vendors and the sinks."""
+
+    vendors: str = "pump.vendors"
+    sinks: str = "pump.sinks"
+
+    def source_kinds(self) -> list[str]:
+        """Every kind of source, sorted."""
+        return sorted(self._saying("SOURCE", self.vendors))
+
+    def sink_kinds(self) -> list[str]:
+        """Every kind of sink, sorted."""
+        return sorted({**self._saying("SINK", self.vendors), **self._saying("SINK", self.sinks)})
+
+    def simulator_kinds(self) -> list[str]:
+        """Every vendor that has a simulator, sorted."""
+        found = []
+        for kind, module, is_package in _modules(self.vendors):
+            inside = importlib.util.find_spec(module) if is_package else None
+            if inside is not None and any(
+                entry.name == "simulator" for entry in pkgutil.iter_modules(inside.submodule_search_locations)
+            ):
+                found.append(kind)
+        return sorted(found)
+
+    def source(self, kind: str) -> type[Source[Any]]:
+        """The class of a kind of source. Raises LookupError for no such kind, MissingDependency."""
+        module = self._load("source", kind, self._saying("SOURCE", self.vendors))
+        found: type[Source[Any]] = module.SOURCE
+        return found
+
+    def sink(self, kind: str) -> type[Sink[Any]]:
+        """The class of a kind of sink. Raises LookupError for no such kind, MissingDependency."""
+        places = {**self._saying("SINK", self.vendors), **self._saying("SINK", self.sinks)}
+        found: type[Sink[Any]] = self._load("sink", kind, places).SINK
+        return found
+
+    def simulator(self, kind: str) -> ModuleType:
+        """The vendor's `simulator` module. Raises LookupError for no such vendor, MissingDependency."""
+        places = {name: f"{self.vendors}.{_folder(name)}.simulator" for name in self.simulator_kinds()}
+        return self._load("simulator", kind, places)
+
+    def _saying(self, name: str, package: str) -> dict[str, str]:
+        """Kind to module, of those modules of the package that bind `name` at their top level."""
+        return {kind: module for kind, module, _ in _modules(package) if name in _bound(module)}
+
+    def _load(self, what: str, kind: str, places: dict[str, str]) -> ModuleType:
+        if kind not in places:
+            raise LookupError(_no_such(what, kind, sorted(places)))
+        try:
+            return importlib.import_module(places[kind])
+        except ModuleNotFoundError as error:
+            top = (error.name or "").partition(".")[0]
+            if not top or top in {self.vendors.partition(".")[0], self.sinks.partition(".")[0], "pump"}:
+                raise  # a mistake in our own code, not a missing package
+            raise MissingDependency(_advice(kind, top), name=error.name) from error
+
+
+def nearest(word: str, words: list[str]) -> str | None:
+    """The one of `words` that `word` was probably meant to be."""
+    folded = {candidate.replace("-", "_").lower(): candidate for candidate in words}
+    found = get_close_matches(word.replace("-", "_").lower(), folded, n=1, cutoff=0.6)
+    return folded[found[0]] if found else None
+
+
+def _modules(package: str) -> Iterator[tuple[str, str, bool]]:
+    """(kind, module's full name, whether it is a package) of every public module directly in `package`."""
+    for entry in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if not entry.name.startswith("_"):
+            yield entry.name.replace("_", "-"), f"{package}.{entry.name}", entry.ispkg
+
+
+def _bound(module: str) -> set[str]:
+    """The names a module binds at its top level, read from its text: importing it would load the vendor's libraries."""
+    spec = importlib.util.find_spec(module)
+    loader = spec.loader if spec else None
+    source = loader.get_source(module) if isinstance(loader, InspectLoader) else None
+    names: set[str] = set()
+    for node in ast.parse(source or "").body:
+        match node:
+            case ast.Assign(targets=targets):
+                names |= {target.id for target in targets if isinstance(target, ast.Name)}
+            case ast.AnnAssign(target=ast.Name(id=name)) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.ImportFrom(names=aliases):
+                names |= {alias.asname or alias.name for alias in aliases}
+    return names
+
+
+def _folder(kind: str) -> str:
+    return kind.replace("-", "_")
+
+
+def _no_such(what: str, kind: str, kinds: list[str]) -> str:
+    close = nearest(kind, kinds)
+    advice = f'did you mean "{close}"? ' if close else ""
+    return f'there is no {what} "{kind}"; {advice}there are: {", ".join(kinds) or "none"}'
+
+
+def _advice(kind: str, module: str) -> str:
+    """Which extra to install: the one named like the kind, else one that brings a package named like the module."""
+    about = metadata.metadata("pump")
+    extras = about.get_all("Provides-Extra") or []
+    brought = (
+        found[1]
+        for line in about.get_all("Requires-Dist") or []
+        if _plain(line).startswith(_plain(module)) and (found := re.search(r"extra\s*==\s*['\"]([^'\"]+)", line))
+    )
+    extra = kind if kind in extras else next(brought, None)
+    remedy = f'install the extra "{extra}": pip install "pump[{extra}]"' if extra else f"install {module}"
+    return f'"{kind}" needs the package {module}, which is not installed; {remedy}'
+
+
+def _plain(name: str) -> str:
+    return name.replace("-", "_").lower()
+
+
+DEFAULT = Registry()
+source_kinds = DEFAULT.source_kinds
+sink_kinds = DEFAULT.sink_kinds
+simulator_kinds = DEFAULT.simulator_kinds
+source = DEFAULT.source
+sink = DEFAULT.sink
+simulator = DEFAULT.simulator
