@@ -1,0 +1,114 @@
+"""The ops listener: /healthz, /readyz, /metrics and /status, for people, probes and Prometheus.
+
+It answers GET alone, changes nothing, and knows the daemon by four callbacks.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import orjson
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+log = structlog.get_logger()
+
+_JSON: Final = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+@dataclass(slots=True, frozen=True)
+class Views:
+    """What the listener shows. Called on the event loop, once for each request; must not wait."""
+
+    sick: Callable[[], list[str]]
+    """Why the process does not make progress; empty while it does."""
+    unready: Callable[[], list[str]]
+    """Why it is not ready; empty when it is."""
+    status: Callable[[], dict[str, Any]]
+    """The body of /status: JSON values and datetimes."""
+    refresh: Callable[[], None]
+    """Sets the gauges that are only known when asked for; called before /metrics is rendered."""
+    registry: CollectorRegistry
+
+
+class Ops:
+    """The listener, as an async context manager."""
+
+    def __init__(self, host: str, port: int, views: Views) -> None:
+        self._host = host
+        self._port = port
+        self._views = views
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+        """Where it listens, without a slash at its end; known once it is open (port 0 takes a free one)."""
+
+    async def open(self) -> None:
+        """Listen. OSError where that cannot be."""
+        app = web.Application(client_max_size=1024)
+        for path, answer in (
+            ("/healthz", self._healthz),
+            ("/readyz", self._readyz),
+            ("/metrics", self._metrics),
+            ("/status", self._status),
+        ):
+            app.router.add_get(path, answer, allow_head=False)
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=30.0, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, self._host, self._port)
+            await site.start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        host, port = runner.addresses[0][:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+            log.warning("The ops listener can be reached from other machines and asks for no password", url=self.url)
+
+    async def close(self) -> None:
+        """Stop listening; answers under way get one second."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return _verdict(self._views.sick())
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _verdict(self._views.sick() + self._views.unready())
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        self._views.refresh()
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._views.registry), headers={**_HEADERS, "Content-Type": content_type})
+
+    async def _status(self, _: web.Request) -> web.Response:
+        return _json(self._views.status(), 200)
+
+
+def _verdict(reasons: list[str]) -> web.Response:
+    """200 where there is nothing to complain of, else 503; the same shape either way."""
+    return _json({"ok": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+
+def _json(body: dict[str, Any], status: int) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(body, default=str, option=_JSON),
+        status=status,
+        content_type="application/json",
+        headers=_HEADERS,
+    )
