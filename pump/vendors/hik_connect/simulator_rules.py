@@ -1,0 +1,133 @@
+"""What the vendor checks of a request, as tables (5.1.1, 5.3.1, 5.3.2, 5.4.1), and the words of its refusals (A.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+LOGIN: Final = "/api/hccgw/platform/v1/token/get"
+BATCH_SIZES: Final = (100, 200, 300, 400, 500)
+DEFAULT_BATCH_SIZE: Final = 300
+
+MESSAGES: Final[dict[str, str]] = {
+    "OPEN000000": "System internal errors.",
+    "OPEN000001": "The AK does not exist.",
+    "OPEN000002": "Incorrect SK.",
+    "OPEN300002": "SECRET_KEY_NOT_EQUALS",
+    "OPEN000003": "The user does not exists.",
+    "OPEN000004": "The system does not exist.",
+    "OPEN000005": "Linking the HCC account with the AK and SK failed.",
+    "OPEN000006": "Token expired.",
+    "OPEN000007": "Token exception.",
+    "OPEN000008": "Parameter conversion exception.",
+    "OPEN000009": "Network exception.",
+    "OPEN000010": "Parameter verification exception.",
+    "OPEN000012": "The message submission ID (batchId) does not exist.",
+    "OPEN000015": "Alarm message conversion failed.",
+    "OPEN000016": "The alarm information is not subscribed.",
+    "OPEN000018": "Hik-Connect server error.",
+    "OPEN000019": "Hik-Connect server response error.",
+    "OPEN000021": "No permission for viewing the resource",
+    "OPEN000023": "Reading Dynamo failed.",
+    "VMS000009": "Concurrent requests (distributed lock is enabled).",
+    "VMS001000": "Gateway error.",
+    "VMS001001": "Service instance unavailable. Service is overloaded.",
+    "VMS004005": "No permission.",
+    "LAP000004": "Service calling blow exception.",
+}
+
+
+class Refused(Exception):
+    """The vendor's refusal: `code` of A.4, and in words what was wrong, for the account's count."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One body parameter: its JSON types, whether it must be there, its values, its longest text, its items."""
+
+    types: tuple[type, ...]
+    required: bool = True
+    values: tuple[int, ...] = ()
+    longest: int | None = None
+    items: type | None = None
+
+
+_ON_OFF = Rule((int,), values=(0, 1))
+_MESSAGES = {"maxNumberPerTime": Rule((int,), required=False, values=BATCH_SIZES)}
+_COMPLETE = {"batchId": Rule((str,), longest=256)}
+
+RULES: Final[dict[str, Mapping[str, Rule]]] = {
+    # The table says that secretKey is a number, the example shows a text.
+    LOGIN: {"appKey": Rule((str,), longest=64), "secretKey": Rule((str, int), longest=64)},
+    "/api/hccgw/alarm/v1/mq/subscribe": {
+        "subscribeType": _ON_OFF,
+        "subscribeMode": _ON_OFF,
+        "eventType": Rule((list,), required=False, items=int),
+    },
+    "/api/hccgw/combine/v1/mq/subscribe": {
+        "subscribeType": _ON_OFF,
+        "msgType": Rule((list,), required=False, items=str),
+    },
+    "/api/hccgw/rawmsg/v1/mq/subscribe": {
+        "subscribeType": _ON_OFF,
+        "msgType": Rule((list,), items=str),  # present, if empty
+    },
+    "/api/hccgw/alarm/v1/mq/messages": _MESSAGES,
+    "/api/hccgw/combine/v1/mq/messages": _MESSAGES,
+    "/api/hccgw/rawmsg/v1/mq/messages": {},
+    "/api/hccgw/alarm/v1/mq/messages/complete": _COMPLETE,
+    "/api/hccgw/combine/v1/mq/messages/complete": _COMPLETE,
+    "/api/hccgw/rawmsg/v1/mq/messages/complete": _COMPLETE,
+}
+
+
+def parameters(path: str, content_type: str | None, body: bytes, *, strict: bool) -> dict[str, Any]:
+    """The body's parameters. An absent or empty body has none; with `strict` an unknown one is refused.
+
+    Raises Refused: OPEN000010 for a wrong Content-Type, an unknown, missing or impossible parameter, OPEN000008
+    for what is no JSON object or has the wrong type.
+    """
+    if (content_type or "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused("OPEN000010", "Content-Type is not application/json")
+    given = _decode(body)
+    rules = RULES[path]
+    if strict and (unknown := sorted(given.keys() - rules.keys())):
+        raise Refused("OPEN000010", f"unknown parameter {unknown[0]}")
+    for name, rule in rules.items():
+        _check(name, given.get(name), rule)
+    return given
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    try:
+        given = orjson.loads(body.strip() or b"{}")
+    except orjson.JSONDecodeError:
+        raise Refused("OPEN000008", "the body is not JSON") from None
+    if not isinstance(given, dict):
+        raise Refused("OPEN000008", "the body is not an object")
+    return given
+
+
+def _check(name: str, value: Any, rule: Rule) -> None:
+    if value is None:
+        if rule.required:
+            raise Refused("OPEN000010", f"{name} is missing")
+        return
+    if not _is(value, rule.types) or (rule.items and not all(_is(item, (rule.items,)) for item in value)):
+        raise Refused("OPEN000008", f"{name} has the wrong type")
+    if rule.values and value not in rule.values:
+        raise Refused("OPEN000010", f"{name} is not one of its values")
+    if rule.longest is not None and len(str(value)) > rule.longest:
+        raise Refused("OPEN000010", f"{name} is too long")
+
+
+def _is(value: Any, types: tuple[type, ...]) -> bool:
+    return isinstance(value, types) and not isinstance(value, bool)
