@@ -1,0 +1,1 @@
+"""Hik-Connect for Teams (HikCentral Connect): the queues of its OpenAPI."""

@@ -1,0 +1,373 @@
+"""One queue of the account: subscribe, then messages, store, complete (document, 4.2, 4.4, 5.3.1, 5.3.2, 5.4.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from pump.backoff import Backoff
+from pump.clock import Clock
+from pump.errors import Misconfigured, Unavailable
+from pump.event import Event, Unparsed
+from pump.intake import Intake
+from pump.vendors.hik_connect.answers import Action
+from pump.vendors.hik_connect.body import batch_id, find_batch_id, pick, whole_number
+from pump.vendors.hik_connect.client import CallFailed, Client
+from pump.vendors.hik_connect.parse import normalise, records
+
+log = structlog.get_logger()
+
+Queue = Literal["combine", "alarm", "rawmsg"]
+
+MISCONFIGURED_WAIT: Final = 600.0
+"""Seconds to wait where only a person can help."""
+_SLICE: Final = 50
+"""Records normalised at a stretch; the loop serves everybody else between two slices."""
+_COMPLETE_ATTEMPTS: Final = 4
+_UNKNOWN_BATCHES: Final = 3
+"""So many unknown batches in a row are no accident."""
+_LASTING: Final = (3, 10.0)
+"""A failure lasts when it came so often in a row, or when so many seconds passed since the last success."""
+_REMEMBER: Final = 10.0
+"""Seconds between two notes of the last success while a queue is idle: how wide of the mark a gap's beginning is."""
+_UNSIZED_FULL: Final = 100
+"""A batch of rawmsg this long may have more behind it; its size cannot be asked for, and it may tell no remainder."""
+
+
+def _alarm(types: Sequence[str]) -> dict[str, Any]:
+    if not types:
+        return {"subscribeType": 1, "subscribeMode": 0}
+    return {"subscribeType": 1, "subscribeMode": 1, "eventType": [int(code) for code in types]}
+
+
+def _combine(types: Sequence[str]) -> dict[str, Any]:
+    return {"subscribeType": 1, "msgType": list(types)} if types else {"subscribeType": 1}
+
+
+def _rawmsg(types: Sequence[str]) -> dict[str, Any]:
+    return {"subscribeType": 1, "msgType": list(types)}  # must be there, and empty for all
+
+
+@dataclass(slots=True, frozen=True)
+class Calls:
+    """How a queue's calls look."""
+
+    path: str
+    subscription: Callable[[Sequence[str]], dict[str, Any]]
+    sized: bool
+    """Whether messages takes maxNumberPerTime."""
+
+
+CALLS: Final[dict[Queue, Calls]] = {
+    "combine": Calls("/api/hccgw/combine/v1/mq", _combine, sized=True),
+    "alarm": Calls("/api/hccgw/alarm/v1/mq", _alarm, sized=True),
+    "rawmsg": Calls("/api/hccgw/rawmsg/v1/mq", _rawmsg, sized=False),
+}
+
+
+class Standing:
+    """The health of a source of several parts: up when no part is ill."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._ill: dict[str, str] = {}
+
+    def well(self, part: str) -> None:
+        """The part works."""
+        self._ill.pop(part, None)
+        if not self._ill:
+            self._intake.up()
+
+    def ill(self, part: str, reason: str) -> None:
+        """The part has not worked for a while."""
+        self._ill[part] = reason
+        self._intake.down("; ".join(f"{name}: {why}" for name, why in self._ill.items()))
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is known of a queue's subscription; in the spool it outlives the daemon."""
+
+    account: str
+    """A digest of the app key: another account's subscription is none of ours."""
+    types: list[str] | None = None
+    """What is subscribed to, empty for all; None: nothing, or it was lost."""
+    last: datetime | None = None
+    """When messages were last asked for with success."""
+    lost: datetime | None = None
+    """The subscription was lost, at some time after this, and the gap has not been told."""
+    regained: datetime | None = None
+    """When it stood again: the end of that gap."""
+
+    def state(self) -> dict[str, Any]:
+        """As the spool keeps it; times in milliseconds since 1970."""
+        return {
+            "account": self.account,
+            "types": self.types,
+            "last": _milliseconds(self.last),
+            "lost": _milliseconds(self.lost),
+            "regained": _milliseconds(self.regained),
+        }
+
+    @classmethod
+    def load(cls, state: object, account: str) -> Memory:
+        """What `state` gave; a blank one where it is another account's."""
+        if pick(state, "account") != account:
+            return cls(account)
+        types = pick(state, "types")
+        return cls(
+            account,
+            [str(code) for code in types] if isinstance(types, list) else None,
+            *(_time(pick(state, name)) for name in ("last", "lost", "regained")),
+        )
+
+
+class Puller:
+    """Pulls one queue for as long as its task lives.
+
+    A batch is completed only after `put` returned, that is after its events are on disk. What goes wrong in between
+    brings the batch again, and its events are dropped as duplicates.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        *,
+        client: Client,
+        intake: Intake,
+        clock: Clock,
+        standing: Standing,
+        account: str,
+        types: Sequence[str],
+        batch_size: int,
+        poll_interval: float,
+        zone: ZoneInfo,
+    ) -> None:
+        self.queue = queue
+        self._calls = CALLS[queue]
+        self._client = client
+        self._intake = intake
+        self._clock = clock
+        self._standing = standing
+        self._wanted = list(types)
+        self._size = batch_size
+        self._interval = poll_interval
+        self._zone = zone
+        self._key = f"queue/{queue}"
+        self._memory = Memory.load(intake.state(self._key).get(self._key), account)
+        self._remembered = clock.monotonic()
+        self._well = clock.monotonic()
+        self._failures = 0
+        self._unknown = 0
+        self._uncompleted = 0
+        self._garbage: str | None = None
+        self._backoff = Backoff()
+        self._refused = Backoff(cap=10.0)
+
+    async def run(self) -> None:
+        """Never returns. Raises Misconfigured where the whole account is concerned."""
+        while True:
+            try:
+                pause = await self._round()
+            except CallFailed as failure:
+                pause = self._after(failure)
+            except Unavailable as refusal:
+                # The vendor is well, the spool is not: nothing was completed, so the batch comes again.
+                self._intake.count("refused")
+                pause = max(self._refused.next(), refusal.retry_after or 0.0)
+            await self._clock.sleep(pause)
+
+    async def _round(self) -> float:
+        """One batch from the vendor to the disk and back; the seconds to wait before the next."""
+        memory = self._memory
+        # A start does not subscribe where a subscription stood at the last success: if it was lost while we were
+        # away, only the refusal of messages tells so, and subscribing first would hide the gap.
+        if memory.types is None:
+            await self._subscribe()
+        if memory.lost is not None:
+            await self._tell_gap(memory.lost, memory.regained or self._clock.now())
+        asked = self._clock.now()
+        try:
+            data = await self._call("messages", {"maxNumberPerTime": self._size} if self._calls.sized else {})
+        except CallFailed as failure:
+            return await self._set_aside(failure)
+        self._garbage = None
+        self._intake.activity()
+        if self._uncompleted == 0:
+            self._standing.well(self.queue)
+        items, number = await self._read(data)
+        await self._store(items, asked)
+        batch = batch_id(pick(data, "batchId"))
+        if number and batch is None:
+            self._intake.count("batch without id")
+        completed = batch is not None and await self._complete(batch)
+        if memory.types != self._wanted:
+            await self._subscribe()
+        self._succeeded()
+        return 0.0 if completed and self._more(data, number) else self._interval
+
+    async def _call(self, name: str, body: dict[str, Any]) -> Any:
+        return await self._client.call(self.queue, f"{self._calls.path}/{name}", body)
+
+    async def _subscribe(self) -> None:
+        """Stands to be repeated: the vendor only prolongs what stands already, and keeps what waits in the queue."""
+        await self._call("subscribe", self._calls.subscription(self._wanted))
+        self._intake.count("subscribe")
+        memory, now = self._memory, self._clock.now()
+        memory.types = self._wanted
+        memory.regained = now if memory.lost is not None else None
+        if memory.last is None:
+            memory.last = now
+        log.info("Subscribed", queue=self.queue, types=self._wanted or "all")
+        await self._put()
+
+    async def _tell_gap(self, begin: datetime, end: datetime) -> None:
+        # If the daemon dies between the two, the gap is told twice rather than never.
+        await self._intake.gap(begin, end, f"the subscription of the {self.queue} queue was lost")
+        self._memory.lost = self._memory.regained = None
+        self._memory.last = end
+        await self._put()
+
+    async def _store(self, items: list[Event | Unparsed], asked: datetime) -> None:
+        memory = self._memory
+        before, memory.last = memory.last, asked
+        if not items and self._clock.monotonic() - self._remembered < _REMEMBER:
+            return
+        try:
+            await self._put(*items)
+        except Unavailable:
+            # What was seen and not stored is no success: if the vendor loses it now, the gap must reach back to it.
+            memory.last = before
+            raise
+        self._refused.reset()
+
+    async def _put(self, *items: Event | Unparsed) -> None:
+        await self._intake.put(*items, state={self._key: self._memory.state()})
+        self._remembered = self._clock.monotonic()
+
+    async def _read(self, data: object) -> tuple[list[Event | Unparsed], int]:
+        """The batch's events in their order, and how many records they came from."""
+        if data is not None and not isinstance(data, dict):
+            log.warning("The vendor's data is no object; keeping it as it is", queue=self.queue)
+            return [_unparsed(data, "data is no object")], 0
+        found = records(self.queue, data)
+        received = self._clock.now()
+        items: list[Event | Unparsed] = []
+        for begin in range(0, len(found), _SLICE):
+            for record in found[begin : begin + _SLICE]:
+                items.extend(normalise(self.queue, record, self._zone, received))
+            await asyncio.sleep(0)
+        return items, len(found)
+
+    async def _complete(self, batch: str) -> bool:
+        """Whether the vendor knows that we have it. Raises CallFailed after the last attempt."""
+        backoff = Backoff(first=0.5, cap=5.0)
+        for attempt in range(1, _COMPLETE_ATTEMPTS + 1):
+            self._uncompleted += attempt == 1
+            try:
+                await self._call("complete", {"batchId": batch})
+            except CallFailed as failure:
+                if failure.answer.action is Action.POLL:
+                    # Unknown after an attempt whose answer was lost: that attempt took effect.
+                    if attempt > 1:
+                        break
+                    self._uncompleted = 0
+                    self._told_unknown(failure)
+                    return False
+                if failure.answer.action is not Action.RETRY or attempt == _COMPLETE_ATTEMPTS:
+                    raise
+                self._intake.count("retry")
+                log.warning("Completing a batch failed and is repeated", queue=self.queue, code=failure.code)
+                await self._clock.sleep(max(backoff.next(), failure.retry_after or 0.0))
+            else:
+                break
+        self._uncompleted = self._unknown = 0
+        self._intake.activity()
+        self._standing.well(f"{self.queue} batches")
+        return True
+
+    def _told_unknown(self, failure: CallFailed) -> None:
+        self._intake.count("lost batch")
+        self._unknown += 1
+        log.warning("The vendor does not know a batch that it gave us", queue=self.queue, times=self._unknown)
+        if self._unknown >= _UNKNOWN_BATCHES:
+            self._standing.ill(f"{self.queue} batches", str(failure))
+
+    async def _set_aside(self, failure: CallFailed) -> float:
+        """A batch whose JSON is broken the same way twice will be for ever: keep its bytes, complete it, go on."""
+        batch = find_batch_id(failure.body)
+        again, self._garbage = batch is not None and batch == self._garbage, batch
+        if batch is None or not again:
+            raise failure
+        log.error("A batch is no JSON; keeping its bytes and going on behind it", queue=self.queue)
+        self._intake.count("unreadable batch")
+        await self._put(_unparsed(failure.body, "the batch is no JSON", ("batch", batch)))
+        self._succeeded()
+        return 0.0 if await self._complete(batch) else self._interval
+
+    def _succeeded(self) -> None:
+        self._failures = 0
+        self._backoff.reset()
+        self._well = self._clock.monotonic()
+        self._standing.well(self.queue)
+
+    def _after(self, failure: CallFailed) -> float:
+        """What to do after a failed call; the seconds to wait before the next."""
+        answer = failure.answer
+        if answer.action is Action.MISCONFIGURED:
+            if answer.account:
+                raise Misconfigured(str(failure), retry_after=MISCONFIGURED_WAIT) from None
+            self._standing.ill(self.queue, str(failure))
+            log.error("A queue needs a person's help", queue=self.queue, reason=str(failure), wait_s=MISCONFIGURED_WAIT)
+            return MISCONFIGURED_WAIT
+        self._failures += 1
+        if answer.action is Action.SUBSCRIBE:
+            self._lost()
+            if self._failures == 1:
+                return 0.0
+        self._intake.count("retry")
+        wait = max(self._backoff.next(), failure.retry_after or 0.0)
+        times, seconds = _LASTING
+        if self._failures >= times or self._clock.monotonic() - self._well >= seconds:
+            self._standing.ill(self.queue, str(failure))
+        log.warning("A call failed and will be repeated", queue=self.queue, reason=str(failure), wait_s=round(wait, 3))
+        return wait
+
+    def _lost(self) -> None:
+        memory = self._memory
+        self._intake.count("lost subscription")
+        log.warning("The queue's subscription was lost; subscribing again", queue=self.queue, since=str(memory.last))
+        memory.types = memory.regained = None
+        if memory.lost is None:
+            memory.lost = memory.last
+
+    def _more(self, data: object, number: int) -> bool:
+        """Whether more waits at the vendor; also noted for /status."""
+        remaining = whole_number(pick(data, "remainingNumber"))
+        self._intake.component.details[self.queue] = {"backlog": remaining, "batch": number}
+        if remaining is not None:
+            return remaining > 0
+        return number >= (self._size if self._calls.sized else _UNSIZED_FULL)
+
+
+def _unparsed(raw: Any, error: str, identity: tuple[object, ...] = ()) -> Unparsed:
+    return Unparsed(raw, error, identity)
+
+
+def _milliseconds(time: datetime | None) -> int | None:
+    return None if time is None else round(time.timestamp() * 1000)
+
+
+def _time(milliseconds: object) -> datetime | None:
+    if not isinstance(milliseconds, int):
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None

@@ -1,0 +1,168 @@
+"""Hik-Connect for Teams: the account's message queues (document, 4.2 and 4.4)."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import blake2b
+from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+import structlog
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from pump.clock import Clock
+from pump.errors import Misconfigured, Unavailable
+from pump.intake import Intake
+from pump.settings import Duration, Secret, SourceSettings
+from pump.source import Source
+from pump.vendors.hik_connect.client import Client
+from pump.vendors.hik_connect.domain import parse_server
+from pump.vendors.hik_connect.limiter import WINDOW, Limiter
+from pump.vendors.hik_connect.queue import Puller, Queue, Standing
+
+log = structlog.get_logger()
+
+_SILENCE: Final = 60.0
+"""Seconds of silence, above two calls that time out, after which the source counts as stalled."""
+
+
+def _server(url: str) -> str:
+    return str(parse_server(url))
+
+
+class HikConnectSettings(SourceSettings):
+    """`[sources.NAME]` of `type = "hik-connect"`."""
+
+    server: Annotated[str, AfterValidator(_server)] = Field(
+        description="the account's region, such as https://ieu.hikcentralconnect.com"
+    )
+    app_key: Secret = Field(description="the AK that the vendor gave out")
+    secret_key: Secret = Field(description="the SK that belongs to it")
+    queues: tuple[Queue, ...] = Field(
+        default=("combine",), min_length=1, description="combine has what alarm has, in a newer form, and more"
+    )
+    event_types: dict[Queue, tuple[str | int, ...]] = Field(
+        default_factory=dict, description="the codes to subscribe to, by queue; all where a queue is not named"
+    )
+    batch_size: Literal[100, 200, 300, 400, 500] = Field(
+        default=500, description="messages a request; rawmsg has a size of its own"
+    )
+    poll_interval: Duration = Field(
+        default=0.5, description="from the end of one poll to the next while a queue is empty; the vendor advises 500ms"
+    )
+    timeout: Duration = Field(default=30.0, gt=0, description="a call that takes longer has failed")
+
+    @field_validator("queues")
+    @classmethod
+    def _once(cls, queues: tuple[Queue, ...]) -> tuple[Queue, ...]:
+        if len(set(queues)) != len(queues):
+            raise ValueError("each queue once")
+        return queues
+
+    @model_validator(mode="after")
+    def _types_of_queues(self) -> HikConnectSettings:
+        for queue, types in self.event_types.items():
+            if queue not in self.queues:
+                raise ValueError(f"event_types names {queue}, which is not among queues")
+            if not types:
+                raise ValueError(f"event_types.{queue} is empty; leave it out to subscribe to everything")
+            if queue == "alarm" and not all(str(code).isdecimal() for code in types):
+                raise ValueError("event_types.alarm: numbers such as 10002 are wanted")
+        return self
+
+    def types(self, queue: Queue) -> list[str]:
+        """What to subscribe to, sorted, in the vendor's spelling; empty for all.
+
+        The combine queue's codes are bare numbers, those of rawmsg begin with "Msg" (document, A.1.5 and A.1.7).
+        """
+        codes = {str(code).strip() for code in self.event_types.get(queue, ())}
+        if queue == "rawmsg":
+            codes = {f"Msg{code}" if code.isdecimal() else code for code in codes}
+        return sorted(codes)
+
+    def identity(self) -> str | None:
+        """Two sources of one app key would take each other's batches."""
+        return self.app_key.get_secret_value()
+
+    def warnings(self) -> list[str]:
+        """Combine beside alarm brings the same alarms twice."""
+        if {"combine", "alarm"} <= set(self.queues):
+            return ['queues: "combine" and "alarm" bring the same alarms; one of the two is enough']
+        return []
+
+
+class HikConnect(Source[HikConnectSettings]):
+    """Pulls the configured queues of one account, each in a task of its own, through one limiter.
+
+    Its state in the spool: `queue/<name>`, what is known of the subscription; `token/<digest>`, the account's token
+    with its server, kept so that a restart needs no login. A token is a secret: it lets its holder act for the
+    account for 7 days, and is why the spool's folder is for the daemon's user alone. The app key appears as a digest.
+    """
+
+    Settings = HikConnectSettings
+
+    def __init__(self, name: str, settings: HikConnectSettings, clock: Clock, *, paced: bool = True) -> None:
+        """`paced=False` turns the account's limiter off: for benches against a simulator, never for a real account."""
+        super().__init__(name, settings, clock)
+        # It lives as long as the source, not as long as a run: a restart is no reason to exceed the rate.
+        self._limiter = Limiter(clock) if paced else None
+        self._ran = False
+        account = f"{settings.app_key.get_secret_value()}\0{settings.server}"
+        self._account = blake2b(account.encode(), digest_size=16).hexdigest()
+
+    async def run(self, intake: Intake) -> None:
+        """As Source.run. Raises Misconfigured for what concerns the whole account; a queue's own troubles stay its own.
+
+        Cancelled, it leaves the subscriptions standing: the vendor keeps what arrives meanwhile, for 3 days.
+        """
+        settings, token = self.settings, f"token/{self._account}"
+        stored = intake.state()
+        if self._limiter is not None and not self._ran and token in stored:
+            # The last process may have called until its last moment, and the vendor counts on.
+            self._limiter.hold(WINDOW)
+        self._ran = True
+        intake.component.expects = max(2 * settings.timeout, settings.poll_interval) + _SILENCE
+        wanted = {token, *(f"queue/{queue}" for queue in settings.queues)}
+        if gone := {key: None for key in stored if key.startswith(("token/", "queue/")) and key not in wanted}:
+            await intake.put(state=gone)
+
+        async def keep(state: dict[str, Any]) -> None:
+            try:
+                await intake.put(state={token: state})
+            except Unavailable:
+                log.warning("The spool refuses to keep the token; a restart will log in again", source=self.name)
+
+        client = Client(
+            server=settings.server,
+            app_key=settings.app_key.get_secret_value(),
+            secret_key=settings.secret_key.get_secret_value(),
+            clock=self.clock,
+            timeout=settings.timeout,
+            limiter=self._limiter,
+            token=stored.get(token),
+            keep=keep,
+            count=intake.count,
+        )
+        standing = Standing(intake)
+        try:
+            async with client, asyncio.TaskGroup() as group:
+                for queue in settings.queues:
+                    puller = Puller(
+                        queue,
+                        client=client,
+                        intake=intake,
+                        clock=self.clock,
+                        standing=standing,
+                        account=self._account,
+                        types=settings.types(queue),
+                        batch_size=settings.batch_size,
+                        poll_interval=settings.poll_interval,
+                        zone=settings.time_zone or ZoneInfo("UTC"),
+                    )
+                    group.create_task(puller.run(), name=f"source {self.name} queue {queue}")
+        except ExceptionGroup as failures:
+            wrong, others = failures.split(Misconfigured)
+            if wrong is not None and others is None and isinstance(first := wrong.exceptions[0], Misconfigured):
+                # Several queues may have met one wrong key.
+                raise first from None
+            raise
