@@ -1,0 +1,75 @@
+"""The two small files beside the database: the highest number handed out, and room kept for a full disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import zlib
+from pathlib import Path
+
+RESERVE = 16 << 20
+_FORMAT = struct.Struct("<8sQI")
+_MAGIC = b"pumphigh"
+
+
+class HighWater:
+    """The highest committed sequence number, noted after each commit.
+
+    A damaged WAL is cut back by SQLite without a word (MEASURED): only this number tells that rows are gone. It is
+    written without fsync: after a power cut it may be a little low, never too high.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def read(self) -> int:
+        """The number noted; 0 where none can be read."""
+        data = os.pread(self._file, _FORMAT.size, 0)
+        if len(data) != _FORMAT.size:
+            return 0
+        magic, seq, crc = _FORMAT.unpack(data)
+        return int(seq) if magic == _MAGIC and crc == zlib.crc32(data[:16]) else 0
+
+    def write(self, seq: int) -> None:
+        """Note `seq`."""
+        data = struct.pack("<8sQ", _MAGIC, seq)
+        os.pwrite(self._file, data + struct.pack("<I", zlib.crc32(data)), 0)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
+
+
+class Reserve:
+    """Disk space held by a file that means nothing: given up when the disk is full, so that cursors still find room."""
+
+    def __init__(self, path: Path, size: int = RESERVE) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._size = size
+        self.held = False
+
+    def take(self) -> bool:
+        """Hold the space again; False where the disk has not got it. Raises OSError for other troubles."""
+        if not self.held:
+            try:
+                os.posix_fallocate(self._file, 0, self._size)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                os.ftruncate(self._file, 0)
+                return False
+            self.held = True
+        return True
+
+    def release(self) -> bool:
+        """Give the space up; False where it was given up before."""
+        if not self.held:
+            return False
+        os.ftruncate(self._file, 0)
+        self.held = False
+        return True
+
+    def close(self) -> None:
+        """Let go of the file; its space stays held."""
+        os.close(self._file)

@@ -1,0 +1,73 @@
+"""A SQLite connection with a thread of its own, on which whole pieces of work run in one hop."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
+
+T = TypeVar("T")
+
+PAGE_SIZE = 16384
+"""Bytes; MEASURED: half again the rate of 4 KiB pages for events of 1 KiB."""
+CACHED_STATEMENTS = 256
+"""Multi-row statements exist once for each power of two of rows; none of them should be compiled twice."""
+
+
+class Connection(aiosqlite.Connection):
+    """aiosqlite's thread and life cycle, and `run`: a group commit is one hop to the thread, not one a statement."""
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What `work` returns or raises when called with the connection, in its thread."""
+        result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite's own hook
+        return result
+
+
+async def writing(path: Path) -> Connection:
+    """Open the writer's connection: WAL, every commit fsynced, checkpoints only where we say so."""
+
+    def connect() -> sqlite3.Connection:
+        db = sqlite3.connect(path, isolation_level=None, cached_statements=CACHED_STATEMENTS, check_same_thread=False)
+        try:
+            for pragma in (
+                f"page_size={PAGE_SIZE}",
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "wal_autocheckpoint=0",
+                "cache_size=-8192",
+                "temp_store=MEMORY",
+                "busy_timeout=5000",
+            ):
+                db.execute(f"PRAGMA {pragma}").close()
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    connection = Connection(connect, iter_chunk_size=64)
+    await connection
+    return connection
+
+
+def connect_reading(path: Path) -> sqlite3.Connection:
+    """A connection that cannot change anything; texts come as bytes, so that bodies are never decoded."""
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    db.text_factory = bytes
+    try:
+        db.execute("PRAGMA query_only=1").close()
+        db.execute("PRAGMA cache_size=-2048").close()
+        db.execute("PRAGMA busy_timeout=5000").close()
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+async def reading(path: Path) -> Connection:
+    """Open `connect_reading` with a thread of its own."""
+    connection = Connection(lambda: connect_reading(path), iter_chunk_size=64)
+    await connection
+    return connection

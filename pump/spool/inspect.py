@@ -1,0 +1,35 @@
+"""Reading a spool from outside the daemon: `pump events`. Reads only, whether or not a daemon runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from pump.sink import Record
+from pump.spool.connection import connect_reading
+from pump.spool.reader import read
+
+_BATCH = 500
+_BYTES = 4 << 20
+
+
+def events(folder: Path, *, since_ms: int | None = None, after: int | None = None) -> Iterator[Record]:
+    """The stored events in order: those above the number `after`, those that arrived at or after `since_ms`.
+
+    Ends at the newest; call again with the last number to follow. Raises FileNotFoundError where no spool is,
+    sqlite3.DatabaseError where it cannot be read.
+    """
+    path = folder / "spool.db"
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with closing(connect_reading(path)) as db:
+        position = after or 0
+        while True:
+            page = read(db, position, _BATCH, _BYTES)
+            for record in page.records:
+                if since_ms is None or record.recorded >= since_ms:
+                    yield record
+            if page.through == position:
+                return
+            position = page.through

@@ -1,0 +1,217 @@
+"""A damaged spool: noticed at the start, set aside, what can be read carried over, the loss told. No person needed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from pump.spool import schema
+from pump.spool.connection import PAGE_SIZE
+from pump.spool.rows import checksum
+
+log = structlog.get_logger()
+
+CHECKED = 256 << 20
+"""Bytes up to which a file is checked whole at every start; a larger one only where damage was met before."""
+_STRIDE = 512
+_INSERT = "INSERT INTO events(seq, source, type, severity, recorded, crc, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_EVENTS = "SELECT seq, source, type, severity, recorded, crc, body FROM events WHERE seq BETWEEN ? AND ? ORDER BY seq"
+
+
+@dataclass(slots=True)
+class Repaired:
+    """What a start found wrong, for `pump.spool.repaired` and its gap."""
+
+    reason: str
+    lost: int
+    """Events that were stored and are gone, as far as their numbers tell."""
+    carried: int
+    """Events that were carried over from a file set aside; 0 where the file itself was kept."""
+    aside: str | None
+    """The damaged file's new name, beside the spool."""
+    since: int | None
+    """Arrival (ms since 1970) of the last event before the first that is missing; None: not known."""
+
+
+def examine(path: Path) -> str | None:
+    """What is wrong with the file, None where nothing is. Reads only."""
+    marker = path.with_name("spool.damaged")
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if marker.exists() or path.stat().st_size <= CHECKED:
+                found = [text for (text,) in db.execute("PRAGMA quick_check(1)")]
+                if found != ["ok"]:
+                    return "; ".join(found)
+            for table in ("events", "keys", *schema.COPIED):
+                db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
+    except sqlite3.DatabaseError as error:
+        empty = path.stat().st_size == 0
+        return None if empty or ("no such table" in str(error) and _new(path)) else str(error)
+    return "damage was met while it was in use" if marker.exists() else None
+
+
+def _new(path: Path) -> bool:
+    """Whether the file is a spool whose tables were never made (killed while it was created)."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        return bool(db.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,))
+
+
+def salvage(path: Path, reason: str, stamp: str, highest: int) -> Repaired:
+    """Set the damaged file aside under `stamp` and make a new one of what can be read of it.
+
+    `highest` is the high-water mark. Killed in the middle, the next start finds the old file still in place.
+    """
+    fresh = path.with_name("spool.salvage.db")
+    copy = path.with_name("spool.damaged-copy.db")
+    for each in (fresh, copy):
+        _remove(each)
+    # The copy is worked on, so that the file set aside stays as it was found.
+    for end in ("", "-wal"):
+        if path.with_name(path.name + end).exists():
+            shutil.copyfile(path.with_name(path.name + end), copy.with_name(copy.name + end))
+    with closing(_create(fresh)) as new:
+        carried, since, lost = _carry(copy, new, highest)
+        new.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    _sync(fresh)
+    aside = path.with_name(f"spool.damaged-{stamp}.db")
+    for end in ("-wal", "-shm", ""):
+        with suppress(FileNotFoundError):
+            os.rename(path.with_name(path.name + end), aside.with_name(aside.name + end))
+    os.rename(fresh, path)
+    _sync(path.parent)
+    path.with_name("spool.damaged").unlink(missing_ok=True)
+    for each in (fresh, copy):
+        _remove(each)
+    return Repaired(reason, lost, carried, aside.name, since)
+
+
+def _create(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute(f"PRAGMA page_size={PAGE_SIZE}")
+    db.execute("PRAGMA journal_mode=WAL")
+    schema.create(db)
+    return db
+
+
+def _carry(copy: Path, new: sqlite3.Connection, highest: int) -> tuple[int, int | None, int]:
+    """Copy what can be read: how many events, the arrival of the last before a hole, how many are missing."""
+    old = _open_damaged(copy)
+    if old is None:
+        return 0, None, highest
+    carried = missing = 0
+    since: int | None = None
+    with closing(old):
+        first, last = _bounds(old, highest)
+        new.execute("BEGIN")
+        expected = first
+        for row in _readable(old, first, last):
+            seq, source, type_, severity, recorded, crc, body = row
+            try:
+                whole = checksum(seq, source, type_, severity, recorded, body) == crc
+            except TypeError:
+                whole = False
+            if not whole:
+                continue
+            missing += seq - expected
+            expected = seq + 1
+            if not missing:
+                since = recorded
+            new.execute(_INSERT, row)
+            carried += 1
+        missing += max(0, max(last, highest) + 1 - expected)
+        for table in schema.COPIED:
+            _copy_table(old, new, table)
+        new.execute("COMMIT")
+    return carried, since, missing
+
+
+def _open_damaged(copy: Path) -> sqlite3.Connection | None:
+    """A connection to the damaged copy; its first page is replaced by a new spool's where it is the broken one."""
+    for attempt in range(2):
+        try:
+            db = sqlite3.connect(copy, isolation_level=None)
+            try:
+                db.execute("SELECT seq FROM events LIMIT 1").fetchone()
+                return db
+            except sqlite3.DatabaseError as error:
+                db.close()
+                if attempt:
+                    log.error("nothing can be read of the damaged spool", error=str(error))
+                    return None
+                _transplant(copy)
+        except OSError as error:
+            log.error("nothing can be read of the damaged spool", error=str(error))
+            return None
+    return None
+
+
+def _transplant(copy: Path) -> None:
+    """Give the copy the first page of an empty spool: it holds the schema alone, always the same."""
+    model = copy.with_name("spool.model.db")
+    _remove(model)
+    _create(model).close()
+    page = bytearray(model.read_bytes()[:PAGE_SIZE])
+    _remove(model)
+    pages = copy.stat().st_size // PAGE_SIZE
+    page[28:32] = pages.to_bytes(4, "big")  # size of the file in pages
+    page[32:40] = bytes(8)  # no free list: its pages count as lost, not as free
+    with copy.open("r+b") as file:
+        file.write(page)
+
+
+def _bounds(db: sqlite3.Connection, highest: int) -> tuple[int, int]:
+    first, last = 1, highest
+    with suppress(sqlite3.DatabaseError):
+        first = db.execute("SELECT min(seq) FROM events").fetchone()[0] or first
+    with suppress(sqlite3.DatabaseError):
+        last = max(last, db.execute("SELECT max(seq) FROM events").fetchone()[0] or 0)
+    return first, last
+
+
+def _readable(db: sqlite3.Connection, first: int, last: int) -> Iterator[tuple[Any, ...]]:
+    """The rows from `first` to `last` that can be read; a range that cannot is halved down to single rows."""
+    ranges = [(low, min(low + _STRIDE - 1, last)) for low in range(first, last + 1, _STRIDE)]
+    ranges.reverse()
+    while ranges:
+        low, high = ranges.pop()
+        try:
+            rows = db.execute(_EVENTS, (low, high)).fetchall()
+        except sqlite3.DatabaseError:
+            if low < high:
+                middle = (low + high) // 2
+                ranges += [(middle + 1, high), (low, middle)]
+            continue
+        yield from rows
+
+
+def _copy_table(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
+    try:
+        rows = old.execute(f"SELECT * FROM {table}")
+        for row in rows:
+            new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * len(row))})", row)
+    except sqlite3.DatabaseError as error:
+        log.warning("a table of the damaged spool was carried over in part", table=table, error=str(error))
+
+
+def _remove(path: Path) -> None:
+    for end in ("", "-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

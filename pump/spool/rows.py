@@ -1,0 +1,44 @@
+"""What goes into the spool and what comes back from a commit."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+from pump.sink import State
+
+
+@dataclass(slots=True)
+class Row:
+    """An encoded event on its way to disk."""
+
+    source: str
+    type: str
+    severity: int
+    recorded: int
+    """Arrival, milliseconds since 1970."""
+    lead: int
+    id: str
+    body: bytes
+    limited: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class Receipt:
+    """What became of a put: `stored` new events; `duplicates` were stored before."""
+
+    stored: int
+    duplicates: int
+
+
+@dataclass(slots=True, frozen=True)
+class Cursor:
+    """How far a sink has come, and what it wanted remembered there."""
+
+    seq: int
+    state: State | None
+
+
+def checksum(seq: int, source: str, type_: str, severity: int, recorded: int, body: bytes) -> int:
+    """CRC-32 over a stored row whole: a flipped bit in any column shows when the row is read."""
+    return zlib.crc32(body, zlib.crc32(f"{seq} {source} {type_} {severity} {recorded}".encode()))

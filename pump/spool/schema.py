@@ -1,0 +1,44 @@
+"""The spool's tables."""
+
+from __future__ import annotations
+
+import sqlite3
+
+VERSION = 1
+APPLICATION_ID = 0x70756D70  # "pump"
+
+# The order of creation fixes the tables' root pages: repair relies on it when the file's first page is lost.
+TABLES = (
+    """CREATE TABLE events(
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, type TEXT NOT NULL, severity INTEGER NOT NULL,
+        recorded INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL)""",
+    # Keys outlive their events. The vendor's time leads, so that the index grows at its end (MEASURED).
+    """CREATE TABLE keys(
+        seq INTEGER PRIMARY KEY, recorded INTEGER NOT NULL, lead INTEGER NOT NULL, source TEXT NOT NULL,
+        id TEXT NOT NULL,
+        UNIQUE(lead, source, id))""",
+    "CREATE TABLE cursors(sink TEXT PRIMARY KEY, seq INTEGER NOT NULL, state TEXT) WITHOUT ROWID",
+    "CREATE TABLE state(source TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY(source, key)) WITHOUT ROWID",
+    "CREATE TABLE limited(seq INTEGER PRIMARY KEY, source TEXT NOT NULL, bytes INTEGER NOT NULL)",
+    """CREATE TABLE dead(
+        id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, seq INTEGER NOT NULL, source TEXT NOT NULL,
+        type TEXT NOT NULL, severity INTEGER NOT NULL, recorded INTEGER NOT NULL, body BLOB NOT NULL,
+        reason TEXT NOT NULL, attempts INTEGER NOT NULL, at INTEGER NOT NULL)""",
+)
+COPIED = ("keys", "cursors", "state", "limited", "dead")
+"""What a salvage carries over beside the events."""
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Make the tables where they are missing. Raises ValueError for a newer version's file."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise ValueError(f"the spool was written by a newer pump (its version is {version}, known is {VERSION})")
+    if version == VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    for table in TABLES:
+        db.execute(table)
+    db.execute(f"PRAGMA user_version={VERSION}")
+    db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    db.execute("COMMIT")

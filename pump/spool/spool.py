@@ -1,0 +1,276 @@
+"""The spool as the rest of the pump sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from pump.clock import Clock
+from pump.errors import Unavailable
+from pump.metrics import Metrics
+from pump.sink import Record, State
+from pump.spool import repair, schema, statements
+from pump.spool.beside import HighWater, Reserve
+from pump.spool.connection import Connection, reading, writing
+from pump.spool.faults import Fatal, Verdict, verdict
+from pump.spool.reader import read
+from pump.spool.repair import Repaired
+from pump.spool.rows import Cursor, Receipt, Row
+from pump.spool.settings import SpoolSettings
+from pump.spool.tail import Tail
+from pump.spool.upkeep import TICK, Upkeep
+from pump.spool.writer import Writer
+
+log = structlog.get_logger()
+
+
+class Spool:
+    """Events on disk, numbered in the order of their commits, with the sinks' cursors and the sources' state.
+
+    Made by `open`, to be closed. The folder must belong to this process alone (the daemon locks it).
+    """
+
+    def __init__(self, writer: Writer, upkeep: Upkeep, reader: Connection, *, metrics: Metrics) -> None:
+        self._writer = writer
+        self._upkeep = upkeep
+        self._reader = reader
+        self._metrics = metrics
+        self._loop: asyncio.Task[None] | None = None
+        self._beside: tuple[HighWater, Reserve] | None = None
+        self.repaired: Repaired | None = None
+        """What this start found wrong, None where all was well."""
+        self.dead: dict[str, int] = {}
+        """Dead letters by sink."""
+        self.on_damaged: Callable[[list[int]], None] = lambda numbers: None
+        """Told, once each, the numbers of stored events whose checksum is wrong; they reach no sink."""
+        self._told_damaged: set[int] = set()
+
+    @classmethod
+    async def open(cls, folder: Path, settings: SpoolSettings, *, clock: Clock, metrics: Metrics) -> Spool:
+        """Open the spool in `folder`, made where missing; a damaged one is repaired first (`repaired` tells).
+
+        Raises OSError where the folder cannot be used, ValueError for a newer version's spool.
+        """
+        folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  # before anything runs
+        path = folder / "spool.db"
+        high, reserve = HighWater(folder / "spool.high"), Reserve(folder / "spool.reserve")
+        noted = high.read()
+        stamp = clock.now().strftime("%Y%m%dT%H%M%SZ")
+        db = None
+        try:
+            repaired = await asyncio.to_thread(_repair, path, noted, stamp)
+            db = await writing(path)
+            await db.run(schema.create)
+            before = await db.run(_newest)
+            found = await db.run(partial(statements.load, noted=noted))
+            if repaired is None and noted > before[0]:
+                reason = "fewer events are there than were stored: a damaged WAL, or a copy put back"
+                repaired = Repaired(reason, noted - before[0], 0, None, before[1])
+            high.write(found.head)
+            reader = await reading(path)
+        except BaseException:
+            if db is not None:
+                await db.close()
+            high.close()
+            reserve.close()
+            raise
+        tail = Tail(found.head)
+        writer = Writer(
+            db, folder, high=high, reserve=reserve, tail=tail, head=found.head, clock=clock, metrics=metrics
+        )
+        writer.state, writer.cursors, writer.stored_cursors = found.state, dict(found.cursors), found.cursors
+        upkeep = Upkeep(writer, path, settings, clock=clock, metrics=metrics)
+        upkeep.floor, upkeep.limited = found.floor, found.limited
+        spool = cls(writer, upkeep, reader, metrics=metrics)
+        spool._beside = (high, reserve)
+        spool.repaired, spool.dead = repaired, found.dead
+        if repaired is not None:
+            log.error("the spool was damaged; what can be read of it was kept", **_words(repaired))
+        if not writer.accept():
+            writer.refuse(Verdict.FULL.value)
+        await upkeep.begin()
+        spool._loop = asyncio.create_task(spool._run(), name="spool writer")
+        return spool
+
+    async def close(self) -> None:
+        """Store what waits, checkpoint, let go of the files. What cannot be stored is logged."""
+        self._writer.closing = True
+        self._writer.wake.set()
+        if self._loop is not None:
+            await self._loop
+        self._writer.stop_timer()
+        if self._writer.fatal is None:
+            with suppress(sqlite3.Error):  # the WAL then simply stays; the next start reads it
+                await self._writer.run(partial(statements.checkpoint, mode="TRUNCATE"))
+        await self._reader.close()
+        await self._writer.db.close()
+        if self._beside is not None:
+            for each in self._beside:
+                each.close()
+
+    async def _run(self) -> None:
+        writer = self._writer
+        try:
+            while True:
+                writer.wake.clear()
+                more = await writer.turn()
+                more = await self._upkeep.tend() or more
+                if writer.closing and not more:
+                    await writer.last_turn()
+                    return
+                if not more:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(TICK):
+                            await writer.wake.wait()
+        except Exception as error:
+            log.exception("the spool's writer met a bug")
+            writer.fail(Verdict.TROUBLE, error)
+
+    # --- sources' side ------------------------------------------------------------------------------------------
+
+    async def append(
+        self, rows: Sequence[Row], *, source: str, state: Mapping[str, Any] | None = None, urgent: bool = False
+    ) -> Receipt:
+        """Store rows, and state of `source`, in one transaction; see `Writer.append`."""
+        return await self._writer.append(
+            rows, {(source, key): value for key, value in (state or {}).items()}, urgent=urgent
+        )
+
+    def state(self, source: str, prefix: str = "") -> dict[str, Any]:
+        """The source's stored state, for the keys that begin with `prefix`."""
+        mine = ((key, value) for (owner, key), value in self._writer.state.items() if owner == source)
+        return {key: value for key, value in mine if key.startswith(prefix)}
+
+    def remember(self, source: str, key: str, value: Any) -> None:
+        """Store a piece of state within a second, without waiting for it."""
+        self._writer.remember((source, key), value)
+
+    def limited(self, source: str) -> int:
+        """Bytes stored of what `source` does not understand."""
+        return self._upkeep.limited.get(source, 0)
+
+    def count_limited(self, source: str, size: int) -> None:
+        """Add to `limited` what was just stored; pruning counts it down."""
+        self._upkeep.limited[source] = self.limited(source) + size
+
+    # --- sinks' side --------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> int:
+        """The highest number that was committed."""
+        return self._writer.head
+
+    @property
+    def floor(self) -> int:
+        """Everything through this number has been removed."""
+        return self._upkeep.floor
+
+    async def wait_above(self, seq: int) -> None:
+        """Return once `head` is above `seq`."""
+        while self._writer.head <= seq:
+            await self._writer.grown.wait()
+
+    async def read(self, after: int, *, limit: int = 500, max_bytes: int = 4 << 20) -> list[Record]:
+        """The events above `after` in order, from memory near the head, else from the file.
+
+        Empty only where nothing readable stands between `after` and the head as it was at the call. Raises
+        `Unavailable` where the file cannot be read.
+        """
+        found = self._writer.tail.read(after, limit, max_bytes)
+        while found is None:
+            try:
+                page = await self._reader.run(partial(read, after=after, limit=limit, max_bytes=max_bytes))
+            except sqlite3.Error as error:
+                if verdict(error) is Verdict.DAMAGED:
+                    self._writer.fail(Verdict.DAMAGED, error)
+                raise Unavailable(f"the spool cannot be read: {error}") from error
+            if page.damaged:
+                self._tell_damaged(page.damaged)
+            if page.records or page.through == after:
+                found = page.records
+            after = page.through
+        return found
+
+    def _tell_damaged(self, numbers: list[int]) -> None:
+        fresh = [seq for seq in numbers if seq not in self._told_damaged]
+        if fresh:
+            self._told_damaged.update(fresh)
+            self._metrics.spool_damaged.inc(len(fresh))
+            log.error("stored events are damaged on disk and reach no sink", count=len(fresh))
+            self.on_damaged(fresh)
+
+    def cursor(self, sink: str) -> Cursor | None:
+        """Where the sink is, None where it never was."""
+        return self._writer.cursors.get(sink)
+
+    def set_cursor(self, sink: str, seq: int, state: State | None) -> None:
+        """Note that the sink has everything through `seq`; stored with the next commit, or within a second."""
+        self._writer.set_cursor(sink, Cursor(seq, state))
+
+    def hold(self, sinks: Mapping[str, bool]) -> None:
+        """The configured sinks, and whether retention waits for each."""
+        self._upkeep.holders = dict(sinks)
+
+    async def bury(self, sink: str, records: Sequence[Record], reason: str, attempts: int) -> None:
+        """Store records as the sink's dead letters. Raises `Unavailable` where the disk refuses."""
+        at = self._writer.now_ms()
+        try:
+            await self._writer.run(
+                partial(statements.bury, sink=sink, records=records, reason=reason, attempts=attempts, at=at)
+            )
+        except sqlite3.Error as error:
+            raise Unavailable(f"dead letters cannot be stored: {error}") from error
+        self.dead[sink] = self.dead.get(sink, 0) + len(records)
+
+    async def flush(self) -> None:
+        """Return when everything that waits, cursors too, is on disk. Raises `Unavailable` where it cannot be."""
+        await self._writer.flush()
+
+    # --- the daemon's side --------------------------------------------------------------------------------------
+
+    @property
+    def refusing(self) -> str:
+        """Why puts are refused now; empty while they are taken."""
+        return self._writer.refusing
+
+    @property
+    def used(self) -> int:
+        """Bytes: pages in use, and the WAL."""
+        return self._upkeep.used
+
+    @property
+    def failed(self) -> asyncio.Event:
+        """Set when the spool failed for good: end the process with 1."""
+        return self._writer.failed
+
+    @property
+    def fatal(self) -> Fatal | None:
+        """Why it failed."""
+        return self._writer.fatal
+
+    def on_filling(self, tell: Callable[[str, int, int], None]) -> None:
+        """Have `tell(holder, used, max_bytes)` called when the spool is four fifths full."""
+        self._upkeep.on_filling = tell
+
+
+def _repair(path: Path, noted: int, stamp: str) -> Repaired | None:
+    reason = repair.examine(path)
+    return None if reason is None else repair.salvage(path, reason, stamp, noted)
+
+
+def _newest(db: sqlite3.Connection) -> tuple[int, int | None]:
+    """The highest number ever given in this file, and when its newest event arrived."""
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    newest = db.execute("SELECT recorded FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+    return (row[0] if row else 0, newest[0] if newest else None)
+
+
+def _words(repaired: Repaired) -> dict[str, object]:
+    return {"reason": repaired.reason, "lost": repaired.lost, "carried": repaired.carried, "aside": repaired.aside}

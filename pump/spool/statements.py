@@ -1,0 +1,237 @@
+"""The SQL of a commit, run in the writer's thread.
+
+Each statement takes the GIL back when it ends, and under a busy event loop every take waits: so one statement serves
+many rows, and a question's answer is one row (MEASURED).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import orjson
+
+from pump.sink import Record
+from pump.spool.rows import Cursor, Row, checksum
+
+SLICE = 500
+"""Rows removed at a time: a large DELETE takes seconds and a WAL as large as the rows (MEASURED)."""
+_LARGEST = 512
+_STATE = "SELECT source, key, value FROM state"
+
+
+@dataclass(slots=True)
+class Group:
+    """All that one commit makes durable."""
+
+    rows: Sequence[Row] = ()
+    cursors: Mapping[str, Cursor] = field(default_factory=dict)
+    state: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    """(source, key) to a JSON value; None removes the key."""
+
+
+def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
+    """Store the group in one transaction, durable on return; what was new, numbered from `first` on.
+
+    Raises what sqlite3 raises, after the transaction was rolled back.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        records = _insert(db, group.rows, first) if group.rows else []
+        if group.cursors:
+            _store_cursors(db, group.cursors)
+        if group.state:
+            _store_state(db, group.state)
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return records
+
+
+def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int) -> list[Record]:
+    numbered = list(enumerate(rows, first))
+    fresh = 0
+    for part in _parts(numbered):
+        sql = _multi("INSERT OR IGNORE INTO keys(seq, recorded, lead, source, id) VALUES", 5, len(part))
+        keys = [value for seq, row in part for value in (seq, row.recorded, row.lead, row.source, row.id)]
+        fresh += db.execute(sql, keys).rowcount
+    if fresh < len(numbered):
+        # Some were stored before. The survivors come back as one text: a row each would take the GIL each.
+        (text,) = db.execute("SELECT group_concat(seq) FROM keys WHERE seq >= ?", (first,)).fetchone()
+        survivors = set(map(int, text.split(","))) if text else set()
+        numbered = [(seq, row) for seq, row in numbered if seq in survivors]
+    for part in _parts(numbered):
+        sql = _multi("INSERT INTO events(seq, source, type, severity, recorded, crc, body) VALUES", 7, len(part))
+        values = list[object]()
+        for seq, row in part:
+            crc = checksum(seq, row.source, row.type, row.severity, row.recorded, row.body)
+            values += (seq, row.source, row.type, row.severity, row.recorded, crc, row.body)
+        db.execute(sql, values)
+    limited = [(seq, row.source, len(row.body)) for seq, row in numbered if row.limited]
+    if limited:
+        db.executemany("INSERT INTO limited(seq, source, bytes) VALUES (?, ?, ?)", limited)
+    return [Record(seq, row.source, row.type, row.severity, row.recorded, row.body) for seq, row in numbered]
+
+
+def _parts(rows: list[tuple[int, Row]]) -> Iterator[list[tuple[int, Row]]]:
+    """Powers of two, the largest first: ten statements serve every size, so all stay compiled."""
+    start, size = 0, _LARGEST
+    while start < len(rows):
+        while size > len(rows) - start:
+            size //= 2
+        yield rows[start : start + size]
+        start += size
+
+
+@cache
+def _multi(head: str, columns: int, rows: int) -> str:
+    row = "(" + ",".join("?" * columns) + ")"
+    return f"{head} {','.join([row] * rows)}"
+
+
+def _store_cursors(db: sqlite3.Connection, cursors: Mapping[str, Cursor]) -> None:
+    values: list[object] = []
+    for sink, cursor in cursors.items():
+        values += (sink, cursor.seq, None if cursor.state is None else orjson.dumps(cursor.state).decode())
+    db.execute(
+        _multi("INSERT INTO cursors(sink, seq, state) VALUES", 3, len(cursors))
+        + " ON CONFLICT(sink) DO UPDATE SET seq = excluded.seq, state = excluded.state",
+        values,
+    )
+
+
+def _store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -> None:
+    for (source, key), value in state.items():
+        if value is None:
+            db.execute("DELETE FROM state WHERE source = ? AND key = ?", (source, key))
+    kept = [(source, key, orjson.dumps(value).decode()) for (source, key), value in state.items() if value is not None]
+    if kept:
+        db.execute(
+            _multi("INSERT INTO state(source, key, value) VALUES", 3, len(kept))
+            + " ON CONFLICT(source, key) DO UPDATE SET value = excluded.value",
+            [value for row in kept for value in row],
+        )
+
+
+def bury(db: sqlite3.Connection, sink: str, records: Sequence[Record], reason: str, attempts: int, at: int) -> None:
+    """Store dead letters of a sink; `at` in milliseconds since 1970."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        db.executemany(
+            "INSERT INTO dead(sink, seq, source, type, severity, recorded, body, reason, attempts, at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(sink, r.seq, r.source, r.type, r.severity, r.recorded, r.body, reason, attempts, at) for r in records],
+        )
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+@dataclass(slots=True, frozen=True)
+class Pruned:
+    """What one slice removed: everything through `floor` is gone; `more` says that another slice may follow."""
+
+    floor: int
+    events: int
+    limited: bool
+    """Whether events that count against a source's limit were among them."""
+    more: bool
+
+
+def prune(db: sqlite3.Connection, *, through: int, before: int) -> Pruned | None:
+    """Remove a slice of the oldest events: none above `through`, none that arrived at or after `before` (ms).
+
+    None where nothing was due.
+    """
+    bound, count = db.execute(
+        "SELECT max(seq), count(*) FROM (SELECT seq, recorded FROM events WHERE seq <= ? ORDER BY seq LIMIT ?)"
+        " WHERE recorded < ?",
+        (through, SLICE, before),
+    ).fetchone()
+    if bound is None:
+        return None
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        removed = db.execute("DELETE FROM events WHERE seq <= ?", (bound,)).rowcount
+        limited = db.execute("DELETE FROM limited WHERE seq <= ?", (bound,)).rowcount > 0
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return Pruned(bound, removed, limited, count == SLICE)
+
+
+def prune_keys(db: sqlite3.Connection, *, through: int, before: int) -> bool:
+    """Remove a slice of the oldest keys, with `prune`'s two limits; True where another slice may follow."""
+    bound, count = db.execute(
+        "SELECT max(seq), count(*) FROM (SELECT seq, recorded FROM keys WHERE seq <= ? ORDER BY seq LIMIT ?)"
+        " WHERE recorded < ?",
+        (through, SLICE, before),
+    ).fetchone()
+    if bound is None:
+        return False
+    db.execute("DELETE FROM keys WHERE seq <= ?", (bound,))
+    return bool(count == SLICE)
+
+
+def used_bytes(db: sqlite3.Connection) -> int:
+    """Bytes of the pages in use."""
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    (size,) = db.execute("PRAGMA page_size").fetchone()
+    return int((pages - free) * size)
+
+
+def checkpoint(db: sqlite3.Connection, mode: str = "PASSIVE") -> None:
+    """Copy the WAL into the file. On the writer's connection only (SQLite before 3.51.3 has a race elsewhere)."""
+    db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+
+
+def limited_bytes(db: sqlite3.Connection) -> dict[str, int]:
+    """Bytes that each source has stored of what it does not understand."""
+    return dict(db.execute("SELECT source, sum(bytes) FROM limited GROUP BY source").fetchall())
+
+
+@dataclass(slots=True)
+class Found:
+    """What stands in the file at the start."""
+
+    head: int
+    floor: int
+    cursors: dict[str, Cursor]
+    state: dict[tuple[str, str], Any]
+    limited: dict[str, int]
+    dead: dict[str, int]
+
+
+def load(db: sqlite3.Connection, noted: int) -> Found:
+    """Read what the writer starts from. `noted` is the high-water mark: numbering goes on above it."""
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    head = row[0] if row else 0
+    if noted > head:
+        # The witness saw higher numbers than the file holds; the loss has been told, remember that.
+        if row:
+            db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'", (noted,))
+        else:
+            db.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('events', ?)", (noted,))
+        head = noted
+    (oldest,) = db.execute("SELECT min(seq) FROM events").fetchone()
+    return Found(
+        head=head,
+        floor=head if oldest is None else oldest - 1,
+        cursors={
+            sink: Cursor(seq, None if state is None else orjson.loads(state))
+            for sink, seq, state in db.execute("SELECT sink, seq, state FROM cursors")
+        },
+        state={(source, key): orjson.loads(value) for source, key, value in db.execute(_STATE)},
+        limited=limited_bytes(db),
+        dead=dict(db.execute("SELECT sink, count(*) FROM dead GROUP BY sink").fetchall()),
+    )

@@ -1,0 +1,358 @@
+"""The one writer: group commit, and what happens when the disk refuses.
+
+While one commit is on its way all that arrives waits for the next, so that one fsync serves many; nothing lingers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from pump.clock import Clock
+from pump.errors import Unavailable
+from pump.metrics import Metrics
+from pump.sink import Record
+from pump.spool import statements
+from pump.spool.beside import HighWater, Reserve
+from pump.spool.connection import PAGE_SIZE, Connection
+from pump.spool.faults import Fatal, RowRefused, Verdict, verdict
+from pump.spool.rows import Cursor, Receipt, Row
+from pump.spool.statements import Group
+from pump.spool.tail import Tail
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+WAITING = 64 << 20
+"""Bytes that may wait for a commit; beyond it `append` refuses."""
+REFUSALS = (sqlite3.Error, sqlite3.Warning, ValueError, TypeError, OverflowError)
+"""What sqlite3 and its binding of values raise; `faults.verdict` tells what follows."""
+COMMIT_BYTES = 4 * PAGE_SIZE
+"""What a commit writes beside the bodies, about: a page of each table and index it touches."""
+GROUP_ROWS = 2048
+GROUP_BYTES = 8 << 20
+CURSOR_DELAY = 1.0
+"""Seconds that a cursor waits for somebody else's commit before it makes its own."""
+MARGIN = 4 << 20
+"""Bytes that must be free beyond the reserve before a full disk counts as usable again."""
+
+
+@dataclass(slots=True)
+class _Put:
+    rows: Sequence[Row]
+    state: Mapping[tuple[str, str], Any]
+    size: int
+    urgent: bool
+    done: asyncio.Future[Receipt]
+
+
+class Writer:
+    """Owns the writing connection. All methods belong to the event loop; `run` is the loop's only writing task."""
+
+    def __init__(
+        self, db: Connection, folder: Path, *, high: HighWater, reserve: Reserve, tail: Tail, head: int,
+        clock: Clock, metrics: Metrics,
+    ) -> None:  # fmt: skip
+        self.db = db
+        self.folder = folder
+        self.head = head
+        self.tail = tail
+        self.state: dict[tuple[str, str], Any] = {}
+        self.cursors: dict[str, Cursor] = {}
+        self.stored_cursors: dict[str, Cursor] = {}
+        self.refusing = ""
+        """Why puts are refused now; empty while they are taken."""
+        self.fatal: Fatal | None = None
+        self.failed = asyncio.Event()
+        self.grown = asyncio.Event()
+        """Set, and replaced by a new one, whenever `head` moves."""
+        self._next = head + 1
+        self._high = high
+        self._reserve = reserve
+        self._clock = clock
+        self._metrics = metrics
+        self._puts: deque[_Put] = deque()
+        self._waiting = 0
+        self._dirty: dict[str, Cursor] = {}
+        self._remembered: dict[tuple[str, str], Any] = {}
+        self._due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.wake = asyncio.Event()
+        self.closing = False
+        self.written = 0
+        """Bytes, about, that went into the WAL since whoever checkpoints set this to 0."""
+
+    # --- what the rest of the spool calls -----------------------------------------------------------------------
+
+    async def append(
+        self, rows: Sequence[Row], state: Mapping[tuple[str, str], Any], *, urgent: bool = False
+    ) -> Receipt:
+        """Store rows and state in one transaction; returns after the fsync.
+
+        `urgent` rows (the daemon's own, few) are taken while others are refused, from the reserve. Raises
+        `Unavailable` at once where the spool refuses, `RowRefused` where single rows cannot be stored. Cancelled,
+        it may have stored them.
+        """
+        size = sum(len(row.body) for row in rows)
+        if self.fatal is not None or self.closing:
+            raise Unavailable("the spool is closed")
+        if self.refusing and not urgent:
+            raise Unavailable(f"the spool refuses: {self.refusing}")
+        if self._waiting + size > WAITING and self._puts:
+            raise Unavailable("the spool refuses: too much waits for the disk")
+        put = _Put(rows, state, size, urgent, asyncio.get_running_loop().create_future())
+        self._puts.append(put)
+        self._waiting += size
+        self.wake.set()
+        return await put.done
+
+    def set_cursor(self, sink: str, cursor: Cursor) -> None:
+        """Note a cursor; it rides on the next commit, or makes one of its own after `CURSOR_DELAY`."""
+        self.cursors[sink] = self._dirty[sink] = cursor
+        self._soon()
+
+    def remember(self, key: tuple[str, str], value: Any) -> None:
+        """Note a piece of state that belongs to no event, as a cursor is noted."""
+        self.state[key] = self._remembered[key] = value
+        self._soon()
+
+    def _soon(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(CURSOR_DELAY, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._due = True
+        self.wake.set()
+
+    async def flush(self) -> None:
+        """Return when all that waits, cursors too, is on disk. Raises `Unavailable` where it cannot be."""
+        self._due = True
+        await self.append((), {}, urgent=True)
+        if self._dirty or self._remembered:
+            raise Unavailable(f"cursors could not be stored: {self.refusing}")
+
+    def now_ms(self) -> int:
+        """Wall time, milliseconds since 1970."""
+        return self._clock.now_ms()
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in the writer's thread, between commits."""
+        return await self.db.run(work)
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    async def turn(self) -> bool:
+        """One commit, if anything is due; True where more is waiting."""
+        group = self._take()
+        if group or ((self._dirty or self._remembered) and self._due):
+            await self._commit(group)
+        return bool(self._puts)
+
+    async def last_turn(self) -> None:
+        """Store what still waits, cursors too, before the end."""
+        self._due = True
+        while await self.turn():
+            pass
+        if self._dirty or self._remembered:
+            log.warning(
+                "cursors could not be stored at the end; some events may be sent again", sinks=sorted(self._dirty)
+            )
+
+    def _take(self) -> list[_Put]:
+        group: list[_Put] = []
+        rows = size = 0
+        while self._puts and (not group or (rows < GROUP_ROWS and size < GROUP_BYTES)):
+            put = self._puts.popleft()
+            rows += len(put.rows)
+            size += put.size
+            self._waiting -= put.size
+            group.append(put)
+        return group
+
+    async def _commit(self, puts: list[_Put]) -> None:
+        cursors, self._dirty = self._dirty, {}
+        remembered, self._remembered = self._remembered, {}
+        self._due = False
+        rows = [row for put in puts for row in put.rows]
+        state = dict(remembered)
+        for put in puts:
+            state.update(put.state)
+        try:
+            records = await self._store(Group(rows, cursors, state))
+        except REFUSALS as error:
+            # What waited with the group waits again, behind anything newer that came meanwhile.
+            self._dirty = cursors | self._dirty
+            self._remembered = remembered | self._remembered
+            await self._failed_group(puts, error)
+            if self._dirty or self._remembered:
+                self._soon()
+            return
+        self.stored_cursors.update(cursors)
+        self._committed(puts, records)
+
+    async def _store(self, group: Group) -> list[Record]:
+        begun = time.perf_counter()
+        records = await self.db.run(partial(self._in_thread, group, self._next))
+        self.written += COMMIT_BYTES + sum(len(row.body) for row in group.rows)
+        self._metrics.commits.inc()
+        self._metrics.commit_seconds.observe(time.perf_counter() - begun)
+        if records:
+            self._next += len(group.rows)
+            self.head = records[-1].seq
+            self.tail.add(records)
+            self.grown.set()
+            self.grown = asyncio.Event()
+        return records
+
+    def _in_thread(self, group: Group, first: int, db: sqlite3.Connection) -> list[Record]:
+        records = statements.commit(db, group, first)
+        if records:
+            try:
+                self._high.write(records[-1].seq)
+            except OSError as error:
+                # The commit stands; the note is only the witness against a damaged WAL.
+                log.warning("the highest sequence number could not be noted beside the spool", error=str(error))
+        return records
+
+    def _committed(self, puts: Sequence[_Put], records: Sequence[Record]) -> None:
+        numbers = [record.seq for record in records]
+        first = self._next - sum(len(put.rows) for put in puts) if records else 0
+        for put in puts:
+            last = first + len(put.rows)
+            stored = bisect_left(numbers, last) - bisect_left(numbers, first) if records else 0
+            first = last
+            for key, value in put.state.items():
+                if value is None:
+                    self.state.pop(key, None)
+                else:
+                    self.state[key] = value
+            if not put.done.done():  # the one who waited may have been cancelled
+                put.done.set_result(Receipt(stored, len(put.rows) - stored))
+
+    # --- faults -------------------------------------------------------------------------------------------------
+
+    async def _failed_group(self, puts: list[_Put], error: Exception) -> None:
+        found = verdict(error)
+        if found in (Verdict.FATAL, Verdict.DAMAGED):
+            self.fail(found, error)
+            self._refuse_puts(puts, str(self.fatal))
+        elif found is Verdict.ROW:
+            await self._one_by_one(puts, error)
+        else:
+            self.refuse(found.value)
+            self._refuse_puts([put for put in puts if not put.urgent], self.refusing)
+            await self._from_reserve([put for put in puts if put.urgent])
+
+    async def _one_by_one(self, puts: list[_Put], error: Exception) -> None:
+        """Repeat a failed group put by put, then row by row: one bad row harms nobody else."""
+        if not puts:
+            self.fail(Verdict.ROW, error)  # a cursor or a state that cannot be stored is our own bug
+        for put in puts:
+            try:
+                self._committed([put], await self._store(Group(put.rows, state=put.state)))
+            except REFUSALS as failure:
+                if verdict(failure) is not Verdict.ROW:
+                    await self._failed_group([put], failure)
+                else:
+                    await self._row_by_row(put)
+
+    async def _row_by_row(self, put: _Put) -> None:
+        refused: list[int] = []
+        reason = ""
+        for place, row in enumerate(put.rows):
+            try:
+                await self._store(Group([row]))
+            except REFUSALS as failure:
+                if verdict(failure) is not Verdict.ROW:
+                    await self._failed_group([put], failure)
+                    return
+                refused.append(place)
+                reason = f"{type(failure).__name__}: {failure}"
+        if not put.done.done():
+            put.done.set_exception(RowRefused(refused, reason))
+
+    async def _from_reserve(self, puts: list[_Put]) -> None:
+        """Store the daemon's own rows and the cursors on a full disk, giving up the reserve if need be."""
+        for attempt in (self._reserve.release, lambda: False):
+            if not (puts or self._dirty or self._remembered):
+                return
+            cursors, remembered = dict(self._dirty), dict(self._remembered)
+            state = remembered | {key: value for put in puts for key, value in put.state.items()}
+            try:
+                records = await self._store(Group([row for put in puts for row in put.rows], cursors, state))
+            except REFUSALS as error:
+                found = verdict(error)
+                if found in (Verdict.FATAL, Verdict.DAMAGED):
+                    self.fail(found, error)
+                elif attempt():
+                    continue
+                self._refuse_puts(puts, self.refusing)
+                return
+            self._dirty = {sink: c for sink, c in self._dirty.items() if cursors.get(sink) is not c}
+            self._remembered = {key: v for key, v in self._remembered.items() if remembered.get(key) is not v}
+            self.stored_cursors.update(cursors)
+            self._committed(puts, records)
+            return
+
+    def _refuse_puts(self, puts: Sequence[_Put], reason: str) -> None:
+        for put in puts:
+            if not put.done.done():
+                put.done.set_exception(Unavailable(f"the spool refuses: {reason}"))
+
+    def refuse(self, reason: str) -> None:
+        """Take nothing more until `accept`; what waits is refused too."""
+        if not self.refusing:
+            log.error("the spool refuses new events; vendors are not answered until it takes them again", reason=reason)
+        self.refusing = reason
+        self._metrics.spool_full.set(1)
+        waiting, self._puts = self._puts, deque(put for put in self._puts if put.urgent)
+        self._waiting = sum(put.size for put in self._puts)
+        self._refuse_puts([put for put in waiting if not put.urgent], reason)
+
+    def accept(self) -> bool:
+        """Take events again, if the disk has room for the reserve and some more; False where it has not."""
+        try:
+            room = self._reserve.take()
+        except OSError as error:
+            log.warning("the spool's reserve cannot be held", error=str(error))
+            room = False
+        stat = os.statvfs(self.folder)
+        if not room or stat.f_bavail * stat.f_frsize < MARGIN:
+            return False
+        if self.refusing:
+            log.info("the spool takes events again", was=self.refusing)
+        self.refusing = ""
+        self._metrics.spool_full.set(0)
+        return True
+
+    def fail(self, found: Verdict, error: Exception) -> None:
+        """The end: nothing more is stored, the daemon must stop with 1."""
+        if self.fatal is None:
+            self.fatal = Fatal(f"{found.value}: {error}")
+            log.critical(
+                "the spool failed; the process ends, and a new one looks at the disk afresh", reason=str(self.fatal)
+            )
+            if found is Verdict.DAMAGED:
+                (self.folder / "spool.damaged").touch()
+            self.failed.set()
+        waiting, self._puts = list(self._puts), deque()
+        self._waiting = 0
+        self._refuse_puts(waiting, str(self.fatal))
+
+    def stop_timer(self) -> None:
+        """Let go of the loop's timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
