@@ -111,6 +111,7 @@ class Queue:
         if not self.out:
             if self.poison is not None and self.waiting:
                 middle = min(limit, len(self.waiting)) // 2
+                self.poison.at = self.waiting[0].at
                 self.put.insert(len(self.put) - len(self.waiting) + middle, self.poison.identity)
                 self.waiting.insert(middle, self.poison)
                 self.poison = None
@@ -196,6 +197,16 @@ class Account:
             while at - times[first] >= 1.0:
                 first += 1
             most = max(most, last - first + 1)
+        return most
+
+    def most_in_flight(self, queue: QueueName) -> int:
+        """The most calls of one queue that were being answered at once; a hanging one is until the very end."""
+        mine = [call for call in self.calls if f"/{queue}/v1/mq/" in call.path]
+        ends = [(call.done, -1) for call in mine if call.done is not None]
+        most = now = 0
+        for _, change in sorted([(call.at, 1) for call in mine] + ends):
+            now += change
+            most = max(most, now)
         return most
 
     def intervals(self, path: str = "") -> list[float]:

@@ -41,6 +41,7 @@ POISON: dict[PoisonName, bytes] = {
     "huge number": b'{"guid":1e999,"eventId":123456789012345678901234567890,"eventType":1e400}',
     "deep": b'{"guid":' + b"[" * 900 + b"]" * 900 + b"}",
 }
+_ONLY: dict[str, str] = {"redeliver": "/mq/messages", "poison": "/mq/messages"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Faults:
         """The fault of this call."""
         taken: Fault | None = None
         for one in self._waiting:
-            if not path.endswith(one.fault.path):
+            if not path.endswith(one.fault.path) or not path.endswith(_ONLY.get(one.fault.kind, "")):
                 continue
             if one.skip > 0:
                 one.skip -= 1

@@ -25,6 +25,8 @@ class Quirks:
     unknown_fields: Literal["refused", "ignored"] = "refused"
     lost_subscription: Literal["keeps", "empties"] = "keeps"  # what waits in a queue whose subscription ends
 
+    webhook: Literal["absent", "stops the queues"] = "absent"  # one that is configured on the account
+
     # The queues' answers (5.3.1, 5.3.2, 5.4.1).
     error_code: Literal["text", "number"] = "text"
     empty_batch_id: Literal["0", "", "absent", "null"] = "0"

@@ -89,15 +89,19 @@ RULES: Final[dict[str, Mapping[str, Rule]]] = {
 }
 
 
-def parameters(path: str, content_type: str | None, body: bytes, *, strict: bool) -> dict[str, Any]:
-    """The body's parameters. An absent or empty body has none; with `strict` an unknown one is refused.
-
-    Raises Refused: OPEN000010 for a wrong Content-Type, an unknown, missing or impossible parameter, OPEN000008
-    for what is no JSON object or has the wrong type.
-    """
+def media_type(content_type: str | None) -> None:
+    """Raises Refused (OPEN000010) for any Content-Type but application/json, whatever its parameters."""
     if (content_type or "").partition(";")[0].strip().lower() != "application/json":
         raise Refused("OPEN000010", "Content-Type is not application/json")
-    given = _decode(body)
+
+
+def body(path: str, content: bytes, *, strict: bool) -> dict[str, Any]:
+    """The parameters in a request's body; an empty one has none.
+
+    Raises Refused: OPEN000010 for a missing or impossible parameter, and with `strict` for an unknown one;
+    OPEN000008 for what is no JSON object or has the wrong type.
+    """
+    given = _decode(content)
     rules = RULES[path]
     if strict and (unknown := sorted(given.keys() - rules.keys())):
         raise Refused("OPEN000010", f"unknown parameter {unknown[0]}")
@@ -106,9 +110,9 @@ def parameters(path: str, content_type: str | None, body: bytes, *, strict: bool
     return given
 
 
-def _decode(body: bytes) -> dict[str, Any]:
+def _decode(content: bytes) -> dict[str, Any]:
     try:
-        given = orjson.loads(body.strip() or b"{}")
+        given = orjson.loads(content.strip() or b"{}")
     except orjson.JSONDecodeError:
         raise Refused("OPEN000008", "the body is not JSON") from None
     if not isinstance(given, dict):

@@ -17,7 +17,8 @@ import orjson
 from pump.clock import Clock
 from pump.vendors.hik_connect.simulator_account import QueueName
 from pump.vendors.hik_connect.simulator_quirks import Quirks
-from pump.vendors.hik_connect.traffic_parts import Parts, Source
+from pump.vendors.hik_connect.traffic_parts import Source
+from pump.vendors.hik_connect.traffic_records import Records
 
 Record = Any  # a JSON value, or bytes that hold one
 Kind = Literal[
@@ -52,7 +53,7 @@ class Traffic:
     def __init__(self, clock: Clock, quirks: Quirks, seed: int = 0) -> None:
         self.seed = seed
         self._random = Random(seed)
-        self._parts = Parts(clock, quirks, self._random)
+        self._parts = Records(clock, quirks, self._random)
         self._text_numbers = quirks.numbers == "text"
         self._numbers: Counter[str] = Counter()
         self._left: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
