@@ -46,6 +46,20 @@ def parse_size(text: object) -> int:
     return int(float(found[1]) * _BYTES[found[2]])
 
 
+def duration_text(seconds: float) -> str:
+    """The duration in its largest whole unit: 90.0 is "90s", 7200.0 is "2h", 0.5 is "500ms"."""
+    for unit, length in reversed(_SECONDS.items()):
+        if seconds and seconds % length == 0:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:g}s"
+
+
+def size_text(size: int) -> str:
+    """The size in its largest whole unit: 16777216 is "16MiB"."""
+    unit, length = next((pair for pair in reversed(_BYTES.items()) if size and size % pair[1] == 0), ("B", 1))
+    return f"{size // length}{unit}"
+
+
 def parse_zone(name: object) -> ZoneInfo:
     """A time zone of the IANA database, by name."""
     if isinstance(name, ZoneInfo):

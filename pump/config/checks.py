@@ -1,0 +1,50 @@
+"""What no table can tell alone: tables that must not meet, and what is allowed and yet hardly meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pump.config.lines import Path
+from pump.config.model import RESERVED, Config
+from pump.settings import Settings
+
+
+def across(config: Config) -> Iterator[tuple[Path, str, str]]:
+    """(key, found, wanted) of each mistake between tables."""
+    yield from _twins("sources", config.sources)
+    yield from _twins("sinks", config.sinks)
+    if config.server.listen == config.ops.listen and config.ops.listen.port:
+        yield ("ops", "listen"), f'"{config.ops.listen}", which [server] has too', "an address and port of its own"
+
+
+def _twins(what: str, parts: Mapping[str, Settings]) -> Iterator[tuple[Path, str, str]]:
+    first: dict[tuple[str, str], str] = {}
+    for name, settings in parts.items():
+        identity = settings.identity()
+        if identity is None or not getattr(settings, "enabled", True):
+            continue
+        kind = str(getattr(settings, "type", ""))
+        other = first.setdefault((kind, identity), name)
+        if other != name:
+            same = "account" if what == "sources" else "output"
+            yield (what, name), f"the same {same} as {what}.{other}", f"one enabled table for one {same}"
+
+
+def advice(config: Config, raw: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """(key, sentence) of each warning. `raw` is the file, where a part that was wrong still stands."""
+    for what, parts, lack in (
+        ("sources", config.sources, "no source is configured and enabled: nothing will arrive"),
+        ("sinks", config.sinks, "no sink is configured and enabled: events are stored and go nowhere"),
+    ):
+        if not any(getattr(settings, "enabled", True) for settings in parts.values()):
+            yield (what,), lack
+        for name, settings in parts.items():
+            for sentence in settings.warnings():
+                yield (what, name), sentence
+    names = [RESERVED, *raw.get("sources", {})]
+    for name, sink in config.sinks.items():
+        for glob in sink.sources:
+            if not any(fnmatchcase(source, glob) for source in names):
+                yield ("sinks", name, "sources"), f'"{glob}" matches no source'

@@ -1,0 +1,199 @@
+"""From the file to the typed settings, all its problems gathered on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pump import redact, registry
+from pump.config.checks import across, advice
+from pump.config.lines import Path as Keys
+from pump.config.lines import line_of, lines
+from pump.config.model import (
+    NAME,
+    RESERVED,
+    Config,
+    MediaSettings,
+    OpsSettings,
+    Places,
+    PumpSettings,
+    ServerSettings,
+)
+from pump.config.problems import ConfigError, Problem, dotted, from_pydantic, show
+from pump.registry import MissingDependency, Registry, nearest
+from pump.settings import Settings, SinkSettings, SourceSettings
+from pump.spool.settings import SpoolSettings
+
+M = TypeVar("M", bound=BaseModel)
+
+TABLES: Final[dict[str, type[Settings]]] = {
+    "pump": PumpSettings,
+    "server": ServerSettings,
+    "ops": OpsSettings,
+    "spool": SpoolSettings,
+    "media": MediaSettings,
+}
+"""The tables with one fixed form."""
+PARTS: Final = ("sources", "sinks")
+"""The tables of named tables, each of which has a `type`."""
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None, *, kinds: Registry = registry.DEFAULT) -> Config:
+    """Read and check a pump.toml; secrets are resolved and from then on hidden in the log.
+
+    `environ` stands for the process's environment. Raises ConfigError with every problem found.
+    """
+    reader = _Reader(path, os.environ if environ is None else environ)
+    config = reader.config(kinds)
+    if reader.problems:
+        raise ConfigError(sorted(reader.problems, key=lambda problem: problem.line or 0), str(path))
+    return config
+
+
+def places(path: Path, environ: Mapping[str, str] | None = None) -> Places:
+    """Only [pump] and [ops], for commands that look at a running daemon: an operator's shell has not its secrets.
+
+    Raises ConfigError for problems of these two tables.
+    """
+    reader = _Reader(path, os.environ if environ is None else environ)
+    found = reader.places()
+    if reader.problems:
+        raise ConfigError(reader.problems, str(path))
+    return found
+
+
+class _Reader:
+    """One reading of one file. A table that is wrong stands in with its defaults, so that the others are still read."""
+
+    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+        self.path = path
+        self.environ = environ
+        self.problems: list[Problem] = []
+        self.secrets: list[str] = []
+        text = _read(path)
+        self.raw = _parse(text, path)
+        self.lines = lines(text)
+
+    def places(self) -> Places:
+        pump = self.pump()
+        return Places(site=pump.site, state_dir=pump.state_dir, ops=self.table("ops", OpsSettings))
+
+    def config(self, kinds: Registry) -> Config:
+        for key in self.raw.keys() - TABLES.keys() - {*PARTS}:
+            known = [*TABLES, *PARTS]
+            close = nearest(key, known)
+            self.problem((key,), "unknown table", "" if close else f"one of {', '.join(known)}", hint=close or "")
+        pump = self.pump()
+        sources = self.parts("sources", SourceSettings, kinds, {"time_zone": pump.time_zone.key})
+        sinks = self.parts("sinks", SinkSettings, kinds, {})
+        config = Config(
+            file=self.path,
+            site=pump.site,
+            state_dir=pump.state_dir,
+            time_zone=pump.time_zone,
+            server=self.table("server", ServerSettings),
+            ops=self.table("ops", OpsSettings),
+            spool=self.table("spool", SpoolSettings),
+            media=self.table("media", MediaSettings, {"dir": str(pump.state_dir / "media")}),
+            sources=sources,
+            sinks=sinks,
+            warnings=(),
+        )
+        redact.redact(*self.secrets)
+        for keys, found, wanted in across(config):
+            self.problem(keys, found, wanted)
+        told = (Problem(line_of(self.lines, keys), dotted(keys), found) for keys, found in advice(config, self.raw))
+        return config.model_copy(update={"warnings": tuple(told)})
+
+    def pump(self) -> PumpSettings:
+        # systemd gives several directories where a unit asks for several
+        state = self.environ.get("STATE_DIRECTORY", "").partition(":")[0] or "pump-state"
+        return self.table("pump", PumpSettings, {"state_dir": state})
+
+    def table(self, name: str, model: type[M], defaults: Mapping[str, Any] | None = None) -> M:
+        raw = self.raw.get(name, {})
+        return self.validate((name,), raw, model, defaults or {}) or model.model_validate(defaults or {})
+
+    def parts(self, what: str, base: type[M], kinds: Registry, defaults: Mapping[str, Any]) -> dict[str, M]:
+        """Every [sources.NAME] or [sinks.NAME] that is right."""
+        tables = self.raw.get(what, {})
+        if not isinstance(tables, dict):
+            self.problem((what,), show(tables), f"tables [{what}.NAME]")
+            return {}
+        found: dict[str, M] = {}
+        for name, raw in tables.items():
+            keys = (what, name)
+            if name == RESERVED:
+                self.problem(keys, f'the name "{RESERVED}" is the daemon\'s own: choose another')
+            elif not re.fullmatch(NAME, name):
+                self.problem(keys, f"the name {show(name)}", f"small letters, digits, - and _ ({NAME})")
+            model = self.model(keys, raw, kinds)
+            settings = self.validate(keys, raw, model, defaults) if model else None
+            if isinstance(settings, base):
+                found[name] = settings
+        return found
+
+    def model(self, keys: Keys, raw: object, kinds: Registry) -> type[Settings] | None:
+        """The settings' class that the table's `type` asks for; None where it cannot be had, which is then told."""
+        what, name = keys
+        known = kinds.source_kinds() if what == "sources" else kinds.sink_kinds()
+        if not isinstance(raw, dict):
+            self.problem(keys, show(raw), f"a table [{what}.{name}] with a type")
+            return None
+        kind = raw.get("type")
+        if not isinstance(kind, str) or kind not in known:
+            close = nearest(kind, known) if isinstance(kind, str) else None
+            found = "no type" if kind is None else f"type {show(kind)}"
+            self.problem((*keys, "type"), found, f"one of {', '.join(known)}", hint=close or "")
+            return None
+        try:
+            return kinds.source(kind).Settings if what == "sources" else kinds.sink(kind).Settings
+        except MissingDependency as error:
+            self.problem((*keys, "type"), str(error))
+            return None
+
+    def validate(self, keys: Keys, raw: Any, model: type[M], defaults: Mapping[str, Any]) -> M | None:
+        """The table as settings, or None and its problems noted."""
+        if not isinstance(raw, dict):
+            self.problem(keys, show(raw), f"a table [{dotted(keys)}]")
+            return None
+        context = {"environ": self.environ, "secrets": self.secrets}
+        # as JSON, for there strict means what TOML's own types mean: "500" is no number, a list is a tuple
+        text = json.dumps({**defaults, **raw}, default=str)
+        try:
+            return model.model_validate_json(text, strict=True, context=context)
+        except ValidationError as error:
+            self.problems += from_pydantic(error, model, keys, raw, self.lines)
+            return None
+
+    def problem(self, keys: Keys, found: str, wanted: str = "", hint: str = "") -> None:
+        self.problems.append(Problem(line_of(self.lines, keys), dotted(keys), found, wanted, hint))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError([Problem(line, "", "bytes that are not UTF-8")], str(path)) from None
+    except OSError as error:
+        told = Problem(None, "", f"the file cannot be read: {error.strerror or type(error).__name__}")
+        raise ConfigError([told], str(path)) from None
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
+        line = int(place[1]) if place and place[1] else text.count("\n") + 1
+        what = message[: place.start()] if place else message
+        raise ConfigError([Problem(line, "", f"not TOML: {what}")], str(path)) from None

@@ -1,0 +1,135 @@
+"""The tables of pump.toml that belong to no vendor and no sink, and the whole."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
+
+from pump.config.problems import Problem
+from pump.settings import Duration, Settings, SinkSettings, Size, SourceSettings, Zone
+from pump.spool.settings import SpoolSettings
+
+NAME = r"[a-z0-9][a-z0-9_-]*"
+"""What sources, sinks and the site may be called: the names stand in ids, metrics and URLs."""
+RESERVED = "pump"
+"""The daemon's own events carry it where a source's name stands."""
+_ADDRESS_SCHEMA = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$"}
+_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})")
+
+UTC = ZoneInfo("UTC")
+
+
+class Address(str):
+    """ "127.0.0.1:9090", "[::1]:9090" or "localhost:9090"; port 0 lets the system choose."""
+
+    __slots__ = ()
+
+    @property
+    def host(self) -> str:
+        """Without the brackets of IPv6."""
+        return self.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.rpartition(":")[2])
+
+
+def parse_address(text: object) -> Address:
+    """An address and port to listen on."""
+    found = _ADDRESS.fullmatch(text) if isinstance(text, str) else None
+    if found is None or int(found["port"]) > 65535:
+        raise ValueError('an address and port such as "127.0.0.1:9090" or "[::1]:9090" is wanted')
+    return Address(found[0])
+
+
+def parse_network(text: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A range of addresses in CIDR form; a single address is a range of one."""
+    try:
+        if isinstance(text, str):
+            return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    raise ValueError('a network such as "10.0.0.0/8" (no bits set behind the prefix) is wanted')
+
+
+Listen = Annotated[Address, BeforeValidator(parse_address), WithJsonSchema(_ADDRESS_SCHEMA)]
+Network = Annotated[
+    ipaddress.IPv4Network | ipaddress.IPv6Network, PlainValidator(parse_network), WithJsonSchema({"type": "string"})
+]
+
+
+class PumpSettings(Settings):
+    """[pump]: the daemon itself."""
+
+    site: str = Field(default="site", pattern=f"^{NAME}$", description="stands in every event's source: /<site>/<name>")
+    state_dir: Path = Field(
+        default=Path("pump-state"),
+        description="the spool and all else that must survive; default: $STATE_DIRECTORY, else ./pump-state",
+    )
+    time_zone: Zone = Field(default=UTC, description="for vendors that send local times; a source may override it")
+
+
+class ServerSettings(Settings):
+    """[server]: where vendors push to."""
+
+    listen: Listen = Field(default=Address("0.0.0.0:8080"), description="address and port")
+    tls_cert: Path | None = Field(default=None, description="PEM file with the certificate and its chain")
+    tls_key: Path | None = Field(default=None, description="PEM file with the certificate's key")
+    max_body: Size = Field(default=16 << 20, ge=1024, description="a larger request is refused with 413")
+    allow: tuple[Network, ...] = Field(default=(), description="networks that may push; empty: all")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: one is missing")
+        return self
+
+
+class OpsSettings(Settings):
+    """[ops]: /healthz, /readyz, /metrics and /status."""
+
+    listen: Listen = Field(default=Address("127.0.0.1:9090"), description="address and port")
+
+
+class MediaSettings(Settings):
+    """[media]: where pictures are kept."""
+
+    dir: Path = Field(default=Path("pump-state/media"), description="default: media in state_dir")
+    max_bytes: Size = Field(default=4 << 30, ge=1 << 20, description="the most pictures take; the oldest go first")
+    retention: Duration = Field(default=7 * 86400.0, gt=0, description="pictures are kept this long")
+
+
+class Places(BaseModel):
+    """What commands beside a running daemon need: where it keeps its state and where it answers."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    site: str
+    state_dir: Path
+    ops: OpsSettings
+
+
+class Config(Places):
+    """A whole pump.toml, checked. Every source has its time zone."""
+
+    file: Path
+    time_zone: ZoneInfo
+    server: ServerSettings
+    spool: SpoolSettings
+    media: MediaSettings
+    sources: dict[str, SourceSettings]
+    sinks: dict[str, SinkSettings]
+    warnings: tuple[Problem, ...]
