@@ -25,10 +25,11 @@ class Row:
 
 @dataclass(slots=True, frozen=True)
 class Receipt:
-    """What became of a put: `stored` new events; `duplicates` were stored before."""
+    """What became of a put: `stored` new events, `limited` of them so marked; `duplicates` were stored before."""
 
     stored: int
     duplicates: int
+    limited: int = 0
 
 
 @dataclass(slots=True, frozen=True)

@@ -87,7 +87,7 @@ class Spool:
         )
         writer.state, writer.cursors, writer.stored_cursors = found.state, dict(found.cursors), found.cursors
         upkeep = Upkeep(writer, path, settings, clock=clock, metrics=metrics)
-        upkeep.floor, upkeep.limited = found.floor, found.limited
+        upkeep.floor, writer.limited = found.floor, found.limited
         spool = cls(writer, upkeep, reader, metrics=metrics)
         spool._beside = (high, reserve)
         spool.repaired, spool.dead = repaired, found.dead
@@ -154,11 +154,7 @@ class Spool:
 
     def limited(self, source: str) -> int:
         """Bytes stored of what `source` does not understand."""
-        return self._upkeep.limited.get(source, 0)
-
-    def count_limited(self, source: str, size: int) -> None:
-        """Add to `limited` what was just stored; pruning counts it down."""
-        self._upkeep.limited[source] = self.limited(source) + size
+        return self._writer.limited.get(source, 0)
 
     # --- sinks' side --------------------------------------------------------------------------------------------
 
@@ -234,6 +230,11 @@ class Spool:
         await self._writer.flush()
 
     # --- the daemon's side --------------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self._writer.folder
 
     @property
     def refusing(self) -> str:

@@ -44,8 +44,6 @@ class Upkeep:
         self.used = 0
         """Bytes: pages in use, and the WAL."""
         self.holders: dict[str, bool] = {}
-        self.limited: dict[str, int] = {}
-        """Bytes stored, by source, of what it does not understand."""
         self.on_filling: Callable[[str, int, int], None] = lambda holder, used, limit: None
         self._writer = writer
         self._wal = path.with_name(path.name + "-wal")
@@ -123,7 +121,7 @@ class Upkeep:
             return False
         self.floor = pruned.floor
         if pruned.limited:
-            self.limited = await self._writer.run(statements.limited_bytes)
+            self._writer.limited = await self._writer.run(statements.limited_bytes)
         self._metrics.pruned.labels(reason).inc(pruned.events)
         self._writer.written += statements.SLICE * 1024
         await self._measure()

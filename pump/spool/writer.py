@@ -71,6 +71,8 @@ class Writer:
         self.state: dict[tuple[str, str], Any] = {}
         self.cursors: dict[str, Cursor] = {}
         self.stored_cursors: dict[str, Cursor] = {}
+        self.limited: dict[str, int] = {}
+        """Bytes stored, by source, of what it does not understand."""
         self.refusing = ""
         """Why puts are refused now; empty while they are taken."""
         self.fatal: Fatal | None = None
@@ -230,16 +232,28 @@ class Writer:
         numbers = [record.seq for record in records]
         first = self._next - sum(len(put.rows) for put in puts) if records else 0
         for put in puts:
-            last = first + len(put.rows)
-            stored = bisect_left(numbers, last) - bisect_left(numbers, first) if records else 0
-            first = last
+            begin = bisect_left(numbers, first)
+            first += len(put.rows)
+            stored = numbers[begin : bisect_left(numbers, first)] if records else []
+            limited = self._count_limited(put, stored, first)
             for key, value in put.state.items():
                 if value is None:
                     self.state.pop(key, None)
                 else:
                     self.state[key] = value
             if not put.done.done():  # the one who waited may have been cancelled
-                put.done.set_result(Receipt(stored, len(put.rows) - stored))
+                put.done.set_result(Receipt(len(stored), len(put.rows) - len(stored), limited))
+
+    def _count_limited(self, put: _Put, stored: Sequence[int], end: int) -> int:
+        """Add up what was stored of the put's limited rows, whose numbers end before `end`; how many they are."""
+        count = 0
+        if stored and any(row.limited for row in put.rows):
+            kept = set(stored)
+            for seq, row in enumerate(put.rows, end - len(put.rows)):
+                if row.limited and seq in kept:
+                    self.limited[row.source] = self.limited.get(row.source, 0) + len(row.body)
+                    count += 1
+        return count
 
     # --- faults -------------------------------------------------------------------------------------------------
 
