@@ -199,13 +199,13 @@ class Client:
     def _refresh_time(self, expires: object) -> float | None:
         try:
             end = float(expires) if isinstance(expires, (int, float, str)) else 0.0
-        except ValueError:
+        except (ValueError, OverflowError):
             end = 0.0
         if end > 1e11:  # milliseconds
             end /= 1000.0
         now = self._now()
         # One that has ended already says that one of the clocks is wrong: believe the refusal when it comes.
-        return max(now + (end - now) * _REFRESH_AT, now + _REFRESH_PAUSE) if end > now else None
+        return max(now + (end - now) * _REFRESH_AT, now + _REFRESH_PAUSE) if now < end < 1e11 else None
 
     def _now(self) -> float:
         return self._clock.now_ms() / 1000.0
