@@ -136,10 +136,11 @@ _SECRET_SCHEMA: dict[str, Any] = {
     ]
 }
 
-Duration = Annotated[
-    float, BeforeValidator(parse_duration), WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$"})
-]
-Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$"})]
+DURATION_SCHEMA: dict[str, Any] = {"type": "string", "pattern": f"^{_DURATION.pattern}$"}
+SIZE_SCHEMA: dict[str, Any] = {"type": "string", "pattern": f"^{_SIZE.pattern}$"}
+
+Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(DURATION_SCHEMA)]
+Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(SIZE_SCHEMA)]
 Zone = Annotated[ZoneInfo, BeforeValidator(parse_zone), WithJsonSchema({"type": "string"})]
 Secret = Annotated[
     SecretStr, BeforeValidator(resolve_secret), AfterValidator(note_secret), WithJsonSchema(_SECRET_SCHEMA)

@@ -1,0 +1,85 @@
+"""The command line: one module a command, imported only when it is the one that was asked for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import Final
+
+import click
+
+from pump import __version__
+from pump.redact import clean
+
+COMMANDS: Final[dict[str, str]] = {
+    "run": "Run the daemon until it is told to stop.",
+    "check": "Check pump.toml and tell everything that is wrong with it.",
+    "demo": "Show it all at work, against simulated vendors.",
+    "simulate": "Run a vendor's simulator on its own.",
+    "events": "Print the events of the spool.",
+    "status": "Print how a running daemon is.",
+    "schema": "Print the JSON Schema of pump.toml or of an event.",
+}
+"""Name and short help; `pump --help` is printed without importing any of them."""
+
+OK: Final = 0
+FAILED: Final = 1
+CONFIGURATION: Final = 78
+
+
+class _Commands(click.Group):
+    """The table above, as click wants it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"pump.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="pump", message="%(prog)s %(version)s")
+def group() -> None:
+    """Gather the events of parking and security sites, store each durably, hand them on in one form.
+
+    \b
+    pump demo              see it work, without an account or hardware
+    pump check             is pump.toml right?
+    pump run               run it (systemd does this)
+    pump events --follow   watch what arrives
+
+    Exit status: 0 stopped as asked, 78 the configuration is wrong, 1 anything else.
+    """
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        status = group.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return FAILED
+    except (click.Abort, KeyboardInterrupt):
+        return FAILED
+    except BrokenPipeError:
+        # the reader (head, less) has left: that is its right, and Python's own flush at the end must not complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return OK
+    except Exception:  # noqa: BLE001  # the last place there is: told whole, but clean of secrets
+        sys.stderr.write(clean(traceback.format_exc()))
+        return FAILED
+    return status if isinstance(status, int) else OK

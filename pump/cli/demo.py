@@ -1,0 +1,39 @@
+"""pump demo."""
+
+from __future__ import annotations
+
+import click
+
+
+def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    from pump.settings import parse_duration
+
+    if value is None:
+        return None
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.option(
+    "--duration", callback=_seconds, metavar="TIME", help='How long, such as "20s"; until Ctrl-C if left out.'
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="JSON lines also on a terminal; the table goes to standard error."
+)
+def command(duration: float | None, as_json: bool) -> None:
+    """Show it all at work: the vendors' simulators, the real daemon, and what it makes of their events.
+
+    Everything runs on this machine's loopback and in a temporary folder; no account, no hardware, nothing is left behind.
+
+    \b
+    Examples:
+      pump demo
+      pump demo --duration 20s
+      pump demo --duration 5s --json | head
+    """
+    from pump import demo
+
+    raise click.exceptions.Exit(demo.run(duration=duration, json=as_json))

@@ -1,0 +1,135 @@
+"""pump events."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from pump.cli.options import coloured, config_option, places
+
+if TYPE_CHECKING:
+    from pump.sink import Record
+
+_PAUSE: Final = 0.2
+"""Seconds between two looks at the spool with --follow."""
+
+
+def _since(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    """Milliseconds since 1970 of "10m" (ago) or an ISO time, which without an offset is UTC."""
+    from pump.settings import parse_duration
+
+    if value is None:
+        return None
+    try:
+        return int((time.time() - parse_duration(value)) * 1000)
+    except ValueError:
+        pass
+    try:
+        when = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(
+            'a duration such as "10m" or a time such as "2026-11-20T08:00:00Z" is wanted'
+        ) from None
+    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+@click.command()
+@config_option
+@click.option(
+    "--state-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where the spool is, if not as in FILE."
+)
+@click.option("--follow", "-f", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
+@click.option(
+    "--since", callback=_since, metavar="TIME", help='What arrived since: "10m" ago, or "2026-11-20T08:00:00Z".'
+)
+@click.option(
+    "--type", "types", multiple=True, metavar="GLOB", help='Only these types, such as "vehicle.*"; may be repeated.'
+)
+@click.option("--source", "sources", multiple=True, metavar="GLOB", help="Only these sources; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Each event whole, as a JSON line.")
+def command(
+    config: Path,
+    state_dir: Path | None,
+    follow: bool,
+    since: int | None,
+    types: tuple[str, ...],
+    sources: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Print the events of the spool, oldest first, one line each, whether or not the daemon runs.
+
+    It only reads; no sink notices. Times are UTC. What retention has removed is not there any more.
+
+    \b
+    Examples:
+      pump events --follow
+      pump events --since 1h --type 'vehicle.*' --source teams
+      pump events --since 2026-11-20T08:00:00Z --json | jq .data.vehicle.plate
+    """
+    folder = state_dir or places(config).state_dir
+    show = _json if as_json else _people(coloured())
+    try:
+        for record in _records(folder, follow):
+            # since is judged here, so that following need not look at the old ones again
+            if (
+                (since is None or record.recorded >= since)
+                and _any(types, record.type)
+                and _any(sources, record.source)
+            ):
+                show(record)
+    except KeyboardInterrupt:
+        return
+
+
+def _records(folder: Path, follow: bool) -> Iterator[Record]:
+    """Stored events; the output is flushed where the reader has caught up."""
+    import sqlite3
+
+    from pump.spool.inspect import events
+
+    after: int | None = None
+    told = False
+    while True:
+        try:
+            for record in events(folder, after=after):
+                after = record.seq
+                yield record
+        except FileNotFoundError:
+            advice = "has the daemon run with this state_dir? (--state-dir names another)"
+            if not follow:
+                raise click.ClickException(f"there is no spool in {folder}: {advice}") from None
+            if not told:
+                click.echo(f"There is no spool in {folder} yet: {advice}", err=True)
+            told = True
+        except sqlite3.Error as error:
+            raise click.ClickException(f"the spool in {folder} cannot be read: {error}") from None
+        sys.stdout.flush()
+        if not follow:
+            return
+        time.sleep(_PAUSE)
+
+
+def _any(globs: tuple[str, ...], name: str) -> bool:
+    return not globs or any(fnmatchcase(name, glob) for glob in globs)
+
+
+def _json(record: Record) -> None:
+    sys.stdout.buffer.write(record.body + b"\n")
+
+
+def _people(colour: bool) -> Callable[[Record], None]:
+    import orjson
+
+    from pump.line import line
+
+    def show(record: Record) -> None:
+        print(line(orjson.loads(record.body), colour))
+
+    return show

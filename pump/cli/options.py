@@ -1,0 +1,63 @@
+"""What several commands share: the -c option, and how a wrong configuration is told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from pump.cli import CONFIGURATION
+
+if TYPE_CHECKING:  # the configuration's models load pydantic, which a command without one must not pay for
+    from pump.config import Config, Places
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_option(command: F) -> F:
+    """-c/--config, as the argument `config`."""
+    return click.option(
+        "-c", "--config", type=click.Path(path_type=Path), default="pump.toml", show_default=True, metavar="FILE",
+        help="The configuration.",
+    )(command)  # fmt: skip
+
+
+def load(path: Path) -> Config:
+    """The configuration; what is wrong goes to standard error and ends the process with 78."""
+    from pump.config import ConfigError, load
+
+    try:
+        return load(path)
+    except ConfigError as error:
+        _tell(error)
+
+
+def places(path: Path) -> Places:
+    """The same of [pump] and [ops] alone; defaults where nobody named a file and none is there."""
+    from pump.config import ConfigError, places
+
+    try:
+        return places(path)
+    except ConfigError as error:
+        if not path.exists() and _defaulted():
+            return places(Path(os.devnull))
+        _tell(error)
+
+
+def _defaulted() -> bool:
+    source = click.get_current_context().get_parameter_source("config")
+    return source is click.core.ParameterSource.DEFAULT
+
+
+def _tell(error: Exception) -> NoReturn:
+    click.echo(str(error), err=True)
+    raise click.exceptions.Exit(CONFIGURATION)
+
+
+def coloured() -> bool:
+    """Whether standard output is a terminal that wants colours."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

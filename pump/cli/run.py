@@ -1,0 +1,51 @@
+"""pump run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from pump.cli.options import config_option, load
+
+
+@click.command()
+@config_option
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True,
+    help="The least that is logged.",
+)  # fmt: skip
+def command(config: Path, log_level: str) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C; a second one ends it at once.
+
+    The log goes to standard error: readable on a terminal, JSON elsewhere. Standard output carries events alone, where a
+    jsonl sink has path = "-".
+
+    \b
+    Examples:
+      pump run
+      pump run -c /etc/pump/pump.toml
+    """
+    settings = load(config)
+    from pump import log
+
+    log.configure(level=log_level)
+    from pump.daemon import Daemon
+
+    async def main() -> int:
+        return await Daemon(settings).run()
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        raise click.exceptions.Exit(runner.run(main()))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's where the extra "fast" is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

@@ -1,0 +1,41 @@
+"""pump simulate."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+
+@click.command()
+@click.argument("vendor")
+@click.option("--rate", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Events a second.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; 0, the default, takes a free one.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed makes the same events.")
+def command(vendor: str, rate: float, host: str, port: int, seed: int) -> None:
+    """Run the simulator of VENDOR until Ctrl-C: its API on a local port, with its habits, and made-up events.
+
+    Its address goes to standard error; put it into pump.toml in the vendor's place.
+
+    \b
+    Examples:
+      pump simulate hik-connect --rate 200
+      pump simulate hik-connect --port 8765 --seed 7
+    """
+    from pump import registry
+
+    try:
+        module = registry.simulator(vendor)
+    except (LookupError, registry.MissingDependency) as error:
+        raise click.ClickException(str(error.args[0])) from None
+
+    def ready(url: str) -> None:
+        click.echo(f"{vendor} listens at {url}", err=True)
+
+    try:
+        asyncio.run(module.simulate(host=host, port=port, rate=rate, seed=seed, on_ready=ready))
+    except KeyboardInterrupt:
+        return
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host} port {port}: {error.strerror or error}") from None

@@ -1,0 +1,120 @@
+"""pump status."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from pump.cli.options import config_option, places
+
+_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_TIMEOUT: Final = 5.0
+_COLOURS: Final = {"up": "green", "starting": "yellow", "stalled": "yellow", "down": "red"}
+
+
+@click.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="The daemon's own JSON.")
+def command(config: Path, as_json: bool) -> None:
+    """Print how the running daemon is: its parts, its spool, how far each sink has come.
+
+    It is asked at the address of [ops]. Exit status: 0 it answered, 1 it did not.
+
+    \b
+    Examples:
+      pump status
+      pump status --json | jq .sinks
+    """
+    listen = places(config).ops.listen
+    host = _ANY.get(listen.host, listen.host)
+    url = f"http://[{host}]:{listen.port}/status" if ":" in host else f"http://{host}:{listen.port}/status"
+    body = _ask(url)
+    if as_json:
+        click.echo(body.rstrip())
+        return
+    try:
+        status = json.loads(body)
+        lines = list(_lines(status))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise click.ClickException(f"what answers at {url} is not a pump") from None
+    for line in lines:
+        click.echo(line)
+
+
+def _ask(url: str) -> str:
+    # a proxy of the environment is for the outside: it does not know this machine's loopback
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=_TIMEOUT) as answer:
+            body: bytes = answer.read()
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise click.ClickException(f"{url} answers {error.code} {error.reason}: is it a pump?") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise click.ClickException(f"no daemon answers at {url}: {reason}") from None
+    return body.decode("utf-8", "replace")
+
+
+def _lines(status: dict[str, Any]) -> Iterable[str]:
+    spool = status["spool"]
+    yield f"site {status['site']}, pump {status['version']}, up {_span(status['uptime_s'])}"
+    share = 100 * spool["bytes"] / spool["max_bytes"] if spool["max_bytes"] else 0.0
+    full = ", FULL: new events are refused" if spool["full"] else ""
+    oldest = f", oldest of {_when(spool['oldest'])}" if spool.get("oldest") else ""
+    yield f"spool at number {spool['head']}, {_size(spool['bytes'])} ({share:.0f} %){oldest}{full}"
+    if status["components"]:
+        yield ""
+        rows = [
+            (part["name"], part["state"], _when(part["since"]), _span(part["idle_s"]), _printable(part["reason"]))
+            for part in status["components"]
+        ]
+        yield from _table(("PART", "STATE", "SINCE", "IDLE", "REASON"), rows)
+    if status["sinks"]:
+        yield ""
+        numbers = [(name, sink["position"], sink["lag"], sink["dead"]) for name, sink in status["sinks"].items()]
+        yield from _table(("SINK", "POSITION", "BEHIND", "DEAD"), numbers)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterable[str]:
+    texts = [list(head), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(head))]
+    for number, row in enumerate(texts):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        if number == 0:
+            cells = [click.style(cell, bold=True) for cell in cells]
+        elif head[1] == "STATE":
+            cells[1] = click.style(cells[1], fg=_COLOURS.get(row[1]))
+        yield "  ".join(cells).rstrip()
+
+
+def _span(seconds: float) -> str:
+    """ "1.2s", "3m 20s", "5h 12m", "9d 4h"."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    for big, small, length, part in (("m", "s", 60, 1), ("h", "m", 3600, 60), ("d", "h", 86400, 3600)):
+        if seconds < length * 60 or big == "d" or (big == "h" and seconds < 86400):
+            return f"{int(seconds // length)}{big} {int(seconds % length // part)}{small}"
+    raise AssertionError  # the last row takes all
+
+
+def _when(time: str) -> str:
+    return str(time)[:19].replace("T", " ")
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def _printable(text: object) -> str:
+    return "".join(character if character.isprintable() else "?" for character in str(text))
