@@ -26,7 +26,8 @@ def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float 
 def command(duration: float | None, as_json: bool) -> None:
     """Show it all at work: the vendors' simulators, the real daemon, and what it makes of their events.
 
-    Everything runs on this machine's loopback and in a temporary folder; no account, no hardware, nothing is left behind.
+    Everything runs on this machine's loopback and in a temporary folder; no account, no hardware, and nothing is left
+    behind.
 
     \b
     Examples:

@@ -20,8 +20,8 @@ from pump.cli.options import config_option, load
 def command(config: Path, log_level: str) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; a second one ends it at once.
 
-    The log goes to standard error: readable on a terminal, JSON elsewhere. Standard output carries events alone, where a
-    jsonl sink has path = "-".
+    The log goes to standard error: readable on a terminal, JSON elsewhere. Standard output carries events alone,
+    where a jsonl sink has path = "-".
 
     \b
     Examples:
@@ -29,9 +29,13 @@ def command(config: Path, log_level: str) -> None:
       pump run -c /etc/pump/pump.toml
     """
     settings = load(config)
+    import structlog
+
     from pump import log
 
     log.configure(level=log_level)
+    for warning in settings.warnings:
+        structlog.get_logger().warning("The configuration is used, with a warning", warning=warning.text(str(config)))
     from pump.daemon import Daemon
 
     async def main() -> int:
