@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -32,19 +32,12 @@ class Signals:
         """`stop` gets the signal's name. Both run in the main thread at any moment: they may only set things off."""
         self._stop = stop
         self._reload = reload
-        self._former: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
-        """Take the signals over."""
+        """Take the signals over, until the process ends."""
         for number in _STOP:
-            self._former[number] = signal.signal(number, self._on_stop)
-        self._former[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._on_reload)
-
-    def restore(self) -> None:
-        """Give them back to whom they belonged."""
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
-        self._former.clear()
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
 
     def _on_stop(self, number: int, _: FrameType | None) -> None:
         self._stop(signal.Signals(number).name)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -178,6 +178,17 @@ class Supervisor:
             raise TimeoutError(f"{name} has not ended after {deadline:g} s")
         self.add(name, run, component)
 
+    async def let_end(self, names: Collection[str], deadline: float) -> list[str]:
+        """Wait up to `deadline` seconds for parts to end by themselves, and start none again that does.
+
+        The names of those that run on: they are still to be stopped. The parts must have been told to end.
+        """
+        parts = [self._parts[name] for name in names if name in self._parts]
+        for part in parts:
+            part.stopping = True
+        await wait_for({part.task for part in parts if part.task is not None}, deadline, self._clock)
+        return [part.name for part in parts if part.task is not None and not part.task.done()]
+
     async def stop(self, names: Collection[str], deadline: float) -> list[str]:
         """Cancel these parts together and wait up to `deadline` seconds; the names of those that have not ended.
 
@@ -262,7 +273,7 @@ def _asked() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def wait_for(tasks: Collection[asyncio.Task[None]], seconds: float, clock: Clock) -> bool:
+async def wait_for(tasks: Collection[asyncio.Task[Any]], seconds: float, clock: Clock) -> bool:
     """Wait until all `tasks` are done, `seconds` at the most, cancelling none of them; whether all are done."""
     pending = {task for task in tasks if not task.done()}
     if not pending:
@@ -276,3 +287,16 @@ async def wait_for(tasks: Collection[asyncio.Task[None]], seconds: float, clock:
         timer.cancel()
         await asyncio.wait({timer})
     return not pending
+
+
+async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Run all until one of them ends, cancel the others; raises what the ended one raised."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in done:
+        task.result()

@@ -92,15 +92,14 @@ def test_a_signal_is_heard_while_a_callback_blocks_the_loop() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_names_and_restoring(number: signal.Signals) -> None:
-    former = signal.getsignal(number)
+def test_who_is_told_what(number: signal.Signals) -> None:
+    former = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     told: list[str] = []
-    signals = Signals(told.append, lambda: told.append("reload"))
-    signals.install()
+    Signals(told.append, lambda: told.append("reload")).install()
     try:
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), signal.SIGHUP)
     finally:
-        signals.restore()
+        for each, handler in former.items():
+            signal.signal(each, handler)
     assert told == [number.name, "reload"]
-    assert signal.getsignal(number) is former

@@ -1,0 +1,99 @@
+"""The daemon's own events on their way into the spool: in order, and again while even the reserve refuses."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+
+from pump.clock import Clock
+from pump.errors import Unavailable
+from pump.event import Event
+from pump.intake import Intake
+from pump.metrics import Metrics
+from pump.spool import Spool
+
+log = structlog.get_logger()
+
+TICK: Final = 1.0
+"""Seconds between two offers of a refused event, and of the sources' news."""
+KEPT: Final = 1000
+"""Events that may wait; beyond it the oldest go, told in the log: a spool that takes nothing must not fill memory."""
+
+
+class Announcer:
+    """Takes events from anywhere on the event loop, without waiting; `run` stores them."""
+
+    def __init__(self, intake: Intake, *, clock: Clock, metrics: Metrics) -> None:
+        """`intake` is the daemon's own, named "pump"."""
+        self.intakes: list[Intake] = []
+        """The sources' intakes: their news (up, down) that no put carried are stored every second."""
+        self._intake = intake
+        self._clock = clock
+        self._metrics = metrics
+        self._waiting: deque[Event] = deque()
+
+    def tell(self, type_: str, name: str, severity: str, **facts: Any) -> None:
+        """Have an event of this type and English name stored, its data the `facts` that are not None."""
+        event = self._intake.own(type_, name, severity, **facts)
+        if len(self._waiting) >= KEPT:
+            given_up = self._waiting.popleft()
+            log.warning("An event of the daemon's own is given up, for the spool takes none", type=given_up.type)
+        self._waiting.append(event)
+
+    def gap(self, begin: datetime | None, reason: str, count: int, sink: str | None = None) -> None:
+        """Events between `begin` and now are lost, to one sink or to all. `begin` None: since when is not known."""
+        end = self._clock.now()
+        span = {"from": begin if begin is not None else end, "to": end}
+        self._metrics.gaps.labels("pump", reason).inc()
+        self.tell("pump.gap", "Gap", "warning", **span, reason=reason, count=count, sink=sink)
+
+    def listen(self, spool: Spool) -> None:
+        """What the spool found at its start, and what it finds from now on, become events."""
+
+        def filling(holder: str, used: int, limit: int) -> None:
+            self.tell(
+                "pump.spool.filling", "Spool filling", "warning", holder=holder or None, bytes=used, max_bytes=limit
+            )
+
+        def damaged(numbers: list[int]) -> None:
+            reason = "stored events are damaged on disk"
+            self.tell("pump.spool.repaired", "Spool damaged", "critical", reason=reason, lost=len(numbers))
+            self.gap(None, reason, len(numbers))
+
+        spool.on_filling(filling)
+        spool.on_damaged = damaged
+        if (found := spool.repaired) is not None:
+            facts = {"reason": found.reason, "lost": found.lost, "carried": found.carried, "aside": found.aside}
+            self.tell("pump.spool.repaired", "Spool repaired", "critical", **facts)
+            if found.lost:
+                begin = None if found.since is None else datetime.fromtimestamp(found.since / 1000, UTC)
+                self.gap(begin, "the spool was damaged", found.lost)
+
+    async def run(self) -> None:
+        """Store what is given, for ever."""
+        while True:
+            await self.flush()
+            await self._clock.sleep(TICK)
+
+    async def flush(self) -> None:
+        """Store all that waits; what the spool refuses goes on waiting."""
+        while self._waiting:
+            event = self._waiting[0]
+            try:
+                await self._intake.put_own(event)
+            except Unavailable:
+                return
+            except Exception:
+                self._drop(event)  # a bug about this one event must not keep the others waiting
+                raise
+            self._drop(event)
+        for intake in list(self.intakes):
+            await intake.flush()
+
+    def _drop(self, event: Event) -> None:
+        # while it was being stored it may have been given up, or stored by a flush beside this one
+        if self._waiting and self._waiting[0] is event:
+            self._waiting.popleft()

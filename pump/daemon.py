@@ -1,0 +1,402 @@
+"""The composition root: builds the parts that the configuration names, starts them, and stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+import pump
+from pump import registry
+from pump.announce import Announcer
+from pump.clock import Clock
+from pump.config import Config
+from pump.delivery import Delivery
+from pump.errors import Misconfigured, Unavailable
+from pump.health import Health, HealthCollector
+from pump.http.ops import Ops, Views
+from pump.intake import Intake
+from pump.lock import FolderLock, Locked
+from pump.metrics import Metrics
+from pump.notify import Notifier
+from pump.registry import MissingDependency, Registry
+from pump.signals import LastResort, Signals
+from pump.sink import Sink
+from pump.source import Source
+from pump.spool import Spool
+from pump.status import Status
+from pump.supervisor import Supervisor, first_of, wait_for
+
+log = structlog.get_logger()
+
+STOPPED, FAILED, MISCONFIGURED = 0, 1, 78
+"""Exit statuses."""
+
+# A stop, in seconds; together less than WHOLE, which is less than what systemd grants and the 40 s that users rely on.
+TAKING: Final = 5.0  # sources end what they have in hand
+DRAINING: Final = 10.0  # sinks catch up with the spool
+LEAVING: Final = 5.0  # sinks close what they have open
+CLOSING: Final = 8.0  # the spool stores cursors and closes
+WHOLE: Final = 38.0
+HURRIED: Final = 1.0  # each part's time after a second signal
+EXITING: Final = 3.0  # the interpreter's own end; a hung thread would hold it up for ever
+
+PROBING: Final = 10.0
+"""Seconds between two looks whether the spool's writer makes progress."""
+
+
+class NoStart(Exception):
+    """The daemon could not start; the log has told why."""
+
+
+@dataclass(slots=True)
+class _Parts:
+    sources: dict[str, Source[Any]]
+    sinks: dict[str, type[Sink[Any]]]
+
+
+class Daemon:
+    """One pump: `await Daemon(config).run()`. Runs once."""
+
+    def __init__(self, config: Config, *, clock: Clock | None = None, kinds: Registry = registry.DEFAULT) -> None:
+        """`kinds` is where sources and sinks of a type are looked for."""
+        self.config = config
+        self.clock = clock if clock is not None else Clock()
+        self.metrics = Metrics()
+        self.health = Health(self.clock)
+        self.metrics.registry.register(HealthCollector(self.health))
+        self.supervisor = Supervisor(clock=self.clock, metrics=self.metrics)
+        self.status = Status(config.site, config.spool, self.clock, self.health, self.metrics)
+        self.ready = asyncio.Event()
+        """Set once every part had its first start."""
+        self.ops_url = ""
+        """Where the ops listener answers, once it does."""
+        self._kinds = kinds
+        self._notifier = Notifier()
+        self._asked = asyncio.Event()
+        self._hurried = asyncio.Event()
+        self._code = FAILED
+        self._spool: Spool | None = None
+        self._ops: Ops | None = None
+        self._announcer: Announcer | None = None
+
+    @property
+    def spool(self) -> Spool:
+        """The open spool. RuntimeError before it is open."""
+        if self._spool is None:
+            raise RuntimeError("the spool is not open yet")
+        return self._spool
+
+    def stop(self) -> None:
+        """Ask for the stop: in order, within 40 s. Asked again, what is still under way is cut short."""
+        if self._asked.is_set():
+            self._hurried.set()
+        self._asked.set()
+
+    async def run(self, *, signals: bool = True) -> int:
+        """Run until asked to stop; the exit status: 0 stopped as asked, 78 configuration, 1 anything else.
+
+        `signals`: the process is the daemon's own. SIGTERM and SIGINT ask for the stop, SIGHUP is heard, and the
+        process ends at the stop's deadline, at the latest 3 s after this returned, even where a thread hangs.
+        Without it the caller asks with `stop`, and a part that cannot be stopped is left behind, named in the log.
+        """
+        last = self._take_over() if signals else None
+        try:
+            with _tuned():
+                self._code = await self._run()
+            log.info("The pump has stopped", code=self._code)
+        finally:
+            if last is not None:
+                last.arm(EXITING)
+        return self._code
+
+    def _take_over(self) -> LastResort:
+        """The process's signals and its last resort."""
+        loop = asyncio.get_running_loop()
+        last = LastResort(lambda: self._code)
+
+        def on_stop(name: str) -> None:
+            last.arm(WHOLE)
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                loop.call_soon_threadsafe(self._on_stop_signal, name)
+
+        def on_reload() -> None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(log.warning, "Reloading is not supported yet: restart to apply a change")
+
+        Signals(on_stop, on_reload).install()
+        return last
+
+    def _on_stop_signal(self, name: str) -> None:
+        log.info("Stopping at once" if self._asked.is_set() else "Stopping", signal=name)
+        self.stop()
+
+    # --- the whole life ---------------------------------------------------------------------------------------------
+
+    async def _run(self) -> int:
+        try:
+            parts = self._build()
+        except NoStart:
+            return MISCONFIGURED
+        try:
+            self.config.state_dir.mkdir(parents=True, exist_ok=True)
+            lock = FolderLock(self.config.state_dir)
+            lock.acquire()
+        except Locked as error:
+            log.error("Another daemon runs with this state directory", reason=str(error), pid=error.pid)
+            return FAILED
+        except OSError as error:
+            log.error("The state directory cannot be used", error=str(error))
+            return FAILED
+        try:
+            return await self._live(parts)
+        finally:
+            lock.release()
+
+    async def _live(self, parts: _Parts) -> int:
+        clean = False
+        try:
+            await first_of(self._start(parts), self._asked.wait())
+            if self._spool is not None:
+                await first_of(self._asked.wait(), self._spool.failed.wait())
+                await first_of(self._stop_in_order(), self._hurried.wait(), self._spool.failed.wait())
+        except NoStart:
+            return FAILED
+        finally:
+            clean = await self._end()
+        return STOPPED if clean else FAILED
+
+    def _build(self) -> _Parts:
+        """The objects of every enabled part; no I/O. NoStart where one cannot be made."""
+        config, parts = self.config, _Parts({}, {})
+        failed = False
+        for name, source in config.sources.items():
+            if source.enabled:
+                try:
+                    parts.sources[name] = self._kinds.source(source.type)(name, source, self.clock)
+                except (LookupError, MissingDependency, Misconfigured, ValueError) as error:
+                    log.error("A source cannot be made of its settings", source=name, reason=str(error))
+                    failed = True
+        for name, sink in config.sinks.items():
+            if sink.enabled:
+                try:
+                    parts.sinks[name] = self._kinds.sink(sink.type)
+                except (LookupError, MissingDependency) as error:
+                    log.error("A sink cannot be made of its settings", sink=name, reason=str(error))
+                    failed = True
+        if failed:
+            raise NoStart
+        return parts
+
+    # --- start ------------------------------------------------------------------------------------------------------
+
+    async def _start(self, parts: _Parts) -> None:
+        await self._listen()
+        spool = await self._open_spool()
+        announcer = await self._begin_telling(spool, parts)
+        self.supervisor.add("watch", self._watch, self.health.component("watch"))
+        self.supervisor.add("spool probe", partial(self._probe, spool), self.health.component("spool"))
+        spool.hold({name: self.config.sinks[name].hold for name in parts.sinks})
+        for name, kind in parts.sinks.items():
+            self._add_sink(name, kind, spool, announcer)
+        for name, source in parts.sources.items():
+            self._add_source(name, source, spool)
+        await self.supervisor.started()
+        # What start-up made stays for ever: the collector need not walk through it again and again (MEASURED.md).
+        gc.collect()
+        gc.freeze()
+        self.status.phase = ""
+        self.ready.set()
+        self._notifier.ready(f"{len(parts.sources)} sources, {len(parts.sinks)} sinks")
+        log.info(
+            "The pump runs", version=pump.__version__, sources=[*parts.sources], sinks=[*parts.sinks], ops=self.ops_url
+        )
+
+    async def _listen(self) -> None:
+        status, listen = self.status, self.config.ops.listen
+        views = Views(status.sick, status.unready, status.body, status.refresh, self.metrics.registry)
+        ops = Ops(listen.host, listen.port, views)
+        try:
+            await ops.open()
+        except OSError as error:
+            log.error("The ops listener cannot listen", address=str(listen), error=str(error))
+            raise NoStart from error
+        self._ops, self.ops_url = ops, ops.url
+
+    async def _open_spool(self) -> Spool:
+        config = self.config
+        try:
+            spool = await Spool.open(config.state_dir, config.spool, clock=self.clock, metrics=self.metrics)
+        except (OSError, ValueError, sqlite3.Error) as error:
+            log.error("The spool cannot be opened", error=str(error))
+            raise NoStart from error
+        self._spool = self.status.spool = spool
+        self.health.component("spool").up()
+        return spool
+
+    async def _begin_telling(self, spool: Spool, parts: _Parts) -> Announcer:
+        """Start the daemon's own events with what this start knows of the last run."""
+        former = spool.state("pump", "run").get("run")
+        previous = "none" if former is None else "clean" if former["clean"] else "unclean"
+        self._note_run(spool, clean=False)
+        intake = self._intake("pump", spool)
+        announcer = self._announcer = Announcer(intake, clock=self.clock, metrics=self.metrics)
+        announcer.listen(spool)
+        announcer.tell(
+            "pump.started",
+            "Pump started",
+            "warning" if previous == "unclean" else "info",
+            version=pump.__version__,
+            instance=self._instance(spool),
+            previous=previous,
+            sources=[*parts.sources],
+            sinks=[*parts.sinks],
+        )
+        component = self.health.component("announcer")
+        self.supervisor.add(component.name, announcer.run, component)
+        component.up()
+        try:
+            await spool.flush()  # from here on an end without a word is known as one
+        except Unavailable as error:
+            log.warning("The start could not be noted; the spool refuses", reason=error.reason)
+        return announcer
+
+    @staticmethod
+    def _instance(spool: Spool) -> str:
+        """What tells this pump from another of the same site; the intake has made it."""
+        return str(spool.state("pump").get("instance"))
+
+    def _note_run(self, spool: Spool, *, clean: bool) -> None:
+        spool.remember("pump", "run", {"clean": clean})
+
+    def _intake(self, name: str, spool: Spool) -> Intake:
+        return Intake(
+            name, spool=spool, site=self.config.site, clock=self.clock, metrics=self.metrics, health=self.health
+        )
+
+    def _add_source(self, name: str, source: Source[Any], spool: Spool) -> None:
+        intake = self._intake(name, spool)
+        if self._announcer is not None:
+            self._announcer.intakes.append(intake)
+        self.supervisor.add(f"source {name}", partial(source.run, intake), intake.component, down=intake.down)
+
+    def _add_sink(self, name: str, kind: type[Sink[Any]], spool: Spool, announcer: Announcer) -> None:
+        """`run` restarts the sink itself; the supervisor is there for a bug in it."""
+
+        async def lost(sink: str, first: int, last: int, count: int) -> None:
+            announcer.gap(None, "removed before the sink had them", count, sink)
+
+        component = self.health.component(f"sink {name}")
+        delivery = Delivery(
+            spool,
+            kind,
+            name,
+            self.config.sinks[name],
+            clock=self.clock,
+            metrics=self.metrics,
+            component=component,
+            site=self.config.site,
+            on_lost=lost,
+        )
+        self.status.sinks[name] = delivery
+        self.supervisor.add(component.name, delivery.run, component)
+
+    # --- while it runs ----------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Ping systemd from the loop itself, so that a process that hangs is killed; find who is silent."""
+        interval = min(1.0, self._notifier.watchdog_interval or 1.0)
+        component = self.health.component("watch")
+        component.up()
+        while True:
+            self._notifier.watchdog()
+            self.health.check(interval)
+            component.activity()
+            await self.clock.sleep(interval)
+
+    async def _probe(self, spool: Spool) -> None:
+        """Have the spool's writer do nothing, and see that it does: "stalled" is what a hung disk looks like."""
+        component = self.health.component("spool")
+        component.expects = 3 * PROBING
+        while True:
+            try:
+                await spool.flush()
+                await self.status.look()
+            except Unavailable as error:
+                component.activity()
+                component.down(error.reason)
+            else:
+                component.up()
+            await self.clock.sleep(PROBING)
+
+    # --- stop -------------------------------------------------------------------------------------------------------
+
+    async def _stop_in_order(self) -> None:
+        """Stop taking, drain, close; who is late is named. Cut short by a cancellation at any point."""
+        self._notifier.stopping("draining")
+        self.status.phase = "it is stopping"
+        if self._announcer is not None:
+            self._announcer.tell("pump.stopping", "Pump stopping", "info", instance=self._instance(self.spool))
+        await self.supervisor.stop(self._named("source "), TAKING)
+        await self.supervisor.stop(["announcer"], HURRIED)
+        if self._announcer is not None:
+            telling = asyncio.create_task(self._announcer.flush(), name="last words")
+            await wait_for({telling}, HURRIED, self.clock)
+            telling.cancel()
+        for delivery in self.status.sinks.values():
+            delivery.stop()
+        if late := await self.supervisor.let_end(self._named("sink "), DRAINING):
+            log.warning("Sinks have not had everything and go on from there at the next start", parts=late)
+        await self.supervisor.stop(self._named("sink "), LEAVING)
+
+    async def _end(self) -> bool:
+        """Close whatever is open; True where the spool was closed with everything in it, or never opened."""
+        await self.supervisor.stop(self.supervisor.names, HURRIED)
+        if self._ops is not None:
+            await self._ops.close()
+        if self._spool is None:
+            return True
+        closing = asyncio.create_task(self._close_spool(self._spool), name="close the spool")
+        if not await wait_for({closing}, CLOSING, self.clock):
+            log.error("The spool has not closed by its deadline", deadline_s=CLOSING)
+            return False
+        return closing.result()
+
+    async def _close_spool(self, spool: Spool) -> bool:
+        clean = not spool.failed.is_set()
+        if clean:
+            self._note_run(spool, clean=self._asked.is_set())
+            try:
+                await spool.flush()
+            except Unavailable as error:
+                log.error("The cursors could not be stored", reason=error.reason)
+                clean = False
+        await spool.close()
+        return clean and not spool.failed.is_set()
+
+    def _named(self, prefix: str) -> list[str]:
+        return [name for name in self.supervisor.names if name.startswith(prefix)]
+
+
+@contextlib.contextmanager
+def _tuned() -> Iterator[None]:
+    """The interpreter's settings that the spool's pace depends on (MEASURED.md), put back at the end.
+
+    A thread that wants the interpreter while the loop is busy waits for one switch interval: SQLite's rows would
+    trickle at 5 ms each.
+    """
+    former = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(former)
+        gc.unfreeze()
