@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -70,6 +70,7 @@ class Simulator:
         self._api = Api(self.account, self.quirks, clock, app_key, secret_key)
         self._host, self._port = host, port
         self._admitted: deque[float] = deque()
+        self._in_flight: Counter[str | None] = Counter()
         self._busy: set[asyncio.Task[Any]] = set()
         self._runner: web.ServerRunner | None = None
 
@@ -173,9 +174,13 @@ class Simulator:
                 return await control(self, request)
             call = Call(request.path, self.clock.monotonic())
             self.account.calls.append(call)
+            queue = queue_of(request.path)
+            self._in_flight[queue] += 1
+            call.in_flight = self._in_flight[queue]
             try:
                 return await self._answer(request, call)
             finally:
+                self._in_flight[queue] -= 1
                 call.done = self.clock.monotonic()
         finally:
             self._busy.discard(task)
@@ -227,7 +232,9 @@ class Simulator:
             await self.clock.sleep(fault.seconds)
         if fault.kind == "hang":
             call.outcome = fault.kind
-            await asyncio.get_running_loop().create_future()
+            while request.transport is not None:  # noqa: ASYNC110 - aiohttp has no event for a peer that left
+                await asyncio.sleep(_TICK)
+            return web.StreamResponse()
         if (change := _CHANGES.get(fault.kind)) is not None:
             change(self, fault, call)
             return None

@@ -171,6 +171,7 @@ class Call:
     path: str
     at: float
     done: float | None = None
+    in_flight: int = 1  # calls of its queue that were being answered when it arrived, itself among them
     outcome: str = ""
     reason: str = ""
 
@@ -200,14 +201,8 @@ class Account:
         return most
 
     def most_in_flight(self, queue: QueueName) -> int:
-        """The most calls of one queue that were being answered at once; a hanging one is until the very end."""
-        mine = [call for call in self.calls if f"/{queue}/v1/mq/" in call.path]
-        ends = [(call.done, -1) for call in mine if call.done is not None]
-        most = now = 0
-        for _, change in sorted([(call.at, 1) for call in mine] + ends):
-            now += change
-            most = max(most, now)
-        return most
+        """The most calls of one queue that were being answered at once."""
+        return max((call.in_flight for call in self.calls if f"/{queue}/v1/mq/" in call.path), default=0)
 
     def intervals(self, path: str = "") -> list[float]:
         """Seconds between the arrivals of such calls."""
@@ -254,6 +249,7 @@ def _call(call: Call) -> dict[str, Any]:
         "path": call.path,
         "at": call.at,
         "done": call.done,
+        "in_flight": call.in_flight,
         "outcome": call.outcome,
         "reason": call.reason,
     }

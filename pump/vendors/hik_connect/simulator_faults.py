@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Kind = Literal[
     "drop",  # the connection is closed before anything is done
     "lost_answer",  # the work is done, then the connection is closed: a lost complete
     "cut_answer",  # the work is done, half of the answer is sent, then the connection is closed
     "ignore",  # success is answered and nothing is done: a complete that takes no effect
-    "delay",  # all is well, `seconds` late
-    "hang",  # no answer for ever; nothing is done
+    "delay",  # the work is done `seconds` late, also when the client has given up by then
+    "hang",  # no answer until the client gives up; nothing is done
     "status",  # HTTP `status`, with `retry_after` where given; nothing is done
     "error",  # the vendor's error `code` inside HTTP 200; nothing is done
     "garbage",  # `body` instead of the answer; nothing is done
@@ -61,6 +61,12 @@ class Fault:
     new_id: bool = False
     resigned: bool = False
     poison: PoisonName = "wrong types"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a kind, body or poison that is none: faults also come as JSON."""
+        for name, known in (("kind", Kind), ("body", Garbage), ("poison", PoisonName)):
+            if getattr(self, name) not in get_args(known):
+                raise ValueError(f"{name} is none of {', '.join(get_args(known))}")
 
 
 class Faults:
