@@ -6,20 +6,147 @@ Vendors' code tables name these types; a type that stands in no row here is a mi
 
 from __future__ import annotations
 
-from fnmatch import translate
-from functools import lru_cache
-import re
 from typing import Final, Literal
 
 Phase = Literal["start", "end", "pulse", "update"]
 PHASES: Final = ("start", "end", "pulse", "update")
 
+Severity = Literal["info", "notice", "warning", "critical"]
 SEVERITIES: Final[dict[str, int]] = {"info": 0, "notice": 1, "warning": 2, "critical": 3}
 """Name to rank; the spool keeps the rank."""
 
 DOMAINS: Final = (
     "vehicle", "parking", "security", "video", "access", "driving", "intercom", "device", "command", "media", "pump",
 )  # fmt: skip
+
+VEHICLE: Final[dict[str, str]] = {
+    "vehicle.passed": "A vehicle was seen by a plate camera; vehicle.list says whether a list holds its plate",
+}
+
+SECURITY: Final[dict[str, str]] = {
+    "security.alarm.cleared": "The alarms of a control panel were cleared",
+    "security.arm.failed": "Arming by schedule did not succeed",
+    "security.armed": "A partition was armed; alarm.mode says how where it is not the usual way",
+    "security.bypass.restored": "A zone is watched again after a bypass",
+    "security.bypass.set": "A zone is left out of the alarm system",
+    "security.disarm.late": "A partition was disarmed later than its schedule wants",
+    "security.disarmed": "A partition was disarmed",
+    "security.duress": "Somebody opens or disarms under threat",
+    "security.input.restored": "An alarm input is back at rest",
+    "security.input.triggered": "An alarm input was triggered",
+    "security.keypad.locked": "A keypad locked itself",
+    "security.keypad.unlocked": "A keypad works again after a lock",
+    "security.login.illegal": "Somebody tried to log in to a device without the right to",
+    "security.panic": "Somebody pressed an emergency button",
+    "security.tampering": "Somebody tampers with a device of the alarm system",
+}
+
+VIDEO: Final[dict[str, str]] = {
+    "video.distance.alarm": "People are nearer to each other, or farther, than allowed",
+    "video.face.captured": "A face was captured",
+    "video.fast_movement": "Something moves fast in the picture",
+    "video.fire": "Fire or smoke is seen",
+    "video.intrusion": "Something is inside a region and stays there",
+    "video.line.crossed": "Something crossed a line",
+    "video.lost": "A channel's picture is gone",
+    "video.mask.missing": "Somebody wears no mask",
+    "video.motion": "Something moves in the picture",
+    "video.people.absent": "A post that should be manned is empty",
+    "video.people.abnormal": "There are more or fewer people than allowed",
+    "video.people.density": "The density of people passed its threshold",
+    "video.queue.left": "Somebody left a queue",
+    "video.queue.length": "The number of people in a queue passed its threshold",
+    "video.queue.time": "Somebody waits in a queue longer than its threshold",
+    "video.recording.failed": "A camera's pictures are not recorded",
+    "video.region.entered": "Something entered a region",
+    "video.region.exited": "Something left a region",
+    "video.tampering": "A camera's view is covered or turned away",
+    "video.target.detected": "Targets of several kinds (people, faces, vehicles) were detected",
+    "video.temperature.alarm": "A measured temperature passed its threshold",
+    "video.temperature.difference": "Two measured temperatures differ by more than a threshold",
+    "video.temperature.prealarm": "A measured temperature comes near its threshold",
+}
+
+ACCESS: Final[dict[str, str]] = {
+    "access.absence": "Nobody was there to be authenticated",
+    "access.denied": "Somebody was refused at a door; access.reason says why, access.method by what",
+    "access.granted": "Somebody was let in at a door; access.method says by what",
+    "access.temperature": "The temperature of somebody's skin was measured at a door",
+}
+
+DRIVING: Final[dict[str, str]] = {
+    "driving.collision": "A vehicle collided",
+    "driving.driver.absent": "Nobody sits at the wheel",
+    "driving.driver.distracted": "The driver looks away",
+    "driving.driver.fatigued": "The driver is tired",
+    "driving.driver.license_expired": "The driver's licence is no longer valid",
+    "driving.driver.match": "The driver is one of this vehicle's",
+    "driving.driver.mismatch": "The driver is none of this vehicle's",
+    "driving.driver.phone": "The driver uses a mobile phone",
+    "driving.driver.seatbelt": "The driver wears no seat belt",
+    "driving.driver.smoking": "The driver smokes",
+    "driving.driver.sunglasses": "The driver's glasses keep the camera from seeing the eyes",
+    "driving.driver.yawning": "The driver yawns",
+    "driving.fence.entered": "A vehicle entered a fenced area of the map",
+    "driving.ignition.off": "A vehicle's ignition was turned off",
+    "driving.ignition.on": "A vehicle's ignition was turned on",
+    "driving.passenger.detected": "Somebody sits on the front passenger's seat",
+    "driving.position": "Where a vehicle is, and how it moves",
+    "driving.rollover": "A vehicle rolled over",
+    "driving.route.deviated": "A vehicle left its route",
+    "driving.route.entered": "A vehicle entered its route",
+    "driving.sharp_turn": "A vehicle turned sharply",
+    "driving.speeding": "A vehicle drives faster than its limit",
+    "driving.sudden_acceleration": "A vehicle accelerated suddenly",
+    "driving.sudden_brake": "A vehicle braked suddenly",
+    "driving.warning.blind_spot": "The driver was warned of something in the blind spot",
+    "driving.warning.forward_collision": "The driver was warned of a collision ahead",
+    "driving.warning.headway": "The driver was warned of too short a distance to the vehicle ahead",
+    "driving.warning.lane_departure": "The driver was warned of leaving the lane",
+    "driving.warning.pedestrian": "The driver was warned of a collision with a pedestrian",
+    "driving.warning.speed_limit": "The driver was warned of a speed limit",
+}
+
+INTERCOM: Final[dict[str, str]] = {
+    "intercom.call.answered": "A call was answered, perhaps on another station",
+    "intercom.call.ended": "The calling device hung up",
+    "intercom.call.missed": "The calling device gave up, for nobody answered",
+    "intercom.call.started": "A device calls a room or the management center",
+}
+
+DEVICE: Final[dict[str, str]] = {
+    "device.battery.fault": "A battery is broken or missing",
+    "device.battery.low": "A battery or a supply has little left; the name says whose",
+    "device.camera.offline": "A camera is not reachable",
+    "device.camera.online": "A camera is reachable again",
+    "device.cellular.exceeded": "The cellular data allowance is used up",
+    "device.cellular.offline": "The cellular network is not reachable",
+    "device.detector.offline": "A wireless detector is not reachable",
+    "device.disk.bad_sector": "A disk has a bad sector",
+    "device.disk.error": "A disk cannot be read or written",
+    "device.disk.failing": "A disk fails its self-test",
+    "device.disk.full": "A disk is full",
+    "device.disk.hot": "A disk is too hot",
+    "device.disk.impact": "A disk took a shock",
+    "device.expander.offline": "An expander module is not reachable",
+    "device.gps.fault": "A positioning module does not work",
+    "device.ip.conflict": "Another device uses the same IP address",
+    "device.offline": "A device is not reachable",
+    "device.online": "A device is reachable again",
+    "device.peripheral.added": "A wireless peripheral was added",
+    "device.peripheral.deleted": "A wireless peripheral was deleted",
+    "device.peripheral.offline": "A wireless peripheral is not reachable",
+    "device.power.lost": "The mains supply is gone",
+    "device.radio.fault": "The radio of a device is disturbed or broken",
+    "device.repeater.offline": "A wireless repeater is not reachable",
+    "device.reset": "A device was reset",
+    "device.signal.fault": "A video signal is out of order",
+    "device.signal.restored": "A video signal is in order again",
+    "device.sounder.offline": "A wireless sounder is not reachable",
+    "device.video_standard.mismatch": "The video standard of an input is not the one configured",
+    "device.wifi.offline": "The Wi-Fi network is not reachable",
+    "device.wired.offline": "The wired network is not reachable",
+}
 
 PUMP: Final[dict[str, str]] = {
     "pump.started": "The daemon started",
@@ -31,3 +158,14 @@ PUMP: Final[dict[str, str]] = {
     "pump.spool.filling": "The spool is four fifths full; the data names who holds it",
     "pump.spool.repaired": "A damaged spool was set aside; the data tells what was carried over and what is lost",
 }
+
+UNKNOWN: Final[dict[str, str]] = {
+    f"{domain}.unknown": f"A {domain} event whose code no vendor document lists; the code is kept"
+    for domain in DOMAINS
+    if domain != "pump"
+}
+
+TYPES: Final[dict[str, str]] = {
+    **VEHICLE, **SECURITY, **VIDEO, **ACCESS, **DRIVING, **INTERCOM, **DEVICE, **PUMP, **UNKNOWN,
+}  # fmt: skip
+"""Every event type, with one line that says what it says."""

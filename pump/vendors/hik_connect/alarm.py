@@ -1,0 +1,105 @@
+"""The alarm queue: AlarmMsg (A.3.20)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from pump.event import event_id
+from pump.taxonomy import Phase
+from pump.vendors.hik_connect.codes import CODES
+from pump.vendors.hik_connect.fields import TRUE, Group, child, lead, located, moment, text
+from pump.vendors.hik_connect.head import NO_DOOR, Head, Poison, anonymous, pair, unknown
+from pump.vendors.hik_connect.media import shape
+from pump.vendors.hik_connect.uploads import Uploads
+from pump.vendors.hik_connect.where import of_alarm
+from pump.vendors.hik_connect.words import CATEGORY_DOMAINS, PRIORITIES
+
+
+def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> Head:
+    """The head of an AlarmMsg. Raises Poison where the record is none."""
+    origin = record.get("eventSource")
+    if not origin:
+        origin = record
+    elif type(origin) is not dict:
+        raise Poison("eventSource is not an object")
+    code = text(origin, "eventType")
+    if code is None:
+        raise Poison("no eventType")
+    where = of_alarm(origin)
+    row = CODES.get(code) or unknown(CATEGORY_DOMAINS.get(text(record, "alarmMainCategory") or ""), where.kind)
+
+    times = child(record, "timeInfo") or record
+    begin, sent, start = _begin(times)
+    kind, state = text(record, "msgType"), text(record, "alarmState")
+    mark, affirmed = text(record, "markState"), text(record, "affirmedState")
+    files = shape(record, record)
+    guid = text(record, "guid")
+    updates = None
+    pulse = record.get("pulseAlarm") in TRUE
+    if guid is None:
+        identity, stamp = anonymous("alarm", record, start)
+    else:
+        identity, stamp = event_id("alarm", guid, kind, state, mark, affirmed, begin, files), lead(sent)
+        if uploads is not None and kind not in ("2", "3"):
+            updates = uploads.first((guid, kind, begin), identity, files)
+            if not pulse and kind == "1":
+                pulse = uploads.repeated(guid, begin)
+
+    phase: Phase
+    incident = None if pulse else guid
+    if kind in ("2", "3"):
+        phase = "update"
+    elif kind == "0" or (state == "0" and kind != "1" and not pulse):
+        phase, incident = "end", guid
+        start = _end(times)
+    elif pulse or (kind is None and state is None):
+        phase, incident = row.phase, pair(row, where)
+    else:
+        phase = "start"
+
+    group: Group = {}
+    rule = child(record, "alarmRule")
+    if rule is not None:
+        name = text(rule, "name")
+        if name is not None:
+            group["rule"] = name
+    severity = row.severity
+    priority = child(record, "alarmPriority")
+    level = text(priority, "level") if priority else None
+    if level is not None:
+        severity = PRIORITIES.get(level, severity)
+        group["priority"] = int(level) if level in PRIORITIES else level
+    if affirmed is not None:
+        group["acknowledged"] = affirmed in ("1", "true")
+    if mark is not None:
+        group["marked"] = mark in ("1", "true")
+    if "alarm" in row.preset:
+        group.update(row.preset["alarm"])
+    if updates is not None:
+        phase = "update"
+
+    live = text(record, "dataRetransmission", "currentEvent")
+    return Head(
+        code, row, where, identity, stamp, located(start, zone), phase, severity, incident, live == "0", updates,
+        updates is not None, group, record, NO_DOOR,
+    )  # fmt: skip
+
+
+def _begin(times: Group) -> tuple[str | None, datetime | None, datetime | None]:
+    """The start as sent, that as a time, and the time to believe: the twin's where only it has an offset."""
+    sent = text(times, "startTime", "startTimeLocal")
+    stamp = moment(sent)
+    return sent, stamp, _twin(stamp, times, "startTimeLocal")
+
+
+def _end(times: Group) -> datetime | None:
+    return _twin(moment(text(times, "endTime", "endTimeLocal")), times, "endTimeLocal")
+
+
+def _twin(stamp: datetime | None, times: Group, local: str) -> datetime | None:
+    if stamp is None or stamp.tzinfo is None:
+        twin = moment(text(times, local))
+        if twin is not None and (stamp is None or twin.tzinfo is not None):
+            return twin
+    return stamp

@@ -1,0 +1,99 @@
+"""What a record's head says, whichever queue it came through: code, identity, time, phase, incident."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from pump.event import event_id
+from pump.taxonomy import Phase, Severity
+from pump.vendors.hik_connect.codes import Code
+from pump.vendors.hik_connect.fields import Group, child, lead, text
+from pump.vendors.hik_connect.media import LINKS, Shape, shape
+from pump.vendors.hik_connect.where import Where
+from pump.vendors.hik_connect.words import SOURCE_DOMAINS
+
+_LINK_ENDS: Final = (b"://", b'rl"', b'RL"', b'Pic"')  # one of them is in any record that holds a link
+
+
+NO_DOOR: Final[tuple[Group, Group, Group]] = ({}, {}, {})
+"""What `Head.door` holds where the record is no door's: an access event, its basicInfo, its intelliInfo."""
+
+
+class Poison(Exception):
+    """The record is not what the vendor's document calls one; the text says why."""
+
+
+class Head(NamedTuple):
+    """What the queues say in ways of their own; the rest of a record is alike."""
+
+    code: str
+    row: Code
+    where: Where
+    id: str
+    lead: int
+    time: datetime | None
+    phase: Phase
+    severity: Severity
+    incident: str | None
+    late: bool
+    updates: str | None
+    update: bool
+    alarm: Group | None
+    groups: Group
+    door: tuple[Group, Group, Group]
+
+
+def unknown(domain: str | None, source: str | None) -> Code:
+    """The row of a code that no document lists."""
+    domain = domain or SOURCE_DOMAINS.get(source or "", "device")
+    return Code(f"{domain}.unknown", "Unknown Event", "notice")
+
+
+def pair(row: Code, where: Where) -> str | None:
+    """What start and end share where two codes make one matter: the source, or its device, and the pair."""
+    if row.pair is None:
+        return None
+    return event_id("pair", where.id or where.device_id or where.serial, row.pair)
+
+
+def anonymous(queue: str, record: Group, stamp: datetime | None) -> tuple[str, int]:
+    """Id and lead of a record that the vendor gave no identity."""
+    if stamp is None:
+        return os.urandom(16).hex(), 0
+    content = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+    if any(end in content for end in _LINK_ENDS):
+        content = orjson.dumps(_linkless(record), option=orjson.OPT_SORT_KEYS)
+    # Hashed as it is: event_id would spell every byte out first.
+    return blake2b(content, digest_size=16, person=queue.encode()).hexdigest(), lead(stamp)
+
+
+def _linkless(value: Any) -> Any:
+    if type(value) is dict:
+        return {name: _linkless(inner) for name, inner in value.items() if name not in LINKS}
+    if type(value) is list:
+        return [_linkless(inner) for inner in value]
+    return None if type(value) is str and "://" in value else value
+
+
+def salvaged(queue: str, record: object) -> tuple[object, ...]:
+    """The vendor's identity of a record that could not be read, where it still shows; else nothing."""
+    if type(record) is not dict:
+        return ()
+    own = text(record, "guid" if queue == "alarm" else "eventId" if queue == "combine" else "uuid")
+    if own is None:
+        return ()
+    times = child(record, "timeInfo") or {}
+    states = [text(record, name) for name in ("msgType", "alarmState", "markState", "affirmedState", "update")]
+    return (queue, own, *states, text(times, "startTime"), _files(record))
+
+
+def _files(record: Group) -> Shape:
+    try:
+        return shape(record, child(record, "eventData", "data", "evenData") or record)
+    except Exception:  # noqa: BLE001  # the files may be what could not be read
+        return ()

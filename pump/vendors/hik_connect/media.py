@@ -1,0 +1,169 @@
+"""Where links to pictures and videos sit in a record, what they look like in an event, how long they live.
+
+Nothing is fetched here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+from pump.vendors.hik_connect.fields import TRUE, Group, child, children, text, word
+from pump.vendors.hik_connect.words import FILE_KINDS, FILE_STATES
+
+FILES: Final = 15 * 60
+"""Seconds that a link to an alarm file or an attachment lives (A.3.12, A.3.38)."""
+PERSONS: Final = 60 * 60
+"""Seconds that a link to a person's, a driver's or a licence's picture lives (FIELD.md)."""
+DOORS: Final = 2 * 60 * 60
+"""Seconds that a link to the picture of an access control point lives (A.3.134)."""
+SNAPSHOTS: Final = 24 * 60 * 60
+"""Seconds that a link to an access snapshot lives (A.3.7)."""
+
+Shape = tuple[object, ...]
+
+LINKS: Final = frozenset(
+    (
+        "URL", "url", "pictureURL", "pictureUrl", "driverFacePic", "imageUrl", "personPicUrl", "elementPicUrl",
+        "snapPicUrl",
+    )
+)  # fmt: skip
+"""The fields that hold links; they may be signed afresh at each delivery, so no identity knows them."""
+
+_MIMES: Final = {
+    "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "bmp": "image/bmp", "mp4": "video/mp4",
+}  # fmt: skip
+
+
+def shape(record: Group, groups: Group) -> Shape:
+    """The file list without its links: type, source, capture index and saving state of each, and how many attachments.
+
+    An empty list and none are the same.
+    """
+    found: list[object] = []
+    files = groups.get("fileInfo")
+    if files:
+        for file in _files(groups):
+            extended = file.get("extendInfo")
+            source = index = None
+            if type(extended) is dict:
+                source = extended.get("sourceID") or extended.get("sourceld") or extended.get("sourceId")
+                index = extended.get("captureIndex")
+            # As text, for a value that comes as a number once and as text then is the same.
+            found.append((str(file.get("type")), str(source), str(index), str(file.get("saveState"))))
+    for name in ("picture", "video"):
+        attached = record.get(name)
+        if attached:
+            found.append((name, len(children(record, name))))
+    return tuple(found)
+
+
+def listed(identity: str, record: Group, groups: Group, received: datetime) -> list[dict[str, Any]]:
+    """The event's `media`: an entry for each file and link, `<identity>/<n>` its id.
+
+    Links are signed when the batch is handed out, so their lives are counted from `received`.
+    """
+    found: list[dict[str, Any]] = []
+    if groups.get("fileInfo"):
+        for file in _files(groups):
+            found.append(_file(f"{identity}/{len(found)}", file, received))
+    for name in ("picture", "video"):
+        if record.get(name):
+            for attached in children(record, name):
+                url = attached if type(attached) is str else _url(attached)
+                if url:
+                    found.append(_link(f"{identity}/{len(found)}", name, url, FILES, received))
+    if not _OTHERS.isdisjoint(groups):
+        for url, life in _others(groups):
+            found.append(_link(f"{identity}/{len(found)}", "picture", url, life, received))
+    return found
+
+
+def _files(groups: Group) -> list[Group]:
+    info = groups.get("fileInfo")
+    files = children(info, "file", "files") if type(info) is dict else info
+    return [file for file in files if type(file) is dict] if type(files) is list else []
+
+
+def _url(value: object) -> str | None:
+    return text(value, "url", "URL") if type(value) is dict else None
+
+
+def _file(identity: str, file: Group, received: datetime) -> dict[str, Any]:
+    url = _url(file)
+    suffix = text(file, "suffixName")
+    mime = _MIMES.get(suffix.lower().lstrip(".")) if suffix else None
+    if mime is None and url:
+        mime = _mime(url)
+    kind = word(file, FILE_KINDS, "type") or (mime.partition("/")[0].replace("image", "picture") if mime else "file")
+    entry: dict[str, Any] = {"id": identity, "kind": kind}
+    if mime:
+        entry["mime"] = mime
+    if url:
+        entry["url"] = url
+        entry["expires"] = _expiry(received, FILES)
+    entry["state"] = word(file, FILE_STATES, "saveState") or "remote"
+    encrypted = file.get("encrypted")
+    if encrypted is not None and encrypted != "":
+        entry["encrypted"] = encrypted in TRUE
+    return entry
+
+
+def _link(identity: str, kind: str, url: str, life: int, received: datetime) -> dict[str, Any]:
+    entry = {"id": identity, "kind": kind}
+    mime = _mime(url)
+    if mime:
+        entry["mime"] = mime
+    entry["url"] = url
+    entry["expires"] = _expiry(received, life)
+    entry["state"] = "remote"
+    return entry
+
+
+def _mime(url: str) -> str | None:
+    return _MIMES.get(url.partition("?")[0].rpartition(".")[2].lower())
+
+
+@lru_cache(maxsize=64)
+def _expiry(received: datetime, life: int) -> str:
+    return (received + timedelta(seconds=life)).astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+_DOOR_LINKS: Final = (("personPicUrl", PERSONS), ("elementPicUrl", DOORS))
+_OTHERS: Final = frozenset(
+    ("anprinfo", "anprInfo", "ANPRInfo", "vehicleRelatedInfo", "vehicleReletedInfo", "openDoorInfo")
+)
+
+
+def _others(groups: Group) -> list[tuple[str, int]]:
+    found: list[tuple[str, int]] = []
+    anpr = child(groups, "anprinfo", "anprInfo", "ANPRInfo")
+    if anpr is not None:
+        _each(found, FILES, children(anpr, "pictureInfo"), "pictureURL", "pictureUrl")
+    vehicle = child(groups, "vehicleRelatedInfo", "vehicleReletedInfo")
+    info = child(vehicle, "vehicleInfo") if vehicle is not None else None
+    if info is not None:
+        for driver in (info, *children(info, "driverInfos")):
+            if type(driver) is dict:
+                _each(found, PERSONS, (driver, driver.get("licenseInfo")), "driverFacePic", "imageUrl")
+    door = child(groups, "openDoorInfo")
+    if door is not None:
+        event = child(door, "event") or door
+        for part in (event, event.get("basicInfo"), event.get("intelliInfo")):
+            if type(part) is dict:
+                for name, life in _DOOR_LINKS:
+                    if name in part:
+                        _each(found, life, (part,), name)
+                if "acsSnapPicList" in part:
+                    _each(found, SNAPSHOTS, children(part, "acsSnapPicList"), "snapPicUrl")
+    return found
+
+
+def _each(found: list[tuple[str, int]], life: int, parts: Iterable[Any], *links: str) -> None:
+    for part in parts:
+        if type(part) is dict:
+            url = text(part, *links)
+            if url is not None:
+                found.append((url, life))

@@ -1,0 +1,116 @@
+"""The combine and the message queue: CombineEvent (A.3.60) and Event(1) (A.3.91), which differ little."""
+
+from __future__ import annotations
+
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pump.event import event_id
+from pump.vendors.hik_connect import groups as read
+from pump.vendors.hik_connect.codes import CALLS, CODES, Code
+from pump.vendors.hik_connect.fields import TRUE, Group, child, lead, located, moment, text
+from pump.vendors.hik_connect.head import NO_DOOR, Head, Poison, anonymous, pair, unknown
+from pump.vendors.hik_connect.media import shape
+from pump.vendors.hik_connect.uploads import Uploads
+from pump.vendors.hik_connect.where import Where, at_door, at_station, of_message
+
+
+def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo, uploads: Uploads | None) -> Head:
+    basic = record.get("basicInfo") or {}
+    if type(basic) is not dict:
+        raise Poison("basicInfo is not an object")
+    found = child(record, "eventData", "data", "evenData") or {}
+    door = read.door_event(found) if "openDoorInfo" in found else NO_DOOR
+    event, inner, _ = door
+    code, row = _code(record, basic, inner)
+    talk = child(found, "deviceTalkInfo") if found else None
+    if event:
+        where = at_door(inner, basic)
+    else:
+        where = of_message(basic, found)
+        if talk is not None:
+            where = at_station(talk, where)
+    if row is None:
+        row = unknown(None, where.kind)
+
+    sent = text(inner, "occurTime") if event else None
+    stamp = moment(sent)
+    if stamp is None:
+        sent = text(basic, "occurrenceTime") or sent
+        stamp = moment(sent)
+    if stamp is None and talk is not None:
+        stamp = moment(text(talk, "deviceTimeStamp"))
+    files = shape(record, found)
+    update, updates = False, None
+    ahead = 0
+    serial = text(inner, "serialNo") if event else None
+    if queue == "combine":
+        own = text(record, "eventId", "eventID", "eventld")
+        if own is None:
+            identity, ahead = anonymous(queue, record, stamp)
+        else:
+            identity = event_id("combine", own, files)
+            if uploads is not None:
+                updates = uploads.first(own, identity, files)
+        late = text(basic, "dataRetransmission") == "1"
+    else:
+        own = text(record, "uuid")
+        update = record.get("update") in TRUE
+        late = event != {} and text(inner, "currentEvent") == "0"
+        if serial is not None and where.serial is not None and sent is not None:
+            identity, ahead = event_id("access", where.serial, serial, sent), lead(stamp)
+        elif own is not None:
+            identity = event_id("rawmsg", own, update, files)
+            if uploads is not None:
+                updates = uploads.first(own, identity, files)
+            if update and updates is None:
+                updates = event_id("rawmsg", own, False, ())
+        else:
+            identity, ahead = anonymous(queue, record, stamp)
+    update = update or updates is not None
+
+    incident = pair(row, where)
+    if talk is not None and code.endswith("140001"):
+        row = CALLS.get(text(talk, "msgType") or "", (row, ""))[0]
+        incident = _call(talk, where) if row.phase != "pulse" else None
+    phase = "update" if update else row.phase
+    return Head(
+        code, row, where, identity, ahead, located(stamp, zone), phase, row.severity, incident, late, updates,
+        update, dict(row.preset["alarm"]) if "alarm" in row.preset else None, found, door,
+    )  # fmt: skip
+
+
+def combine(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> Head:
+    """The head of a CombineEvent. Raises Poison where the record is none."""
+    return _message("combine", record, zone, uploads)
+
+
+def rawmsg(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> Head:
+    """The head of an Event(1). Raises Poison where the record is none."""
+    return _message("rawmsg", record, zone, uploads)
+
+
+def _code(record: Group, basic: Group, inner: Group) -> tuple[str, Code | None]:
+    code = text(record, "eventType", "msgType") or text(basic, "msgType", "eventType")
+    row = CODES.get(code) if code is not None else None
+    if row is not None and code is not None:
+        return code, row
+    if code is not None and code[:3].lower() == "msg":
+        digits = code[3:].strip()
+        code = f"Msg{digits}"
+        row = CODES.get(digits)
+    if row is None:
+        own = text(inner, "eventType")
+        row = CODES.get(own) if own is not None else None
+        if code is None:
+            code = own
+    if code is None:
+        raise Poison("no eventType or msgType")
+    return code, row
+
+
+def _call(talk: Group, where: Where) -> str:
+    call = read.call_id(talk)
+    if call is not None:
+        return call
+    return event_id("call", where.device_id or where.serial, text(talk, "roomNumber"))

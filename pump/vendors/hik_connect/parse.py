@@ -1,0 +1,136 @@
+"""Records of the three queues to events: pure, whatever the vendor sends.
+
+Shapes: AlarmMsg (A.3.20), CombineEvent (A.3.60), Event(1) of the message queue (A.3.91), each in every spelling that
+the document or the field knows (FIELD.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from pump.event import Event, Unparsed
+from pump.vendors.hik_connect import groups as read
+from pump.vendors.hik_connect.alarm import alarm
+from pump.vendors.hik_connect.codes import CALLS
+from pump.vendors.hik_connect.fields import Group, child, text
+from pump.vendors.hik_connect.head import Head, Poison, salvaged
+from pump.vendors.hik_connect.media import listed
+from pump.vendors.hik_connect.message import combine, rawmsg
+from pump.vendors.hik_connect.uploads import Uploads
+from pump.vendors.hik_connect.where import locate
+
+Queue = Literal["alarm", "combine", "rawmsg"]
+
+_HEADS: Final[dict[str, Callable[[Group, ZoneInfo, Uploads | None], Head]]] = {
+    "alarm": alarm,
+    "combine": combine,
+    "rawmsg": rawmsg,
+}
+_LISTS: Final = {
+    "alarm": ("alarmMsg", "events", "event"),
+    "combine": ("events", "event", "alarmMsg"),
+    "rawmsg": ("event", "events", "alarmMsg"),
+}
+
+
+def records(queue: Queue, data: object) -> list[object]:
+    """The records in a messages answer's `data`, under any of the names its list goes by; null and absent are none."""
+    if data is None or data == "":
+        return []
+    if type(data) is not dict:
+        return data if type(data) is list else [data]
+    named = False
+    for name in _LISTS[queue]:
+        found = data.get(name)
+        if found:
+            return found if type(found) is list else [found]
+        named = named or name in data
+    if named:
+        return []
+    # A list under a name that nobody has met yet must not be completed unread.
+    return next((found for found in data.values() if found and type(found) is list), [])
+
+
+def normalise(
+    queue: Queue, record: object, zone: ZoneInfo, received: datetime, uploads: Uploads | None = None
+) -> list[Event | Unparsed]:
+    """The events of one record of a queue; never raises for any JSON value.
+
+    A record that cannot be read becomes one `Unparsed`. `zone` is where times without an offset belong, `received`
+    when the batch was handed out (aware). `uploads` remembers what came before on this queue: without it the second
+    upload of an alarm or a combine event is an event of its own; a message says itself that it is one.
+    """
+    error = "the record is not an object"
+    if type(record) is dict:
+        try:
+            return [_event(_HEADS[queue](record, zone, uploads), record, received)]
+        except Poison as poison:
+            error = str(poison)
+        except Exception as bug:  # noqa: BLE001  # whatever a record does to the parser, the batch goes on
+            error = f"{type(bug).__name__}: {bug}"
+    return [Unparsed(record, error, salvaged(queue, record))]  # type: ignore[arg-type]  # any JSON value is kept
+
+
+def _event(head: Head, record: Group, received: datetime) -> Event:
+    where, row, groups = head.where, head.row, head.groups
+    data: dict[str, Any] = {
+        "vendor": "hik-connect",
+        "code": head.code,
+        "name": row.name,
+        "phase": head.phase,
+        "severity": head.severity,
+    }
+    if head.incident is not None:
+        data["incident"] = head.incident
+    data["late"] = head.late
+    data["update"] = head.update
+    if head.updates is not None:
+        data["updates"] = head.updates
+    data["reconciled"] = False
+    locate(where, data)
+    preset = row.preset
+    plain = read.KNOWN.isdisjoint(groups)
+    found = preset.get("vehicle")
+    if found is not None or not plain:
+        found = read.vehicle(groups, found)
+        if found:
+            data["vehicle"] = found
+    if head.alarm:
+        data["alarm"] = head.alarm
+    found = preset.get("access")
+    if found is not None or where.kind == "door" or "openDoorInfo" in groups:
+        found = read.access(found, where.door, *head.door)
+        if found:
+            data["access"] = found
+    if not plain:
+        _grouped(groups, data)
+    if "power" in preset:
+        data["power"] = dict(preset["power"])
+    if not plain:
+        _talked(groups, data)
+    media = listed(head.id, record, groups, received)
+    if media:
+        data["media"] = media
+    data["raw"] = record
+    return Event(row.type, head.id, data, head.time, where.subject(), head.lead)
+
+
+def _grouped(groups: Group, data: dict[str, Any]) -> None:
+    found = read.position(groups)
+    if found:
+        data["position"] = found
+
+
+def _talked(groups: Group, data: dict[str, Any]) -> None:
+    found = read.queue(groups)
+    if found:
+        data["queue"] = found
+    talk = child(groups, "deviceTalkInfo")
+    if talk is not None:
+        known = CALLS.get(text(talk, "msgType") or "")
+        found = read.intercom(talk, known[1] if known else None)
+        if found:
+            data["intercom"] = found

@@ -1,0 +1,37 @@
+"""What was seen of late, so that a second upload and a repeated guid are told from first ones."""
+
+from __future__ import annotations
+
+from pump.vendors.hik_connect.media import Shape
+
+
+class Uploads:
+    """The first upload of each of the newest records, in memory: about 150 bytes each.
+
+    The caller keeps one for a queue for as long as its source lives. What it has forgotten, or a restart cost, makes
+    a second upload an event of its own instead of an update: its id is the same either way.
+    """
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self._limit = limit
+        self._uploads: dict[int, tuple[str, Shape]] = {}
+        self._starts: dict[int, str | None] = {}
+
+    def first(self, key: object, identity: str, shape: Shape) -> str | None:
+        """The id of the first upload where this one brings other files than it, else None.
+
+        `key` is the record's identity without its files, `identity` the id of the event that it makes.
+        """
+        uploads = self._uploads
+        seen = uploads.setdefault(hash(key), (identity, shape))
+        if len(uploads) > self._limit:
+            del uploads[next(iter(uploads))]
+        return None if seen[0] == identity or not shape or seen[1] == shape else seen[0]
+
+    def repeated(self, guid: str, start: str | None) -> bool:
+        """Whether the alarm's guid began before, at another time: the vendor's second way to say pulse (A.3.20)."""
+        starts = self._starts
+        seen = starts.setdefault(hash(guid), start)
+        if len(starts) > self._limit:
+            del starts[next(iter(starts))]
+        return seen != start
