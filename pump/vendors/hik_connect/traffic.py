@@ -52,9 +52,10 @@ class Traffic:
 
     def __init__(self, clock: Clock, quirks: Quirks, seed: int = 0) -> None:
         self.seed = seed
-        self._random = Random(seed)
+        self._random = Random()
         self._parts = Records(clock, quirks, self._random)
         self._text_numbers = quirks.numbers == "text"
+        self._occasions: Counter[str] = Counter()
         self._numbers: Counter[str] = Counter()
         self._left: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
 
@@ -77,6 +78,9 @@ class Traffic:
             builders[kind]
         made = self._left[queue, kind]
         while len(made) < n:
+            # Each occasion has its own seed, so that quirks change the spelling of a record and nothing else.
+            self._occasions[queue] += 1
+            self._random.seed(self.seed << 64 | ord(_LETTERS[queue]) << 48 | self._occasions[queue])
             name = self._random.choices(*MIXES[queue])[0] if kind == "mix" else kind
             made.extend(builders[name](self))
         self._left[queue, kind] = made[n:]

@@ -163,8 +163,17 @@ class Parts:
     def vehicle(self, source: Source) -> dict[str, Any]:
         """A VehicleRelatedInfo (A.3.169): speeds in cm/h, height in cm, the hemispheres apart."""
         quirks, draw = self.quirks, self.random
-        fix = quirks.gps_fix == "yes"
-        direction = draw.randrange(0, 360) if fix else 0
+        east, north, longitude, latitude = (
+            draw.choice("EW"),
+            draw.choice("NS"),
+            draw.uniform(2, 9),
+            draw.uniform(43, 51),
+        )
+        direction, height, speed = draw.randrange(0, 360), draw.randrange(0, 200_000), draw.randrange(0, 12_000_000)
+        if quirks.gps_direction == "hundredths":
+            direction = direction * 100 + 361
+        if quirks.gps_fix == "none":
+            longitude = latitude = direction = height = speed = 0
         face = {"driverFacePic": self.link(source)}
         driver = {"driverName": " ".join(draw.choice(_PEOPLE)), "driverPhone": ""}
         licence = {"licenseNo": "D1234567", "invalidTime": "2031-01-01", "imageUrl": self.link(source)}
@@ -175,13 +184,13 @@ class Parts:
             vehicle["driverInfos"] = [driver | face | {"licenseInfo": licence}]
         return {
             "gpsInfo": {
-                "ew": draw.choice("EW"),
-                quirks.longitude: f"{draw.uniform(2, 9):.6f}" if fix else "0.000000",
-                "ns": draw.choice("NS"),
-                "lat": f"{draw.uniform(43, 51):.6f}" if fix else "0.000000",
-                "direction": direction * 100 + 361 if quirks.gps_direction == "hundredths" and fix else direction,
-                "height": draw.randrange(0, 200_000) if fix else 0,
-                "speed": draw.randrange(0, 12_000_000) if fix else 0,
+                "ew": east,
+                quirks.longitude: f"{longitude:.6f}",
+                "ns": north,
+                "lat": f"{latitude:.6f}",
+                "direction": direction,
+                "height": height,
+                "speed": speed,
             },
             "vehicleInfo": vehicle,
         }
