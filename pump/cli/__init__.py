@@ -41,6 +41,14 @@ class _Commands(click.Group):
         command: click.Command = importlib.import_module(f"pump.cli.{cmd_name}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:  # caught here, for click would make it a failure
+            return _reader_left()
+        return result
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -66,6 +74,12 @@ def main() -> None:
     sys.exit(_run())
 
 
+def _reader_left() -> int:
+    """head or less has had enough: that is its right, and Python's own flush at the end must not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return OK
+
+
 def _run() -> int:
     try:
         status = group.main(standalone_mode=False)
@@ -76,9 +90,7 @@ def _run() -> int:
     except (click.Abort, KeyboardInterrupt):
         return FAILED
     except BrokenPipeError:
-        # the reader (head, less) has left: that is its right, and Python's own flush at the end must not complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return OK
+        return _reader_left()
     except Exception:  # noqa: BLE001  # the last place there is: told whole, but clean of secrets
         sys.stderr.write(clean(traceback.format_exc()))
         return FAILED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,8 @@ from pump.cli.options import config_option, places
 
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _TIMEOUT: Final = 5.0
+_SPANS: Final = (("m", "s", 60, 1, 3600), ("h", "m", 3600, 60, 86400), ("d", "h", 86400, 3600, math.inf))
+"""The two units that are shown, their lengths in seconds, below how many."""
 _COLOURS: Final = {"up": "green", "starting": "yellow", "stalled": "yellow", "down": "red"}
 
 
@@ -85,6 +88,7 @@ def _lines(status: dict[str, Any]) -> Iterable[str]:
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterable[str]:
     texts = [list(head), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in texts) for column in range(len(head))]
+    widths[-1] = 0  # nothing stands behind the last column
     for number, row in enumerate(texts):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         if number == 0:
@@ -98,10 +102,8 @@ def _span(seconds: float) -> str:
     """ "1.2s", "3m 20s", "5h 12m", "9d 4h"."""
     if seconds < 60:
         return f"{seconds:.1f}s"
-    for big, small, length, part in (("m", "s", 60, 1), ("h", "m", 3600, 60), ("d", "h", 86400, 3600)):
-        if seconds < length * 60 or big == "d" or (big == "h" and seconds < 86400):
-            return f"{int(seconds // length)}{big} {int(seconds % length // part)}{small}"
-    raise AssertionError  # the last row takes all
+    big, small, length, part, _ = next(row for row in _SPANS if seconds < row[4])
+    return f"{int(seconds // length)}{big} {int(seconds % length // part)}{small}"
 
 
 def _when(time: str) -> str:

@@ -1,0 +1,357 @@
+"""The commands as a shell sees them: what they print, where, and the status they end with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pump.cli import COMMANDS
+from pump.clock import Clock
+from pump.event import Event, event_id
+from pump.health import Health
+from pump.intake import Intake
+from pump.metrics import Metrics
+from pump.spool import Spool, SpoolSettings
+
+SECRET = "s3cr3t-Value"
+ENVIRON = {name: value for name, value in os.environ.items() if name not in {"STATE_DIRECTORY", "JOURNAL_STREAM"}}
+
+
+def pump(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pump", *arguments]
+    return subprocess.run(command, cwd=cwd, env={**ENVIRON, **environ}, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def started(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "pump", *arguments]
+    process = subprocess.Popen(command, cwd=cwd, env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+# --- help -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_examples(tmp_path: Path, name: str) -> None:
+    done = pump(name, "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"pump {name}" in done.stdout
+    assert "Examples:" in done.stdout
+
+
+def test_help_lists_the_commands_and_imports_none(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pump.cli import group; group.main(['--help'], standalone_mode=False);"
+        "heavy = {'pydantic', 'aiohttp', 'orjson', 'structlog', 'sqlite3', 'asyncio'};"
+        "print('loaded:', sorted(heavy & sys.modules.keys()), [m for m in sys.modules if m.startswith('pump.cli.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert all(text in done.stdout for pair in COMMANDS.items() for text in pair)
+    assert done.stdout.endswith("loaded: [] []\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["chek"], "No such command 'chek'"),
+        (["check", "--confg", "x"], "No such option"),
+        (["simulate", "hik-conect"], 'there is no simulator "hik-conect"; did you mean "hik-connect"?'),
+        (["demo", "--duration", "20"], "a duration such as"),
+        (["events", "--since", "yesterday"], "a duration"),
+        (["schema", "everything"], "Invalid value"),
+    ],
+)
+def test_wrong_use_ends_with_1(tmp_path: Path, arguments: list[str], wanted: str) -> None:
+    done = pump(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert wanted in done.stderr
+
+
+def test_an_unforeseen_error_is_told_whole_without_secrets(tmp_path: Path) -> None:
+    code = (
+        "import click, pump.cli, pump.redact\n"
+        f"pump.redact.redact({SECRET!r})\n"
+        "@click.command()\n"
+        f"def bad(): raise RuntimeError('with ' + {SECRET!r})\n"
+        "pump.cli.group.get_command = lambda context, name: bad\n"
+        "import sys; sys.argv[1:] = ['bad']; pump.cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "RuntimeError: with *****" in done.stderr
+    assert SECRET not in done.stderr
+
+
+# --- check ------------------------------------------------------------------------------------------------------------
+
+WRONG = """\
+[pump]
+site = "north garage"
+[spol]
+[spool]
+retention = 7
+[sinks.out]
+type = "jsonl"
+paht = "x"
+[sinks.other]
+type = "jsonk"
+"""
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_every_error_is_printed_and_the_status_is_78(tmp_path: Path, command: str) -> None:
+    (tmp_path / "pump.toml").write_text(WRONG)
+    done = pump(command, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.splitlines() == [
+        'pump.toml:2: pump.site: found "north garage", wanted a text like ^[a-z0-9][a-z0-9_-]*$',
+        'pump.toml:3: spol: unknown table; did you mean "spool"?',
+        'pump.toml:5: spool.retention: found 7, wanted a duration such as "500ms", "30s", "5m", "12h" or "7d"',
+        "pump.toml:6: sinks.out.path: found nothing, wanted a value: this key is required",
+        'pump.toml:8: sinks.out.paht: unknown key; did you mean "path"?',
+        'pump.toml:10: sinks.other.type: found type "jsonk", wanted one of jsonl, log; did you mean "jsonl"?',
+    ]
+
+
+def test_what_is_fine_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "other.toml"
+    file.write_text(
+        '[pump]\nsite = "north"\n[sinks.out]\ntype = "jsonl"\npath = "-"\n[sinks.j]\ntype = "log"\nenabled = false\n'
+    )
+    done = pump("check", "-c", str(file), cwd=tmp_path, STATE_DIRECTORY="/var/lib/pump")
+    assert done.returncode == 0
+    assert done.stderr == f"warning: {file}: sources: no source is configured and enabled: nothing will arrive\n"
+    assert done.stdout.splitlines() == [
+        f"{file} is fine: site north, state in /var/lib/pump",
+        "0 sources",
+        "2 sinks: out (jsonl), j (log, disabled)",
+    ]
+
+
+@pytest.mark.parametrize("command", ["check", "run", "events", "status"])
+def test_a_file_that_is_not_there_is_a_configuration_error(tmp_path: Path, command: str) -> None:
+    done = pump(command, "-c", "absent.toml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr == "absent.toml: the file cannot be read: No such file or directory\n"
+
+
+# --- schema -----------------------------------------------------------------------------------------------------------
+
+
+def test_schema_config_is_printed(tmp_path: Path) -> None:
+    done = pump("schema", "config", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "sinks.jsonl" in json.loads(done.stdout)["$defs"]
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+async def _fill(folder: Path, source: str, numbers: range) -> None:
+    settings, clock, metrics = SpoolSettings(), Clock(), Metrics()
+    spool = await Spool.open(folder, settings, clock=clock, metrics=metrics)
+    try:
+        intake = Intake(source, spool=spool, site="s", clock=clock, metrics=metrics, health=Health(clock))
+        for number in numbers:
+            kind = "vehicle.passed" if number % 2 else "security.intrusion"
+            data = {"severity": "info", "phase": "pulse", "vehicle": {"plate": f"P{number}"}}
+            await intake.put(Event(kind, event_id(source, number), data, datetime(2026, 11, 20, 8, tzinfo=UTC)))
+    finally:
+        await spool.close()
+
+
+def fill(folder: Path, source: str, numbers: range) -> None:
+    asyncio.run(_fill(folder, source, numbers))
+
+
+@pytest.fixture(scope="module")
+def spool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("spool")
+    fill(folder, "gate", range(4))
+    fill(folder, "door", range(4, 6))
+    return folder
+
+
+def plates(text: str) -> list[str]:
+    return [json.loads(line)["data"]["vehicle"]["plate"] for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], ["P0", "P1", "P2", "P3", "P4", "P5"]),
+        (["--type", "vehicle.*"], ["P1", "P3", "P5"]),
+        (["--source", "g*", "--type", "security.*"], ["P0", "P2"]),
+        (["--source", "door", "--source", "none"], ["P4", "P5"]),
+        (["--since", "1h"], ["P0", "P1", "P2", "P3", "P4", "P5"]),
+        (["--since", "2026-01-01T00:00:00+02:00", "--source", "door"], ["P4", "P5"]),
+        (["--since", "9999-01-01"], []),
+    ],
+)
+def test_events_are_read_and_chosen(spool: Path, arguments: list[str], wanted: list[str]) -> None:
+    done = pump("events", "--state-dir", str(spool), "--json", *arguments, cwd=spool)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert plates(done.stdout) == wanted
+
+
+def test_events_for_people(spool: Path) -> None:
+    (spool / "pump.toml").write_text(f'[pump]\nstate_dir = "{spool}"\n[sources.x]\ntype = "needs nothing here"\n')
+    done = pump("events", "--source", "door", "--type", "vehicle.*", cwd=spool)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["08:00:00", "info", "vehicle.passed", "door", "P5"]
+    assert "\x1b" not in done.stdout
+
+
+def test_no_spool_is_said(tmp_path: Path) -> None:
+    done = pump("events", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no spool in pump-state" in done.stderr
+    (tmp_path / "spool.db").write_text("this is no database, whatever its name says" * 100)
+    done = pump("events", "--state-dir", ".", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_follow_shows_what_arrives_until_ctrl_c(tmp_path: Path) -> None:
+    with started("events", "--state-dir", "state", "--follow", "--json", cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "no spool in state yet" in process.stderr.readline()
+        fill(tmp_path / "state", "gate", range(2))
+        assert plates(process.stdout.readline() + process.stdout.readline()) == ["P0", "P1"]
+        fill(tmp_path / "state", "gate", range(3))
+        assert plates(process.stdout.readline()) == ["P2"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 0
+        assert process.stdout.read() == ""
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
+    fill(tmp_path, "gate", range(50))
+    reading, writing = os.pipe()
+    os.close(reading)  # as `| head` does, sooner or later
+    try:
+        for form in ([], ["--json"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "pump", "events", "--state-dir", ".", *form],
+                cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, check=False,
+            )  # fmt: skip
+            assert (done.returncode, done.stderr) == (0, "")
+    finally:
+        os.close(writing)
+
+
+# --- status -----------------------------------------------------------------------------------------------------------
+
+STATUS: dict[str, Any] = {
+    "site": "north",
+    "version": "0.1.0",
+    "uptime_s": 93784.5,
+    "spool": {"head": 12, "bytes": 3 << 20, "max_bytes": 4 << 30, "full": True, "oldest": "2026-11-20T08:00:00Z"},
+    "components": [
+        {"name": "source teams", "state": "down", "reason": "wrong\x1b[2J key", "since": "2026-11-20T08:00:00.123Z",
+         "idle_s": 200.0, "details": {}},
+        {"name": "spool", "state": "up", "reason": "", "since": "2026-11-20T08:00:00Z", "idle_s": 1.25, "details": {}},
+    ],
+    "sinks": {"out": {"position": 10, "lag": 2, "dead": 0}},
+}  # fmt: skip
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[int]:
+    """A server on a free port that answers everything like this."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def ask(folder: Path, port: int, *arguments: str, host: str = "127.0.0.1") -> subprocess.CompletedProcess[str]:
+    (folder / "pump.toml").write_text(f'[ops]\nlisten = "{host}:{port}"\n[sources.x]\ntype = "whatever"\n')
+    return pump("status", *arguments, cwd=folder, http_proxy="http://127.0.0.1:9/", NO_COLOR="1")
+
+
+def test_status_is_a_table(tmp_path: Path) -> None:
+    with answering(200, json.dumps(STATUS).encode()) as port:
+        done = ask(tmp_path, port, host="0.0.0.0")
+        raw = ask(tmp_path, port, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "site north, pump 0.1.0, up 1d 2h",
+        "spool at number 12, 3.0 MiB (0 %), oldest of 2026-11-20 08:00:00, FULL: new events are refused",
+        "",
+        "PART          STATE  SINCE                IDLE    REASON",
+        "source teams  down   2026-11-20 08:00:00  3m 20s  wrong?[2J key",
+        "spool         up     2026-11-20 08:00:00  1.2s",
+        "",
+        "SINK  POSITION  BEHIND  DEAD",
+        "out   10        2       0",
+    ]
+    assert json.loads(raw.stdout) == STATUS
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "wanted"),
+    [(200, b"<html>", "is not a pump"), (200, b"[]", "is not a pump"), (404, b"", "answers 404")],
+)
+def test_status_of_something_else(tmp_path: Path, status: int, body: bytes, wanted: str) -> None:
+    with answering(status, body) as port:
+        done = ask(tmp_path, port)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert wanted in done.stderr
+
+
+def test_status_without_a_daemon(tmp_path: Path) -> None:
+    with answering(200, b"") as port:
+        pass
+    done = ask(tmp_path, port)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"no daemon answers at http://127.0.0.1:{port}/status" in done.stderr
+
+
+# --- simulate ---------------------------------------------------------------------------------------------------------
+
+
+def test_simulate_says_where_and_ends_at_ctrl_c(tmp_path: Path) -> None:
+    with started("simulate", "hik-connect", "--rate", "5", "--seed", "3", cwd=tmp_path) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr.readline().startswith("hik-connect listens at http://127.0.0.1:")
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 0
+        assert (process.stdout.read(), process.stderr.read()) == ("", "")
