@@ -120,7 +120,7 @@ class Intake:
         return await self.put(event)
 
     def own(self, type_: str, name: str, severity: str, **facts: Any) -> Event:
-        """One of the pump's own events, not put yet: its id carries the instance, its data the facts that are not None."""
+        """One of the pump's own events, not put yet: its id carries the instance; facts that are None are left out."""
         data: dict[str, Any] = {"vendor": "pump", "code": type_, "name": name, "phase": "pulse", "severity": severity}
         data.update((key, value) for key, value in facts.items() if value is not None)
         return Event(type=type_, id=f"{self._instance}-{uuid.uuid4().hex[:16]}", data=data, time=self.clock.now())

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from pump.clock import Clock
 from pump.settings import SinkSettings
@@ -15,8 +15,7 @@ State = dict[str, Any]
 """What a sink remembers beside its cursor: small, JSON."""
 
 
-@dataclass(slots=True, frozen=True)
-class Record:
+class Record(NamedTuple):
     """A stored event on its way to the sinks."""
 
     seq: int

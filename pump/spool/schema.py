@@ -9,14 +9,14 @@ APPLICATION_ID = 0x70756D70  # "pump"
 
 # The order of creation fixes the tables' root pages: repair relies on it when the file's first page is lost.
 TABLES = (
-    """CREATE TABLE events(
-        seq INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, type TEXT NOT NULL, severity INTEGER NOT NULL,
-        recorded INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL)""",
-    # Keys outlive their events. The vendor's time leads, so that the index grows at its end (MEASURED).
+    # Events lie in blocks, so that storing, reading and removing them costs a row for many. `events` is a JSON array of
+    # [seq, source, type, severity, recorded, size, crc]; `bodies` holds the bodies, one behind the other.
+    """CREATE TABLE blocks(
+        last INTEGER PRIMARY KEY AUTOINCREMENT, first INTEGER NOT NULL, recorded INTEGER NOT NULL,
+        events BLOB NOT NULL, bodies BLOB NOT NULL)""",
+    # Keys outlive their events. The vendor's time leads, so that the tree grows at its end (MEASURED).
     """CREATE TABLE keys(
-        seq INTEGER PRIMARY KEY, recorded INTEGER NOT NULL, lead INTEGER NOT NULL, source TEXT NOT NULL,
-        id TEXT NOT NULL,
-        UNIQUE(lead, source, id))""",
+        lead INTEGER, source TEXT, id TEXT, seq INTEGER NOT NULL, PRIMARY KEY(lead, source, id)) WITHOUT ROWID""",
     "CREATE TABLE cursors(sink TEXT PRIMARY KEY, seq INTEGER NOT NULL, state TEXT) WITHOUT ROWID",
     "CREATE TABLE state(source TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY(source, key)) WITHOUT ROWID",
     "CREATE TABLE limited(seq INTEGER PRIMARY KEY, source TEXT NOT NULL, bytes INTEGER NOT NULL)",

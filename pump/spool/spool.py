@@ -268,8 +268,8 @@ def _repair(path: Path, noted: int, stamp: str) -> Repaired | None:
 
 def _newest(db: sqlite3.Connection) -> tuple[int, int | None]:
     """The highest number ever given in this file, and when its newest event arrived."""
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-    newest = db.execute("SELECT recorded FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
+    newest = db.execute("SELECT recorded FROM blocks ORDER BY last DESC LIMIT 1").fetchone()
     return (row[0] if row else 0, newest[0] if newest else None)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 from pump.sink import Record
-from pump.spool.rows import Cursor, Row, checksum
+from pump.spool import blocks
+from pump.spool.rows import Cursor, Row
 
 SLICE = 500
 """Rows removed at a time: a large DELETE takes seconds and a WAL as large as the rows (MEASURED)."""
@@ -57,25 +58,38 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int) -> list[Rec
     numbered = list(enumerate(rows, first))
     fresh = 0
     for part in _parts(numbered):
-        sql = _multi("INSERT OR IGNORE INTO keys(seq, recorded, lead, source, id) VALUES", 5, len(part))
-        keys = [value for seq, row in part for value in (seq, row.recorded, row.lead, row.source, row.id)]
-        fresh += db.execute(sql, keys).rowcount
+        sql = _multi("INSERT OR IGNORE INTO keys(lead, source, id, seq) VALUES", 4, len(part))
+        fresh += db.execute(sql, [value for seq, row in part for value in (row.lead, row.source, row.id, seq)]).rowcount
     if fresh < len(numbered):
-        # Some were stored before. The survivors come back as one text: a row each would take the GIL each.
-        (text,) = db.execute("SELECT group_concat(seq) FROM keys WHERE seq >= ?", (first,)).fetchone()
-        survivors = set(map(int, text.split(","))) if text else set()
-        numbered = [(seq, row) for seq, row in numbered if seq in survivors]
-    for part in _parts(numbered):
-        sql = _multi("INSERT INTO events(seq, source, type, severity, recorded, crc, body) VALUES", 7, len(part))
-        values = list[object]()
-        for seq, row in part:
-            crc = checksum(seq, row.source, row.type, row.severity, row.recorded, row.body)
-            values += (seq, row.source, row.type, row.severity, row.recorded, crc, row.body)
-        db.execute(sql, values)
+        numbered = _survivors(db, numbered)
+    records = [Record(seq, row.source, row.type, row.severity, row.recorded, row.body) for seq, row in numbered]
+    values: list[object] = []
+    for block in blocks.cut(records):
+        values += (block[-1].seq, block[0].seq, max(r.recorded for r in block), *blocks.pack(block))
+    if values:
+        db.execute(
+            _multi("INSERT INTO blocks(last, first, recorded, events, bodies) VALUES", 5, len(values) // 5), values
+        )
     limited = [(seq, row.source, len(row.body)) for seq, row in numbered if row.limited]
     if limited:
         db.executemany("INSERT INTO limited(seq, source, bytes) VALUES (?, ?, ?)", limited)
-    return [Record(seq, row.source, row.type, row.severity, row.recorded, row.body) for seq, row in numbered]
+    return records
+
+
+def _survivors(db: sqlite3.Connection, numbered: list[tuple[int, Row]]) -> list[tuple[int, Row]]:
+    """Those whose key this transaction inserted; the others were stored before, or stand twice in the group."""
+    known: dict[tuple[int, str, str], int] = {}
+    for part in _parts(numbered):
+        # One row holds the answer: a row each would take the GIL each.
+        sql = (
+            "SELECT json_group_array(json_array(lead, source, id, seq)) FROM keys WHERE (lead, source, id) IN ("
+            + _multi("VALUES", 3, len(part))
+            + ")"
+        )
+        keys = [value for _, row in part for value in (row.lead, row.source, row.id)]
+        (answer,) = db.execute(sql, keys).fetchone()
+        known.update(((lead, source, id_), seq) for lead, source, id_, seq in orjson.loads(answer))
+    return [(seq, row) for seq, row in numbered if known.get((row.lead, row.source, row.id)) == seq]
 
 
 def _parts(rows: list[tuple[int, Row]]) -> Iterator[list[tuple[int, Row]]]:
@@ -136,50 +150,66 @@ def bury(db: sqlite3.Connection, sink: str, records: Sequence[Record], reason: s
 
 @dataclass(slots=True, frozen=True)
 class Pruned:
-    """What one slice removed: everything through `floor` is gone; `more` says that another slice may follow."""
+    """What one slice removed: everything through `floor` is gone."""
 
     floor: int
     events: int
     limited: bool
     """Whether events that count against a source's limit were among them."""
-    more: bool
 
 
 def prune(db: sqlite3.Connection, *, through: int, before: int) -> Pruned | None:
     """Remove a slice of the oldest events: none above `through`, none that arrived at or after `before` (ms).
 
-    None where nothing was due.
+    Whole blocks go. None where nothing was due.
     """
-    bound, count = db.execute(
-        "SELECT max(seq), count(*) FROM (SELECT seq, recorded FROM events WHERE seq <= ? ORDER BY seq LIMIT ?)"
-        " WHERE recorded < ?",
-        (through, SLICE, before),
+    (answer,) = db.execute(
+        "SELECT json_group_array(json_array(first, last, recorded)) FROM"
+        " (SELECT first, last, recorded FROM blocks WHERE last <= ? ORDER BY last LIMIT ?)",
+        (through, SLICE // 10),
     ).fetchone()
+    bound, events = None, 0
+    for first, last, recorded in orjson.loads(answer):
+        if recorded >= before or events >= SLICE:
+            break
+        bound, events = last, events + last + 1 - first
     if bound is None:
         return None
     db.execute("BEGIN IMMEDIATE")
     try:
-        removed = db.execute("DELETE FROM events WHERE seq <= ?", (bound,)).rowcount
+        db.execute("DELETE FROM blocks WHERE last <= ?", (bound,))
         limited = db.execute("DELETE FROM limited WHERE seq <= ?", (bound,)).rowcount > 0
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
-    return Pruned(bound, removed, limited, count == SLICE)
+    return Pruned(bound, events, limited)
 
 
-def prune_keys(db: sqlite3.Connection, *, through: int, before: int) -> bool:
-    """Remove a slice of the oldest keys, with `prune`'s two limits; True where another slice may follow."""
-    bound, count = db.execute(
-        "SELECT max(seq), count(*) FROM (SELECT seq, recorded FROM keys WHERE seq <= ? ORDER BY seq LIMIT ?)"
-        " WHERE recorded < ?",
-        (through, SLICE, before),
+Key = tuple[int, str, str]
+FIRST_KEY: Key = (-(1 << 63), "", "")
+
+
+def prune_keys(db: sqlite3.Connection, *, above: Key, through: int) -> Key | None:
+    """Look at a slice of the keys above `above`, in their own order, and remove those numbered `through` or lower.
+
+    The last key looked at, None at the end. Keys lie by the vendor's time, not by arrival: a sweep passes them all.
+    """
+    bound = db.execute(
+        "SELECT lead, source, id FROM keys WHERE (lead, source, id) > (?, ?, ?)"
+        " ORDER BY lead, source, id LIMIT 1 OFFSET ?",
+        (*above, SLICE - 1),
     ).fetchone()
     if bound is None:
-        return False
-    db.execute("DELETE FROM keys WHERE seq <= ?", (bound,))
-    return bool(count == SLICE)
+        db.execute("DELETE FROM keys WHERE (lead, source, id) > (?, ?, ?) AND seq <= ?", (*above, through))
+        return None
+    db.execute(
+        "DELETE FROM keys WHERE (lead, source, id) > (?, ?, ?) AND (lead, source, id) <= (?, ?, ?) AND seq <= ?",
+        (*above, *bound, through),
+    )
+    lead, source, id_ = bound
+    return lead, source, id_
 
 
 def used_bytes(db: sqlite3.Connection) -> int:
@@ -214,16 +244,16 @@ class Found:
 
 def load(db: sqlite3.Connection, noted: int) -> Found:
     """Read what the writer starts from. `noted` is the high-water mark: numbering goes on above it."""
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
     head = row[0] if row else 0
     if noted > head:
         # The witness saw higher numbers than the file holds; the loss has been told, remember that.
         if row:
-            db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'", (noted,))
+            db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'blocks'", (noted,))
         else:
-            db.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('events', ?)", (noted,))
+            db.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('blocks', ?)", (noted,))
         head = noted
-    (oldest,) = db.execute("SELECT min(seq) FROM events").fetchone()
+    (oldest,) = db.execute("SELECT min(first) FROM blocks").fetchone()
     return Found(
         head=head,
         floor=head if oldest is None else oldest - 1,

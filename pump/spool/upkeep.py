@@ -24,7 +24,9 @@ CHECKPOINT_BYTES = 4 << 20
 TICK = 1.0
 """Seconds between two looks while anything is due."""
 KEYS_KEPT = 1_000_000
-KEYS_SECONDS = 7 * 86400
+KEYS_MS = 7 * 86400 * 1000
+MARK_MS = 6 * 3600 * 1000
+SWEEP_SECONDS = 60.0
 PRESSED = 0.75
 """Share of `max_bytes` from which delivered events go before their retention is over."""
 FILLING = 0.8
@@ -52,7 +54,9 @@ class Upkeep:
         self._metrics = metrics
         self._filling = False
         self._looked = -TICK
-        self._keys_looked = -60.0
+        self._swept = -SWEEP_SECONDS
+        self._swept_through = 0
+        self._sweep: statements.Key | None = None
 
     def held_through(self) -> int:
         """The highest number that retention may remove: no holding sink is behind it, by its stored cursor."""
@@ -125,16 +129,32 @@ class Upkeep:
         self._metrics.pruned.labels(reason).inc(pruned.events)
         self._writer.written += statements.SLICE * 1024
         await self._measure()
-        return pruned.more
+        return True
 
     async def _prune_keys(self, now: float) -> None:
-        """Keys outlive their events: the newest million or seven days, whichever is more."""
-        through = self._writer.head - KEYS_KEPT
-        if through <= 0 or now - self._keys_looked < 60:
-            return
-        before = self._clock.now_ms() - KEYS_SECONDS * 1000
-        if not await self._writer.run(partial(statements.prune_keys, through=through, before=before)):
-            self._keys_looked = now  # nothing more is due for a while
+        """Keys outlive their events: the newest million or seven days, whichever is more. One slice of a sweep."""
+        if self._sweep is None:
+            if now - self._swept < SWEEP_SECONDS:
+                return
+            self._swept = now
+            through = min(self._writer.head - KEYS_KEPT, self._seven_days_ago())
+            if through - self._swept_through < KEYS_KEPT // 10:
+                return  # a sweep reads every key: it must be worth it
+            self._swept_through, self._sweep = through, statements.FIRST_KEY
+        work = partial(statements.prune_keys, above=self._sweep, through=self._swept_through)
+        self._sweep = await self._writer.run(work)
+        self._writer.written += statements.SLICE * 64
+
+    def _seven_days_ago(self) -> int:
+        """The head as it was seven days ago, by the marks that are kept of it; 0 where none is so old."""
+        key = ("pump", "marks")
+        now = self._clock.now_ms()
+        marks: list[list[int]] = self._writer.state.get(key) or []
+        if not marks or now - marks[-1][0] >= MARK_MS:
+            old = [mark for mark in marks if now - mark[0] > KEYS_MS]
+            marks = [*old[-1:], *(mark for mark in marks if now - mark[0] <= KEYS_MS), [now, self._writer.head]]
+            self._writer.remember(key, marks)
+        return next((head for at, head in reversed(marks) if now - at > KEYS_MS), 0)
 
     async def _fullness(self) -> None:
         limit = self._settings.max_bytes
