@@ -77,7 +77,11 @@ class Simulator:
     async def __aenter__(self) -> Simulator:
         listener = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((self._host, self._port))
+        try:
+            listener.bind((self._host, self._port))
+        except OSError:
+            listener.close()
+            raise
         self._port = listener.getsockname()[1]
         self.records.server = self.url
         self.area_domain = self.area_domain or self.url

@@ -11,9 +11,8 @@ import orjson
 import pytest
 
 from pump.testing import ManualClock
-from pump.vendors.hik_connect.simulator import Fault, Quirks, Simulator
+from pump.vendors.hik_connect.simulator import Quirks, Simulator
 from pump.vendors.hik_connect.simulator_account import QUEUES, QueueName
-from pump.vendors.hik_connect.simulator_faults import POISON
 from pump.vendors.hik_connect.traffic import identity
 
 DAY = 86_400
@@ -386,25 +385,6 @@ def _unsigned(batch: dict[str, Any]) -> list[Any]:
 # -- the limit and the account ---------------------------------------------------------------------------------------
 
 
-def test_any_second_sees_five_requests_and_the_rest_is_refused() -> None:
-    async def test(client: Client) -> None:
-        for _ in range(4):
-            await client.send(MESSAGES)
-        status, answer = await client.send(MESSAGES)
-        assert (status, answer) == (429, None)  # the login was the first of the five
-        client.clock.advance(0.999)
-        assert (await client.send(MESSAGES))[0] == 429
-        client.clock.advance(0.001)
-        assert (await client.send(MESSAGES))[0] == 200
-        account = client.simulator.account
-        assert account.refusals["429"] == 2
-        assert account.busiest_second() == 7
-        assert account.times("messages") == [0.0] * 5 + [0.999, 1.0]
-        assert account.intervals("messages")[-2:] == [0.999, pytest.approx(0.001)]
-
-    run(test, rate_limit=5)
-
-
 @pytest.mark.parametrize(
     ("quirks", "header"),
     [(Quirks(), None), (Quirks(retry_after="1"), "1"), (Quirks(retry_after="date"), "Fri, 20 Nov 2026 08:00:01 GMT")],
@@ -416,21 +396,3 @@ def test_a_refusal_of_the_limit_may_say_when(quirks: Quirks, header: str | None)
             assert answer.headers.get("Retry-After") == header
 
     run(test, quirks=quirks, rate_limit=1)
-
-
-def test_poison_is_audited_in_its_place() -> None:
-    async def test(client: Client) -> None:
-        simulator, queue = client.simulator, client.simulator.account.queues["combine"]
-        await client.subscribe("combine")
-        put = simulator.put("combine", *simulator.make("combine", 10))
-        for poison in POISON:
-            simulator.faults.push(Fault("poison", poison=poison))
-        async with client.session.post(simulator.url + MESSAGES, headers=client.headers) as answer:
-            content = await answer.read()
-        assert POISON["wrong types"] in content
-        assert len(queue.put) == 11
-        assert [one for one in queue.put if one in put] == put
-        assert queue.put.index(next(one for one in queue.put if one not in put)) == 5
-        assert queue.handed == queue.put
-
-    run(test)

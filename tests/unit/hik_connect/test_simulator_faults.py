@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from pump.testing import ManualClock
 from pump.vendors.hik_connect.simulator import Fault, Simulator, simulate
 from pump.vendors.hik_connect.simulator_account import Queue
-from pump.vendors.hik_connect.simulator_faults import GARBAGE, Faults, Garbage
+from pump.vendors.hik_connect.simulator_faults import GARBAGE, POISON, Faults, Garbage, PoisonName
 from pump.vendors.hik_connect.traffic import number
 
 MESSAGES = "/api/hccgw/combine/v1/mq/messages"
@@ -236,6 +238,46 @@ def test_a_redelivered_batch_goes_before_the_one_in_flight() -> None:
     run(test)
 
 
+def test_poison_is_audited_in_its_place() -> None:
+    async def test(site: Site) -> None:
+        site.fault(Fault("poison"))
+        assert POISON["wrong types"] in await site.content(MESSAGES)
+        poison = next(one for one in site.queue.put if one not in site.put)
+        assert site.queue.put == [*site.put[:5], poison, *site.put[5:]]
+        assert site.queue.handed == site.queue.put
+
+    run(test)
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_every_poison_is_json_that_harms_the_reader_alone(name: PoisonName) -> None:
+    async def test(site: Site) -> None:
+        site.fault(Fault("poison", poison=name))
+        assert len(json.loads(await site.content(MESSAGES))["data"]["events"]) == 11
+
+    run(test)
+
+
+def test_any_second_sees_five_requests_and_the_rest_is_refused() -> None:
+    async def test(site: Site) -> None:
+        simulator, account = site.simulator, site.simulator.account
+        site.clock.advance(10)
+        simulator.rate_limit = 5
+        for _ in range(5):
+            await site.post(MESSAGES)
+        assert await site.content(MESSAGES) == b""
+        site.clock.advance(0.999)
+        assert await site.content(MESSAGES) == b""
+        assert account.refusals == {"429": 2}
+        site.clock.advance(0.001)
+        assert (await site.post(MESSAGES))["errorCode"] == "0"
+        assert account.busiest_second() == 7
+        assert account.times("messages") == [10.0] * 6 + [10.999, pytest.approx(11.0)]
+        assert account.intervals("messages")[-2:] == pytest.approx([0.999, 0.001])
+
+    run(test)
+
+
 def test_which_calls_a_fault_hits() -> None:
     faults = Faults()
     faults.push(Fault("drop", path="complete", skip=1, times=2), Fault("hang"), Fault("redeliver"))
@@ -324,5 +366,16 @@ def test_simulate_runs_by_itself() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+    asyncio.run(main())
+
+
+def test_an_address_that_is_taken_is_told() -> None:
+    async def main() -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            with pytest.raises(OSError, match="in use"):
+                await simulate(port=taken.getsockname()[1])
 
     asyncio.run(main())
