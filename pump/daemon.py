@@ -106,12 +106,13 @@ class Daemon:
 
         `signals`: the process is the daemon's own. SIGTERM and SIGINT ask for the stop, SIGHUP is heard, and the
         process ends at the stop's deadline, at the latest 3 s after this returned, even where a thread hangs.
-        Without it the caller asks with `stop`, and a part that cannot be stopped is left behind, named in the log.
+        Without it the caller asks with `stop` and waits for `ready` or the end of this, whichever comes first; a
+        part that cannot be stopped is left behind, named in the log.
         """
         last = self._take_over() if signals else None
         try:
             with _tuned():
-                self._code = await self._run()
+                self._code = await self._run(keep_lock=signals)
             log.info("The pump has stopped", code=self._code)
         finally:
             if last is not None:
@@ -141,7 +142,7 @@ class Daemon:
 
     # --- the whole life ---------------------------------------------------------------------------------------------
 
-    async def _run(self) -> int:
+    async def _run(self, *, keep_lock: bool) -> int:
         try:
             parts = self._build()
         except NoStart:
@@ -159,7 +160,8 @@ class Daemon:
         try:
             return await self._live(parts)
         finally:
-            lock.release()
+            if not keep_lock:  # else the process's end releases it: a thread left behind may write until then
+                lock.release()
 
     async def _live(self, parts: _Parts) -> int:
         clean = False
