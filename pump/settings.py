@@ -84,6 +84,8 @@ def resolve_secret(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str):
         found = _ENVIRONMENT.fullmatch(value)
         if found is None:
+            if value.startswith("${"):
+                raise ValueError('a variable of the environment such as "${NAME}" and nothing beside it is wanted')
             return value
         if not environ.get(found[1]):
             raise ValueError(f"the environment has no {found[1]}")

@@ -73,7 +73,8 @@ def from_pydantic(
     for detail in error.errors(include_url=False):
         inside = _real_path(detail["loc"], raw)
         path = (*at, *inside)
-        detail["input"] = _at(raw, inside, detail["input"])
+        if detail["loc"][-1:] != ("[key]",):  # pydantic's way to say that a key is wrong, not its value
+            detail["input"] = _at(raw, inside, detail["input"])
         problem = _problem(detail, model, path, inside, line_of(lines, path))
         before = merged.get(problem.where)
         if before is None:
@@ -156,7 +157,7 @@ def show(value: object) -> str:
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list):
-        return "a list"
+        return "a list" if value else "an empty list"
     text = json.dumps(value, ensure_ascii=False, default=str)
     text = _USERINFO.sub("//…@", text)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -156,10 +156,11 @@ def test_a_file_that_is_not_there_is_a_configuration_error(tmp_path: Path, comma
 # --- schema -----------------------------------------------------------------------------------------------------------
 
 
-def test_schema_config_is_printed(tmp_path: Path) -> None:
-    done = pump("schema", "config", cwd=tmp_path)
+@pytest.mark.parametrize(("what", "wanted"), [("config", "sinks"), ("event", "specversion")])
+def test_schemas_are_printed(tmp_path: Path, what: str, wanted: str) -> None:
+    done = pump("schema", what, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "sinks.jsonl" in json.loads(done.stdout)["$defs"]
+    assert wanted in json.loads(done.stdout)["properties"]
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

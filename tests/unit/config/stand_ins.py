@@ -32,6 +32,8 @@ class CloudSettings(SourceSettings):
     retries: int = Field(default=3, ge=0, le=9)
     verify: bool = True
     event_types: dict[str, tuple[int | str, ...]] = {}
+    weights: dict[Literal["combine", "alarm", "rawmsg"], int] = {}
+    zones: tuple[str, ...] = Field(default=("a",), min_length=1)
     inner: Inner = Inner()
 
     def identity(self):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stand_ins import kinds
 
 from pump.config import Config, ConfigError, load, places
 from pump.registry import Registry
+from tests.unit.config.stand_ins import kinds
 
 GOOD = """\
 [pump]
@@ -150,6 +150,14 @@ CASES: dict[str, tuple[str, list[str]]] = {
             'did you mean "alarm"?'
         ],
     ),
+    "a wrong key of a free table, an empty list": (
+        SOURCE + "weights = { alarms = 1 }\nzones = []\n",
+        [
+            'pump.toml:5: sources.teams.weights.alarms: found "alarms", wanted one of "combine", "alarm", "rawmsg"; '
+            'did you mean "alarm"?',
+            "pump.toml:6: sources.teams.zones: found an empty list, wanted a list of at least 1",
+        ],
+    ),
     "a list": (
         SOURCE + 'queues = "alarm"\n',
         ['pump.toml:5: sources.teams.queues: found "alarm", wanted a list in brackets'],
@@ -195,7 +203,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         'pump = 1\nops = []\nsources = "x"\n',
         [
             "pump.toml:1: pump: found 1, wanted a table [pump]",
-            "pump.toml:2: ops: found a list, wanted a table [ops]",
+            "pump.toml:2: ops: found an empty list, wanted a table [ops]",
             'pump.toml:3: sources: found "x", wanted tables [sources.NAME]',
         ],
     ),
@@ -261,7 +269,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "secrets that are not there": (
         '[sources.a]\ntype = "cloud-box"\napp_key = "abc"\nsecret_key = "${NOT_SET}"\n'
-        'old_secrets = [{ file = "/no/such/file" }, { credential = "c" }, { fil = "x" }, ""]\n',
+        'old_secrets = [{ file = "/no/such/file" }, { credential = "c" }, { fil = "x" }, "${X"]\n',
         [
             "pump.toml:4: sources.a.secret_key: the environment has no NOT_SET",
             "pump.toml:5: sources.a.old_secrets[0]: the file /no/such/file cannot be read: FileNotFoundError",
@@ -269,6 +277,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "which is not set",
             "pump.toml:5: sources.a.old_secrets[2]: found a value that is not shown, "
             'wanted a text, "${NAME}", { file = "…" } or { credential = "…" }',
+            "pump.toml:5: sources.a.old_secrets[3]: found a value that is not shown, "
+            'wanted a variable of the environment such as "${NAME}" and nothing beside it',
         ],
     ),
 }

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from stand_ins import kinds
 
 from pump import registry
 from pump.config import ConfigError, load
 from pump.config.schema import config_schema
 from pump.registry import Registry
+from tests.unit.config.stand_ins import kinds
 
 SHIPPED = Path(__file__).parents[3] / "pump.toml"
 ENVIRON = {"HIK_APP_KEY": "an-app-key", "HIK_SECRET_KEY": "its-secret", "SECRET": "hunter22"}
