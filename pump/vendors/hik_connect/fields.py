@@ -26,19 +26,26 @@ _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _BEGIN, _END = 2000, 2100  # years between which a clock that was ever set can stand
 
 
-def text(group: Group, *names: str) -> str | None:
+def text(group: Group, name: str, *others: str) -> str | None:
     """The first of the fields that holds a text, a number or a boolean, as stripped text; blank counts as absent."""
-    for name in names:
-        value = group.get(name)
-        if type(value) is str:
-            value = value.strip()
-            if value:
-                return value
-        elif type(value) is int:
-            return str(value)
-        elif value is not None and (type(value) is bool or type(value) is float):
-            return str(int(value) if type(value) is float and value.is_integer() else value).lower()
-    return None
+    value = group.get(name)
+    if type(value) is str:  # nearly always, and this is called twenty times an event
+        value = value.strip()
+        if value:
+            return value
+    elif value is not None:
+        found = _spelled(value)
+        if found is not None:
+            return found
+    return text(group, *others) if others else None
+
+
+def _spelled(value: object) -> str | None:
+    if type(value) is int:
+        return str(value)
+    if type(value) is float:
+        return str(int(value) if value.is_integer() else value)
+    return str(value).lower() if type(value) is bool else None
 
 
 def child(group: Group, *names: str) -> Group | None:

@@ -147,7 +147,10 @@ def _others(groups: Group) -> list[tuple[str, int]]:
     if info is not None:
         for driver in (info, *children(info, "driverInfos")):
             if type(driver) is dict:
-                _each(found, PERSONS, (driver, driver.get("licenseInfo")), "driverFacePic", "imageUrl")
+                if "driverFacePic" in driver:
+                    _each(found, PERSONS, (driver,), "driverFacePic")
+                if "licenseInfo" in driver:
+                    _each(found, PERSONS, (driver["licenseInfo"],), "imageUrl")
     door = child(groups, "openDoorInfo")
     if door is not None:
         event = child(door, "event") or door

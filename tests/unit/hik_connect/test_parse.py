@@ -241,6 +241,78 @@ def test_phases_of_the_alarm_queue(fields: dict[str, Any], phase: str, incident:
     assert event.data.get("incident") == (event.data["raw"]["guid"] if incident else None)
 
 
+def test_a_pulse_of_a_paired_code_takes_its_phase_from_the_pair() -> None:
+    camera = {"eventSource__eventType": "10057", "pulseAlarm": "1"}
+    gone = changed("alarm-leaving-queue", **camera)
+    back = changed("alarm-leaving-queue", **{**camera, "eventSource__eventType": "10056", "guid": "another"})
+    assert (gone.data["phase"], back.data["phase"]) == ("start", "end")
+    assert gone.data["incident"] == back.data["incident"] != gone.data["raw"]["guid"]
+
+
+def _renamed(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return {new if key == old else key: _renamed(inner, old, new) for key, inner in value.items()}
+    return [_renamed(inner, old, new) for inner in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("alarm-leaving-queue", "linkageTypes", "linkageType"),
+        ("alarm-leaving-queue", "queueRelatedInfo", "queueReletedInfo"),
+        ("alarm-leaving-queue", "areaID", "areaId"),
+        ("alarm-leaving-queue", "areaID", "areald"),
+        ("alarm-leaving-queue", "areaID", "arealD"),
+        ("alarm-leaving-queue", "sourceID", "sourceId"),
+        ("alarm-second-upload", "URL", "url"),
+        ("alarm-second-upload", "sourceID", "sourceld"),
+        ("alarm-plate-blocklist", "anprinfo", "anprInfo"),
+        ("combine-motion", "eventData", "evenData"),
+        ("combine-motion", "eventData", "data"),
+        ("combine-motion", "resourceInfo", "resource"),
+        ("combine-motion", "url", "URL"),
+        ("combine-sharp-turn", "vehicleRelatedInfo", "vehicleReletedInfo"),
+        ("combine-sharp-turn", "licensePlate", "licensePlateNo"),
+        ("combine-sharp-turn", "sourceld", "sourceID"),
+        ("rawmsg-gps", "Ing", "lng"),
+        ("rawmsg-intercom", "msgId", "msgld"),
+        ("rawmsg-access", "areald", "areaId"),
+        ("rawmsg-access", "deviceId", "deviceld"),
+    ],
+)
+def test_each_spelling_reads_alike(name: str, old: str, new: str) -> None:
+    record = _renamed(SAMPLES[name]["record"], old, new)
+    assert record != SAMPLES[name]["record"]
+    one_way, other = sample(name), one(SAMPLES[name]["queue"], record)
+    for event in (one_way, other):
+        event.data["media"] = [{**entry, "id": ""} for entry in event.data.get("media", [])]
+        del event.data["raw"]
+    assert (other.type, other.subject, other.time, other.lead) == (
+        (one_way.type, one_way.subject, one_way.time, one_way.lead)
+    )
+    assert other.data == one_way.data
+    assert other.id == one_way.id or name == "rawmsg-gps", "a record without identity is known by its content"
+
+
+def _other_numbers(value: Any) -> Any:
+    """Strings for whole numbers, and the reverse."""
+    if isinstance(value, dict):
+        return {key: _other_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_other_numbers(inner) for inner in value]
+    if isinstance(value, str) and re.fullmatch("0|[1-9][0-9]{0,17}", value):
+        return int(value)
+    return str(value) if type(value) is int else value
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name != "rawmsg-gps"])
+def test_strings_for_numbers_and_the_reverse_read_alike(name: str) -> None:
+    one_way, other = sample(name), one(SAMPLES[name]["queue"], _other_numbers(SAMPLES[name]["record"]))
+    del one_way.data["raw"], other.data["raw"]
+    assert (other.id, other.type, other.time, other.lead) == (one_way.id, one_way.type, one_way.time, one_way.lead)
+    assert other.data == one_way.data
+
+
 def test_late_means_the_opposite_in_two_queues() -> None:
     assert [changed("alarm-leaving-queue", dataRetransmission=n).data["late"] for n in (0, "0", 1, "1")] == (
         [True, True, False, False]
