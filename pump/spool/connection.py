@@ -38,6 +38,7 @@ async def writing(path: Path) -> Connection:
                 "synchronous=FULL",
                 "wal_autocheckpoint=0",
                 "cache_size=-8192",
+                "secure_delete=OFF",  # Debian's default writes zeros over all that pruning removes
                 "temp_store=MEMORY",
                 "busy_timeout=5000",
             ):

@@ -179,6 +179,7 @@ class Spool:
         Empty only where nothing readable stands between `after` and the head as it was at the call. Raises
         `Unavailable` where the file cannot be read.
         """
+        after = max(after, self._upkeep.floor)  # memory may still hold what was removed
         found = self._writer.tail.read(after, limit, max_bytes)
         while found is None:
             try:

@@ -52,6 +52,7 @@ class Upkeep:
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
+        self._wal_bytes = 0
         self._filling = False
         self._looked = -TICK
         self._swept = -SWEEP_SECONDS
@@ -83,7 +84,9 @@ class Upkeep:
         try:
             if self._writer.written >= min(CHECKPOINT_BYTES, self._settings.max_bytes // 16):
                 self._writer.written = 0
-                await self._writer.run(statements.checkpoint)
+                # A WAL that once grew stays that large, and counts, until it is cut.
+                mode = "TRUNCATE" if self._wal_bytes > 4 * CHECKPOINT_BYTES else "PASSIVE"
+                await self._writer.run(partial(statements.checkpoint, mode=mode))
                 await self._measure()
             now = self._clock.monotonic()
             if now - self._looked >= TICK or self.used > PRESSED * self._settings.max_bytes:
@@ -101,8 +104,8 @@ class Upkeep:
     async def _measure(self) -> None:
         used = await self._writer.run(statements.used_bytes)
         with suppress(FileNotFoundError):  # no WAL yet
-            used += self._wal.stat().st_size
-        self.used = used
+            self._wal_bytes = self._wal.stat().st_size
+        self.used = used + self._wal_bytes
         self._metrics.spool_bytes.set(used)
 
     async def _prune(self) -> bool:

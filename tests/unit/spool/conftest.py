@@ -36,13 +36,13 @@ class Opener(Protocol):
     def __call__(self, clock: Clock | None = None, **settings: Any) -> Any: ...
 
 
-@pytest.fixture()
+@pytest.fixture
 def metrics() -> Metrics:
     """The counters of the spool under test."""
     return Metrics()
 
 
-@pytest.fixture()
+@pytest.fixture
 def opened(tmp_path: Path, metrics: Metrics) -> Opener:
     """`async with opened() as spool`, as often as a test likes, always the same folder."""
 

@@ -1,0 +1,301 @@
+"""A spool on a bad disk: full, flipped, cut. The daemon must start, keep what can be read, and tell the loss."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pump.clock import Clock
+from pump.metrics import Metrics
+from pump.spool import Cursor, Receipt, Spool, SpoolSettings
+from pump.spool.connection import PAGE_SIZE
+from tests.unit.spool.conftest import Opener, number, rows
+
+_COUNT = 2000
+
+
+async def _open(folder: Path) -> Spool:
+    return await Spool.open(folder, SpoolSettings(), clock=Clock(), metrics=Metrics())
+
+
+async def _fill(folder: Path, count: int = _COUNT) -> None:
+    spool = await _open(folder)
+    for first in range(0, count, 100):
+        await spool.append(rows(first, 100), source="teams", state={"last": first})
+    spool.set_cursor("out", 700, {"offset": 12})
+    await spool.close()
+
+
+async def _read(spool: Spool) -> list[int]:
+    found: list[int] = []
+    after = 0
+    while batch := await spool.read(after):
+        found += [number(record.body) for record in batch]
+        after = batch[-1].seq
+    return found
+
+
+def _flip(path: Path, *places: int) -> None:
+    with path.open("r+b") as file:
+        for place in places:
+            file.seek(place)
+            old = file.read(1)
+            file.seek(place)
+            file.write(bytes([old[0] ^ 0x55]))
+
+
+def test_a_flipped_bit_in_a_body_costs_that_event_alone_and_is_told_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        await _fill(tmp_path)
+        data = (tmp_path / "spool.db").read_bytes()
+        _flip(tmp_path / "spool.db", data.index(b"1234" + b"." * 100) + 50)
+        spool = await _open(tmp_path)
+        told: list[int] = []
+        spool.on_damaged = told.extend
+        assert await _read(spool) == [n for n in range(_COUNT) if n != 1234]
+        await _read(spool)
+        assert told == [1235]  # numbers begin at 1
+        await spool.close()
+
+    asyncio.run(main())
+
+
+def test_a_lost_first_page_is_replaced_and_everything_is_carried_over(tmp_path: Path) -> None:
+    async def main() -> None:
+        await _fill(tmp_path)
+        with (tmp_path / "spool.db").open("r+b") as file:
+            file.write(bytes(PAGE_SIZE))
+        spool = await _open(tmp_path)
+        assert spool.repaired is not None
+        assert (spool.repaired.lost, spool.repaired.carried) == (0, _COUNT)
+        assert spool.repaired.aside is not None
+        assert (tmp_path / spool.repaired.aside).exists()
+        assert await _read(spool) == list(range(_COUNT))
+        assert spool.cursor("out") == Cursor(700, {"offset": 12})
+        assert spool.state("teams") == {"last": _COUNT - 100}
+        assert await spool.append(rows(_COUNT - 1, 2), source="teams") == Receipt(1, 1)
+        await spool.close()
+        spool = await _open(tmp_path)
+        assert spool.repaired is None  # told once
+        await spool.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damaged_pages_cost_what_lies_on_them_and_the_loss_is_told(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def main() -> None:
+        await _fill(tmp_path)
+        path = tmp_path / "spool.db"
+        with path.open("r+b") as file:
+            for _ in range(2):
+                file.seek(chance.randrange(path.stat().st_size // PAGE_SIZE) * PAGE_SIZE)
+                file.write(chance.randbytes(PAGE_SIZE))
+        spool = await _open(tmp_path)
+        damaged: list[int] = []
+        spool.on_damaged = damaged.extend
+        found = await _read(spool)
+        assert found == sorted(set(found))
+        assert set(found) <= set(range(_COUNT))
+        lost = _COUNT - len(found)
+        told = len(damaged) + (spool.repaired.lost if spool.repaired else 0)
+        # Damage in a free page or a slack space costs nothing; any loss is told, to the number.
+        assert told == lost
+        # Storing goes on, above every number ever given.
+        await spool.append(rows(5000, 1), source="teams")
+        assert spool.head == _COUNT + 1
+        await spool.close()
+
+    asyncio.run(main())
+
+
+def test_a_file_of_rubbish_is_set_aside_and_numbering_goes_on(tmp_path: Path) -> None:
+    async def main() -> None:
+        await _fill(tmp_path)
+        (tmp_path / "spool.db").write_bytes(os.urandom(100_000))
+        spool = await _open(tmp_path)
+        assert spool.repaired is not None
+        assert spool.repaired.lost == _COUNT
+        assert spool.repaired.carried == 0
+        await spool.append(rows(5000, 1), source="teams")
+        assert spool.head == _COUNT + 1
+        await spool.close()
+
+    asyncio.run(main())
+
+
+_WRITE_UNTIL_KILLED = """
+import asyncio, sys
+from pathlib import Path
+from pump.clock import Clock
+from pump.metrics import Metrics
+from pump.spool import Spool, SpoolSettings
+from tests.unit.spool.conftest import rows
+
+async def main():
+    spool = await Spool.open(Path(sys.argv[1]), SpoolSettings(), clock=Clock(), metrics=Metrics())
+    for first in range(0, 1000, 10):
+        await spool.append(rows(first, 10), source="teams")
+    print("written", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_a_flipped_bit_in_the_wal_is_told_by_the_high_water_mark(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", _WRITE_UNTIL_KILLED, str(tmp_path)], stdout=subprocess.PIPE, cwd=os.getcwd()
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"written\n"
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    wal = tmp_path / "spool.db-wal"
+    _flip(wal, wal.stat().st_size // 2)
+
+    async def main() -> None:
+        spool = await _open(tmp_path)
+        found = await _read(spool)
+        assert found == list(range(len(found)))  # SQLite cut the WAL there, without a word
+        assert 0 < len(found) < 1000
+        assert spool.repaired is not None
+        assert spool.repaired.lost == 1000 - len(found)
+        await spool.append(rows(5000, 1), source="teams")
+        assert spool.head == 1001  # no number is used twice
+        await spool.close()
+        spool = await _open(tmp_path)
+        assert spool.repaired is None  # told once
+        await spool.close()
+
+    asyncio.run(main())
+
+
+def test_a_folder_that_was_killed_while_the_spool_was_made_is_used(tmp_path: Path) -> None:
+    async def main() -> None:
+        (tmp_path / "spool.db").touch()
+        spool = await _open(tmp_path)
+        assert spool.repaired is None
+        assert await spool.append(rows(1, 1), source="teams") == Receipt(1, 0)
+        await spool.close()
+
+    asyncio.run(main())
+
+
+def test_a_newer_spool_is_refused_and_left_alone(tmp_path: Path) -> None:
+    async def main() -> None:
+        await _fill(tmp_path, 100)
+        subprocess.run(
+            [sys.executable, "-c", f"import sqlite3; d = sqlite3.connect({str(tmp_path / 'spool.db')!r});"
+             "d.execute('PRAGMA user_version=99'); d.close()"], check=True,
+        )  # fmt: skip
+        with pytest.raises(ValueError, match="newer pump"):
+            await _open(tmp_path)
+
+    asyncio.run(main())
+
+
+_FULL = """
+import asyncio, json, os, sys
+from pathlib import Path
+from pump.clock import Clock
+from pump.errors import Unavailable
+from pump.metrics import Metrics
+from pump.spool import Spool, SpoolSettings
+from tests.unit.spool.conftest import number, rows
+
+async def main():
+    folder = Path(sys.argv[1])
+    told = {}
+    spool = await Spool.open(folder / "spool", SpoolSettings(), clock=Clock(), metrics=Metrics())
+    ballast = folder / "ballast"
+    free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+    with ballast.open("wb") as file:
+        file.write(bytes(free - (6 << 20)))
+    stored = []
+    n = 0
+    while len(stored) < 5000:
+        try:
+            await spool.append(rows(n, 10, size=20_000), source="teams")
+        except Unavailable as error:
+            told["refused"] = error.reason
+            break
+        stored += range(n, n + 10)
+        n += 10
+    told["stored"] = len(stored)
+    # Cursors and the daemon's own events still find room, from the reserve.
+    spool.set_cursor("out", spool.head, None)
+    await spool.flush()
+    own = await spool.append(rows(900_000, 1, source="pump"), source="pump", urgent=True)
+    told["own"] = own.stored
+    for _ in range(3):
+        try:
+            await spool.append(rows(n, 10, size=20_000), source="teams")
+            told["accepted while full"] = True
+        except Unavailable:
+            pass
+    ballast.unlink()
+    async with asyncio.timeout(30):
+        while spool.refusing:
+            await asyncio.sleep(0.05)
+    receipt = await spool.append(rows(n, 10, size=20_000), source="teams")
+    told["after"] = [receipt.stored, receipt.duplicates]
+    stored += range(n, n + 10)
+    found, after = [], 0
+    while batch := await spool.read(after):
+        found += [number(record.body) for record in batch]
+        after = batch[-1].seq
+    told["as stored"] = [n for n in found if n != 900_000] == stored
+    await spool.close()
+    print(json.dumps(told))
+
+asyncio.run(main())
+"""
+
+
+def test_a_full_disk_is_survived_and_left_without_help(tmp_path: Path) -> None:
+    import json
+
+    # A disk of its own, in a namespace of its own: full means full here.
+    script = 'mount -t tmpfs -o size=48m tmpfs "$1" && exec "$2" -c "$3" "$1"'
+    done = subprocess.run(
+        ["unshare", "-U", "-r", "-m", "sh", "-c", script, "sh", str(tmp_path), sys.executable, _FULL],
+        capture_output=True, text=True, timeout=100, cwd=os.getcwd(), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told.pop("refused") == "the spool refuses: the disk is full"
+    assert 0 < told.pop("stored") < 5000
+    assert told == {"own": 1, "after": [10, 0], "as stored": True}
+
+
+def test_where_sqlite_finds_no_room_nothing_is_acknowledged(opened: Opener) -> None:
+    async def main() -> None:
+        from pump.errors import Unavailable
+
+        async with opened() as spool:
+            await spool.append(rows(0, 10), source="teams")
+            await spool._writer.run(lambda db: db.execute("PRAGMA max_page_count=12").fetchone())
+            stored = 10
+            with pytest.raises(Unavailable, match="the disk is full"):
+                while stored < 10_000:
+                    await spool.append(rows(stored, 10, size=2000), source="teams")
+                    stored += 10
+            assert await _read(spool) == list(range(stored))
+            await spool._writer.run(lambda db: db.execute("PRAGMA max_page_count=1000000").fetchone())
+            async with asyncio.timeout(30):
+                while spool.refusing:
+                    await asyncio.sleep(0.05)
+            assert await spool.append(rows(stored, 10, size=2000), source="teams") == Receipt(10, 0)
+
+    asyncio.run(main())
