@@ -24,6 +24,7 @@ __all__ = ["clean", "configure", "redact"]
 
 _PRIORITIES: Final = {"critical": 2, "exception": 3, "error": 3, "warning": 4, "warn": 4, "info": 6, "debug": 7}
 """syslog's numbers: the journal cuts a prefix such as "<4>" off a line and takes it as its priority."""
+_FIRST: Final = ("timestamp", "level", "event")
 _LIBRARIES: Final = ("asyncio", "aiohttp", "aiosqlite", "concurrent", "py.warnings")
 
 
@@ -69,6 +70,7 @@ def _cleaner(redactor: Redactor) -> Processor:
 
 def _json_lines(journal: bool) -> Processor:
     def render(_: object, __: str, event: MutableMapping[str, Any]) -> bytes:
+        event = {**{key: event[key] for key in _FIRST}, **event}
         try:
             line = orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
         except TypeError:  # a lone surrogate or a number over 64 bits; the slow route knows both

@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib import metadata
 from importlib.abc import InspectLoader
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -130,6 +129,8 @@ def _no_such(what: str, kind: str, kinds: list[str]) -> str:
 
 def _advice(kind: str, module: str) -> str:
     """Which extra to install: the one named like the kind, else one that brings a package named like the module."""
+    from importlib import metadata  # 2 MB that only this mistake needs
+
     about = metadata.metadata("pump")
     extras = about.get_all("Provides-Extra") or []
     brought = (

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from pump.cli import FAILED
 from pump.cli.options import config_option, load
 
 
@@ -28,6 +31,7 @@ def command(config: Path, log_level: str) -> None:
       pump run
       pump run -c /etc/pump/pump.toml
     """
+    _spare_memory()
     settings = load(config)
     import structlog
 
@@ -41,8 +45,19 @@ def command(config: Path, log_level: str) -> None:
     async def main() -> int:
         return await Daemon(settings).run()
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        raise click.exceptions.Exit(runner.run(main()))
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            status = runner.run(main())
+    except Exception:  # noqa: BLE001  # logged whole; the log is where an operator looks
+        structlog.get_logger().exception("The daemon ends by an error nobody caught")
+        status = FAILED
+    raise click.exceptions.Exit(status)
+
+
+def _spare_memory() -> None:
+    """Keep out of a process that runs for months what libraries load only because it happens to be installed."""
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # structlog's tracebacks in colour: 5 MB
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them loads importlib.metadata
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

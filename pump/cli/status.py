@@ -15,6 +15,7 @@ import click
 from pump.cli.options import config_option, places
 
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_RUNNING: Final = "it runs"
 _TIMEOUT: Final = 5.0
 _SPANS: Final = (("m", "s", 60, 1, 3600), ("h", "m", 3600, 60, 86400), ("d", "h", 86400, 3600, math.inf))
 """The two units that are shown, their lengths in seconds, below how many."""
@@ -35,6 +36,8 @@ def command(config: Path, as_json: bool) -> None:
       pump status --json | jq .sinks
     """
     listen = places(config).ops.listen
+    if listen.port == 0:
+        raise click.ClickException(f"[ops] listens on any free port ({listen}): the daemon's log says which")
     host = _ANY.get(listen.host, listen.host)
     url = f"http://[{host}]:{listen.port}/status" if ":" in host else f"http://{host}:{listen.port}/status"
     body = _ask(url)
@@ -67,7 +70,9 @@ def _ask(url: str) -> str:
 
 def _lines(status: dict[str, Any]) -> Iterable[str]:
     spool = status["spool"]
-    yield f"site {status['site']}, pump {status['version']}, up {_span(status['uptime_s'])}"
+    phase = status.get("phase", _RUNNING)
+    doing = "" if phase == _RUNNING else f", {_printable(phase)}"
+    yield f"site {status['site']}, pump {status['version']}, up {_span(status['uptime_s'])}{doing}"
     share = 100 * spool["bytes"] / spool["max_bytes"] if spool["max_bytes"] else 0.0
     full = ", FULL: new events are refused" if spool["full"] else ""
     oldest = f", oldest of {_when(spool['oldest'])}" if spool.get("oldest") else ""

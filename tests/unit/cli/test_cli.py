@@ -345,6 +345,30 @@ def test_status_without_a_daemon(tmp_path: Path) -> None:
     assert f"no daemon answers at http://127.0.0.1:{port}/status" in done.stderr
 
 
+def test_status_of_a_running_daemon(tmp_path: Path) -> None:
+    """Also: the log is JSON where nobody watches, and SIGTERM ends the daemon with 0."""
+    (tmp_path / "pump.toml").write_text(
+        '[ops]\nlisten = "127.0.0.1:0"\n[sinks.out]\ntype = "jsonl"\npath = "out.jsonl"\n'
+    )
+    assert "any free port" in pump("status", cwd=tmp_path).stderr
+    with started("run", cwd=tmp_path) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        log = (json.loads(line) for line in process.stderr)
+        port = next(entry["ops"] for entry in log if entry["event"] == "The pump runs").rpartition(":")[2]
+        done = ask(tmp_path, int(port))
+        process.send_signal(signal.SIGTERM)
+        told = [entry["level"] for entry in log]
+        assert process.wait() == 0
+        assert process.stdout.read() == ""
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "site site, pump " in done.stdout
+    assert "\nsink out " in done.stdout
+    assert set(told) == {"info"}
+    events = pump("events", "--json", cwd=tmp_path).stdout
+    assert events.splitlines() == (tmp_path / "out.jsonl").read_text().splitlines()
+
+
 # --- simulate ---------------------------------------------------------------------------------------------------------
 
 
