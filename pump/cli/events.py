@@ -108,7 +108,7 @@ def _records(folder: Path, follow: bool) -> Iterator[Record]:
             if not told:
                 click.echo(f"There is no spool in {folder} yet: {advice}", err=True)
             told = True
-        except sqlite3.Error as error:
+        except (sqlite3.Error, PermissionError) as error:
             raise click.ClickException(f"the spool in {folder} cannot be read: {error}") from None
         sys.stdout.flush()
         if not follow:
