@@ -8,16 +8,20 @@ from __future__ import annotations
 from pump.vendors.hik_connect.fields import Group, child, children, number, text, word
 from pump.vendors.hik_connect.words import ATTENDANCE, DRIVE_DIRECTIONS, MASKS, VEHICLE_LISTS
 
-KNOWN = frozenset(
+_KNOWN = frozenset(
     (
         "vehicleRelatedInfo", "vehicleReletedInfo", "queueRelatedInfo", "queueReletedInfo", "anprinfo", "anprInfo",
         "ANPRInfo", "deviceTalkInfo", "openDoorInfo",
     )
 )  # fmt: skip
-"""The groups that hold more than files, in every spelling; where none is there, there is nothing to read."""
 
 _CENTIMETRES = 100_000  # in a kilometre
 _ZERO_CELSIUS = 273.15  # kelvin
+
+
+def plain(groups: Group) -> bool:
+    """Whether nothing but files is there to read: none of the groups below, in any spelling, or empty ones."""
+    return _KNOWN.isdisjoint(groups) or not any(groups[name] for name in _KNOWN.intersection(groups))
 
 
 def vehicle(groups: Group, preset: Group | None) -> Group | None:

@@ -60,10 +60,11 @@ def shape(record: Group, groups: Group) -> Shape:
     return tuple(found)
 
 
-def listed(identity: str, record: Group, groups: Group, received: datetime) -> list[dict[str, Any]]:
+def listed(identity: str, record: Group, groups: Group, received: datetime, plain: bool) -> list[dict[str, Any]]:
     """The event's `media`: an entry for each file and link, `<identity>/<n>` its id.
 
-    Links are signed when the batch is handed out, so their lives are counted from `received`.
+    Links are signed when the batch is handed out, so their lives are counted from `received`. In a `plain`
+    record they stand in file lists alone.
     """
     found: list[dict[str, Any]] = []
     if groups.get("fileInfo"):
@@ -75,7 +76,7 @@ def listed(identity: str, record: Group, groups: Group, received: datetime) -> l
                 url = attached if type(attached) is str else _url(attached)
                 if url:
                     found.append(_link(f"{identity}/{len(found)}", name, url, FILES, received))
-    if not _OTHERS.isdisjoint(groups):
+    if not plain:
         for url, life in _others(groups):
             found.append(_link(f"{identity}/{len(found)}", "picture", url, life, received))
     return found
@@ -132,9 +133,6 @@ def _expiry(received: datetime, life: int) -> str:
 
 
 _DOOR_LINKS: Final = (("personPicUrl", PERSONS), ("elementPicUrl", DOORS))
-_OTHERS: Final = frozenset(
-    ("anprinfo", "anprInfo", "ANPRInfo", "vehicleRelatedInfo", "vehicleReletedInfo", "openDoorInfo")
-)
 
 
 def _others(groups: Group) -> list[tuple[str, int]]:

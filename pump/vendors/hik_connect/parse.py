@@ -92,7 +92,7 @@ def _event(head: Head, record: Group, received: datetime) -> Event:
     data["reconciled"] = False
     locate(where, data)
     preset = row.preset
-    plain = read.KNOWN.isdisjoint(groups)
+    plain = read.plain(groups)
     found = preset.get("vehicle")
     if found is not None or not plain:
         found = read.vehicle(groups, found)
@@ -111,7 +111,7 @@ def _event(head: Head, record: Group, received: datetime) -> Event:
         data["power"] = dict(preset["power"])
     if not plain:
         _talked(groups, data)
-    media = listed(head.id, record, groups, received)
+    media = listed(head.id, record, groups, received, plain)
     if media:
         data["media"] = media
     data["raw"] = record
