@@ -8,7 +8,6 @@ import gc
 import sqlite3
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -20,14 +19,15 @@ from pump.announce import Announcer
 from pump.clock import Clock
 from pump.config import Config
 from pump.delivery import Delivery
-from pump.errors import Misconfigured, Unavailable
+from pump.errors import Unavailable
 from pump.health import Health, HealthCollector
 from pump.http.ops import Ops, Views
 from pump.intake import Intake
 from pump.lock import FolderLock, Locked
 from pump.metrics import Metrics
 from pump.notify import Notifier
-from pump.registry import MissingDependency, Registry
+from pump.parts import NoStart, Parts, build
+from pump.registry import Registry
 from pump.signals import LastResort, Signals
 from pump.sink import Sink
 from pump.source import Source
@@ -51,16 +51,6 @@ EXITING: Final = 3.0  # the interpreter's own end; a hung thread would hold it u
 
 PROBING: Final = 10.0
 """Seconds between two looks whether the spool's writer makes progress."""
-
-
-class NoStart(Exception):
-    """The daemon could not start; the log has told why."""
-
-
-@dataclass(slots=True)
-class _Parts:
-    sources: dict[str, Source[Any]]
-    sinks: dict[str, type[Sink[Any]]]
 
 
 class Daemon:
@@ -144,11 +134,11 @@ class Daemon:
 
     async def _run(self, *, keep_lock: bool) -> int:
         try:
-            parts = self._build()
+            parts = build(self.config, self._kinds, self.clock)
         except NoStart:
             return MISCONFIGURED
         try:
-            self.config.state_dir.mkdir(parents=True, exist_ok=True)
+            self.config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # vendors' tokens lie there
             lock = FolderLock(self.config.state_dir)
             lock.acquire()
         except Locked as error:
@@ -163,7 +153,7 @@ class Daemon:
             if not keep_lock:  # else the process's end releases it: a thread left behind may write until then
                 lock.release()
 
-    async def _live(self, parts: _Parts) -> int:
+    async def _live(self, parts: Parts) -> int:
         clean = False
         try:
             await first_of(self._start(parts), self._asked.wait())
@@ -176,35 +166,13 @@ class Daemon:
             clean = await self._end()
         return STOPPED if clean else FAILED
 
-    def _build(self) -> _Parts:
-        """The objects of every enabled part; no I/O. NoStart where one cannot be made."""
-        config, parts = self.config, _Parts({}, {})
-        failed = False
-        for name, source in config.sources.items():
-            if source.enabled:
-                try:
-                    parts.sources[name] = self._kinds.source(source.type)(name, source, self.clock)
-                except (LookupError, MissingDependency, Misconfigured, ValueError) as error:
-                    log.error("A source cannot be made of its settings", source=name, reason=str(error))
-                    failed = True
-        for name, sink in config.sinks.items():
-            if sink.enabled:
-                try:
-                    parts.sinks[name] = self._kinds.sink(sink.type)
-                except (LookupError, MissingDependency) as error:
-                    log.error("A sink cannot be made of its settings", sink=name, reason=str(error))
-                    failed = True
-        if failed:
-            raise NoStart
-        return parts
-
     # --- start ------------------------------------------------------------------------------------------------------
 
-    async def _start(self, parts: _Parts) -> None:
+    async def _start(self, parts: Parts) -> None:
         await self._listen()
         spool = await self._open_spool()
         announcer = await self._begin_telling(spool, parts)
-        self.supervisor.add("watch", self._watch, self.health.component("watch"))
+        self.supervisor.add("watch", partial(self._watch, spool), self.health.component("watch"))
         self.supervisor.add("spool probe", partial(self._probe, spool), self.health.component("spool"))
         spool.hold({name: self.config.sinks[name].hold for name in parts.sinks})
         for name, kind in parts.sinks.items():
@@ -244,7 +212,7 @@ class Daemon:
         self.health.component("spool").up()
         return spool
 
-    async def _begin_telling(self, spool: Spool, parts: _Parts) -> Announcer:
+    async def _begin_telling(self, spool: Spool, parts: Parts) -> Announcer:
         """Start the daemon's own events with what this start knows of the last run."""
         former = spool.state("pump", "run").get("run")
         previous = "none" if former is None else "clean" if former["clean"] else "unclean"
@@ -313,15 +281,19 @@ class Daemon:
 
     # --- while it runs ----------------------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
-        """Ping systemd from the loop itself, so that a process that hangs is killed; find who is silent."""
+    async def _watch(self, spool: Spool) -> None:
+        """Ping systemd from the loop itself, so that a process that hangs is killed; find who is silent or full."""
         interval = min(1.0, self._notifier.watchdog_interval or 1.0)
-        component = self.health.component("watch")
-        component.up()
+        watch, store = self.health.component("watch"), self.health.component("spool")
+        watch.up()
         while True:
             self._notifier.watchdog()
             self.health.check(interval)
-            component.activity()
+            if spool.refusing:
+                store.down(spool.refusing)
+            elif store.state == "down":
+                store.up()
+            watch.activity()
             await self.clock.sleep(interval)
 
     async def _probe(self, spool: Spool) -> None:
@@ -329,14 +301,10 @@ class Daemon:
         component = self.health.component("spool")
         component.expects = 3 * PROBING
         while True:
-            try:
+            with contextlib.suppress(Unavailable):  # it refuses, so it lives
                 await spool.flush()
                 await self.status.look()
-            except Unavailable as error:
-                component.activity()
-                component.down(error.reason)
-            else:
-                component.up()
+            component.activity()
             await self.clock.sleep(PROBING)
 
     # --- stop -------------------------------------------------------------------------------------------------------

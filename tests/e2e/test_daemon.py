@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from pump.metrics import Metrics
 from pump.spool import Cursor, Spool, SpoolSettings
 from pump.spool.faults import Verdict
 from pump.testing.standins import StandIns
+from pump.vendors.hik_connect.simulator import Simulator
+from pump.vendors.hik_connect.traffic import identity
 
 Line = dict[str, Any]
 
@@ -126,6 +129,10 @@ class Site:
     def numbers(self) -> list[int]:
         return [data["raw"]["number"] for data in self.of_type("vehicle.passed")]
 
+    def has(self, n: int) -> bool:
+        """Whether more than `n` numbers are written."""
+        return len(self.numbers()) > n
+
     def cursor(self, sink: str) -> tuple[Cursor | None, int]:
         """Where the sink stands in the closed spool, and the spool's head."""
 
@@ -178,7 +185,7 @@ def test_events_flow_and_a_stop_leaves_everything_stored(site: Site) -> None:
         seen = len(site.numbers())
         with site.process() as process:
             process.ready()
-            until(lambda seen=seen: len(site.numbers()) > seen + 100)  # type: ignore[misc]  # bound early, on purpose
+            until(partial(site.has, seen + 100))
             process.signal(signal.SIGTERM)
             assert process.wait() == 0
             assert process.log[-1]["event"] == "The pump has stopped"
@@ -207,7 +214,7 @@ def test_after_a_kill_the_next_start_says_so_and_nothing_is_lost_or_doubled(site
         seen = len(site.numbers())
         with site.process() as process:
             process.ready()
-            until(lambda seen=seen: len(site.numbers()) > seen + 50)  # type: ignore[misc]  # bound early, on purpose
+            until(partial(site.has, seen + 50))
             process.signal(signal.SIGKILL)
             process.wait()
     with site.process() as process:
@@ -257,6 +264,42 @@ def test_a_second_signal_stops_at_once(site: Site) -> None:
         until(lambda: len(site.of_type("pump.started")) == 2)
         assert site.of_type("pump.started")[1]["previous"] == "clean"
     assert site.numbers() == list(range(len(site.numbers())))
+
+
+def test_hik_connect_end_to_end(site: Site) -> None:
+    async def main() -> None:
+        async with Simulator(clock=Clock()) as vendor:
+            site.parts(
+                f'[sources.teams]\ntype = "hik-connect"\nserver = "{vendor.url}"\napp_key = "ak"\nsecret_key = "sk"\n'
+                'poll_interval = "250ms"\n'
+            )
+            queue = vendor.account.queues["combine"]
+            traffic = asyncio.create_task(vendor.traffic(200.0))
+
+            def reached(n: int) -> bool:
+                return len(queue.completed) >= n
+
+            for stop in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
+                enough = len(queue.completed) + 200
+                with site.process("-m", "pump", "run") as process:
+                    await asyncio.to_thread(process.ready)
+                    await asyncio.to_thread(until, partial(reached, enough))
+                    process.signal(stop)
+                    code = await asyncio.to_thread(process.wait)
+                    assert code == (0 if stop is signal.SIGTERM else -stop)
+                    log = "".join(map(str, process.log))
+                    assert all(token not in log for token in vendor.account.tokens)
+            traffic.cancel()
+            await asyncio.wait({traffic})
+            assert queue.subscriptions == 1  # a stop does not unsubscribe
+            assert queue.lost == []
+            written = [identity(data["raw"]) for event in site.events() if (data := event["data"]).get("raw")]
+            assert len(written) == len(set(written))
+            assert [each for each in written if each in set(queue.completed)] == queue.completed
+            assert set(written) <= set(queue.put)
+
+    asyncio.run(main())
+    assert [data["previous"] for data in site.of_type("pump.started")] == ["none", "clean", "unclean"]
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

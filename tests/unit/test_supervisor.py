@@ -14,7 +14,7 @@ from pump.backoff import Backoff
 from pump.errors import Misconfigured, Unavailable
 from pump.health import Component
 from pump.metrics import Metrics
-from pump.supervisor import Supervisor, diagnose, leaves
+from pump.supervisor import Supervisor, diagnose, first_of, leaves
 from pump.testing import ManualClock
 
 
@@ -405,3 +405,45 @@ def test_down_goes_to_the_callback_when_there_is_one() -> None:
         await b.end()
 
     bench(test)
+
+
+def test_parts_may_be_left_to_end_by_themselves() -> None:
+    async def test(b: Bench) -> None:
+        ending = asyncio.Event()
+
+        async def drains() -> None:
+            await ending.wait()
+
+        b.add("sink out", drains)
+        b.add("sink slow", forever)
+        await b.supervisor.started()
+        waiting = asyncio.create_task(b.supervisor.let_end(["sink out", "sink slow"], 10.0))
+        await b.clock.sleeping()
+        ending.set()
+        await b.clock.run(10.0)
+        assert await waiting == ["sink slow"]
+        assert b.restarts("sink out") is None
+        assert await b.supervisor.stop(["sink out", "sink slow"], 5.0) == []
+
+    bench(test)
+
+
+def test_first_of_ends_the_others_and_raises() -> None:
+    async def main() -> None:
+        ended: list[str] = []
+
+        async def other() -> None:
+            try:
+                await forever()
+            finally:
+                ended.append("other")
+
+        async def fails() -> None:
+            await asyncio.sleep(0)
+            raise ValueError("first")
+
+        with pytest.raises(ValueError, match="first"):
+            await first_of(other(), fails())
+        assert ended == ["other"]
+
+    asyncio.run(main())
