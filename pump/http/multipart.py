@@ -1,0 +1,399 @@
+"""An endless multipart response, taken apart: a state machine over bytes that knows no socket.
+
+Written for the event streams of Hikvision's gateways, cameras and panels, whose framing is rarely what RFC 2046
+wants (FIELD.md): a boundary that differs from the header's, bare line feeds, a delimiter glued to the body before
+it, lengths that are one off, parts cut in their middle. A part is handed out as soon as its Content-Length is
+complete; what cannot be a part is skipped up to the next delimiter, and told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import Any, Final
+
+from pump.http.parts import Fault, Head, Judge, Limits, Part, Skipped
+
+__all__ = ["Head", "Judge", "Limits", "MultipartReader", "Part", "Skipped"]
+
+_TERMINATOR: Final = re.compile(rb"[ \t]{0,8}(?:\r?\n|(--))")
+_BEGUN: Final = re.compile(rb"[ \t]{0,8}[\r-]?")
+_BLANK: Final = re.compile(rb"\n\r?\n")
+_ANY_DELIMITER: Final = re.compile(rb"(-{2,8}[\w<(+.][\w<>()+.,/:=?-]{0,99})[ \t]{0,8}\r?\n(?=[Cc]ontent-)")
+"""A delimiter of a name not known yet: a header must follow, or any line of dashes would do."""
+_LONGEST: Final = 140
+"""Bytes that may have to be seen again until a delimiter of unknown name is complete."""
+_SAMPLE: Final = 256
+_DASH: Final = ord("-")
+_HEADS: Final = 512
+_SMALL: Final = 1 << 16
+
+
+class _State(IntEnum):
+    SEEK = 0  # between parts, or skipping: looks for a delimiter
+    HEAD = 1  # at the line feed that ends a delimiter: looks for the blank line
+    BODY = 2  # at a body with a length
+    OPEN = 3  # at a body that ends at the next delimiter
+
+
+class MultipartReader:
+    """Bytes in any slicing to parts. Not for sharing: one reader, one stream.
+
+    `boundary` is the header's parameter as it came, quotes, dashes or angle brackets included, None where it has
+    none. The body's own delimiter wins: one unlike the header's is believed when a header follows it, and for good
+    when it comes a second time. `judges` parse bodies, by content type; "*" serves the types that have no own. A
+    part that its judge refuses at its full Content-Length waits for the delimiter and is then judged again, in
+    whole; without a judge the length alone decides, unless a delimiter comes earlier.
+    """
+
+    def __init__(
+        self,
+        boundary: str | None,
+        *,
+        judges: Mapping[str, Judge] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._judges = judges or {}
+        self._limits = limits or Limits()
+        self._wanted = _bare((boundary or "").encode("latin-1", "replace"))
+        self._candidate = b""
+        self._confirmed = False
+        self._delimiters: list[bytes] = [b"--" + self._wanted] if self._wanted else []
+        self._delimiter = b"\0"
+        """The confirmed one. The fast path looks for it between line ends; before that for what never matches."""
+        self._line = b"\0"
+        self._heads: dict[bytes, tuple[Head, Judge | None, int]] = {}
+        self._state = _State.SEEK
+        self._buffer: bytes | bytearray = b""
+        self._at = 0
+        self._seen = 0
+        """SEEK: how many bytes from `_at` on are a delivered part's, looked at again for a delimiter it swallowed."""
+        self._scanned = 0
+        """BODY, OPEN: how many bytes from `_at` on hold no delimiter."""
+        self._head = Head()
+        self._judge: Judge | None = None
+        self._limit = 0
+        self._reason: Any = "garbage"
+        self._sample = b""
+        self._out: list[Part | Skipped] = []
+        self.skipping = 0
+        """Bytes skipped since the last part: a run not told yet. Where it grows for ever the stream is lost."""
+        self.ended = False
+        """The closing delimiter has come. Parts after it are read all the same."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a part has begun and has not been handed out."""
+        return self._state is not _State.SEEK
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[Part | Skipped]:
+        """The parts that `data` completes, in the stream's order, and what was skipped between them."""
+        buffer: bytes | bytearray
+        if not self._buffer:
+            buffer = data
+        elif isinstance(self._buffer, bytearray):
+            buffer = self._buffer
+            buffer += data
+        elif len(self._buffer) < _SMALL:
+            buffer = self._buffer + data
+        else:
+            buffer = bytearray(self._buffer)
+            buffer += data
+        self._at = 0
+        steps = _STEPS
+        while True:
+            if self._state is _State.SEEK and not self._seen and not self.skipping:
+                self._hurry(buffer)
+            if not steps[self._state](self, buffer):
+                break
+        if isinstance(buffer, bytearray):
+            del buffer[: self._at]
+            self._buffer = buffer if len(buffer) >= _SMALL // 2 else bytes(buffer)
+        else:
+            self._buffer = buffer[self._at :]
+        out, self._out = self._out, []
+        return out
+
+    def close(self) -> list[Part | Skipped]:
+        """The stream has ended: what was on its way, as whole as it is. The reader is used up."""
+        buffer, self._buffer = bytes(self._buffer), b""
+        match self._state:
+            case _State.SEEK:
+                self._discard(buffer[self._seen :])
+            case _State.HEAD:
+                self._skip("header cut", buffer)
+            case _State.BODY:
+                self._deliver(buffer, "cut")
+            case _State.OPEN if buffer.strip() or self._head.fields:
+                self._deliver(_without_line_end(buffer), "no delimiter" if self._head.length is None else None)
+        self._tell()
+        self._state = _State.SEEK
+        out, self._out = self._out, []
+        return out
+
+    # --- the steps: each moves `_at` and returns whether another may follow with the bytes at hand ----------------
+
+    def _hurry(self, buffer: bytes | bytearray) -> None:
+        """Whole parts framed as RFC 2046 wants, one after the other: the same as the steps do, in one piece."""
+        line, delimiter, heads, out = self._line, self._delimiter, self._heads, self._out
+        if not isinstance(buffer, bytes) or self._reason != "garbage":
+            return
+        at, size, skip = self._at, len(buffer), len(line)
+        while buffer.startswith(line, at):
+            begin = at + skip
+            end = buffer.find(b"\r\n\r\n", begin)
+            known = heads.get(buffer[begin:end]) if end >= 0 else None
+            if known is None:
+                break
+            head, judge, _ = known
+            if (length := head.length) is None:
+                break
+            begin = end + 4
+            end = begin + length
+            if end > size or buffer.find(delimiter, begin, end) >= 0:
+                break
+            body = buffer[begin:end]
+            if judge is None:
+                if not buffer.startswith(line, end):
+                    break
+                out.append(Part(head, body))
+            else:
+                try:
+                    value = judge(body)
+                except ValueError:
+                    break
+                out.append(Part(head, body, value))
+            at = end
+        self._at = at
+
+    def _seek(self, buffer: bytes | bytearray) -> bool:
+        begin, end, closing = self._locate(buffer, self._at, len(buffer))
+        fresh = self._at + self._seen
+        if end < 0:
+            self._discard(buffer[fresh:begin])
+            self._seen = max(0, fresh - begin)
+            self._at = begin
+            return False
+        self._discard(buffer[fresh:begin])
+        self._tell()
+        self._begin(end, closing)
+        return True
+
+    def _header(self, buffer: bytes | bytearray) -> bool:
+        limit = self._at + self._limits.header
+        blank = _BLANK.search(buffer, self._at, limit)
+        stop = blank.end() if blank else min(len(buffer), limit)
+        begin, end, closing = self._locate(buffer, self._at, stop)
+        if end >= 0:
+            self._skip("header cut", buffer[self._at : begin])
+            self._tell()
+            self._begin(end, closing)
+            return True
+        if blank is None:
+            if len(buffer) < limit:
+                return False
+            self._reason = "header over its limit"
+            self._state = _State.SEEK
+            return True
+        known = self._known(bytes(buffer[self._at + 1 : blank.start() + 1]))
+        if known is None:
+            self._reason = "header malformed"
+            self._state = _State.SEEK
+            return True
+        self._head, self._judge, self._limit = known
+        self._at, self._scanned = blank.end(), 0
+        length = self._head.length
+        if length is None:
+            self._state = _State.OPEN
+        elif length <= self._limit:
+            self._state = _State.BODY
+        else:
+            self._over_limit()
+        return True
+
+    def _body(self, buffer: bytes | bytearray) -> bool:
+        length = self._head.length or 0
+        whole = self._at + length
+        begin, end, closing = self._locate(buffer, self._at + self._scanned, min(len(buffer), whole))
+        if end >= 0:
+            self._deliver(_without_line_end(_bytes(buffer, self._at, begin)), "cut")
+            self._begin(end, closing)
+            return True
+        self._scanned = begin - self._at
+        if len(buffer) < whole:
+            return False
+        body = _bytes(buffer, self._at, whole)
+        value = None
+        if self._judge is not None:
+            try:
+                value = self._judge(body)
+            except ValueError:
+                self._state = _State.OPEN
+                return True
+            self._seen, self._at = 0, whole
+        elif buffer.startswith(self._line, whole):
+            self._seen, self._at = 0, whole
+        else:
+            # The length may have been too large by less than a delimiter.
+            self._seen, self._at = whole - begin, begin
+        self._out.append(Part(self._head, body, value))
+        self._state = _State.SEEK
+        return True
+
+    def _open(self, buffer: bytes | bytearray) -> bool:
+        most = self._at + self._limit + len(self._delimiters[0] if self._delimiters else b"") + 16
+        begin, end, closing = self._locate(buffer, self._at + self._scanned, min(len(buffer), most))
+        if end < 0:
+            self._scanned = begin - self._at
+            if len(buffer) < most:
+                return False
+            self._over_limit()
+            return True
+        self._deliver(_without_line_end(_bytes(buffer, self._at, begin)), None)
+        self._begin(end, closing)
+        return True
+
+    # --- delimiters -----------------------------------------------------------------------------------------------
+
+    def _locate(self, buffer: bytes | bytearray, start: int, stop: int) -> tuple[int, int, bool]:
+        """The first delimiter wholly within: where it begins and ends, whether it closes the stream.
+
+        Without one the second number is -1, and the first is where to look again once there are more bytes.
+        """
+        found = (stop, -1, False)
+        for delimiter in self._delimiters:
+            one = _find(buffer, delimiter, start, stop)
+            if one[1] >= 0 > found[1] or (one[0] < found[0] and (one[1] >= 0) == (found[1] >= 0)):
+                found = one
+        if self._confirmed:
+            return found
+        other = _ANY_DELIMITER.search(buffer, start, stop)
+        if other and (found[1] < 0 or other.end() <= found[0]):
+            found = (other.start(), other.end(), False)
+        elif found[1] < 0:
+            return max(start, min(found[0], stop - _LONGEST)), -1, False
+        begin, end, closing = found
+        while begin > start and buffer[begin - 1] == _DASH:
+            begin -= 1
+        self._learn(bytes(buffer[begin:end]).rstrip(b" \t\r\n"), closing)
+        return begin, end, closing
+
+    def _learn(self, token: bytes, closing: bool) -> None:
+        token = token[:-2] if closing else token
+        if token != self._candidate and _bare(token) != self._wanted:
+            self._candidate = token
+            self._delimiters = [token, *([b"--" + self._wanted] if self._wanted else [])]
+            return
+        self._confirmed = True
+        self._delimiters = [token]
+        self._delimiter = token
+        self._line = b"\r\n" + token + b"\r\n"
+
+    def _begin(self, end: int, closing: bool) -> None:
+        """Behind a delimiter that ends at `end`."""
+        self.ended = self.ended or closing
+        self._seen, self._scanned = 0, 0
+        self._at = end if closing else end - 1
+        self._state = _State.SEEK if closing else _State.HEAD
+
+    # --- headers, parts, what is skipped --------------------------------------------------------------------------
+
+    def _known(self, block: bytes) -> tuple[Head, Judge | None, int] | None:
+        """The header's lines, read; None where there are some and none of them is a field."""
+        block = block.removesuffix(b"\n").removesuffix(b"\r")
+        if (known := self._heads.get(block)) is not None:
+            return known
+        fields: dict[str, str] = {}
+        for line in block.decode("latin-1").split("\n"):
+            name, colon, value = line.partition(":")
+            if colon and (name := name.strip().lower()):
+                fields[name] = value.strip()
+        if block.strip() and not fields:
+            return None
+        kind = fields.get("content-type", "").partition(";")[0].strip().lower()
+        length = fields.get("content-length", "")
+        head = Head(fields, kind, int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None)
+        large = kind.startswith(("image/", "video/", "audio/")) or kind == "application/octet-stream"
+        limit = self._limits.picture if large else self._limits.part
+        known = head, self._judges.get(kind, self._judges.get("*")), limit
+        if head.length is not None and head.length <= limit and len(block) < 1024:
+            if len(self._heads) >= _HEADS:
+                self._heads.clear()
+            self._heads[block] = known
+        return known
+
+    def _deliver(self, body: bytes, fault: Fault | None) -> None:
+        """A part that ended otherwise than at its length: its judge has the last word."""
+        value = None
+        if self._judge is not None:
+            try:
+                value, fault = self._judge(body), None
+            except ValueError:
+                fault = "cut" if fault == "cut" else "does not parse"
+        self._out.append(Part(self._head, body, value, fault))
+
+    def _over_limit(self) -> None:
+        self._reason = "part over its limit"
+        self._seen, self._scanned = 0, 0
+        self._state = _State.SEEK
+
+    def _skip(self, reason: str, content: bytes | bytearray) -> None:
+        self._reason = reason
+        self._discard(content)
+
+    def _discard(self, content: bytes | bytearray) -> None:
+        if not self.skipping:
+            content = content.lstrip(b" \t\r\n")
+        self.skipping += len(content)
+        if len(self._sample) < _SAMPLE:
+            self._sample += bytes(content[: _SAMPLE - len(self._sample)])
+
+    def _tell(self) -> None:
+        if self.skipping:
+            self._out.append(Skipped(self._reason, self.skipping, self._sample))
+        self.skipping, self._sample, self._reason = 0, b"", "garbage"
+
+
+_STEPS: Final[tuple[Callable[[MultipartReader, bytes | bytearray], bool], ...]] = (
+    MultipartReader._seek,
+    MultipartReader._header,
+    MultipartReader._body,
+    MultipartReader._open,
+)
+
+
+def _find(buffer: bytes | bytearray, delimiter: bytes, start: int, stop: int) -> tuple[int, int, bool]:
+    """As `_locate`, for one delimiter."""
+    at = buffer.find(delimiter, start, stop)
+    while at >= 0:
+        behind = at + len(delimiter)
+        if found := _TERMINATOR.match(buffer, behind, stop):
+            return at, found.end(), found[1] is not None
+        if _BEGUN.fullmatch(buffer, behind, stop):
+            return at, -1, False
+        at = buffer.find(delimiter, at + 1, stop)
+    return max(start, stop - len(delimiter) + 1), -1, False
+
+
+def _bare(token: bytes) -> bytes:
+    """A boundary without quotes, dashes before it and angle brackets."""
+    return token.strip(b" \t\"'").lstrip(b"-").strip(b"<>")
+
+
+def _without_line_end(body: bytes) -> bytes:
+    """The line end before a delimiter belongs to the delimiter."""
+    return body[:-2] if body.endswith(b"\r\n") else body.removesuffix(b"\n")
+
+
+def _bytes(buffer: bytes | bytearray, begin: int, end: int) -> bytes:
+    """A piece, copied once."""
+    if isinstance(buffer, bytes):
+        return buffer[begin:end]
+    with memoryview(buffer) as view:
+        return bytes(view[begin:end])
