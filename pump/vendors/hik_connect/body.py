@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 _BATCH: Final = re.compile(rb'"batchId"\s*:\s*"([^"\\\x00-\x1f]{1,256})"')
+_SUCCESS: Final = re.compile(rb'"errorCode"\s*:\s*"?0"?\s*[,}]')
 
 
 def decode(content: bytes) -> Any:
@@ -42,8 +43,13 @@ def batch_id(value: object) -> str | None:
 
 
 def find_batch_id(content: bytes) -> str | None:
-    """The one batch id in bytes that are no JSON; None where there is none, or more than one."""
-    found = set(_BATCH.findall(content))
+    """The batch id in an answer that is no JSON and yet seems whole; None where there is none, or more than one.
+
+    Half an answer must never do, for its batch would be completed with the other half unread: it lacks the braces
+    that close it.
+    """
+    whole = content.rstrip().endswith(b"}") and content.count(b"{") == content.count(b"}") and _SUCCESS.search(content)
+    found = set(_BATCH.findall(content)) if whole else set()
     return batch_id(found.pop().decode("utf-8", "replace")) if len(found) == 1 else None
 
 

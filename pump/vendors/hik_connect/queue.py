@@ -20,6 +20,7 @@ from pump.vendors.hik_connect.answers import Action
 from pump.vendors.hik_connect.body import batch_id, find_batch_id, pick, whole_number
 from pump.vendors.hik_connect.client import CallFailed, Client
 from pump.vendors.hik_connect.parse import normalise, records
+from pump.vendors.hik_connect.uploads import Uploads
 
 log = structlog.get_logger()
 
@@ -148,6 +149,7 @@ class Puller:
         batch_size: int,
         poll_interval: float,
         zone: ZoneInfo,
+        uploads: Uploads,
     ) -> None:
         self.queue = queue
         self._calls = CALLS[queue]
@@ -159,6 +161,7 @@ class Puller:
         self._size = batch_size
         self._interval = poll_interval
         self._zone = zone
+        self._uploads = uploads
         self._key = f"queue/{queue}"
         self._memory = Memory.load(intake.state(self._key).get(self._key), account)
         self._remembered = clock.monotonic()
@@ -252,16 +255,17 @@ class Puller:
         self._remembered = self._clock.monotonic()
 
     async def _read(self, data: object) -> tuple[list[Event | Unparsed], int]:
-        """The batch's events in their order, and how many records they came from."""
-        if data is not None and not isinstance(data, dict):
-            log.warning("The vendor's data is no object; keeping it as it is", queue=self.queue)
-            return [_unparsed(data, "data is no object")], 0
+        """The batch's events in their order, and how many records they came from.
+
+        Data that is no object, or a list that is none, is a record that nobody can read: kept, and completed where
+        the answer has an id.
+        """
         found = records(self.queue, data)
         received = self._clock.now()
         items: list[Event | Unparsed] = []
         for begin in range(0, len(found), _SLICE):
             for record in found[begin : begin + _SLICE]:
-                items.extend(normalise(self.queue, record, self._zone, received))
+                items.extend(normalise(self.queue, record, self._zone, received, self._uploads))
             await asyncio.sleep(0)
         return items, len(found)
 
@@ -271,7 +275,7 @@ class Puller:
         for attempt in range(1, _COMPLETE_ATTEMPTS + 1):
             self._uncompleted += attempt == 1
             try:
-                await self._call("complete", {"batchId": batch})
+                await self._call("messages/complete", {"batchId": batch})
             except CallFailed as failure:
                 if failure.answer.action is Action.POLL:
                     # Unknown after an attempt whose answer was lost: that attempt took effect.
@@ -307,7 +311,7 @@ class Puller:
             raise failure
         log.error("A batch is no JSON; keeping its bytes and going on behind it", queue=self.queue)
         self._intake.count("unreadable batch")
-        await self._put(_unparsed(failure.body, "the batch is no JSON", ("batch", batch)))
+        await self._put(Unparsed(failure.body, "the batch is no JSON", ("batch", batch)))
         self._succeeded()
         return 0.0 if await self._complete(batch) else self._interval
 
@@ -354,10 +358,6 @@ class Puller:
         if remaining is not None:
             return remaining > 0
         return number >= (self._size if self._calls.sized else _UNSIZED_FULL)
-
-
-def _unparsed(raw: Any, error: str, identity: tuple[object, ...] = ()) -> Unparsed:
-    return Unparsed(raw, error, identity)
 
 
 def _milliseconds(time: datetime | None) -> int | None:

@@ -19,6 +19,7 @@ from pump.vendors.hik_connect.client import Client
 from pump.vendors.hik_connect.domain import parse_server
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
 from pump.vendors.hik_connect.queue import Puller, Queue, Standing
+from pump.vendors.hik_connect.uploads import Uploads
 
 log = structlog.get_logger()
 
@@ -107,6 +108,7 @@ class HikConnect(Source[HikConnectSettings]):
         # It lives as long as the source, not as long as a run: a restart is no reason to exceed the rate.
         self._limiter = Limiter(clock) if paced else None
         self._ran = False
+        self._uploads = {queue: Uploads() for queue in settings.queues}
         account = f"{settings.app_key.get_secret_value()}\0{settings.server}"
         self._account = blake2b(account.encode(), digest_size=16).hexdigest()
 
@@ -158,6 +160,7 @@ class HikConnect(Source[HikConnectSettings]):
                         batch_size=settings.batch_size,
                         poll_interval=settings.poll_interval,
                         zone=settings.time_zone or ZoneInfo("UTC"),
+                        uploads=self._uploads[queue],
                     )
                     group.create_task(puller.run(), name=f"source {self.name} queue {queue}")
         except ExceptionGroup as failures:

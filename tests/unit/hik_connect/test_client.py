@@ -455,10 +455,15 @@ def test_json_is_read_as_far_as_it_can_be(content: bytes, value: object) -> None
 @pytest.mark.parametrize(
     ("content", "batch"),
     [
-        (b'{"data":{"batchId":"5a32","events":[{]}', "5a32"),
-        (b'{"batchId" : "0"', None),
-        (b'{"batchId":"a","x":{"batchId":"b"}', None),
-        (b'{"batchId":"a","x":{"batchId":"a"}', "a"),
+        (b'{"data":{"batchId":"5a32","events":[{"a":oops}]},"errorCode":"0"}\n', "5a32"),
+        (b'{"errorCode": 0, "data":{"batchId" : "5a32","events":[{"a":oops}]}}', "5a32"),
+        (b'{"data":{"batchId":"5a32","batchId":"5a32","events":[{"a":oops}]},"errorCode":"0"}', "5a32"),
+        (b'{"data":{"batchId":"5a32","events":[{"batchId":"b"} oops]},"errorCode":"0"}', None),
+        (b'{"data":{"batchId":"0","events":[oops]},"errorCode":"0"}', None),
+        (b'{"errorCode":"0","data":{"batchId":"5a32","events":[{"a":1}', None),
+        (b'{"errorCode":"0","data":{"batchId":"5a32","events":[{"a":1},', None),
+        (b'{"errorCode":"OPEN000016","data":{"batchId":"5a32" oops}}', None),
+        (b'{"data":{"batchId":"5a32" oops}}', None),
         (b"<html>", None),
     ],
 )
