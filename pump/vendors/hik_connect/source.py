@@ -49,7 +49,9 @@ class HikConnectSettings(SourceSettings):
         default=500, description="messages a request; rawmsg has a size of its own"
     )
     poll_interval: Duration = Field(
-        default=0.5, description="from the end of one poll to the next while a queue is empty; the vendor advises 500ms"
+        default=0.5,
+        le=86400,
+        description="from the end of one poll to the next while a queue is empty; the vendor advises 500ms",
     )
     timeout: Duration = Field(default=30.0, gt=0, description="a call that takes longer has failed")
 
