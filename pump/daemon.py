@@ -41,6 +41,7 @@ STOPPED, FAILED, MISCONFIGURED = 0, 1, 78
 """Exit statuses."""
 
 # A stop, in seconds; together less than WHOLE, which is less than what systemd grants and the 40 s that users rely on.
+STARTING: Final = 5.0  # a start that is under way ends
 TAKING: Final = 5.0  # sources end what they have in hand
 DRAINING: Final = 10.0  # sinks catch up with the spool
 LEAVING: Final = 5.0  # sinks close what they have open
@@ -156,7 +157,7 @@ class Daemon:
     async def _live(self, parts: Parts) -> int:
         clean = False
         try:
-            await first_of(self._start(parts), self._asked.wait())
+            await self._begin(parts)
             if self._spool is not None:
                 await first_of(self._asked.wait(), self._spool.failed.wait())
                 await first_of(self._stop_in_order(), self._hurried.wait(), self._spool.failed.wait())
@@ -165,6 +166,22 @@ class Daemon:
         finally:
             clean = await self._end()
         return STOPPED if clean else FAILED
+
+    async def _begin(self, parts: Parts) -> None:
+        """Start; where the stop is asked for meanwhile, finish the start first if that is quick."""
+        starting = asyncio.create_task(self._start(parts), name="start")
+        asked = asyncio.create_task(self._asked.wait(), name="asked to stop")
+        try:
+            await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+            # Cancelled in their middle, openings leave half-open files and sockets behind. Only the repair of a
+            # damaged spool takes long, and that may be cut off: the next start begins it anew.
+            if not await wait_for({starting}, STARTING, self.clock):
+                starting.cancel()
+                await asyncio.wait({starting})
+        if not starting.cancelled():
+            starting.result()
 
     # --- start ------------------------------------------------------------------------------------------------------
 

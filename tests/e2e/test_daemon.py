@@ -474,6 +474,23 @@ def test_embedded_and_cancelled_everything_is_closed(site: Site) -> None:
     assert site.numbers() == list(range(len(site.numbers())))
 
 
+def test_a_stop_at_any_moment_of_the_start_is_a_clean_one(site: Site) -> None:
+    site.parts(NUMBERS)
+
+    async def main(passes: int) -> None:
+        daemon = Daemon(load(site.config, kinds=StandIns()), kinds=StandIns())
+        running = asyncio.create_task(daemon.run(signals=False))
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        daemon.stop()
+        assert await running == 0
+
+    for passes in range(0, 300, 12):
+        asyncio.run(main(passes))
+    assert {data["previous"] for data in site.of_type("pump.started")} <= {"none", "clean"}
+    assert site.numbers() == list(range(len(site.numbers())))
+
+
 def test_a_failed_spool_ends_the_daemon_with_1(site: Site) -> None:
     site.parts(NUMBERS)
 
