@@ -18,14 +18,19 @@ def _of(kind: dict[str, Any], names: str) -> dict[str, Any]:
 
 
 GROUPS: Final[dict[str, dict[str, Any]]] = {
-    "device": _of(_WORD, "id name serial category"),
+    "device": _of(_WORD, "id name serial category model"),
     "place": _of(_WORD, "lot area area_id channel zone partition lane space"),
     "vehicle": {
         **_of(_WORD, "plate plate_color plate_type color type brand direction list trigger shot_from driver"),
         **_of(_NUMBER, "confidence speed_limit_kmh"),
     },
     "parking": _of(_FLAG, "occupied locked fault"),
-    "alarm": {**_of(_WORD, "zone partition cid user rule priority mode"), **_of(_FLAG, "acknowledged marked")},
+    "alarm": {
+        **_of(_WORD, "zone partition cid user rule priority mode"),
+        **_of(_WORD, "kind user_type user_number keypad channel disk module"),  # a panel's CID parameters
+        **_of(_FLAG, "acknowledged marked"),
+        "uploaded": _TIME,
+    },
     "access": {
         **_of(_FLAG, "granted"),
         **_of(_WORD, "method person card door reader reason attendance mask"),

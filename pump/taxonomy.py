@@ -148,6 +148,59 @@ DEVICE: Final[dict[str, str]] = {
     "device.wired.offline": "The wired network is not reachable",
 }
 
+PANEL: Final[dict[str, str]] = {
+    "device.bus.fault": "The supervision of a panel's bus finds a fault",
+    "device.bus.open": "A panel's bus is open",
+    "device.bus.short": "A panel's bus is shorted",
+    "device.email.failed": "A device could not send an e-mail",
+    "device.expander.fault": "An expander module is out of order",
+    "device.keypad.offline": "A keypad is not reachable",
+    "device.printer.offline": "A printer is not reachable",
+    "device.radar.fault": "A radar transmitter is out of order",
+    "device.relay.offline": "A relay module is not reachable",
+    "device.sim.fault": "A SIM card does not work",
+    "device.telephone.offline": "The telephone line is dead",
+    "device.upload.failed": "A device could not upload a picture",
+    "security.absence": "Nobody was where somebody should be, or gave a sign of life in time",
+    "security.alarm.audible": "A zone that is always armed, and sounds, was triggered",
+    "security.alarm.auxiliary": "An auxiliary zone that is always armed was triggered",
+    "security.alarm.delayed": "A zone with an entry delay was triggered, and nobody disarmed in time",
+    "security.alarm.instant": "A zone without delay was triggered",
+    "security.alarm.overtime": "A zone was not triggered, or not at rest, for longer than allowed",
+    "security.alarm.shock": "A shock sensor was triggered",
+    "security.alarm.silent": "A zone that is always armed, and makes no sound, was triggered",
+    "security.burglary": "A burglary alarm",
+    "security.disarm.failed": "Disarming by schedule did not succeed",
+    "security.fire": "A fire alarm",
+    "security.gas": "A gas leak is reported",
+    "security.interior": "A zone inside the building was triggered",
+    "security.medical": "Somebody called for medical help",
+    "security.moved": "A device of the alarm system was moved",
+    "security.output.off": "An output was turned off by schedule",
+    "security.output.off_failed": "An output could not be turned off",
+    "security.output.on": "An output was turned on by schedule",
+    "security.output.on_failed": "An output could not be turned on",
+    "security.perimeter": "A zone of the perimeter was triggered",
+    "security.prealarm": "A zone announces that it may raise an alarm",
+    "security.programming.entered": "Somebody began to change a panel's configuration",
+    "security.programming.exited": "A panel's configuration mode was left",
+    "security.service.bus_query": "The devices of a panel's bus were queried",
+    "security.service.bus_registration": "Devices were registered on a panel's bus",
+    "security.service.consulted": "A consultation through the panel is over",
+    "security.service.consulting": "Somebody asks for a consultation through the panel",
+    "security.service.duty_check": "Whoever is on duty was asked for a sign of presence",
+    "security.service.post_response": "Whoever is on duty gave a sign of presence",
+    "security.service.zone_cleared": "The alarm of a single zone was cleared",
+    "security.test.heartbeat": "A panel reported that it lives",
+    "security.test.manual": "Somebody tested the reporting of a panel",
+    "security.test.periodic": "A panel tested its reporting by schedule",
+    "security.test.telephone": "A panel tested its telephone connection",
+    "security.video_review": "A clip that shows what an alarm saw was uploaded; data.media has its address",
+    "security.zone.open": "The circuit of a zone is open",
+    "security.zone.short": "The circuit of a zone is shorted",
+}
+"""What control panels report beside the rows above (Hikvision's CID codes)."""
+
 PUMP: Final[dict[str, str]] = {
     "pump.started": "The daemon started",
     "pump.stopping": "The daemon is stopping, as asked",
@@ -166,6 +219,6 @@ UNKNOWN: Final[dict[str, str]] = {
 }
 
 TYPES: Final[dict[str, str]] = {
-    **VEHICLE, **SECURITY, **VIDEO, **ACCESS, **DRIVING, **INTERCOM, **DEVICE, **PUMP, **UNKNOWN,
+    **VEHICLE, **SECURITY, **VIDEO, **ACCESS, **DRIVING, **INTERCOM, **DEVICE, **PANEL, **PUMP, **UNKNOWN,
 }  # fmt: skip
 """Every event type, with one line that says what it says."""
