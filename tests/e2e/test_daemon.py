@@ -375,6 +375,22 @@ def test_a_silent_source_is_told(site: Site) -> None:
         assert 'pump_component_state{part="source stuck",state="stalled"} 1.0' in get(url + "/metrics")[2]
 
 
+def test_what_a_sink_that_does_not_hold_has_lost_is_told(site: Site) -> None:
+    slow = HANGING.format("await") + 'hold = false\ntimeout = "500ms"\n'
+    site.parts(NUMBERS + slow + '[spool]\nretention = "1s"\n')
+    with site.process() as process:
+        url = process.ready()
+        until(lambda: bool(site.of_type("pump.gap")))
+        gap = site.of_type("pump.gap")[0]
+        assert (gap["sink"], gap["reason"]) == ("await", "removed before the sink had them")
+        assert gap["count"] > 0
+        assert gap["from"] <= gap["to"]
+        assert json.loads(get(url + "/status")[2])["spool"]["floor"] > 0
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+    assert site.numbers() == list(range(len(site.numbers())))
+
+
 def test_disabled_parts_are_not_built(site: Site) -> None:
     site.parts('[sources.off]\ntype = "broken"\nenabled = false\n[sinks.off]\ntype = "hanging"\nenabled = false\n')
     with site.process() as process:
