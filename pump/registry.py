@@ -44,14 +44,11 @@ class Registry:
 
     def simulator_kinds(self) -> list[str]:
         """Every vendor that has a simulator, sorted."""
-        found = []
-        for kind, module, is_package in _modules(self.vendors):
-            inside = importlib.util.find_spec(module) if is_package else None
-            if inside is not None and any(
-                entry.name == "simulator" for entry in pkgutil.iter_modules(inside.submodule_search_locations)
-            ):
-                found.append(kind)
-        return sorted(found)
+        return self._having("simulator")
+
+    def demo_kinds(self) -> list[str]:
+        """Every vendor that takes part in `pump demo`, sorted."""
+        return self._having("demo")
 
     def source(self, kind: str) -> type[Source[Any]]:
         """The class of a kind of source. Raises LookupError for no such kind, MissingDependency."""
@@ -67,8 +64,26 @@ class Registry:
 
     def simulator(self, kind: str) -> ModuleType:
         """The vendor's `simulator` module. Raises LookupError for no such vendor, MissingDependency."""
-        places = {name: f"{self.vendors}.{_folder(name)}.simulator" for name in self.simulator_kinds()}
-        return self._load("simulator", kind, places)
+        return self._inside("simulator", kind)
+
+    def demo(self, kind: str) -> ModuleType:
+        """The vendor's `demo` module. Raises LookupError for no such vendor, MissingDependency."""
+        return self._inside("demo", kind)
+
+    def _having(self, name: str) -> list[str]:
+        """The vendors whose folder has a module `name`, sorted."""
+        found = []
+        for kind, module, is_package in _modules(self.vendors):
+            inside = importlib.util.find_spec(module) if is_package else None
+            if inside is not None and any(
+                entry.name == name for entry in pkgutil.iter_modules(inside.submodule_search_locations)
+            ):
+                found.append(kind)
+        return sorted(found)
+
+    def _inside(self, name: str, kind: str) -> ModuleType:
+        places = {each: f"{self.vendors}.{_folder(each)}.{name}" for each in self._having(name)}
+        return self._load(name, kind, places)
 
     def _saying(self, name: str, package: str) -> dict[str, str]:
         """Kind to module, of those modules of the package that bind `name` at their top level."""
@@ -151,6 +166,8 @@ DEFAULT = Registry()
 source_kinds = DEFAULT.source_kinds
 sink_kinds = DEFAULT.sink_kinds
 simulator_kinds = DEFAULT.simulator_kinds
+demo_kinds = DEFAULT.demo_kinds
 source = DEFAULT.source
 sink = DEFAULT.sink
 simulator = DEFAULT.simulator
+demo = DEFAULT.demo

@@ -1,0 +1,186 @@
+"""`pump demo`: the vendors' simulators, the real daemon and a real spool, on loopback and in a temporary folder."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from pump import log, registry
+from pump.clock import Clock
+from pump.config import load
+from pump.daemon import Daemon
+from pump.line import line
+from pump.registry import Registry
+from pump.settings import SinkSettings
+from pump.sink import Batch, Sink, State
+from pump.testing.stage import Stage
+
+_SETTLE: Final = 3.0
+"""Seconds for what is still under way at the end."""
+
+
+@dataclass
+class Meter:
+    """Counts what reaches the screen, and how long it took from the vendor."""
+
+    stages: Mapping[str, Stage]
+    clock: Clock
+    events: dict[str, int] = field(default_factory=dict)
+    waits: dict[str, list[float]] = field(default_factory=dict)
+
+    def count(self, source: str, event: Mapping[str, Any]) -> None:
+        """One event that was just shown."""
+        self.events[source] = self.events.get(source, 0) + 1
+        stage = self.stages.get(source)
+        moment = stage.moment(event) if stage is not None else None
+        if moment is not None:
+            self.waits.setdefault(source, []).append(self.clock.monotonic() - moment)
+
+
+class Screen(Sink[SinkSettings]):
+    """Standard output: a coloured line for people, JSON for programs."""
+
+    Settings = SinkSettings
+    meter: Meter
+    as_json: bool
+
+    async def send(self, batch: Batch) -> State | None:
+        """Show the batch and count it."""
+        for record in batch:
+            event = orjson.loads(record.body)
+            self.meter.count(record.source, event)
+            text = record.body.decode() if self.as_json else line(event, colour=True)
+            sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+        return None
+
+
+@dataclass(frozen=True)
+class _WithScreen(Registry):
+    """The real kinds, and the demo's own sink."""
+
+    screen: type[Sink[Any]] = Screen
+
+    def sink_kinds(self) -> list[str]:
+        return [*super().sink_kinds(), "screen"]
+
+    def sink(self, kind: str) -> type[Sink[Any]]:
+        return self.screen if kind == "screen" else super().sink(kind)
+
+
+def run(*, duration: float | None, json: bool) -> int:
+    """Play for `duration` seconds, or until Ctrl-C; the exit status. The table goes to standard error with `json`."""
+    as_json = json or not sys.stdout.isatty()
+    log.configure(json=False, level="error")
+    with tempfile.TemporaryDirectory(prefix="pump-demo-") as folder:
+        return asyncio.run(_play(Path(folder), duration, as_json))
+
+
+async def _play(folder: Path, duration: float | None, as_json: bool) -> int:
+    clock = Clock()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        stages: dict[str, Stage] = {}
+        for kind in registry.demo_kinds():
+            stages[kind] = await stack.enter_async_context(registry.demo(kind).stage())
+        meter = Meter(stages, clock)
+        kinds = _WithScreen(screen=type("DemoScreen", (Screen,), {"meter": meter, "as_json": as_json}))
+        config = load(_write(folder, stages), kinds=kinds)
+        daemon = Daemon(config, clock=clock, kinds=kinds)
+        running = asyncio.create_task(daemon.run(signals=False), name="daemon")
+        try:
+            async with asyncio.TaskGroup() as group:
+                players = [group.create_task(stage.play(_say), name=f"play {name}") for name, stage in stages.items()]
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(duration):
+                        await _first(stop, running)
+                for player in players:
+                    player.cancel()
+            await _settled(daemon, stages, meter)
+        finally:
+            daemon.stop()
+            code = await running
+    (sys.stderr if as_json else sys.stdout).write(_table(daemon, stages, meter))
+    return code
+
+
+async def _first(stop: asyncio.Event, running: asyncio.Task[int]) -> None:
+    """Until asked to stop, or the daemon ended on its own account."""
+    asked = asyncio.create_task(stop.wait(), name="until Ctrl-C")
+    try:
+        await asyncio.wait({asked, running}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
+
+
+async def _settled(daemon: Daemon, stages: Mapping[str, Stage], meter: Meter) -> None:
+    """Let what the vendors still hold come through, for a moment."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SETTLE):
+            shown = -1
+            while shown != sum(meter.events.values()):
+                shown = sum(meter.events.values())
+                await daemon.clock.sleep(1.0)
+
+
+def _write(folder: Path, stages: Mapping[str, Stage]) -> Path:
+    """A pump.toml of the stages' sources, a JSON-lines file and the screen."""
+    lines = [
+        "[pump]",
+        'site = "demo"',
+        f"state_dir = {_toml(str(folder / 'state'))}",
+        "[ops]",
+        'listen = "127.0.0.1:0"',
+    ]
+    for name, stage in stages.items():
+        lines += [f"[sources.{name}]", *(f"{key} = {_toml(value)}" for key, value in stage.source.items())]
+    lines += ["[sinks.file]", 'type = "jsonl"', f"path = {_toml(str(folder / 'events.jsonl'))}"]
+    lines += ["[sinks.screen]", 'type = "screen"']
+    path = folder / "pump.toml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _toml(value: Any) -> str:
+    """Texts, numbers, truth and lists of them are written alike in TOML and JSON."""
+    return orjson.dumps(value).decode()
+
+
+def _say(words: str) -> None:
+    mark = "\x1b[35m--\x1b[0m" if sys.stderr.isatty() else "--"
+    sys.stderr.write(f"{mark} {words}\n")
+
+
+def _table(daemon: Daemon, stages: Mapping[str, Stage], meter: Meter) -> str:
+    rows = [("source", "events", "duplicates dropped", "redeliveries", "latency p50", "p99")]
+    for name, stage in stages.items():
+        waits = sorted(meter.waits.get(name, ()))
+        dropped = daemon.metrics.registry.get_sample_value("pump_duplicates_total", {"source": name}) or 0
+        rows.append(
+            (
+                name, str(meter.events.get(name, 0)), f"{dropped:.0f}", str(stage.redelivered()),
+                _milliseconds(waits, 0.5), _milliseconds(waits, 0.99),
+            )
+        )  # fmt: skip
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    texts = []
+    for name, *numbers in rows:
+        cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
+        texts.append("  ".join([name.ljust(widths[0]), *cells]))
+    return "\n" + "\n".join(texts) + "\n"
+
+
+def _milliseconds(waits: list[float], share: float) -> str:
+    """The share's quantile of sorted seconds."""
+    return f"{waits[min(len(waits) - 1, int(len(waits) * share))] * 1000:.0f} ms" if waits else "-"

@@ -1,0 +1,32 @@
+"""What a vendor's folder brings to `pump demo`: its simulator, the source's table, traffic and a few faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+Say = Callable[[str], None]
+
+
+class Stage(Protocol):
+    """A vendor's simulator, ready to play; `stage()` in `pump/vendors/<name>/demo.py` opens one."""
+
+    source: Mapping[str, Any]
+    """The `[sources.NAME]` table that connects the pump to it."""
+
+    async def play(self, say: Say) -> None:
+        """Make traffic, and a fault now and then, until cancelled; `say` each fault in a sentence."""
+
+    def moment(self, event: Mapping[str, Any]) -> float | None:
+        """When the vendor had what became this event, in monotonic seconds; None where that is not known."""
+
+    def redelivered(self) -> int:
+        """How many records were handed out again."""
+
+
+class Opens(Protocol):
+    """The shape of a `demo` module."""
+
+    def stage(self) -> AbstractAsyncContextManager[Stage]:
+        """Open the simulator on a free port of the loopback."""
