@@ -171,12 +171,14 @@ class Intake:
 
     async def flush(self) -> None:
         """Store news (up, down) that no put has carried yet. The daemon calls it; sources need not."""
-        own, self._own = self._own, []
-        try:
-            for event in own:
+        while self._own:
+            event = self._own[0]
+            try:
                 await self.put_own(event)
-        except Unavailable:
-            self._own = own + self._own  # ids make those already stored harmless
+            except Unavailable:
+                return  # they wait for the next put or flush
+            if self._own and self._own[0] is event:  # a put may have taken them meanwhile; ids make that harmless
+                self._own.pop(0)
 
     # --- from item to row ---------------------------------------------------------------------------------------
 
