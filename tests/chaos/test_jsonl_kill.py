@@ -1,0 +1,98 @@
+"""The JSON-lines sink and the spool, killed with SIGKILL at random moments: each event is in the files once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pump.clock import Clock
+from pump.metrics import Metrics
+from pump.spool import Spool, SpoolSettings
+from pump.testing.records import rows
+
+EVENTS = 20_000
+
+CHILD = """
+import asyncio, sys
+from pathlib import Path
+from pump.clock import Clock
+from pump.delivery import Delivery
+from pump.health import Component
+from pump.metrics import Metrics
+from pump.sinks.jsonl import JsonlSettings, JsonlSink
+from pump.spool import Spool, SpoolSettings
+
+folder, settings, batch = Path(sys.argv[1]), eval(sys.argv[2]), int(sys.argv[3])
+
+async def lost(*_):
+    raise AssertionError
+
+async def main():
+    clock, metrics = Clock(), Metrics()
+    spool = await Spool.open(folder / "spool", SpoolSettings(), clock=clock, metrics=metrics)
+    table = {"type": "jsonl", "path": str(folder / "events.jsonl"), "batch_size": batch, **settings}
+    delivery = Delivery(spool, JsonlSink, "out", JsonlSettings.model_validate(table), clock=clock, metrics=metrics,
+                        component=Component("sink out", clock), site="testing", on_lost=lost)
+    print("ready", flush=True)
+    delivery.stop()
+    await delivery.run()
+    await spool.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "batch", "kills"),
+    [
+        ({"fsync": "interval", "fsync_interval": "50ms"}, 20, 12),
+        ({"fsync": "never", "rotate_bytes": "1MiB", "rotate_keep": 99}, 7, 12),
+        pytest.param({"fsync": "batch", "rotate_bytes": "64KiB", "rotate_keep": 999}, 3, 60, marks=pytest.mark.long),
+    ],
+    ids=["interval", "rotating", "long"],
+)
+def test_killed_at_random_moments_it_has_each_line_once(
+    tmp_path: Path, settings: dict[str, object], batch: int, kills: int
+) -> None:
+    async def fill() -> None:
+        spool = await Spool.open(tmp_path / "spool", SpoolSettings(), clock=Clock(), metrics=Metrics())
+        for begin in range(1, EVENTS + 1, 500):
+            await spool.append(rows(range(begin, begin + 500)), source="gate")
+        await spool.close()
+
+    def start() -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", CHILD, str(tmp_path), repr(settings), str(batch)]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n", child.communicate()[1].decode()
+        return child
+
+    asyncio.run(fill())
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    killed = 0
+    for _ in range(kills):
+        with start() as child:
+            time.sleep(rng.uniform(0.0, 0.25))  # when it is killed is the test's chance, not its synchronisation
+            killed += child.poll() is None
+            child.kill()
+            child.communicate()
+    with start() as child:
+        _, errors = child.communicate()
+        assert child.returncode == 0, errors.decode()
+    assert killed >= kills // 3
+    found: list[int] = []
+    files = [
+        (int(path.suffix[1:]) if path.suffix[1:].isdigit() else 0, path) for path in tmp_path.glob("events.jsonl*")
+    ]
+    for _, path in sorted(files, reverse=True):
+        found += [json.loads(line)["data"]["raw"]["number"] for line in path.read_bytes().splitlines()]
+    assert found == list(range(1, EVENTS + 1))
