@@ -169,8 +169,8 @@ def _table() -> dict[str, Code]:
         end_type, end_severity = other or (type_, severity)
         table["1" + code] = Code(type_, triggered, severity, "start", preset)
         table["3" + code] = Code(end_type, restored, end_severity, "end", {"power": {"low": False}} if preset else {})
-    for code, type_, severity, name, *preset in _PULSES:
-        table[code] = Code(type_, name, severity, "pulse", *preset)
+    for code, type_, severity, name, *more in _PULSES:
+        table[code] = Code(type_, name, severity, "pulse", *more)
     return table
 
 

@@ -1,0 +1,284 @@
+"""The gateway's messages to events: pure, no I/O (document, 9.10 to 9.14)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any, Final
+
+from pump.event import Event, event_id, group
+from pump.vendors.hik_gateway.cid import CODES, Code
+from pump.vendors.hik_gateway.codes import KINDS, PARAMETERS, USER_TYPES, ZONES
+
+VENDOR: Final = "hik-gateway"
+HEARTBEAT: Final = "heartbeat"
+_UNKNOWN: Final = Code("security.unknown", "CID code that no document lists", "notice")
+_STATUS: Final[dict[str, Code]] = {
+    "online": Code("device.online", "Device online", "info", "end"),
+    "offline": Code("device.offline", "Device offline", "warning", "start"),
+}
+_STATUS_OTHER: Final = Code("device.unknown", "Device status changed", "info")
+_STAMP: Final = re.compile(
+    r"(\d{4})-(\d\d?)-(\d\d?)[T ]+(\d\d?):(\d\d?):(\d\d?)(?:\.(\d{1,6})\d*)?\s*(Z|[+-]\d{1,2}:?\d{2})?"
+)
+_COUNTED: Final = frozenset(("activePostCount",))
+"""What a repeated message changes: no part of its identity."""
+
+
+class Unreadable(ValueError):
+    """A message that is none of the gateway's: the text says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What the inventory knows of a device; None where it does not."""
+
+    name: str | None = None
+    model: str | None = None
+    serial: str | None = None
+    category: str | None = None
+
+
+@dataclass(slots=True)
+class Context:
+    """What a message does not say itself."""
+
+    zone: tzinfo = UTC
+    """For times without an offset."""
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    """By devIndex."""
+    url: str = ""
+    """The gateway's own, without a slash at its end; clips' addresses begin with it."""
+
+
+@dataclass(slots=True)
+class Parsed:
+    """An event, and what it begins or ends: `matter` names it where its phase is start or end, else what it adds to."""
+
+    event: Event
+    matter: str | None = None
+
+
+def parse(message: Any, context: Context) -> Parsed | None:
+    """The event of one EventNotificationAlert; None for a heartbeat. Raises Unreadable for anything else.
+
+    By the object that is present, for the document's CIDAlarm sample says eventType "videoReview".
+    """
+    alert = message.get("EventNotificationAlert") if isinstance(message, dict) else None
+    if not isinstance(alert, dict):
+        raise Unreadable("it has no EventNotificationAlert")
+    name = _text(alert.get("eventType")) or ""
+    if isinstance(alert.get("CIDAlarm"), dict):
+        return _cid("CIDAlarm", alert["CIDAlarm"], message, alert, context)
+    if (review := _review(alert)) is not None:
+        return _cid("videoReview", review, message, alert, context)
+    kind = name.lower()
+    if kind == HEARTBEAT:
+        return None
+    if kind == "devstatuschanged":
+        return _status(message, alert, context)
+    return _other(name, message, alert, context)
+
+
+def _review(alert: dict[str, Any]) -> dict[str, Any] | None:
+    review = alert.get("VideoReview")
+    if not isinstance(review, dict):
+        return None
+    inner = review.get("HikCIDParams")
+    return inner if isinstance(inner, dict) else review
+
+
+def _cid(
+    kind: str, cid: dict[str, Any], message: dict[str, Any], alert: dict[str, Any], context: Context
+) -> Parsed:  # fmt: skip
+    code = _text(cid.get("CIDCode")) or ""
+    row = CODES.get(code, _UNKNOWN)
+    index = _text(alert.get("devIndex"))
+    zone, partition = _number(cid, "zoneNo", "ZoneNo"), _number(cid, "subSys")
+    sent = _text(cid.get("triggerTime"))
+    uuid = _text(cid.get("UUID"))
+    local = ZONES.get(_integer(cid.get("timeZoneIdx")) or 0) or _offset(alert) or context.zone
+    time = stamp(sent, local)
+    parts = _parameters(_text(cid.get("CIDParam")))
+    identity = (index, kind, None if uuid == "0" else uuid, code, sent, zone, partition)
+    uploaded = stamp(_text(cid.get("uploadTime")), local)
+    alarm = group(
+        **parts
+        | {
+            "zone": zone if zone is not None else parts.get("zone"),
+            "partition": partition,
+            "cid": code or None,
+            "kind": _word(KINDS, cid.get("CIDType")),
+            "uploaded": uploaded and _iso(uploaded),
+        }
+        | row.preset.get("alarm", {})
+    )
+    name = _text(cid.get("CIDDescribe")) if row is _UNKNOWN else None
+    data: dict[str, Any] = {"vendor": VENDOR, "code": code or kind, "name": name or row.name}
+    clips = _clips(cid, context)
+    review = kind == "videoReview"
+    data["phase"] = "update" if review else row.phase
+    data["severity"] = "info" if review else row.severity
+    if review:
+        data["name"] = f"Video verification: {data['name']}"
+    _common(data, alert, context, zone=zone, partition=partition)
+    if alarm:
+        data["alarm"] = alarm
+    if "power" in row.preset and not review:
+        data["power"] = row.preset["power"]
+    if clips:
+        data["media"] = clips
+    data["raw"] = message
+    event = _event("security.video_review" if review else row.type, identity, time, sent, alert, data)
+    for place, clip in enumerate(clips):
+        clip["id"] = f"{event.id}/{place}"
+    # Both messages of one alarm name one matter: the alarm begins it, the clip adds to it, the restore ends it.
+    matter = None
+    if row.phase in ("start", "end"):
+        matter = event_id("matter", index, code[1:], zone, partition, parts.get("keypad"), parts.get("module"))
+    return Parsed(event, matter)
+
+
+def _status(message: dict[str, Any], alert: dict[str, Any], context: Context) -> Parsed:
+    status = (_text(alert.get("status")) or "").lower()
+    row = _STATUS.get(status, _STATUS_OTHER)
+    index = _text(alert.get("devIndex"))
+    sent = _sent(alert)
+    data: dict[str, Any] = {
+        "vendor": VENDOR, "code": "devStatusChanged", "name": row.name, "phase": row.phase, "severity": row.severity,
+    }  # fmt: skip
+    _common(data, alert, context)
+    data["raw"] = message
+    event = _event(row.type, (index, "devStatusChanged", sent, status), stamp(sent, context.zone), sent, alert, data)
+    return Parsed(event, event_id("matter", index, "devStatusChanged") if row.phase != "pulse" else None)
+
+
+def _other(name: str, message: dict[str, Any], alert: dict[str, Any], context: Context) -> Parsed:
+    """An event type that the document does not have: it passes with its payload."""
+    sent = _sent(alert)
+    data: dict[str, Any] = {
+        "vendor": VENDOR, "code": name or "unknown", "name": _text(alert.get("eventDescription")) or name or "Unknown",
+        "phase": "pulse", "severity": "info",
+    }  # fmt: skip
+    _common(data, alert, context)
+    data["raw"] = message
+    content = {key: value for key, value in alert.items() if key not in _COUNTED}
+    identity = (_text(alert.get("devIndex")), name, sent, json.dumps(content, sort_keys=True))
+    return Parsed(_event("device.unknown", identity, stamp(sent, context.zone), sent, alert, data))
+
+
+def _event(
+    type_: str, identity: tuple[object, ...], time: datetime | None, sent: str | None, alert: dict[str, Any],
+    data: dict[str, Any],
+) -> Event:  # fmt: skip
+    # The lead is the time as sent, read without any configuration: what it stands for must never change.
+    lead = stamp(sent, UTC) if sent else None
+    index = _text(alert.get("devIndex"))
+    zone = data.get("place", {}).get("zone")
+    subject = None if index is None else f"device/{index}" if zone is None else f"zone/{index}/{zone}"
+    return Event(type_, event_id(*identity), data, time, subject, int(lead.timestamp() * 1000) if lead else 0)
+
+
+def _common(data: dict[str, Any], alert: dict[str, Any], context: Context, **place: Any) -> None:
+    index = _text(alert.get("devIndex"))
+    known = context.devices.get(index or "") or Device()
+    channel = _text(alert.get("channelName"))
+    if device := group(
+        id=index or _text(alert.get("deviceID")),
+        name=known.name,
+        serial=known.serial,
+        model=known.model,
+        category=known.category,
+    ):
+        data["device"] = device
+    if where := group(channel=channel or _text(alert.get("channelID")), **place):
+        data["place"] = where
+
+
+def _parameters(text: str | None) -> dict[str, Any]:
+    """CIDParam's eight parts by name; what is -1, "NONE" or missing is left out. A user's name may hold commas."""
+    found: dict[str, Any] = {}
+    for name, part in zip(PARAMETERS, (text or "").split(",", len(PARAMETERS) - 1), strict=False):
+        value = part.strip()
+        if not value or value == "-1" or (name == "user" and value.upper() == "NONE"):
+            continue
+        number = _integer(value)
+        if name == "user_type":
+            found[name] = USER_TYPES.get(number if number is not None else -1, value)
+        else:
+            found[name] = value if name == "user" or number is None else number
+    return found
+
+
+def _clips(cid: dict[str, Any], context: Context) -> list[dict[str, Any]]:
+    link = _text(cid.get("videoURL")) or _text(cid.get("videoURI"))
+    if link is None:
+        return []
+    url = link if "://" in link else f"{context.url}/{link.lstrip('/')}"
+    return [{"id": "", "kind": "video", "mime": "video/mp4", "url": url, "state": "remote"}]
+
+
+def stamp(text: str | None, zone: tzinfo) -> datetime | None:
+    """A time of the gateway's, aware; in `zone` where it has no offset. None where it is none, or before 2000."""
+    found = _STAMP.search(text or "")
+    if found is None:
+        return None
+    *fields, fraction, offset = found.groups()
+    try:
+        time = datetime(*(int(one) for one in fields), tzinfo=_offset_of(offset) or zone)  # type: ignore[misc,arg-type]
+        time = time.replace(microsecond=int((fraction or "0").ljust(6, "0")))
+        return time.astimezone(UTC) if time.year >= 2000 else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _sent(alert: dict[str, Any]) -> str | None:
+    return _text(alert.get("dateTime")) or _text(alert.get("dataTime"))
+
+
+def _offset(alert: dict[str, Any]) -> tzinfo | None:
+    found = _STAMP.search(_sent(alert) or "")
+    return _offset_of(found[8]) if found else None
+
+
+def _offset_of(text: str | None) -> tzinfo | None:
+    if text is None:
+        return None
+    if text == "Z":
+        return UTC
+    digits = text[1:].replace(":", "").zfill(4)
+    shift = timedelta(hours=int(digits[:-2]), minutes=int(digits[-2:]))
+    return timezone(-shift if text[0] == "-" else shift) if shift < timedelta(days=1) else None
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
+
+
+def _text(value: Any) -> str | None:
+    """A value as text without blanks around it; None where there is none."""
+    if isinstance(value, str):
+        return value.strip() or None
+    return None if value is None or isinstance(value, dict | list | bool) else str(value)
+
+
+def _integer(value: Any) -> int | None:
+    try:
+        return int(value) if isinstance(value, str | int) and len(str(value)) < 16 else None
+    except ValueError:
+        return None
+
+
+def _number(fields: dict[str, Any], *names: str) -> int | str | None:
+    """The first of the fields that is there, as a number where it is one; -1 is none."""
+    value = next((fields[name] for name in names if fields.get(name) is not None), None)
+    number = _integer(value)
+    return _text(value) if number is None else None if number == -1 else number
+
+
+def _word(words: dict[int, str], value: Any) -> str | int | None:
+    number = _integer(value)
+    return _text(value) if number is None else words.get(number, number)

@@ -1,0 +1,81 @@
+"""What is subscribed to, as the gateway's messages say it (document, 9.27 to 9.30)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pump.vendors.hik_gateway.codes import ARMED, DEVICE_FAILURES
+
+PATH = "/ISAPI/Event/notification"
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What the source wants to hear. `devices` None means every device by one order (eventMode "all")."""
+
+    events: tuple[str, ...] = ()
+    """Event types; empty means all."""
+    devices: dict[str, tuple[str, ...]] | None = field(default=None)
+    """Event types by devIndex; empty means `events`."""
+
+    def body(self) -> dict[str, Any]:
+        """The SubscribeDeviceMgmt message."""
+        order: dict[str, Any] = {"eventMode": "all" if self.devices is None else "device"}
+        if self.devices is None:
+            order["defenceMode"] = "part" if self.events else "all"
+            if self.events:
+                order["eventList"] = list(self.events)
+        else:
+            order["DevEventList"] = [{"Dev": self.device(index)} for index in self.devices]
+        return {"SubscribeDeviceMgmt": order}
+
+    def device(self, index: str) -> dict[str, Any]:
+        """The order for one device."""
+        types = (self.devices or {}).get(index) or self.events
+        order: dict[str, Any] = {"devIndex": index, "uploadMode": "part" if types else "all"}
+        if types:
+            order["eventList"] = list(types)
+        return order
+
+
+@dataclass(slots=True, frozen=True)
+class Granted:
+    """The gateway's answer: the subscription's number, and the devices it could not subscribe, each with why."""
+
+    id: str | None
+    failed: Mapping[str, str]
+
+
+def granted(message: Any) -> Granted | None:
+    """What a SubscribeDeviceMgmtRsp says; None where the message is none."""
+    answer = message.get("SubscribeDeviceMgmtRsp") if isinstance(message, dict) else None
+    if not isinstance(answer, dict):
+        return None
+    number = answer.get("id")
+    failed = {index: why(row.get("subStatusCode")) for index, row in _rows(answer.get("FailList"))}
+    return Granted(None if number in (None, "") else str(number), failed)
+
+
+def broken(message: Any) -> dict[str, str]:
+    """The devices of a SubscribeQueryStatusList whose subscription does not stand, each with why."""
+    rows = message.get("SubscribeQueryStatusList") if isinstance(message, dict) else None
+    return {
+        index: why(row.get("status"))
+        for index, row in _rows(rows)
+        if str(row.get("status") or ARMED).strip().lower() != ARMED
+    }
+
+
+def why(code: Any) -> str:
+    """A failure in words, its code with it."""
+    known = DEVICE_FAILURES.get(str(code).strip().lower())
+    return f"{known} ({code})" if known else f"{code or 'no reason given'}"
+
+
+def _rows(rows: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    for entry in rows if isinstance(rows, list) else ():
+        row = entry.get("Dev", entry) if isinstance(entry, dict) else None
+        if isinstance(row, dict) and row.get("devIndex"):
+            yield str(row["devIndex"]), row
