@@ -12,9 +12,10 @@ from pump.clock import Clock
 
 INTERVAL: Final = 0.25
 """Seconds between two calls of the account; four a second, evenly, and nothing is saved up for a burst."""
-WINDOW: Final = 1.0
 MOST: Final = 5
-"""No more than this many calls may arrive at the vendor within any `WINDOW` seconds."""
+"""No more calls than this may arrive at the vendor within any second."""
+WINDOW: Final = 1.02
+"""That second, in seconds, and a little more: the vendor's clock need not run as ours does."""
 
 
 class Limiter:
@@ -26,7 +27,7 @@ class Limiter:
 
     The vendor counts arrivals, and a slow network or a busy machine bunches what was sent evenly. A call may have
     arrived at any moment until its answer, so no place is given while `MOST` calls are in flight or were answered
-    within the last `WINDOW`: then no second sees more than `MOST` arrivals, however the network behaves.
+    within the last `WINDOW`: then no second sees more than `MOST`, however the network behaves.
     """
 
     def __init__(self, clock: Clock) -> None:
