@@ -86,6 +86,7 @@ def _data() -> dict[str, Any]:
         "updates": {**_TEXT, "description": "the id of the first upload"},
         "reconciled": _FLAG,
         "time_source": {"const": "received"},
+        "count": {"type": "integer", "minimum": 1, "description": "of an end: how often the device repeated itself"},
         **{name: {**_closed(group), "minProperties": 1} for name, group in GROUPS.items()},
         "media": {"type": "array", "minItems": 1, "items": _closed(_MEDIA, ("id", "kind", "state"))},
         "raw": {"description": "the vendor's message, whole"},

@@ -201,6 +201,57 @@ PANEL: Final[dict[str, str]] = {
 }
 """What control panels report beside the rows above (Hikvision's CID codes)."""
 
+CAMERA: Final[dict[str, str]] = {
+    "access.attempts.exceeded": "Somebody failed too often to be authenticated",
+    "access.captured": "A terminal took a picture, linked to something else or as asked",
+    "access.confirmation.wanted": "Somebody waits at a door until the platform or a person lets them in",
+    "access.door.closed": "A door was closed",
+    "access.door.forced": "A door was opened without anybody having been let in",
+    "access.door.held_closed": "A door is set to stay closed for everybody",
+    "access.door.held_open": "A door is set to stay open for everybody",
+    "access.door.locked": "A door was locked",
+    "access.door.open_too_long": "A door has been open for longer than allowed",
+    "access.door.opened": "A door was opened",
+    "access.door.unlocked": "A door was unlocked; access.method says by what where somebody did it",
+    "access.exit.released": "An exit button was released",
+    "access.exit.requested": "Somebody pressed an exit button",
+    "device.configuration.changed": "The configuration of a device was changed",
+    "device.configuration.exported": "The configuration of a device was read out",
+    "device.fan.fault": "A fan does not turn",
+    "device.hot": "A device is too hot",
+    "device.input.fault": "The circuit of a door's input is shorted, open or otherwise out of order",
+    "device.login": "Somebody logged in to a device",
+    "device.logout": "Somebody logged out of a device",
+    "device.memory.full": "A device has hardly any memory left for events it cannot send",
+    "device.power.fault": "A device's supply of others (PoE) is out of order",
+    "device.raid.fault": "A disk array is degraded or gone",
+    "device.spare.fault": "A device's hot spare, or its duty for another, is out of order",
+    "device.started": "A device was turned on",
+    "device.stopped": "A device was turned off",
+    "device.time.set": "A device's clock was set",
+    "device.unauthorized": "A device at a controller is not authorized",
+    "device.upgraded": "A device's firmware was changed",
+    "security.presence": "An infrared detector sees somebody",
+    "video.audio.abnormal": "A sound is lost, or changes suddenly",
+    "video.baggage.unattended": "Something was left behind",
+    "video.climbing": "Somebody climbs",
+    "video.defocused": "A picture is out of focus",
+    "video.face.compared": "A face was compared with a library",
+    "video.face.detected": "A face is in the picture",
+    "video.fall": "Somebody fell down",
+    "video.gathering": "People gather in a region",
+    "video.loitering": "Somebody stays in a region without going anywhere",
+    "video.object.removed": "Something was taken away",
+    "video.parking": "A vehicle stands where it should not",
+    "video.people.counted": "People were counted: measure says whether in, out or present",
+    "video.person.captured": "A person was captured, with what can be seen of them",
+    "video.scene.changed": "A camera sees another scene than before",
+    "video.ship.detected": "A ship is in the picture",
+    "video.temperature.measured": "A temperature was measured in the picture",
+    "video.violence": "People move violently",
+}
+"""What cameras, recorders and access terminals report beside the rows above (ISAPI)."""
+
 PUMP: Final[dict[str, str]] = {
     "pump.started": "The daemon started",
     "pump.stopping": "The daemon is stopping, as asked",
@@ -219,6 +270,6 @@ UNKNOWN: Final[dict[str, str]] = {
 }
 
 TYPES: Final[dict[str, str]] = {
-    **VEHICLE, **SECURITY, **VIDEO, **ACCESS, **DRIVING, **INTERCOM, **DEVICE, **PANEL, **PUMP, **UNKNOWN,
+    **VEHICLE, **SECURITY, **VIDEO, **ACCESS, **DRIVING, **INTERCOM, **DEVICE, **PANEL, **CAMERA, **PUMP, **UNKNOWN,
 }  # fmt: skip
 """Every event type, with one line that says what it says."""
