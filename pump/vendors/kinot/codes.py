@@ -1,0 +1,137 @@
+"""Kinot's dictionaries: device types, the facets of a status with the events they give, command states, fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pump.taxonomy import Phase, Severity
+
+LOCK: Final = 18
+SENSOR: Final = 34
+REGISTERED: Final = (LOCK, SENSOR)
+"""The types whose notification configuration the API knows ("Set notification configuration info")."""
+
+CATEGORIES: Final[dict[str, tuple[str, str]]] = {
+    "17": ("lock", "arm lock"),
+    "18": ("lock", "parking lock"),
+    "26": ("lock", "flat lock"),
+    "33": ("sensor", "radar"),
+    "34": ("sensor", "parking sensor"),
+}
+"""`device_type` to the kind that its subject names, and its words (document, "Subscribe"; FIELD.md). Samples of both
+kinds also say 38, which tells nothing."""
+PLAIN: Final = {"lock": "parking lock", "sensor": "parking sensor", "gateway": "gateway"}
+"""Kind to words where no known `device_type` says more."""
+
+UNLOCKING: Final = "btmatchcode"
+"""A field whose name, without underscores and in small letters, is this opens a lock: it is never kept."""
+
+
+@dataclass(slots=True, frozen=True)
+class Row:
+    """What one value of a field says."""
+
+    value: int
+    code: str
+    type: str
+    name: str
+    phase: Phase
+    severity: Severity
+
+
+@dataclass(slots=True, frozen=True)
+class Facet:
+    """A field that is 0 or 1, with an event for each ("Response body detail")."""
+
+    field: str
+    off: Row
+    on: Row
+    at_first: bool
+    """Whether 0 is told at the first sight of a device: that no fault was raised is no event."""
+    fault: bool = False
+
+    def row(self, value: int) -> Row:
+        """The row of a value."""
+        return self.on if value else self.off
+
+
+def _pair(
+    field: str,
+    off: tuple[str, str],
+    on: tuple[str, str],
+    severity: Severity,
+    *,
+    at_first: bool = False,
+    fault: bool = False,
+) -> Facet:
+    return Facet(
+        field,
+        Row(0, f"{field}=0", off[0], off[1], "end", "info"),
+        Row(1, f"{field}=1", on[0], on[1], "start", severity),
+        at_first,
+        fault,
+    )
+
+
+def _fault(field: str, what: str) -> Facet:
+    raised, cleared = ("device.fault.raised", f"{what} fault"), ("device.fault.cleared", f"{what} fault cleared")
+    return _pair(field, cleared, raised, "warning", fault=True)
+
+
+FACETS: Final = (
+    _pair(
+        "car_detected",
+        ("parking.space.vacated", "Space vacated"),
+        ("parking.space.occupied", "Space occupied"),
+        "info",
+        at_first=True,
+    ),
+    _pair(
+        "locked",
+        ("parking.lock.lowered", "Lock lowered"),
+        ("parking.lock.raised", "Lock raised"),
+        "info",
+        at_first=True,
+    ),
+    _pair(
+        "low_battery",
+        ("device.battery.normal", "Battery normal"),
+        ("device.battery.low", "Battery low"),
+        "warning",
+        at_first=True,
+    ),
+    _fault("coil_fault", "Loop coil"),
+    _fault("bar_position_error", "Bar position"),
+    _fault("motor_fail", "Motor"),
+    _pair(
+        "shell_opened",
+        ("device.tamper.restored", "Cabinet closed"),
+        ("device.tamper", "Cabinet opened"),
+        "warning",
+    ),
+)
+"""In the order in which the events of one status are told."""
+
+GATEWAY: Final = Facet(
+    "online",
+    Row(0, "offline", "device.offline", "Gateway offline", "start", "warning"),
+    Row(1, "online", "device.online", "Gateway online", "end", "info"),
+    at_first=True,
+)
+"""A gateway's ("dtu") one facet, sent as "online" or "offline"; being offline is what begins and ends."""
+ONLINE: Final = {"online": 1, "offline": 0}
+
+STATUS: Final = Row(0, "status", "device.status", "Status unchanged", "pulse", "info")
+"""With `emit = "all"`: a status that changes nothing."""
+
+UNKNOWN: Final = Row(0, "message", "device.unknown", "Unknown message", "pulse", "notice")
+
+COMMAND_STATES: Final[dict[str, tuple[str, Severity]]] = {
+    "sending": ("Command being sent", "info"),
+    "pending": ("Command pending", "info"),
+    "arrived": ("Command arrived at the device", "info"),
+    "succeeded": ("Command succeeded", "info"),
+    "failed": ("Command failed", "warning"),
+}
+"""`commnad_status` to a name and a severity ("Command changed"); another state keeps its own word."""

@@ -1,0 +1,340 @@
+"""Statuses and command results to events: pure, by comparing with what was last stored of the device.
+
+A status says how a device is, not what happened: what happened is the difference from its stored state. The same
+status compared with the same state gives the same events, whether it was pushed or read.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from pump.event import Event, event_id, group
+from pump.vendors.kinot import codes
+from pump.vendors.kinot.codes import Facet, Row
+from pump.vendors.kinot.numbers import plain
+
+Outcome = Literal["first", "changed", "unchanged", "old"]
+
+_EARLIEST: Final = datetime(2015, 1, 1, tzinfo=UTC)
+_AHEAD: Final = timedelta(days=1)
+"""A time farther ahead of us is impossible, and believed it would make everything after it old."""
+_FLAGS: Final = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "False": 0, "True": 1}
+_NOTHING: Final = ("", "null", "none")
+_STATES: Final = ("commnad_status", "command_status", "commnadStatus", "commandStatus")
+
+
+class Poison(ValueError):
+    """A message that is none: the text says what it lacks."""
+
+
+@dataclass(slots=True, frozen=True)
+class Status:
+    """One device as one message tells it."""
+
+    sn: str
+    kind: str
+    """lock, sensor or gateway, as the subject says it."""
+    category: str | None
+    """In words, where the message's `device_type` tells."""
+    time: datetime | None
+    """`updated_at`, aware; None where it is missing or impossible."""
+    values: dict[str, int]
+    """Facet to 0 or 1, of those that the message has."""
+    facets: Sequence[Facet]
+    power: dict[str, Any] | None
+    radio: dict[str, Any] | None
+    raw: dict[str, Any]
+    """The message, without what opens a lock."""
+
+    @property
+    def stamp(self) -> int | None:
+        """`time` in milliseconds since 1970."""
+        return None if self.time is None else int(self.time.timestamp() * 1000)
+
+    @property
+    def key(self) -> str:
+        """Under which the spool keeps the device's state."""
+        return f"{'gateway' if self.kind == 'gateway' else 'device'}/{self.sn}"
+
+
+@dataclass(slots=True, frozen=True)
+class Result:
+    """What a status comes to."""
+
+    outcome: Outcome
+    events: list[Event]
+    state: dict[str, Any] | None
+    """What is to be stored with them; None where it stays."""
+
+
+def is_command(fields: Mapping[str, Any]) -> bool:
+    """Whether a callback is a command's result, whichever address it came to."""
+    return any(name in fields for name in _STATES)
+
+
+def status(fields: Mapping[str, Any], zone: ZoneInfo, received: datetime, kind: str | None = None) -> Status:
+    """Read a lock's or sensor's status: a callback's body, or one of the objects that the lists have.
+
+    `kind` is the list's; `zone` is where times without an offset belong, `received` the aware time of arrival.
+    Raises Poison without a serial number.
+    """
+    told = codes.CATEGORIES.get(_text(fields.get("device_type")) or "")
+    if "locked" in fields:
+        kind = "lock"  # the one mark that every lock has, whatever its type is called
+    elif kind is None:
+        kind = told[0] if told else "sensor"
+    return _status(fields, zone, received, kind, told[1] if told and told[0] == kind else None, codes.FACETS)
+
+
+def gateway(fields: Mapping[str, Any], zone: ZoneInfo, received: datetime) -> Status:
+    """Read a gateway's ("dtu") status; as `status`."""
+    return _status(fields, zone, received, "gateway", None, (codes.GATEWAY,))
+
+
+def _status(
+    fields: Mapping[str, Any],
+    zone: ZoneInfo,
+    received: datetime,
+    kind: str,
+    category: str | None,
+    facets: Sequence[Facet],
+) -> Status:
+    sn = _text(fields.get("sn"))
+    if sn is None:
+        raise Poison("the message has no sn")
+    values = {facet.field: found for facet in facets if (found := _flag(fields.get(facet.field))) is not None}
+    return Status(
+        sn=sn,
+        kind=kind,
+        category=category,
+        time=instant(fields.get("updated_at"), zone, received),
+        values=values,
+        facets=facets,
+        power=group(volts=_number(fields.get("voltage"))),
+        radio=group(rssi=_number(fields.get("rs_si")), coil_frequency=_number(fields.get("frequency"))),
+        raw=clean(fields),
+    )
+
+
+def compare(now: Status, state: Mapping[str, Any] | None, *, every: bool = False, reconciled: bool = False) -> Result:
+    """The events that lie between a device's stored state and a status.
+
+    `every`: a status that changes nothing is an event too. `reconciled`: it was read, not pushed.
+    """
+    before: Mapping[str, Any] = state or {}
+    known: dict[str, int] = dict(before.get("values", {}))
+    at: int | None = before.get("at")
+    if at is not None and now.stamp is not None and now.stamp < at:
+        return Result("old", [], None)
+    values = known | now.values
+    maker = _Maker(now, before, values, reconciled)
+    for facet in now.facets:
+        value = now.values.get(facet.field)
+        if value is None or value == known.get(facet.field):
+            continue
+        if facet.field in known or facet.at_first or value:
+            maker.changed(facet, value)
+    if not now.values:
+        return Result("unchanged", [maker.unknown()], None)
+    told = bool(maker.events)
+    if every and not told and (now.stamp is not None or not reconciled):
+        maker.same()
+    # Without `updated_at` a revision stands in for it: it must grow exactly when there are events.
+    wanted = {
+        "at": now.stamp if now.stamp is not None else at,
+        "revision": before.get("revision", 0) + told,
+        "kind": now.kind,
+        "category": now.category or before.get("category"),
+        "values": values,
+        "incidents": maker.incidents,
+    }
+    outcome: Outcome = "first" if state is None else "changed" if told else "unchanged"
+    return Result(outcome, maker.events, None if wanted == before else wanted)
+
+
+def command(
+    fields: Mapping[str, Any], zone: ZoneInfo, received: datetime, state: Mapping[str, Any] | None = None
+) -> Event:
+    """The command.result of a callback. `state` is what is stored of its device: it knows what the type 38 hides.
+
+    Raises Poison where it has neither a guid nor a serial number.
+    """
+    guid, sn = _text(fields.get("guid")), _text(fields.get("sn"))
+    if guid is None and sn is None:
+        raise Poison("the message has neither guid nor sn")
+    word = next((found for name in _STATES if (found := _text(fields.get(name))) is not None), None)
+    name, severity = codes.COMMAND_STATES.get((word or "").lower(), ("Command result", "notice"))
+    time = instant(fields.get("updated_at"), zone, received)
+    lead = 0 if time is None else int(time.timestamp() * 1000)
+    raw = clean(fields)
+    told = codes.CATEGORIES.get(_text(fields.get("device_type")) or "")
+    kind = told[0] if told else (state or {}).get("kind")
+    category = told[1] if told else (state or {}).get("category") or codes.PLAIN.get(kind or "")
+    data: dict[str, Any] = {
+        "vendor": "kinot",
+        "code": word or "command",
+        "name": name,
+        "phase": "pulse",
+        "severity": severity,
+        **_MARKS,
+    }
+    if sn is not None:
+        data["device"] = group(id=sn, serial=sn, category=category)
+    result = group(request_id=guid, status=word, reason=_reason(fields.get("reason")))
+    if result:
+        data["command"] = result
+    data["raw"] = raw
+    identity = (guid, word, lead) if guid is not None else (sn, word, lead, sorted(raw.items(), key=str))
+    return Event(
+        "command.result",
+        event_id("kinot", "command", *identity),
+        data,
+        time,
+        None if sn is None else f"{kind or 'device'}/{sn}",
+        lead,
+    )
+
+
+_MARKS: Final = {"late": False, "update": False, "reconciled": False}
+
+
+class _Maker:
+    """Makes the events of one status."""
+
+    def __init__(self, now: Status, before: Mapping[str, Any], values: Mapping[str, int], reconciled: bool) -> None:
+        self.events: list[Event] = []
+        self.incidents: dict[str, str] = dict(before.get("incidents", {}))
+        self._now = now
+        self._reconciled = reconciled
+        self._moment: object = now.stamp if now.stamp is not None else ("revision", before.get("revision", 0))
+        category = now.category or before.get("category") or codes.PLAIN[now.kind]
+        self._groups: dict[str, Any] = {"device": {"id": now.sn, "serial": now.sn, "category": category}}
+        if parking := _parking(now.facets, values):
+            self._groups["parking"] = parking
+        low = values.get("low_battery")
+        if power := group(**now.power or {}, low=None if low is None else bool(low)):
+            self._groups["power"] = power
+        if now.radio:
+            self._groups["radio"] = now.radio
+
+    def changed(self, facet: Facet, value: int) -> None:
+        """A facet has another value than before, or is seen for the first time."""
+        row = facet.row(value)
+        event = self._event(row, event_id("kinot", self._now.sn, self._moment, facet.field, value))
+        if row.phase == "start":
+            self.incidents[facet.field] = event.id
+        incident = self.incidents.get(facet.field) if row.phase == "start" else self.incidents.pop(facet.field, None)
+        if incident is not None:
+            event.data["incident"] = incident
+
+    def same(self) -> None:
+        """Nothing has another value."""
+        known = self._now.stamp is not None
+        # a status without time or change has no identity at all: twice beats never
+        self._event(
+            codes.STATUS,
+            event_id("kinot", self._now.sn, self._moment, "status") if known else secrets.token_hex(16),
+        )
+
+    def unknown(self) -> Event:
+        """The status says nothing that we understand."""
+        event = self._event(codes.UNKNOWN, event_id("kinot", self._now.sn, sorted(self._now.raw.items(), key=str)))
+        event.limited = True
+        return event
+
+    def _event(self, row: Row, identity: str) -> Event:
+        data: dict[str, Any] = {
+            "vendor": "kinot",
+            "code": row.code,
+            "name": row.name,
+            "phase": row.phase,
+            "severity": row.severity,
+            **_MARKS,
+            "reconciled": self._reconciled,
+            **self._groups,
+            "raw": self._now.raw,
+        }
+        now = self._now
+        event = Event(row.type, identity, data, now.time, f"{now.kind}/{now.sn}", now.stamp or 0)
+        self.events.append(event)
+        return event
+
+
+def _parking(facets: Sequence[Facet], values: Mapping[str, int]) -> dict[str, Any] | None:
+    faults = [values[facet.field] for facet in facets if facet.fault and facet.field in values]
+    occupied, locked = values.get("car_detected"), values.get("locked")
+    return group(
+        occupied=None if occupied is None else bool(occupied),
+        locked=None if locked is None else bool(locked),
+        fault=any(faults) if faults else None,
+    )
+
+
+def instant(value: object, zone: ZoneInfo, received: datetime) -> datetime | None:
+    """`updated_at` as an aware time; None for what is no time, or cannot be one."""
+    text = _text(value)
+    if text is None:
+        return None
+    try:
+        if text.isdecimal():
+            found = datetime.fromtimestamp(int(text) / (1000 if len(text) > 11 else 1), UTC)
+        else:
+            found = datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=zone)
+        return found if _EARLIEST <= found <= received + _AHEAD else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def clean(value: Any) -> Any:
+    """A message as it is kept: numbers as numbers, without what opens a lock."""
+    return plain(_drop(value))
+
+
+def _drop(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name: _drop(inner)
+            for name, inner in value.items()
+            if str(name).replace("_", "").lower() != codes.UNLOCKING
+        }
+    if isinstance(value, list):
+        return [_drop(inner) for inner in value]
+    return value
+
+
+def _text(value: object) -> str | None:
+    """Text or a number's text; None for everything else and for empty text."""
+    if isinstance(value, str):
+        return str(value).strip() or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _flag(value: object) -> int | None:
+    """0 or 1; None for everything else: a value that no document lists changes nothing, and stays in the raw form."""
+    if isinstance(value, str) and value in codes.ONLINE:
+        return codes.ONLINE[value]
+    return _FLAGS.get(str(value).strip()) if isinstance(value, (str, int, float)) else None
+
+
+def _number(value: object) -> int | float | None:
+    found = plain(value)
+    if isinstance(found, str):
+        try:
+            found = float(found)
+        except ValueError:
+            return None
+    if isinstance(found, bool) or not isinstance(found, (int, float)):
+        return None
+    return found if abs(found) < 1e300 else None  # NaN compares false
+
+
+def _reason(value: object) -> str | None:
+    text = _text(value)
+    return None if text is None or text.lower() in _NOTHING else text
