@@ -76,6 +76,11 @@ class Intake:
         """The source's part in /status."""
         return self._health.component(f"source {self.name}")
 
+    @property
+    def media(self) -> Media:
+        """Where binaries go: store them before the event that names them."""
+        return self._media
+
     async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
         """Store the items in order, and `state` in the same transaction; returns after the fsync.
 
