@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import gc
 import sqlite3
-import sys
-from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -34,6 +32,7 @@ from pump.source import Source
 from pump.spool import Spool
 from pump.status import Status
 from pump.supervisor import Supervisor, first_of, wait_for
+from pump.tuning import tuned
 
 log = structlog.get_logger()
 
@@ -102,7 +101,7 @@ class Daemon:
         """
         last = self._take_over() if signals else None
         try:
-            with _tuned():
+            with tuned():
                 self._code = await self._run(keep_lock=signals)
             log.info("The pump has stopped", code=self._code)
         finally:
@@ -371,19 +370,3 @@ class Daemon:
 
     def _named(self, prefix: str) -> list[str]:
         return [name for name in self.supervisor.names if name.startswith(prefix)]
-
-
-@contextlib.contextmanager
-def _tuned() -> Iterator[None]:
-    """The interpreter's settings that the spool's pace depends on (MEASURED.md), put back at the end.
-
-    A thread that wants the interpreter while the loop is busy waits for one switch interval: SQLite's rows would
-    trickle at 5 ms each.
-    """
-    former = sys.getswitchinterval()
-    sys.setswitchinterval(0.0005)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(former)
-        gc.unfreeze()

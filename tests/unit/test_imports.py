@@ -11,7 +11,7 @@ _ROOT = Path(__file__).parents[2] / "pump"
 
 # From the bottom up; a module may import its own floor and those below it.
 _FLOORS: tuple[tuple[str, ...], ...] = (
-    ("clock", "errors", "backoff", "event", "taxonomy", "redact", "line", "notify", "lock", "signals"),
+    ("clock", "errors", "backoff", "event", "taxonomy", "redact", "line", "notify", "lock", "signals", "tuning"),
     ("schema", "settings", "metrics"),
     ("health", "sink", "routing", "log", "deadline"),
     ("spool",),
