@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 
 import structlog
 
+from pump.aside import Aside, Errand
 from pump.backoff import Backoff
 from pump.clock import Clock
 from pump.deadline import GRACE, Abandoned, Guard, Overdue
@@ -22,6 +23,7 @@ from pump.health import Component
 from pump.metrics import Metrics
 from pump.routing import Routing
 from pump.settings import SinkSettings
+from pump.shape import Shape
 from pump.sink import Record, Sink, State
 from pump.spool import Spool
 from pump.supervisor import Failure, diagnose
@@ -36,6 +38,9 @@ LEAVING: Final = 10.0
 """Seconds that closing may take."""
 MOST_STUCK: Final = 3
 """Openings of one sink that do not let go; beyond them the sink waits, for each holds memory."""
+
+PATIENCE: Final = 60
+"""Questions to a deferring sink, `SETTLE_EVERY` apart, before something else is done first."""
 
 OnLost = Callable[[str, int, int, int], Awaitable[object]]
 """Told (sink, first number, last number, how many at most) of what was removed before the sink had it."""
@@ -86,6 +91,11 @@ class Delivery:
         self._on_lost = on_lost
         self._grace = grace
         self._routing = Routing(settings)
+        self._shape = Shape(settings)
+        self._whole: dict[int, Record] = {}
+        """What the sink sees a part of only, by number: dead letters are kept whole."""
+        self.aside = Aside(self._wake)
+        """What is to go to the sink beside its own stream."""
         self._backoff = Backoff(rng=rng)
         self._state: State | None = None
         self._handed = 0
@@ -96,6 +106,7 @@ class Delivery:
         self._failed: Literal["", "opening", "sending"] = ""
         self._target: int | None = None
         self._waiting: asyncio.Timeout | None = None
+        self._idle = False
         self._oldest: int | None = None
         self._stuck: dict[asyncio.Task[None], str] = {}
 
@@ -123,6 +134,7 @@ class Delivery:
         """
         if self._target is None:
             self._target = self._spool.head
+            self.aside.close("the sink stops")
         if self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
@@ -298,6 +310,76 @@ class Delivery:
         except Exception:
             log.exception("A sink's loss could not be told as an event", sink=self.name, at_most=count)
 
+    # --- beside its own stream ----------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._idle and self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    async def _errand(self, guard: Guard, sink: Sink[Any]) -> bool:
+        """Do one errand; False where it must wait: after it, a deferring sink's word is about other numbers."""
+        for _ in range(PATIENCE):
+            if not sink.deferring or self._settled >= self._handed:
+                break
+            await self._settle(guard, sink, last=True)
+            await self._wait(self._clock.sleep(0.0 if self._settled >= self._handed else SETTLE_EVERY), None)
+        else:
+            return False
+        errand = self.aside.take()
+        if errand is None or self._target is not None:
+            return True
+        try:
+            await self._run(guard, sink, errand)
+        except BaseException:
+            errand.fail("the sink failed meanwhile; some may have been delivered")
+            raise
+        errand.finish()
+        return True
+
+    async def _run(self, guard: Guard, sink: Sink[Any], errand: Errand) -> None:
+        outcome, batch = errand.outcome, await self._shaped(errand.left)
+        last, state = batch[-1].seq, self._state
+        while batch and not errand.done.done():
+            self._failed = "sending"
+            try:
+                state = await guard.within(self.settings.deadline, "sending", sink.send(batch))
+            except Unavailable as error:
+                done = max(0, min(error.sent, len(batch)))
+                outcome.sent, batch = outcome.sent + done, batch[done:]
+                if batch:
+                    await self._retry(guard, sink, error)
+                continue
+            except Rejected as error:
+                outcome.refused = {
+                    record.seq: error.reasons[record.seq] for record in batch if record.seq in error.sequence
+                }
+            outcome.sent += len(batch) - len(outcome.refused)
+            self._failed = ""
+            self._backoff.reset()
+            self._up()
+            break
+        if sink.deferring:
+            state = await self._settle_errand(guard, sink, last)
+        self._state = state
+        self._store(self.position)
+
+    async def _settle_errand(self, guard: Guard, sink: Sink[Any], last: int) -> State | None:
+        """Wait until a deferring sink has what it accepted, and take its state; its cursor stays.
+
+        The number may be one that it has settled before: then it says nothing, and there is nothing to wait for.
+        """
+        state = self._state
+        for turn in range(PATIENCE):
+            settled = await guard.within(self.settings.timeout, "settling", sink.settle())
+            if settled is not None:
+                state = settled.state
+                if settled.seq == last:
+                    break
+            elif turn > 1:
+                break
+            await self._wait(self._clock.sleep(SETTLE_EVERY if turn else 0.0), None)
+        return state
+
     # --- batches ------------------------------------------------------------------------------------------------
 
     async def _feed(self, guard: Guard, sink: Sink[Any]) -> None:
@@ -307,11 +389,15 @@ class Delivery:
             if self._target is not None and self.position >= self._target:
                 return
             head = self._spool.head
+            if self.aside and await self._errand(guard, sink):
+                continue
             if self.position >= head:
                 unsettled = sink.deferring and self._settled < self._handed
+                self._idle = True
                 await self._wait(self._spool.wait_above(self.position), SETTLE_EVERY if unsettled else None)
+                self._idle = False
                 continue
-            records = await self._spool.read(self.position, limit=self.settings.batch_size)
+            records = await self._spool.read(self.position, limit=self.settings.handful)
             await self._tell_lost(records, head)
             if not records:
                 self._passed(head, sink.deferring)
@@ -320,10 +406,16 @@ class Delivery:
             if excluded := len(records) - len(wanted):
                 self._metrics.excluded.labels(sink=self.name).inc(excluded)
             if wanted:
-                await self._send(guard, sink, wanted)
+                await self._send(guard, sink, await self._shaped(wanted))
             else:
                 await asyncio.sleep(0)  # a read from memory does not yield, and there may be a million of these
             self._passed(records[-1].seq, sink.deferring)
+
+    async def _shaped(self, records: list[Record]) -> list[Record]:
+        if not self._shape:
+            return records
+        self._whole = {record.seq: record for record in records}
+        return await self._shape.apply(records)
 
     async def _send(self, guard: Guard, sink: Sink[Any], batch: list[Record]) -> None:
         """Deliver the batch, the rest of it again and again while the peer is away."""
@@ -334,7 +426,7 @@ class Delivery:
             self._failed = "sending"
             refused = 0
             try:
-                state = await guard.within(self.settings.timeout, "sending", sink.send(batch))
+                state = await guard.within(self.settings.deadline, "sending", sink.send(batch))
             except Unavailable as error:
                 done = max(0, min(error.sent, len(batch)))
                 if done:
@@ -361,13 +453,15 @@ class Delivery:
         self._oldest = None
 
     async def _bury(self, guard: Guard, sink: Sink[Any], batch: list[Record], rejected: Rejected, attempts: int) -> int:
-        refused = [record for record in batch if record.seq in rejected.sequence]
-        while refused:
-            try:
-                await self._spool.bury(self.name, refused, rejected.reason, attempts)
-                break
-            except Unavailable as error:
-                await self._retry(guard, sink, error)
+        refused = [self._whole.get(record.seq, record) for record in batch if record.seq in rejected.sequence]
+        for reason in dict.fromkeys(rejected.reasons.values()):
+            alike = [record for record in refused if rejected.reasons[record.seq] == reason]
+            while alike:
+                try:
+                    await self._spool.bury(self.name, alike, reason, attempts)
+                    break
+                except Unavailable as error:
+                    await self._retry(guard, sink, error)
         self._metrics.dead.labels(sink=self.name).inc(len(refused))
         log.warning("A sink refuses events, which are dead letters now", sink=self.name, events=len(refused))
         return len(refused)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 
 class Unavailable(Exception):
@@ -24,13 +24,14 @@ class Rejected(Exception):
     """The peer refuses these records and always will: they become dead letters, the sink goes on.
 
     Raised by `Sink.send` only after the batch's other records were delivered. `sequence` holds the numbers of
-    the refused records.
+    the refused records; where each has a reason of its own, it maps them to those.
     """
 
-    def __init__(self, sequence: Collection[int], reason: str) -> None:
-        super().__init__(reason)
-        self.sequence = frozenset(sequence)
-        self.reason = reason
+    def __init__(self, sequence: Collection[int] | Mapping[int, str], reason: str = "") -> None:
+        self.reasons = dict(sequence) if isinstance(sequence, Mapping) else dict.fromkeys(sequence, reason)
+        self.sequence = frozenset(self.reasons)
+        self.reason = reason or "; ".join(dict.fromkeys(self.reasons.values()))
+        super().__init__(self.reason)
 
 
 class Misconfigured(Exception):

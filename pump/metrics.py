@@ -23,20 +23,31 @@ class Metrics:
             return Gauge(name, text, labels, registry=registry)
 
         self.events = counter("pump_events", "Events stored", "source")
-        self.duplicates = counter("pump_duplicates", "Redelivered events dropped, for they are stored already", "source")
+        self.duplicates = counter(
+            "pump_duplicates", "Redelivered events dropped, for they are stored already", "source"
+        )
         self.unparsed = counter("pump_unparsed", "Records kept as pump.record.unparsed", "source")
-        self.unparsed_dropped = counter("pump_unparsed_dropped", "Unparsable records beyond what a source may keep", "source")
+        self.unparsed_dropped = counter(
+            "pump_unparsed_dropped", "Unparsable records beyond what a source may keep", "source"
+        )
         self.refused = counter("pump_refused", "Puts that the spool refused", "source", "reason")
         self.gaps = counter("pump_gaps", "Gap events", "source", "reason")
-        self.source_incidents = counter("pump_source_incidents", "Retries, reconnects and the like of a source", "source", "what")
+        self.source_incidents = counter(
+            "pump_source_incidents", "Retries, reconnects and the like of a source", "source", "what"
+        )
         self.restarts = counter("pump_restarts", "Restarts of a part after it failed", "part")
-        self.last_activity = gauge("pump_source_last_activity_seconds", "Last sign of life, seconds since 1970", "source")
+        self.last_activity = gauge(
+            "pump_source_last_activity_seconds", "Last sign of life, seconds since 1970", "source"
+        )
         self.up = gauge("pump_up", "1 while the part is up", "part")
 
         self.sent = counter("pump_sent", "Events that a sink has delivered", "sink")
         self.excluded = counter("pump_excluded", "Events that a sink's routing leaves out", "sink")
         self.sink_retries = counter("pump_sink_retries", "Sends to be tried again", "sink", "reason")
         self.dead = counter("pump_dead_letters", "Events that became dead letters", "sink")
+        self.resent = counter(
+            "pump_resent", "Events sent to a sink again as asked: a replay, or dead letters", "sink", "what"
+        )
         self.lost = counter("pump_lost", "Events removed before a sink that does not hold had them", "sink")
         self.lag = gauge("pump_lag_events", "Sequence numbers between the spool's head and the sink's position", "sink")
 

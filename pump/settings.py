@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -21,6 +21,8 @@ from pydantic import (
     SecretStr,
     ValidationInfo,
     WithJsonSchema,
+    field_validator,
+    model_validator,
 )
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -148,6 +150,8 @@ Secret = Annotated[
     SecretStr, BeforeValidator(resolve_secret), AfterValidator(note_secret), WithJsonSchema(_SECRET_SCHEMA)
 ]
 Severity = Literal["info", "notice", "warning", "critical"]
+MaskWith = Literal["drop", "hash", "mask"]
+_MASKABLE = re.compile(r"subject|data(\.(\*|[A-Za-z0-9_$-]+))+")
 
 
 class Settings(BaseModel):
@@ -183,8 +187,56 @@ class SinkSettings(Settings):
     types: tuple[str, ...] = Field(default=("*",), description="globs of event types to take; * crosses dots")
     exclude_types: tuple[str, ...] = Field(default=(), description="globs of event types to leave out")
     sources: tuple[str, ...] = Field(default=("*",), description="globs of source names to take")
+    exclude_sources: tuple[str, ...] = Field(default=(), description="globs of source names to leave out")
+    sites: tuple[str, ...] = Field(default=("*",), description="globs of sites to take: /<site>/… in an event's source")
     min_severity: Severity = "info"
+    raw: bool | None = Field(
+        default=None, description="whether data.raw, the vendor's own message, goes along; default: only without mask"
+    )
+    mask: tuple[str, ...] = Field(
+        default=(), description='paths of what is personal, such as "data.vehicle.plate"; * is any one name or index'
+    )
+    mask_with: MaskWith = Field(
+        default="mask", description="what becomes of it: left out, a keyed hash (equal stays equal), or asterisks"
+    )
+    mask_key: Secret | None = Field(default=None, description='the key of mask_with = "hash"')
     hold: bool = Field(default=True, description="whether retention waits for this sink")
     start: Literal["oldest", "now"] = Field(default="oldest", description="where a new sink begins")
     batch_size: int = Field(default=500, ge=1, le=5000)
     timeout: Duration = Field(default=30.0, description="a send that takes longer is cancelled and the sink restarted")
+
+    @field_validator("mask")
+    @classmethod
+    def _paths(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            if not _MASKABLE.fullmatch(path):
+                raise ValueError(f'"{path}" is no path of something that may be masked: "subject" or "data." and names')
+        return paths
+
+    @model_validator(mode="after")
+    def _a_hash_has_a_key(self) -> Self:
+        if self.mask and self.mask_with == "hash" and self.mask_key is None:
+            raise ValueError('mask_with = "hash" needs mask_key: without one, plates are soon guessed')
+        return self
+
+    @property
+    def keeps_raw(self) -> bool:
+        """Whether data.raw goes along. Said by `raw`; else not where something is masked that it may repeat."""
+        return not self.mask if self.raw is None else self.raw
+
+    @property
+    def handful(self) -> int:
+        """How many records one `send` is given at the most."""
+        return self.batch_size
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that one `send` may take."""
+        return self.timeout
+
+    def warnings(self) -> list[str]:
+        """Settings that undo one another."""
+        told = super().warnings()
+        if self.mask and self.raw:
+            told.append("raw = true hands on the vendor's own message, which may hold what mask hides")
+        return told

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -16,9 +16,10 @@ from pump.clock import Clock
 from pump.errors import Unavailable
 from pump.metrics import Metrics
 from pump.sink import Record, State
-from pump.spool import repair, schema, statements
+from pump.spool import dead, repair, schema, statements
 from pump.spool.beside import HighWater, Reserve
 from pump.spool.connection import Connection, reading, writing
+from pump.spool.dead import DeadLetter
 from pump.spool.faults import Fatal, Verdict, verdict
 from pump.spool.reader import read
 from pump.spool.repair import Repaired
@@ -28,6 +29,7 @@ from pump.spool.tail import Tail
 from pump.spool.upkeep import TICK, Upkeep
 from pump.spool.writer import Writer
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -225,6 +227,48 @@ class Spool:
         except sqlite3.Error as error:
             raise Unavailable(f"dead letters cannot be stored: {error}") from error
         self.dead[sink] = self.dead.get(sink, 0) + len(records)
+
+    # --- dead letters, and what is sent again; see pump.spool.dead ----------------------------------------------
+
+    async def letters(
+        self, *, sink: str | None = None, ids: Sequence[int] | None = None, after: int = 0, through: int = 1 << 62
+    ) -> list[DeadLetter]:
+        """A slice of the dead letters. Raises `Unavailable` where the file cannot be read."""
+        work = partial(dead.letters, sink=sink, ids=ids, after=after, through=through)
+        return await self._looking(work)
+
+    async def newest_letter(self) -> int:
+        """The highest number of a dead letter."""
+        return await self._looking(dead.newest)
+
+    async def drop_letters(self, *, sink: str | None = None, ids: Sequence[int] | None = None) -> int:
+        """Remove dead letters, all that fit; how many. Raises `Unavailable` where the disk refuses."""
+        count = 0
+        while gone := await self._changing(partial(dead.drop, sink=sink, ids=ids)):
+            for name, number in gone.items():
+                self.dead[name] = self.dead.get(name, 0) - number
+                count += number
+        return count
+
+    async def letters_again(self, reasons: Mapping[int, str]) -> None:
+        """Note that these were refused once more. Raises `Unavailable` where the disk refuses."""
+        await self._changing(partial(dead.again, reasons=reasons, at=self._writer.now_ms()))
+
+    async def before(self, since_ms: int) -> int:
+        """A number behind which all events lie that arrived at `since_ms` or later. Raises `Unavailable`."""
+        return max(self.floor, await self._looking(partial(dead.first_since, since_ms=since_ms)))
+
+    async def _looking(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._reader.run(work)
+        except sqlite3.Error as error:
+            raise Unavailable(f"the spool cannot be read: {error}") from error
+
+    async def _changing(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._writer.run(work)
+        except sqlite3.Error as error:
+            raise Unavailable(f"the spool cannot be written: {error}") from error
 
     async def flush(self) -> None:
         """Return when everything that waits, cursors too, is on disk. Raises `Unavailable` where it cannot be."""

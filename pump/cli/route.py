@@ -1,0 +1,98 @@
+"""pump route."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from pump.cli import FAILED
+from pump.cli.options import config_option, load
+
+if TYPE_CHECKING:
+    from pump.config import Config
+    from pump.sink import Record
+
+_STDIN: Final = "-"
+
+
+@click.command()
+@config_option
+@click.argument("event", type=click.Path(path_type=Path), metavar="EVENT.json")
+@click.option("--show", is_flag=True, help="Also the event as each sink that takes it would see it.")
+def command(config: Path, event: Path, show: bool) -> None:
+    """Tell which sinks would take an event, and why the others would not.
+
+    EVENT.json holds one event as the pump stores it, or several, one a line; "-" is standard input. Nothing is sent.
+    Exit status: 0 some sink takes every event, 1 an event goes nowhere.
+
+    \b
+    Examples:
+      pump events --json --since 5m | pump route -
+      pump route passage.json --show
+    """
+    settings = load(config)
+    nowhere = False
+    for number, record in enumerate(_records(event)):
+        if number:
+            click.echo()
+        nowhere |= not _tell(settings, record, show)
+    if nowhere:
+        raise click.exceptions.Exit(FAILED)
+
+
+def _tell(settings: Config, record: Record, show: bool) -> bool:
+    from pump.routing import Routing
+    from pump.shape import Shape
+
+    click.echo(f"{record.type} of {record.source}")
+    width = max((len(name) for name in settings.sinks), default=0)
+    taken = False
+    for name, sink in settings.sinks.items():
+        reasons = [] if sink.enabled else ["it is disabled"]
+        reasons += Routing(sink).why_not(record)
+        taken |= not reasons
+        shape = Shape(sink)
+        told = "; ".join(reasons) if reasons else f"takes it{', changed by raw and mask' if shape else ''}"
+        click.echo(f"  {name:<{width}}  {'no: ' if reasons else ''}{told}")
+        if show and not reasons:
+            click.echo(f"  {'':<{width}}  {(shape.body(record.body) if shape else record.body).decode()}")
+    return taken
+
+
+def _records(path: Path) -> Iterator[Record]:
+    import orjson
+
+    try:
+        text = sys.stdin.buffer.read() if str(path) == _STDIN else path.read_bytes()
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        events = [orjson.loads(text)]
+    except orjson.JSONDecodeError:
+        try:
+            events = [orjson.loads(line) for line in text.splitlines() if line.strip()]
+        except orjson.JSONDecodeError as error:
+            raise click.ClickException(f"{path} holds no JSON: {error}") from None
+    for event in events:
+        yield _record(event, path)
+
+
+def _record(event: Any, path: Path) -> Record:
+    import orjson
+
+    from pump.sink import Record
+    from pump.taxonomy import SEVERITIES
+
+    try:
+        data = event.get("data") or {}
+        severity = SEVERITIES[data.get("severity", "info")]
+        source = str(event["source"]).rpartition("/")[2]
+        return Record(0, source, str(event["type"]), severity, 0, orjson.dumps(event))
+    except (AttributeError, KeyError, TypeError):
+        raise click.ClickException(
+            f"{path} holds no event: an object with source, type and data.severity is wanted"
+        ) from None

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from pump.metrics import Metrics
+from pump.spool import Spool, SpoolSettings
+from pump.spool.dead import read_letters
+from pump.testing import ManualClock
+from pump.testing.records import record, rows
+
+
+async def opened(folder: Path, clock: ManualClock | None = None) -> Spool:
+    return await Spool.open(folder, SpoolSettings(), clock=clock or ManualClock(), metrics=Metrics())
+
+
+def test_they_are_listed_kept_over_a_restart_and_dropped(tmp_path: Path) -> None:
+    async def main() -> None:
+        spool = await opened(tmp_path)
+        await spool.bury("hook", [record(seq) for seq in range(1, 451)], "HTTP 400", 1)
+        await spool.bury("other", [record(7)], "HTTP 422", 3)
+        await spool.close()
+        spool = await opened(tmp_path)
+        assert spool.dead == {"hook": 450, "other": 1}
+        first = await spool.letters(sink="hook")
+        assert [letter.record for letter in first] == [record(seq) for seq in range(1, len(first) + 1)]
+        assert (first[0].reason, first[0].attempts, first[0].sink) == ("HTTP 400", 1, "hook")
+        [last] = await spool.letters(after=450)
+        assert (last.sink, last.record.seq, last.id) == ("other", 7, await spool.newest_letter())
+        assert len(list(read_letters(tmp_path))) == 451
+        assert [letter.id for letter in read_letters(tmp_path, ids=[3, 451, 999])] == [3, 451]
+        assert await spool.drop_letters(ids=[1, 451]) == 2
+        assert spool.dead == {"hook": 449, "other": 0}
+        assert await spool.drop_letters(sink="hook") == 449
+        assert await spool.drop_letters(sink="hook") == 0
+        assert list(read_letters(tmp_path)) == []
+        await spool.close()
+
+    asyncio.run(main())
+
+
+def test_refused_again_the_reason_and_the_count_change(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        spool = await opened(tmp_path, clock)
+        await spool.bury("hook", [record(seq) for seq in range(1, 4)], "HTTP 400", 1)
+        clock.advance(60)
+        await spool.letters_again({1: "HTTP 422", 3: "it's 'quoted'"})
+        found = await spool.letters()
+        assert [(letter.reason, letter.attempts) for letter in found] == [
+            ("HTTP 422", 2), ("HTTP 400", 1), ("it's 'quoted'", 2),
+        ]  # fmt: skip
+        assert found[0].at - found[1].at == 60_000
+        await spool.close()
+
+    asyncio.run(main())
+
+
+def test_where_a_time_begins_is_found(tmp_path: Path) -> None:
+    async def main() -> None:
+        spool = await opened(tmp_path)
+        base = rows(range(1, 2))[0].recorded
+        for batch in range(20):
+            made = rows(range(batch * 100, batch * 100 + 100))
+            for row in made:
+                row.recorded = base + batch * 1000
+            await spool.append(made, source="gate")
+        for since, at_most in ((base - 1, 0), (base + 1, 100), (base + 5000, 500), (base + 19_000, 1900)):
+            found = await spool.before(since)
+            assert at_most - 100 < found <= at_most
+            records = await spool.read(found, limit=5000, max_bytes=1 << 30)
+            wanted = [one for one in await spool.read(0, limit=5000, max_bytes=1 << 30) if one.recorded >= since]
+            assert [one for one in records if one.recorded >= since] == wanted
+        assert await spool.before(base + 20_000) == 2000
+        await spool.close()
+
+    asyncio.run(main())
