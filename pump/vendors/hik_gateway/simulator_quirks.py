@@ -1,0 +1,80 @@
+"""Where gateways differ from their document, as switches, and what can go wrong on demand (FIELD.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """One gateway's habits. The defaults are the document's samples, in their framing."""
+
+    transfer: Literal["unchunked", "chunked"] = "unchunked"
+    boundary: Literal["boundary", '"boundary"', "--boundary", "<boundary>", "elsewhere"] = "boundary"
+    """What the Content-Type header says; the body's delimiter is always "--boundary"."""
+    line_end: Literal["\r\n", "\n"] = "\r\n"
+    glued: Literal["no", "yes"] = "no"  # the delimiter follows the body without a line end
+    length: Literal["exact", "one more", "one less", "absent"] = "exact"
+    commas: Literal["strict", "trailing"] = "strict"
+    date_key: Literal["dateTime", "dataTime"] = "dateTime"
+    heartbeat: Literal["heartBeat", "heartBeat "] = "heartBeat"
+    cid_event_type: Literal["CIDAlarm", "videoReview"] = "CIDAlarm"
+    cid_uuid: Literal["unique", "0"] = "unique"
+    zone_index: Literal["16", "0"] = "16"  # timeZoneIdx: GMT+1, or none
+    error_code: Literal["hexadecimal", "number"] = "hexadecimal"
+    subscription_id: Literal["number", "text"] = "number"
+    answer: Literal["first", "absent"] = "first"  # whether a SubscribeDeviceMgmtRsp leads the stream
+    stale: Literal["FALSE", "false", "absent"] = "FALSE"
+    challenge: Literal["close", "keep-alive"] = "close"  # the connection behind a 401
+    qop: Literal["auth", "absent"] = "auth"
+    expired_counts: Literal["yes", "no"] = "yes"  # an expired nonce is a failed login
+    serials: Literal["asked apart", "in the list", "unknown"] = "asked apart"
+    nonce_seconds: float = 3.0
+    heartbeat_seconds: float = 10.0
+    attempts: int = 5
+    lock_seconds: float = 1800.0
+    subscriptions: int = 8
+    """How many may be open; one more is refused as deployExceedMax."""
+    page: int = 3
+    """Devices a page of the device list has at most."""
+
+
+def variants(base: Quirks | None = None) -> Iterator[tuple[str, Quirks]]:
+    """`base` with one switch turned, for each other value of each Literal switch; with a name like "glued=yes"."""
+    base = base or Quirks()
+    hints: dict[str, Any] = get_type_hints(Quirks)
+    for switch in fields(Quirks):
+        if get_origin(hints[switch.name]) is not Literal:
+            continue
+        for value in get_args(hints[switch.name]):
+            if value != getattr(base, switch.name):
+                change: dict[str, Any] = {switch.name: value}
+                yield f"{switch.name}={value!r}", replace(base, **change)
+
+
+@dataclass(slots=True)
+class Faults:
+    """What goes wrong, from the moment it is set. Counters count down; lists are used up from their beginning."""
+
+    cuts: list[int] = field(default_factory=list)
+    """For each next stream the number of its bytes after which it is closed, in the middle of whatever it is."""
+    stall: bool = False
+    """Streams stay open and silent: no events, no heartbeats."""
+    half_open: int = 0
+    """So many next streams are left to lie after their first part: never written, read or closed again."""
+    close_after_one: int = 0
+    """So many next streams end after the part that follows the answer."""
+    replay: int = 0
+    """A new stream begins with so many of the last parts again."""
+    refuse: list[tuple[int, str, str]] = field(default_factory=list)
+    """For each next subscription an HTTP status, statusString and subStatusCode instead of a stream."""
+    fail: dict[str, str] = field(default_factory=dict)
+    """Devices that cannot be subscribed: devIndex to subStatusCode, which queryStatus tells as `fail`."""
+    garbage: list[bytes] = field(default_factory=list)
+    """Written into the running streams, each once, before the next part."""
+    hang: int = 0
+    """So many next requests are read and never answered."""
+    no_refresh: bool = False
+    """refreshDevInfo is refused as not supported."""
