@@ -300,9 +300,7 @@ def clean(value: Any) -> Any:
 def _drop(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {
-            name: _drop(inner)
-            for name, inner in value.items()
-            if str(name).replace("_", "").lower() != codes.UNLOCKING
+            name: _drop(inner) for name, inner in value.items() if str(name).replace("_", "").lower() != codes.UNLOCKING
         }
     if isinstance(value, list):
         return [_drop(inner) for inner in value]
