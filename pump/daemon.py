@@ -19,6 +19,7 @@ from pump.config import Config
 from pump.delivery import Delivery
 from pump.errors import Unavailable
 from pump.health import Health, HealthCollector
+from pump.http.control import Control
 from pump.http.ops import Ops, Views
 from pump.intake import Intake
 from pump.lock import FolderLock, Locked
@@ -26,6 +27,7 @@ from pump.metrics import Metrics
 from pump.notify import Notifier
 from pump.parts import NoStart, Parts, build
 from pump.registry import Registry
+from pump.resend import Resend
 from pump.signals import LastResort, Signals
 from pump.sink import Sink
 from pump.source import Source
@@ -76,6 +78,7 @@ class Daemon:
         self._code = FAILED
         self._spool: Spool | None = None
         self._ops: Ops | None = None
+        self._control: Control | None = None
         self._announcer: Announcer | None = None
 
     @property
@@ -195,6 +198,7 @@ class Daemon:
             self._add_sink(name, kind, spool, announcer)
         for name, source in parts.sources.items():
             self._add_source(name, source, spool)
+        await self._take_commands(spool)
         await self.supervisor.started()
         # What start-up made stays for ever: the collector need not walk through it again and again (MEASURED.md).
         gc.collect()
@@ -216,6 +220,17 @@ class Daemon:
             log.error("The ops listener cannot listen", address=str(listen), error=str(error))
             raise NoStart from error
         self._ops, self.ops_url = ops, ops.url
+
+    async def _take_commands(self, spool: Spool) -> None:
+        """Open the control socket; whatever else can be commanded adds itself to `commands`."""
+        control = Control(self.config.state_dir)
+        control.commands |= Resend(spool, self.status.sinks, self.clock, self.metrics).commands()
+        try:
+            await control.open()
+        except OSError as error:  # a file system without sockets: events matter more than commands
+            log.error("The control socket cannot be opened; dead letters and replays wait", error=str(error))
+            return
+        self._control = control
 
     async def _open_spool(self) -> Spool:
         config = self.config
@@ -331,6 +346,8 @@ class Daemon:
         self.status.phase = "it is stopping"
         if self._announcer is not None:
             self._announcer.tell("pump.stopping", "Pump stopping", "info", instance=self._instance(self.spool))
+        if self._control is not None:
+            await self._control.close()
         await self.supervisor.stop(self._named("source "), TAKING)
         await self.supervisor.stop(["announcer"], HURRIED)
         if self._announcer is not None:
@@ -345,6 +362,8 @@ class Daemon:
 
     async def _end(self) -> bool:
         """Close whatever is open; True where the spool was closed with everything in it, or never opened."""
+        if self._control is not None:
+            await self._control.close()
         await self.supervisor.stop(self.supervisor.names, HURRIED)
         if self._ops is not None:
             await self._ops.close()

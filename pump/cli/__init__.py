@@ -20,6 +20,10 @@ COMMANDS: Final[dict[str, str]] = {
     "simulate": "Run a vendor's simulator on its own.",
     "events": "Print the events of the spool.",
     "status": "Print how a running daemon is.",
+    "route": "Tell which sinks would take an event, and why.",
+    "query": "Search an SQLite archive.",
+    "dead": "List, show, retry or drop dead letters.",
+    "replay": "Send stored events to one sink again.",
     "schema": "Print the JSON Schema of pump.toml or of an event.",
 }
 """Name and short help; `pump --help` is printed without importing any of them."""

@@ -5,39 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from pump.cli.options import coloured, config_option, places
+from pump.cli.options import coloured, config_option, moment, places
 
 if TYPE_CHECKING:
     from pump.sink import Record
 
 _PAUSE: Final = 0.2
 """Seconds between two looks at the spool with --follow."""
-
-
-def _since(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
-    """Milliseconds since 1970 of "10m" (ago) or an ISO time, which without an offset is UTC."""
-    from pump.settings import parse_duration
-
-    if value is None:
-        return None
-    try:
-        return int((time.time() - parse_duration(value)) * 1000)
-    except ValueError:
-        pass
-    try:
-        when = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(
-            'a duration such as "10m" or a time such as "2026-11-20T08:00:00Z" is wanted'
-        ) from None
-    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 @click.command()
@@ -47,7 +27,7 @@ def _since(_: click.Context, __: click.Parameter, value: str | None) -> int | No
 )
 @click.option("--follow", "-f", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
 @click.option(
-    "--since", callback=_since, metavar="TIME", help='What arrived since: "10m" ago, or "2026-11-20T08:00:00Z".'
+    "--since", callback=moment, metavar="TIME", help='What arrived since: "10m" ago, or "2026-11-20T08:00:00Z".'
 )
 @click.option(
     "--type", "types", multiple=True, metavar="GLOB", help='Only these types, such as "vehicle.*"; may be repeated.'

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -56,6 +58,25 @@ def _defaulted() -> bool:
 def _tell(error: Exception) -> NoReturn:
     click.echo(str(error), err=True)
     raise click.exceptions.Exit(CONFIGURATION)
+
+
+def moment(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    """Milliseconds since 1970 of "10m" (ago) or an ISO time, which without an offset is UTC."""
+    from pump.settings import parse_duration
+
+    if value is None:
+        return None
+    try:
+        return int((time.time() - parse_duration(value)) * 1000)
+    except ValueError:
+        pass
+    try:
+        when = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(
+            'a duration such as "10m" or a time such as "2026-11-20T08:00:00Z" is wanted'
+        ) from None
+    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def coloured() -> bool:

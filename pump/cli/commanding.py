@@ -1,0 +1,95 @@
+"""What commands that change something share: they ask the running daemon, through its control socket."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_BAR: Final = 30
+"""Columns of a progress bar."""
+Alone = Callable[[Path, dict[str, Any]], dict[str, Any]]
+"""Does the command where no daemon runs, under the folder's lock."""
+
+
+def rate_option(command: F) -> F:
+    """--rate, as the argument `rate`."""
+    return click.option(
+        "--rate", type=click.FloatRange(0, 1e6, min_open=True), default=500.0, show_default=True, metavar="N",
+        help="Events a second, at the most.",
+    )(command)  # fmt: skip
+
+
+def command_daemon(folder: Path, name: str, arguments: dict[str, Any], *, alone: Alone | None = None) -> dict[str, Any]:
+    """The result of the daemon's command, its progress shown on a terminal's standard error meanwhile.
+
+    Without a daemon `alone` does it, or the command ends with advice.
+    """
+    from pump.http.control import NoDaemon, Refusal, ask
+    from pump.lock import Locked
+
+    arguments = {key: value for key, value in arguments.items() if value is not None}
+    bar = Bar()
+    try:
+        return ask(folder, name, arguments, bar.show)
+    except NoDaemon as error:
+        if alone is None:
+            raise click.ClickException(f"{error}; this command needs one: start it first (pump run)") from None
+        try:
+            return alone(folder, arguments)
+        except (Locked, Refusal) as refusal:
+            raise click.ClickException(str(refusal)) from None
+    except Refusal as refusal:
+        raise click.ClickException(str(refusal)) from None
+    except OSError as error:
+        raise click.ClickException(
+            f"the daemon's control socket in {folder} cannot be used: {error.strerror}"
+        ) from None
+    finally:
+        bar.close()
+
+
+class Bar:
+    """One line of standard error, written over and over; nothing where that is no terminal."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._shown = False
+
+    def show(self, progress: dict[str, Any]) -> None:
+        """Progress as the daemon tells it: "looked" and "of" make the bar, all else is printed beside it."""
+        if not self._terminal:
+            return
+        rest = ", ".join(f"{value} {key}" for key, value in progress.items() if key not in ("looked", "of"))
+        bar = ""
+        if (of := progress.get("of")) is not None:
+            share = min(1.0, progress.get("looked", 0) / of) if of else 1.0
+            full = round(_BAR * share)
+            bar = f"[{'#' * full}{'.' * (_BAR - full)}] {share:4.0%}  "
+        click.echo(f"\r\x1b[K{bar}{rest}", nl=False, err=True)
+        self._shown = True
+
+    def close(self) -> None:
+        """End the line."""
+        if self._shown:
+            click.echo(err=True)
+            self._shown = False
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Columns as wide as they need to be; control characters come out as "?"."""
+    texts = [list(head), *([_printable(str(cell)) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(head))]
+    widths[-1] = 0  # nothing stands behind the last column
+    for number, row in enumerate(texts):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        click.echo(click.style(line, bold=True) if number == 0 and sys.stdout.isatty() else line)
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

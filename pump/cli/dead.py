@@ -1,0 +1,163 @@
+"""pump dead."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pump.cli.commanding import command_daemon, rate_option, table
+from pump.cli.options import config_option, places
+
+if TYPE_CHECKING:
+    from pump.spool import DeadLetter
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _which(command: F) -> F:
+    """ID..., --sink NAME, --all."""
+    for option in (
+        click.argument("ids", type=int, nargs=-1, metavar="[ID]..."),
+        click.option("--sink", metavar="NAME", help="Only this sink's."),
+        click.option("--all", "everything", is_flag=True, help="Those of all sinks."),
+    ):
+        command = option(command)
+    return command
+
+
+def _arguments(ids: tuple[int, ...], sink: str | None, everything: bool) -> dict[str, Any]:
+    if not ids and sink is None and not everything:
+        raise click.UsageError("which? Name IDs, --sink or --all.")
+    return {"ids": list(ids) or None, "sink": sink, "all": everything}
+
+
+@click.group(name="dead")
+def command() -> None:
+    """Dead letters: events that a sink refused, or that it could not deliver in time.
+
+    Each is kept whole, with the reason, until it is tried again or dropped; the sink went on with the next.
+
+    \b
+    Examples:
+      pump dead list
+      pump dead show 17
+      pump dead retry --sink hook
+      pump dead drop 17 18
+    """
+
+
+@command.command(name="list")
+@config_option
+@click.option("--sink", metavar="NAME", help="Only this sink's.")
+@click.option("--counts", is_flag=True, help="How many of each sink and reason, no more.")
+def list_(config: Path, sink: str | None, counts: bool) -> None:
+    """List dead letters, oldest first, whether or not the daemon runs."""
+    with _letters(config, sink, None) as found:
+        if counts:
+            number = Counter((letter.sink, letter.reason) for letter in found)
+            table(("SINK", "COUNT", "REASON"), [(name, count, why) for (name, why), count in number.most_common()])
+            return
+        table(
+            ("ID", "SINK", "GIVEN UP", "TRIED", "TYPE", "SOURCE", "REASON"),
+            [
+                (letter.id, letter.sink, _when(letter.at), letter.attempts, letter.record.type, letter.record.source,
+                 letter.reason)
+                for letter in found
+            ],
+        )  # fmt: skip
+
+
+@command.command()
+@config_option
+@click.argument("ids", type=int, nargs=-1, required=True, metavar="ID...")
+def show(config: Path, ids: tuple[int, ...]) -> None:
+    """Print the events of dead letters as JSON lines, each whole; what happened to them goes to standard error."""
+    missing = set(ids)
+    with _letters(config, None, ids) as found:
+        for letter in found:
+            missing.discard(letter.id)
+            times = "once" if letter.attempts == 1 else f"{letter.attempts} times"
+            click.echo(
+                f"{letter.id}: {letter.sink}, tried {times}, given up {_when(letter.at)}: {letter.reason}", err=True
+            )
+            click.echo(letter.record.body)
+    if missing:
+        raise click.ClickException(f"there is no dead letter {', '.join(map(str, sorted(missing)))}")
+
+
+@command.command()
+@config_option
+@_which
+@rate_option
+def retry(config: Path, ids: tuple[int, ...], sink: str | None, everything: bool, rate: float) -> None:
+    """Have the running daemon send dead letters to their sinks again; what is delivered is removed."""
+    arguments = {**_arguments(ids, sink, everything), "rate": rate}
+    result = command_daemon(places(config).state_dir, "dead.retry", arguments)
+    click.echo(f"{result['sent']} delivered, {result['refused']} refused again")
+    for name in result["left"]:
+        click.echo(f"no sink {name} runs: its dead letters stay", err=True)
+
+
+@command.command()
+@config_option
+@_which
+def drop(config: Path, ids: tuple[int, ...], sink: str | None, everything: bool) -> None:
+    """Remove dead letters for good; without a running daemon the spool is locked meanwhile."""
+    arguments = _arguments(ids, sink, everything)
+    result = command_daemon(places(config).state_dir, "dead.drop", arguments, alone=_drop_alone)
+    click.echo(f"{result['dropped']} dropped")
+
+
+def _drop_alone(folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The command itself, on a spool that belongs to us meanwhile."""
+    import asyncio
+
+    from pump.clock import Clock
+    from pump.lock import FolderLock
+    from pump.metrics import Metrics
+    from pump.resend import Resend
+    from pump.spool import Spool, SpoolSettings
+
+    async def main() -> dict[str, Any]:
+        clock, metrics = Clock(), Metrics()
+        # with the largest limits: this is no time to remove anything else
+        settings = SpoolSettings(retention="36500d", max_bytes="1024TiB")  # type: ignore[arg-type]  # as TOML says it
+        spool = await Spool.open(folder, settings, clock=clock, metrics=metrics)
+        try:
+            return await Resend(spool, {}, clock, metrics).drop(arguments, _nobody)
+        finally:
+            await spool.close()
+
+    if not (folder / "spool.db").exists():
+        raise click.ClickException(f"there is no spool in {folder}")
+    with FolderLock(folder):
+        return asyncio.run(main())
+
+
+async def _nobody(_: dict[str, Any]) -> None:
+    """Progress that nobody watches."""
+
+
+@contextmanager
+def _letters(config: Path, sink: str | None, ids: tuple[int, ...] | None) -> Iterator[Iterator[DeadLetter]]:
+    import sqlite3
+
+    from pump.spool.dead import read_letters
+
+    folder = places(config).state_dir
+    try:
+        yield read_letters(folder, sink=sink, ids=ids)
+    except FileNotFoundError:
+        raise click.ClickException(f"there is no spool in {folder}: has the daemon run with this state_dir?") from None
+    except (sqlite3.Error, PermissionError) as error:
+        raise click.ClickException(f"the spool in {folder} cannot be read: {error}") from None
+
+
+def _when(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
