@@ -1,0 +1,95 @@
+"""What a device says of itself, and what its refusals mean: answers of ISAPI, read; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pump.http.endless import Retry
+from pump.http.link import Answer
+from pump.vendors.hik_camera.document import Tree, read_document
+from pump.vendors.hik_camera.fields import child, children, number, text
+from pump.vendors.hik_camera.parse import Facts
+
+STREAM: Final = "/ISAPI/Event/notification/alertStream"
+INFO: Final = "/ISAPI/System/deviceInfo"
+INPUTS: Final = "/ISAPI/System/Video/inputs/channels"
+PROXIES: Final = "/ISAPI/ContentMgmt/InputProxy/channels"
+LISTS: Final[dict[str, tuple[str, int]]] = {INPUTS: ("VideoInputChannel", 0), PROXIES: ("InputProxyChannel", 32)}
+"""The lists of channels: each one's element, and what is added to its ids to get the numbers that events carry."""
+
+_ADVICE: Final[dict[int, str]] = {
+    401: "the device rejects the user name or the password; correct them, the next try comes in 10 minutes",
+    403: "the user lacks the right to be notified (on the device: remote permission 'Notify Surveillance Center / "
+    "Trigger Alarm Output')",
+    404: "the device offers no alertStream at this address; check the address and whether ISAPI is enabled",
+    503: "the device is busy or has as many event connections as it allows; close others",
+}
+
+
+def read_answer(answer: Answer) -> Tree | None:
+    """An answer's document, None where it has none or was refused."""
+    if answer.status != 200:
+        return None
+    try:
+        return read_document(answer.body)
+    except ValueError:
+        return None
+
+
+def read_facts(info: Tree) -> dict[str, Any]:
+    """deviceInfo as it is kept in the spool."""
+    tree = child(info, "DeviceInfo") or info
+    found = {
+        "serial": text(tree, "serialNumber", "subSerialNumber"), "name": text(tree, "deviceName"),
+        "model": text(tree, "model"), "category": text(tree, "deviceType"),
+    }  # fmt: skip
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def read_names(path: str, listed: Tree) -> dict[str, str]:
+    """Channel numbers as events carry them, to names."""
+    element, offset = LISTS[path]
+    tree = child(listed, f"{element}List") or listed
+    found: dict[str, str] = {}
+    for channel in children(tree, element):
+        identity = number(channel, "id")
+        name = text(channel, "name", "channelName")
+        if identity is not None and name is not None:
+            found[str(int(identity) + offset)] = name
+    return found
+
+
+def facts(kept: Mapping[str, Any]) -> Facts:
+    """What the spool has of the device."""
+    names = kept.get("names")
+    return Facts(
+        serial=kept.get("serial"),
+        name=kept.get("name"),
+        model=kept.get("model"),
+        category=kept.get("category"),
+        names=names if isinstance(names, dict) else {},
+    )
+
+
+def advise(answer: Answer) -> Retry:
+    """What a refusal means: for a person, with the attempts that are left and how long an account is locked."""
+    reason = _ADVICE.get(answer.status, f"the device answered HTTP {answer.status}")
+    try:
+        tree = read_document(answer.body)
+    except ValueError:
+        tree = {}
+    tree = child(tree, "userCheck", "ResponseStatus") or tree
+    sub = text(tree, "subStatusCode")
+    lock = text(tree, "lockStatus")
+    left = number(tree, "retryTimes", "retryLoginTime")
+    locked = number(tree, "resLockTime", "unlockTime")
+    said = [
+        f"the device says {sub}" if sub and sub.isalnum() else "",
+        f"the account is {lock}ed" if lock in ("lock", "unlock") else "",
+        f"{left:.0f} attempts left" if left is not None else "",
+        f"locked for {locked:.0f} s more" if locked and lock == "lock" else "",
+    ]
+    more = "; ".join(part for part in said if part)
+    wait = locked if answer.status == 401 and lock == "lock" and locked else 60.0 if answer.status == 503 else None
+    return Retry(f"{reason} ({more})" if more else reason, wait)

@@ -1,0 +1,152 @@
+"""XML and JSON bodies as devices write them, to dicts. ValueError is all that these raise.
+
+XML goes through expat with handlers that refuse: no document type, no entity, nothing fetched, depth and number of
+elements bounded. Names are local names, for the namespaces change between the events of one connection.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from xml.parsers import expat
+
+import orjson
+
+DEPTH: Final = 32
+ELEMENTS: Final = 20_000
+
+_BARE_AMPERSAND: Final = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});)")
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+_NUMERIC: Final = re.compile(r"&#(?:(\d{1,7})|x([0-9a-fA-F]{1,6}));")
+_DECLARATION: Final = re.compile(r"^\s*<\?xml[^>]*\?>")
+_ENCODING: Final = re.compile(rb"^[^>]{0,80}encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,20})")
+_ENCODINGS: Final = frozenset({"gb2312", "gbk", "gb18030", "iso-8859-1", "latin1", "windows-1252", "windows-1251"})
+_PLAIN_ATTRIBUTES: Final = ("xmlns", "xsi:", "version", "size", "opt", "encoding")
+
+_STRING_OR_FAULT: Final = re.compile(
+    r'"(?:[^"\\]|\\.)*"'  # a string, in which only control characters are mended
+    r"|,(?=\s*[}\]])"  # a comma before a closing bracket
+    r"|(?<=[:\[,\s])0[xX][0-9a-fA-F]{1,16}(?=[\s,}\]])",  # a bare hexadecimal number
+    re.DOTALL,
+)
+_JSON_CONTROL: Final = re.compile("[\x00-\x1f]")
+
+Tree = dict[str, Any]
+
+
+def read_document(body: bytes) -> Tree:
+    """The document's fields: of an XML root or a JSON object with one name, what is in it; its name is under "".
+
+    Leaves are texts (XML) or JSON values, empty XML elements None, repeated elements lists.
+    """
+    start = body[:64].lstrip(b"\xef\xbb\xbf \t\r\n\0")[:1]
+    if start == b"<":
+        return read_xml(body)
+    if start == b"{":
+        return _unwrapped(read_json(body))
+    raise ValueError("neither XML nor JSON")
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON value. Control characters in strings, trailing commas and bare hexadecimal numbers are mended."""
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        text = body.decode("utf-8", "replace").strip("\ufeff \t\r\n\0")
+        return orjson.loads(_STRING_OR_FAULT.sub(_mend, text))
+
+
+def read_xml(body: bytes) -> Tree:
+    """The root element's fields, with its local name under "". Bare ampersands are mended, control characters go."""
+    text = _DECLARATION.sub("", _CONTROL.sub("", _decode(body)), count=1)
+    if "&" in text:
+        text = _BARE_AMPERSAND.sub("&amp;", _NUMERIC.sub(_writable, text))
+    builder = _Builder()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.text
+    parser.StartDoctypeDeclHandler = _refuse
+    parser.EntityDeclHandler = _refuse
+    parser.ExternalEntityRefHandler = _refuse
+    parser.UnparsedEntityDeclHandler = _refuse
+    try:
+        parser.Parse(text.strip(), True)
+    except expat.ExpatError as error:
+        raise ValueError(f"XML: {error}") from None
+    return builder.root
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.root: Tree = {}
+        self._stack: list[tuple[str, Tree, list[str]]] = []
+        self._elements = 0
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        self._elements += 1
+        if len(self._stack) >= DEPTH or self._elements > ELEMENTS:
+            raise ValueError("XML: too deep or too many elements")
+        fields = {f"@{key}": value for key, value in attributes.items() if not key.startswith(_PLAIN_ATTRIBUTES)}
+        self._stack.append((name.rpartition(":")[2], fields, []))
+
+    def end(self, _: str) -> None:
+        name, fields, pieces = self._stack.pop()
+        content = "".join(pieces).strip()
+        value: Any = fields
+        if not fields:
+            value = content or None
+        elif content:
+            fields["#text"] = content
+        if not self._stack:
+            self.root = {"": name, **(fields if fields else {"#text": content} if content else {})}
+            return
+        parent = self._stack[-1][1]
+        if name not in parent:
+            parent[name] = value
+        elif isinstance(parent[name], list):
+            parent[name].append(value)
+        else:
+            parent[name] = [parent[name], value]
+
+    def text(self, piece: str) -> None:
+        if self._stack:
+            self._stack[-1][2].append(piece)
+
+
+def _refuse(*_: object) -> int:
+    raise ValueError("XML: a document type or an entity is refused")
+
+
+def _decode(body: bytes) -> str:
+    if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return body.decode("utf-16", "replace")
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        named = _ENCODING.match(body)
+        name = named[1].decode().lower() if named else ""
+        return body.decode(name if name in _ENCODINGS else "gb18030", "replace")
+
+
+def _writable(found: re.Match[str]) -> str:
+    """A reference to a character that XML cannot hold goes."""
+    code = int(found[1]) if found[1] else int(found[2], 16)
+    held = code in (9, 10, 13) or 0x20 <= code < 0xD800 or 0xE000 <= code < 0xFFFE or 0x10000 <= code < 0x110000
+    return found[0] if held else ""
+
+
+def _mend(found: re.Match[str]) -> str:
+    token = found[0]
+    if token[0] == '"':
+        return _JSON_CONTROL.sub(lambda control: f"\\u{ord(control[0]):04x}", token)
+    return "" if token == "," else str(int(token, 16))
+
+
+def _unwrapped(value: Tree) -> Tree:
+    if len(value) == 1:
+        ((name, inner),) = value.items()
+        if isinstance(inner, dict):
+            return {**inner, "": name}
+    return {**value, "": ""}

@@ -1,0 +1,192 @@
+"""What lasts: a message repeated many times a second becomes one start and, later, one end with a count.
+
+Kept in the spool with the events, so that a restart neither repeats a start nor forgets an end. Pure: the time comes
+in, events and state come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+from pump.event import Event, event_id
+from pump.vendors.hik_camera.codes import UNKNOWN
+from pump.vendors.hik_camera.parse import VENDOR, Alert
+
+PREFIX: Final = "matter/"
+"""Of the state's keys."""
+STORE_SECONDS: Final = 10.0
+"""Between two stores of a count that grows."""
+RECENT: Final = 1024
+"""Contents of unknown messages that are remembered."""
+
+State = dict[str, Any]
+
+
+@dataclass(slots=True, frozen=True)
+class Matter:
+    """One that has begun and has not ended."""
+
+    id: str
+    """The start's event id, and the incident's."""
+    type: str
+    """Of the end."""
+    code: str
+    name: str
+    subject: str | None
+    seen: str | None
+    """The device's time of the last message."""
+    device: dict[str, Any] | None
+    place: dict[str, Any] | None
+    lasting: bool
+    """Ends with an explicit message alone, never by silence."""
+    count: int = 1
+
+
+@dataclass(slots=True)
+class Open:
+    """A matter, and what the process alone knows of it."""
+
+    matter: Matter
+    heard: float
+    """Monotonic time of the last message."""
+    stored: float
+
+
+@dataclass(slots=True)
+class Matters:
+    """All open matters of one device. `timeout`: seconds of silence that end one."""
+
+    timeout: float
+    open: dict[str, Open] = field(default_factory=dict)
+    repeats: int = 0
+    """Messages that became no event."""
+    _recent: dict[str, float] = field(default_factory=dict)
+
+    def load(self, state: Mapping[str, Any], now: float) -> None:
+        """What the spool has; the silence of each begins now, for nobody could be heard before."""
+        self.open = {}
+        for key, value in state.items():
+            if key.startswith(PREFIX) and isinstance(value, dict):
+                try:
+                    self.open[key] = Open(Matter(**value), now, now)
+                except TypeError:
+                    continue  # a form of another version: its end is lost, its start is not repeated for ever
+
+    def take(self, alert: Alert, now: float) -> tuple[list[Event], State]:
+        """The message's events, and the state to be stored with them; both empty for a repeat."""
+        if alert.phase != "pulse":
+            return self._explicit(alert, now)
+        if alert.row.durative:
+            return self._ended(alert) if alert.state == "inactive" else self._active(alert, now)
+        if alert.row is UNKNOWN and self._repeated(alert.fingerprint, now):
+            return [], {}
+        return alert.events, {}
+
+    def due(self) -> float | None:
+        """When the next one ends by silence."""
+        return min((one.heard + self.timeout for one in self.open.values() if not one.matter.lasting), default=None)
+
+    def expire(self, now: float) -> tuple[list[Event], State]:
+        """The ends of those that have been silent for too long."""
+        events: list[Event] = []
+        state: State = {}
+        for key, one in list(self.open.items()):
+            if one.matter.lasting or now - one.heard < self.timeout:
+                continue
+            matter = one.matter
+            data: dict[str, Any] = {"vendor": VENDOR, "code": matter.code, "name": matter.name}
+            data |= {"late": False, "update": False, "reconciled": False}
+            data |= {name: value for name, value in (("device", matter.device), ("place", matter.place)) if value}
+            time = datetime.fromisoformat(matter.seen) if matter.seen else None
+            events.append(_as_end(Event(matter.type, "", data, time=time, subject=matter.subject), matter))
+            state[key] = None
+            del self.open[key]
+        return events, state
+
+    def counts(self) -> State:
+        """The counts that have grown since they were stored."""
+        return {key: asdict(one.matter) for key, one in self.open.items() if one.matter.count > 1}
+
+    def _active(self, alert: Alert, now: float) -> tuple[list[Event], State]:
+        key = _key(alert)
+        one = self.open.get(key)
+        if one is None:
+            return self._begun(alert, key, now, lasting=False)
+        seen = alert.event.time.isoformat() if alert.event.time else one.matter.seen
+        one.matter = replace(one.matter, count=one.matter.count + 1, seen=seen)
+        one.heard = now
+        self.repeats += 1
+        if now - one.stored < STORE_SECONDS:
+            return [], {}
+        one.stored = now
+        return [], {key: asdict(one.matter)}
+
+    def _begun(self, alert: Alert, key: str, now: float, *, lasting: bool) -> tuple[list[Event], State]:
+        event = alert.event
+        event.data["phase"] = "start"
+        event.data["incident"] = event.id
+        matter = Matter(
+            event.id, alert.row.end or event.type, str(event.data["code"]), str(event.data["name"]), event.subject,
+            event.time.isoformat() if event.time else None, event.data.get("device"), event.data.get("place"), lasting,
+        )  # fmt: skip
+        self.open[key] = Open(matter, now, now)
+        return [event], {key: asdict(matter)}
+
+    def _ended(self, alert: Alert) -> tuple[list[Event], State]:
+        events: list[Event] = []
+        state: State = {}
+        for key in self._matching(alert):
+            matter = self.open.pop(key).matter
+            event = alert.event
+            events.append(
+                _as_end(Event(matter.type, "", {**event.data}, event.time, event.subject, event.lead), matter)
+            )
+            state[key] = None
+        self.repeats += not events
+        return events, state
+
+    def _explicit(self, alert: Alert, now: float) -> tuple[list[Event], State]:
+        """What the device's codes begin and end in so many words: each message is an event."""
+        if alert.phase == "start":
+            return self._begun(alert, _key(alert), now, lasting=True)
+        event = alert.event
+        event.data["phase"] = "end"
+        state: State = {}
+        for key in self._matching(alert):
+            event.data["incident"] = self.open.pop(key).matter.id
+            state[key] = None
+        return [event], state
+
+    def _matching(self, alert: Alert) -> list[str]:
+        """The open matters that the message ends: of its region, or all of its place where it names none."""
+        kind, place, region = alert.matter
+        begin = f"{PREFIX}{kind}|{place}|"
+        exact = begin + region
+        if region and exact in self.open:
+            return [exact]
+        return [key for key in self.open if key.startswith(begin) and (not region or key == begin)]
+
+    def _repeated(self, fingerprint: str, now: float) -> bool:
+        """Whether an unknown message of this content came less than a time-out ago."""
+        before = self._recent.pop(fingerprint, None)
+        if len(self._recent) >= RECENT:
+            del self._recent[next(iter(self._recent))]
+        self._recent[fingerprint] = now
+        repeated = before is not None and now - before < self.timeout
+        self.repeats += repeated
+        return repeated
+
+
+def _key(alert: Alert) -> str:
+    kind, place, region = alert.matter
+    return f"{PREFIX}{kind}|{place}|{region}"
+
+
+def _as_end(event: Event, matter: Matter) -> Event:
+    """One id for the end whoever finds it, the device's word or our patience."""
+    event.id = event_id("end", matter.id)
+    event.data |= {"phase": "end", "severity": "info", "incident": matter.id, "count": matter.count}
+    return event
