@@ -53,7 +53,9 @@ class Vendor:
             [sys.executable, "-m", "pump", "simulate", "hik-connect", "--rate", "0"], stderr=subprocess.PIPE, text=True
         )
         assert self.process.stderr is not None
-        self.url = self.process.stderr.readline().split()[-1]
+        said = self.process.stderr.readline()
+        assert " listens at " in said, said + self.process.stderr.read()
+        self.url = said.split()[-1]
 
     def ask(self, path: str, body: Any = None) -> Any:
         """GET, or POST where there is a body."""

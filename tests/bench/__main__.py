@@ -1,0 +1,34 @@
+"""`python -m tests.bench [part ...]`: the table. Parts: the modules of this folder that have a `table`."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import pkgutil
+import sys
+import tempfile
+from pathlib import Path
+
+import tests.bench
+from pump import log
+from pump.tuning import tuned
+from tests.bench.measure import show
+
+_REPETITIONS = 5
+
+
+def main() -> None:
+    """Run the parts named, all where none is."""
+    log.configure(level="error")
+    names = sys.argv[1:] or [entry.name for entry in pkgutil.iter_modules(tests.bench.__path__)]
+    for name in names:
+        module = importlib.import_module(f"tests.bench.{name}")
+        if hasattr(module, "table"):
+            with tuned(), tempfile.TemporaryDirectory(prefix="pump-bench-") as folder:
+                gc.collect()
+                gc.freeze()
+                show(f"{name}: {(module.__doc__ or '').splitlines()[0]}", module.table(Path(folder), _REPETITIONS))
+
+
+if __name__ == "__main__":
+    main()

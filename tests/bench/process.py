@@ -1,0 +1,88 @@
+"""The daemon as a process: latency from the answer's last byte to the line in the file, and what it costs when idle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+from tests.bench.measure import Row
+from tests.chaos.site import Site, patient, site
+
+_SECONDS = 20
+_RATE = 1000
+
+
+def _quantile(values: list[float], part: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * part))]
+
+
+def _latencies(here: Site) -> list[float]:
+    """Milliseconds from the intake's time stamp (the answer has just been read) to the line's arrival in the file."""
+    found: list[float] = []
+    made, begun = 0, time.time()
+    with here.output.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        while time.time() < begun + _SECONDS:
+            due = int((time.time() - begun) * _RATE)
+            if due - made >= _RATE // 2:
+                here.vendor.make(due - made)
+                made = due
+            lines = file.readlines()
+            now = time.time()
+            found += [(now - _recorded(line)) * 1000 for line in lines if line.endswith(b"\n")]
+            if not lines:
+                time.sleep(0.0005)
+    return found
+
+
+def _recorded(line: bytes) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(orjson.loads(line)["recordedtime"]).timestamp()
+
+
+def _rss(pid: int) -> float:
+    """MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of processor time so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def table(folder: Path, repetitions: int) -> Iterator[Row]:
+    """The rows."""
+    with site(folder) as here:
+        text = here.config.read_text().replace("batch_size = 100", "batch_size = 500")
+        here.config.write_text(text.replace('path = "', 'fsync = "never"\npath = "'))
+        here.start()
+        patient(lambda: here.vendor.queue()["subscribed"] and here.output.exists(), "the subscription")
+        assert here.daemon is not None
+        pid = here.daemon.pid
+        time.sleep(3)  # the start is over
+        before, begun = _cpu(pid), time.monotonic()
+        time.sleep(20)
+        share = 100 * (_cpu(pid) - before) / (time.monotonic() - begun)
+        rss = _rss(pid)
+        yield Row(
+            "idle: resident memory",
+            rss,
+            "<= 64",
+            rss <= 64,
+            "one queue polled every 500 ms, one JSON-lines sink",
+            " MiB",
+        )
+        yield Row("idle: share of a core", share, "<= 1", share <= 1, "the same", " %")
+        latencies = _latencies(here)
+        p50, p99 = _quantile(latencies, 0.5), _quantile(latencies, 0.99)
+        detail = f"p50 {p50:.1f} ms, {len(latencies)} lines; batches of {_RATE // 2} and more, parse and fsync included"
+        yield Row(f"latency p99 at {_RATE} events/s", p99, "<= 15", p99 <= 15, detail, " ms")
+        here.end(signal.SIGTERM)

@@ -1,0 +1,103 @@
+"""Appending to the spool, against a framed append with CRC and fdatasync of the same bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from pump.clock import Clock
+from pump.event import event_id
+from pump.metrics import Metrics
+from pump.spool import Row as Stored
+from pump.spool import Spool, SpoolSettings
+from tests.bench.measure import Row, interleaved, share
+
+_BODY = os.urandom(600).hex().encode()
+"""1.2 kB, the size of a camera alarm with its envelope."""
+_FRAME = struct.Struct("<II")
+_WORK = {1: 400, 30: 200, 500: 40}
+"""Batches a repetition, by the size of a batch."""
+_GOALS = {1: 0.0, 30: 0.5, 500: 0.4}
+
+
+def rows(first: int, count: int) -> list[Stored]:
+    """Rows with a time-first key, as most vendors' records have."""
+    now = Clock().now_ms()
+    return [
+        Stored("teams", "vehicle.passed", 0, now, now + 3 * n, event_id("bench", n), _BODY)
+        for n in range(first, first + count)
+    ]
+
+
+def framed(folder: Path, batch: int) -> float:
+    """Events a second of the plainest durable append there is."""
+    bodies = [_BODY] * batch
+    file = os.open(folder / "framed", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+    begun = time.perf_counter()
+    for _ in range(_WORK[batch]):
+        os.write(file, b"".join([part for body in bodies for part in (_FRAME.pack(len(body), zlib.crc32(body)), body)]))
+        os.fdatasync(file)
+    elapsed = time.perf_counter() - begun
+    os.close(file)
+    return _WORK[batch] * batch / elapsed
+
+
+async def _busy() -> None:
+    """Keep the event loop at work, in slices of a millisecond: a loop that parses and encodes all day."""
+    while True:
+        end = time.perf_counter() + 0.001
+        while time.perf_counter() < end:
+            pass
+        await asyncio.sleep(0)
+
+
+async def _append(folder: Path, batch: int, *, busy: bool = False, behind: int = 0) -> tuple[float, float]:
+    """Events a second into a new spool, and into the same one with `behind` events in it."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        spool = await Spool.open(Path(place), SpoolSettings(), clock=Clock(), metrics=Metrics())
+        noise = asyncio.create_task(_busy(), name="noise") if busy else None
+        first = await _rate(spool, 0, batch)
+        second = 0.0
+        if behind:
+            number = _WORK[batch] * batch
+            while number < behind:
+                await spool.append(rows(number, 2000), source="teams")
+                number += 2000
+            second = await _rate(spool, number, batch)
+        if noise is not None:
+            noise.cancel()
+        await spool.close()
+    return first, second
+
+
+async def _rate(spool: Spool, first: int, batch: int) -> float:
+    batches = [rows(first + n * batch, batch) for n in range(_WORK[batch])]
+    begun = time.perf_counter()
+    for each in batches:
+        await spool.append(each, source="teams")
+    return len(batches) * batch / (time.perf_counter() - begun)
+
+
+def table(folder: Path, repetitions: int) -> Iterator[Row]:
+    """The rows."""
+    for batch, goal in _GOALS.items():
+        found = interleaved(
+            repetitions,
+            limit=partial(framed, folder, batch),
+            idle=lambda batch=batch: asyncio.run(_append(folder, batch))[0],  # type: ignore[misc]
+            busy=lambda batch=batch: asyncio.run(_append(folder, batch, busy=True))[0],  # type: ignore[misc]
+        )
+        words = "events/s framed append + CRC + fdatasync"
+        yield share(f"append, batch {batch}, loop idle", found["idle"], found["limit"], goal, words)
+        yield share(
+            f"append, batch {batch}, loop busy", found["busy"], found["limit"], 0.1 if batch == 500 else 0, words
+        )
+    first, second = asyncio.run(_append(folder, 500, behind=1_000_000))
+    yield share("append, batch 500, a million events behind", second, first, 0.6, "events/s in an empty spool")
