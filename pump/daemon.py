@@ -21,6 +21,7 @@ from pump.errors import Unavailable
 from pump.health import Health, HealthCollector
 from pump.http.control import Control
 from pump.http.ops import Ops, Views
+from pump.http.push import PushListener, Route
 from pump.intake import Intake
 from pump.lock import FolderLock, Locked
 from pump.metrics import Metrics
@@ -30,7 +31,7 @@ from pump.registry import Registry
 from pump.resend import Resend
 from pump.signals import LastResort, Signals
 from pump.sink import Sink
-from pump.source import Source
+from pump.source import PushSource, Source
 from pump.spool import Spool
 from pump.status import Status
 from pump.supervisor import Supervisor, first_of, wait_for
@@ -71,6 +72,8 @@ class Daemon:
         """Set once every part had its first start."""
         self.ops_url = ""
         """Where the ops listener answers, once it does."""
+        self.push_url = ""
+        """Where devices push to, once they may; stays empty without a source that is pushed to."""
         self._kinds = kinds
         self._notifier = Notifier()
         self._asked = asyncio.Event()
@@ -78,6 +81,8 @@ class Daemon:
         self._code = FAILED
         self._spool: Spool | None = None
         self._ops: Ops | None = None
+        self._push: PushListener | None = None
+        self._routes: list[Route] = []
         self._control: Control | None = None
         self._announcer: Announcer | None = None
 
@@ -198,6 +203,7 @@ class Daemon:
             self._add_sink(name, kind, spool, announcer)
         for name, source in parts.sources.items():
             self._add_source(name, source, spool)
+        await self._take_pushes()
         await self._take_commands(spool)
         await self.supervisor.started()
         # What start-up made stays for ever: the collector need not walk through it again and again (MEASURED.md).
@@ -220,6 +226,23 @@ class Daemon:
             log.error("The ops listener cannot listen", address=str(listen), error=str(error))
             raise NoStart from error
         self._ops, self.ops_url = ops, ops.url
+
+    async def _take_pushes(self) -> None:
+        """Open the push listener, where a source wants it: last of all, for from here on devices are answered."""
+        if not self._routes:
+            return
+        listen = self.config.server.listen
+        listener = PushListener(self.config.server, clock=self.clock, registry=self.metrics.registry)
+        listener.swap(self._routes)
+        try:
+            await listener.open()
+        except OSError as error:
+            log.error("The push listener cannot listen", address=str(listen), error=str(error))
+            raise NoStart from error
+        self._push, self.push_url = listener, listener.url
+        component = self.health.component("push listener")
+        self.supervisor.add(component.name, listener.run, component)
+        component.up()
 
     async def _take_commands(self, spool: Spool) -> None:
         """Open the control socket; whatever else can be commanded adds itself to `commands`."""
@@ -287,6 +310,8 @@ class Daemon:
         intake = self._intake(name, spool)
         if self._announcer is not None:
             self._announcer.intakes.append(intake)
+        if isinstance(source, PushSource):
+            self._routes.append(Route(source, intake))
         self.supervisor.add(f"source {name}", partial(source.run, intake), intake.component, down=intake.down)
 
     def _add_sink(self, name: str, kind: type[Sink[Any]], spool: Spool, announcer: Announcer) -> None:
@@ -348,6 +373,8 @@ class Daemon:
             self._announcer.tell("pump.stopping", "Pump stopping", "info", instance=self._instance(self.spool))
         if self._control is not None:
             await self._control.close()
+        if self._push is not None:
+            await self._push.close()  # what is in hand is stored and answered; nothing new is taken
         await self.supervisor.stop(self._named("source "), TAKING)
         await self.supervisor.stop(["announcer"], HURRIED)
         if self._announcer is not None:
@@ -365,6 +392,8 @@ class Daemon:
         if self._control is not None:
             await self._control.close()
         await self.supervisor.stop(self.supervisor.names, HURRIED)
+        if self._push is not None:
+            await self._push.close()
         if self._ops is not None:
             await self._ops.close()
         if self._spool is None:

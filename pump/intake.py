@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -75,6 +76,11 @@ class Intake:
     def component(self) -> Component:
         """The source's part in /status."""
         return self._health.component(f"source {self.name}")
+
+    @property
+    def folder(self) -> Path:
+        """Where the daemon keeps its state: for what need not survive a power cut, and is written too often to sync."""
+        return self._spool.folder
 
     @property
     def media(self) -> Media:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from pump.clock import Clock
+from pump.http.request import Push, Refused, Response
 from pump.intake import Intake
 from pump.settings import SourceSettings
 
@@ -38,4 +40,40 @@ class Source(ABC, Generic[S]):
         `Misconfigured` (only a person can mend it: restarted after its long wait, told loudly). Anything else is
         a bug: logged whole, and the source restarts with backoff all the same. A failure that is the vendor's
         daily life (a time-out, a lost token) is better handled inside, where connections and tokens are kept.
+        """
+
+
+class PushSource(Source[S]):
+    """A source that devices push to. The listener ([server]) reads their requests and hands over those it claims.
+
+    It must accept whether or not `run` is just restarting: `handle` needs nothing that `run` makes. `run` looks after
+    what is left, such as who has fallen silent.
+    """
+
+    @property
+    @abstractmethod
+    def claims(self) -> Sequence[str]:
+        """Path prefixes ("/api/upark", "/kinot/bays"); whole segments, in any case. The longest that fits wins."""
+
+    def claim(self, push: Push) -> int:
+        """How well a request fits, asked only where several sources claim its path: 0 not at all, more is better.
+
+        It may decode the body, and keep what it found in `push.memo` for `handle`.
+        """
+        return 1
+
+    @abstractmethod
+    async def handle(self, push: Push, intake: Intake) -> Response:
+        """Answer one request; many run at a time.
+
+        Success may be answered only after `await intake.put(...)`. May raise `Unavailable` (as `put` does: the device
+        gets `failure` with 503 and Retry-After) and `Refused`; anything else is a bug: logged, answered 500.
+        """
+
+    @abstractmethod
+    def failure(self, push: Push, refused: Refused) -> Response:
+        """The vendor's own form of a failure, with the HTTP status `refused.status`. Must not raise.
+
+        Also for what the listener itself refuses: too large (413), too slow (408), broken (400), forbidden (403). The
+        push may lack its body and its query then. Retry-After is added by the listener.
         """

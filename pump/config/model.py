@@ -90,6 +90,16 @@ class ServerSettings(Settings):
     tls_key: Path | None = Field(default=None, description="PEM file with the certificate's key")
     max_body: Size = Field(default=16 << 20, ge=1024, description="a larger request is refused with 413")
     allow: tuple[Network, ...] = Field(default=(), description="networks that may push; empty: all")
+    trusted_proxies: tuple[Network, ...] = Field(
+        default=(), description="networks of proxies whose X-Forwarded-For is believed"
+    )
+    header_timeout: Duration = Field(default=10.0, gt=0, description="for a request's head to come whole")
+    body_timeout: Duration = Field(default=60.0, gt=0, description="for a request's body to come whole")
+    max_connections: int = Field(default=4096, ge=1, description="open connections of devices, all together")
+    max_connections_per_address: int = Field(default=512, ge=1, description="open connections of one address")
+    device_rate: float = Field(
+        default=5000.0, ge=0, description="requests a second that one device may make, then 429; 0: no limit"
+    )
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
