@@ -252,6 +252,20 @@ CAMERA: Final[dict[str, str]] = {
 }
 """What cameras, recorders and access terminals report beside the rows above (ISAPI)."""
 
+BAY: Final[dict[str, str]] = {
+    "command.result": "What became of a command to a device; command.status says how far it is",
+    "device.battery.normal": "A battery that was low is not any more, or is well at its first sight",
+    "device.fault.cleared": "A fault of a device is gone; the name says which",
+    "device.fault.raised": "A device reports a fault; the name says which",
+    "device.status": "A device reported how it is, which is as it was",
+    "device.tamper": "The cabinet of a device was opened; at the end: closed",
+    "parking.lock.lowered": "A parking lock was lowered: the bay is open",
+    "parking.lock.raised": "A parking lock was raised: the bay is barred",
+    "parking.space.occupied": "A vehicle stands in a bay",
+    "parking.space.vacated": "A bay is free",
+}
+"""What the sensors and locks of parking bays report (Kinot)."""
+
 PUMP: Final[dict[str, str]] = {
     "pump.started": "The daemon started",
     "pump.stopping": "The daemon is stopping, as asked",
@@ -270,6 +284,7 @@ UNKNOWN: Final[dict[str, str]] = {
 }
 
 TYPES: Final[dict[str, str]] = {
-    **VEHICLE, **SECURITY, **VIDEO, **ACCESS, **DRIVING, **INTERCOM, **DEVICE, **PANEL, **CAMERA, **PUMP, **UNKNOWN,
+    **VEHICLE, **SECURITY, **VIDEO, **ACCESS, **DRIVING, **INTERCOM, **DEVICE, **PANEL, **CAMERA, **BAY,
+    **PUMP, **UNKNOWN,
 }  # fmt: skip
 """Every event type, with one line that says what it says."""

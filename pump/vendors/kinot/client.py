@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
@@ -56,6 +56,11 @@ class CallFailed(Exception):
         self.answer = answer
         self.retry_after = retry_after
 
+    @property
+    def answered(self) -> bool:
+        """Whether somebody answered at all."""
+        return self.code.isdecimal() or self.code.startswith("HTTP ")
+
 
 class Client:
     """One app key's calls, one at a time and paced; an async context manager that holds the connections."""
@@ -91,14 +96,19 @@ class Client:
 
     # --- what there is to ask -----------------------------------------------------------------------------------
 
-    async def devices(self, which: List) -> AsyncIterator[list[dict[str, Any]]]:
+    async def devices(self, which: List) -> AsyncGenerator[list[dict[str, Any]], None]:
         """The devices of a list, page by page; `offset` counts pages. Raises CallFailed.
 
         Each device once, also where the list moves while it is read.
         """
         seen: set[str] = set()
         for page in range(MOST_PAGES):
-            answer = await self.get(which, {"offset": str(page), "limit": str(PAGE)})
+            try:
+                answer = await self.get(which, {"offset": str(page), "limit": str(PAGE)})
+            except CallFailed as failure:
+                if failure.answer.action is Action.SKIP:
+                    return  # an account without locks, or without sensors
+                raise
             objects = objects_of(answer)
             fresh = [each for each in objects if str(each.get("sn")) not in seen]
             seen.update(str(each.get("sn")) for each in fresh)

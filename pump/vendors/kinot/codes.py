@@ -106,7 +106,7 @@ FACETS: Final = (
     _fault("motor_fail", "Motor"),
     _pair(
         "shell_opened",
-        ("device.tamper.restored", "Cabinet closed"),
+        ("device.tamper", "Cabinet closed"),
         ("device.tamper", "Cabinet opened"),
         "warning",
     ),

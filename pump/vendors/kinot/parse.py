@@ -24,6 +24,7 @@ _EARLIEST: Final = datetime(2015, 1, 1, tzinfo=UTC)
 _AHEAD: Final = timedelta(days=1)
 """A time farther ahead of us is impossible, and believed it would make everything after it old."""
 _FLAGS: Final = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "False": 0, "True": 1}
+_LONGEST_SN: Final = 64
 _NOTHING: Final = ("", "null", "none")
 _STATES: Final = ("commnad_status", "command_status", "commnadStatus", "commandStatus")
 
@@ -105,7 +106,7 @@ def _status(
     facets: Sequence[Facet],
 ) -> Status:
     sn = _text(fields.get("sn"))
-    if sn is None:
+    if sn is None or len(sn) > _LONGEST_SN:
         raise Poison("the message has no sn")
     values = {facet.field: found for facet in facets if (found := _flag(fields.get(facet.field))) is not None}
     return Status(

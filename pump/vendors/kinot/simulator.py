@@ -171,7 +171,7 @@ class Simulator:
         return guid
 
     async def traffic(self, rate: float, *, curve: bool = True) -> None:
-        """Changes in the fleet until cancelled: `rate` a second over the day; with `curve` the hour makes it livelier."""
+        """Changes in the fleet until cancelled: `rate` a second over the day; with `curve`, as the hour has it."""
         owed, last = 0.0, self.clock.monotonic()
         while True:
             now, hour = self.clock.monotonic(), self.clock.now().hour

@@ -17,7 +17,13 @@ from pump.registry import Registry
 from tests.unit.config.stand_ins import kinds
 
 SHIPPED = Path(__file__).parents[3] / "pump.toml"
-ENVIRON = {"HIK_APP_KEY": "an-app-key", "HIK_SECRET_KEY": "its-secret", "SECRET": "hunter22"}
+ENVIRON = {
+    "HIK_APP_KEY": "an-app-key",
+    "HIK_SECRET_KEY": "its-secret",
+    "SECRET": "hunter22",
+    "KINOT_KEY": "a-key",
+    "KINOT_SECRET": "kinot-secret",
+}
 
 
 @pytest.fixture(scope="module")

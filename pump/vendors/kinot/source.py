@@ -1,0 +1,335 @@
+"""Kinot's LoRa parking sensors and locks: callbacks are pushed to us, lists are read to find what was missed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any, Final, Literal, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import structlog
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
+
+from pump.backoff import Backoff
+from pump.clock import Clock
+from pump.errors import Misconfigured, Unavailable
+from pump.event import Event
+from pump.http.request import Push, Refused, Response, json_response
+from pump.intake import Intake
+from pump.settings import Duration, Secret, SourceSettings
+from pump.source import PushSource
+from pump.vendors.kinot import parse
+from pump.vendors.kinot.answers import Action
+from pump.vendors.kinot.client import KINDS, CallbackType, CallFailed, Client, List
+from pump.vendors.kinot.numbers import decode, without_codes
+from pump.vendors.kinot.registration import register
+from pump.vendors.kinot.sign import SIGN, callback_signed
+from pump.vendors.kinot.states import States
+
+log = structlog.get_logger()
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_SILENCE: Final = 60.0
+"""Seconds of silence, above a snapshot's interval and its time-outs, after which the source counts as stalled."""
+_TOLD: Final = 60.0
+"""Seconds from one log line about refused callbacks to the next."""
+_PATHS: Final = ("status", "command")
+_CODES: Final = {404: 10016, 405: 10016, 500: 10000, 503: 10000}
+"""HTTP status to the vendor's code (FIELD.md); all others are 10012, body or query."""
+_OK: Final = Response(200, b'{"code":0,"message":"OK"}')
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in text:
+        raise ValueError("an address such as https://pump.example.com is wanted")
+    return text.rstrip("/")
+
+
+def _server(text: str) -> str:
+    text = _url(text)
+    if urlsplit(text).path:
+        raise ValueError("an address without a path, such as http://device.api.parks8.com, is wanted")
+    return text
+
+
+class KinotSettings(SourceSettings):
+    """`[sources.NAME]` of `type = "kinot"`."""
+
+    server: Annotated[str, AfterValidator(_server)] = Field(
+        default="http://device.api.parks8.com", description="where the REST API answers"
+    )
+    app_key: Secret = Field(description="the AppKey that Kinot's administrator gave out")
+    app_secret: Secret = Field(description="the AppSecret that belongs to it; callbacks are signed with it too")
+    callback_base: Annotated[str, AfterValidator(_url)] | None = Field(
+        default=None, description="where Kinot reaches [server]: /kinot/<source name>/status and /command are added"
+    )
+    register_callbacks: bool = Field(default=True, description="have Kinot send its callbacks to callback_base")
+    accept_unsigned: bool = Field(
+        default=False, description="take callbacks that carry no sign; anybody can send those"
+    )
+    snapshot: Duration = Field(
+        default=300.0, le=86400, description='from one reading of all devices to the next; "0s" turns it off'
+    )
+    gateways: tuple[PositiveInt, ...] = Field(default=(), description="serial numbers of gateways to ask after")
+    emit: Literal["changes", "all"] = Field(
+        default="changes", description="all: a status that changes nothing is an event too"
+    )
+    timeout: Duration = Field(default=30.0, gt=0, description="a call that takes longer has failed")
+
+    @model_validator(mode="after")
+    def _base_to_register(self) -> KinotSettings:
+        if self.register_callbacks and self.callback_base is None:
+            raise ValueError("callback_base is missing; it may be left out with register_callbacks = false")
+        return self
+
+    def identity(self) -> str | None:
+        """Two sources of one app key would take each other's callbacks."""
+        return self.app_key.get_secret_value()
+
+    def warnings(self) -> list[str]:
+        """What makes it deaf, or believe anybody."""
+        found = []
+        if self.accept_unsigned:
+            found.append("accept_unsigned: whoever reaches [server] can make up events")
+        if self.gateways and not self.snapshot:
+            found.append("gateways: they are asked after with each snapshot, and snapshot is off")
+        return found
+
+
+class Kinot(PushSource[KinotSettings]):
+    """Takes callbacks, and every `snapshot` reads what the API knows, for callbacks that never came.
+
+    Its state in the spool: `device/<sn>` and `gateway/<sn>`, how each was when it was last heard of.
+    """
+
+    Settings = KinotSettings
+
+    def __init__(self, name: str, settings: KinotSettings, clock: Clock) -> None:
+        super().__init__(name, settings, clock)
+        self._zone = settings.time_zone or ZoneInfo("UTC")
+        self._states: States | None = None
+        self._told = -_TOLD
+
+    # --- callbacks ----------------------------------------------------------------------------------------------
+
+    @property
+    def claims(self) -> Sequence[str]:
+        """/kinot/<source name>."""
+        return (f"/kinot/{self.name}",)
+
+    async def handle(self, push: Push, intake: Intake) -> Response:
+        """Take a callback; code 0 only after the commit. Raises Refused, and Unavailable as `put` does."""
+        if push.path.lower().strip("/").removeprefix(f"kinot/{self.name}/") not in _PATHS:
+            intake.count("unknown path")
+            raise Refused(404, "callbacks go to /status and /command")
+        if push.method != "POST":
+            raise Refused(405, "callbacks are posted")
+        fields = await self._fields(push.body, intake)
+        await self._check(fields, intake)
+        try:
+            await self._accept(fields, intake)
+        except parse.Poison as poison:
+            raise await self._bad(parse.clean(fields), str(poison), intake) from None
+        intake.activity()
+        return _OK
+
+    def failure(self, push: Push, refused: Refused) -> Response:
+        """As the API's own errors."""
+        return json_response({"code": _CODES.get(refused.status, 10012), "message": refused.reason}, refused.status)
+
+    async def _fields(self, body: bytes, intake: Intake) -> dict[str, Any]:
+        text = _text(body)
+        try:
+            fields = decode(text)
+        except ValueError as error:
+            raise await self._bad(without_codes(text), f"the body is not JSON: {error}", intake) from None
+        if not isinstance(fields, dict):
+            raise await self._bad(parse.clean(fields), "the body is not an object", intake)
+        return fields
+
+    async def _check(self, fields: Mapping[str, Any], intake: Intake) -> None:
+        """Raises Refused for a callback that is not Kinot's."""
+        if fields.get(SIGN) in (None, ""):
+            if self.settings.accept_unsigned:
+                intake.count("unsigned")
+                return
+            what, reason = "unsigned refused", "the sign is missing"
+        elif callback_signed(fields, self.settings.app_secret.get_secret_value()):
+            return
+        else:
+            what, reason = "wrong sign", "the sign does not match"
+        intake.count(what)
+        now = self.clock.monotonic()
+        if now - self._told >= _TOLD:
+            self._told = now
+            log.warning(
+                "A callback is refused; if it is Kinot's, app_secret is not the one it signs with",
+                source=self.name,
+                reason=reason,
+            )
+        raise await self._bad(parse.clean(fields), reason, intake, 403)
+
+    async def _bad(self, raw: Any, error: str, intake: Intake, status: int = 400) -> Refused:
+        """What to raise, after the message was kept."""
+        await intake.unparsed(raw, error)
+        return Refused(status, error)
+
+    async def _accept(self, fields: Mapping[str, Any], intake: Intake) -> None:
+        now = self.clock.now()
+        if parse.is_command(fields):
+            await intake.put(self._result(fields, now, intake))
+        else:
+            await self._of(intake).take(_guarded(parse.status, fields, self._zone, now))
+
+    def _result(self, fields: Mapping[str, Any], now: datetime, intake: Intake) -> Event:
+        known = self._of(intake).of(f"device/{str(fields.get('sn', '')).strip()}")
+        return _guarded(parse.command, fields, self._zone, now, known)
+
+    def _of(self, intake: Intake) -> States:
+        # made at the first use and kept: callbacks come whether or not `run` is just restarting
+        if self._states is None:
+            self._states = States(intake, self.clock, every=self.settings.emit == "all")
+        return self._states
+
+    # --- what is read -------------------------------------------------------------------------------------------
+
+    async def run(self, intake: Intake) -> None:
+        """As Source.run: register the callbacks, then read all devices every `snapshot`.
+
+        Raises Misconfigured for a key that is refused; callbacks are taken all the same.
+        """
+        settings = self.settings
+        if not settings.register_callbacks and not settings.snapshot:
+            intake.component.expects = None
+            intake.up()
+            await asyncio.get_running_loop().create_future()  # all there is to do is `handle`'s
+        intake.component.expects = settings.snapshot + 4 * settings.timeout + _SILENCE if settings.snapshot else None
+        backoff = Backoff()
+        registered = not settings.register_callbacks
+        async with self.client() as client:
+            while True:
+                failures: list[CallFailed] = []
+                if not registered:
+                    registered = await self._try(self._register(client), failures)
+                if settings.snapshot:
+                    await self._snapshot(client, intake, failures)
+                if not failures:
+                    backoff.reset()
+                    intake.up()
+                    if not settings.snapshot:
+                        await asyncio.get_running_loop().create_future()
+                    await self.clock.sleep(settings.snapshot)
+                    continue
+                intake.count("retry")
+                intake.down(f"{failures[0]}; trying again")
+                drawn = backoff.next()
+                await self.clock.sleep(max((each.retry_after or 0.0 for each in failures), default=0.0) or drawn)
+
+    def client(self) -> Client:
+        """The account's REST client, not entered yet."""
+        settings = self.settings
+        return Client(
+            server=settings.server,
+            app_key=settings.app_key.get_secret_value(),
+            app_secret=settings.app_secret.get_secret_value(),
+            clock=self.clock,
+            timeout=settings.timeout,
+        )
+
+    async def test_callback(self, sn: str | None, callback: CallbackType) -> dict[str, Any]:
+        """Have Kinot send a test notification for a device, any where `sn` is None; its own words on what became of it.
+
+        Raises Misconfigured and Unavailable with what is wrong.
+        """
+        try:
+            async with self.client() as client:
+                if sn is None:
+                    sn = await _any_device(client)
+                return {"sn": sn, **parse.clean(await client.fire_test(sn, callback))}
+        except CallFailed as failure:
+            if failure.answer.action is Action.RETRY:
+                raise Unavailable(str(failure)) from None
+            raise Misconfigured(str(failure)) from None
+
+    async def _try(self, step: Awaitable[None], failures: list[CallFailed]) -> bool:
+        """Whether the step was done; what a person must mend is raised as Misconfigured."""
+        try:
+            await step
+        except CallFailed as failure:
+            if failure.answer.action is Action.MISCONFIGURED:
+                raise Misconfigured(str(failure)) from None
+            failures.append(failure)
+            return False
+        return True
+
+    async def _register(self, client: Client) -> None:
+        await register(client, f"{self.settings.callback_base}/kinot/{self.name}", self.name)
+
+    async def _snapshot(self, client: Client, intake: Intake, failures: list[CallFailed]) -> None:
+        steps: list[Callable[[], Awaitable[None]]] = [
+            partial(self._read_list, client, which, intake) for which in KINDS
+        ]
+        steps += [partial(self._read_gateway, client, str(sn), intake) for sn in self.settings.gateways]
+        for step in steps:
+            if failures and not failures[-1].answered:
+                return  # whoever does not answer this will not answer that, and each would take its time-out
+            await self._try(step(), failures)
+
+    async def _read_list(self, client: Client, which: List, intake: Intake) -> None:
+        async with aclosing(client.devices(which)) as pages:
+            asked = self.clock.monotonic()
+            async for page in pages:
+                intake.activity()
+                now = self.clock.now()
+                statuses: list[parse.Status] = []
+                for fields in page:
+                    try:
+                        statuses.append(_guarded(parse.status, fields, self._zone, now, KINDS[which]))
+                    except parse.Poison as poison:
+                        await intake.unparsed(parse.clean(fields), str(poison))
+                # together, so that they share their commits
+                await asyncio.gather(*(self._of(intake).take(status, asked=asked) for status in statuses))
+                asked = self.clock.monotonic()
+
+    async def _read_gateway(self, client: Client, sn: str, intake: Intake) -> None:
+        asked = self.clock.monotonic()
+        fields = await client.device("dtu_devices", sn)
+        if fields is None:
+            intake.count("unknown gateway")
+            log.warning("Kinot does not know a gateway of the configuration", source=self.name, gateway=sn)
+            return
+        status = _guarded(parse.gateway, {"sn": sn, **fields}, self._zone, self.clock.now())
+        await self._of(intake).take(status, asked=asked)
+        intake.activity()
+
+
+async def _any_device(client: Client) -> str:
+    for which in KINDS:
+        async with aclosing(client.devices(which)) as pages:
+            async for page in pages:
+                return str(page[0].get("sn"))
+    raise Misconfigured("the account has no device that a test could be for")
+
+
+def _guarded(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `read` makes of it; a mistake of the parser's is the message's fault to everybody else."""
+    try:
+        return read(*args, **kwargs)
+    except parse.Poison:
+        raise
+    except Exception as bug:  # noqa: BLE001  # whatever a message does to the parser, it is kept and the next one goes on
+        raise parse.Poison(f"{type(bug).__name__}: {bug}") from None
+
+
+def _text(body: bytes) -> str:
+    """UTF-8, with or without a mark at its beginning, else what Chinese machines write."""
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return body.decode("gb18030", "replace")
