@@ -47,7 +47,10 @@ class Unreadable(ValueError):
 
 @dataclass(slots=True, frozen=True)
 class Decoded:
-    """A body's value, and what had to be mended: "bom", "gbk", "characters", "controls", "commas", "quotes", "padding", "values""""
+    """A body's value, and what had to be mended.
+
+    The words are "bom", "gbk", "characters", "controls", "commas", "quotes", "padding" and "values".
+    """
 
     value: Any
     mended: tuple[str, ...] = ()
