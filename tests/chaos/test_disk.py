@@ -97,7 +97,7 @@ def test_with_flipped_bytes_the_daemon_starts_salvages_and_tells_the_loss(tmp_pa
         if victim == "spool.db":
             (repaired,) = _events(here, "pump.spool.repaired")
             assert repaired["data"]["aside"].startswith("spool.damaged-")
-            assert 0 < repaired["data"]["lost"] + repaired["data"]["carried"]
+            assert repaired["data"]["lost"] + repaired["data"]["carried"] > 0
         gaps = _events(here, "pump.gap")
         assert gaps
         assert all({"from", "to", "reason"} <= gap["data"].keys() for gap in gaps)
