@@ -78,6 +78,8 @@ class JsonlSink(Sink[JsonlSettings]):
             self.deferring = settings.fsync == "interval"
         self._written: Written | None = None
         self._accepted = 0
+        self._place = state
+        """Where the file ended when `_accepted` was; a cancelled send's thread may have written beyond it."""
         self._asked = 0
         self._settled = 0
         self._synced = clock.monotonic()
@@ -156,10 +158,12 @@ class JsonlSink(Sink[JsonlSettings]):
 
     def _accept(self, seq: int) -> None:
         self._accepted = seq
+        if self._file is not None:
+            self._place = self._file.state()
 
     def _state(self) -> State | None:
         # While lines behind the stored place are still to be met again, that place must stay.
-        return self.state if self._written is not None or self._file is None else self._file.state()
+        return self.state if self._written is not None else self._place
 
 
 SINK = JsonlSink

@@ -13,7 +13,7 @@ _ROOT = Path(__file__).parents[2] / "pump"
 _FLOORS: tuple[tuple[str, ...], ...] = (
     ("clock", "errors", "backoff", "event", "taxonomy", "redact", "line", "notify", "lock", "signals", "tuning"),
     ("schema", "settings", "metrics"),
-    ("health", "sink", "routing", "log", "deadline"),
+    ("health", "sink", "routing", "log", "deadline", "shape", "aside"),
     ("spool",),
     ("media",),
     ("intake", "devices"),
@@ -22,7 +22,7 @@ _FLOORS: tuple[tuple[str, ...], ...] = (
     ("registry",),
     ("sinks", "vendors"),
     ("config", "supervisor", "delivery"),
-    ("announce", "parts", "status", "control"),
+    ("announce", "parts", "status", "resend"),
     ("daemon",),
     ("testing", "demo", "cli"),
 )
