@@ -49,6 +49,10 @@ class Status:
     facets: Sequence[Facet]
     power: dict[str, Any] | None
     radio: dict[str, Any] | None
+    received: datetime
+    """When it came, aware."""
+    facts: dict[str, Any]
+    """What else the device table shows of it."""
     raw: dict[str, Any]
     """The message, without what opens a lock."""
 
@@ -60,7 +64,7 @@ class Status:
     @property
     def key(self) -> str:
         """Under which the spool keeps the device's state."""
-        return f"{'gateway' if self.kind == 'gateway' else 'device'}/{self.sn}"
+        return state_key(self.sn, self.kind)
 
 
 @dataclass(slots=True, frozen=True)
@@ -71,6 +75,11 @@ class Result:
     events: list[Event]
     state: dict[str, Any] | None
     """What is to be stored with them; None where it stays."""
+
+
+def state_key(sn: str, kind: str = "") -> str:
+    """Under which the spool keeps a device's state: "device/<sn>", or "device/gateway/<sn>"."""
+    return f"device/gateway/{sn}" if kind == "gateway" else f"device/{sn}"
 
 
 def is_command(fields: Mapping[str, Any]) -> bool:
@@ -118,6 +127,8 @@ def _status(
         facets=facets,
         power=group(volts=_number(fields.get("voltage"))),
         radio=group(rssi=_number(fields.get("rs_si")), coil_frequency=_number(fields.get("frequency"))),
+        received=received,
+        facts=group(address=_text(fields.get("host")), version=_text(fields.get("firmware"))) or {},
         raw=clean(fields),
     )
 
@@ -146,11 +157,19 @@ def compare(now: Status, state: Mapping[str, Any] | None, *, every: bool = False
     if every and not told and (now.stamp is not None or not reconciled):
         maker.same()
     # Without `updated_at` a revision stands in for it: it must grow exactly when there are events.
+    category = now.category or before.get("facts", {}).get("category") or codes.PLAIN[now.kind]
+    seen = now.time or (now.received if told or state is None else None)
     wanted = {
+        # as the device table has it (pump/devices.py), for `pump devices`
+        "interval": None,
+        "online": bool(values.get(codes.GATEWAY.field, 1)),
+        "turns": 0,
+        "heard": 0.0,
+        "seen": before.get("seen", "") if seen is None else _iso(seen),
+        "facts": {**before.get("facts", {}), "serial": now.sn, "kind": now.kind, "category": category, **now.facts},
+        # what the next status is compared with
         "at": now.stamp if now.stamp is not None else at,
         "revision": before.get("revision", 0) + told,
-        "kind": now.kind,
-        "category": now.category or before.get("category"),
         "values": values,
         "incidents": maker.incidents,
     }
@@ -174,8 +193,9 @@ def command(
     lead = 0 if time is None else int(time.timestamp() * 1000)
     raw = clean(fields)
     told = codes.CATEGORIES.get(_text(fields.get("device_type")) or "")
-    kind = told[0] if told else (state or {}).get("kind")
-    category = told[1] if told else (state or {}).get("category") or codes.PLAIN.get(kind or "")
+    known: Mapping[str, Any] = (state or {}).get("facts", {})
+    kind = told[0] if told else known.get("kind")
+    category = told[1] if told else known.get("category") or codes.PLAIN.get(kind or "")
     data: dict[str, Any] = {
         "vendor": "kinot",
         "code": word or "command",
@@ -213,7 +233,7 @@ class _Maker:
         self._now = now
         self._reconciled = reconciled
         self._moment: object = now.stamp if now.stamp is not None else ("revision", before.get("revision", 0))
-        category = now.category or before.get("category") or codes.PLAIN[now.kind]
+        category = now.category or before.get("facts", {}).get("category") or codes.PLAIN[now.kind]
         self._groups: dict[str, Any] = {"device": {"id": now.sn, "serial": now.sn, "category": category}}
         if parking := _parking(now.facets, values):
             self._groups["parking"] = parking
@@ -291,6 +311,10 @@ def instant(value: object, zone: ZoneInfo, received: datetime) -> datetime | Non
         return found if _EARLIEST <= found <= received + _AHEAD else None
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _iso(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def clean(value: Any) -> Any:

@@ -105,7 +105,7 @@ class KinotSettings(SourceSettings):
 class Kinot(PushSource[KinotSettings]):
     """Takes callbacks, and every `snapshot` reads what the API knows, for callbacks that never came.
 
-    Its state in the spool: `device/<sn>` and `gateway/<sn>`, how each was when it was last heard of.
+    Its state in the spool: `device/<sn>` and `device/gateway/<sn>`, how each was when it was last heard of.
     """
 
     Settings = KinotSettings
@@ -130,12 +130,13 @@ class Kinot(PushSource[KinotSettings]):
             raise Refused(404, "callbacks go to /status and /command")
         if push.method != "POST":
             raise Refused(405, "callbacks are posted")
-        fields = await self._fields(push.body, intake)
-        await self._check(fields, intake)
+        fields = await self._fields(push, intake)
+        await self._check(push, fields, intake)
+        push.admit(str(fields.get("sn")))
         try:
             await self._accept(fields, intake)
         except parse.Poison as poison:
-            raise await self._bad(parse.clean(fields), str(poison), intake) from None
+            raise await self._bad(push, parse.clean(fields), str(poison), intake) from None
         intake.activity()
         return _OK
 
@@ -143,17 +144,17 @@ class Kinot(PushSource[KinotSettings]):
         """As the API's own errors."""
         return json_response({"code": _CODES.get(refused.status, 10012), "message": refused.reason}, refused.status)
 
-    async def _fields(self, body: bytes, intake: Intake) -> dict[str, Any]:
-        text = _text(body)
+    async def _fields(self, push: Push, intake: Intake) -> dict[str, Any]:
+        text = _text(push.body)
         try:
             fields = decode(text)
         except ValueError as error:
-            raise await self._bad(without_codes(text), f"the body is not JSON: {error}", intake) from None
+            raise await self._bad(push, without_codes(text), f"the body is not JSON: {error}", intake) from None
         if not isinstance(fields, dict):
-            raise await self._bad(parse.clean(fields), "the body is not an object", intake)
+            raise await self._bad(push, parse.clean(fields), "the body is not an object", intake)
         return fields
 
-    async def _check(self, fields: Mapping[str, Any], intake: Intake) -> None:
+    async def _check(self, push: Push, fields: Mapping[str, Any], intake: Intake) -> None:
         """Raises Refused for a callback that is not Kinot's."""
         if fields.get(SIGN) in (None, ""):
             if self.settings.accept_unsigned:
@@ -173,10 +174,11 @@ class Kinot(PushSource[KinotSettings]):
                 source=self.name,
                 reason=reason,
             )
-        raise await self._bad(parse.clean(fields), reason, intake, 403)
+        raise await self._bad(push, parse.clean(fields), reason, intake, 403)
 
-    async def _bad(self, raw: Any, error: str, intake: Intake, status: int = 400) -> Refused:
-        """What to raise, after the message was kept."""
+    async def _bad(self, push: Push, raw: Any, error: str, intake: Intake, status: int = 400) -> Refused:
+        """What to raise, after the message was kept; whoever sends too many of them is told to wait."""
+        push.admit(("refused", push.peer))
         await intake.unparsed(raw, error)
         return Refused(status, error)
 
@@ -188,7 +190,7 @@ class Kinot(PushSource[KinotSettings]):
             await self._of(intake).take(_guarded(parse.status, fields, self._zone, now))
 
     def _result(self, fields: Mapping[str, Any], now: datetime, intake: Intake) -> Event:
-        known = self._of(intake).of(f"device/{str(fields.get('sn', '')).strip()}")
+        known = self._of(intake).of(str(fields.get("sn", "")).strip())
         return _guarded(parse.command, fields, self._zone, now, known)
 
     def _of(self, intake: Intake) -> States:

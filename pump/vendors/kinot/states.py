@@ -12,7 +12,7 @@ from typing import Any, Final
 from pump.clock import Clock
 from pump.errors import Unavailable
 from pump.intake import Intake
-from pump.vendors.kinot.parse import Outcome, Status, compare
+from pump.vendors.kinot.parse import Outcome, Status, compare, state_key
 
 MOST: Final = 100_000
 """Devices that are remembered; no account has so many, so more are made up."""
@@ -25,15 +25,15 @@ class States:
         self._intake = intake
         self._clock = clock
         self._every = every
-        self._known: dict[str, dict[str, Any]] = {**intake.state("device/"), **intake.state("gateway/")}
+        self._known: dict[str, dict[str, Any]] = intake.state("device/")
         self._locks: dict[str, asyncio.Lock] = {}
         self._touched: dict[str, float] = {}
         """When the last push about a device was taken, monotonic seconds."""
         self._tasks: set[asyncio.Task[Outcome]] = set()
 
-    def of(self, key: str) -> dict[str, Any] | None:
-        """The stored state, None for a device that was never seen."""
-        return self._known.get(key)
+    def of(self, sn: str) -> dict[str, Any] | None:
+        """The stored state of a lock or sensor, None for one that was never seen."""
+        return self._known.get(state_key(sn))
 
     async def take(self, status: Status, *, asked: float | None = None) -> Outcome:
         """Compare, store the difference with the new state; returns when both are on disk.
