@@ -67,7 +67,11 @@ class Sink(ABC, Generic[C]):
         self.site = site
 
     async def __aenter__(self) -> Self:
-        """Open what is needed. May raise what `send` may."""
+        """Open what is needed. May raise what `send` may.
+
+        A sink that must find its place again after a crash before its first cursor may set `self.state` here:
+        delivery stores it before the first `send`.
+        """
         return self
 
     async def __aexit__(
