@@ -8,8 +8,8 @@ For sources whose stream needs nothing but its own request (hik-camera). A vendo
 - any bytes are a sign of life. Silence for `heartbeat_timeout`, or a part that is unfinished after three of them,
   breaks the link. Only time spent reading counts: while `put` waits for a spool that refuses, nothing is read, the
   link stands, and the vendor is held back by TCP;
-- a link that carried something is opened again within a second, a refused connection is tried every 2 s, all else
-  backs off to 60 s, or waits as long as `Listener.refused` says;
+- a link that carried something is opened again within a second, a refused connection or a silent device is tried
+  every 2 s, all else backs off to 60 s, or waits as long as `Listener.refused` says;
 - time without a link, the process's own downtime included, becomes one `pump.gap` when the link is back.
 """
 
@@ -230,14 +230,15 @@ class Stream:
             reason = f"the device was silent for {self._timeout:g} s"
         elif isinstance(failure, Lost):
             reason = failure.reason
-        refused = isinstance(failure, Lost) and failure.refused
+        # Silence has taken its time already: an attempt that hangs is answered as soon as the device is back.
+        soon = isinstance(failure, Silent) or (isinstance(failure, Lost) and failure.refused)
         if self._loss == "":
             self._loss = reason.partition(": ")[0]  # it labels a counter: the library's own words stay out
         self.intake.down(reason)
         log.info("the stream's link is lost", source=self.intake.name, reason=reason)
         if self._carried:
             self._cut.reset()
-        return self._absent.next() if refused else self._cut.next()
+        return self._absent.next() if soon else self._cut.next()
 
     async def _connect(self) -> None:
         opening = self._listener.opening()

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from pump.clock import Clock
-from pump.event import Event, Unparsed
 from pump.errors import Unavailable
+from pump.event import Event, Unparsed
 from pump.health import Health
 from pump.intake import Intake
 from pump.metrics import Metrics

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pump.clock import Clock
-from pump.vendors.hik_camera.simulator import ODDITIES, Quirks, Simulator
-from tests.unit.hik_camera.site import numbers, site
+from pump.vendors.hik_camera.simulator import ODDITIES, Simulator
+from tests.unit.hik_camera.site import site
 
 
 @pytest.mark.parametrize("name", ODDITIES)
