@@ -24,6 +24,7 @@ from pump.http.ops import Ops, Views
 from pump.http.push import PushListener, Route
 from pump.intake import Intake
 from pump.lock import FolderLock, Locked
+from pump.media import Media
 from pump.metrics import Metrics
 from pump.notify import Notifier
 from pump.parts import NoStart, Parts, build
@@ -68,6 +69,8 @@ class Daemon:
         self.metrics.registry.register(HealthCollector(self.health))
         self.supervisor = Supervisor(clock=self.clock, metrics=self.metrics)
         self.status = Status(config.site, config.spool, self.clock, self.health, self.metrics)
+        keep = config.media
+        self.media = Media(keep.dir, clock=self.clock, max_bytes=keep.max_bytes, retention=keep.retention)
         self.ready = asyncio.Event()
         """Set once every part had its first start."""
         self.ops_url = ""
@@ -198,6 +201,7 @@ class Daemon:
         announcer = await self._begin_telling(spool, parts)
         self.supervisor.add("watch", partial(self._watch, spool), self.health.component("watch"))
         self.supervisor.add("spool probe", partial(self._probe, spool), self.health.component("spool"))
+        self.supervisor.add("media", self._keep_media, self.health.component("media"))
         spool.hold({name: self.config.sinks[name].hold for name in parts.sinks})
         for name, kind in parts.sinks.items():
             self._add_sink(name, kind, spool, announcer)
@@ -303,7 +307,13 @@ class Daemon:
 
     def _intake(self, name: str, spool: Spool) -> Intake:
         return Intake(
-            name, spool=spool, site=self.config.site, clock=self.clock, metrics=self.metrics, health=self.health
+            name,
+            spool=spool,
+            site=self.config.site,
+            clock=self.clock,
+            metrics=self.metrics,
+            health=self.health,
+            media=self.media,
         )
 
     def _add_source(self, name: str, source: Source[Any], spool: Spool) -> None:
@@ -351,6 +361,10 @@ class Daemon:
                 store.up()
             watch.activity()
             await self.clock.sleep(interval)
+
+    async def _keep_media(self) -> None:
+        self.health.component("media").up()
+        await self.media.run()
 
     async def _probe(self, spool: Spool) -> None:
         """Have the spool's writer do nothing, and see that it does: "stalled" is what a hung disk looks like."""

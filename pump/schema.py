@@ -49,6 +49,7 @@ GROUPS: Final[dict[str, dict[str, Any]]] = {
     "measure": {**_of(_WORD, "what unit"), "value": {"type": ["number", "string", "boolean"]}},
     "intercom": _of(_WORD, "call_id room state"),
     "command": _of(_WORD, "request_id status reason"),
+    "payload": {**_of(_WORD, "hex text"), **_of(_NUMBER, "bytes")},  # what a serial port sent
 }
 """Each group of `data` with its fields (DESIGN, "The event")."""
 

@@ -266,6 +266,12 @@ BAY: Final[dict[str, str]] = {
 }
 """What the sensors and locks of parking bays report (Kinot)."""
 
+PLATES: Final[dict[str, str]] = {
+    "device.message": "A device sent what stands for no event of its own: it is kept whole",
+    "vehicle.captured": "A plate camera was told to capture: a vehicle was in view, which is no pass",
+}
+"""What plate cameras send beside passes (AvaEye)."""
+
 PUMP: Final[dict[str, str]] = {
     "pump.started": "The daemon started",
     "pump.stopping": "The daemon is stopping, as asked",
@@ -285,6 +291,6 @@ UNKNOWN: Final[dict[str, str]] = {
 
 TYPES: Final[dict[str, str]] = {
     **VEHICLE, **SECURITY, **VIDEO, **ACCESS, **DRIVING, **INTERCOM, **DEVICE, **PANEL, **CAMERA, **BAY,
-    **PUMP, **UNKNOWN,
+    **PLATES, **PUMP, **UNKNOWN,
 }  # fmt: skip
 """Every event type, with one line that says what it says."""

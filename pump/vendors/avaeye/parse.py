@@ -1,0 +1,390 @@
+"""From a camera's message to events: pure. Sections are those of "ANPR APIs 2.1", "Upstream Interfaces (HTTP)"."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Final
+
+from pump.event import Event, event_id
+from pump.http.body import number, text, whole
+from pump.vendors.avaeye import codes
+from pump.vendors.avaeye.pictures import Picture
+
+PREFIX: Final = "/api/upark"
+VENDOR: Final = "avaeye"
+
+ALIVE: Final = frozenset(("keepalive", "heartbeat"))
+"""Paths that say nothing but that the device is there; the second is known from the field."""
+KNOWN: Final = frozenset((
+    "basicinfo", "capture", "transchannel", "notifyresult/manualcapture/common", "notifyresult/list",
+    "notifyresult/gatecontrol", "notifyresult/ledcontrol", "notifyresult/lamp", "parkalarm", "commonalarm",
+    "quickcapture", *ALIVE,
+))  # fmt: skip
+"""The document's paths, and those that the field knows; what comes over any other is kept within a limit."""
+
+NAMES: Final[dict[str, str]] = {
+    "capture": "Vehicle capture",
+    "transchannel": "Transparent channel",
+    "notifyresult/manualcapture/common": "Manual capture result",
+    "notifyresult/list": "List result",
+    "notifyresult/gatecontrol": "Gate control result",
+    "notifyresult/ledcontrol": "LED display result",
+    "notifyresult/lamp": "Lamp result",
+    "parkalarm": "Parking alarm",
+    "commonalarm": "Alarm",
+    "quickcapture": "Quick capture",
+}
+_NO_PLATE: Final = frozenset(("", "unknown", "none", "null", "noplate", "unlicensed", "-", "无车牌", "未知", "无牌车"))
+_DRESS: Final = re.compile(r"[\s{}\[\]()]+")
+_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
+_EARLIEST: Final = 2000
+"""The year before which a camera's clock was never set."""
+_LATEST: Final = 2100
+
+
+@dataclass(slots=True, frozen=True)
+class Camera:
+    """What the configuration says of a camera."""
+
+    zone: tzinfo = UTC
+    name: str | None = None
+    lane: str | int | None = None
+    direction: str | None = None
+    area: str | None = None
+
+
+@dataclass(slots=True)
+class Message:
+    """A message, its envelope read."""
+
+    path: str
+    """Behind /api/upark/, in small letters."""
+    whole: dict[str, Any]
+    """The message without secrets; pictures are taken out of it later."""
+    inner: dict[str, Any]
+    """`params`, or `data` of a result."""
+    park: str | None
+    device: str | None
+    request: str | None
+    digest: str
+    """Of the body as it came."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the device table knows of the sender."""
+
+    @property
+    def key(self) -> str | None:
+        """The sender's row in the device table: ids are unique only within their park."""
+        return None if self.device is None else f"{self.park or '-'}/{self.device}"
+
+
+class Invalid(ValueError):
+    """JSON, but no message of this vendor; the text says why."""
+
+
+def read(path: str, document: Any, body: bytes) -> Message:
+    """The envelope of a message that came over `path` (behind /api/upark/). Raises Invalid."""
+    if type(document) is not dict:
+        raise Invalid("the body is no object")
+    inner = document.get("params")
+    if inner is None:
+        inner = document.get("data")
+    if type(inner) is not dict:
+        if inner not in (None, "", []) and path in ("capture", "transchannel"):
+            raise Invalid("params is no object")
+        inner = {}
+    park, device = text(document.get("parkId")), text(document.get("deviceId"))
+    if path == "capture" and not inner:
+        raise Invalid("a capture without params")
+    digest = blake2b(body, digest_size=16).hexdigest()
+    return Message(path, document, inner, park, device, text(document.get("requestId")), digest)
+
+
+# --- identities -----------------------------------------------------------------------------------------------------
+
+
+def record_id(message: Message) -> str:
+    """Of a captured vehicle: park, device and recordId; a retry and a manual result of one record are one event."""
+    record = text(message.inner.get("recordId"))
+    if record is not None:
+        return event_id(VENDOR, message.park, message.device, record)
+    return content_id(message)
+
+
+def content_id(message: Message) -> str:
+    """Of anything else: path, request and content. The same bytes of a serial port or a gate mean the same again."""
+    if message.request is None and message.path in _REPEATABLE:
+        return uuid.uuid4().hex
+    return event_id(VENDOR, message.path, message.request, message.digest)
+
+
+_REPEATABLE: Final = frozenset(path for path in KNOWN if path == "transchannel" or path.startswith("notifyresult/"))
+"""Messages without a time: without a request's id two equal ones are two, not one that came twice."""
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+def events(message: Message, camera: Camera, media: list[dict[str, Any]], identity: str) -> list[Event]:
+    """The message's events, in order. `media` are the entries of its pictures, `identity` their record's id.
+
+    The groups share no objects with the message but `raw`.
+    """
+    make = _MAKERS.get(message.path)
+    if make is None:
+        make = _result if message.path.startswith("notifyresult/") else _message
+    return make(message, camera, media, identity)
+
+
+def groups(message: Message, camera: Camera) -> dict[str, Any]:
+    """Who and where."""
+    found: dict[str, Any] = {}
+    device: dict[str, Any] = {}
+    if message.device is not None:
+        device["id"] = message.device
+    facts = message.facts
+    name = camera.name or facts.get("name")
+    if name:
+        device["name"] = name
+    if serial := facts.get("serial"):
+        device["serial"] = serial
+    if device:
+        found["device"] = device
+    place: dict[str, Any] = {}
+    if message.park is not None:
+        place["lot"] = message.park
+    if camera.area is not None:
+        place["area"] = camera.area
+    if camera.lane is not None:
+        place["lane"] = camera.lane
+    if place:
+        found["place"] = place
+    return found
+
+
+def _event(kind: str, identity: str, message: Message, data: dict[str, Any], time: datetime | None) -> Event:
+    subject = f"camera/{message.key}" if message.device is not None else None
+    return Event(kind, identity, data, time, subject, 0, message.path not in KNOWN)
+
+
+def _data(message: Message, camera: Camera, name: str | None = None, severity: str = "info") -> dict[str, Any]:
+    return {
+        "vendor": VENDOR,
+        "code": message.path or "/",
+        "name": name or NAMES.get(message.path) or "Device message",
+        "phase": "pulse",
+        "severity": severity,
+        **groups(message, camera),
+    }
+
+
+def _captured(message: Message, camera: Camera, media: list[dict[str, Any]], identity: str) -> list[Event]:
+    """Vehicle Capture."""
+    inner = message.inner
+    listed, mode = whole(inner.get("carListType")), whole(inner.get("captureMode"))
+    manual = mode == codes.MANUAL or message.path != "capture"
+    severity = "warning" if listed == codes.BLOCKLIST else "info"
+    data = _data(message, camera, "Manual capture" if manual else None, severity)
+    if vehicle := _vehicle(inner, camera):
+        data["vehicle"] = vehicle
+    if media:
+        data["media"] = media
+    data["raw"] = message.whole
+    kind = "vehicle.captured" if manual else "vehicle.passed"
+    return [_event(kind, identity, message, data, moment(inner.get("picTime"), camera.zone))]
+
+
+_VEHICLE: Final[tuple[tuple[str, str, Mapping[int, str]], ...]] = (
+    ("plate_color", "plateColor", codes.COLORS),
+    ("plate_type", "plateType", codes.PLATE_TYPES),
+    ("color", "vehicleColor", codes.COLORS),
+    ("type", "vehicleType", codes.VEHICLE_TYPES),
+    ("list", "carListType", codes.LISTS),
+    ("trigger", "captureMode", codes.CAPTURE_MODES),
+    ("shot_from", "shootPosition", codes.POSITIONS),
+)
+
+
+def _vehicle(inner: Mapping[str, Any], camera: Camera) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if (seen := plate(inner.get("plateNo"))) is not None:
+        found["plate"] = seen
+    if (sure := number(inner.get("confidence"))) is not None:
+        found["confidence"] = sure
+    for name, key, words in _VEHICLE:
+        value = inner.get(key)
+        if value is None or value == "":
+            continue
+        code = whole(value)
+        word = words.get(code) if code is not None else None
+        if word is None:
+            word = text(value)  # an unknown value stays as it came
+        if word is not None:
+            found[name] = word
+    brand = text(inner.get("vehicleBrandType")) or text(inner.get("vehicleLogoType"))
+    if brand is not None:
+        found["brand"] = brand
+    if camera.direction is not None:
+        found["direction"] = camera.direction
+    return found
+
+
+def _manual_result(message: Message, camera: Camera, media: list[dict[str, Any]], identity: str) -> list[Event]:
+    """Report Manual Capture Results: what was captured, where there is something, and what became of the command."""
+    found = _captured(message, camera, media, identity) if message.inner else []
+    if found:  # the raw, with its pictures, stands with the capture
+        return [*found, *_result(message, camera, [], identity, raw=False)]
+    return _result(message, camera, [], identity)
+
+
+def _result(
+    message: Message, camera: Camera, media: list[dict[str, Any]], identity: str, *, raw: bool = True
+) -> list[Event]:
+    """Report … Results, of commands that the platform sent over MQTT or in an answer to a keep-alive."""
+    code = message.whole.get("code")
+    number_ = whole(code)
+    status = codes.STATUSES.get(number_) if number_ is not None else None
+    data = _data(message, camera, severity="info" if number_ in (codes.SUCCESS, None) else "notice")
+    command: dict[str, Any] = {}
+    if message.request is not None:
+        command["request_id"] = message.request
+    if (word := status or text(code)) is not None:
+        command["status"] = word
+    if (reason := text(message.whole.get("message"))) is not None:
+        command["reason"] = reason
+    if command:
+        data["command"] = command
+    if raw:
+        data["raw"] = message.whole
+    return [_event("command.result", f"{content_id(message)}/result", message, data, None)]
+
+
+def _transchannel(message: Message, camera: Camera, media: list[dict[str, Any]], identity: str) -> list[Event]:
+    """Upstream Transparent Channel: what a peripheral sent, as hexadecimal digits or as characters."""
+    data = _data(message, camera)
+    sent = message.inner.get("data")
+    if type(sent) is int:
+        sent = str(sent)  # digits alone lose their quotes on some firmware
+    if type(sent) is str and sent:
+        content = bytes.fromhex(sent) if _HEX.fullmatch(sent) else sent.encode("utf-8", "replace")
+        payload: dict[str, Any] = {"hex": content.hex(), "bytes": len(content)}
+        if content.isascii() and (printed := content.decode("ascii")).isprintable():
+            payload["text"] = printed
+        data["payload"] = payload
+    data["raw"] = message.whole
+    return [_event("device.message", identity, message, data, None)]
+
+
+def _message(message: Message, camera: Camera, media: list[dict[str, Any]], identity: str) -> list[Event]:
+    """Any other path under /api/upark/, kept whole."""
+    data = _data(message, camera)
+    if media:
+        data["media"] = media
+    data["raw"] = message.whole
+    time = next((message.inner[key] for key in ("picTime", "alarmTime", "time") if key in message.inner), None)
+    return [_event("device.message", identity, message, data, moment(time, camera.zone))]
+
+
+_Maker = Callable[[Message, Camera, list[dict[str, Any]], str], list[Event]]
+_MAKERS: Final[dict[str, _Maker]] = {
+    "capture": _captured,
+    "notifyresult/manualcapture/common": _manual_result,
+    "transchannel": _transchannel,
+}
+
+
+def media_entry(picture: Picture, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A picture's entry in `data.media`; `facts` is what became of it (mime, bytes, sha256, path, state)."""
+    entry: dict[str, Any] = {"id": picture.id, "kind": picture.kind}
+    if picture.url is not None:
+        entry["url"] = picture.url
+    entry.update(facts)
+    return entry
+
+
+# --- values ---------------------------------------------------------------------------------------------------------
+
+
+def plate(value: Any) -> str | None:
+    """A plate without the spaces and braces that some firmware dresses it in; None for "Unknown" and its like."""
+    found = text(value)
+    if found is None:
+        return None
+    found = _DRESS.sub("", "".join(letter for letter in found if letter.isprintable()))
+    return None if found.casefold() in _NO_PLATE else found
+
+
+def moment(value: Any, zone: tzinfo) -> datetime | None:
+    """A time as cameras write it, in `zone` where it has no offset; None for what cannot be."""
+    if type(value) is str:
+        return _written(value, zone)
+    count = number(value)
+    if count is None:
+        return None
+    try:
+        found = datetime.fromtimestamp(count / 1000 if abs(count) > 1e11 else count, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+    return found if _EARLIEST <= found.year < _LATEST else None
+
+
+@lru_cache(1024)
+def _written(value: str, zone: tzinfo) -> datetime | None:
+    """Captures of one second share their time."""
+    value = value.strip()
+    if value.isdecimal():
+        return moment(int(value), zone) if len(value) in (10, 13) else None
+    try:
+        found = datetime.fromisoformat(value.replace("/", "-"))
+    except ValueError:
+        return None
+    if not _EARLIEST <= found.year < _LATEST:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=zone).astimezone(UTC)
+
+
+# --- what a device says of itself -----------------------------------------------------------------------------------
+
+
+def facts(message: Message) -> dict[str, Any]:
+    """Basic Data: a row of the device table, without secrets, without what is missing."""
+    inner = message.inner
+    found: dict[str, Any] = {
+        "name": text(inner.get("deviceName")),
+        "serial": text(inner.get("serialNum")),
+        "version": text(inner.get("softwareVersion")),
+        "address": text(inner.get("ipAddress")),
+        "resolution": text(inner.get("resolution")),
+        "protocol": text(message.whole.get("version")),
+        "category": _word(inner, "deviceType", codes.DEVICE_TYPES),
+        "scene": _word(inner, "senceType", codes.SCENES) or _word(inner, "sceneType", codes.SCENES),
+        "pictures": _word(inner, "picFillType", codes.PICTURE_MODES),
+        "shot_from": _word(inner, "shootPosition", codes.POSITIONS),
+        "spaces": whole(inner.get("totalParkNum")),
+    }
+    able = inner.get("deviceCapability")
+    if type(able) is dict:
+        found["capabilities"] = sorted({word for key, word in codes.CAPABILITIES.items() if whole(able.get(key)) == 1})
+    park = inner.get("parkInfo")
+    bays = park.get("idInfo") if type(park) is dict else None
+    if type(bays) is list:
+        found["space_ids"] = [
+            {"area": text(bay.get("area")), "id": text(bay.get("id"))} for bay in bays[:64] if type(bay) is dict
+        ]
+    return {name: value[:256] if type(value) is str else value for name, value in found.items() if value is not None}
+
+
+def keepalive(message: Message) -> float | None:
+    """Basic Data, keepalive: the device's own interval, seconds; None where it says none that can be."""
+    seconds = number(message.inner.get("keepalive"))
+    return float(seconds) if seconds is not None and 0 < seconds <= 86400 else None
+
+
+def _word(inner: Mapping[str, Any], key: str, words: Mapping[int, str]) -> str | None:
+    code = whole(inner.get(key))
+    return (words.get(code) if code is not None else None) or text(inner.get(key))

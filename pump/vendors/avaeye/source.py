@@ -1,0 +1,295 @@
+"""AvaEye cameras, pushing: who may, what becomes of each message, what is answered (ANPR APIs 2.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any, ClassVar, Final
+from zoneinfo import ZoneInfo
+
+import structlog
+from pydantic import Field, PlainValidator, WithJsonSchema
+
+from pump.clock import Clock
+from pump.devices import Device, Devices
+from pump.errors import Unavailable
+from pump.event import Unparsed
+from pump.http.body import Unreadable, decode
+from pump.http.limits import within
+from pump.http.request import Push, Refused, Response, json_response
+from pump.intake import Intake
+from pump.media import Media, TooLarge
+from pump.settings import Duration, Settings, SourceSettings, Zone
+from pump.source import PushSource
+from pump.vendors.avaeye import codes, parse, pictures
+from pump.vendors.avaeye.parse import Camera, Invalid, Message
+from pump.vendors.avaeye.pictures import Picture
+from pump.vendors.avaeye.secrets import strip, strip_ruin
+
+log = structlog.get_logger()
+
+_METHODS: Final = frozenset(("POST", "PUT", "GET"))
+_IN_THREAD: Final = 256 << 10
+"""Bytes of a body that does not parse, above which it is mended in a thread."""
+_DONE: Final = Response(200, b'{"code":200,"message":"success"}')
+_CAPTURED: Final = Response(200, b'{"code":200,"message":"success","data":""}')
+_OURS: Final = frozenset((408, 429, 500, 503))
+"""HTTP statuses that are not the message's fault."""
+
+
+def _network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        if isinstance(value, str):
+            return ip_network(value)
+    except ValueError:
+        pass
+    raise ValueError('a network such as "10.0.0.0/8" (no bits set behind the prefix) is wanted')
+
+
+Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network), WithJsonSchema({"type": "string"})]
+
+
+class CameraSettings(Settings):
+    """One camera in `[sources.NAME.cameras]`, by its device id, or by "park/device" where an id is in two parks."""
+
+    name: str | None = None
+    lane: str | int | None = None
+    direction: str | None = Field(default=None, description="of the vehicles that it sees: in, out")
+    area: str | None = None
+    time_zone: Zone | None = Field(default=None, description="of its pictures' times; default: the source's")
+
+
+class AvaEyeSettings(SourceSettings):
+    """`[sources.NAME]` of `type = "avaeye"`."""
+
+    park_ids: tuple[str, ...] = Field(default=(), description="parks that are this source's; empty: all")
+    devices: tuple[str, ...] = Field(default=(), description='device ids, or "park/device", that may push; empty: all')
+    allow: tuple[Network, ...] = Field(default=(), description="networks that its cameras are in; empty: all")
+    cameras: dict[str, CameraSettings] = Field(default_factory=dict, description="what the cameras do not say")
+    keepalive: Duration = Field(
+        default=30.0, gt=0, description="between two signs of life of a camera that has not told its interval"
+    )
+    echo_ids: bool = Field(default=True, description="repeat parkId and deviceId in the answer to a keep-alive")
+
+
+class AvaEye(PushSource[AvaEyeSettings]):
+    """Receives what the cameras of some parks push.
+
+    Its state in the spool: `device/<park>/<device>`, the device table.
+    """
+
+    Settings: ClassVar[type[AvaEyeSettings]] = AvaEyeSettings
+
+    def __init__(self, name: str, settings: AvaEyeSettings, clock: Clock) -> None:
+        super().__init__(name, settings, clock)
+        self._zone = settings.time_zone or ZoneInfo("UTC")
+        self._parks = frozenset(settings.park_ids)
+        self._allowed = frozenset(settings.devices)
+        self._table: Devices | None = None
+        self._cameras: dict[str, Camera] = {}
+        self._plain = Camera(zone=self._zone)
+
+    @property
+    def claims(self) -> Sequence[str]:
+        return (parse.PREFIX,)
+
+    def devices(self, intake: Intake) -> Devices:
+        """The device table, made when it is first needed."""
+        if self._table is None:
+            self._table = Devices(intake, self.clock, vendor=parse.VENDOR, kind="camera")
+        return self._table
+
+    async def run(self, intake: Intake) -> None:
+        """Tell which cameras fall silent; the listener brings what they send."""
+        devices = self.devices(intake)
+        intake.up()
+        await devices.watch(self._groups_of)
+
+    # --- a request --------------------------------------------------------------------------------------------------
+
+    def claim(self, push: Push) -> int:
+        """By park, device and address; a source that names none of them takes what the others leave."""
+        settings = self.settings
+        if settings.allow and not within(push.peer, settings.allow):
+            return 0
+        fit = 1 + (2 if settings.allow else 0)
+        if self._parks or self._allowed:
+            try:
+                message = self._read(push)
+            except (Unreadable, Invalid):
+                return fit
+            if not self._knows(message):
+                return 0
+            fit += (4 if self._parks else 0) + (8 if self._allowed else 0)
+        return fit
+
+    async def handle(self, push: Push, intake: Intake) -> Response:
+        """See PushSource. Any message that may come and can be read is stored, whatever its path."""
+        if push.method not in _METHODS:
+            raise Refused(405, "POST is wanted")
+        if self.settings.allow and not within(push.peer, self.settings.allow):
+            intake.count("refused_address")
+            raise Refused(403, "this address may not push")
+        try:
+            if push.memo is None and len(push.body) > _IN_THREAD:
+                push.memo = await asyncio.to_thread(self._read, push)
+            message = self._read(push)
+        except (Unreadable, Invalid) as error:
+            await self._keep_ruin(push, intake, str(error))
+            raise Refused(400, str(error)) from error
+        if (self._parks or self._allowed) and not self._knows(message):
+            intake.count("refused_device")
+            raise Refused(403, "this park or device is not configured")
+        push.admit((self.name, message.key or push.peer))
+        intake.activity()
+        if message.path == "basicinfo" or message.path in parse.ALIVE:
+            return await self._alive(message, intake)
+        return await self._store(message, intake)
+
+    def failure(self, push: Push, refused: Refused) -> Response:
+        """`code` 301 where the message is to blame, 101 where it is not (document, Status Code)."""
+        code = codes.COMMON_ERROR if refused.status in _OURS else codes.INVALID
+        reason = f"{codes.STATUSES[code]}: {refused.reason}"
+        return json_response({"code": code, "message": reason}, refused.status)
+
+    def _read(self, push: Push) -> Message:
+        """The message, read once. Raises Unreadable, Invalid."""
+        message = push.memo
+        if message is None:
+            path = push.path[len(parse.PREFIX) :].strip("/").lower()
+            if push.body or push.method != "GET":
+                document = decode(push.body).value
+                # a capture is the path of nearly all, and its flat fields hold no secrets: pictures make it long
+                message = parse.read(path, strip(document), push.body)
+            else:
+                message = parse.read(path, strip(_of_query(push.query)), repr(sorted(push.query.items())).encode())
+            push.memo = message
+        found: Message = message
+        return found
+
+    def _knows(self, message: Message) -> bool:
+        if self._parks and message.park not in self._parks:
+            return False
+        return not self._allowed or message.device in self._allowed or message.key in self._allowed
+
+    async def _keep_ruin(self, push: Push, intake: Intake, reason: str) -> None:
+        """Keep what could not be read; what a basicinfo held is not kept at all, for keys may stand anywhere in it."""
+        raw: bytes | dict[str, Any] = strip_ruin(push.body)
+        digest = blake2b(push.body, digest_size=16).hexdigest()
+        if "basicinfo" in push.path.lower():
+            raw = {"path": push.path[:200], "bytes": len(push.body), "digest": digest}
+        intake.count("unreadable")
+        await intake.put(Unparsed(raw, f"{push.path[:200]}: {reason}", identity=(parse.VENDOR, push.path, digest)))
+
+    # --- signs of life ----------------------------------------------------------------------------------------------
+
+    async def _alive(self, message: Message, intake: Intake) -> Response:
+        """Basic Data and Heartbeat Keep-alive: the device table has them; they are no events of their own."""
+        if message.key is not None:
+            devices = self.devices(intake)
+            facts = parse.facts(message) if message.path == "basicinfo" else None
+            interval = parse.keepalive(message) if facts is not None else None
+            known = devices.get(message.key)
+            if interval is None and (known is None or known.interval is None):
+                interval = self.settings.keepalive
+            message.facts = facts or (known.facts if known is not None else {})
+            groups = parse.groups(message, self._camera(message))
+            sign = devices.sign(message.key, interval=interval, facts=facts, groups=groups, store=True)
+            await intake.put(*sign.events, state=sign.state)
+            devices.noted(sign)
+        if message.path == "basicinfo":
+            return _DONE
+        data: dict[str, Any] = {"svrTime": self.clock.now_ms()}
+        if self.settings.echo_ids:
+            data |= {name: message.whole[name] for name in ("parkId", "deviceId") if name in message.whole}
+        return json_response({"code": codes.SUCCESS, "message": "success", "data": data})
+
+    async def _store(self, message: Message, intake: Intake) -> Response:
+        """Everything else is an event or two, and a sign of life too."""
+        camera = self._camera(message)
+        identity = parse.record_id(message) if message.path in _RECORDS else parse.content_id(message)
+        media: list[dict[str, Any]] = []
+        if "picInfo" in message.inner:
+            taken = pictures.take(message.inner, identity)
+            media = await _stored(taken, intake.media) if taken else []
+        key = message.key
+        if key is None:
+            await intake.put(*parse.events(message, camera, media, identity))
+        else:
+            devices = self.devices(intake)
+            known = devices.get(key)
+            if known is not None:
+                message.facts = known.facts
+            interval = self.settings.keepalive if known is None or known.interval is None else None
+            groups = None if known is not None and known.online else parse.groups(message, camera)
+            sign = devices.sign(key, interval=interval, groups=groups)
+            await intake.put(*sign.events, *parse.events(message, camera, media, identity), state=sign.state)
+            devices.noted(sign)
+        return _CAPTURED if message.path == "capture" else _DONE
+
+    # --- what is known of a camera ----------------------------------------------------------------------------------
+
+    def _camera(self, message: Message) -> Camera:
+        cameras = self.settings.cameras
+        if not cameras or message.device is None:
+            return self._plain
+        return self._configured(message.key or "", message.device)
+
+    def _configured(self, key: str, device: str) -> Camera:
+        found = self._cameras.get(key)
+        if found is None:
+            cameras = self.settings.cameras
+            row = cameras.get(key) or cameras.get(device)
+            if row is None:
+                return self._plain
+            found = Camera(row.time_zone or self._zone, row.name, row.lane, row.direction, row.area)
+            self._cameras[key] = found
+        return found
+
+    def _groups_of(self, device: Device) -> dict[str, Any]:
+        park, _, number = device.key.partition("/")
+        message = Message("", {}, {}, None if park == "-" else park, number, None, "", device.facts)
+        return parse.groups(message, self._configured(device.key, number) if self.settings.cameras else self._plain)
+
+
+_RECORDS: Final = frozenset(("capture", "notifyresult/manualcapture/common"))
+
+
+async def _stored(taken: Sequence[Picture], media: Media) -> list[dict[str, Any]]:
+    """The entries of the pictures, those with data on disk. Raises Unavailable where the disk refuses."""
+    if not any(picture.data for picture in taken):
+        return [parse.media_entry(picture, {"state": "remote"}) for picture in taken]
+    try:
+        return await asyncio.to_thread(lambda: [_store(picture, media) for picture in taken])
+    except OSError as error:
+        raise Unavailable(f"the media store refuses: {error.strerror}") from error
+
+
+def _store(picture: Picture, media: Media) -> dict[str, Any]:
+    """In a thread: decoding, hashing, writing, fsync."""
+    if not picture.data:
+        return parse.media_entry(picture, {"state": "remote"})
+    content = pictures.decoded(picture.data)
+    state, mime = "stored", None
+    if content is None:  # what is no base64 is kept as the text that it is
+        state, mime, content = "invalid", "text/plain", picture.data.encode("utf-8", "replace")
+    try:
+        stored = media.keep(content)
+    except TooLarge:
+        return parse.media_entry(picture, {"bytes": len(content), "state": "too large"})
+    facts = {
+        "mime": mime or pictures.mime(content) or "application/octet-stream",
+        "bytes": stored.bytes,
+        "sha256": stored.sha256,
+        "path": stored.path,
+        "state": state,
+    }
+    return parse.media_entry(picture, facts)
+
+
+def _of_query(query: Mapping[str, str]) -> dict[str, Any]:
+    """The message of a GET: the envelope's fields, and params of what else stands in the query."""
+    envelope = {name: value for name, value in query.items() if name in ("version", "parkId", "deviceId", "requestId")}
+    return {**envelope, "params": {name: value for name, value in query.items() if name not in envelope}}
