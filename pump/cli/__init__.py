@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, str]] = {
     "simulate": "Run a vendor's simulator on its own.",
     "events": "Print the events of the spool.",
     "status": "Print how a running daemon is.",
+    "devices": "List the devices that push, and whether they are there.",
     "route": "Tell which sinks would take an event, and why.",
     "query": "Search an SQLite archive.",
     "dead": "List, show, retry or drop dead letters.",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from pump.sink import Record
 from pump.spool.connection import connect_reading
@@ -33,3 +35,16 @@ def events(folder: Path, *, since_ms: int | None = None, after: int | None = Non
             if page.through == position:
                 return
             position = page.through
+
+
+def state(folder: Path, prefix: str = "") -> list[tuple[str, str, Any]]:
+    """(source, key, value) of the sources' stored state, for the keys that begin with `prefix`, sorted.
+
+    Raises as `events` does.
+    """
+    path = folder / "spool.db"
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with closing(connect_reading(path)) as db:
+        rows = db.execute("SELECT source, key, value FROM state ORDER BY source, key").fetchall()
+    return [(source, key, json.loads(value)) for source, key, value in rows if key.startswith(prefix)]
