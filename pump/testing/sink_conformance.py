@@ -320,8 +320,10 @@ class _Daemon:
         await asyncio.wait({task})
 
     async def retried(self) -> None:
-        labels = {"sink": "out", "reason": "stalled"}
-        while not self._metrics.registry.get_sample_value("pump_sink_retries_total", labels):  # noqa: ASYNC110
+        # a sink may have a time-out of its own, shorter than delivery's
+        reasons = [{"sink": "out", "reason": reason} for reason in ("stalled", "unavailable")]
+        value = self._metrics.registry.get_sample_value
+        while not any(value("pump_sink_retries_total", labels) for labels in reasons):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 

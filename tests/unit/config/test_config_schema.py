@@ -21,6 +21,9 @@ ENVIRON = {
     "HIK_APP_KEY": "an-app-key",
     "HIK_SECRET_KEY": "its-secret",
     "SECRET": "hunter22",
+    "MASK_KEY": "a-key-for-hashes",
+    "HOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "HOOK_TOKEN": "Bearer of-a-hook",
     "KINOT_KEY": "a-key",
     "KINOT_SECRET": "kinot-secret",
 }
