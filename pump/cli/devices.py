@@ -49,10 +49,10 @@ def command(config: Path, state_dir: Path | None, source: str | None, offline: b
     cells = [_HEADS, *(_cells(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADS))]
     colour = coloured()
-    for row in cells:
-        texts = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        if colour and row[2] in _COLOURS:
-            texts[2] = click.style(texts[2], fg=_COLOURS[row[2]])
+    for line in cells:
+        texts = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        if colour and line[2] in _COLOURS:
+            texts[2] = click.style(texts[2], fg=_COLOURS[line[2]])
         click.echo("  ".join(texts).rstrip())
 
 
