@@ -53,6 +53,8 @@ _SKIPPING: Final = 64 << 20
 """Bytes skipped at a stretch after which the stream is lost."""
 _CLOSING: Final = 5.0
 """Seconds that a listener has for its last words."""
+_FRESH: Final = 0.005
+"""Seconds of waiting that tell bytes which have just come from those in a buffer."""
 _BOUNDARY: Final = re.compile(r"boundary\s*=\s*([^;]*)", re.IGNORECASE)
 
 
@@ -136,7 +138,10 @@ class Stream:
         self._changed = asyncio.Event()
         self._next_tick: float | None = None
         self._alive: datetime | None = None
-        """When the link last gave a sign of life; wall time."""
+        """When the link last gave a sign of life, wall time: bytes that had to be waited for.
+
+        Others may have lain in buffers while nothing was read, and the device may have been gone for long.
+        """
         self._loss = "the pump was not running"
         self._watchdog = Watchdog(clock, heartbeat_timeout)
         self._read = 0.0
@@ -274,7 +279,9 @@ class Stream:
                 self._read += self._watchdog.waited
                 if not data:
                     break
-                self._sign_of_life()
+                self.intake.activity()
+                if self._watchdog.waited >= _FRESH:
+                    self._alive = self._clock.now()
                 items = reader.feed(data)
                 if items or not (reader.unfinished or reader.skipping):
                     self._part = None
@@ -322,7 +329,8 @@ class Stream:
                     await self._clock.sleep(error.retry_after or 1.0)
             self.intake.up()
         self._loss = ""
-        self._sign_of_life()
+        self._alive = self._clock.now()
+        self.intake.activity()
 
     async def _close(self, *, stopping: bool) -> None:
         try:
@@ -368,10 +376,6 @@ class Stream:
         return hashlib.scrypt(self._credentials, salt=salt, n=1 << 12, r=8, p=1).hex()
 
     # --- watchdog and timer ---------------------------------------------------------------------------------------
-
-    def _sign_of_life(self) -> None:
-        self._alive = self._clock.now()
-        self.intake.activity()
 
     async def _watch(self) -> None:
         try:

@@ -99,6 +99,12 @@ class _Client:
         self.parts = 0
         self.bytes = 0
 
+    @property
+    def waiting(self) -> list[Message]:
+        """What was not begun."""
+        queued: deque[Message | None] = self.queue._queue  # type: ignore[attr-defined]  # a test's server may look
+        return [message for message in queued if message is not None]
+
 
 class Simulator:
     """The device; an async context manager that listens while it is open."""
@@ -334,8 +340,17 @@ class Simulator:
             gone.cancel()
             client.stream.ended = self.clock.monotonic()
             self._clients.discard(client)
+            self._unsent(client)
             await asyncio.gather(beat, gone, return_exceptions=True)
             await self._tell()
+
+    def _unsent(self, client: _Client) -> None:
+        """What still waited for a connection that has ended: kept or lost, unless another has it."""
+        known = {message.number for message in self.account.delivered()}
+        known |= {message.number for other in self._clients for message in other.waiting}
+        for message in client.waiting:
+            if message.number > 0 and message.number not in known:
+                (self._offline if self.quirks.keep_offline else self.account.lost).append(message)
 
     async def _tell(self) -> None:
         async with self._news:

@@ -74,6 +74,10 @@ class Site:
                     self.clock.advance(0.02)
                 await asyncio.sleep(0.001)
 
+    @property
+    def state(self) -> str:
+        return self.intake.component.state
+
     async def stop(self) -> None:
         self.task.cancel()
         with suppress(asyncio.CancelledError):
