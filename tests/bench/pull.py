@@ -28,7 +28,7 @@ _BATCH = 500
 
 
 async def _pull(folder: Path, records: Records) -> tuple[float, float]:
-    """Events a second from the vendor's queues to the last completed batch; the loop's longest stand-still in seconds."""
+    """Events a second from the vendor's queues to the last completed batch; the loop's longest stand-still, seconds."""
     clock, total = Clock(), sum(map(len, records.values()))
     with tempfile.TemporaryDirectory(dir=folder) as place, vendor(records) as there:
         metrics, health = Metrics(), Health(clock)

@@ -43,7 +43,9 @@ class Vendor:
 def vendor(records: Records) -> Iterator[Vendor]:
     """Run one, for as long as the context lasts."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, orjson.dumps(records)), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(
+        target=_serve, args=(theirs, orjson.dumps(records)), daemon=True
+    )
     process.start()
     try:
         yield Vendor(ours)

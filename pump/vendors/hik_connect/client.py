@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
+import orjson
 import structlog
 
 from pump.clock import Clock
@@ -24,6 +25,7 @@ from pump.vendors.hik_connect.answers import Action, Answer
 from pump.vendors.hik_connect.body import decode, pick
 from pump.vendors.hik_connect.domain import Server, area, parse_server
 from pump.vendors.hik_connect.limiter import Limiter
+from pump.vendors.hik_connect.proxy import Proxy, proxy_of
 
 log = structlog.get_logger()
 
@@ -108,6 +110,7 @@ class Client:
         self._count = count
         self._login_lock = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
+        self._proxies: dict[Server, Proxy] = {}
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -116,7 +119,7 @@ class Client:
             ),
             headers={"Accept": "application/json"},
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
+            json_serialize=_dumps,
         )
         return self
 
@@ -218,10 +221,14 @@ class Client:
         )
         async with place:
             try:
+                proxy = self._proxies.get(server)
+                if proxy is None:
+                    proxy = self._proxies[server] = proxy_of(server)
                 # The time-outs begin here, behind the limiter: waiting for one's turn is no failure of the server's.
                 async with self._session.post(
-                    f"{server}{path}", json=body, headers=headers, allow_redirects=False
-                ) as response:
+                    f"{server}{path}", json=body, headers=headers, allow_redirects=False,
+                    proxy=proxy.url, proxy_auth=proxy.auth,
+                ) as response:  # fmt: skip
                     content = await _read(response)
                     status, retry_after = response.status, response.headers.get("Retry-After")
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -267,6 +274,10 @@ class Client:
             date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
             seconds = (date - datetime.fromtimestamp(self._now(), UTC)).total_seconds()
         return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER) if seconds == seconds else None
+
+
+def _dumps(body: object) -> str:
+    return orjson.dumps(body).decode()
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:

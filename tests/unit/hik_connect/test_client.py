@@ -412,6 +412,28 @@ def test_the_request_is_as_the_document_wants_it() -> None:
     asyncio.run(main())
 
 
+def test_the_environments_proxy_is_used_with_its_password_except_for_whom_it_leaves_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        requests: asyncio.Queue[bytes] = asyncio.Queue()
+        async with scripted(OK, OK, requests=requests) as there:
+            monkeypatch.setenv("http_proxy", there.replace("//", "//user:pass@"))
+            far = "http://127.0.0.2:9"
+            async with Account().client(far, Clock(), token={**TOKEN, "server": far}) as client:
+                await client.call("combine", MESSAGES, {})
+            head = requests.get_nowait()
+            assert head.startswith(b"POST http://127.0.0.2:9/api/hccgw/combine/v1/mq/messages HTTP/1.1\r\n")
+            assert b"\r\nProxy-Authorization: Basic dXNlcjpwYXNz\r\n" in head
+
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            async with Account().client(there, Clock(), token={**TOKEN, "server": there}) as client:
+                await client.call("combine", MESSAGES, {})
+            assert requests.get_nowait().startswith(b"POST /api/")
+
+    asyncio.run(main())
+
+
 def test_a_cancelled_call_leaves_the_client_fit_for_the_next() -> None:
     async def main() -> None:
         requests: asyncio.Queue[bytes] = asyncio.Queue()
