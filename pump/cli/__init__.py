@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, str]] = {
     "devices": "List the devices that push, and whether they are there.",
     "route": "Tell which sinks would take an event, and why.",
     "query": "Search an SQLite archive.",
+    "query": "Search an SQLite archive.",
     "dead": "List, show, retry or drop dead letters.",
     "replay": "Send stored events to one sink again.",
     "schema": "Print the JSON Schema of pump.toml or of an event.",

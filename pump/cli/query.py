@@ -1,0 +1,183 @@
+"""pump query."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from pump.cli import CONFIGURATION
+from pump.cli.commanding import table
+from pump.cli.options import config_option, moment
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_TERM: Final = re.compile(r"([a-z_]+)\s*(!=|>=|<=|=|>|<)\s*(.*)", re.DOTALL)
+_SHOWN: Final = "time,type,source,subject,plate,space,severity,name"
+_TIMES: Final = {"since": ">=", "until": "<"}
+_DEFAULT_LIMIT: Final = 1000
+
+
+@click.command()
+@config_option
+@click.argument("terms", nargs=-1, metavar="[TERM]...")
+@click.option("--sink", metavar="NAME", help="Which archive, where FILE has several sinks of type sqlite.")
+@click.option("--file", "file", type=click.Path(path_type=Path), metavar="PATH", help="The archive itself.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True,
+    help="json is each event whole, a line each.",
+)  # fmt: skip
+@click.option("--columns", default=_SHOWN, show_default=True, metavar="NAMES", help="Of the table and of CSV.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=_DEFAULT_LIMIT, show_default=True, metavar="N",
+    help="The newest N; 0: all.",
+)  # fmt: skip
+def command(
+    config: Path, terms: tuple[str, ...], sink: str | None, file: Path | None, form: str, columns: str, limit: int
+) -> None:
+    """Search an archive (a sink of type sqlite), whether or not the daemon runs. Oldest first; times are UTC.
+
+    A TERM is a column, one of = != < <= > >=, and a value: plate=A12345. With * or ? in it the value is a pattern;
+    values between commas are alternatives. since= and until= take "7d" (ago) or a time. All terms must be true.
+
+    \b
+    Examples:
+      pump query "plate=A12345 since=7d"
+      pump query type='vehicle.*' lot=10000 since=2026-11-20 --format csv > passes.csv
+      pump query level'>=2' source!=pump --format json | jq .data.name
+    """
+    import sqlite3
+    from contextlib import closing
+
+    path = file or _archive(config, sink)
+    names = [name.strip() for name in columns.split(",") if name.strip()]
+    where, values = _where([part for term in terms for part in shlex.split(term)])
+    try:
+        if not path.exists():
+            raise click.ClickException(f"there is no archive {path}")
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            known = [name for _, name, *_ in db.execute("PRAGMA table_info(events)")]
+            _check([*_names(where), *names], known, path)
+            chosen = ["json"] if form == "json" else names
+            rows = _rows(db, chosen, where, values, limit)
+            _FORMS[form](names, rows)
+    except sqlite3.Error as error:
+        raise click.ClickException(f"{path} cannot be read: {error}") from None
+
+
+def _rows(
+    db: sqlite3.Connection, names: Sequence[str], where: Sequence[tuple[str, str]], values: Sequence[Any], limit: int
+) -> Iterator[tuple[Any, ...]]:
+    condition = " AND ".join(text for _, text in where) or "TRUE"
+    listed = ", ".join(f'"{name}"' for name in names)
+    # the inner one takes the newest by the index, the outer one turns them round
+    inner = f"SELECT * FROM events WHERE {condition} ORDER BY time DESC, number DESC LIMIT ?"
+    return db.execute(f"SELECT {listed} FROM ({inner}) ORDER BY time, number", (*values, limit or -1))
+
+
+def _names(where: Sequence[tuple[str, str]]) -> list[str]:
+    """The columns that are asked about."""
+    return [name for name, _ in where]
+
+
+def _check(names: Iterable[str], known: Sequence[str], path: Path) -> None:
+    if not known:
+        raise click.ClickException(f"{path} is no archive: it has no table of events")
+    for name in names:
+        if name not in known:
+            raise click.ClickException(f'there is no column "{name}"; there are: {", ".join(known)}')
+
+
+def _where(terms: Sequence[str]) -> tuple[list[tuple[str, str]], list[Any]]:
+    """Each term as its column and its SQL, and the values bound to them."""
+    where: list[tuple[str, str]] = []
+    values: list[Any] = []
+    for term in terms:
+        found = _TERM.fullmatch(term)
+        if found is None:
+            raise click.BadParameter(f'"{term}": a column, one of = != < <= > >= and a value are wanted: plate=A12345')
+        name, operator, value = found.groups()
+        if name in _TIMES:
+            where.append(("time", f"time {_TIMES[name]} ?"))
+            values.append(_time(value))
+            continue
+        texts = value.split(",") if operator in ("=", "!=") else [value]
+        tests = []
+        for text in texts:
+            tests.append(f'"{name}" {_test(operator, text)}')
+            values.append(_value(text))
+        where.append((name, f"({(' OR ' if operator == '=' else ' AND ').join(tests)})"))
+    return where, values
+
+
+def _test(operator: str, text: str) -> str:
+    if operator in ("=", "!=") and ("*" in text or "?" in text):
+        return "GLOB ?" if operator == "=" else "NOT GLOB ?"
+    # what has no value is something else than any value
+    return {"=": "= ?", "!=": "IS NOT ?"}.get(operator, f"{operator} ?")
+
+
+def _value(text: str) -> Any:
+    """Truth as the archive stores it; texts and numbers are compared as the column's type wants."""
+    return {"true": 1, "false": 0}.get(text, text)
+
+
+def _time(text: str) -> str:
+    from datetime import UTC, datetime
+
+    ms = moment(click.get_current_context(), click.Option(["--since"]), text)
+    assert ms is not None  # only no text gives nothing
+    # without "Z": so it sorts before every fraction of its second
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _archive(config: Path, sink: str | None) -> Path:
+    """The file of the only sink of type sqlite, or of the one named. Nothing else of pump.toml is looked at: whoever
+    searches has not its secrets."""
+    import tomllib
+
+    try:
+        sinks = tomllib.loads(config.read_text(encoding="utf-8")).get("sinks", {})
+        archives = {
+            name: Path(part["path"]) for name, part in sinks.items() if part["type"] == "sqlite" and part.get("path")
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        click.echo(f"{config} cannot be read: {error}; --file names the archive itself", err=True)
+        raise click.exceptions.Exit(CONFIGURATION) from None
+    listed = ", ".join(archives) or "none"
+    if sink is not None and sink not in archives:
+        raise click.ClickException(f'{config} has no sink "{sink}" of type sqlite; there are: {listed}')
+    if sink is None and len(archives) != 1:
+        raise click.ClickException(f"which archive? --sink or --file names it; sinks of type sqlite: {listed}")
+    return archives[sink] if sink is not None else next(iter(archives.values()))
+
+
+def _table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    table([name.upper() for name in names], [["" if cell is None else cell for cell in row] for row in rows])
+
+
+def _csv(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_harmless(cell) for cell in row] for row in rows)
+
+
+def _harmless(cell: Any) -> Any:
+    """A text that spreadsheets would take for a formula gets an apostrophe: plates come from strangers."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def _json(_: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    for (body,) in rows:
+        print(body)
+
+
+_FORMS: Final = {"table": _table, "csv": _csv, "json": _json}
