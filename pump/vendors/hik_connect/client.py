@@ -25,7 +25,7 @@ from pump.vendors.hik_connect.answers import Action, Answer
 from pump.vendors.hik_connect.body import decode, pick
 from pump.vendors.hik_connect.domain import Server, area, parse_server
 from pump.vendors.hik_connect.limiter import Limiter
-from pump.vendors.hik_connect.proxy import Proxy, proxy_of
+from pump.vendors.hik_connect.proxy import proxy_of
 
 log = structlog.get_logger()
 
@@ -110,7 +110,7 @@ class Client:
         self._count = count
         self._login_lock = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
-        self._proxies: dict[Server, Proxy] = {}
+        self._proxies: dict[Server, str | None] = {}
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -221,14 +221,12 @@ class Client:
         )
         async with place:
             try:
-                proxy = self._proxies.get(server)
-                if proxy is None:
-                    proxy = self._proxies[server] = proxy_of(server)
+                if server not in self._proxies:
+                    self._proxies[server] = proxy_of(server)
                 # The time-outs begin here, behind the limiter: waiting for one's turn is no failure of the server's.
                 async with self._session.post(
-                    f"{server}{path}", json=body, headers=headers, allow_redirects=False,
-                    proxy=proxy.url, proxy_auth=proxy.auth,
-                ) as response:  # fmt: skip
+                    f"{server}{path}", json=body, headers=headers, allow_redirects=False, proxy=self._proxies[server]
+                ) as response:
                     content = await _read(response)
                     status, retry_after = response.status, response.headers.get("Retry-After")
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
