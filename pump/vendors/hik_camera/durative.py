@@ -85,6 +85,11 @@ class Matters:
             return [], {}
         return alert.events, {}
 
+    def start_of(self, alert: Alert) -> str | None:
+        """The id of the start that the message repeats, None where it repeats none."""
+        one = self.open.get(_key(alert))
+        return one.matter.id if one is not None else None
+
     def due(self) -> float | None:
         """When the next one ends by silence."""
         return min((one.heard + self.timeout for one in self.open.values() if not one.matter.lasting), default=None)

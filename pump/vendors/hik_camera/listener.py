@@ -70,6 +70,8 @@ class CameraListener(Listener):
         self._waiting: _Waiting | None = None
         self._last: Event | None = None
         """The event that the newest message belongs to: pictures that come late are its."""
+        self._unwanted = False
+        """The newest message was not wanted, and neither are its pictures."""
 
     def opening(self) -> Opening:
         """The stream's one request."""
@@ -84,7 +86,7 @@ class CameraListener(Listener):
         now = self._clock.monotonic()
         state = self.stream.intake.state()
         self._matters.load({key: value for key, value in state.items() if key.startswith(PREFIX)}, now)
-        self._waiting, self._last = None, None
+        self._waiting, self._last, self._unwanted = None, None, False
         kept = state.get("device")
         known = kept if isinstance(kept, dict) else {}
         if self._asked is None or now - self._asked >= FACTS_SECONDS:
@@ -146,8 +148,12 @@ class CameraListener(Listener):
             raw = {name: value for name, value in tree.items() if name}
             batch.items.append(Unparsed({str(root): raw} if root else raw, str(error)))
             return
-        if alert.heartbeat or (self._wanted and alert.kind not in self._wanted):
-            self.stream.intake.count("heartbeat" if alert.heartbeat else "unwanted")
+        if alert.heartbeat:
+            self.stream.intake.count("heartbeat")
+            return
+        self._unwanted = bool(self._wanted) and alert.kind not in self._wanted
+        if self._unwanted:
+            self.stream.intake.count("unwanted")
             return
         now = self._clock.monotonic()
         events, state = self._matters.take(alert, now)
@@ -155,6 +161,9 @@ class CameraListener(Listener):
             quiet = alert.kind in SILENT_WHEN_INACTIVE and alert.state == "inactive"
             self.stream.intake.count("heartbeat" if quiet else "repeat")
             batch.state |= state
+            if (start := self._matters.start_of(alert)) is not None:
+                alert.event.id = start
+                self._last = alert.event
             return
         self._last = events[0]
         if alert.pictures or (alert.pictures is None and alert.row.pictures and events[0].data["phase"] != "end"):
@@ -181,6 +190,8 @@ class CameraListener(Listener):
 
     async def _picture(self, part: Part, batch: _Batch) -> None:
         intake, waiting = self.stream.intake, self._waiting
+        if self._unwanted and waiting is None:
+            return
         if part.fault is not None:
             intake.count("picture_cut")
             self._missing("cut")
