@@ -38,6 +38,11 @@ HEARTBEATS: Final = frozenset({"heartbeat", "other", "cidevent"})
 SILENT_WHEN_INACTIVE: Final = frozenset({"videoloss"})
 """Types whose inactive form, with nothing active before it, is a heartbeat."""
 
+CHANNELS_OF_DEVICES: Final = frozenset(
+    ("device.unknown", "device.signal.fault", "device.camera.offline", "device.video_standard.mismatch")
+)
+"""Types below `device` that concern a channel; with all others the channel number means nothing."""
+
 UNKNOWN: Final = Row("device.unknown", "Unknown event", "info")
 
 EVENTS: Final[dict[str, Row]] = {

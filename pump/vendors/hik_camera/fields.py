@@ -16,6 +16,7 @@ _TIME: Final = re.compile(
 )
 _FIRST_YEAR: Final = 2000
 """A device whose clock was never set says 1970."""
+_EXACT: Final = 2**53
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _FALSE: Final = frozenset({"false", "0", "no"})
 
@@ -42,14 +43,14 @@ def number(tree: Tree | None, *names: str) -> float | None:
         except (ValueError, OverflowError):
             continue
         if isfinite(found):
-            return found
+            return int(found) if found.is_integer() and abs(found) < _EXACT else found
     return None
 
 
 def whole(tree: Tree | None, *names: str) -> int | None:
     """As `number`, where it is a whole one."""
     found = number(tree, *names)
-    return int(found) if found is not None and found.is_integer() else None
+    return found if isinstance(found, int) else None
 
 
 def flag(tree: Tree | None, name: str) -> bool | None:

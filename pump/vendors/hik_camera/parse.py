@@ -18,7 +18,7 @@ from pump.event import Event, event_id, group
 from pump.taxonomy import Phase
 from pump.vendors.hik_camera.access import ACCESS
 from pump.vendors.hik_camera.access import UNKNOWN as UNKNOWN_ACCESS
-from pump.vendors.hik_camera.codes import EVENTS, HEARTBEATS, UNKNOWN, Row
+from pump.vendors.hik_camera.codes import CHANNELS_OF_DEVICES, EVENTS, HEARTBEATS, UNKNOWN, Row
 from pump.vendors.hik_camera.details import counts, details, listed_pictures
 from pump.vendors.hik_camera.document import Tree
 from pump.vendors.hik_camera.fields import child, children, flag, leaves, moment, text, whole
@@ -97,7 +97,7 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     state = (text(tree, "eventState") or "active").lower()
     found = details(row, tree)
     channel = text(tree, "dynChannelID", "channelID", "channel")
-    place, name = _place(tree, channel, facts)
+    place, name = _place(row, tree, channel, facts)
     type_, title, severity = row.type, row.name, row.severity
     phase: Phase = "pulse"
     known = row is not UNKNOWN
@@ -114,6 +114,7 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
         code = f"{_code(access, 'majorEventType', 'major')}/{_code(access, 'subEventType', 'minor')}"
     if row is UNKNOWN:
         title = text(tree, "eventDescription") or title
+    title = text(child(tree, "CIDEvent"), "name") or title
     late = access is not None and flag(access, "currentEvent") is False
     device = group(
         id=text(tree, "deviceID") or facts.serial,
@@ -174,7 +175,9 @@ def _code(tree: Tree, *names: str) -> int:
     return -1 if found is None else found
 
 
-def _place(tree: Tree, channel: str | None, facts: Facts) -> tuple[dict[str, Any] | None, tuple[str, str | None]]:
+def _place(
+    row: Row, tree: Tree, channel: str | None, facts: Facts
+) -> tuple[dict[str, Any] | None, tuple[str, str | None]]:
     """The place, and (kind, number) of what the event is about."""
     port = text(tree, "inputIOPortID", "dynInputIOPortID", "WLSensorID")
     access = child(tree, "AccessControllerEvent", "AcsEventInfo")
@@ -184,7 +187,10 @@ def _place(tree: Tree, channel: str | None, facts: Facts) -> tuple[dict[str, Any
     place = group(channel=named or channel, zone=port, lane=text(anpr, "line", "laneNo"))
     if port is not None:
         return place, ("input", port)
+    if row.type.startswith("device.") and row.type not in CHANNELS_OF_DEVICES:
+        return None, ("device", facts.serial)
     if access is not None:
+        place = group(channel=text(tree, "channelName"))
         return place, ("door", door or text(access, "cardReaderNo"))
     return place, ("camera", channel)
 
