@@ -20,9 +20,9 @@ COMMANDS: Final[dict[str, str]] = {
     "simulate": "Run a vendor's simulator on its own.",
     "events": "Print the events of the spool.",
     "status": "Print how a running daemon is.",
+    "test-callback": "Have a vendor send a test to our callback address.",
     "devices": "List the devices that push, and whether they are there.",
     "route": "Tell which sinks would take an event, and why.",
-    "query": "Search an SQLite archive.",
     "query": "Search an SQLite archive.",
     "dead": "List, show, retry or drop dead letters.",
     "replay": "Send stored events to one sink again.",
@@ -44,7 +44,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"pump.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"pump.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def invoke(self, ctx: click.Context) -> object:

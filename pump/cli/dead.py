@@ -118,6 +118,7 @@ def _drop_alone(folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
     """The command itself, on a spool that belongs to us meanwhile."""
     import asyncio
 
+    from pump import log
     from pump.clock import Clock
     from pump.lock import FolderLock
     from pump.metrics import Metrics
@@ -136,6 +137,7 @@ def _drop_alone(folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
 
     if not (folder / "spool.db").exists():
         raise click.ClickException(f"there is no spool in {folder}")
+    log.configure(level="warning")
     with FolderLock(folder):
         return asyncio.run(main())
 
