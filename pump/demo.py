@@ -22,7 +22,7 @@ from pump.line import line
 from pump.registry import Registry
 from pump.settings import SinkSettings
 from pump.sink import Batch, Sink, State
-from pump.testing.stage import Stage
+from pump.testing.stage import PushStage, Stage
 
 _SETTLE: Final = 3.0
 """Seconds for what is still under way at the end."""
@@ -102,6 +102,7 @@ async def _play(folder: Path, duration: float | None, as_json: bool) -> int:
         try:
             async with asyncio.TaskGroup() as group:
                 players = [group.create_task(stage.play(_say), name=f"play {name}") for name, stage in stages.items()]
+                players.append(group.create_task(_tell(daemon, stages), name="tell where to push"))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(duration):
                         await _first(stop, running)
@@ -113,6 +114,14 @@ async def _play(folder: Path, duration: float | None, as_json: bool) -> int:
             code = await running
     (sys.stderr if as_json else sys.stdout).write(_table(daemon, stages, meter))
     return code
+
+
+async def _tell(daemon: Daemon, stages: Mapping[str, Stage]) -> None:
+    """Tell vendors that push where to."""
+    await daemon.ready.wait()
+    for stage in stages.values():
+        if isinstance(stage, PushStage):
+            stage.reached_at(daemon.push_url)
 
 
 async def _first(stop: asyncio.Event, running: asyncio.Task[int]) -> None:
@@ -141,6 +150,8 @@ def _write(folder: Path, stages: Mapping[str, Stage]) -> Path:
         'site = "demo"',
         f"state_dir = {_toml(str(folder / 'state'))}",
         "[ops]",
+        'listen = "127.0.0.1:0"',
+        "[server]",
         'listen = "127.0.0.1:0"',
     ]
     for name, stage in stages.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Say = Callable[[str], None]
 
@@ -23,6 +23,14 @@ class Stage(Protocol):
 
     def redelivered(self) -> int:
         """How many records were handed out again."""
+
+
+@runtime_checkable
+class PushStage(Stage, Protocol):
+    """A stage whose vendor pushes."""
+
+    def reached_at(self, url: str) -> None:
+        """Told once, when the push listener is open: its address, without a slash at its end."""
 
 
 class Opens(Protocol):

@@ -157,7 +157,7 @@ def compare(now: Status, state: Mapping[str, Any] | None, *, every: bool = False
     if every and not told and (now.stamp is not None or not reconciled):
         maker.same()
     # Without `updated_at` a revision stands in for it: it must grow exactly when there are events.
-    category = now.category or before.get("facts", {}).get("category") or codes.PLAIN[now.kind]
+    category = now.category or before.get("facts", {}).get("name") or codes.PLAIN[now.kind]
     seen = now.time or (now.received if told or state is None else None)
     wanted = {
         # as the device table has it (pump/devices.py), for `pump devices`
@@ -166,7 +166,7 @@ def compare(now: Status, state: Mapping[str, Any] | None, *, every: bool = False
         "turns": 0,
         "heard": 0.0,
         "seen": before.get("seen", "") if seen is None else _iso(seen),
-        "facts": {**before.get("facts", {}), "serial": now.sn, "kind": now.kind, "category": category, **now.facts},
+        "facts": {**before.get("facts", {}), "serial": now.sn, "kind": now.kind, "name": category, **now.facts},
         # what the next status is compared with
         "at": now.stamp if now.stamp is not None else at,
         "revision": before.get("revision", 0) + told,
@@ -195,7 +195,7 @@ def command(
     told = codes.CATEGORIES.get(_text(fields.get("device_type")) or "")
     known: Mapping[str, Any] = (state or {}).get("facts", {})
     kind = told[0] if told else known.get("kind")
-    category = told[1] if told else known.get("category") or codes.PLAIN.get(kind or "")
+    category = told[1] if told else known.get("name") or codes.PLAIN.get(kind or "")
     data: dict[str, Any] = {
         "vendor": "kinot",
         "code": word or "command",
@@ -233,7 +233,7 @@ class _Maker:
         self._now = now
         self._reconciled = reconciled
         self._moment: object = now.stamp if now.stamp is not None else ("revision", before.get("revision", 0))
-        category = now.category or before.get("facts", {}).get("category") or codes.PLAIN[now.kind]
+        category = now.category or before.get("facts", {}).get("name") or codes.PLAIN[now.kind]
         self._groups: dict[str, Any] = {"device": {"id": now.sn, "serial": now.sn, "category": category}}
         if parking := _parking(now.facets, values):
             self._groups["parking"] = parking
