@@ -231,8 +231,8 @@ class PushListener:
             self._see_who(request, push)
             if route is None:
                 raise Refused(404, "nothing is served here")
-            if request.rel_url.raw_query_string:
-                push.query = request.rel_url.query
+            if "?" in request.raw_path:
+                push.query = request.query
             push.body = await self._body(request, push)
             if len(candidates) > 1:
                 route = _fittest(candidates, push)

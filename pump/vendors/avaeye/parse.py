@@ -72,8 +72,8 @@ class Message:
     park: str | None
     device: str | None
     request: str | None
-    digest: str
-    """Of the body as it came."""
+    body: bytes
+    """As it came."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the device table knows of the sender."""
 
@@ -101,8 +101,7 @@ def read(path: str, document: Any, body: bytes) -> Message:
     park, device = text(document.get("parkId")), text(document.get("deviceId"))
     if path == "capture" and not inner:
         raise Invalid("a capture without params")
-    digest = blake2b(body, digest_size=16).hexdigest()
-    return Message(path, document, inner, park, device, text(document.get("requestId")), digest)
+    return Message(path, document, inner, park, device, text(document.get("requestId")), body)
 
 
 # --- identities -----------------------------------------------------------------------------------------------------
@@ -120,7 +119,8 @@ def content_id(message: Message) -> str:
     """Of anything else: path, request and content. The same bytes of a serial port or a gate mean the same again."""
     if message.request is None and message.path in _REPEATABLE:
         return uuid.uuid4().hex
-    return event_id(VENDOR, message.path, message.request, message.digest)
+    digest = blake2b(message.body, digest_size=16).hexdigest()
+    return event_id(VENDOR, message.path, message.request, digest)
 
 
 _REPEATABLE: Final = frozenset(path for path in KNOWN if path == "transchannel" or path.startswith("notifyresult/"))
@@ -199,14 +199,22 @@ def _captured(message: Message, camera: Camera, media: list[dict[str, Any]], ide
     return [_event(kind, identity, message, data, moment(inner.get("picTime"), camera.zone))]
 
 
-_VEHICLE: Final[tuple[tuple[str, str, Mapping[int, str]], ...]] = (
-    ("plate_color", "plateColor", codes.COLORS),
-    ("plate_type", "plateType", codes.PLATE_TYPES),
-    ("color", "vehicleColor", codes.COLORS),
-    ("type", "vehicleType", codes.VEHICLE_TYPES),
-    ("list", "carListType", codes.LISTS),
-    ("trigger", "captureMode", codes.CAPTURE_MODES),
-    ("shot_from", "shootPosition", codes.POSITIONS),
+def _both(words: Mapping[int, str]) -> dict[int | str, str]:
+    """Codes come as numbers and as texts."""
+    return {spelled: word for code, word in words.items() for spelled in (code, str(code))}
+
+
+_VEHICLE: Final = tuple(
+    (name, key, _both(words))
+    for name, key, words in (
+        ("plate_color", "plateColor", codes.COLORS),
+        ("plate_type", "plateType", codes.PLATE_TYPES),
+        ("color", "vehicleColor", codes.COLORS),
+        ("type", "vehicleType", codes.VEHICLE_TYPES),
+        ("list", "carListType", codes.LISTS),
+        ("trigger", "captureMode", codes.CAPTURE_MODES),
+        ("shot_from", "shootPosition", codes.POSITIONS),
+    )
 )
 
 
@@ -220,8 +228,10 @@ def _vehicle(inner: Mapping[str, Any], camera: Camera) -> dict[str, Any]:
         value = inner.get(key)
         if value is None or value == "":
             continue
-        code = whole(value)
-        word = words.get(code) if code is not None else None
+        word = words.get(value) if type(value) is int or type(value) is str else None
+        if word is None:
+            code = whole(value)  # "01", 1.0
+            word = words.get(code) if code is not None else None
         if word is None:
             word = text(value)  # an unknown value stays as it came
         if word is not None:

@@ -19,12 +19,25 @@ _RUIN: Final = re.compile(
 )
 
 
+_seen: dict[str, bool] = {}
+"""Keys met before, and whether their values are secrets: messages repeat a few dozen keys for ever."""
+_SEEN_MOST: Final = 2048
+
+
+def _is_secret(key: str) -> bool:
+    if len(_seen) >= _SEEN_MOST:
+        _seen.clear()
+    found = _seen[key] = key.lower() in SECRETS
+    return found
+
+
 def strip(value: Any) -> Any:
     """The message without secrets; the same object where it holds none."""
     if type(value) is dict:
         changed: dict[str, Any] | None = None
+        seen = _seen.get
         for key, inner in value.items():
-            if type(key) is str and key.lower() in SECRETS:
+            if seen(key) or (key not in _seen and _is_secret(key)):
                 kept: Any = HIDDEN if inner not in (None, "", {}) else inner
             elif type(inner) is dict or type(inner) is list:
                 kept = strip(inner)
@@ -35,7 +48,7 @@ def strip(value: Any) -> Any:
                 changed[key] = kept
         return value if changed is None else changed
     if type(value) is list:
-        found = [strip(inner) if type(inner) in (dict, list) else inner for inner in value]
+        found = [strip(inner) if type(inner) is dict or type(inner) is list else inner for inner in value]
         return value if all(new is old for new, old in zip(found, value, strict=True)) else found
     return value
 

@@ -250,7 +250,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
 
     def _groups_of(self, device: Device) -> dict[str, Any]:
         park, _, number = device.key.partition("/")
-        message = Message("", {}, {}, None if park == "-" else park, number, None, "", device.facts)
+        message = Message("", {}, {}, None if park == "-" else park, number, None, b"", device.facts)
         return parse.groups(message, self._configured(device.key, number) if self.settings.cameras else self._plain)
 
 

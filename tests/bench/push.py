@@ -1,0 +1,106 @@
+"""Captures pushed and answered after the commit, against a bare handler that parses, answers and stores nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from tests.bench.measure import Row, share
+from tests.bench.push_load import Load, bare, capture, drive, pump, slow_fsync, stored
+
+_SECONDS = 4.0
+_PICTURE = 200_000
+_PICTURES = 512
+
+
+def _bare(connections: int) -> Load:
+    with bare() as server:
+        return asyncio.run(drive(server.port, connections, _SECONDS, capture))
+
+
+def _pump(folder: Path, connections: int, library: Path | None = None) -> tuple[Load, float]:
+    """The load, and the share of what was answered that stood in the file when the load ended."""
+    environ = {"LD_PRELOAD": str(library)} if library else None
+    with tempfile.TemporaryDirectory(dir=folder) as place, pump(Path(place), environ=environ) as server:
+        load = asyncio.run(drive(server.port, connections, _SECONDS, capture))
+        return load, len(stored(Path(place) / "events.jsonl")) / len(load.answered)
+
+
+def _images() -> list[str]:
+    """Base64 of pictures that no two are alike of; made once, for making them costs more than sending them."""
+    made = random.Random(7)
+    return [base64.b64encode(b"\xff\xd8\xff" + made.randbytes(_PICTURE - 3)).decode() for _ in range(_PICTURES)]
+
+
+def _pushed_pictures(folder: Path, images: list[str]) -> float:
+    """Captures with a picture each, a second."""
+    bodies = [capture(0, number, picture=image) for number, image in enumerate(images)]
+    left = iter(bodies)
+    with tempfile.TemporaryDirectory(dir=folder) as place, pump(Path(place)) as server:
+        load = asyncio.run(drive(server.port, 32, 60.0, lambda connection, number: next(left, None)))
+        assert len(load.answered) == _PICTURES == sum(1 for _ in Path(place).glob("state/media/*/*"))
+        return load.rate
+
+
+def _written_pictures(folder: Path, images: list[str]) -> float:
+    """The same files written with fsync from one process, its event loop giving them to threads."""
+    contents = [base64.b64decode(image) for image in images]
+
+    def write(path: Path, content: bytes) -> None:
+        with path.open("wb", buffering=0) as file:
+            file.write(content)
+            os.fsync(file.fileno())
+
+    async def all_of_them(place: Path) -> float:
+        begun = time.perf_counter()
+        await asyncio.gather(*(asyncio.to_thread(write, place / str(n), content) for n, content in enumerate(contents)))
+        return _PICTURES / (time.perf_counter() - begun)
+
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        return asyncio.run(all_of_them(Path(place)))
+
+
+def table(folder: Path, repetitions: int) -> Iterator[Row]:
+    """The rows."""
+    bares = [_bare(64)]
+    pumps: list[tuple[Load, float]] = []
+    for _ in range(repetitions):
+        pumps.append(_pump(folder, 64))
+        bares.append(_bare(64))
+    limit, rate = median(load.rate for load in bares), median(load.rate for load, _ in pumps)
+    yield share("64 connections, 1.5 KB captures", rate, limit, 0.45, "requests/s bare")
+    forwarded = median(part for _, part in pumps)
+    yield Row("of these in the file when the load ends", forwarded, ">= 0.98", forwarded >= 0.98, "median of runs")
+    slow, fast = median(load.quantile(0.99) for load, _ in pumps), median(load.quantile(0.99) for load in bares)
+    words = f"{slow * 1000:.1f} ms of {fast * 1000:.1f} ms bare"
+    yield Row("p99, in p99s of the bare handler", slow / fast, "<= 4.00", slow <= 4 * fast, words)
+    library = slow_fsync(folder)
+    if library is not None:
+        many = median(_bare(256).rate for _ in range(repetitions))
+        slow_rate = median(_pump(folder, 256, library)[0].rate for _ in range(repetitions))
+        yield share("256 connections, every fsync 5 ms slower", slow_rate, many, 0.30, "requests/s bare")
+    images = _images()
+    pushed, written = [], []
+    for _ in range(repetitions):
+        written.append(_written_pictures(folder, images))
+        pushed.append(_pushed_pictures(folder, images))
+    yield share("200 KB pictures, 32 connections", median(pushed), median(written), 0.5, "files/s written with fsync")
+
+
+def main() -> None:
+    """The table alone, with few repetitions."""
+    from tests.bench.measure import show
+
+    with tempfile.TemporaryDirectory(prefix="pump-bench-") as folder:
+        show("push", table(Path(folder), 3))
+
+
+if __name__ == "__main__":
+    main()
