@@ -48,13 +48,12 @@ def _spelled(value: object) -> str | None:
     return str(value).lower() if type(value) is bool else None
 
 
-def child(group: Group, *names: str) -> Group | None:
+def child(group: Group, name: str, *others: str) -> Group | None:
     """The first of the fields that holds an object that is not empty."""
-    for name in names:
-        value = group.get(name)
-        if value and type(value) is dict:
-            return value
-    return None
+    value = group.get(name)
+    if value and type(value) is dict:
+        return value
+    return child(group, *others) if others else None
 
 
 def children(group: Group, *names: str) -> list[Any]:
@@ -88,8 +87,12 @@ def word(group: Group, words: Mapping[str, str], *names: str) -> str | float | N
     for name in names:
         value = group.get(name)
         if type(value) is str:
-            if value.strip():
-                return words.get(value.strip(), value)
+            found = words.get(value)
+            if found is not None:
+                return found
+            stripped = value.strip()
+            if stripped:
+                return words.get(stripped, value)
         elif type(value) is int or type(value) is float:
             return words.get(str(value), value)
     return None

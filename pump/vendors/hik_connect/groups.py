@@ -8,11 +8,9 @@ from __future__ import annotations
 from pump.vendors.hik_connect.fields import Group, child, children, number, text, word
 from pump.vendors.hik_connect.words import ATTENDANCE, DRIVE_DIRECTIONS, MASKS, VEHICLE_LISTS
 
-_KNOWN = frozenset(
-    (
-        "vehicleRelatedInfo", "vehicleReletedInfo", "queueRelatedInfo", "queueReletedInfo", "anprinfo", "anprInfo",
-        "ANPRInfo", "deviceTalkInfo", "openDoorInfo",
-    )
+_KNOWN = (
+    "vehicleRelatedInfo", "vehicleReletedInfo", "queueRelatedInfo", "queueReletedInfo", "anprinfo", "anprInfo",
+    "ANPRInfo", "deviceTalkInfo", "openDoorInfo",
 )  # fmt: skip
 
 _CENTIMETRES = 100_000  # in a kilometre
@@ -21,7 +19,7 @@ _ZERO_CELSIUS = 273.15  # kelvin
 
 def plain(groups: Group) -> bool:
     """Whether nothing but files is there to read: none of the groups below, in any spelling, or empty ones."""
-    return _KNOWN.isdisjoint(groups) or not any(groups[name] for name in _KNOWN.intersection(groups))
+    return not any(map(groups.get, _KNOWN))
 
 
 def vehicle(groups: Group, preset: Group | None) -> Group | None:

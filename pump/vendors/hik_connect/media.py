@@ -33,7 +33,8 @@ LINKS: Final = frozenset(
 """The fields that hold links; they may be signed afresh at each delivery, so no identity knows them."""
 
 _MIMES: Final = {
-    "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "bmp": "image/bmp", "mp4": "video/mp4",
+    "jpg": "image/jpeg", ".jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "bmp": "image/bmp",
+    "mp4": "video/mp4", ".mp4": "video/mp4",
 }  # fmt: skip
 
 
@@ -95,7 +96,7 @@ def _url(value: object) -> str | None:
 def _file(identity: str, file: Group, received: datetime) -> dict[str, Any]:
     url = _url(file)
     suffix = text(file, "suffixName")
-    mime = _MIMES.get(suffix.lower().lstrip(".")) if suffix else None
+    mime = _MIMES.get(suffix) or _MIMES.get(suffix.lower().lstrip(".")) if suffix else None
     if mime is None and url:
         mime = _mime(url)
     kind = word(file, FILE_KINDS, "type") or (mime.partition("/")[0].replace("image", "picture") if mime else "file")

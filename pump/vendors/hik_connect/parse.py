@@ -90,7 +90,7 @@ def _event(head: Head, record: Group, received: datetime) -> Event:
     if head.updates is not None:
         data["updates"] = head.updates
     data["reconciled"] = False
-    locate(where, data)
+    subject = locate(where, data)
     preset = row.preset
     plain = read.plain(groups)
     found = preset.get("vehicle")
@@ -115,7 +115,7 @@ def _event(head: Head, record: Group, received: datetime) -> Event:
     if media:
         data["media"] = media
     data["raw"] = record
-    return Event(row.type, head.id, data, head.time, where.subject(), head.lead)
+    return Event(row.type, head.id, data, head.time, subject, head.lead)
 
 
 def _grouped(groups: Group, data: dict[str, Any]) -> None:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
+import orjson
+
+from pump.event import group
 from pump.vendors.hik_connect import groups as read
 from pump.vendors.hik_connect.fields import Group, child, text
 from pump.vendors.hik_connect.words import DEVICE_CATEGORIES, DEVICE_SOURCES, ELEMENTS, SOURCE_PLACES, SOURCE_SUBJECTS
+
+_KNOWN: Final = 2048
+"""Resources remembered, each with about 1 KiB."""
+_RESOURCES: Final = ("resourceInfo", "resource", "device", "deviceInfo")
+_ELEMENT: Final = (
+    "elementType", "elementId", "elementld", "elementID", "elementName", "areaName", "areaId", "areald", "areaID",
+    "deviceId", "deviceld", "deviceID", "deviceName", "deviceSerial",
+)  # fmt: skip
 
 
 class Where(NamedTuple):
@@ -39,6 +51,55 @@ class Where(NamedTuple):
 
 def of_alarm(origin: Group) -> Where:
     """AlarmEventSource and AlarmDeviceInfo (A.3.10, A.3.11)."""
+    if "guid" in origin:  # the alarm itself, where a tenant's has no eventSource: no two are alike
+        return _alarm(origin)
+    try:
+        return _alarm_again(orjson.dumps(origin))
+    except TypeError:
+        return _alarm(origin)
+
+
+def of_message(basic: Group, groups: Group) -> Where:
+    """CombineResourceInfo and CombineDeviceInfo (A.3.62, A.3.59), Resource and DeviceBrief (A.3.142, A.3.68).
+
+    A message's resource has no type in the field; with a vehicle's information it is a vehicle.
+    """
+    vehicle = "vehicleRelatedInfo" in groups or "vehicleReletedInfo" in groups
+    parts = list(map(basic.get, _RESOURCES))
+    try:
+        return _message_again(orjson.dumps(parts), vehicle)
+    except TypeError:
+        return _message(parts, vehicle)
+
+
+def at_door(inner: Group, basic: Group) -> Where:
+    """BasicInfo(2) of an access event (A.3.43), and what it leaves out from the message's own `basic`."""
+    parts = [*map(inner.get, _ELEMENT), *map(basic.get, _RESOURCES)]
+    try:
+        return _door_again(orjson.dumps(parts))
+    except TypeError:
+        return _door(parts)
+
+
+# --- a site has some hundred resources, and each comes again and again: found by what was sent of it ----------------
+
+
+@lru_cache(_KNOWN)
+def _alarm_again(origin: bytes) -> Where:
+    return _alarm(orjson.loads(origin))
+
+
+@lru_cache(_KNOWN)
+def _message_again(parts: bytes, vehicle: bool) -> Where:
+    return _message(orjson.loads(parts), vehicle)
+
+
+@lru_cache(_KNOWN)
+def _door_again(parts: bytes) -> Where:
+    return _door(orjson.loads(parts))
+
+
+def _alarm(origin: Group) -> Where:
     device = child(origin, "deviceInfo") or {}
     return Where(
         text(origin, "sourceType"),
@@ -53,15 +114,12 @@ def of_alarm(origin: Group) -> Where:
     )
 
 
-def of_message(basic: Group, groups: Group) -> Where:
-    """CombineResourceInfo and CombineDeviceInfo (A.3.62, A.3.59), Resource and DeviceBrief (A.3.142, A.3.68).
-
-    A message's resource has no type in the field; with a vehicle's information it is a vehicle.
-    """
+def _message(parts: list[Any], vehicle: bool) -> Where:
+    basic = dict(zip(_RESOURCES, parts, strict=True))
     resource = child(basic, "resourceInfo", "resource") or {}
     device = child(resource, "deviceInfo", "device") or child(basic, "device", "deviceInfo") or {}
     kind = text(resource, "sourceType", "type")
-    if kind is None and ("vehicleRelatedInfo" in groups or "vehicleReletedInfo" in groups):
+    if kind is None and vehicle:
         kind = "vehicle"
     return Where(
         kind,
@@ -76,10 +134,10 @@ def of_message(basic: Group, groups: Group) -> Where:
     )
 
 
-def at_door(inner: Group, basic: Group) -> Where:
-    """BasicInfo(2) of an access event (A.3.43), and what it leaves out from the message's own `basic`."""
-    resource = child(basic, "resource", "resourceInfo") or {}
-    device = child(basic, "device", "deviceInfo") or child(resource, "deviceInfo", "device") or {}
+def _door(parts: list[Any]) -> Where:
+    inner = dict(zip(_ELEMENT + _RESOURCES, parts, strict=True))
+    resource = child(inner, "resource", "resourceInfo") or {}
+    device = child(inner, "device", "deviceInfo") or child(resource, "deviceInfo", "device") or {}
     element = text(inner, "elementType")
     return Where(
         ELEMENTS.get(element, element) if element is not None else text(resource, "type", "sourceType") or "door",
@@ -106,30 +164,26 @@ def at_station(talk: Group, outer: Where) -> Where:
     )
 
 
-def locate(where: Where, data: dict[str, Any]) -> None:
-    """Add the groups `device` and `place` to an event's data."""
+def locate(where: Where, data: dict[str, Any]) -> str | None:
+    """Add the groups `device` and `place` to an event's data; the event's subject."""
+    subject, device, place = _told(where)
+    if device:
+        data["device"] = device.copy()
+    if place:
+        data["place"] = place.copy()
+    return subject
+
+
+@lru_cache(_KNOWN)
+def _told(where: Where) -> tuple[str | None, Group, Group]:
     kind, device_name = where.kind, where.device_name
     if device_name is None and kind in DEVICE_SOURCES:
         device_name = where.name
-    device: Group = {}
-    if where.device_id is not None:
-        device["id"] = where.device_id
-    if device_name is not None:
-        device["name"] = device_name
-    if where.serial is not None:
-        device["serial"] = where.serial
-    if where.category is not None:
-        device["category"] = DEVICE_CATEGORIES.get(where.category, where.category)
-    if device:
-        data["device"] = device
-    place: Group = {}
-    if where.area is not None:
-        place["area"] = where.area
-    if where.area_id is not None:
-        place["area_id"] = where.area_id
-    if where.name is not None and kind is not None:
-        field = SOURCE_PLACES.get(kind)
-        if field is not None:
-            place[field] = where.name
-    if place:
-        data["place"] = place
+    category = where.category
+    if category is not None:
+        category = DEVICE_CATEGORIES.get(category, category)
+    device = group(id=where.device_id, name=device_name, serial=where.serial, category=category)
+    place: Group = group(area=where.area, area_id=where.area_id) or {}
+    if where.name is not None and kind in SOURCE_PLACES:
+        place[SOURCE_PLACES[kind]] = where.name
+    return where.subject(), device or {}, place
