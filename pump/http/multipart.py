@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any, Final
 
+from pump.http.delimiter import bare, find, without_line_end
 from pump.http.parts import Fault, Head, Judge, Limits, Part, Skipped
 
 __all__ = ["Head", "Judge", "Limits", "MultipartReader", "Part", "Skipped"]
 
-_TERMINATOR: Final = re.compile(rb"[ \t]{0,8}(?:\r?\n|(--))")
-_BEGUN: Final = re.compile(rb"[ \t]{0,8}[\r-]?")
 _BLANK: Final = re.compile(rb"\n\r?\n")
 _ANY_DELIMITER: Final = re.compile(rb"(-{2,8}[\w<(+.][\w<>()+.,/:=?-]{0,99})[ \t]{0,8}\r?\n(?=[Cc]ontent-)")
 """A delimiter of a name not known yet: a header must follow, or any line of dashes would do."""
@@ -56,7 +55,7 @@ class MultipartReader:
     ) -> None:
         self._judges = judges or {}
         self._limits = limits or Limits()
-        self._wanted = _bare((boundary or "").encode("latin-1", "replace"))
+        self._wanted = bare((boundary or "").encode("latin-1", "replace"))
         self._candidate = b""
         self._confirmed = False
         self._delimiters: list[bytes] = [b"--" + self._wanted] if self._wanted else []
@@ -131,7 +130,9 @@ class MultipartReader:
             case _State.BODY:
                 self._deliver(buffer, "cut")
             case _State.OPEN if buffer.strip() or self._head.fields:
-                self._deliver(_without_line_end(buffer), "no delimiter" if self._head.length is None else None)
+                body = without_line_end(self._without_begun(buffer))
+                unended: Fault = "no delimiter" if self._judge is None else "cut"
+                self._deliver(body, unended if self._head.length is None else None)
         self._tell()
         self._state = _State.SEEK
         out, self._out = self._out, []
@@ -222,7 +223,7 @@ class MultipartReader:
         whole = self._at + length
         begin, end, closing = self._locate(buffer, self._at + self._scanned, min(len(buffer), whole))
         if end >= 0:
-            self._deliver(_without_line_end(_bytes(buffer, self._at, begin)), "cut")
+            self._deliver(without_line_end(_bytes(buffer, self._at, begin)), "cut")
             self._begin(end, closing)
             return True
         self._scanned = begin - self._at
@@ -255,7 +256,7 @@ class MultipartReader:
                 return False
             self._over_limit()
             return True
-        self._deliver(_without_line_end(_bytes(buffer, self._at, begin)), None)
+        self._deliver(without_line_end(_bytes(buffer, self._at, begin)), None)
         self._begin(end, closing)
         return True
 
@@ -268,7 +269,7 @@ class MultipartReader:
         """
         found = (stop, -1, False)
         for delimiter in self._delimiters:
-            one = _find(buffer, delimiter, start, stop)
+            one = find(buffer, delimiter, start, stop)
             if one[1] >= 0 > found[1] or (one[0] < found[0] and (one[1] >= 0) == (found[1] >= 0)):
                 found = one
         if self._confirmed:
@@ -286,7 +287,7 @@ class MultipartReader:
 
     def _learn(self, token: bytes, closing: bool) -> None:
         token = token[:-2] if closing else token
-        if token != self._candidate and _bare(token) != self._wanted:
+        if token not in (self._candidate, b"--" + self._wanted):
             self._candidate = token
             self._delimiters = [token, *([b"--" + self._wanted] if self._wanted else [])]
             return
@@ -294,6 +295,12 @@ class MultipartReader:
         self._delimiters = [token]
         self._delimiter = token
         self._line = b"\r\n" + token + b"\r\n"
+
+    def _without_begun(self, body: bytes) -> bytes:
+        """A body that the stream's end cut short of its delimiter, without what there is of that."""
+        begin = body.rfind(b"\n-") + 1
+        begun = body[begin:].rstrip(b"\r\n") if begin else b""
+        return body[:begin] if begun and any(one.startswith(begun) for one in self._delimiters) else body
 
     def _begin(self, end: int, closing: bool) -> None:
         """Behind a delimiter that ends at `end`."""
@@ -366,29 +373,6 @@ _STEPS: Final[tuple[Callable[[MultipartReader, bytes | bytearray], bool], ...]] 
     MultipartReader._body,
     MultipartReader._open,
 )
-
-
-def _find(buffer: bytes | bytearray, delimiter: bytes, start: int, stop: int) -> tuple[int, int, bool]:
-    """As `_locate`, for one delimiter."""
-    at = buffer.find(delimiter, start, stop)
-    while at >= 0:
-        behind = at + len(delimiter)
-        if found := _TERMINATOR.match(buffer, behind, stop):
-            return at, found.end(), found[1] is not None
-        if _BEGUN.fullmatch(buffer, behind, stop):
-            return at, -1, False
-        at = buffer.find(delimiter, at + 1, stop)
-    return max(start, stop - len(delimiter) + 1), -1, False
-
-
-def _bare(token: bytes) -> bytes:
-    """A boundary without quotes, dashes before it and angle brackets."""
-    return token.strip(b" \t\"'").lstrip(b"-").strip(b"<>")
-
-
-def _without_line_end(body: bytes) -> bytes:
-    """The line end before a delimiter belongs to the delimiter."""
-    return body[:-2] if body.endswith(b"\r\n") else body.removesuffix(b"\n")
 
 
 def _bytes(buffer: bytes | bytearray, begin: int, end: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,10 +18,12 @@ from aiohttp import (
     TCPConnector,
 )
 
-from pump.vendors.hik_gateway.answers import Trouble, answer, refused
+from pump.vendors.hik_gateway.answers import Trouble, answer, refused, status_fields
 from pump.vendors.hik_gateway.lenient import loads
 from pump.vendors.hik_gateway.settings import HikGatewaySettings
 
+_STALE: Final = re.compile(r"\bstale\s*=\s*\"?true")
+_FEW: Final = 2
 _LARGEST: Final = 4 << 20
 """Bytes of an answer, beside the stream's."""
 
@@ -91,14 +94,22 @@ class Client:
             raise Trouble(f"the gateway is not reached: {error.os_error.strerror or error}") from None
         except (ClientError, OSError, TimeoutError) as error:
             raise Trouble(f"the gateway broke off: {_said(error)}") from None
-        challenge = response.headers.get("WWW-Authenticate", "").lower()
-        if response.status == 401 and ('stale="true"' in challenge or "stale=true" in challenge):
-            response.release()
-            raise Trouble("the gateway's challenge had expired before it was answered")
-        if response.status == 401 and challenge and not challenge.startswith("digest"):
-            response.release()
-            raise Trouble("the gateway asks for another login than digest", wait=60.0)
+        if response.status == 401:
+            raise await self._refusal(response)
         return response
+
+    async def _refusal(self, response: ClientResponse) -> Trouble:
+        challenge = response.headers.get("WWW-Authenticate", "").lower()
+        async with response:
+            content = await self._read(response)
+        if challenge and not challenge.startswith("digest"):
+            return Trouble("the gateway asks for another login than digest", wait=60.0)
+        refusal = answer(401, content, "the login")
+        # An expired challenge may count as a failed login: it is taken for one while few attempts are left.
+        left = str(status_fields(content).get("retryTimes", _FEW + 1))
+        if _STALE.search(challenge) and not (left.isdecimal() and int(left) <= _FEW):
+            return Trouble("the gateway's challenge had expired before it was answered")
+        return refusal
 
     async def _read(self, response: ClientResponse) -> bytes:
         try:

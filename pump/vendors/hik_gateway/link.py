@@ -99,7 +99,7 @@ class Link:
                     for task in beside:
                         task.cancel()
         except BaseExceptionGroup as failures:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
+            if (own := asyncio.current_task()) is not None and own.cancelling():
                 # A task group that is failing already swallows a cancellation that comes then (before Python 3.13).
                 raise asyncio.CancelledError from None
             raise _first(failures, self._dog.timeout) from None

@@ -17,7 +17,7 @@ from pump.errors import Unavailable
 from pump.intake import Intake
 from pump.source import Source
 from pump.vendors.hik_gateway import inventory
-from pump.vendors.hik_gateway.answers import Rejected, Trouble
+from pump.vendors.hik_gateway.answers import REJECTED_WAIT, Rejected, Trouble
 from pump.vendors.hik_gateway.client import Client
 from pump.vendors.hik_gateway.codes import OTHER, REFUSED, Advice
 from pump.vendors.hik_gateway.incidents import PREFIX, Incidents
@@ -58,6 +58,8 @@ class HikGateway(Source[HikGatewaySettings]):
         self._failed: dict[str, datetime] = {}
         """Devices that the gateway could not subscribe, and since when that is known."""
         self._waits: dict[Advice, Backoff] = {}
+        self._login_after = 0.0
+        """Monotonic seconds before which a rejected password is not tried again, by whatever call."""
 
     async def run(self, intake: Intake) -> None:
         """As Source.run; returns only by cancellation, which closes the subscription: few are to be had."""
@@ -112,7 +114,12 @@ class HikGateway(Source[HikGatewaySettings]):
             await self._up(link, intake, answer)
             if not self._context.devices:
                 # Its first events would be without names; they wait in the socket meanwhile.
-                await self._try_refresh(client, intake)
+                try:
+                    await self._refresh(client, intake)
+                except Trouble as trouble:
+                    log.warning("The device list could not be read", source=self.name, why=trouble.reason)
+                    if isinstance(trouble, Rejected):
+                        await self._note_rejected(trouble, intake)
 
         async def upkeep() -> None:
             async with asyncio.TaskGroup() as group:
@@ -138,7 +145,7 @@ class HikGateway(Source[HikGatewaySettings]):
             await self._leave(link)
             raise
         except Exception as error:
-            if link.up and self._lost is None:
+            if link.alive is not None and self._lost is None:
                 self._lost = link.alive
                 self._reason = error.reason if isinstance(error, Trouble) else "the source failed"
             if isinstance(error, Renew):
@@ -190,7 +197,7 @@ class HikGateway(Source[HikGatewaySettings]):
         while True:
             fresh = await self._try_refresh(client, intake)
             if fresh and self.settings.by_device and not self.settings.devices:
-                await self._follow(link)
+                await self._follow(link, intake)
             await self.clock.sleep(_AGAIN)
             if fresh:
                 await self._until(link.strange, self.settings.inventory_interval - _AGAIN)
@@ -208,38 +215,44 @@ class HikGateway(Source[HikGatewaySettings]):
     async def _keep_status(self, intake: Intake, link: Link) -> None:
         while True:
             await self.clock.sleep(self.settings.status_interval)
+            await self._until_login()
             try:
                 failed = await link.broken()
-            except Rejected:
-                raise
             except Trouble as trouble:
-                intake.count("retry")
-                log.warning("The subscription's status is not known", source=self.name, why=trouble.reason)
+                await self._beside_failed(intake, "The subscription's status is not known", trouble)
                 continue
             await self._tell_failed(link, intake, failed)
 
-    async def _follow(self, link: Link) -> None:
+    async def _follow(self, link: Link, intake: Intake) -> None:
         """Subscribe to what the inventory gained, and let go what it lost, where no list is configured."""
         known, wanted = self._context.devices, self.wanted.devices or {}
         if known.keys() == wanted.keys():
             return
         try:
             await self.change(devices=dict.fromkeys(known, ()))
-        except Rejected:
-            raise
         except Trouble as trouble:
-            log.warning("A device's subscription could not be changed", source=self.name, why=trouble.reason)
+            await self._beside_failed(intake, "A device's subscription could not be changed", trouble)
 
     async def _try_refresh(self, client: Client, intake: Intake) -> bool:
+        await self._until_login()
         try:
             await self._refresh(client, intake)
-        except Rejected:
-            raise
         except Trouble as trouble:
-            intake.count("retry")
-            log.warning("The device list could not be read", source=self.name, why=trouble.reason)
+            await self._beside_failed(intake, "The device list could not be read", trouble)
             return False
         return True
+
+    async def _beside_failed(self, intake: Intake, what: str, trouble: Trouble) -> None:
+        """A call beside the stream failed: the stream is left alone, and a password that is not taken any more too."""
+        intake.count("retry")
+        log.warning(what, source=self.name, why=trouble.reason)
+        if isinstance(trouble, Rejected):
+            await self._note_rejected(trouble, intake)
+
+    async def _until_login(self) -> None:
+        """Wait until a rejected password may be tried again."""
+        while (rest := self._login_after - self.clock.monotonic()) > 0:
+            await self.clock.sleep(rest)
 
     async def _refresh(self, client: Client, intake: Intake) -> None:
         known: dict[str, Device] = dict(self._context.devices)
@@ -263,14 +276,20 @@ class HikGateway(Source[HikGatewaySettings]):
         wait = trouble.wait if trouble.wait is not None else self._next(trouble.advice)
         intake.down(trouble.reason)
         if isinstance(trouble, Rejected):
-            intake.count("rejected")
-            until = self.clock.now() + timedelta(seconds=wait)
-            state = {"rejected": {"credentials": self._credentials(), "until": until.isoformat()}}
-            try:
-                await intake.put(state=state)
-            except Unavailable:
-                log.warning("The spool refuses to keep when the next login may be", source=self.name)
-        await self.clock.sleep(wait)
+            await self._note_rejected(trouble, intake)
+        await self.clock.sleep(max(wait, self._login_after - self.clock.monotonic()))
+
+    async def _note_rejected(self, trouble: Rejected, intake: Intake) -> None:
+        """Remember until when not to log in, over restarts too."""
+        intake.count("rejected")
+        wait = trouble.wait or REJECTED_WAIT
+        self._login_after = self.clock.monotonic() + wait
+        until = self.clock.now() + timedelta(seconds=wait)
+        state = {"rejected": {"credentials": self._credentials(), "until": until.isoformat()}}
+        try:
+            await intake.put(state=state)
+        except Unavailable:
+            log.warning("The spool refuses to keep when the next login may be", source=self.name)
 
     def _next(self, advice: Advice) -> float:
         """Seconds to wait. Plain failures and refused connections come back at once or nearly; others when told."""

@@ -135,7 +135,7 @@ def test_a_dead_password_is_tried_once_in_ten_minutes_also_over_restarts(tmp_pat
 
 def test_a_locked_account_is_left_alone_for_as_long_as_the_gateway_says(tmp_path: Path) -> None:
     async def main() -> None:
-        async with site(tmp_path, quirks=Quirks(lock_seconds=5000.0)) as one:
+        async with site(tmp_path, quirks=Quirks(lock_seconds=5000.0, nonce_seconds=100.0)) as one:
             one.pace = 5.0
             one.vendor.digest.locked_until = 5000.0
             await one.up()
@@ -372,5 +372,33 @@ def test_an_expired_nonce_costs_a_retry_and_no_ten_minutes(tmp_path: Path) -> No
             await one.until(lambda: len(one.vendor.digest.logins) >= 2)
             assert one.clock.monotonic() < 100.0
             assert {outcome for _, outcome in one.vendor.digest.logins} == {"expired"}
+
+    asyncio.run(main())
+
+
+def test_expired_nonces_never_lock_the_account(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with site(tmp_path, quirks=Quirks(nonce_seconds=-1.0)) as one:
+            one.pace = 1.0
+            await one.until(lambda: one.clock.monotonic() > 1100.0)
+            assert one.vendor.digest.locked_until == 0.0
+            assert "attempts left" in one.intake.component.reason
+
+    asyncio.run(main())
+
+
+def test_a_password_that_is_changed_under_way_costs_no_stream(tmp_path: Path) -> None:
+    async def main() -> None:
+        settings = {"devices": {"2cd6716d-767f-4756-ac55-50276a5e3b01": ()}}
+        async with site(tmp_path, settings=settings, quirks=Quirks(nonce_seconds=1e9)) as one:
+            one.pace = 1.0
+            await one.up()
+            one.vendor.digest.password = "changed"
+            logins = len(one.vendor.digest.logins)
+            await one.until(lambda: one.clock.monotonic() > 500.0)
+            # The subscription's status and the device list each were refused once, and wait.
+            assert len(one.vendor.digest.logins) - logins <= 2
+            assert one.intake.component.state == "up"
+            assert one.vendor.account.streams == 1
 
     asyncio.run(main())

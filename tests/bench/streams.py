@@ -1,0 +1,268 @@
+"""The streams: our multipart reader against a bare read and aiohttp's reader, and 200 gateways in one process.
+
+`python -m tests.bench.streams` prints a table. Ratios are against limits measured in the same run, medians of
+interleaved repetitions; absolute figures are this machine's, at this hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import orjson
+from aiohttp import ClientSession, ClientTimeout, MultipartReader
+
+from pump.clock import Clock
+from pump.health import Health
+from pump.http import multipart
+from pump.intake import Intake
+from pump.metrics import Metrics
+from pump.spool import Spool, SpoolSettings
+from pump.vendors.hik_gateway import SOURCE
+from pump.vendors.hik_gateway.simulator import Quirks, Simulator
+
+Reading = Callable[[ClientSession, str], Awaitable[int]]
+
+
+def framed(body: bytes, kind: str) -> bytes:
+    head = f"--boundary\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body + b"\r\n"
+
+
+def small() -> bytes:
+    """A part of 600 B, JSON."""
+    return orjson.dumps({"EventNotificationAlert": {"eventType": "CIDAlarm", "text": "x" * 540, "n": 1}})
+
+
+def large() -> bytes:
+    """A part of 200 KB."""
+    return b"\xff\xd8" + os.urandom(200_000) + b"\xff\xd9"
+
+
+async def serve(part: bytes, count: int) -> AsyncIterator[str]:
+    """A server in a process of its own that answers each GET with `count` parts, unchunked; yields its address."""
+    code = (
+        "import asyncio, sys\n"
+        "part = sys.stdin.buffer.read()\n"
+        f"block = part * max(1, (1 << 18) // len(part)); rounds = {count} * len(part) // len(block)\n"
+        "async def handle(reader, writer):\n"
+        "    await reader.readuntil(b'\\r\\n\\r\\n')\n"
+        "    writer.write(b'HTTP/1.1 200 OK\\r\\nContent-Type: multipart/mixed; boundary=boundary\\r\\n'\n"
+        "                 b'Connection: close\\r\\n\\r\\n')\n"
+        "    for _ in range(rounds):\n"
+        "        writer.write(block)\n"
+        "        await writer.drain()\n"
+        "    writer.write(b'--boundary--\\r\\n')\n"
+        "    await writer.drain()\n"
+        "    writer.close()\n"
+        "async def main():\n"
+        "    server = await asyncio.start_server(handle, '127.0.0.1', 0)\n"
+        "    print(server.sockets[0].getsockname()[1], flush=True)\n"
+        "    await server.serve_forever()\n"
+        "asyncio.run(main())\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: ASYNC220
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(part)
+        process.stdin.close()
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/"
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+async def bare(session: ClientSession, url: str) -> int:
+    """The limit: the same bytes, read and thrown away."""
+    size = 0
+    async with session.get(url) as response:
+        while data := await response.content.readany():
+            size += len(data)
+    return size
+
+
+def ours(decode: bool) -> Reading:
+    judges = {"application/json": orjson.loads} if decode else None
+
+    async def read(session: ClientSession, url: str) -> int:
+        reader, parts = multipart.MultipartReader("boundary", judges=judges), 0
+        async with session.get(url) as response:
+            while data := await response.content.readany():
+                parts += len(reader.feed(data))
+        return parts
+
+    return read
+
+
+def theirs(decode: bool) -> Reading:
+    async def read(session: ClientSession, url: str) -> int:
+        parts = 0
+        async with session.get(url) as response:
+            reader = MultipartReader.from_response(response)
+            while (part := await reader.next()) is not None:
+                body = await part.read()  # type: ignore[union-attr]
+                if decode:
+                    orjson.loads(body)
+                parts += 1
+        return parts
+
+    return read
+
+
+async def compare(part: bytes, count: int, ways: dict[str, Reading], rounds: int) -> dict[str, float]:
+    """Parts a second of each way: medians of interleaved repetitions."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    async for url in serve(part, count):
+        async with ClientSession(timeout=ClientTimeout(total=None)) as session:
+            for _ in range(rounds):
+                for name, way in ways.items():
+                    begin = time.perf_counter()
+                    await way(session, url)
+                    found[name].append(count / (time.perf_counter() - begin))
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+async def delay(rounds: int) -> float:
+    """Median milliseconds from the write of a part's last byte to the part in hand, the delimiter 300 ms away."""
+    part = framed(small(), "application/json").rstrip()
+    written: list[float] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: multipart/mixed; boundary=boundary\r\nConnection: close\r\n\r\n"
+        )
+        for _ in range(rounds):
+            writer.write(part[:-1])
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            written.append(time.perf_counter())
+            writer.write(part[-1:])
+            await writer.drain()
+            await asyncio.sleep(0.3)
+            writer.write(b"\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    seen: list[float] = []
+    reader = multipart.MultipartReader("boundary", judges={"application/json": orjson.loads})
+    async with ClientSession() as session, session.get(f"http://127.0.0.1:{port}/") as response:
+        while data := await response.content.readany():
+            seen += [time.perf_counter()] * len(reader.feed(data))
+    server.close()
+    await server.wait_closed()
+    return statistics.median(1000 * (got - sent) for got, sent in zip(seen, written, strict=True))
+
+
+async def many(streams: int, seconds: float) -> tuple[float, int]:
+    """Share of a core that `streams` gateways at one event a second each cost us; the gateways run elsewhere."""
+    child = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-m", "tests.bench.streams", "--gateways", str(streams)], stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    urls = child.stdout.readline().decode().split()
+    clock, metrics = Clock(), Metrics()
+    with tempfile.TemporaryDirectory() as folder:
+        spool = await Spool.open(Path(folder), SpoolSettings(), clock=clock, metrics=metrics)
+        tasks = []
+        for n, url in enumerate(urls):
+            name = f"g{n}"
+            intake = Intake(name, spool=spool, site="bench", clock=clock, metrics=metrics, health=Health(clock))
+            made = {"type": "hik-gateway", "url": url, "username": "admin", "password": "secret1"}
+            tasks.append(asyncio.create_task(SOURCE(name, SOURCE.Settings.model_validate(made), clock).run(intake)))
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(3.0)
+        before, used, begin = spool.head, _cpu(), time.perf_counter()
+        await asyncio.sleep(seconds)
+        share = (_cpu() - used) / (time.perf_counter() - begin)
+        events = spool.head - before
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await spool.close()
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    return share, events
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+async def gateways(count: int) -> None:
+    """That many simulated gateways, an event a second each, until killed; their addresses go to standard output."""
+    clock = Clock()
+    simulators = [Simulator(clock=clock, quirks=Quirks(nonce_seconds=60.0), seed=n) for n in range(count)]
+    for simulator in simulators:
+        await simulator.listen()
+    print(*(simulator.url for simulator in simulators), flush=True)
+
+    async def traffic(simulator: Simulator, begin: float) -> None:
+        await clock.sleep(begin)
+        mix = simulator.messages.mix(list(simulator.devices))
+        while True:
+            simulator.put(next(mix))
+            await clock.sleep(1.0)
+
+    await asyncio.gather(*(traffic(simulator, n / count) for n, simulator in enumerate(simulators)))
+
+
+async def main(rounds: int, streams: int, seconds: float) -> None:
+    json_part, picture = framed(small(), "application/json"), framed(large(), "image/jpeg")
+    rows = []
+    found = await compare(
+        json_part,
+        60_000,
+        {
+            "bare": bare,
+            "ours": ours(False),
+            "theirs": theirs(False),
+            "ours, JSON": ours(True),
+            "theirs, JSON": theirs(True),
+        },
+        rounds,
+    )
+    for name, rate in found.items():
+        rows.append((f"600 B parts, {name}", f"{rate:,.0f}/s", f"{rate / found['bare']:.2f} of bare"))
+    ratio, decoded = found["ours"] / found["theirs"], found["ours, JSON"] / found["theirs, JSON"]
+    rows.append(("600 B parts, ours against aiohttp's", f"{ratio:.1f} x", "goal 8"))
+    rows.append(("600 B parts with JSON, ours against aiohttp's", f"{decoded:.1f} x", "goal 4"))
+    found = await compare(picture, 1_000, {"bare": bare, "ours": ours(False), "theirs": theirs(False)}, rounds)
+    for name, rate in found.items():
+        rows.append((f"200 KB parts, {name}", f"{rate:,.0f}/s", f"{rate / found['bare']:.2f} of bare"))
+    rows.append(("200 KB parts, ours of the bare read", f"{found['ours'] / found['bare']:.2f}", "goal 0.75"))
+    rows.append(("delay of a complete part", f"{await delay(15):.2f} ms", "goal 5 ms"))
+    if streams:
+        share, events = await many(streams, seconds)
+        rows.append(
+            (f"{streams} streams, {events / seconds:.0f} events/s", f"{100 * share:.1f} % of a core", "goal 30 %")
+        )
+    for name, figure, goal in rows:
+        print(f"{name:52} {figure:>16}  {goal}")
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--streams", type=int, default=200)
+    options.add_argument("--seconds", type=float, default=15.0)
+    options.add_argument("--gateways", type=int, help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.gateways:
+        asyncio.run(gateways(chosen.gateways))
+    else:
+        asyncio.run(main(chosen.rounds, chosen.streams, chosen.seconds))
