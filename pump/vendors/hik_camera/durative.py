@@ -17,6 +17,11 @@ from pump.vendors.hik_camera.parse import VENDOR, Alert
 
 PREFIX: Final = "matter/"
 """Of the state's keys."""
+ENDED: Final = "ended/"
+"""Of the keys of what has ended: its last message's time and number, by which a repetition of it is known."""
+REPLAY_SECONDS: Final = 30.0
+"""After a connection was made: how long a message may be a repetition of what was sent before it. Later a time that
+is older than the last one means that the device's clock was set back."""
 STORE_SECONDS: Final = 10.0
 """Between two stores of a count that grows."""
 RECENT: Final = 1024
@@ -36,8 +41,12 @@ class Matter:
     code: str
     name: str
     subject: str | None
+    began: str | None
+    """The device's time of the first message."""
     seen: str | None
     """The device's time of the last message."""
+    serial: int | None
+    """The device's number of the last message."""
     device: dict[str, Any] | None
     place: dict[str, Any] | None
     lasting: bool
@@ -61,13 +70,18 @@ class Matters:
 
     timeout: float
     open: dict[str, Open] = field(default_factory=dict)
+    ended: dict[str, tuple[str | None, int | None]] = field(default_factory=dict)
     repeats: int = 0
     """Messages that became no event."""
+    _opened: float = 0.0
     _recent: dict[str, float] = field(default_factory=dict)
 
     def load(self, state: Mapping[str, Any], now: float) -> None:
         """What the spool has; the silence of each begins now, for nobody could be heard before."""
-        self.open = {}
+        self.open, self.ended, self._opened = {}, {}, now
+        for key, value in state.items():
+            if key.startswith(ENDED) and isinstance(value, list) and len(value) == 2:
+                self.ended[PREFIX + key.removeprefix(ENDED)] = (value[0], value[1])
         for key, value in state.items():
             if key.startswith(PREFIX) and isinstance(value, dict):
                 try:
@@ -80,7 +94,7 @@ class Matters:
         if alert.phase != "pulse":
             return self._explicit(alert, now)
         if alert.row.durative:
-            return self._ended(alert) if alert.state == "inactive" else self._active(alert, now)
+            return self._ended(alert, now) if alert.state == "inactive" else self._active(alert, now)
         if alert.row is UNKNOWN and self._repeated(alert.fingerprint, now):
             return [], {}
         return alert.events, {}
@@ -107,8 +121,7 @@ class Matters:
             data |= {name: value for name, value in (("device", matter.device), ("place", matter.place)) if value}
             time = datetime.fromisoformat(matter.seen) if matter.seen else None
             events.append(_as_end(Event(matter.type, "", data, time=time, subject=matter.subject), matter))
-            state[key] = None
-            del self.open[key]
+            state |= self._close(key, matter.seen, matter.serial)
         return events, state
 
     def counts(self) -> State:
@@ -119,9 +132,12 @@ class Matters:
         key = _key(alert)
         one = self.open.get(key)
         if one is None:
+            if self._old(alert, *self.ended.get(key, (None, None)), now=now):
+                self.repeats += 1
+                return [], {}
             return self._begun(alert, key, now, lasting=False)
-        seen = alert.event.time.isoformat() if alert.event.time else one.matter.seen
-        one.matter = replace(one.matter, count=one.matter.count + 1, seen=seen)
+        seen = _time(alert) or one.matter.seen
+        one.matter = replace(one.matter, count=one.matter.count + 1, seen=seen, serial=alert.serial)
         one.heard = now
         self.repeats += 1
         if now - one.stored < STORE_SECONDS:
@@ -135,12 +151,27 @@ class Matters:
         event.data["incident"] = event.id
         matter = Matter(
             event.id, alert.row.end or event.type, str(event.data["code"]), str(event.data["name"]), event.subject,
-            event.time.isoformat() if event.time else None, event.data.get("device"), event.data.get("place"), lasting,
+            _time(alert), _time(alert), alert.serial, event.data.get("device"), event.data.get("place"), lasting,
         )  # fmt: skip
         self.open[key] = Open(matter, now, now)
         return [event], {key: asdict(matter)}
 
-    def _ended(self, alert: Alert) -> tuple[list[Event], State]:
+    def _close(self, key: str, time: str | None, serial: int | None) -> State:
+        """Forget an open matter, but not when it ended."""
+        del self.open[key]
+        self.ended[key] = (time, serial)
+        return {key: None, ENDED + key.removeprefix(PREFIX): [time, serial]}
+
+    def _old(self, alert: Alert, time: str | None, serial: int | None, *, now: float) -> bool:
+        """Whether the message repeats something that was sent before that moment, as devices do after a reconnect."""
+        if time is None or alert.event.time is None or now - self._opened > REPLAY_SECONDS:
+            return False
+        last = datetime.fromisoformat(time)
+        if alert.serial is not None and serial is not None:
+            return alert.serial <= serial and alert.event.time <= last
+        return alert.event.time < last
+
+    def _ended(self, alert: Alert, now: float) -> tuple[list[Event], State]:
         events: list[Event] = []
         state: State = {}
         for key in self._matching(alert):
@@ -183,6 +214,10 @@ class Matters:
         repeated = before is not None and now - before < self.timeout
         self.repeats += repeated
         return repeated
+
+
+def _time(alert: Alert) -> str | None:
+    return alert.event.time.isoformat() if alert.event.time else None
 
 
 def _key(alert: Alert) -> str:

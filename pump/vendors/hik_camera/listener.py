@@ -18,7 +18,7 @@ from pump.http.multipart import Part, Skipped
 from pump.vendors.hik_camera import device
 from pump.vendors.hik_camera.codes import SILENT_WHEN_INACTIVE
 from pump.vendors.hik_camera.document import Tree
-from pump.vendors.hik_camera.durative import PREFIX, Matters, State
+from pump.vendors.hik_camera.durative import Matters, State
 from pump.vendors.hik_camera.parse import VENDOR, Facts, parse
 
 log = structlog.get_logger()
@@ -85,7 +85,7 @@ class CameraListener(Listener):
         """Take up what the spool has; ask the device who it is, where that is not known or an hour old."""
         now = self._clock.monotonic()
         state = self.stream.intake.state()
-        self._matters.load({key: value for key, value in state.items() if key.startswith(PREFIX)}, now)
+        self._matters.load(state, now)
         self._waiting, self._last, self._unwanted = None, None, False
         kept = state.get("device")
         known = kept if isinstance(kept, dict) else {}

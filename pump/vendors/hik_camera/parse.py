@@ -75,6 +75,8 @@ class Alert:
     heartbeat: bool = False
     kind: str = ""
     """The device's event type in lower case."""
+    serial: int | None = None
+    """The device's running number of the message."""
 
     @property
     def event(self) -> Event:
@@ -160,6 +162,7 @@ def _identify(alert: Alert, tree: Tree, facts: Facts, stamp: datetime | None) ->
     access = child(tree, "AccessControllerEvent", "AcsEventInfo")
     serial = text(access, "serialNo", "serialNumber") or text(tree, "serialNo")
     kind = text(tree, "eventType")
+    alert.serial = int(serial) if serial is not None and serial.isascii() and serial.isdigit() else None
     if serial is not None:
         alert.event.id = event_id(VENDOR, facts.serial or "", kind, serial, sent)
     elif stamp is not None:

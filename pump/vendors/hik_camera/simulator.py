@@ -70,6 +70,8 @@ class Account:
     lost: list[Message] = field(default_factory=list)
     """Those that nobody listened to and that were not kept."""
     streams: list[Stream] = field(default_factory=list)
+    whole: set[int] = field(default_factory=set)
+    """The numbers of messages that were written whole to some connection."""
     heartbeats: int = 0
     challenges: int = 0
     logins: int = 0
@@ -346,10 +348,11 @@ class Simulator:
 
     def _unsent(self, client: _Client) -> None:
         """What still waited for a connection that has ended: kept or lost, unless another has it."""
-        known = {message.number for message in self.account.delivered()}
-        known |= {message.number for other in self._clients for message in other.waiting}
+        if not client.waiting:
+            return
+        others = {message.number for other in self._clients for message in other.waiting}
         for message in client.waiting:
-            if message.number > 0 and message.number not in known:
+            if message.number > 0 and message.number not in self.account.whole and message.number not in others:
                 (self._offline if self.quirks.keep_offline else self.account.lost).append(message)
 
     async def _tell(self) -> None:
@@ -382,6 +385,7 @@ class Simulator:
             self.account.heartbeats += 1
         else:
             client.stream.written.append(message)
+            self.account.whole.add(message.number)
         client.parts += 1
         if self.quirks.close_after is not None and client.parts >= self.quirks.close_after:
             await self._chunk(writer, f"--{BOUNDARY}--\r\n".encode())

@@ -19,7 +19,10 @@ JPEG = b"\xff\xd8\xff\xe0" + bytes(900) + b"\xff\xd9"
 
 
 def of(events: list[dict[str, Any]], type_: str) -> list[dict[str, Any]]:
-    return [event for event in events if event["type"] == type_]
+    """The events of a type, or of all types of a domain ("access.")."""
+    return [
+        event for event in events if event["type"] == type_ or (type_[-1] == "." and event["type"].startswith(type_))
+    ]
 
 
 def alert(code: str, *, state: str = "active", extra: str = "", number: int = 0, count: int = 1) -> Message:
@@ -64,7 +67,7 @@ def test_silence_ends_what_lasts_and_a_late_word_of_it_changes_nothing(tmp_path:
             assert of(events, "video.motion")[1]["data"]["count"] == 20
             device.send(last)
             device.send(active[0])  # the device repeats itself: the same start, ended already
-            await pump.until(lambda: pump.counted("repeat") == 20)
+            await pump.until(lambda: pump.counted("repeat") == 21)
             for _ in range(400):
                 clock.advance(0.02)
                 await asyncio.sleep(0.001)
@@ -95,6 +98,38 @@ def test_a_restart_neither_repeats_the_start_nor_forgets_the_end(tmp_path: Path,
                 assert end["data"]["incident"] == start["id"]
                 assert end["data"]["count"] == (30 if how == "stopped" else 21)
                 assert [event["data"]["reason"] for event in of(events, "pump.gap")] == ["the pump was not running"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_what_is_repeated_after_a_reconnect_begins_nothing_anew(tmp_path: Path, numbered: bool) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        quirks = Quirks(serial_numbers=numbered, replay=12)
+        async with Simulator(clock=clock, quirks=quirks) as device:
+            for run in range(1, 4):  # a new process each time, and a cut in each
+                async with site(tmp_path, device, clock) as pump:
+                    await process(device, pump, run)
+
+    async def cut(device: Simulator, pump: Site) -> None:
+        streams = len(device.account.streams)
+        device.cut()
+        await pump.until(lambda: len(device.account.streams) > streams)
+        await device.drained()
+
+    async def process(device: Simulator, pump: Site, run: int) -> None:
+        await pump.until(lambda: device.streams)
+        device.emit("motion", repeats=6)
+        device.emit("access")
+        for _ in range(2):
+            await pump.stored(lambda events: len(of(events, "access.")) == run)
+            await cut(device, pump)
+        device.emit("io")
+        events = await pump.stored(lambda events: len(of(events, "security.input.restored")) == run)
+        motion = [event["data"] for event in of(events, "video.motion")]
+        assert [data["phase"] for data in motion] == ["start", "end"] * run
+        assert [data.get("count") for data in motion] == [None, 6] * run
 
     asyncio.run(main())
 
