@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pump.devices import Device
+from pump.http.request import Push
 from pump.vendors.kinot.numbers import Number
 from pump.vendors.kinot.simulator_fleet import written
 from pump.vendors.kinot.simulator_push import TRICKS, Trick
@@ -81,6 +84,19 @@ def test_only_changes_are_told(tmp_path: Path) -> None:
             ("device.battery.low", "start"),
         ]
         assert site.counted("unchanged") == 2
+
+    run(tmp_path, test)
+
+
+def test_the_state_is_a_row_of_the_device_table(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        sn = lock(site)
+        bay = site.kinot.change(sn, car_detected=1)
+        await site.settled()
+        row = Device.of(str(sn), site.intake.state("device/")[f"device/{sn}"])
+        assert (row.online, row.interval) == (True, None)
+        assert datetime.fromisoformat(row.seen) == bay.updated
+        assert row.facts == {"serial": str(sn), "kind": "lock", "name": "parking lock"}
 
     run(tmp_path, test)
 
@@ -189,8 +205,6 @@ def test_two_callbacks_of_one_device_at_once_are_compared_one_after_the_other(tm
 
 def test_a_caller_that_is_cancelled_leaves_memory_and_spool_alike(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
-        from pump.http.request import Push
-
         sn = sensor(site)
         site.intake.gate = asyncio.Event()
         body = signed(site, sn=sn, car_detected=1, updated_at="2026-11-20T15:00:00+08:00").encode()

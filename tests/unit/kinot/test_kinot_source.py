@@ -6,13 +6,14 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import ValidationError
 
 from pump.errors import Misconfigured
 from pump.testing import ManualClock
-from pump.vendors.kinot import SOURCE
+from pump.vendors.kinot import SOURCE, parse
 from pump.vendors.kinot.simulator import Fault, Quirks
 from tests.unit.kinot.site import APP_KEY, Site, kinot_site, vendor
 
@@ -119,13 +120,7 @@ def test_a_list_that_a_push_overtook_changes_nothing(tmp_path: Path) -> None:
         before = bay.listed()
         site.kinot.change(bay.sn, car_detected=1)
         await site.settled()
-        from pump.vendors.kinot import parse
-
         now = site.clock.now()
-        zone = site.source.settings.time_zone
-        assert zone is None
-        from zoneinfo import ZoneInfo
-
         states = site.source._states
         assert states is not None
         asked = site.clock.monotonic() - 1.0
