@@ -70,11 +70,17 @@ def anonymous(queue: str, record: Group, stamp: datetime | None) -> tuple[str, i
 
 
 def _linkless(value: Any) -> Any:
-    if type(value) is dict:
-        return {name: _linkless(inner) for name, inner in value.items() if name not in LINKS}
-    if type(value) is list:
-        return [_linkless(inner) for inner in value]
-    return None if type(value) is str and "://" in value else value
+    kind = type(value)
+    if kind is str:
+        return None if "://" in value else value
+    if kind is dict:
+        # Texts are looked at here already: a call for each would be most of the work.
+        return {
+            name: inner if type(inner) is str and "://" not in inner else _linkless(inner)
+            for name, inner in value.items()
+            if name not in LINKS
+        }
+    return [_linkless(inner) for inner in value] if kind is list else value
 
 
 def salvaged(queue: str, record: object) -> tuple[object, ...]:
