@@ -10,7 +10,12 @@ import math
 import re
 from typing import Any, Final
 
-_TRAILING: Final = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
+# A string that never ends is taken to the end at once, or each quote in it would be tried for a beginning.
+_STRING: Final = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
+_TRAILING: Final = re.compile(rf"({_STRING})|,(?=\s*+[}}\]])", re.DOTALL)
+_BRACKETS: Final = re.compile(rf"{_STRING}|([\[{{])|([\]}}])", re.DOTALL)
+_DEEPEST: Final = 64
+"""Levels of nesting; lists of devices have three."""
 _SMART: Final = str.maketrans({"“": '"', "”": '"', "„": '"', "″": '"'})
 _WHOLE: Final = range(-(1 << 63), 1 << 63)
 _LONGEST: Final = 64
@@ -49,10 +54,17 @@ def decode(text: str) -> Any:
 
 
 def _load(text: str) -> Any:
-    try:
-        return json.loads(text, strict=False, parse_int=Number, parse_float=Number, parse_constant=Number)
-    except RecursionError:
-        raise ValueError("the JSON is nested too deeply") from None
+    if text.count("{") + text.count("[") > _DEEPEST and _depth(text) > _DEEPEST:
+        raise ValueError("it is nested too deeply")
+    return json.loads(text, strict=False, parse_int=Number, parse_float=Number, parse_constant=Number)
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for found in _BRACKETS.finditer(text):
+        depth += (found[1] is not None) - (found[2] is not None)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def mend(text: str) -> str:

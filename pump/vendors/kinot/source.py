@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 _SILENCE: Final = 60.0
 """Seconds of silence, above a snapshot's interval and its time-outs, after which the source counts as stalled."""
+_LARGEST: Final = 64 << 10
+"""Bytes of a callback; they have a few hundred."""
 _TOLD: Final = 60.0
 """Seconds from one log line about refused callbacks to the next."""
 _PATHS: Final = ("status", "command")
@@ -145,6 +147,8 @@ class Kinot(PushSource[KinotSettings]):
         return json_response({"code": _CODES.get(refused.status, 10012), "message": refused.reason}, refused.status)
 
     async def _fields(self, push: Push, intake: Intake) -> dict[str, Any]:
+        if len(push.body) > _LARGEST:
+            raise Refused(413, f"a callback may have {_LARGEST} bytes")
         text = _text(push.body)
         try:
             fields = decode(text)
