@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,11 +18,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from pump.errors import Misconfigured, Unavailable
+from pump.sinks._tls import refusal
 
 log = structlog.get_logger()
 
 ANSWER: Final = 10.0
-"""Seconds for an answer to CONNECT, or to a single publish of the link's own."""
+"""Seconds for an answer to CONNECT, or to a single publish of the link's own; or the sink's `timeout`."""
 FAREWELL: Final = 2.0
 """Seconds for the last word; the will says the same when they are over."""
 TAKEN_OVER: Final = 0x8E
@@ -73,8 +73,17 @@ class Link(aiomqtt.Client):
     cancelled while connecting.
     """
 
-    def __init__(self, *args: Any, on_acknowledged: Acknowledged, on_lost: Callable[[Exception], None], **more: Any):
-        super().__init__(*args, timeout=ANSWER, **more)
+    def __init__(
+        self,
+        *args: Any,
+        timeout: float,
+        on_acknowledged: Acknowledged,
+        on_lost: Callable[[Exception], None],
+        **more: Any,
+    ) -> None:
+        """`timeout` is the sink's; the others are aiomqtt's, but for ours."""
+        super().__init__(*args, timeout=min(ANSWER, timeout), **more)
+        self._client.connect_timeout = min(ANSWER / 2, timeout)
         self.limits = Limits()
         self._acknowledged = on_acknowledged
         self._on_lost = on_lost
@@ -98,9 +107,9 @@ class Link(aiomqtt.Client):
             raise
         except OSError as error:
             await self.drop()
-            raise _refusal(error) from error
+            raise refusal(error) from error
         try:
-            async with asyncio.timeout(ANSWER):
+            async with asyncio.timeout(self.timeout):
                 await self._connected
         except TimeoutError:
             await self.drop()
@@ -129,7 +138,7 @@ class Link(aiomqtt.Client):
         info = self._client.publish(topic, payload, qos, retain)
         answer = self._own[info.mid] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(ANSWER):
+            async with asyncio.timeout(self.timeout):
                 await asyncio.wait({answer, self._disconnected}, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
             raise Unavailable("the broker does not acknowledge") from None
@@ -214,33 +223,8 @@ def _translated(error: BaseException) -> Exception:
     if value in _MEND:
         return Misconfigured(f"{_MEND[value]} ({code})", retry_after=60.0 if value == TAKEN_OVER else None)
     if isinstance(error, OSError):
-        return _refusal(error)
+        return refusal(error)
     return Lost(f"the connection ended: {code}" if code is not None else "the connection ended")
-
-
-def _refusal(error: OSError) -> Exception:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return Misconfigured(f"the broker's certificate is not accepted: {error.verify_message}")
-    if isinstance(error, ssl.SSLError):
-        reason = error.reason or "no TLS"
-        if "ALERT" in reason:
-            return Misconfigured(f"the broker refuses the TLS connection: {reason}")
-        return Unavailable(f"TLS fails: {reason}")
-    return Lost(f"the broker is not reachable: {error.strerror or type(error).__name__}")
-
-
-def tls(ca_file: str | None, cert_file: str | None, key_file: str | None, password: str | None) -> ssl.SSLContext:
-    """A client's context that verifies the server. Raises Misconfigured."""
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-        if cert_file is not None:
-            # A callable, for without a password OpenSSL would ask on the terminal.
-            context.load_cert_chain(cert_file, key_file, password=lambda: password or "")
-    except ssl.SSLError as error:
-        raise Misconfigured(f"the certificates cannot be used: {error.reason or 'not PEM'}") from error
-    except OSError as error:
-        raise Misconfigured(f"the certificates cannot be read: {error.strerror}") from error
-    return context
 
 
 @contextlib.contextmanager

@@ -19,8 +19,11 @@ class Window:
     arrive by `settle` and `refuse`, the link's end by `fail`. Positions are places in the batch.
     """
 
-    def __init__(self, batch: Batch, size: int, timeout: float) -> None:
-        """`size`: records that may be unacknowledged; `timeout`: seconds that the whole batch may take."""
+    def __init__(self, batch: Batch, size: int, timeout: float, *, silence: float | None = None) -> None:
+        """`size`: records that may be unacknowledged; `timeout`: seconds that the whole batch may take.
+
+        `silence`: seconds without an acknowledgement after which what is on its way counts as lost; None: for ever.
+        """
         self._batch = batch
         self._size = size
         self._left = [1] * len(batch)
@@ -30,7 +33,11 @@ class Window:
         self._error: Exception | None = None
         self._slow = False
         self._waiter: asyncio.Future[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(timeout * _PATIENCE, self._hurry)
+        loop = asyncio.get_running_loop()
+        self._silence = silence
+        self._timers = {"hurry": loop.call_later(timeout * _PATIENCE, self._hurry)}
+        if silence is not None:
+            self._timers["listen"] = loop.call_later(silence, self._listen, -1)
 
     @property
     def settled(self) -> int:
@@ -46,6 +53,10 @@ class Window:
     def error(self) -> Exception | None:
         """Why the link ended."""
         return self._error
+
+    def seq(self, place: int) -> int:
+        """The number of the record at a place."""
+        return self._batch[place].seq
 
     async def room(self, size: int | None = None) -> None:
         """Wait until the next record may go, and begin it. Raises what ended the link, Unavailable when too slow."""
@@ -85,7 +96,8 @@ class Window:
 
     def close(self) -> None:
         """Nobody waits any more."""
-        self._timer.cancel()
+        for timer in self._timers.values():
+            timer.cancel()
 
     async def _wait(self) -> None:
         if self._error is not None:
@@ -113,3 +125,12 @@ class Window:
     def _hurry(self) -> None:
         self._slow = True
         self._wake()
+
+    def _listen(self, before: int) -> None:
+        """Fail where nothing was acknowledged since the last call, and something is on its way."""
+        assert self._silence is not None  # only then is it called
+        if before == self._settled < self._opened:
+            self.fail(Unavailable(f"nothing is acknowledged for {self._silence:g} s"))
+            return
+        loop = asyncio.get_running_loop()
+        self._timers["listen"] = loop.call_later(self._silence, self._listen, self._settled)

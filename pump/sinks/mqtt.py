@@ -24,9 +24,10 @@ from pump.routing import Routing
 from pump.settings import Duration, Secret, SinkSettings
 from pump.sink import Batch, Record, Sink, State
 from pump.sinks._mqtt_home import Home
-from pump.sinks._mqtt_link import FAREWELL, UNSUPPORTED_VERSION, Link, silenced, tls
+from pump.sinks._mqtt_link import FAREWELL, UNSUPPORTED_VERSION, Link, silenced
 from pump.sinks._mqtt_states import facts, summary
 from pump.sinks._template import MQTT, Template
+from pump.sinks._tls import client_context
 from pump.sinks._window import Window
 from pump.taxonomy import SEVERITIES
 
@@ -219,7 +220,9 @@ class MqttSink(Sink[MqttSettings]):
         context = None
         if parts.scheme == "mqtts":
             password = settings.key_password.get_secret_value() if settings.key_password is not None else None
-            context = await asyncio.to_thread(tls, settings.ca_file, settings.cert_file, settings.key_file, password)
+            context = await asyncio.to_thread(
+                client_context, settings.ca_file, settings.cert_file, settings.key_file, password
+            )
         link = Link(
             parts.hostname or "",
             parts.port or _PORTS[parts.scheme],
@@ -232,6 +235,7 @@ class MqttSink(Sink[MqttSettings]):
             will=aiomqtt.Will(self._status, "offline", 1, retain=True) if self._status else None,
             keepalive=round(settings.keepalive),
             tls_context=context,
+            timeout=settings.timeout,
             on_acknowledged=self._acknowledged,
             on_lost=self._lost,
         )

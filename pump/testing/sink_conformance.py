@@ -321,7 +321,7 @@ class _Daemon:
 
     async def retried(self) -> None:
         # a sink may have a time-out of its own, shorter than delivery's
-        reasons = [{"sink": "out", "reason": reason} for reason in ("stalled", "unavailable")]
+        reasons = [{"sink": "out", "reason": reason} for reason in ("stalled", "unavailable", "error")]
         value = self._metrics.registry.get_sample_value
         while not any(value("pump_sink_retries_total", labels) for labels in reasons):  # noqa: ASYNC110
             await asyncio.sleep(0.02)

@@ -1,0 +1,166 @@
+"""The suite of all sinks on the MQTT sink, against each real broker that is at hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import aiomqtt
+import pytest
+
+from pump.clock import Clock
+from pump.sink import Sink, State
+from pump.sinks.mqtt import MqttSettings, MqttSink
+from pump.testing.servers import Mosquitto, NatsServer
+from pump.testing.sink_conformance import CHECKS, Peer, applies
+
+_PERSISTENT = "allow_anonymous true\npersistence true\npersistence_location {}/\n"
+
+
+class Watcher:
+    """A subscriber with a session that outlives connections: what the broker has acknowledged reaches it."""
+
+    def __init__(self, port: int, topic: str = "pump/#") -> None:
+        self.messages: list[aiomqtt.Message] = []
+        self._port = port
+        self._topic = topic
+        self._here = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._marks = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Wait until the session is there (again)."""
+        self._here.clear()
+        if self._task is None:
+            self._task = asyncio.create_task(self._watch(), name="watcher")
+        await self._here.wait()
+
+    async def end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def all(self) -> list[aiomqtt.Message]:
+        """Everything that the broker has acknowledged until now."""
+        self._marks += 1
+        mark = str(self._marks).encode()
+        while True:
+            with suppress(aiomqtt.MqttError):
+                async with aiomqtt.Client("127.0.0.1", self._port) as client:
+                    await client.publish("pump/mark", mark, qos=1)
+                    break
+            await asyncio.sleep(0.02)
+        while not any(one.payload == mark and str(one.topic) == "pump/mark" for one in self.messages):
+            self._arrived.clear()
+            await self._arrived.wait()
+        return [one for one in self.messages if str(one.topic) != "pump/mark"]
+
+    async def _watch(self) -> None:
+        while True:
+            with suppress(aiomqtt.MqttError):
+                async with aiomqtt.Client("127.0.0.1", self._port, identifier="watcher", clean_session=False) as client:
+                    await client.subscribe(self._topic, qos=1)
+                    self._here.set()
+                    async for message in client.messages:
+                        self.messages.append(message)
+                        self._arrived.set()
+            await asyncio.sleep(0.02)
+
+
+class MqttPeer(Peer):
+    can = frozenset({"stop", "stall"})
+    more: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.server, self.port, self.watcher = self.made(folder)
+
+    def made(self, folder: Path) -> tuple[NatsServer | Mosquitto, int, Watcher]:
+        server = NatsServer(folder / "broker", mqtt=True)
+        return server, server.mqtt_port, Watcher(server.mqtt_port)
+
+    async def start(self) -> None:
+        await self.server.start()
+        await self.watcher.begin()
+
+    async def stop(self) -> None:
+        await self.server.kill()
+
+    async def stall(self) -> None:
+        self.server.pause()
+
+    async def resume(self) -> None:
+        self.server.resume()
+
+    async def end(self) -> None:
+        await self.watcher.end()
+        await self.server.kill()
+
+    def settings(self) -> MqttSettings:
+        url = f"mqtt://127.0.0.1:{self.port}"
+        return MqttSettings.model_validate({"type": "mqtt", "url": url, **self.more})
+
+    def make(self, name: str, settings: Any, *, state: State | None, clock: Clock, site: str) -> Sink[Any]:
+        return MqttSink(name, settings, state=state, clock=clock, site=site)
+
+    async def received(self) -> list[int]:
+        return [
+            json.loads(bytes(message.payload))["data"]["raw"]["number"]
+            for message in await self.watcher.all()
+            if str(message.topic).startswith("pump/testing/vehicle.passed/camera/")
+        ]
+
+
+class NatsQos2Peer(MqttPeer):
+    more: ClassVar[dict[str, Any]] = {"version": "3.1.1", "qos": 2}
+
+
+class NatsHomePeer(MqttPeer):
+    more: ClassVar[dict[str, Any]] = {"version": "3.1.1", "home_assistant": "homeassistant", "window": 20}
+
+
+class MosquittoPeer(MqttPeer):
+    def made(self, folder: Path) -> tuple[NatsServer | Mosquitto, int, Watcher]:
+        server = Mosquitto(folder / "broker", extra=_PERSISTENT.format(folder / "broker"))
+        return server, server.port, Watcher(server.port)
+
+    async def stop(self) -> None:
+        await self.server.kill(signal.SIGTERM)  # it keeps sessions in memory and writes them as it ends
+
+
+class MosquittoOldPeer(MosquittoPeer):
+    more: ClassVar[dict[str, Any]] = {"version": "3.1.1", "qos": 2, "window": 1}
+
+
+PEERS: dict[str, type[MqttPeer]] = {
+    "nats-server": MqttPeer,
+    "nats-server, QoS 2": NatsQos2Peer,
+    "nats-server, Home Assistant": NatsHomePeer,
+    "mosquitto, MQTT 5": MosquittoPeer,
+    "mosquitto, MQTT 3.1.1 one by one": MosquittoOldPeer,
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("kind", PEERS)
+def test_mqtt_sinks(kind: str, check: str, tmp_path: Path) -> None:
+    server = Mosquitto if kind.startswith("mosquitto") else NatsServer
+    if server.found() is None:
+        pytest.skip(f"{server.program} is not installed")
+    if not applies(check, PEERS[kind]):
+        pytest.skip("its peer cannot do that")
+
+    async def main() -> None:
+        peer = PEERS[kind](tmp_path)
+        try:
+            await peer.start()
+            await CHECKS[check](peer)
+        finally:
+            await peer.end()
+
+    asyncio.run(main())
