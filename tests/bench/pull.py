@@ -6,7 +6,9 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import orjson
 from pydantic import TypeAdapter
@@ -27,8 +29,8 @@ _EVENTS = 10_000
 _BATCH = 500
 
 
-async def _pull(folder: Path, records: Records) -> tuple[float, float]:
-    """Events a second from the vendor's queues to the last completed batch; the loop's longest stand-still, seconds."""
+async def _pull(folder: Path, records: Records) -> tuple[float, Stand]:
+    """Events a second from the vendor's queues to the last completed batch, and how long the loop served nobody."""
     clock, total = Clock(), sum(map(len, records.values()))
     with tempfile.TemporaryDirectory(dir=folder) as place, vendor(records) as there:
         metrics, health = Metrics(), Health(clock)
@@ -44,30 +46,35 @@ async def _pull(folder: Path, records: Records) -> tuple[float, float]:
         details = intake.component.details
         running = asyncio.create_task(source.run(intake), name="source")
         await there.offer()
-        stood = asyncio.create_task(_longest_stand(), name="watch")
+        stand = Stand()
+        watch = asyncio.create_task(_watch(stand), name="watch")
         begun = time.perf_counter()
         # A batch's backlog is noted when it was completed.
         while spool.head < total or any(details[queue]["backlog"] for queue in records):
             await asyncio.sleep(0.002)
         elapsed = time.perf_counter() - begun
-        stood.cancel()
-        longest = (await asyncio.gather(stood, return_exceptions=True))[0]
+        watch.cancel()
         assert there.completed() == total
         running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await asyncio.gather(running, watch, return_exceptions=True)
         await spool.close()
-    return total / elapsed, longest if isinstance(longest, float) else 0.0
+    return total / elapsed, stand
 
 
-async def _longest_stand() -> float:
-    longest, last = 0.0, time.perf_counter()
-    try:
-        while True:
-            await asyncio.sleep(0.001)
-            now = time.perf_counter()
-            longest, last = max(longest, now - last - 0.001), now
-    except asyncio.CancelledError:
-        return longest
+@dataclass
+class Stand:
+    """The loop's longest stand-still, in seconds: by the clock, and of its own work alone."""
+
+    clock: float = 0.0
+    work: float = 0.0
+
+
+async def _watch(stand: Stand) -> None:
+    while True:
+        now, work = time.perf_counter(), time.thread_time()
+        await asyncio.sleep(0.001)
+        stand.clock = max(stand.clock, time.perf_counter() - now - 0.001)
+        stand.work = max(stand.work, time.thread_time() - work)
 
 
 def _bodies(records: list[Record]) -> list[bytes]:
@@ -93,11 +100,11 @@ def table(folder: Path, repetitions: int) -> Iterator[Row]:
     plain: Records = {"alarm": list(maker.make("alarm", _EVENTS, "camera"))}
     three: Records = {name: list(maker.make(name, _EVENTS // 3 + 1)) for name in QUEUES}
     bodies, plain_bodies = _bodies(one["alarm"]), _bodies(plain["alarm"])
-    stood: list[float] = []
+    stood: list[Stand] = []
 
     def pull(records: Records) -> float:
-        rate, longest = asyncio.run(_pull(folder, records))
-        stood.append(longest)
+        rate, stand = asyncio.run(_pull(folder, records))
+        stood.append(stand)
         return rate
 
     found = interleaved(
@@ -112,12 +119,6 @@ def table(folder: Path, repetitions: int) -> Iterator[Row]:
     yield share("pull to durable, one queue, batches of 500", found["one"], found["limit"], 0.25, words)
     yield share("the same, camera alarms alone", found["plain"], found["plain_limit"], 0.25, words)
     yield share("pull to durable, three queues", found["three"], found["limit"], 0.25, words)
-    worst = sorted(stood)[len(stood) // 2] * 1000
-    yield Row(
-        "the loop's longest stand-still, median of runs",
-        worst,
-        "<= 10",
-        worst <= 10,
-        f"worst {max(stood) * 1000:.1f} ms",
-        " ms",
-    )
+    clock, work = (1000 * median(each) for each in zip(*((one.clock, one.work) for one in stood), strict=True))
+    detail = f"its own work {work:.1f} ms; the worst run {1000 * max(one.clock for one in stood):.1f} ms"
+    yield Row("the loop's longest stand-still, median of runs", clock, "<= 10", clock <= 10, detail, " ms")
