@@ -22,8 +22,13 @@ ENVIRON = {
     "HIK_SECRET_KEY": "its-secret",
     "SECRET": "hunter22",
     "MASK_KEY": "a-key-for-hashes",
+    "DOOR_PASSWORD": "x",
     "HOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "HOOK_TOKEN": "Bearer of-a-hook",
+    "MQTT_PASSWORD": "mqtt-pass",
+    "MQTT_KEY_PASSWORD": "mqtt-key-pass",
+    "NATS_PASSWORD": "nats-pass",
+    "NATS_KEY_PASSWORD": "nats-key-pass",
     "KINOT_KEY": "a-key",
     "KINOT_SECRET": "kinot-secret",
 }
