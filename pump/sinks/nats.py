@@ -43,7 +43,7 @@ _GIVE_UP: Final = 3
 
 
 def _several(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 class NatsSettings(SinkSettings):
