@@ -42,6 +42,16 @@ _ONE: Final = "application/cloudevents+json; charset=utf-8"
 _MANY: Final = "application/cloudevents-batch+json; charset=utf-8"
 
 
+_AFTER_SOURCE: Final = b'","type":"'
+_LARGE: Final = 32 << 10
+"""Bytes of a request from which signing the next one meanwhile is worth a task."""
+_PASSES: Final = 3
+"""Of the event loop, after which aiohttp has written a request."""
+
+Request = tuple[bytes, dict[str, str]]
+"""Body and headers."""
+
+
 def _listed(value: object) -> object:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
@@ -176,7 +186,8 @@ class WebhookSink(Sink[WebhookSettings]):
         """Post the batch. Raises Unavailable, Rejected, Misconfigured (a redirection, a 401, a 410, …)."""
         if self._pressure.open:
             self._give_up(batch, "the peer is away")
-        left = [record for record in batch if not self._settled(record)]
+        settled = self._done or self._refused
+        left = [record for record in batch if not self._settled(record)] if settled else batch
         answer = await self._all(left) if left else None
         if answer is not None and answer.meaning in (Meaning.GONE, Meaning.WRONG):
             raise self._hopeless(answer)
@@ -233,11 +244,33 @@ class WebhookSink(Sink[WebhookSettings]):
                 return answer
             requests = self._requests(records[1:])
         if self.settings.concurrency == 1:
-            for request in requests:
-                if (answer := await self._post(request)) is not None:
-                    return answer
-            return None
+            return await self._one_by_one(requests)
         return await self._several(requests)
+
+    async def _one_by_one(self, requests: Iterator[Sequence[Record]]) -> Answer | None:
+        """In order; while a large one is on its way the next is made and signed."""
+        request = next(requests, None)
+        made = self._make(request) if request else None
+        while request and made:
+            if len(made[0]) < _LARGE:
+                answer = await self._post(request, made)
+                request = next(requests, None)
+                made = self._make(request) if request else None
+            else:
+                posting = asyncio.create_task(self._post(request, made), name=f"sink {self.name} request")
+                try:
+                    for _ in range(_PASSES):
+                        await asyncio.sleep(0)
+                    request = next(requests, None)
+                    made = self._make(request) if request else None
+                    answer = await posting
+                finally:
+                    if not posting.done():
+                        posting.cancel()
+                        await asyncio.wait({posting})
+            if answer is not None:
+                return answer
+        return None
 
     async def _several(self, requests: Iterator[Sequence[Record]]) -> Answer | None:
         stopped: list[Answer] = []
@@ -264,9 +297,9 @@ class WebhookSink(Sink[WebhookSettings]):
         if start < len(records):
             yield records[start:]
 
-    async def _post(self, records: Sequence[Record]) -> Answer | None:
+    async def _post(self, records: Sequence[Record], made: Request | None = None) -> Answer | None:
         """One request; halves of it, where it is refused as a whole, to find whom it is about. None: all settled."""
-        answer = await self._attempt(records)
+        answer = await self._attempt(made or self._make(records))
         if answer.meaning is Meaning.TAKEN:
             self._done.update(record.seq for record in records)
             return None
@@ -281,18 +314,20 @@ class WebhookSink(Sink[WebhookSettings]):
                 return stopped
         return None
 
-    async def _attempt(self, records: Sequence[Record]) -> Answer:
-        poster = self._poster
-        assert poster is not None  # entered
-        if gap := self._pressure.gap:
-            await self.clock.sleep(gap)
-        names = [name_of(record.body) for record in records]
+    def _make(self, records: Sequence[Record]) -> Request:
         if self.settings.batch_size > 1:
             body, content_type = b"[" + b",".join([record.body for record in records]) + b"]", _MANY
         else:
             body, content_type = records[0].body, _ONE
-        headers = self._signer.headers(_name_of_all(names), self.clock.now_ms() // 1000, body)
-        answer = await poster.post(body, {"Content-Type": content_type, **headers})
+        headers = self._signer.headers(_name(records), self.clock.now_ms() // 1000, body)
+        return body, {"Content-Type": content_type, **headers}
+
+    async def _attempt(self, request: Request) -> Answer:
+        poster = self._poster
+        assert poster is not None  # entered
+        if gap := self._pressure.gap:
+            await self.clock.sleep(gap)
+        answer = await poster.post(*request)
         self._feel(answer)
         return answer
 
@@ -309,11 +344,13 @@ class WebhookSink(Sink[WebhookSettings]):
 _GRAVITY: Final = (Meaning.LATER, Meaning.SLOWER, Meaning.WRONG, Meaning.GONE)
 
 
-def _name_of_all(names: Sequence[str]) -> str:
+def _name(records: Sequence[Record]) -> str:
     """The webhook-id: an event's own name, or one made of a batch's, the same for the same events."""
-    if len(names) == 1:
-        return names[0]
-    return hashlib.blake2b("".join(names).encode(), digest_size=16).hexdigest()
+    if len(records) == 1:
+        return name_of(records[0].body)
+    # ids and sources stand at the beginning, and the same event is always written the same
+    heads = b"\n".join([record.body[: record.body.find(_AFTER_SOURCE)] for record in records])
+    return hashlib.blake2b(heads, digest_size=16).hexdigest()
 
 
 def _is_inside(host: str) -> bool:

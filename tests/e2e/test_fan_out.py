@@ -7,9 +7,10 @@ import csv
 import json
 import re
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -204,6 +205,48 @@ def test_killed_at_random_with_webhook_and_archive_at_work_nothing_is_missing(tm
             assert len(stored) >= len(first_seen)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("lines", [1500, pytest.param(60_000, marks=pytest.mark.long)])
+def test_a_receiver_that_is_away_disturbs_no_other_sink_and_gets_everything_in_order(
+    tmp_path: Path, lines: int
+) -> None:
+    """The long form lets some 60 s of traffic pass, at 1,000 events a second."""
+
+    async def main() -> None:
+        async with site(tmp_path) as at:
+            receiver = at.receiver
+            async with at.daemon() as daemon:
+                await receiver.until(lambda: len(receiver.taken) >= 100)
+                await receiver.stop()
+                before = _memory(daemon.pid)
+                stood = await _archived(tmp_path)
+                while await _archived(tmp_path) < stood + lines:
+                    await asyncio.sleep(0.05)
+                assert _memory(daemon.pid) < before + (48 << 20)
+                await receiver.start()
+                wanted = await _archived(tmp_path)
+                await receiver.until(lambda: max(receiver.taken) >= wanted)
+                daemon.send_signal(signal.SIGTERM)
+                assert await daemon.wait() == 0
+            first_seen = list(dict.fromkeys(receiver.taken))
+            assert first_seen == list(range(len(first_seen))), "missing, or out of order"
+            assert len((await at.pump("dead", "list")).out.splitlines()) == 1
+
+    asyncio.run(main())
+
+
+def _memory(pid: int) -> int:
+    """Bytes resident."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+
+
+async def _archived(folder: Path) -> int:
+    def count() -> int:
+        with closing(sqlite3.connect(folder / "archive.db")) as db:
+            return int(db.execute("SELECT count(*) FROM events WHERE type = 'vehicle.passed'").fetchone()[0])
+
+    return await asyncio.to_thread(count)
 
 
 def test_route_tells_who_takes_an_event_and_why_not(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from pump import registry
 from pump.cli import COMMANDS
 from pump.clock import Clock
 from pump.event import Event, event_id
@@ -120,6 +121,7 @@ type = "jsonk"
 def test_every_error_is_printed_and_the_status_is_78(tmp_path: Path, command: str) -> None:
     (tmp_path / "pump.toml").write_text(WRONG)
     done = pump(command, cwd=tmp_path)
+    kinds = ", ".join(registry.sink_kinds())
     assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr.splitlines() == [
         'pump.toml:2: pump.site: found "north garage", wanted a text like ^[a-z0-9][a-z0-9_-]*$',
@@ -127,7 +129,7 @@ def test_every_error_is_printed_and_the_status_is_78(tmp_path: Path, command: st
         'pump.toml:5: spool.retention: found 7, wanted a duration such as "500ms", "30s", "5m", "12h" or "7d"',
         "pump.toml:6: sinks.out.path: found nothing, wanted a value: this key is required",
         'pump.toml:8: sinks.out.paht: unknown key; did you mean "path"?',
-        'pump.toml:10: sinks.other.type: found type "jsonk", wanted one of jsonl, log; did you mean "jsonl"?',
+        f'pump.toml:10: sinks.other.type: found type "jsonk", wanted one of {kinds}; did you mean "jsonl"?',
     ]
 
 
