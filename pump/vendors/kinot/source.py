@@ -117,6 +117,7 @@ class Kinot(PushSource[KinotSettings]):
         self._zone = settings.time_zone or ZoneInfo("UTC")
         self._states: States | None = None
         self._told = -_TOLD
+        self._ran = False
 
     # --- callbacks ----------------------------------------------------------------------------------------------
 
@@ -211,6 +212,7 @@ class Kinot(PushSource[KinotSettings]):
         Raises Misconfigured for a key that is refused; callbacks are taken all the same.
         """
         settings = self.settings
+        await self._tell_absence(intake)
         if not settings.register_callbacks and not settings.snapshot:
             intake.component.expects = None
             intake.up()
@@ -236,6 +238,16 @@ class Kinot(PushSource[KinotSettings]):
                 intake.down(f"{failures[0]}; trying again")
                 drawn = backoff.next()
                 await self.clock.sleep(max((each.retry_after or 0.0 for each in failures), default=0.0) or drawn)
+
+    async def _tell_absence(self, intake: Intake) -> None:
+        """A gap for the time in which the pump did not run, where it was longer than its silences can be."""
+        if self._ran:
+            return
+        last, now = intake.last_activity, self.clock.now()
+        if last is not None and (now - last).total_seconds() > self.settings.snapshot + _SILENCE:
+            reason = "the pump did not run; what came and went meanwhile is known only where Kinot sends it again"
+            await intake.gap(last, now, reason)
+        self._ran = True
 
     def client(self) -> Client:
         """The account's REST client, not entered yet."""

@@ -133,6 +133,29 @@ def test_a_list_that_a_push_overtook_changes_nothing(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
+@pytest.mark.parametrize(("minutes", "gaps"), [(4, 0), (10, 1)])
+def test_a_long_absence_is_told_as_a_gap(tmp_path: Path, minutes: int, gaps: int) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with vendor(clock) as kinot:
+            async with kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+                await site.snapshot()
+            assert site.intake.last_activity is not None
+            last, bay = site.intake.last_activity, kinot.fleet.sensors[0]
+            bay.set(clock.now(), car_detected=1)
+            clock.advance(minutes * 60)
+            async with kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+                await site.snapshot()
+                told = await site.events("pump.gap")
+                assert len(told) == gaps
+                if gaps:
+                    assert told[0]["data"]["from"] == last.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+                found = await site.events("parking.space.occupied")
+                assert [event["subject"] for event in found] == [f"sensor/{bay.sn}"]
+
+    asyncio.run(main())
+
+
 def test_gateways_are_online_and_offline(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         gateway = site.kinot.fleet.gateways[644219880]
