@@ -1,0 +1,223 @@
+"""Brokers that are killed while traffic flows, and come back: nothing missing, in order, and nobody else disturbed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import resource
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from pump.clock import Clock
+from pump.delivery import Delivery
+from pump.health import Component
+from pump.metrics import Metrics
+from pump.sinks.jsonl import JsonlSettings, JsonlSink
+from pump.sinks.nats import NatsSettings, NatsSink
+from pump.spool import Spool, SpoolSettings
+from pump.testing.records import rows
+from pump.testing.servers import Mosquitto, NatsServer, cluster
+from pump.testing.sink_conformance import Peer
+from tests.conformance.test_mqtt_conformance import MosquittoPeer, MqttPeer
+from tests.conformance.test_nats_conformance import NatsPeer
+
+_PACE = 0.02
+"""Seconds between two groups of events."""
+_GROUP = 20
+
+
+class Site:
+    """A spool with traffic and two sinks: one to the broker, and a file that must not notice."""
+
+    def __init__(self, folder: Path, make: Any, settings: Any) -> None:
+        self._folder = folder
+        self._make = make
+        self._settings = settings
+        self.stored = 0
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Site]:
+        clock, metrics = Clock(), Metrics()
+        self.spool = await Spool.open(self._folder / "spool", SpoolSettings(), clock=clock, metrics=metrics)
+
+        async def lost(sink: str, first: int, last: int, count: int) -> None:
+            raise AssertionError(f"{sink} lost {count} events, {first} to {last}")
+
+        def delivery(name: str, make: Any, settings: Any) -> Delivery:
+            return Delivery(
+                self.spool,
+                make,
+                name,
+                settings,
+                clock=clock,
+                metrics=metrics,
+                component=Component(f"sink {name}", clock),
+                site="testing",
+                on_lost=lost,
+            )
+
+        path = self._folder / "events.jsonl"
+        self.file = delivery("file", JsonlSink, JsonlSettings(type="jsonl", path=str(path), fsync="never"))
+        self.broker = delivery("broker", self._make, self._settings)
+        tasks = [asyncio.create_task(one.run()) for one in (self.file, self.broker)]
+        tasks.append(asyncio.create_task(self._traffic()))
+        self._traffics = tasks[-1]
+        try:
+            yield self
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await self.spool.close()
+
+    async def _traffic(self) -> None:
+        while True:
+            batch = rows(range(self.stored + 1, self.stored + _GROUP + 1), size=1000)
+            await asyncio.shield(self.spool.append(batch, source="gate"))
+            self.stored += _GROUP
+            await asyncio.sleep(_PACE)
+
+    async def more(self, count: int) -> None:
+        """Wait until so many more events are stored."""
+        goal = self.stored + count
+        while self.stored < goal:
+            assert not self._traffics.done()
+            await asyncio.sleep(_PACE)
+
+    async def finish(self) -> None:
+        """End the traffic and wait until both sinks have had all of it."""
+        self._traffics.cancel()
+        await asyncio.wait({self._traffics})
+        await caught_up(self.file, self.spool.head)
+        await caught_up(self.broker, self.spool.head)
+
+
+async def caught_up(delivery: Delivery, head: int) -> None:
+    while delivery.position < head:
+        await asyncio.sleep(_PACE)
+
+
+def memory() -> int:
+    """The most that this process has held, in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+async def outage(peer: Peer, away: int) -> None:
+    await peer.start()
+    async with Site(peer.folder, peer.make, peer.settings()).running() as site:
+        await site.more(400)
+        await caught_up(site.broker, 400)
+        await peer.stop()
+        await site.more(200)
+        before = memory()
+        await site.more(away)
+        grown = memory() - before
+        await caught_up(site.file, site.spool.head)  # the file goes on as if nothing were
+        assert site.broker.position < site.spool.head
+        await peer.start()
+        await site.more(400)
+        await site.finish()
+        received = await peer.received()
+        last = site.spool.head
+    first_seen = list(dict.fromkeys(received))
+    assert first_seen == list(range(1, last + 1))
+    assert not peer.exactly_once or received == first_seen
+    lines = (peer.folder / "events.jsonl").read_bytes().splitlines()
+    assert [json.loads(line)["data"]["raw"]["number"] for line in lines] == first_seen
+    assert grown < 32 << 10, f"{grown} KiB more while the broker was away"
+
+
+PEERS: dict[str, type[MqttPeer] | type[NatsPeer]] = {
+    "MQTT 3.1.1 on nats-server": MqttPeer,
+    "MQTT 5 on mosquitto": MosquittoPeer,
+    "JetStream": NatsPeer,
+}
+
+
+def _play(kind: str, folder: Path, away: int) -> None:
+    needed = Mosquitto if "mosquitto" in kind else NatsServer
+    if needed.found() is None:
+        pytest.skip(f"{needed.program} is not installed")
+
+    async def main() -> None:
+        peer = PEERS[kind](folder)
+        try:
+            await outage(peer, away)
+        finally:
+            await (peer.end() if isinstance(peer, MqttPeer) else peer.server.kill())
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", PEERS)
+def test_a_broker_that_was_away_gets_everything(kind: str, tmp_path: Path) -> None:
+    _play(kind, tmp_path, 2000)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", PEERS)
+def test_a_broker_that_was_away_for_a_minute(kind: str, tmp_path: Path) -> None:
+    _play(kind, tmp_path, round(60 / _PACE) * _GROUP)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_cluster_that_loses_its_leader(number: int, tmp_path: Path) -> None:
+    """SIGTERM hands the stream over to another leader at once, in the middle of what is on its way."""
+    if NatsServer.found() is None:
+        pytest.skip("nats-server is not installed")
+
+    async def main() -> None:
+        servers = cluster(tmp_path)
+        settings = NatsSettings.model_validate(
+            {"type": "nats", "servers": [one.url for one in servers], "replicas": 3, "ack_wait": "1s"}
+        )
+        try:
+            await asyncio.gather(*(server.start() for server in servers))
+            async with Site(tmp_path, NatsSink, settings).running() as site:
+                while not site.broker.position:
+                    await asyncio.sleep(_PACE)
+                await site.more(400)
+                leader = await led(servers[0])
+                await next(server for server in servers if server.name == leader).kill(number)
+                await site.more(1000)
+                await site.finish()
+                last = site.spool.head
+            left = next(server for server in servers if server.name != leader)
+            assert await stream(left) == list(range(1, last + 1))
+        finally:
+            await asyncio.gather(*(server.kill() for server in servers))
+
+    asyncio.run(main())
+
+
+async def led(server: NatsServer) -> str:
+    async with connected(server) as client:
+        info = await client.jetstream().stream_info("pump-testing")
+        assert info.cluster is not None
+        assert info.config.num_replicas == 3
+        return str(info.cluster.leader)
+
+
+async def stream(server: NatsServer) -> list[int]:
+    async with connected(server) as client:
+        jetstream = client.jetstream()
+        count = (await jetstream.stream_info("pump-testing")).state.messages
+        reader = await jetstream.subscribe("pump.testing.>", stream="pump-testing", ordered_consumer=True)
+        return [json.loads((await reader.next_msg()).data)["data"]["raw"]["number"] for _ in range(count)]
+
+
+@contextlib.asynccontextmanager
+async def connected(server: NatsServer) -> AsyncIterator[Client]:
+    client = await nats.connect(server.url)
+    try:
+        yield client
+    finally:
+        await client.close()
