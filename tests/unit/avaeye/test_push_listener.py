@@ -218,7 +218,7 @@ async def _certificates(site: AvaEyeSite) -> str:
 def test_a_renewed_certificate_is_taken_up_and_a_broken_one_is_not(tmp_path: Path) -> None:
     async def main() -> None:
         _certificate(tmp_path, "first")
-        server = {"tls_cert": tmp_path / "cert.pem", "tls_key": tmp_path / "key.pem"}
+        server: dict[str, Any] = {"tls_cert": tmp_path / "cert.pem", "tls_key": tmp_path / "key.pem"}
         async with avaeye_site(tmp_path / "state", **server) as site:
             assert site.listener.url.startswith("https://")
             trusting = ssl.create_default_context()
