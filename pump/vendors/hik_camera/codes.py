@@ -43,7 +43,7 @@ CHANNELS_OF_DEVICES: Final = frozenset(
 )
 """Types below `device` that concern a channel; with all others the channel number means nothing."""
 
-UNKNOWN: Final = Row("device.unknown", "Unknown event", "info")
+UNKNOWN: Final = Row("device.unknown", "Unknown event", "info", pictures=True)
 
 EVENTS: Final[dict[str, Row]] = {
     # video

@@ -25,7 +25,7 @@ is older than the last one means that the device's clock was set back."""
 STORE_SECONDS: Final = 10.0
 """Between two stores of a count that grows."""
 RECENT: Final = 1024
-"""Contents of unknown messages that are remembered."""
+"""Contents of unknown messages, and ended matters, that are remembered."""
 
 State = dict[str, Any]
 
@@ -159,8 +159,14 @@ class Matters:
     def _close(self, key: str, time: str | None, serial: int | None) -> State:
         """Forget an open matter, but not when it ended."""
         del self.open[key]
+        self.ended.pop(key, None)
         self.ended[key] = (time, serial)
-        return {key: None, ENDED + key.removeprefix(PREFIX): [time, serial]}
+        state: State = {key: None, ENDED + key.removeprefix(PREFIX): [time, serial]}
+        if len(self.ended) > RECENT:
+            oldest = next(iter(self.ended))
+            del self.ended[oldest]
+            state[ENDED + oldest.removeprefix(PREFIX)] = None
+        return state
 
     def _old(self, alert: Alert, time: str | None, serial: int | None, *, now: float) -> bool:
         """Whether the message repeats something that was sent before that moment, as devices do after a reconnect."""

@@ -25,11 +25,13 @@ log = structlog.get_logger()
 
 COUNTED_WAIT: Final = 10.0
 """Seconds for the pictures that a message has announced."""
-UNCOUNTED_WAIT: Final = 1.0
+UNCOUNTED_WAIT: Final = 0.5
 """Seconds for the first, or the next, of pictures that nobody has announced."""
 FACTS_SECONDS: Final = 3600.0
 """How long the device's lists are believed before a new connection asks again."""
 ASK_SECONDS: Final = 5.0
+ASK_AGAIN_SECONDS: Final = 300.0
+"""After lists that did not come: asking holds up the stream."""
 
 _MAGIC: Final = (
     (b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG", "image/png"), (b"GIF8", "image/gif"), (b"BM", "image/bmp"),
@@ -257,10 +259,10 @@ class CameraListener(Listener):
                 for path in device.LISTS:
                     if (listed := await self._read(path)) is not None:
                         names |= device.read_names(path, listed)
+            self._asked = self._clock.monotonic()
         except (Lost, TimeoutError):
             self.stream.intake.count("inventory_failed")
-        else:
-            self._asked = self._clock.monotonic()
+            self._asked = self._clock.monotonic() - FACTS_SECONDS + ASK_AGAIN_SECONDS
         if names:
             found["names"] = names
         return found

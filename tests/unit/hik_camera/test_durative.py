@@ -248,7 +248,7 @@ def test_pictures_join_their_event(tmp_path: Path) -> None:
             event = (await _plates(pump, 2))[1]
             assert [one["state"] for one in event["data"]["media"]] == ["too large", "stored"]
 
-            # nobody said how many: they come until something else comes, or for a second
+            # nobody said how many: they come until something else comes, or for half a second
             body = alert("ANPR", extra=plate.format(""), number=4).body
             device.send(Message(4, "anpr", "application/xml", body, (JPEG,)))
             event = (await _plates(pump, 3))[2]
