@@ -27,6 +27,9 @@ _SAMPLE: Final = 256
 _DASH: Final = ord("-")
 _HEADS: Final = 512
 _SMALL: Final = 1 << 16
+_BULK: Final = 1 << 14
+"""Bytes fed at once from which on a large part is taken to be on its way without a pause."""
+_JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 class _State(IntEnum):
@@ -75,11 +78,19 @@ class MultipartReader:
         self._limit = 0
         self._reason: Any = "garbage"
         self._sample = b""
+        self._bulk = False
+        self._pieces: list[memoryview] = []
+        """A large body's, while its bytes come fast; then nothing is in `_buffer`."""
         self._out: list[Part | Skipped] = []
         self.skipping = 0
         """Bytes skipped since the last part: a run not told yet. Where it grows for ever the stream is lost."""
         self.ended = False
         """The closing delimiter has come. Parts after it are read all the same."""
+
+    @property
+    def _large(self) -> bool:
+        """Whether the body that is on its way is large, and its length alone decides."""
+        return (self._head.length or 0) >= _SMALL and self._judge is None
 
     @property
     def unfinished(self) -> bool:
@@ -89,29 +100,18 @@ class MultipartReader:
     @property
     def buffered(self) -> int:
         """Bytes held."""
-        return len(self._buffer)
+        return len(self._buffer) + sum(map(len, self._pieces))
 
     def feed(self, data: bytes) -> list[Part | Skipped]:
         """The parts that `data` completes, in the stream's order, and what was skipped between them."""
-        buffer: bytes | bytearray
-        if not self._buffer:
-            buffer = data
-        elif isinstance(self._buffer, bytearray):
-            buffer = self._buffer
-            buffer += data
-        elif len(self._buffer) < _SMALL:
-            buffer = self._buffer + data
-        else:
-            buffer = bytearray(self._buffer)
-            buffer += data
-        self._at = 0
-        steps = _STEPS
-        while True:
-            if self._state is _State.SEEK and not self._seen and not self.skipping:
-                self._hurry(buffer)
-            if not steps[self._state](self, buffer):
-                break
-        if isinstance(buffer, bytearray):
+        buffer = self._together(data)
+        if buffer is None:
+            return []
+        self._bulk = len(data) >= _BULK
+        self._step(buffer)
+        if self._bulk and self._state is _State.BODY and self._large and isinstance(buffer, bytes):
+            self._pieces, self._buffer = [memoryview(buffer)[self._at :]], b""
+        elif isinstance(buffer, bytearray):
             del buffer[: self._at]
             self._buffer = buffer if len(buffer) >= _SMALL // 2 else bytes(buffer)
         else:
@@ -121,7 +121,10 @@ class MultipartReader:
 
     def close(self) -> list[Part | Skipped]:
         """The stream has ended: what was on its way, as whole as it is. The reader is used up."""
-        buffer, self._buffer = bytes(self._buffer), b""
+        buffer = b"".join(self._pieces) if self._pieces else bytes(self._buffer)
+        self._buffer, self._pieces, self._bulk, self._at = b"", [], False, 0
+        self._step(buffer)
+        buffer = buffer[self._at :]
         match self._state:
             case _State.SEEK:
                 self._discard(buffer[self._seen :])
@@ -137,6 +140,40 @@ class MultipartReader:
         self._state = _State.SEEK
         out, self._out = self._out, []
         return out
+
+    def _together(self, data: bytes) -> bytes | bytearray | None:
+        """What is held and `data`; None while they are the pieces of a large body, which are joined but once."""
+        self._at = 0
+        if self._pieces:
+            pieces, self._pieces = [*self._pieces, memoryview(data)], []
+            missing = (self._head.length or 0) - sum(map(len, pieces))
+            if len(data) < _BULK:
+                return bytearray().join(pieces)
+            if missing > 0:
+                self._pieces = pieces
+                return None
+            behind = len(data) + missing
+            body = b"".join([*pieces[:-1], pieces[-1][:behind]])
+            if not (body.startswith(_JPEG) and body.endswith(_JPEG_END)):
+                return bytearray().join(pieces)
+            self._out.append(Part(self._head, body))
+            self._seen, self._at, self._state = 0, behind, _State.SEEK
+            return data
+        if not self._buffer:
+            return data
+        if isinstance(self._buffer, bytes) and len(self._buffer) < _SMALL:
+            return self._buffer + data
+        buffer = self._buffer if isinstance(self._buffer, bytearray) else bytearray(self._buffer)
+        buffer += data
+        return buffer
+
+    def _step(self, buffer: bytes | bytearray) -> None:
+        """From `_at` as far as the bytes lead."""
+        while True:
+            if self._state is _State.SEEK and not self._seen and not self.skipping:
+                self._hurry(buffer)
+            if not _STEPS[self._state](self, buffer):
+                return
 
     # --- the steps: each moves `_at` and returns whether another may follow with the bytes at hand ----------------
 
@@ -221,6 +258,15 @@ class MultipartReader:
     def _body(self, buffer: bytes | bytearray) -> bool:
         length = self._head.length or 0
         whole = self._at + length
+        if self._bulk and self._large:
+            # Looking for a delimiter in a picture costs as much as reading it. While its bytes come fast it is only
+            # looked for when the picture is not whole by its own marks.
+            if len(buffer) < whole:
+                return False
+            if buffer.startswith(_JPEG, self._at) and buffer.startswith(_JPEG_END, whole - 2):
+                self._out.append(Part(self._head, _bytes(buffer, self._at, whole)))
+                self._seen, self._at, self._state = 0, whole, _State.SEEK
+                return True
         begin, end, closing = self._locate(buffer, self._at + self._scanned, min(len(buffer), whole))
         if end >= 0:
             self._deliver(without_line_end(_bytes(buffer, self._at, begin)), "cut")

@@ -293,3 +293,18 @@ def test_anything_at_all_raises_nothing_and_every_byte_is_accounted_for(
 ) -> None:
     out = read(noise, boundary=header, step=step)
     assert sum(len(i.body) if isinstance(i, Part) else i.size for i in out) <= len(noise)
+
+
+@pytest.mark.parametrize("then", ["more", "end"])
+def test_a_large_picture_that_is_cut_gives_up_the_parts_behind_it(then: str) -> None:
+    picture = b"\xff\xd8" + bytes(range(256)) * 800 + b"\xff\xd9"
+    whole = framed(picture, kind=b"image/jpeg")
+    reader = MultipartReader("boundary", judges=JUDGES)
+    out = reader.feed(framed(ONE) + whole)
+    assert bodies(out) == [ONE, picture]
+    out = reader.feed(whole[:100_000] + b"\r\n" + framed(TWO))
+    out += reader.feed(framed(THREE)) if then == "more" else reader.close()
+    assert bodies(out) == [TWO, THREE][: 2 if then == "more" else 1]
+    assert next(item.fault for item in out if isinstance(item, Part)) == "cut"
+    for step in (1000, 20_000, 70_000, None):
+        assert bodies(read(whole * 3 + framed(ONE), step=step)) == [picture] * 3 + [ONE]
