@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -19,12 +18,11 @@ from pump.intake import Intake
 from pump.vendors.hik_connect.answers import Action
 from pump.vendors.hik_connect.body import batch_id, find_batch_id, pick, whole_number
 from pump.vendors.hik_connect.client import CallFailed, Client
-from pump.vendors.hik_connect.parse import normalise, records
+from pump.vendors.hik_connect.parse import Queue, normalise, records
+from pump.vendors.hik_connect.subscription import CALLS, Memory
 from pump.vendors.hik_connect.uploads import Uploads
 
 log = structlog.get_logger()
-
-Queue = Literal["combine", "alarm", "rawmsg"]
 
 MISCONFIGURED_WAIT: Final = 600.0
 """Seconds to wait where only a person can help."""
@@ -39,37 +37,6 @@ _REMEMBER: Final = 10.0
 """Seconds between two notes of the last success while a queue is idle: how wide of the mark a gap's beginning is."""
 _UNSIZED_FULL: Final = 100
 """A batch of rawmsg this long may have more behind it; its size cannot be asked for, and it may tell no remainder."""
-
-
-def _alarm(types: Sequence[str]) -> dict[str, Any]:
-    if not types:
-        return {"subscribeType": 1, "subscribeMode": 0}
-    return {"subscribeType": 1, "subscribeMode": 1, "eventType": [int(code) for code in types]}
-
-
-def _combine(types: Sequence[str]) -> dict[str, Any]:
-    return {"subscribeType": 1, "msgType": list(types)} if types else {"subscribeType": 1}
-
-
-def _rawmsg(types: Sequence[str]) -> dict[str, Any]:
-    return {"subscribeType": 1, "msgType": list(types)}  # must be there, and empty for all
-
-
-@dataclass(slots=True, frozen=True)
-class Calls:
-    """How a queue's calls look."""
-
-    path: str
-    subscription: Callable[[Sequence[str]], dict[str, Any]]
-    sized: bool
-    """Whether messages takes maxNumberPerTime."""
-
-
-CALLS: Final[dict[Queue, Calls]] = {
-    "combine": Calls("/api/hccgw/combine/v1/mq", _combine, sized=True),
-    "alarm": Calls("/api/hccgw/alarm/v1/mq", _alarm, sized=True),
-    "rawmsg": Calls("/api/hccgw/rawmsg/v1/mq", _rawmsg, sized=False),
-}
 
 
 class Standing:
@@ -89,44 +56,6 @@ class Standing:
         """The part has not worked for a while."""
         self._ill[part] = reason
         self._intake.down("; ".join(f"{name}: {why}" for name, why in self._ill.items()))
-
-
-@dataclass(slots=True)
-class Memory:
-    """What is known of a queue's subscription; in the spool it outlives the daemon."""
-
-    account: str
-    """A digest of the app key: another account's subscription is none of ours."""
-    types: list[str] | None = None
-    """What is subscribed to, empty for all; None: nothing, or it was lost."""
-    last: datetime | None = None
-    """When messages were last asked for with success."""
-    lost: datetime | None = None
-    """The subscription was lost, at some time after this, and the gap has not been told."""
-    regained: datetime | None = None
-    """When it stood again: the end of that gap."""
-
-    def state(self) -> dict[str, Any]:
-        """As the spool keeps it; times in milliseconds since 1970."""
-        return {
-            "account": self.account,
-            "types": self.types,
-            "last": _milliseconds(self.last),
-            "lost": _milliseconds(self.lost),
-            "regained": _milliseconds(self.regained),
-        }
-
-    @classmethod
-    def load(cls, state: object, account: str) -> Memory:
-        """What `state` gave; a blank one where it is another account's."""
-        if pick(state, "account") != account:
-            return cls(account)
-        types = pick(state, "types")
-        return cls(
-            account,
-            [str(code) for code in types] if isinstance(types, list) else None,
-            *(_time(pick(state, name)) for name in ("last", "lost", "regained")),
-        )
 
 
 class Puller:
@@ -358,16 +287,3 @@ class Puller:
         if remaining is not None:
             return remaining > 0
         return number >= (self._size if self._calls.sized else _UNSIZED_FULL)
-
-
-def _milliseconds(time: datetime | None) -> int | None:
-    return None if time is None else round(time.timestamp() * 1000)
-
-
-def _time(milliseconds: object) -> datetime | None:
-    if not isinstance(milliseconds, int):
-        return None
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (OverflowError, OSError, ValueError):
-        return None

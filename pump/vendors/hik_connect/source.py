@@ -18,7 +18,8 @@ from pump.source import Source
 from pump.vendors.hik_connect.client import Client
 from pump.vendors.hik_connect.domain import parse_server
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
-from pump.vendors.hik_connect.queue import Puller, Queue, Standing
+from pump.vendors.hik_connect.parse import Queue
+from pump.vendors.hik_connect.queue import Puller, Standing
 from pump.vendors.hik_connect.uploads import Uploads
 
 log = structlog.get_logger()
