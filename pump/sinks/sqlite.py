@@ -73,6 +73,11 @@ class SqliteSink(Sink[SqliteSettings]):
     async def __aenter__(self) -> Self:
         """Open the file, make its table. Raises Misconfigured (not an archive, not ours to write), Unavailable."""
         path = Path(self.settings.path)
+        try:
+            # aiosqlite's thread outlives a failed opening, and may then speak to a loop that has ended
+            await asyncio.to_thread(_try, path)
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
         db = aiosqlite.connect(path, isolation_level=None, cached_statements=64)
         try:
             await db
@@ -147,6 +152,10 @@ class SqliteSink(Sink[SqliteSettings]):
         if name in _WRONG:
             return Misconfigured(f"{self.settings.path} cannot be used: {error}")
         return Unavailable(f"{self.settings.path} cannot be written: {error}")
+
+
+def _try(path: Path) -> None:
+    sqlite3.connect(path).close()
 
 
 def _parts(rows: Sequence[list[Any]]) -> list[Sequence[list[Any]]]:
