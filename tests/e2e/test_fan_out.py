@@ -178,15 +178,16 @@ def test_dead_letters_and_replays_by_command(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_killed_at_random_with_webhook_and_archive_at_work_nothing_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [5, pytest.param(20, marks=pytest.mark.long)])
+def test_killed_at_random_with_webhook_and_archive_at_work_nothing_is_missing(tmp_path: Path, rounds: int) -> None:
     """The archive has each event once, the receiver each at least once, repeated ones by the same id."""
 
     async def main() -> None:
         async with site(tmp_path) as at:
             receiver = at.receiver
-            for round_ in range(5):
+            for round_ in range(rounds):
                 async with at.daemon() as daemon:
-                    wanted = len(receiver.taken) + 40 + 37 * round_
+                    wanted = len(receiver.taken) + 40 + 37 * (round_ % 7)
                     await receiver.until(lambda wanted=wanted: len(receiver.taken) >= wanted)  # type: ignore[misc]
                     daemon.kill()
             async with at.daemon() as daemon:
