@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,8 @@ def test_each_row_of_the_document_has_its_word(table: str, code: str, descriptio
     assert _same(words[int(code)], description)
     for key, name in fields:
         for value in (int(code), code):
-            (event,) = parsed("capture", capture(**{key: value}))
+            params: dict[str, Any] = {key: value}
+            (event,) = parsed("capture", capture(**params))
             assert event.data["vehicle"][name] == words[int(code)]
 
 

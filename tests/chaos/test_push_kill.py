@@ -1,0 +1,56 @@
+"""A daemon that dies while cameras push: what was answered 200 stands in the file, exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.bench.push_load import CONFIG, Load, Server, capture, drive, stored
+
+
+def _start(folder: Path) -> Server:
+    return Server([sys.executable, "-m", "pump", "run", "-c", str(folder / "pump.toml")])
+
+
+async def _killed_in_the_middle(server: Server, run: str) -> Load:
+    """Load from 64 connections until the server dies, some time after the first answers."""
+    load = asyncio.create_task(drive(server.port, 64, 60.0, partial(capture, run=run)))
+    await asyncio.sleep(0.7)  # a random point is meant: nothing waits for it
+    await asyncio.to_thread(server.end, kill=True)
+    return await load
+
+
+@pytest.mark.parametrize("kills", [2])
+def test_every_answered_capture_is_in_the_file_once(tmp_path: Path, kills: int) -> None:
+    (tmp_path / "pump.toml").write_text(CONFIG.format(folder=tmp_path, server="", sink=""))
+    answered: list[str] = []
+    for run in range(kills):
+        load = asyncio.run(_killed_in_the_middle(_start(tmp_path), str(run)))
+        assert load.answered
+        answered += load.answered
+    server = _start(tmp_path)
+
+    # the cameras try again what they have no answer to, and all that the last run was answered once more
+    async def again() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for record in answered[-500:]:
+            run, connection, number = map(int, record.split("-"))
+            body = capture(connection, number, run=str(run))
+            writer.write(
+                b"POST /api/upark/capture HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            await reader.readexactly(int(head.lower().split(b"content-length:")[1].split()[0]))
+        writer.close()
+
+    asyncio.run(again())
+    assert server.end() == 0  # a stop drains the sinks
+    lines = Counter(stored(tmp_path / "events.jsonl"))
+    assert set(answered) <= lines.keys()
+    assert set(lines.values()) == {1}
