@@ -113,7 +113,7 @@ class Matters:
         events: list[Event] = []
         state: State = {}
         for key, one in list(self.open.items()):
-            if one.matter.lasting or now - one.heard < self.timeout:
+            if one.matter.lasting or one.heard + self.timeout > now:  # as `due` has it, to the last bit
                 continue
             matter = one.matter
             data: dict[str, Any] = {"vendor": VENDOR, "code": matter.code, "name": matter.name}
