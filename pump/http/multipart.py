@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from pump.http.delimiter import bare, find, without_line_end
-from pump.http.parts import Fault, Head, Judge, Limits, Part, Skipped
+from pump.http.parts import Fault, Head, Judge, Limits, Part, Skipped, read_head
 
 __all__ = ["Head", "Judge", "Limits", "MultipartReader", "Part", "Skipped"]
 
@@ -362,19 +362,11 @@ class MultipartReader:
         block = block.removesuffix(b"\n").removesuffix(b"\r")
         if (known := self._heads.get(block)) is not None:
             return known
-        fields: dict[str, str] = {}
-        for line in block.decode("latin-1").split("\n"):
-            name, colon, value = line.partition(":")
-            if colon and (name := name.strip().lower()):
-                fields[name] = value.strip()
-        if block.strip() and not fields:
+        head = read_head(block)
+        if head is None:
             return None
-        kind = fields.get("content-type", "").partition(";")[0].strip().lower()
-        length = fields.get("content-length", "")
-        head = Head(fields, kind, int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None)
-        large = kind.startswith(("image/", "video/", "audio/")) or kind == "application/octet-stream"
-        limit = self._limits.picture if large else self._limits.part
-        known = head, self._judges.get(kind, self._judges.get("*")), limit
+        limit = self._limits.picture if head.large else self._limits.part
+        known = head, self._judges.get(head.content_type, self._judges.get("*")), limit
         if head.length is not None and head.length <= limit and len(block) < 1024:
             if len(self._heads) >= _HEADS:
                 self._heads.clear()

@@ -33,6 +33,27 @@ class Head:
     length: int | None = None
     """Content-Length in bytes, None where absent or no number."""
 
+    @property
+    def large(self) -> bool:
+        """Whether the limit for pictures applies."""
+        kind = self.content_type
+        return kind.startswith(("image/", "video/", "audio/")) or kind == "application/octet-stream"
+
+
+def read_head(block: bytes) -> Head | None:
+    """A header's lines, read; None where there are some and none of them is a field."""
+    fields: dict[str, str] = {}
+    for line in block.decode("latin-1").split("\n"):
+        name, colon, value = line.partition(":")
+        if colon and (name := name.strip().lower()):
+            fields[name] = value.strip()
+    if block.strip() and not fields:
+        return None
+    kind = fields.get("content-type", "").partition(";")[0].strip().lower()
+    length = fields.get("content-length", "")
+    number = length.isascii() and length.isdigit() and len(length) < 16
+    return Head(fields, kind, int(length) if number else None)
+
 
 @dataclass(slots=True)
 class Part:

@@ -84,6 +84,10 @@ class Subscription:
         self._queue.append(None)
         self._wake.set()
 
+    def cut(self) -> None:
+        """Cut the stream in the middle of its next part."""
+        self._budget = self._sent + 100
+
     async def run(self) -> None:
         """Write the response's header, the answer, and then what comes. Returns when the stream is over."""
         simulator, faults, quirks = self.simulator, self.simulator.faults, self.simulator.quirks
