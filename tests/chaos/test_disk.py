@@ -1,4 +1,4 @@
-"""Bad disks under a running daemon: full, and flipped. The vendor is told nothing that is not true, nobody has to help."""
+"""Bad disks under a running daemon: full, and flipped. The vendor is told no lie, and nobody has to help."""
 
 from __future__ import annotations
 
