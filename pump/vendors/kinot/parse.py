@@ -9,23 +9,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pump.event import Event, event_id, group
 from pump.vendors.kinot import codes
+from pump.vendors.kinot import values as read
 from pump.vendors.kinot.codes import Facet, Row
-from pump.vendors.kinot.numbers import plain
 
 Outcome = Literal["first", "changed", "unchanged", "old"]
 
-_EARLIEST: Final = datetime(2015, 1, 1, tzinfo=UTC)
-_AHEAD: Final = timedelta(days=1)
-"""A time farther ahead of us is impossible, and believed it would make everything after it old."""
-_FLAGS: Final = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "False": 0, "True": 1}
 _LONGEST_SN: Final = 64
-_NOTHING: Final = ("", "null", "none")
 _STATES: Final = ("commnad_status", "command_status", "commnadStatus", "commandStatus")
 
 
@@ -93,7 +88,7 @@ def status(fields: Mapping[str, Any], zone: ZoneInfo, received: datetime, kind: 
     `kind` is the list's; `zone` is where times without an offset belong, `received` the aware time of arrival.
     Raises Poison without a serial number.
     """
-    told = codes.CATEGORIES.get(_text(fields.get("device_type")) or "")
+    told = codes.CATEGORIES.get(read.text(fields.get("device_type")) or "")
     if "locked" in fields:
         kind = "lock"  # the one mark that every lock has, whatever its type is called
     elif kind is None:
@@ -114,22 +109,22 @@ def _status(
     category: str | None,
     facets: Sequence[Facet],
 ) -> Status:
-    sn = _text(fields.get("sn"))
+    sn = read.text(fields.get("sn"))
     if sn is None or len(sn) > _LONGEST_SN:
         raise Poison("the message has no sn")
-    values = {facet.field: found for facet in facets if (found := _flag(fields.get(facet.field))) is not None}
+    values = {facet.field: found for facet in facets if (found := read.flag(fields.get(facet.field))) is not None}
     return Status(
         sn=sn,
         kind=kind,
         category=category,
-        time=instant(fields.get("updated_at"), zone, received),
+        time=read.instant(fields.get("updated_at"), zone, received),
         values=values,
         facets=facets,
-        power=group(volts=_number(fields.get("voltage"))),
-        radio=group(rssi=_number(fields.get("rs_si")), coil_frequency=_number(fields.get("frequency"))),
+        power=group(volts=read.number(fields.get("voltage"))),
+        radio=group(rssi=read.number(fields.get("rs_si")), coil_frequency=read.number(fields.get("frequency"))),
         received=received,
-        facts=group(address=_text(fields.get("host")), version=_text(fields.get("firmware"))) or {},
-        raw=clean(fields),
+        facts=group(address=read.text(fields.get("host")), version=read.text(fields.get("firmware"))) or {},
+        raw=read.clean(fields),
     )
 
 
@@ -184,15 +179,15 @@ def command(
 
     Raises Poison where it has neither a guid nor a serial number.
     """
-    guid, sn = _text(fields.get("guid")), _text(fields.get("sn"))
+    guid, sn = read.text(fields.get("guid")), read.text(fields.get("sn"))
     if guid is None and sn is None:
         raise Poison("the message has neither guid nor sn")
-    word = next((found for name in _STATES if (found := _text(fields.get(name))) is not None), None)
+    word = next((found for name in _STATES if (found := read.text(fields.get(name))) is not None), None)
     name, severity = codes.COMMAND_STATES.get((word or "").lower(), ("Command result", "notice"))
-    time = instant(fields.get("updated_at"), zone, received)
+    time = read.instant(fields.get("updated_at"), zone, received)
     lead = 0 if time is None else int(time.timestamp() * 1000)
-    raw = clean(fields)
-    told = codes.CATEGORIES.get(_text(fields.get("device_type")) or "")
+    raw = read.clean(fields)
+    told = codes.CATEGORIES.get(read.text(fields.get("device_type")) or "")
     known: Mapping[str, Any] = (state or {}).get("facts", {})
     kind = told[0] if told else known.get("kind")
     category = told[1] if told else known.get("name") or codes.PLAIN.get(kind or "")
@@ -206,7 +201,7 @@ def command(
     }
     if sn is not None:
         data["device"] = group(id=sn, serial=sn, category=category)
-    result = group(request_id=guid, status=word, reason=_reason(fields.get("reason")))
+    result = group(request_id=guid, status=word, reason=read.reason(fields.get("reason")))
     if result:
         data["command"] = result
     data["raw"] = raw
@@ -296,68 +291,5 @@ def _parking(facets: Sequence[Facet], values: Mapping[str, int]) -> dict[str, An
     )
 
 
-def instant(value: object, zone: ZoneInfo, received: datetime) -> datetime | None:
-    """`updated_at` as an aware time; None for what is no time, or cannot be one."""
-    text = _text(value)
-    if text is None:
-        return None
-    try:
-        if text.isdecimal():
-            found = datetime.fromtimestamp(int(text) / (1000 if len(text) > 11 else 1), UTC)
-        else:
-            found = datetime.fromisoformat(text)
-        if found.tzinfo is None:
-            found = found.replace(tzinfo=zone)
-        return found if _EARLIEST <= found <= received + _AHEAD else None
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
 def _iso(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def clean(value: Any) -> Any:
-    """A message as it is kept: numbers as numbers, without what opens a lock."""
-    return plain(_drop(value))
-
-
-def _drop(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            name: _drop(inner) for name, inner in value.items() if str(name).replace("_", "").lower() != codes.UNLOCKING
-        }
-    if isinstance(value, list):
-        return [_drop(inner) for inner in value]
-    return value
-
-
-def _text(value: object) -> str | None:
-    """Text or a number's text; None for everything else and for empty text."""
-    if isinstance(value, str):
-        return str(value).strip() or None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _flag(value: object) -> int | None:
-    """0 or 1; None for everything else: a value that no document lists changes nothing, and stays in the raw form."""
-    if isinstance(value, str) and value in codes.ONLINE:
-        return codes.ONLINE[value]
-    return _FLAGS.get(str(value).strip()) if isinstance(value, (str, int, float)) else None
-
-
-def _number(value: object) -> int | float | None:
-    found = plain(value)
-    if isinstance(found, str):
-        try:
-            found = float(found)
-        except ValueError:
-            return None
-    if isinstance(found, bool) or not isinstance(found, (int, float)):
-        return None
-    return found if abs(found) < 1e300 else None  # NaN compares false
-
-
-def _reason(value: object) -> str | None:
-    text = _text(value)
-    return None if text is None or text.lower() in _NOTHING else text

@@ -65,6 +65,8 @@ class Quirks:
     """Answers for single devices end as in the document: with a comma too many."""
     command_key: Literal["command_resp_callback_url", "commandResp_callback_url"] = "command_resp_callback_url"
     """The only spelling that setting the callbacks understands."""
+    count_of_page: bool = False
+    """`count` is that of the page's devices: the document's only sample leaves it open."""
     numbers_for_urls: bool = False
     """What was never set is told as numbers, as the document's samples do, instead of as no record."""
     urls: dict[int, dict[str, str]] = field(default_factory=dict)
@@ -244,7 +246,7 @@ class Simulator:
             "sensors": lambda: self.fleet.sensors,
         }
         if method == "GET" and name in lists:
-            return _one(lists[name](), sn) if sn else _page(lists[name](), query)
+            return _one(lists[name](), sn) if sn else self._page(lists[name](), query)
         if method == "GET" and name == "dtu_devices":
             return _one(list(self.fleet.gateways.values()), sn)
         if (method, path) == ("GET", "notifications"):
@@ -254,6 +256,17 @@ class Simulator:
         if (method, path) == ("POST", "test/notifications"):
             return await self._test(body)
         return _code(10016)
+
+    def _page(self, bays: list[Bay], query: Mapping[str, str]) -> dict[str, Any]:
+        """`offset` counts pages, and may be one behind the last (document, "Query Parameters")."""
+        try:
+            offset, limit = int(query.get("offset", "0")), int(query.get("limit", "10"))
+        except ValueError:
+            return _code(10012)
+        if not 10 <= limit <= 100 or not 0 <= offset <= len(bays) // limit + 1:
+            return _code(10012)
+        page = bays[offset * limit :][:limit]
+        return _ok([bay.listed() for bay in page], len(page if self.quirks.count_of_page else bays))
 
     def _told(self, device_type: str) -> dict[str, Any]:
         found: Mapping[str, Any] | None = self.quirks.urls.get(int(device_type)) if device_type.isdecimal() else None
@@ -303,17 +316,6 @@ def _code(code: int) -> dict[str, Any]:
 def _one(things: list[Any], sn: str) -> dict[str, Any]:
     found = next((thing for thing in things if str(thing.sn) == sn), None)
     return _code(10111) if found is None else _ok([found.listed()])
-
-
-def _page(bays: list[Bay], query: Mapping[str, str]) -> dict[str, Any]:
-    """`offset` counts pages, and may be one behind the last (document, "Query Parameters")."""
-    try:
-        offset, limit = int(query.get("offset", "0")), int(query.get("limit", "10"))
-    except ValueError:
-        return _code(10012)
-    if not 10 <= limit <= 100 or not 0 <= offset <= len(bays) // limit + 1:
-        return _code(10012)
-    return _ok([bay.listed() for bay in bays[offset * limit :][:limit]], len(bays))
 
 
 def _json(answer: Mapping[str, Any]) -> web.Response:

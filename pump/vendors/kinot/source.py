@@ -7,12 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Final, Literal, ParamSpec, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Final, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from pump.backoff import Backoff
 from pump.clock import Clock
@@ -20,15 +18,16 @@ from pump.errors import Misconfigured, Unavailable
 from pump.event import Event
 from pump.http.request import Push, Refused, Response, json_response
 from pump.intake import Intake
-from pump.settings import Duration, Secret, SourceSettings
 from pump.source import PushSource
 from pump.vendors.kinot import parse
 from pump.vendors.kinot.answers import Action
 from pump.vendors.kinot.client import KINDS, CallbackType, CallFailed, Client, List
 from pump.vendors.kinot.numbers import decode, without_codes
 from pump.vendors.kinot.registration import register
+from pump.vendors.kinot.settings import KinotSettings
 from pump.vendors.kinot.sign import SIGN, callback_signed
 from pump.vendors.kinot.states import States
+from pump.vendors.kinot.values import clean
 
 log = structlog.get_logger()
 P = ParamSpec("P")
@@ -44,64 +43,6 @@ _PATHS: Final = ("status", "command")
 _CODES: Final = {404: 10016, 405: 10016, 500: 10000, 503: 10000}
 """HTTP status to the vendor's code (FIELD.md); all others are 10012, body or query."""
 _OK: Final = Response(200, b'{"code":0,"message":"OK"}')
-
-
-def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in text:
-        raise ValueError("an address such as https://pump.example.com is wanted")
-    return text.rstrip("/")
-
-
-def _server(text: str) -> str:
-    text = _url(text)
-    if urlsplit(text).path:
-        raise ValueError("an address without a path, such as http://device.api.parks8.com, is wanted")
-    return text
-
-
-class KinotSettings(SourceSettings):
-    """`[sources.NAME]` of `type = "kinot"`."""
-
-    server: Annotated[str, AfterValidator(_server)] = Field(
-        default="http://device.api.parks8.com", description="where the REST API answers"
-    )
-    app_key: Secret = Field(description="the AppKey that Kinot's administrator gave out")
-    app_secret: Secret = Field(description="the AppSecret that belongs to it; callbacks are signed with it too")
-    callback_base: Annotated[str, AfterValidator(_url)] | None = Field(
-        default=None, description="where Kinot reaches [server]: /kinot/<source name>/status and /command are added"
-    )
-    register_callbacks: bool = Field(default=True, description="have Kinot send its callbacks to callback_base")
-    accept_unsigned: bool = Field(
-        default=False, description="take callbacks that carry no sign; anybody can send those"
-    )
-    snapshot: Duration = Field(
-        default=300.0, le=86400, description='from one reading of all devices to the next; "0s" turns it off'
-    )
-    gateways: tuple[PositiveInt, ...] = Field(default=(), description="serial numbers of gateways to ask after")
-    emit: Literal["changes", "all"] = Field(
-        default="changes", description="all: a status that changes nothing is an event too"
-    )
-    timeout: Duration = Field(default=30.0, gt=0, description="a call that takes longer has failed")
-
-    @model_validator(mode="after")
-    def _base_to_register(self) -> KinotSettings:
-        if self.register_callbacks and self.callback_base is None:
-            raise ValueError("callback_base is missing; it may be left out with register_callbacks = false")
-        return self
-
-    def identity(self) -> str | None:
-        """Two sources of one app key would take each other's callbacks."""
-        return self.app_key.get_secret_value()
-
-    def warnings(self) -> list[str]:
-        """What makes it deaf, or believe anybody."""
-        found = []
-        if self.accept_unsigned:
-            found.append("accept_unsigned: whoever reaches [server] can make up events")
-        if self.gateways and not self.snapshot:
-            found.append("gateways: they are asked after with each snapshot, and snapshot is off")
-        return found
 
 
 class Kinot(PushSource[KinotSettings]):
@@ -139,7 +80,7 @@ class Kinot(PushSource[KinotSettings]):
         try:
             await self._accept(fields, intake)
         except parse.Poison as poison:
-            raise await self._bad(push, parse.clean(fields), str(poison), intake) from None
+            raise await self._bad(push, clean(fields), str(poison), intake) from None
         intake.activity()
         return _OK
 
@@ -156,7 +97,7 @@ class Kinot(PushSource[KinotSettings]):
         except ValueError as error:
             raise await self._bad(push, without_codes(text), f"the body is not JSON: {error}", intake) from None
         if not isinstance(fields, dict):
-            raise await self._bad(push, parse.clean(fields), "the body is not an object", intake)
+            raise await self._bad(push, clean(fields), "the body is not an object", intake)
         return fields
 
     async def _check(self, push: Push, fields: Mapping[str, Any], intake: Intake) -> None:
@@ -179,7 +120,7 @@ class Kinot(PushSource[KinotSettings]):
                 source=self.name,
                 reason=reason,
             )
-        raise await self._bad(push, parse.clean(fields), reason, intake, 403)
+        raise await self._bad(push, clean(fields), reason, intake, 403)
 
     async def _bad(self, push: Push, raw: Any, error: str, intake: Intake, status: int = 400) -> Refused:
         """What to raise, after the message was kept; whoever sends too many of them is told to wait."""
@@ -269,7 +210,7 @@ class Kinot(PushSource[KinotSettings]):
             async with self.client() as client:
                 if sn is None:
                     sn = await _any_device(client)
-                return {"sn": sn, **parse.clean(await client.fire_test(sn, callback))}
+                return {"sn": sn, **clean(await client.fire_test(sn, callback))}
         except CallFailed as failure:
             if failure.answer.action is Action.RETRY:
                 raise Unavailable(str(failure)) from None
@@ -310,7 +251,7 @@ class Kinot(PushSource[KinotSettings]):
                     try:
                         statuses.append(_guarded(parse.status, fields, self._zone, now, KINDS[which]))
                     except parse.Poison as poison:
-                        await intake.unparsed(parse.clean(fields), str(poison))
+                        await intake.unparsed(clean(fields), str(poison))
                 # together, so that they share their commits
                 await asyncio.gather(*(self._of(intake).take(status, asked=asked) for status in statuses))
                 asked = self.clock.monotonic()

@@ -51,10 +51,11 @@ def failing(fault: Fault | None = None, timeout: float = 10.0, **more: Any) -> C
     return asyncio.run(main())
 
 
+@pytest.mark.parametrize("of_page", [False, True])
 @pytest.mark.parametrize("bays", [0, 1, 29, 300, 301, 320, 603, 700])
-def test_a_list_is_read_page_by_page_to_its_end(bays: int) -> None:
+def test_a_list_is_read_page_by_page_to_its_end(bays: int, of_page: bool) -> None:
     async def main() -> None:
-        async with both(bays=bays) as (kinot, client):
+        async with both(bays=bays, quirks=Quirks(count_of_page=of_page)) as (kinot, client):
             pages = [page async for page in client.devices("lockers")]
             told = [str(each["sn"]) for page in pages for each in page]
             assert told == [str(bay.sn) for bay in kinot.fleet.locks]

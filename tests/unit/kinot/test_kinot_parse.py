@@ -21,6 +21,7 @@ from pump.taxonomy import TYPES
 from pump.vendors.kinot import codes, parse
 from pump.vendors.kinot.client import objects_of
 from pump.vendors.kinot.numbers import decode, mend, without_codes
+from pump.vendors.kinot.values import clean, instant
 
 UTC_ZONE = ZoneInfo("UTC")
 NOW = datetime(2026, 11, 20, 8, tzinfo=UTC)
@@ -201,19 +202,19 @@ def test_a_value_that_no_table_lists_changes_nothing(value: object) -> None:
     ],
 )
 def test_a_time_that_cannot_be_is_none(text: object, expected: str | None) -> None:
-    found = parse.instant(text, UTC_ZONE, NOW)
+    found = instant(text, UTC_ZONE, NOW)
     assert (None if found is None else found.astimezone(UTC).isoformat()) == expected
 
 
 def test_a_time_without_an_offset_belongs_to_the_sources_zone() -> None:
-    found = parse.instant("2026-11-20 07:00:00", ZoneInfo("Asia/Shanghai"), NOW)
+    found = instant("2026-11-20 07:00:00", ZoneInfo("Asia/Shanghai"), NOW)
     assert found is not None
     assert found.utcoffset() == timedelta(hours=8)
 
 
 def test_what_opens_a_lock_is_dropped_wherever_it_stands() -> None:
     secret = "61518-59257-29505"
-    raw = parse.clean({"bt_match_code": secret, "inner": [{"btMatchCode": secret, "BT_MATCH_CODE": 5}], "kept": "yes"})
+    raw = clean({"bt_match_code": secret, "inner": [{"btMatchCode": secret, "BT_MATCH_CODE": 5}], "kept": "yes"})
     assert raw == {"inner": [{}], "kept": "yes"}
     for text in (f'{{"bt_match_code":"{secret}",', f"{{'btMatchCode': '{secret}'", f'{{"bt_match_code" : "{secret}'):
         assert secret not in without_codes(text)

@@ -1,0 +1,68 @@
+"""`[sources.NAME]` of `type = "kinot"`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
+
+from pump.settings import Duration, Secret, SourceSettings
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in text:
+        raise ValueError("an address such as https://pump.example.com is wanted")
+    return text.rstrip("/")
+
+
+def _server(text: str) -> str:
+    text = _url(text)
+    if urlsplit(text).path:
+        raise ValueError("an address without a path, such as http://device.api.parks8.com, is wanted")
+    return text
+
+
+class KinotSettings(SourceSettings):
+    """`[sources.NAME]` of `type = "kinot"`."""
+
+    server: Annotated[str, AfterValidator(_server)] = Field(
+        default="http://device.api.parks8.com", description="where the REST API answers"
+    )
+    app_key: Secret = Field(description="the AppKey that Kinot's administrator gave out")
+    app_secret: Secret = Field(description="the AppSecret that belongs to it; callbacks are signed with it too")
+    callback_base: Annotated[str, AfterValidator(_url)] | None = Field(
+        default=None, description="where Kinot reaches [server]: /kinot/<source name>/status and /command are added"
+    )
+    register_callbacks: bool = Field(default=True, description="have Kinot send its callbacks to callback_base")
+    accept_unsigned: bool = Field(
+        default=False, description="take callbacks that carry no sign; anybody can send those"
+    )
+    snapshot: Duration = Field(
+        default=300.0, le=86400, description='from one reading of all devices to the next; "0s" turns it off'
+    )
+    gateways: tuple[PositiveInt, ...] = Field(default=(), description="serial numbers of gateways to ask after")
+    emit: Literal["changes", "all"] = Field(
+        default="changes", description="all: a status that changes nothing is an event too"
+    )
+    timeout: Duration = Field(default=30.0, gt=0, description="a call that takes longer has failed")
+
+    @model_validator(mode="after")
+    def _base_to_register(self) -> KinotSettings:
+        if self.register_callbacks and self.callback_base is None:
+            raise ValueError("callback_base is missing; it may be left out with register_callbacks = false")
+        return self
+
+    def identity(self) -> str | None:
+        """Two sources of one app key would take each other's callbacks."""
+        return self.app_key.get_secret_value()
+
+    def warnings(self) -> list[str]:
+        """What makes it deaf, or believe anybody."""
+        found = []
+        if self.accept_unsigned:
+            found.append("accept_unsigned: whoever reaches [server] can make up events")
+        if self.gateways and not self.snapshot:
+            found.append("gateways: they are asked after with each snapshot, and snapshot is off")
+        return found

@@ -1,0 +1,82 @@
+"""Single values of a message, whatever was sent in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from pump.vendors.kinot import codes
+from pump.vendors.kinot.numbers import plain
+
+_EARLIEST: Final = datetime(2015, 1, 1, tzinfo=UTC)
+_AHEAD: Final = timedelta(days=1)
+"""A time farther ahead of us is impossible, and believed it would make everything after it old."""
+_FLAGS: Final = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "False": 0, "True": 1}
+_NOTHING: Final = ("", "null", "none")
+
+
+def instant(value: object, zone: ZoneInfo, received: datetime) -> datetime | None:
+    """`updated_at` as an aware time; None for what is no time, or cannot be one."""
+    told = text(value)
+    if told is None:
+        return None
+    try:
+        if told.isdecimal():
+            found = datetime.fromtimestamp(int(told) / (1000 if len(told) > 11 else 1), UTC)
+        else:
+            found = datetime.fromisoformat(told)
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=zone)
+        return found if _EARLIEST <= found <= received + _AHEAD else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def clean(value: Any) -> Any:
+    """A message as it is kept: numbers as numbers, without what opens a lock."""
+    return plain(_drop(value))
+
+
+def _drop(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name: _drop(inner) for name, inner in value.items() if str(name).replace("_", "").lower() != codes.UNLOCKING
+        }
+    if isinstance(value, list):
+        return [_drop(inner) for inner in value]
+    return value
+
+
+def text(value: object) -> str | None:
+    """Text or a number's text; None for everything else and for empty text."""
+    if isinstance(value, str):
+        return str(value).strip() or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def flag(value: object) -> int | None:
+    """0 or 1; None for everything else: a value that no document lists changes nothing, and stays in the raw form."""
+    if isinstance(value, str) and value in codes.ONLINE:
+        return codes.ONLINE[value]
+    return _FLAGS.get(str(value).strip()) if isinstance(value, (str, int, float)) else None
+
+
+def number(value: object) -> int | float | None:
+    """A finite number, also where it is sent as text."""
+    found = plain(value)
+    if isinstance(found, str):
+        try:
+            found = float(found)
+        except ValueError:
+            return None
+    if isinstance(found, bool) or not isinstance(found, (int, float)):
+        return None
+    return found if abs(found) < 1e300 else None  # NaN compares false
+
+
+def reason(value: object) -> str | None:
+    """Why a command failed; the platform writes "NULL" for nothing."""
+    told = text(value)
+    return None if told is None or told.lower() in _NOTHING else told
