@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from pump.errors import Rejected, Unavailable
@@ -19,10 +20,19 @@ class Window:
     arrive by `settle` and `refuse`, the link's end by `fail`. Positions are places in the batch.
     """
 
-    def __init__(self, batch: Batch, size: int, timeout: float, *, silence: float | None = None) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        size: int,
+        timeout: float,
+        *,
+        silence: float | None = None,
+        waits: Callable[[], None] | None = None,
+    ) -> None:
         """`size`: records that may be unacknowledged; `timeout`: seconds that the whole batch may take.
 
         `silence`: seconds without an acknowledgement after which what is on its way counts as lost; None: for ever.
+        `waits` is called each time that the sender begins to wait.
         """
         self._batch = batch
         self._size = size
@@ -35,6 +45,7 @@ class Window:
         self._waiter: asyncio.Future[None] | None = None
         loop = asyncio.get_running_loop()
         self._silence = silence
+        self._waits = waits
         self._timers = {"hurry": loop.call_later(timeout * _PATIENCE, self._hurry)}
         if silence is not None:
             self._timers["listen"] = loop.call_later(silence, self._listen, -1)
@@ -107,6 +118,8 @@ class Window:
         if self._slow:  # with nothing done the deadline itself decides
             self._slow = False
             return
+        if self._waits is not None:
+            self._waits()
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter

