@@ -1,6 +1,6 @@
 """The streams: our multipart reader against a bare read and aiohttp's reader, and 200 gateways in one process.
 
-`python -m tests.bench.streams` prints a table. Ratios are against limits measured in the same run, medians of
+`python -m tests.bench streams` prints the table. Ratios are against limits measured in the same run, medians of
 interleaved repetitions; absolute figures are this machine's, at this hour.
 """
 
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import orjson
@@ -29,6 +29,7 @@ from pump.metrics import Metrics
 from pump.spool import Spool, SpoolSettings
 from pump.vendors.hik_gateway import SOURCE
 from pump.vendors.hik_gateway.simulator import Quirks, Simulator
+from tests.bench.measure import Row, share
 
 Reading = Callable[[ClientSession, str], Awaitable[int]]
 
@@ -221,48 +222,44 @@ async def gateways(count: int) -> None:
     await asyncio.gather(*(traffic(simulator, n / count) for n, simulator in enumerate(simulators)))
 
 
-async def main(rounds: int, streams: int, seconds: float) -> None:
+async def measured(rounds: int, streams: int, seconds: float) -> list[Row]:
     json_part, picture = framed(small(), "application/json"), framed(large(), "image/jpeg")
-    rows = []
-    found = await compare(
-        json_part,
-        60_000,
-        {
-            "bare": bare,
-            "ours": ours(False),
-            "theirs": theirs(False),
-            "ours, JSON": ours(True),
-            "theirs, JSON": theirs(True),
-        },
-        rounds,
-    )
-    for name, rate in found.items():
-        rows.append((f"600 B parts, {name}", f"{rate:,.0f}/s", f"{rate / found['bare']:.2f} of bare"))
-    ratio, decoded = found["ours"] / found["theirs"], found["ours, JSON"] / found["theirs, JSON"]
-    rows.append(("600 B parts, ours against aiohttp's", f"{ratio:.1f} x", "goal 8"))
-    rows.append(("600 B parts with JSON, ours against aiohttp's", f"{decoded:.1f} x", "goal 4"))
+    ways = {
+        "bare": bare,
+        "ours": ours(False),
+        "theirs": theirs(False),
+        "ours, JSON": ours(True),
+        "theirs, JSON": theirs(True),
+    }
+    found = await compare(json_part, 60_000, ways, rounds)
+    rows = [
+        _times("600 B parts against aiohttp's reader", found["ours"], found["theirs"], 8.0),
+        _times("600 B parts, JSON decoded on both sides", found["ours, JSON"], found["theirs, JSON"], 4.0),
+    ]
     found = await compare(picture, 1_000, {"bare": bare, "ours": ours(False), "theirs": theirs(False)}, rounds)
-    for name, rate in found.items():
-        rows.append((f"200 KB parts, {name}", f"{rate:,.0f}/s", f"{rate / found['bare']:.2f} of bare"))
-    rows.append(("200 KB parts, ours of the bare read", f"{found['ours'] / found['bare']:.2f}", "goal 0.75"))
-    rows.append(("delay of a complete part", f"{await delay(15):.2f} ms", "goal 5 ms"))
+    rows.append(share("200 KB parts, of a bare read", found["ours"], found["bare"], 0.75, "parts/s"))
+    rows.append(_times("200 KB parts against aiohttp's reader", found["ours"], found["theirs"], 1.0))
+    late = await delay(15)
+    rows.append(Row("delay of a complete part", late, "<= 5 ms", late <= 5.0, "the delimiter 300 ms away", " ms"))
     if streams:
-        share, events = await many(streams, seconds)
-        rows.append(
-            (f"{streams} streams, {events / seconds:.0f} events/s", f"{100 * share:.1f} % of a core", "goal 30 %")
-        )
-    for name, figure, goal in rows:
-        print(f"{name:52} {figure:>16}  {goal}")
+        core, events = await many(streams, seconds)
+        detail = f"{events / seconds:.0f} events/s stored"
+        rows.append(Row(f"{streams} streams, share of a core", core, "<= 0.30", core <= 0.30, detail))
+    return rows
+
+
+def _times(what: str, rate: float, limit: float, goal: float) -> Row:
+    return Row(
+        what, rate / limit, f">= {goal:g} x", rate >= goal * limit, f"{rate:,.0f} and {limit:,.0f} parts/s", " x"
+    )
+
+
+def table(folder: Path, repetitions: int) -> Iterator[Row]:
+    """For `python -m tests.bench streams`."""
+    yield from asyncio.run(measured(repetitions, 200, 15.0))
 
 
 if __name__ == "__main__":
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--streams", type=int, default=200)
-    options.add_argument("--seconds", type=float, default=15.0)
-    options.add_argument("--gateways", type=int, help=argparse.SUPPRESS)
-    chosen = options.parse_args()
-    if chosen.gateways:
-        asyncio.run(gateways(chosen.gateways))
-    else:
-        asyncio.run(main(chosen.rounds, chosen.streams, chosen.seconds))
+    options = argparse.ArgumentParser(description="simulated gateways for `many`, in a process of their own")
+    options.add_argument("--gateways", type=int, required=True)
+    asyncio.run(gateways(options.parse_args().gateways))
