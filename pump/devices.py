@@ -137,7 +137,7 @@ class Devices:
         groups: Mapping[str, Any] | None = None,
         store: bool = False,
     ) -> Sign:
-        """A sign of life of the device; nothing is changed until `noted`.
+        """A sign of life of the device; whether it is online changes only with `noted`.
 
         `interval` and `facts` replace what was known where they are given; facts that are None are forgotten.
         `groups` are the groups of `data` (`device`, `place`) for a device.online event. With `store` it is stored even
@@ -156,15 +156,14 @@ class Devices:
             if len(self._known) >= MOST:
                 self._intake.count("device_not_remembered")
                 return Sign(Device(key))
-            known = Device(key)
+            known = self._known[key] = Device(key)
+        # What it says of itself is taken in at once: a sign that is stored beside this one must not bring back the old.
+        if interval is not None:
+            known.interval = interval
+        if facts is not None:
+            known.facts = {name: value for name, value in {**known.facts, **facts}.items() if value is not None}
         device = Device(
-            key,
-            interval if interval is not None else known.interval,
-            True,
-            known.turns + (not known.online),
-            now,
-            _stamp(self._clock.now()),
-            {name: value for name, value in {**known.facts, **(facts or {})}.items() if value is not None},
+            key, known.interval, True, known.turns + (not known.online), now, _stamp(self._clock.now()), known.facts
         )
         events = () if known.online else (self._turn(device, groups or {}, first=known.turns == 0),)
         return Sign(device, events, {PREFIX + key: device.json()})

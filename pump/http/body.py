@@ -176,7 +176,7 @@ def _look_down(value: Any, deepest: int) -> None:
     depth = 0
     while level:
         depth += 1
-        if depth > deepest + 1:
+        if depth > deepest and isinstance(level[0], dict | list):
             raise Unreadable(_deep(deepest))
         level = [
             inner
