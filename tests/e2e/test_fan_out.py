@@ -224,7 +224,7 @@ def test_a_receiver_that_is_away_disturbs_no_other_sink_and_gets_everything_in_o
                 stood = await _archived(tmp_path)
                 while await _archived(tmp_path) < stood + lines:
                     await asyncio.sleep(0.05)
-                assert _memory(daemon.pid) < before + (48 << 20)
+                assert _memory(daemon.pid) < before + (96 << 20)
                 await receiver.start()
                 wanted = await _archived(tmp_path)
                 await receiver.until(lambda: max(receiver.taken) >= wanted)
