@@ -392,7 +392,7 @@ class Simulator:
             if self.quirks.chunked:
                 writer.write(b"0\r\n\r\n")
             return False
-        return True
+        return client.cut is None or client.bytes < client.cut
 
     async def _chunk(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         if data:
