@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
+import urllib.request
 from collections import Counter
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.bench.push_load import CONFIG, Load, Server, capture, drive, stored
+from tests.chaos.site import patient
 
 
 def _start(folder: Path) -> Server:
@@ -54,3 +59,36 @@ def test_every_answered_capture_is_in_the_file_once(tmp_path: Path, kills: int) 
     lines = Counter(stored(tmp_path / "events.jsonl"))
     assert set(answered) <= lines.keys()
     assert set(lines.values()) == {1}
+
+
+def _device_events(folder: Path) -> list[tuple[str, float]]:
+    """(type, when) of the camera's turns, in the file's order."""
+    output = folder / "events.jsonl"
+    lines = output.read_bytes().split(b"\n")[:-1] if output.exists() else []
+    found = [orjson.loads(line) for line in lines]
+    return [
+        (event["type"], datetime.fromisoformat(event["time"]).timestamp())
+        for event in found
+        if event["type"].startswith("device.")
+    ]
+
+
+@pytest.mark.parametrize("kill", [True, False], ids=["killed", "stopped"])
+def test_a_silent_camera_is_offline_once_across_a_restart(tmp_path: Path, kill: bool) -> None:
+    (tmp_path / "pump.toml").write_text(CONFIG.format(folder=tmp_path, server="", sink=""))
+    server = _start(tmp_path)
+    body = orjson.dumps({"parkId": "1", "deviceId": "2", "params": {"keepalive": 2}})
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/api/upark/basicinfo", data=body) as answer:
+        assert answer.status == 200
+    time.sleep(3)  # the time spent listening is what is tested
+    server.end(kill=kill)
+    stopped = time.time()
+    time.sleep(2)
+    server = _start(tmp_path)
+    restarted = time.time()
+    patient(lambda: len(_device_events(tmp_path)) == 2, "the camera's going")
+    time.sleep(2)
+    assert server.end() == 0
+    (online, came), (offline, went) = _device_events(tmp_path)
+    assert (online, offline) == ("device.online", "device.offline")
+    assert went - came - (restarted - stopped) == pytest.approx(6.0, abs=1.0)
