@@ -80,7 +80,10 @@ class Device:
 
 @dataclass(slots=True)
 class Sign:
-    """A sign of life, to be put with what it came with: `put(*sign.events, …, state=sign.state)`, then `noted`."""
+    """A sign of life, to be put with what it came with: `put(*sign.events, …, state=sign.state)`.
+
+    Then tell the table: `noted`, or `unstored` where the spool refused.
+    """
 
     device: Device
     """As it will be once stored."""
@@ -175,6 +178,12 @@ class Devices:
         known = self._known.get(sign.device.key)
         if known is None or known.turns < sign.device.turns or known.heard <= sign.device.heard:
             self._known[sign.device.key] = sign.device
+
+    def unstored(self, sign: Sign) -> None:
+        """The sign could not be stored: it was heard all the same, and a refusing spool makes nobody offline."""
+        known = self._known.get(sign.device.key)
+        if known is not None and known.heard < sign.device.heard:
+            known.heard, known.seen = sign.device.heard, sign.device.seen
 
     def lost(self, key: str, groups: Mapping[str, Any] | None = None) -> Sign:
         """The device is known to be offline, whatever its interval; put it as a sign. Without events where it was."""

@@ -137,6 +137,23 @@ def test_a_refusing_spool_delays_the_event_and_loses_none(tmp_path: Path) -> Non
     asyncio.run(main())
 
 
+def test_who_is_heard_while_the_spool_refuses_is_not_offline_after_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with _table(tmp_path, clock) as (devices, intake):
+            await _sign(devices, intake, interval=10.0)
+            writer = intake._spool._writer
+            writer.refuse(Verdict.FULL.value)
+            for _ in range(10):
+                await _pass(clock, 10)
+                devices.unstored(devices.sign(_KEY))
+            assert writer.accept()
+            await _pass(clock, 1)
+            assert await _types(intake) == ["device.online"]
+
+    asyncio.run(main())
+
+
 def test_two_first_signs_at_a_time_are_one_coming(tmp_path: Path) -> None:
     async def main() -> None:
         clock = ManualClock()

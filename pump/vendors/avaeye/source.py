@@ -13,9 +13,9 @@ import structlog
 from pydantic import Field, PlainValidator, WithJsonSchema
 
 from pump.clock import Clock
-from pump.devices import Device, Devices
+from pump.devices import Device, Devices, Sign
 from pump.errors import Unavailable
-from pump.event import Unparsed
+from pump.event import Event, Unparsed
 from pump.http.body import Unreadable, decode
 from pump.http.limits import within
 from pump.http.request import Push, Refused, Response, json_response
@@ -197,8 +197,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
             message.facts = facts or (known.facts if known is not None else {})
             groups = parse.groups(message, self._camera(message))
             sign = devices.sign(message.key, interval=interval, facts=facts, groups=groups, store=True)
-            await intake.put(*sign.events, state=sign.state)
-            devices.noted(sign)
+            await _put(intake, devices, sign)
         if message.path == "basicinfo":
             return _DONE
         data: dict[str, Any] = {"svrTime": self.clock.now_ms()}
@@ -225,8 +224,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
             interval = self.settings.keepalive if known is None or known.interval is None else None
             groups = None if known is not None and known.online else parse.groups(message, camera)
             sign = devices.sign(key, interval=interval, groups=groups)
-            await intake.put(*sign.events, *parse.events(message, camera, media, identity), state=sign.state)
-            devices.noted(sign)
+            await _put(intake, devices, sign, *parse.events(message, camera, media, identity))
         return _CAPTURED if message.path == "capture" else _DONE
 
     # --- what is known of a camera ----------------------------------------------------------------------------------
@@ -252,6 +250,16 @@ class AvaEye(PushSource[AvaEyeSettings]):
         park, _, number = device.key.partition("/")
         message = Message("", {}, {}, None if park == "-" else park, number, None, b"", device.facts)
         return parse.groups(message, self._configured(device.key, number) if self.settings.cameras else self._plain)
+
+
+async def _put(intake: Intake, devices: Devices, sign: Sign, *events: Event) -> None:
+    """Store the sign of life and what came with it. Raises Unavailable."""
+    try:
+        await intake.put(*sign.events, *events, state=sign.state)
+    except Unavailable:
+        devices.unstored(sign)
+        raise
+    devices.noted(sign)
 
 
 _RECORDS: Final = frozenset(("capture", "notifyresult/manualcapture/common"))
