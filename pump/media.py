@@ -59,7 +59,7 @@ class Media:
         self._retention = retention
         self._lock = threading.Lock()  # between finding a file there and removing it
         self._counted = False
-        self._folders: set[Path] = set()
+        self._prepared = False
 
     async def store(self, content: bytes) -> Stored:
         """Keep the content; returns once file and folder are fsynced. Raises OSError (the disk refuses), TooLarge."""
@@ -113,12 +113,14 @@ class Media:
         return True
 
     def _prepare(self, folder: Path) -> None:
-        if folder in self._folders and folder.exists():
+        """Make all folders at the first file, so that later ones need not sync their parents."""
+        if self._prepared and folder.exists():
             return
-        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(256):
+            (self.folder / f"{number:02x}").mkdir(parents=True, exist_ok=True)
         for each in (self.folder, self.folder.parent):
             _sync(each)
-        self._folders.add(folder)
+        self._prepared = True
 
     def prune(self) -> int:
         """Remove files that are too old, then the oldest while there are too many bytes; how many were removed."""

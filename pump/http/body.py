@@ -21,6 +21,7 @@ DEEPEST: Final = 32
 MENDABLE: Final = 4 << 20
 """Bytes of a body that may be mended; a larger one must be right."""
 
+_LONG: Final = 16 << 10
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -66,7 +67,8 @@ def decode(body: bytes, *, deepest: int = DEEPEST) -> Decoded:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         return _mend(body, deepest)
-    if body.count(b"{") + body.count(b"[") > deepest:
+    # counting is cheaper than looking for what is short, and a picture's base64 is long
+    if len(body) > _LONG or body.count(b"{") + body.count(b"[") > deepest:
         _look_down(value, deepest)
     return Decoded(value)
 

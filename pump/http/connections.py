@@ -25,6 +25,7 @@ _PARSER: Final[dict[str, Any]] = {
     "access_log": None,
     "auto_decompress": False,  # the listener's own has a limit
     "lingering_time": 2.0,
+    "read_bufsize": 512 << 10,  # a picture comes without the socket being paused in its middle
     "max_line_size": 8190,
     "max_field_size": 8190,
     "max_headers": 100,
