@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,6 +31,11 @@ FAREWELL: Final = 2.0
 """Seconds for the last word; the will says the same when they are over."""
 TAKEN_OVER: Final = 0x8E
 UNSUPPORTED_VERSION: Final = 0x84
+
+_SILENT: Final = logging.getLogger("pump.sinks.mqtt")
+"""paho tells on standard error what is told in our own words anyway."""
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
 
 _MEND: Final[dict[int, str]] = {
     UNSUPPORTED_VERSION: "the broker does not speak this version of MQTT: set version",
@@ -86,9 +93,10 @@ class Link(aiomqtt.Client):
         **more: Any,
     ) -> None:
         """`timeout` is the sink's; the others are aiomqtt's, but for ours."""
-        super().__init__(*args, timeout=min(ANSWER, timeout), **more)
+        super().__init__(*args, timeout=min(ANSWER, timeout), logger=_SILENT, **more)
         self._client.connect_timeout = min(ANSWER / 2, timeout)
         self.limits = Limits()
+        self._thread = threading.get_ident()
         self._acknowledged = on_acknowledged
         self._on_lost = on_lost
         self._flying: dict[int, int] = {}
@@ -207,6 +215,20 @@ class Link(aiomqtt.Client):
         if not self._connected.done():  # aiomqtt would wait for its time-out
             self._connected.set_exception(aiomqtt.MqttCodeError(reason_code, "Disconnected while connecting"))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    def _on_socket_register_write(self, client: Paho, userdata: Any, sock: Any) -> None:
+        # aiomqtt defers this to the loop's next turn, when the socket may be closed and its number another's.
+        if threading.get_ident() == self._thread:
+            self._loop.add_writer(sock.fileno(), self._write, client)
+        else:
+            self._loop.call_soon_threadsafe(self._loop.add_writer, sock.fileno(), self._write, client)
+
+    def _write(self, client: Paho) -> None:
+        try:
+            client.loop_write()
+        except Exception as error:  # noqa: BLE001  # aiomqtt's own rule: whatever fails here ends the connection
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
 
     def _on_publish(self, client: Paho, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any) -> None:
         reason = str(reason_code) if reason_code.is_failure else None

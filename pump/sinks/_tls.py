@@ -7,6 +7,19 @@ import ssl
 from pump.errors import Misconfigured, Unavailable
 
 
+class _Socket(ssl.SSLSocket):
+    """Closed where its handshake fails: paho forgets it then, open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self.close()
+            raise
+
+
 def client_context(
     ca_file: str | None, cert_file: str | None, key_file: str | None, password: str | None
 ) -> ssl.SSLContext:
@@ -16,6 +29,7 @@ def client_context(
     """
     try:
         context = ssl.create_default_context(cafile=ca_file)
+        context.sslsocket_class = _Socket
         if cert_file is not None:
             # A callable, for without a password OpenSSL would ask on the terminal.
             context.load_cert_chain(cert_file, key_file, password=lambda: password or "")
