@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from pump.clock import Clock
 from pump.errors import Unavailable
+from pump.http.coding import unpack
 from pump.http.connections import Connection, Connections, Limits
 from pump.http.limits import Network, Pace, client, whole_seconds, within
 from pump.http.request import Push, Refused, Response, failure
@@ -40,8 +40,6 @@ READING: Final = 256 << 20
 """Bytes of unfinished bodies that are held at a time, over all connections."""
 _SLASHES: Final = re.compile("//+")
 _HEADERS: Final = {"Server": "pump"}
-_CODINGS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
-"""Content-Encoding to zlib's window bits; 47 finds out whether deflate means zlib's form or gzip's."""
 
 
 class Receiver(Protocol):
@@ -289,7 +287,7 @@ class PushListener:
             raise Refused(413, f"a body may have {most} bytes")
         coding = push.headers.get("Content-Encoding", "").strip().lower() if body else ""
         if coding not in ("", "identity"):
-            return await _unpack(body, coding, most)
+            return await unpack(body, coding, most)
         return body
 
     async def _rest(self, request: web.BaseRequest, most: int) -> bytes:
@@ -360,34 +358,6 @@ async def _continue(request: web.BaseRequest) -> None:
     writer: Any = request.writer
     await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     writer.output_size = 0  # it counts the real answer's bytes only
-
-
-async def _unpack(body: bytes, coding: str, most: int) -> bytes:
-    """The body without its Content-Encoding. Raises Refused: unknown coding, broken, or larger than `most`."""
-    bits = _CODINGS.get(coding)
-    if bits is None:
-        raise Refused(415, "the Content-Encodings that are understood are gzip and deflate")
-    try:
-        return (
-            await asyncio.to_thread(_inflate, body, bits, most) if len(body) > 1 << 16 else _inflate(body, bits, most)
-        )
-    except zlib.error:
-        if coding == "deflate":
-            try:
-                return _inflate(body, -15, most)  # some mean the bare stream
-            except zlib.error:
-                pass
-        raise Refused(400, "the body's compression is broken") from None
-
-
-def _inflate(body: bytes, bits: int, most: int) -> bytes:
-    stream = zlib.decompressobj(bits)
-    plain = stream.decompress(body, most + 1)
-    if len(plain) > most:
-        raise Refused(413, f"unpacked, a body may have {most} bytes")
-    if not stream.eof:
-        raise zlib.error("cut short")
-    return plain
 
 
 def _stamps(cert: Path, key: Path) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from pump.intake import Intake
 from pump.media import Media, TooLarge
 from pump.settings import Duration, Settings, SourceSettings, Zone
 from pump.source import PushSource
-from pump.vendors.avaeye import codes, parse, pictures
+from pump.vendors.avaeye import about, codes, parse, pictures
 from pump.vendors.avaeye.parse import Camera, Invalid, Message
 from pump.vendors.avaeye.pictures import Picture
 from pump.vendors.avaeye.secrets import strip, strip_ruin
@@ -189,8 +189,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
         """Basic Data and Heartbeat Keep-alive: the device table has them; they are no events of their own."""
         if message.key is not None:
             devices = self.devices(intake)
-            facts = parse.facts(message) if message.path == "basicinfo" else None
-            interval = parse.keepalive(message) if facts is not None else None
+            facts = about.facts(message) if message.path == "basicinfo" else None
+            interval = about.keepalive(message) if facts is not None else None
             known = devices.get(message.key)
             if interval is None and (known is None or known.interval is None):
                 interval = self.settings.keepalive
