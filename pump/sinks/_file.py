@@ -21,6 +21,8 @@ log = structlog.get_logger()
 Fsync = Literal["never", "batch", "interval"]
 
 _MODE: Final = 0o640
+_LOCKED_WAIT: Final = 30.0
+"""Seconds until a file that somebody else holds is tried again."""
 FULL: Final = {
     errno.ENOSPC: "no space is left on the disk",
     errno.EDQUOT: "the disk quota is used up",
@@ -40,6 +42,13 @@ ADVICE: Final = {
 """What only a person can mend."""
 
 
+class TakenBack(Exception):
+    """The disk refused lines that had been accepted, and they were taken back: the sink must be opened anew."""
+
+    def __init__(self) -> None:
+        super().__init__("the disk refused lines that had been written; they will be written anew")
+
+
 class LinesFile:
     """Lines appended to `path`, so that a crash at any moment leaves what `recover` can bring in order."""
 
@@ -53,6 +62,8 @@ class LinesFile:
         self._size = 0
         self._safe = 0
         """How far the current file is known to be on disk, where anybody asks for that."""
+        self.taken_back = False
+        """Lines that had been accepted are gone again; from then on nothing more is written, and nothing settled."""
 
     def open(self, state: State | None) -> tuple[State, _tail.Written | None]:
         """Open or create the file and bring its end in order.
@@ -82,8 +93,10 @@ class LinesFile:
     def write(self, bodies: Sequence[bytes]) -> None:
         """Append the lines.
 
-        Raises Unavailable, of which `sent` counts the lines that are there, Misconfigured, OSError.
+        Raises Unavailable, of which `sent` counts the lines that are there, Misconfigured, TakenBack, OSError.
         """
+        if self.taken_back:
+            raise TakenBack  # lines behind a hole would be out of order, and the hole would stay
         data = b"\n".join(bodies) + b"\n"
         try:
             self._follow(len(data))
@@ -105,8 +118,15 @@ class LinesFile:
             raise Unavailable(FULL[error.errno], sent=data.count(b"\n", 0, done)) from error
 
     def sync(self) -> None:
-        """Put on disk what was written. Raises OSError, after taking back what is not there."""
-        self._sync(self._safe)
+        """Put on disk what was written. Raises TakenBack where lines are gone for it, OSError where none are."""
+        all_safe = self._safe == self._size
+        try:
+            self._sync(self._safe)
+        except OSError as error:
+            if all_safe:
+                raise
+            self.taken_back = True
+            raise TakenBack from error
 
     def state(self) -> State:
         """Where the next line begins."""
@@ -221,7 +241,9 @@ def _locked(path: Path) -> int:
                 return fd
         except BlockingIOError:
             os.close(fd)
-            raise Misconfigured(f"{path} is being written by another process: give each its own file") from None
+            # Perhaps by an opening of ours that hung and was left behind: it lets go as soon as the disk answers.
+            reason = f"{path} is being written by another process: give each its own file"
+            raise Misconfigured(reason, retry_after=_LOCKED_WAIT) from None
         except FileNotFoundError:
             pass
         except BaseException:

@@ -114,7 +114,10 @@ class JsonlSink(Sink[JsonlSettings]):
         self._worker.close()
 
     async def send(self, batch: Batch) -> State | None:
-        """Append the lines that are not there yet. Raises Unavailable (disk full, reader gone), Misconfigured."""
+        """Append the lines that are not there yet.
+
+        Raises Unavailable (disk full, reader gone), Misconfigured, TakenBack.
+        """
         file = self._file
         if file is None:
             await self._print(batch)
@@ -136,12 +139,12 @@ class JsonlSink(Sink[JsonlSettings]):
         return self._state()
 
     async def settle(self) -> Settled | None:
-        """Put on disk what was accepted, every `fsync_interval`, and as soon as no more is coming."""
+        """Put on disk what was accepted, every `fsync_interval`, and as soon as no more is coming. Raises TakenBack."""
         file = self._file
         quiet = self._asked == self._accepted
         self._asked = self._accepted
         now = self.clock.monotonic()
-        if file is None or self._settled == self._accepted:
+        if file is None or file.taken_back or self._settled == self._accepted:
             return None
         if not quiet and now - self._synced < self.settings.fsync_interval:
             return None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import resource
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 from pump.clock import Clock
 from pump.errors import Misconfigured, Unavailable
 from pump.sink import Record, State
-from pump.sinks._file import LinesFile
+from pump.sinks._file import LinesFile, TakenBack
 from pump.sinks._tail import Part, parts, search
 from pump.sinks.jsonl import JsonlSettings, JsonlSink
 from pump.testing import ManualClock
@@ -374,10 +375,55 @@ def test_what_fsync_refuses_is_taken_back(path: Path, monkeypatch: pytest.Monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", refuse)
-        with pytest.raises(OSError, match="input/output"):
+        with pytest.raises(TakenBack):
             file.sync()
     assert path.read_bytes() == safe
     file.close()
+
+
+@pytest.mark.parametrize("number_", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize("moment", ["settling", "rotating"])
+def test_after_a_refused_fsync_no_cursor_passes_what_was_taken_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, number_: int
+) -> None:
+    """Taken back, the lines must come again: by a new opening at the stored cursor, which must not have moved."""
+
+    def refuse(fd: int) -> None:
+        raise OSError(number_, os.strerror(number_))
+
+    async def main() -> None:
+        async with sink(path, fsync="interval", rotate_bytes="2KiB") as out:
+            opened = out.state
+            await out.send(batch(1, 4, size=100))
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "fdatasync", refuse)
+                # Whatever it raises must have Delivery open the sink anew: `Unavailable` would go on behind the hole.
+                with pytest.raises(TakenBack):
+                    if moment == "settling":
+                        while True:
+                            await out.settle()
+                    await out.send(batch(4, 8, size=500))
+            assert path.read_bytes() == b""
+            assert [await out.settle() for _ in range(3)] == [None] * 3
+        async with sink(path, opened, fsync="interval") as out:
+            await out.send(batch(1, 8, size=100))
+        assert numbers(path) == list(range(1, 8))
+
+    asyncio.run(main())
+
+
+def test_a_file_that_a_hung_opening_holds_is_asked_for_again_soon(path: Path) -> None:
+    """An opening that hangs is left behind with its lock; ten minutes after it let go would be ten too many."""
+
+    async def main() -> None:
+        async with sink(path):
+            with pytest.raises(Misconfigured) as raised:
+                async with sink(path):
+                    pass
+            assert raised.value.retry_after is not None
+            assert raised.value.retry_after <= 30
+
+    asyncio.run(main())
 
 
 def test_a_second_writer_is_refused(path: Path) -> None:
