@@ -149,9 +149,13 @@ class Puller:
 
     async def _subscribe(self) -> None:
         """Stands to be repeated: the vendor only prolongs what stands already, and keeps what waits in the queue."""
+        memory = self._memory
+        if memory.types is None and memory.lost is not None:
+            # The refusals end with this call, and they alone tell of the loss: it must be on disk before.
+            await self._put()
         await self._call("subscribe", self._calls.subscription(self._wanted))
         self._intake.count("subscribe")
-        memory, now = self._memory, self._clock.now()
+        now = self._clock.now()
         memory.types = self._wanted
         memory.regained = now if memory.lost is not None else None
         if memory.last is None:

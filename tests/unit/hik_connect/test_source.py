@@ -461,6 +461,24 @@ def test_a_gap_is_told_though_the_pump_was_stopped_before_it_could(tmp_path: Pat
     asyncio.run(main())
 
 
+def test_a_gap_is_told_though_the_pump_died_while_it_subscribed_again(tmp_path: Path) -> None:
+    """The vendor's refusals end with the subscription: what they told must be on disk by then."""
+
+    async def main() -> None:
+        clock = ManualClock()
+        async with simulator(clock) as vendor:
+            async with site(vendor, tmp_path, clock) as pump:
+                await pump.polls(4)
+                vendor.faults.push(Fault("lost_answer", SUBSCRIBE))
+                vendor.lose_subscription()
+                await pump.until(lambda: vendor.account.queues["combine"].subscriptions == 2)
+            async with site(vendor, tmp_path, clock) as pump:
+                await pump.polls()
+                assert len(await pump.events("pump.gap")) == 1
+
+    asyncio.run(main())
+
+
 def test_other_types_are_subscribed_after_the_first_poll(tmp_path: Path) -> None:
     async def main() -> None:
         clock = ManualClock()
