@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ class Announcer:
         self._clock = clock
         self._metrics = metrics
         self._waiting: deque[Event] = deque()
+        self._all_told: Callable[[], object] = lambda: None
 
     def tell(self, type_: str, name: str, severity: str, **facts: Any) -> None:
         """Have an event of this type and English name stored, its data the `facts` that are not None."""
@@ -71,6 +73,7 @@ class Announcer:
             if found.lost:
                 begin = None if found.since is None else datetime.fromtimestamp(found.since / 1000, UTC)
                 self.gap(begin, "the spool was damaged", found.lost)
+            self._all_told = spool.repair_told
 
     async def run(self) -> None:
         """Store what is given, for ever."""
@@ -90,6 +93,8 @@ class Announcer:
                 self._drop(event)  # a bug about this one event must not keep the others waiting
                 raise
             self._drop(event)
+        told, self._all_told = self._all_told, lambda: None
+        told()
         for intake in list(self.intakes):
             await intake.flush()
 

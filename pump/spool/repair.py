@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import structlog
 
-from pump.spool import schema
+from pump.spool import schema, statements
 from pump.spool.blocks import pack, unpack
 from pump.spool.connection import PAGE_SIZE
 
@@ -21,6 +22,10 @@ log = structlog.get_logger()
 
 CHECKED = 256 << 20
 """Bytes up to which a file is checked whole at every start; a larger one only where damage was met before."""
+NOTED = ("pump", "repaired")
+"""The piece of state that holds what is to be told."""
+_ASIDE = "spool.damaged-"
+_COMPLETE = "spool.salvaged-"
 _STRIDE = 512
 _INSERT = "INSERT INTO blocks(last, first, recorded, events, bodies) VALUES (?, ?, ?, ?, ?)"
 _BLOCKS = "SELECT last, first, events, bodies FROM blocks WHERE last BETWEEN ? AND ? ORDER BY last"
@@ -67,10 +72,11 @@ def _new(path: Path) -> bool:
         return bool(db.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,))
 
 
-def salvage(path: Path, reason: str, stamp: str, highest: int) -> Repaired:
-    """Set the damaged file aside under `stamp` and make a new one of what can be read of it.
+def salvage(path: Path, reason: str, stamp: str, highest: int) -> None:
+    """Set the damaged file aside under `stamp` and make a new one of what can be read of it; `noted` tells the loss.
 
-    `highest` is the high-water mark. Killed in the middle, the next start finds the old file still in place.
+    `highest` is the high-water mark. Killed in the middle, the next start finds either the old file still in place,
+    or a new one that is complete, which `finish` puts there.
     """
     fresh = path.with_name("spool.salvage.db")
     copy = path.with_name("spool.damaged-copy.db")
@@ -82,18 +88,42 @@ def salvage(path: Path, reason: str, stamp: str, highest: int) -> Repaired:
             shutil.copyfile(path.with_name(path.name + end), copy.with_name(copy.name + end))
     with closing(_create(fresh)) as new:
         carried, since, lost = _carry(copy, new, highest)
+        note(new, Repaired(reason, lost, carried, f"{_ASIDE}{stamp}.db", since))
         new.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     _sync(fresh)
-    aside = path.with_name(f"spool.damaged-{stamp}.db")
-    for end in ("-wal", "-shm", ""):
-        with suppress(FileNotFoundError):
-            os.rename(path.with_name(path.name + end), aside.with_name(aside.name + end))
-    os.rename(fresh, path)
+    os.rename(fresh, path.with_name(f"{_COMPLETE}{stamp}.db"))
     _sync(path.parent)
-    path.with_name("spool.damaged").unlink(missing_ok=True)
-    for each in (fresh, copy):
-        _remove(each)
-    return Repaired(reason, lost, carried, aside.name, since)
+    finish(path)
+
+
+def finish(path: Path) -> None:
+    """Put a salvage that is complete in the damaged file's place. Killed anywhere, it can be repeated."""
+    for complete in sorted(path.parent.glob(f"{_COMPLETE}*.db")):
+        aside = path.with_name(_ASIDE + complete.name.removeprefix(_COMPLETE))
+        # The WAL first: beside the new file SQLite would take it for that one's.
+        for end in ("-wal", "-shm", ""):
+            with suppress(FileNotFoundError):
+                os.rename(path.with_name(path.name + end), aside.with_name(aside.name + end))
+        path.with_name("spool.damaged").unlink(missing_ok=True)
+        os.rename(complete, path)
+        _sync(path.parent)
+    for name in ("spool.salvage.db", "spool.damaged-copy.db"):
+        _remove(path.with_name(name))
+
+
+def note(db: sqlite3.Connection, found: Repaired) -> None:
+    """Keep in the spool what was found, until it has been told: a process killed before that must not hide a loss."""
+    value = orjson.dumps(asdict(found)).decode()
+    db.execute("INSERT OR REPLACE INTO state(source, key, value) VALUES (?, ?, ?)", (*NOTED, value))
+
+
+def noted(state: Mapping[tuple[str, str], Any]) -> Repaired | None:
+    """What `note` kept, None where nothing is to be told."""
+    kept = state.get(NOTED)
+    try:
+        return None if kept is None else Repaired(**kept)
+    except TypeError:
+        return None
 
 
 def _create(path: Path) -> sqlite3.Connection:
@@ -105,32 +135,61 @@ def _create(path: Path) -> sqlite3.Connection:
 
 
 def _carry(copy: Path, new: sqlite3.Connection, highest: int) -> tuple[int, int | None, int]:
-    """Copy what can be read: how many events, the arrival of the last before a hole, how many are missing."""
+    """Copy what can be read: how many events, the arrival of the last before the first loss, how many are lost."""
     old = _open_damaged(copy)
     if old is None:
+        statements.go_on_above(new, highest)
         return 0, None, highest
-    carried = missing = 0
+    carried = 0
     since: int | None = None
+    holes: list[tuple[int, int, int | None]] = []
     with closing(old):
         first, last = _bounds(old, highest)
         new.execute("BEGIN")
         expected = first
         for end, begin, index, bodies in _readable(old, first, last):
-            records = unpack(begin, end, index, bodies).records
+            # A tree whose branches grew together gives a row twice.
+            records = [record for record in unpack(begin, end, index, bodies).records if record.seq >= expected]
             if not records:
                 continue
             for record in records:
-                missing += record.seq - expected
-                expected = record.seq + 1
-                if not missing:
-                    since = record.recorded
+                if record.seq > expected:
+                    holes.append((expected, record.seq - 1, since))
+                expected, since = record.seq + 1, record.recorded
             new.execute(_INSERT, (records[-1].seq, records[0].seq, max(r.recorded for r in records), *pack(records)))
             carried += len(records)
-        missing += max(0, max(last, highest) + 1 - expected)
-        for table in schema.COPIED:
-            _copy_table(old, new, table)
+        if max(last, highest) >= expected:
+            holes.append((expected, max(last, highest), since))
+        whole = {table: _copy_table(old, new, table) for table in schema.COPIED}
+        since, lost = _lost(new, holes, whole["keys"])
+        statements.go_on_above(new, max(last, highest))
         new.execute("COMMIT")
-    return carried, since, missing
+    return carried, since, lost
+
+
+def _lost(new: sqlite3.Connection, holes: list[tuple[int, int, int | None]], whole: bool) -> tuple[int | None, int]:
+    """(The arrival of the last event before the first that is lost, how many are.) Their keys go, for vendors' sake.
+
+    A duplicate takes a number too and has no key of its own: only numbers with a key are events. Where keys are
+    missing the numbers alone count, which may be too many.
+    """
+    if not holes:
+        return None, 0
+    new.execute("CREATE TEMP TABLE holes(low INTEGER PRIMARY KEY, high INTEGER NOT NULL, since INTEGER)")
+    new.executemany("INSERT INTO holes VALUES (?, ?, ?)", holes)
+    (oldest,) = new.execute("SELECT min(seq) FROM keys").fetchone()
+    inside = "(SELECT high FROM holes WHERE low <= keys.seq ORDER BY low DESC LIMIT 1) >= keys.seq"
+    lost, first = new.execute(f"SELECT count(*), min(seq) FROM keys WHERE {inside}").fetchone()
+    # What is gone may be sent again by a vendor that was never told that we had it: it must not count as known.
+    new.execute(f"DELETE FROM keys WHERE {inside}")
+    if not whole or oldest is None:
+        return holes[0][2], sum(high + 1 - low for low, high, _ in holes)
+    older = [(min(high, oldest - 1) + 1 - low, since) for low, high, since in holes if low < oldest]
+    if older:  # their keys had their time
+        return older[0][1], lost + sum(count for count, _ in older)
+    if not lost:
+        return None, 0
+    return next(since for low, high, since in holes if low <= first <= high), lost
 
 
 def _open_damaged(copy: Path) -> sqlite3.Connection | None:
@@ -192,13 +251,18 @@ def _readable(db: sqlite3.Connection, first: int, last: int) -> Iterator[tuple[A
         yield from rows
 
 
-def _copy_table(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
-    try:
-        rows = old.execute(f"SELECT * FROM {table}")
-        for row in rows:
-            new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * len(row))})", row)
-    except sqlite3.DatabaseError as error:
-        log.warning("a table of the damaged spool was carried over in part", table=table, error=str(error))
+def _copy_table(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> bool:
+    """Copy what can be read from either end; whether that is all."""
+    for order in ("", " DESC"):
+        columns = ", ".join(column + order for column in schema.COPIED[table])
+        try:
+            for row in old.execute(f"SELECT * FROM {table} ORDER BY {columns}"):
+                new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * len(row))})", row)
+        except sqlite3.DatabaseError as error:
+            log.warning("a table of the damaged spool was carried over in part", table=table, error=str(error))
+        else:
+            return not order
+    return False
 
 
 def _remove(path: Path) -> None:

@@ -25,8 +25,14 @@ TABLES = (
         type TEXT NOT NULL, severity INTEGER NOT NULL, recorded INTEGER NOT NULL, body BLOB NOT NULL,
         reason TEXT NOT NULL, attempts INTEGER NOT NULL, at INTEGER NOT NULL)""",
 )
-COPIED = ("keys", "cursors", "state", "limited", "dead")
-"""What a salvage carries over beside the events."""
+COPIED = {
+    "keys": ("lead", "source", "id"),
+    "cursors": ("sink",),
+    "state": ("source", "key"),
+    "limited": ("seq",),
+    "dead": ("id",),
+}
+"""What a salvage carries over beside the events, with the columns by which each lies."""
 
 
 def create(db: sqlite3.Connection) -> None:

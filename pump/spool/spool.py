@@ -47,7 +47,7 @@ class Spool:
         self._loop: asyncio.Task[None] | None = None
         self._beside: tuple[HighWater, Reserve] | None = None
         self.repaired: Repaired | None = None
-        """What this start found wrong, None where all was well."""
+        """What this start found wrong, or one before it that could not tell; None where all was well."""
         self.dead: dict[str, int] = {}
         """Dead letters by sink."""
         self.on_damaged: Callable[[list[int]], None] = lambda numbers: None
@@ -67,14 +67,15 @@ class Spool:
         stamp = clock.now().strftime("%Y%m%dT%H%M%SZ")
         db = None
         try:
-            repaired = await asyncio.to_thread(_repair, path, noted, stamp)
+            await asyncio.to_thread(_repair, path, noted, stamp)
             db = await writing(path)
             await db.run(schema.create)
             before = await db.run(_newest)
-            found = await db.run(partial(statements.load, noted=noted))
-            if repaired is None and noted > before[0]:
+            if noted > before[0]:
                 reason = "fewer events are there than were stored: a damaged WAL, or a copy put back"
-                repaired = Repaired(reason, noted - before[0], 0, None, before[1])
+                await db.run(partial(repair.note, found=Repaired(reason, noted - before[0], 0, None, before[1])))
+            found = await db.run(partial(statements.load, noted=noted))
+            repaired = repair.noted(found.state)
             high.write(found.head)
             reader = await reading(path)
         except BaseException:
@@ -100,6 +101,11 @@ class Spool:
         await upkeep.begin()
         spool._loop = asyncio.create_task(spool._run(), name="spool writer")
         return spool
+
+    def repair_told(self) -> None:
+        """What `repaired` says is in the spool as events, or otherwise told: later starts need not say it again."""
+        if self.repaired is not None:
+            self._writer.remember(repair.NOTED, None)
 
     async def close(self) -> None:
         """Store what waits, checkpoint, let go of the files. What cannot be stored is logged."""
@@ -306,9 +312,10 @@ class Spool:
         self._upkeep.on_filling = tell
 
 
-def _repair(path: Path, noted: int, stamp: str) -> Repaired | None:
-    reason = repair.examine(path)
-    return None if reason is None else repair.salvage(path, reason, stamp, noted)
+def _repair(path: Path, noted: int, stamp: str) -> None:
+    repair.finish(path)
+    if (reason := repair.examine(path)) is not None:
+        repair.salvage(path, reason, stamp, noted)
 
 
 def _newest(db: sqlite3.Connection) -> tuple[int, int | None]:

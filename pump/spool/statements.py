@@ -13,10 +13,13 @@ from functools import cache
 from typing import Any
 
 import orjson
+import structlog
 
 from pump.sink import Record
 from pump.spool import blocks
 from pump.spool.rows import Cursor, Row
+
+log = structlog.get_logger()
 
 SLICE = 500
 """Rows removed at a time: a large DELETE takes seconds and a WAL as large as the rows (MEASURED)."""
@@ -242,26 +245,43 @@ class Found:
     dead: dict[str, int]
 
 
+def go_on_above(db: sqlite3.Connection, seq: int) -> int:
+    """Have the numbering go on above `seq`, if it has not come so far; the highest number given."""
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
+    if row is None:
+        db.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('blocks', ?)", (seq,))
+    elif row[0] < seq:
+        db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'blocks'", (seq,))
+    return max(seq, row[0] if row else 0)
+
+
+def _json(text: str) -> Any:
+    """What a cursor or a state holds; None where a flipped bit made it unreadable: the start must not fail for it."""
+    try:
+        return orjson.loads(text)
+    except ValueError as error:
+        log.error("A piece of state in the spool cannot be read and is left out", error=str(error))
+        return None
+
+
 def load(db: sqlite3.Connection, noted: int) -> Found:
     """Read what the writer starts from. `noted` is the high-water mark: numbering goes on above it."""
+    # Where the witness saw higher numbers than the file holds, the loss has been told; it is remembered so.
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
     head = row[0] if row else 0
     if noted > head:
-        # The witness saw higher numbers than the file holds; the loss has been told, remember that.
-        if row:
-            db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'blocks'", (noted,))
-        else:
-            db.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('blocks', ?)", (noted,))
-        head = noted
+        head = go_on_above(db, noted)
     (oldest,) = db.execute("SELECT min(first) FROM blocks").fetchone()
     return Found(
         head=head,
         floor=head if oldest is None else oldest - 1,
         cursors={
-            sink: Cursor(seq, None if state is None else orjson.loads(state))
+            sink: Cursor(seq, None if state is None else _json(state))
             for sink, seq, state in db.execute("SELECT sink, seq, state FROM cursors")
         },
-        state={(source, key): orjson.loads(value) for source, key, value in db.execute(_STATE)},
+        state={
+            (source, key): known for source, key, value in db.execute(_STATE) if (known := _json(value)) is not None
+        },
         limited=limited_bytes(db),
         dead=dict(db.execute("SELECT sink, count(*) FROM dead GROUP BY sink").fetchall()),
     )

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -85,6 +86,7 @@ def test_a_lost_first_page_is_replaced_and_everything_is_carried_over(tmp_path: 
         assert spool.cursor("out") == Cursor(700, {"offset": 12})
         assert spool.state("teams") == {"last": _COUNT - 100}
         assert await spool.append(rows(_COUNT - 1, 2), source="teams") == Receipt(1, 1)
+        spool.repair_told()
         await spool.close()
         spool = await _open(tmp_path)
         assert spool.repaired is None  # told once
@@ -177,9 +179,131 @@ def test_a_flipped_bit_in_the_wal_is_told_by_the_high_water_mark(tmp_path: Path)
         assert spool.repaired.lost == 1000 - len(found)
         await spool.append(rows(5000, 1), source="teams")
         assert spool.head == 1001  # no number is used twice
+        spool.repair_told()
         await spool.close()
         spool = await _open(tmp_path)
         assert spool.repaired is None  # told once
+        await spool.close()
+
+    asyncio.run(main())
+
+
+_SALVAGE_AND_DIE = """
+import asyncio, os, sys
+from pathlib import Path
+from pump.clock import Clock
+from pump.metrics import Metrics
+from pump.spool import Spool, SpoolSettings
+
+left = int(sys.argv[2])
+for name in ("rename", "fsync", "unlink"):
+    def dying(*args, do=getattr(os, name), **more):
+        global left
+        if left == 0:
+            os._exit(9)
+        left -= 1
+        return do(*args, **more)
+    setattr(os, name, dying)
+
+async def main():
+    spool = await Spool.open(Path(sys.argv[1]), SpoolSettings(), clock=Clock(), metrics=Metrics())
+    os._exit(0)  # before anybody could tell of the repair
+
+asyncio.run(main())
+"""
+
+
+def test_killed_at_any_step_of_a_salvage_nothing_readable_is_lost_and_the_loss_is_told(tmp_path: Path) -> None:
+    """A process that dies before each rename, fsync and unlink in turn, until it lives; then one that looks."""
+    healthy = tmp_path / "healthy"
+    child = subprocess.Popen([sys.executable, "-c", _WRITE_UNTIL_KILLED, str(healthy)], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"written\n"
+    child.kill()  # so that the newest events lie in the WAL
+    child.wait()
+    child.stdout.close()
+
+    async def look(folder: Path) -> None:
+        spool = await _open(folder)
+        try:
+            assert await _read(spool) == list(range(1000))
+            assert spool.repaired is not None
+            assert spool.repaired.aside is not None
+            assert (folder / spool.repaired.aside).exists()
+            spool.repair_told()
+        finally:
+            await spool.close()
+        spool = await _open(folder)
+        assert spool.repaired is None
+        assert await spool.append(rows(999, 2), source="teams") == Receipt(1, 1)
+        await spool.close()
+        assert not list(folder.glob("spool.salvage*"))
+
+    step, code = 0, 9
+    while code == 9:
+        folder = tmp_path / str(step)
+        shutil.copytree(healthy, folder)
+        (folder / "spool.damaged").touch()  # the daemon met damage, and ended
+        code = subprocess.run([sys.executable, "-c", _SALVAGE_AND_DIE, str(folder), str(step)], check=False).returncode
+        asyncio.run(look(folder))
+        step += 1
+    assert code == 0
+    assert step > 5
+
+
+def test_the_vendors_redelivery_of_a_lost_event_is_no_duplicate(tmp_path: Path) -> None:
+    async def main() -> None:
+        await _fill(tmp_path)
+        path = tmp_path / "spool.db"
+        data = path.read_bytes()
+        page = data.index(b"1234" + b"." * 100) // PAGE_SIZE
+        with path.open("r+b") as file:
+            file.seek(page * PAGE_SIZE)
+            file.write(b"\xa5" * PAGE_SIZE)
+        (tmp_path / "spool.damaged").touch()
+        spool = await _open(tmp_path)
+        assert spool.repaired is not None
+        lost = sorted(set(range(_COUNT)) - set(await _read(spool)))
+        assert len(lost) == spool.repaired.lost > 0
+        # Not completed at the vendor, they come again; what was kept does not.
+        assert await spool.append(rows(0, _COUNT), source="teams") == Receipt(len(lost), _COUNT - len(lost))
+        await spool.close()
+
+    asyncio.run(main())
+
+
+def test_numbers_that_duplicates_took_are_no_loss(tmp_path: Path) -> None:
+    async def main() -> None:
+        spool = await _open(tmp_path)
+        await spool.append(rows(0, 100), source="teams")
+        await spool.append(rows(50, 100), source="teams")
+        await spool.append(rows(150, 100), source="teams")
+        await spool.close()
+        (tmp_path / "spool.damaged").touch()
+        spool = await _open(tmp_path)
+        assert spool.repaired is not None
+        assert (spool.repaired.lost, spool.repaired.carried) == (0, 250)
+        await spool.close()
+
+    asyncio.run(main())
+
+
+def test_what_lies_behind_a_damaged_page_of_keys_is_carried_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        await _fill(tmp_path, 20_000)
+        path = tmp_path / "spool.db"
+        data = path.read_bytes()
+        page = data.index(b"id-10000") // PAGE_SIZE
+        with path.open("r+b") as file:
+            file.seek(page * PAGE_SIZE)
+            file.write(bytes(PAGE_SIZE))
+        spool = await _open(tmp_path)
+        assert spool.repaired is not None
+        first, newest = (
+            await spool.append(rows(0, 100), source="teams"),
+            await spool.append(rows(19_900, 100), source="teams"),
+        )
+        assert (first, newest) == (Receipt(0, 100), Receipt(0, 100))
         await spool.close()
 
     asyncio.run(main())
@@ -295,5 +419,20 @@ def test_where_sqlite_finds_no_room_nothing_is_acknowledged(opened: Opener) -> N
                 while spool.refusing:
                     await asyncio.sleep(0.05)  # it resumes by itself, and tells nobody
             assert await spool.append(rows(stored, 10, size=2000), source="teams") == Receipt(10, 0)
+
+    asyncio.run(main())
+
+
+def test_an_unreadable_piece_of_state_stops_no_start(opened: Opener) -> None:
+    async def main() -> None:
+        async with opened() as spool:
+            await spool.append(rows(0, 10), source="teams", state={"good": 1, "bad": 2})
+            spool.set_cursor("out", 5, {"offset": 12})
+            await spool.flush()
+            await spool._writer.run(lambda db: db.execute("UPDATE state SET value = '2}' WHERE key = 'bad'").fetchone())
+            await spool._writer.run(lambda db: db.execute("UPDATE cursors SET state = '{'").fetchone())
+        async with opened() as spool:
+            assert spool.state("teams") == {"good": 1}
+            assert spool.cursor("out") == Cursor(5, None)
 
     asyncio.run(main())
