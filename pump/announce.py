@@ -45,9 +45,14 @@ class Announcer:
             log.warning("An event of the daemon's own is given up, for the spool takes none", type=given_up.type)
         self._waiting.append(event)
 
-    def gap(self, begin: datetime | None, reason: str, count: int, sink: str | None = None) -> None:
-        """Events between `begin` and now are lost, to one sink or to all. `begin` None: since when is not known."""
-        end = self._clock.now()
+    def gap(
+        self, begin: datetime | None, reason: str, count: int, sink: str | None = None, end: datetime | None = None
+    ) -> None:
+        """Events between `begin` and `end` (None: now) are lost, to one sink or to all.
+
+        `begin` None: since when is not known, and the gap has no width.
+        """
+        end = end if end is not None else self._clock.now()
         span = {"from": begin if begin is not None else end, "to": end}
         self._metrics.gaps.labels("pump", reason).inc()
         self.tell("pump.gap", "Gap", "warning", **span, reason=reason, count=count, sink=sink)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import sqlite3
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -328,7 +329,12 @@ class Daemon:
         """`run` restarts the sink itself; the supervisor is there for a bug in it."""
 
         async def lost(sink: str, first: int, last: int, count: int) -> None:
-            announcer.gap(None, "removed before the sink had them", count, sink)
+            begin = end = None
+            with contextlib.suppress(Unavailable):  # told without times rather than not at all
+                after, before = await spool.span(first, last)
+                begin = None if after is None else datetime.fromtimestamp(after / 1000, UTC)
+                end = datetime.fromtimestamp(before / 1000, UTC)
+            announcer.gap(begin, "removed before the sink had them", count, sink, end)
 
         component = self.health.component(f"sink {name}")
         delivery = Delivery(

@@ -38,6 +38,10 @@ SAMPLE_SECONDS = 60.0
 """Beyond that limit one record in this time is kept, cut short, with the number of those that were not."""
 SAMPLE_BYTES = 1024
 ALIVE_SECONDS = 10.0
+NEWS_KEPT = 100
+"""Ups and downs that may wait for a spool that takes nothing; beyond it the oldest go, which the log has."""
+UNWRITABLE = (TypeError, ValueError, OverflowError)
+"""What `encode` raises for what JSON or the calendar cannot hold."""
 DEEPEST = 4096
 """Levels of nesting that can be written at all."""
 SLICE = 64
@@ -112,7 +116,7 @@ class Intake:
             self._own = own + self._own
             self._metrics.refused.labels(self.name, error.reason).inc()
             raise
-        except asyncio.CancelledError:
+        except BaseException:
             self._own = own + self._own  # ids make those that were stored all the same harmless
             raise
         self._count(receipt)
@@ -157,14 +161,18 @@ class Intake:
         if self.component.up():
             log.info("the source is up", source=self.name)
             self._metrics.up.labels(self.component.name).set(1)
-            self._own.append(self.own("pump.source.up", "Source up", "info"))
+            self._news(self.own("pump.source.up", "Source up", "info"))
 
     def down(self, reason: str) -> None:
         """The vendor is not reached; `reason` says why, what the pump does about it, and what can be done."""
         if self.component.down(reason):
             log.warning("the source is down", source=self.name, reason=reason)
             self._metrics.up.labels(self.component.name).set(0)
-            self._own.append(self.own("pump.source.down", "Source down", "warning", reason=reason))
+            self._news(self.own("pump.source.down", "Source down", "warning", reason=reason))
+
+    def _news(self, event: Event) -> None:
+        self._own.append(event)
+        del self._own[:-NEWS_KEPT]
 
     def activity(self) -> None:
         """A sign of life of the vendor; stored every 10 s, so that a gap after a kill -9 has its beginning."""
@@ -199,7 +207,7 @@ class Intake:
             return None
         try:
             body = encode(item, self._path, recorded)
-        except (TypeError, ValueError):
+        except UNWRITABLE:
             return None
         return self._pack(item, body, recorded) if len(body) <= LARGEST else None
 
@@ -207,7 +215,7 @@ class Intake:
         event = self._keep(item, recorded) if isinstance(item, Unparsed) else item
         try:
             body = encode(event, self._path, recorded)
-        except (TypeError, ValueError) as error:
+        except UNWRITABLE as error:
             text = _text(event.data)
             identity = (event.type, event.id)
             return await self._special(Unparsed(text, f"cannot be written as JSON: {error}", identity), recorded)
@@ -296,9 +304,16 @@ class Intake:
         log.error(
             "events could not be stored as they are; they are kept as unparsed", source=self.name, why=refused.reason
         )
-        kept = [await self._special(Unparsed(rows[place].body, refused.reason), recorded) for place in refused.rows]
-        receipt = await self._spool.append([row for row in kept if row is not None], source=self.name, state=state)
-        return Receipt(len(rows) - len(refused.rows) + receipt.stored, receipt.duplicates, receipt.limited)
+        kept: list[Row] = []
+        for row in [rows[place] for place in refused.rows]:
+            # By the event's own identity: its body holds when it arrived, and would be another each time.
+            item = Unparsed(row.body, refused.reason, (row.type, row.lead, row.id))
+            if (other := await self._special(item, recorded)) is not None:
+                kept.append(other)
+        receipt, others = await self._spool.append(kept, source=self.name, state=state), refused.others
+        return Receipt(
+            others.stored + receipt.stored, others.duplicates + receipt.duplicates, others.limited + receipt.limited
+        )
 
     def _count(self, receipt: Receipt) -> None:
         self._events.inc(receipt.stored)

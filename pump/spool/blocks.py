@@ -14,6 +14,9 @@ EVENTS = 64
 BYTES = 256 << 10
 """Limits of a block: what a damaged one can lose, and what reading one event costs at the most."""
 
+_WIDEST = 1 << 16
+"""Numbers that a block may span, those of duplicates between its events among them."""
+
 
 def cut(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
     """The records in blocks."""
@@ -56,5 +59,6 @@ def unpack(first: int, last: int, index: bytes, bodies: bytes) -> Unpacked:
                 found.damaged.append(seq)
     except (ValueError, TypeError):  # the index itself is damaged
         read = {record.seq for record in found.records}
-        found.damaged = [seq for seq in range(first, last + 1) if seq not in read]
+        lowest = first if isinstance(first, int) and last - first < _WIDEST else last  # `first` may be damaged too
+        found.damaged = [seq for seq in range(lowest, last + 1) if seq not in read]
     return found

@@ -5,18 +5,24 @@ from __future__ import annotations
 import sqlite3
 from enum import Enum
 
+from pump.spool.rows import Receipt
+
 
 class Fatal(Exception):
     """The spool can no longer be believed: the process must end with 1, and a new one look at the disk afresh."""
 
 
 class RowRefused(Exception):
-    """Some rows of a put cannot be stored whatever happens; all its others are. `rows` are their places in the put."""
+    """Some rows of a put cannot be stored whatever happens; all its others are. `rows` are their places in the put.
 
-    def __init__(self, rows: list[int], reason: str) -> None:
+    `others` is what became of those; the put's state is not stored.
+    """
+
+    def __init__(self, rows: list[int], reason: str, others: Receipt) -> None:
         super().__init__(reason)
         self.rows = rows
         self.reason = reason
+        self.others = others
 
 
 class Verdict(Enum):

@@ -11,11 +11,15 @@ from pump.spool.blocks import unpack
 
 @dataclass(slots=True)
 class Page:
-    """Events read in one go; `damaged` are the numbers whose checksum was wrong, `through` how far the read came."""
+    """Events read in one go; `damaged` are the numbers whose checksum was wrong, `through` how far the read came.
+
+    Everything through `floor` had been removed when they were read.
+    """
 
     records: list[Record]
     through: int
     damaged: list[int] = field(default_factory=list)
+    floor: int = 0
 
 
 def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> Page:
@@ -34,6 +38,9 @@ def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> Page
                 break
     finally:
         cursor.close()  # the read transaction ends here, with the batch
+    oldest = db.execute("SELECT first FROM blocks ORDER BY last LIMIT 1").fetchone()
+    if oldest is not None:
+        page.floor = oldest[0] - 1
     if len(page.records) > limit:
         del page.records[limit:]
         page.through = page.records[-1].seq

@@ -26,7 +26,7 @@ from pump.spool.repair import Repaired
 from pump.spool.rows import Cursor, Receipt, Row
 from pump.spool.settings import SpoolSettings
 from pump.spool.tail import Tail
-from pump.spool.upkeep import TICK, Upkeep
+from pump.spool.upkeep import MARKS, TICK, Upkeep
 from pump.spool.writer import Writer
 
 T = TypeVar("T")
@@ -196,12 +196,25 @@ class Spool:
                 if verdict(error) is Verdict.DAMAGED:
                     self._writer.fail(Verdict.DAMAGED, error)
                 raise Unavailable(f"the spool cannot be read: {error}") from error
+            # The writer's thread may have removed what its task does not know of yet.
+            self._upkeep.floor = max(self._upkeep.floor, page.floor)
             if page.damaged:
                 self._tell_damaged(page.damaged)
             if page.records or page.through == after:
                 found = page.records
             after = page.through
         return found
+
+    async def span(self, first: int, last: int) -> tuple[int | None, int]:
+        """When the removed events from `first` to `last` arrived, about: after, and before (milliseconds since 1970).
+
+        After is what the notes of four times a day tell, None where they do not reach back so far; before is the
+        arrival of the first event behind them, now where there is none. Raises `Unavailable`.
+        """
+        after = max((at for at, head in self._writer.state.get(MARKS) or () if head < first), default=None)
+        found = await self.read(last, limit=1)
+        before = found[0].recorded if found else self._writer.now_ms()
+        return (None if after is None else min(after, before)), before
 
     def _tell_damaged(self, numbers: list[int]) -> None:
         fresh = [seq for seq in numbers if seq not in self._told_damaged]
@@ -226,12 +239,9 @@ class Spool:
     async def bury(self, sink: str, records: Sequence[Record], reason: str, attempts: int) -> None:
         """Store records as the sink's dead letters. Raises `Unavailable` where the disk refuses."""
         at = self._writer.now_ms()
-        try:
-            await self._writer.run(
-                partial(statements.bury, sink=sink, records=records, reason=reason, attempts=attempts, at=at)
-            )
-        except sqlite3.Error as error:
-            raise Unavailable(f"dead letters cannot be stored: {error}") from error
+        await self._changing(
+            partial(statements.bury, sink=sink, records=records, reason=reason, attempts=attempts, at=at)
+        )
         self.dead[sink] = self.dead.get(sink, 0) + len(records)
 
     # --- dead letters, and what is sent again; see pump.spool.dead ----------------------------------------------
@@ -271,9 +281,14 @@ class Spool:
             raise Unavailable(f"the spool cannot be read: {error}") from error
 
     async def _changing(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._writer.fatal is not None:
+            raise Unavailable(f"the spool refuses: {self._writer.fatal}")
         try:
             return await self._writer.run(work)
         except sqlite3.Error as error:
+            if (found := verdict(error)) in (Verdict.FATAL, Verdict.DAMAGED):
+                self._writer.fail(found, error)
+                raise Unavailable(f"the spool refuses: {self._writer.fatal}") from error
             raise Unavailable(f"the spool cannot be written: {error}") from error
 
     async def flush(self) -> None:

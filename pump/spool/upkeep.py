@@ -33,6 +33,8 @@ FILLING = 0.8
 RELIEVED = 0.7
 RESUME = 0.95
 NEVER = 1 << 62
+MARKS = ("pump", "marks")
+"""The piece of state that notes, every `MARK_MS`, how far the spool had come: [milliseconds since 1970, number]."""
 SLICES = 8
 """Slices in a row, so that removing keeps up with storing; more would keep puts waiting."""
 
@@ -150,13 +152,13 @@ class Upkeep:
 
     def _seven_days_ago(self) -> int:
         """The head as it was seven days ago, by the marks that are kept of it; 0 where none is so old."""
-        key = ("pump", "marks")
         now = self._clock.now_ms()
-        marks: list[list[int]] = self._writer.state.get(key) or []
+        # Those of a clock that ran ahead would keep every key until their time comes.
+        marks: list[list[int]] = [mark for mark in self._writer.state.get(MARKS) or [] if mark[0] <= now]
         if not marks or now - marks[-1][0] >= MARK_MS:
             old = [mark for mark in marks if now - mark[0] > KEYS_MS]
             marks = [*old[-1:], *(mark for mark in marks if now - mark[0] <= KEYS_MS), [now, self._writer.head]]
-            self._writer.remember(key, marks)
+            self._writer.remember(MARKS, marks)
         return next((head for at, head in reversed(marks) if now - at > KEYS_MS), 0)
 
     async def _fullness(self) -> None:

@@ -157,6 +157,8 @@ class Writer:
 
     async def turn(self) -> bool:
         """One commit, if anything is due; True where more is waiting."""
+        if self.fatal is not None:
+            return False  # a commit that succeeds after a failed fsync proves nothing
         group = self._take()
         if group or ((self._dirty or self._remembered) and self._due):
             await self._commit(group)
@@ -201,6 +203,9 @@ class Writer:
             if self._dirty or self._remembered:
                 self._soon()
             return
+        except BaseException as bug:
+            self._refuse_puts(puts, f"its writer failed ({type(bug).__name__})")  # nobody may wait for ever
+            raise
         self.stored_cursors.update(cursors)
         self._committed(puts, records)
 
@@ -285,9 +290,13 @@ class Writer:
     async def _row_by_row(self, put: _Put) -> None:
         refused: list[int] = []
         reason = ""
+        stored = limited = 0
         for place, row in enumerate(put.rows):
             try:
-                await self._store(Group([row]))
+                if records := await self._store(Group([row])):
+                    stored += 1
+                    one = _Put([row], {}, len(row.body), put.urgent, put.done)
+                    limited += self._count_limited(one, [records[0].seq], self._next)
             except REFUSALS as failure:
                 if verdict(failure) is not Verdict.ROW:
                     await self._failed_group([put], failure)
@@ -295,7 +304,8 @@ class Writer:
                 refused.append(place)
                 reason = f"{type(failure).__name__}: {failure}"
         if not put.done.done():
-            put.done.set_exception(RowRefused(refused, reason))
+            others = Receipt(stored, len(put.rows) - len(refused) - stored, limited)
+            put.done.set_exception(RowRefused(refused, reason, others))
 
     async def _from_reserve(self, puts: list[_Put]) -> None:
         """Store the daemon's own rows and the cursors on a full disk, giving up the reserve if need be."""

@@ -150,6 +150,48 @@ def test_an_event_that_json_cannot_hold_is_kept_as_unparsed_and_its_neighbours_f
     _run(main)
 
 
+def test_what_the_spool_cannot_hold_is_kept_once_however_often_it_comes(site: _Site) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            for _ in range(3):
+                huge = _event(1)
+                huge.lead = 1 << 70
+                receipt = await intake.put(huge, _event(2), state={"page": 1})
+                site.clock.advance(1.0)
+            assert receipt == Receipt(0, 2)
+            types = sorted(event["type"] for event in await _stored(spool))
+            assert types == ["pump.record.unparsed", "vehicle.passed"]
+            assert intake.state()["page"] == 1
+
+    _run(main)
+
+
+def test_a_time_at_the_edge_of_the_calendar_harms_no_neighbour(site: _Site) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            edge = _event(1)
+            edge.time = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))
+            await intake.put(edge, _event(2))
+            types = sorted(event["type"] for event in await _stored(spool))
+            assert types == ["pump.record.unparsed", "vehicle.passed"]
+
+    _run(main)
+
+
+def test_news_of_a_source_that_flaps_while_nothing_is_stored_stay_few(site: _Site) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            for _ in range(1000):
+                intake.down("away")
+                intake.up()
+            await intake.flush()
+            told = await _stored(spool)
+            assert len(told) <= 100
+            assert told[-1]["type"] == "pump.source.up"
+
+    _run(main)
+
+
 @pytest.mark.parametrize("depth", [300, 1000])
 def test_a_record_nested_too_deeply_for_json_is_kept_as_text(site: _Site, depth: int) -> None:
     async def main() -> None:

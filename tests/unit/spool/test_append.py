@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -232,10 +233,64 @@ def test_a_failed_fsync_ends_the_spool(tmp_path: Path, monkeypatch: pytest.Monke
         assert "fsync" in str(spool.fatal)
         with pytest.raises(Unavailable):
             await spool.append(rows(3, 1), source="teams")
+        for db in made:
+            db.broken = False  # the kernel says yes to the next one, as it does
+        spool.set_cursor("out", 1, None)
         await spool.close()
 
     asyncio.run(main())
     assert [number(record.body) for record in events(tmp_path)] == [1]
+    with closing(connect(tmp_path / "spool.db")) as db:
+        assert db.execute("SELECT count(*) FROM cursors").fetchone() == (0,)
+
+
+def test_a_failed_fsync_of_dead_letters_ends_the_spool_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+    made: list[_NoFsync] = []
+
+    def connecting(*args: object, **options: object) -> sqlite3.Connection:
+        made.append(connect(*args, **options, factory=_NoFsync))  # type: ignore[call-overload]
+        return made[-1]
+
+    async def main() -> None:
+        monkeypatch.setattr("pump.spool.connection.sqlite3.connect", connecting)
+        spool = await Spool.open(tmp_path, SpoolSettings(), clock=Clock(), metrics=Metrics())
+        await spool.append(rows(1, 1), source="teams")
+        for db in made:
+            db.broken = True
+        with pytest.raises(Unavailable, match="fsync"):
+            await spool.bury("out", await spool.read(0), "refused", 1)
+        assert spool.failed.is_set()
+        await spool.close()
+
+    asyncio.run(main())
+
+
+def test_a_put_larger_than_all_that_may_wait_is_stored_when_nothing_else_waits(opened: Opener) -> None:
+    async def main() -> None:
+        async with opened() as spool:
+            large = rows(0, 300, size=256 << 10)
+            assert sum(len(row.body) for row in large) > 64 << 20
+            assert await spool.append(large, source="teams") == Receipt(300, 0)
+
+    asyncio.run(main())
+
+
+def test_whatever_ends_the_writer_no_put_waits_for_ever(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with opened() as spool:
+
+            def broken(*args: object) -> None:
+                raise MemoryError
+
+            with monkeypatch.context() as patch:
+                patch.setattr("pump.spool.statements.commit", broken)
+                async with asyncio.timeout(30):
+                    with pytest.raises(Unavailable):
+                        await spool.append(rows(1, 1), source="teams")
+            assert spool.failed.is_set()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,15 @@ import contextlib
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pump.errors import Unavailable
 from pump.metrics import Metrics
-from pump.spool import Cursor, Receipt, Spool
+from pump.spool import Cursor, Receipt, Spool, statements
+from pump.spool.tail import Tail
 from pump.testing import ManualClock
 from tests.unit.spool.conftest import Opener, number, rows
 
@@ -185,6 +187,67 @@ def test_keys_go_after_seven_days_beyond_the_newest_million(
             # The first 2000 are old enough; all of them lie beyond the newest thousand.
             await _kept(spool, clock, lambda: keys() == 1500)
             assert await spool.append(rows(2000, 1500), source="teams") == Receipt(0, 1500)
+
+    asyncio.run(main())
+
+
+def test_after_a_clock_that_ran_ahead_keys_still_go(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else they would fill the spool until that year comes."""
+    monkeypatch.setattr("pump.spool.upkeep.KEYS_KEPT", 1000)
+
+    async def main() -> None:
+        clock = ManualClock()
+        clock.jump(3650 * DAY)
+        async with opened(clock) as spool:
+            await spool.append(rows(0, 2000, recorded=clock.now_ms()), source="teams")
+            await _settled(spool, clock)
+            clock.jump(-3650 * DAY)
+            await _kept(spool, clock, lambda: spool.state("pump", "marks")["marks"][-1][0] <= clock.now_ms())
+            clock.advance(8 * DAY)
+            await spool.append(rows(2000, 1500, recorded=clock.now_ms()), source="teams")
+            await _kept(spool, clock, lambda: spool.state("pump", "marks")["marks"][-1][0] > clock.now_ms() - DAY)
+            with closing(sqlite3.connect(f"{(tmp_path / 'spool/spool.db').as_uri()}?mode=ro", uri=True)) as db:
+                await _kept(spool, clock, lambda: db.execute("SELECT count(*) FROM keys").fetchone() == (1500,))
+
+    asyncio.run(main())
+
+
+def test_when_lost_events_arrived_is_known_about(opened: Opener) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with opened(clock, retention="1d") as spool:
+            spool.hold({"out": False})
+            await spool.append(rows(0, 10, recorded=clock.now_ms()), source="teams")
+            clock.advance(DAY / 2)
+            await _settled(spool, clock)  # notes how far the spool had come by now
+            noted = clock.now_ms()
+            await spool.append(rows(10, 10, recorded=noted + 1000), source="teams")
+            clock.advance(2 * DAY)
+            await _kept(spool, clock, lambda: spool.floor == 20)
+            await spool.append(rows(20, 10, recorded=clock.now_ms()), source="teams")
+            begin, end = await spool.span(11, 20)
+            assert begin is not None
+            assert noted - DAY * 250 <= begin <= noted
+            assert end == clock.now_ms()
+            assert await spool.span(1, 20) == (None, end)
+
+    asyncio.run(main())
+
+
+def test_what_a_reader_finds_removed_counts_as_removed(opened: Opener) -> None:
+    """The writer's thread may have committed a removal that its task does not know of yet: a sink must hear of it."""
+
+    async def main() -> None:
+        async with opened() as spool:
+            for first in range(0, 300, 100):
+                await spool.append(rows(first, 100), source="teams")
+            spool._writer.tail = Tail(spool.head)
+            await spool._writer.run(partial(statements.prune, through=200, before=1 << 62))
+            found = await spool.read(0)
+            assert found[0].seq == 201
+            assert spool.floor == 200
 
     asyncio.run(main())
 

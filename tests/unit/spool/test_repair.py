@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from pump.clock import Clock
 from pump.errors import Unavailable
 from pump.metrics import Metrics
 from pump.spool import Cursor, Receipt, Spool, SpoolSettings
+from pump.spool.blocks import unpack
 from pump.spool.connection import PAGE_SIZE
 from tests.unit.spool.conftest import Opener, number, rows
 
@@ -436,3 +438,8 @@ def test_an_unreadable_piece_of_state_stops_no_start(opened: Opener) -> None:
             assert spool.cursor("out") == Cursor(5, None)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("first", [None, "x", -(1 << 60)])
+def test_a_block_with_nothing_right_in_it_costs_neither_memory_nor_the_sink(first: Any) -> None:
+    assert unpack(first, 70, b"[[1,", b"").damaged == [70]
