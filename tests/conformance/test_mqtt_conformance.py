@@ -34,8 +34,7 @@ class Watcher:
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
-        """Wait until the session is there (again)."""
-        self._here.clear()
+        """Wait until the session is there; from then on the broker keeps what comes while the watcher is away."""
         if self._task is None:
             self._task = asyncio.create_task(self._watch(), name="watcher")
         await self._here.wait()
@@ -46,19 +45,19 @@ class Watcher:
             await asyncio.wait({self._task})
 
     async def all(self) -> list[aiomqtt.Message]:
-        """Everything that the broker has acknowledged until now."""
-        self._marks += 1
-        mark = str(self._marks).encode()
+        """Everything that the broker has acknowledged until now; a mark that a restart swallows is said again."""
         while True:
-            with suppress(aiomqtt.MqttError):
+            self._marks += 1
+            mark = str(self._marks).encode()
+            with suppress(aiomqtt.MqttError, TimeoutError):
                 async with aiomqtt.Client("127.0.0.1", self._port) as client:
                     await client.publish("pump/mark", mark, qos=1)
-                    break
+                async with asyncio.timeout(2):
+                    while not any(one.payload == mark and str(one.topic) == "pump/mark" for one in self.messages):
+                        self._arrived.clear()
+                        await self._arrived.wait()
+                    return [one for one in self.messages if str(one.topic) != "pump/mark"]
             await asyncio.sleep(0.02)
-        while not any(one.payload == mark and str(one.topic) == "pump/mark" for one in self.messages):
-            self._arrived.clear()
-            await self._arrived.wait()
-        return [one for one in self.messages if str(one.topic) != "pump/mark"]
 
     async def _watch(self) -> None:
         while True:
