@@ -17,6 +17,7 @@ import structlog
 from pump.spool import schema, statements
 from pump.spool.blocks import pack, unpack
 from pump.spool.connection import PAGE_SIZE
+from pump.spool.faults import Verdict, verdict
 
 log = structlog.get_logger()
 
@@ -47,7 +48,10 @@ class Repaired:
 
 
 def examine(path: Path) -> str | None:
-    """What is wrong with the file, None where nothing is. Reads only."""
+    """What is wrong with the file, None where nothing is. Reads only.
+
+    Raises sqlite3.DatabaseError where the disk does not let it be seen.
+    """
     marker = path.with_name("spool.damaged")
     if not path.exists():
         return None
@@ -61,6 +65,8 @@ def examine(path: Path) -> str | None:
             for table in ("blocks", *schema.COPIED):
                 db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
     except sqlite3.DatabaseError as error:
+        if verdict(error) in (Verdict.FULL, Verdict.TROUBLE, Verdict.FATAL):
+            raise  # the disk's state says nothing about the file's: a sound spool must not be set aside for it
         empty = path.stat().st_size == 0
         return None if empty or ("no such table" in str(error) and _new(path)) else str(error)
     return "damage was met while it was in use" if marker.exists() else None

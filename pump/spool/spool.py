@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -27,7 +28,7 @@ from pump.spool.rows import Cursor, Receipt, Row
 from pump.spool.settings import SpoolSettings
 from pump.spool.tail import Tail
 from pump.spool.upkeep import MARKS, TICK, Upkeep
-from pump.spool.writer import Writer
+from pump.spool.writer import MARGIN, Writer
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -64,6 +65,9 @@ class Spool:
         path = folder / "spool.db"
         high, reserve = HighWater(folder / "spool.high"), Reserve(folder / "spool.reserve")
         noted = high.read()
+        stat = os.statvfs(folder)
+        if stat.f_bavail * stat.f_frsize < MARGIN and reserve.take():
+            reserve.release()  # even opening the file needs some room; `accept` takes it back
         stamp = clock.now().strftime("%Y%m%dT%H%M%SZ")
         db = None
         try:

@@ -382,6 +382,19 @@ async def main():
         after = batch[-1].seq
     told["as stored"] = [n for n in found if n != 900_000] == stored
     await spool.close()
+    # A start on a full disk: nothing is wrong with the file.
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+    spool = await Spool.open(folder / "spool", SpoolSettings(), clock=Clock(), metrics=Metrics())
+    told["started full"] = [spool.refusing, spool.repaired is None, len(await spool.read(0, limit=1))]
+    spool.set_cursor("out", 1, None)
+    await spool.flush()
+    ballast.unlink()
+    await spool.close()
     print(json.dumps(told))
 
 asyncio.run(main())
@@ -399,6 +412,7 @@ def test_a_full_disk_is_survived_and_left_without_help(tmp_path: Path) -> None:
     told = json.loads(done.stdout.splitlines()[-1])
     assert told.pop("refused") == "the spool refuses: the disk is full"
     assert 0 < told.pop("stored") < 5000
+    assert told.pop("started full") == ["the disk is full", True, 1]
     assert told == {"own": 1, "after": [10, 0], "as stored": True}
 
 
