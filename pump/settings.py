@@ -104,11 +104,18 @@ def resolve_secret(value: object, info: ValidationInfo) -> object:
     raise ValueError('a text, "${NAME}", { file = "…" } or { credential = "…" } is wanted')
 
 
+_LONGEST_SECRET = 64 << 10
+
+
 def _read_secret(path: Path, what: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open("rb") as file:
+            content = file.read(_LONGEST_SECRET + 1)
+        text = content.decode().strip()
+    except (OSError, ValueError) as error:
         raise ValueError(f"{what} cannot be read: {type(error).__name__}") from None
+    if len(content) > _LONGEST_SECRET:
+        raise ValueError(f"{what} is too long for a secret: a device, or another file?")
     if not text:
         raise ValueError(f"{what} is empty")
     return text

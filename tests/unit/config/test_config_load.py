@@ -381,3 +381,14 @@ def test_no_message_shows_a_secret(tmp_path: Path, registry: Registry, line: str
     told = "\n".join(wrong(tmp_path, text, registry, {**ENVIRON, "HELD": HIDDEN_VALUE}))
     assert "sources.teams" in told
     assert HIDDEN_VALUE not in told
+
+
+def test_a_file_made_to_hurt_is_told_as_any_other(tmp_path: Path, registry: Registry) -> None:
+    (told,) = wrong(tmp_path, "x=" + "[" * 20_000, registry)
+    assert told.endswith("nested too deep")
+
+
+def test_a_secret_from_a_device_without_an_end_is_refused(tmp_path: Path, registry: Registry) -> None:
+    text = GOOD.replace('"${SECRET}"', '{ file = "/dev/zero" }')
+    (told,) = wrong(tmp_path, text, registry)
+    assert "too long for a secret" in told
