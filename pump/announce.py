@@ -54,7 +54,7 @@ class Announcer:
         """
         end = end if end is not None else self._clock.now()
         span = {"from": begin if begin is not None else end, "to": end}
-        self._metrics.gaps.labels("pump", reason).inc()
+        self._metrics.gaps.labels("pump").inc()
         self.tell("pump.gap", "Gap", "warning", **span, reason=reason, count=count, sink=sink)
 
     def listen(self, spool: Spool) -> None:

@@ -128,7 +128,7 @@ class Intake:
 
     async def gap(self, begin: datetime, end: datetime, reason: str, count: int | None = None) -> Receipt:
         """Tell that events between `begin` and `end` may be missing. The same gap told twice is one event."""
-        self._metrics.gaps.labels(self.name, reason).inc()
+        self._metrics.gaps.labels(self.name).inc()
         log.warning(
             "events may be missing", source=self.name, begin=str(begin), end=str(end), reason=reason, count=count
         )

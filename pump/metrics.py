@@ -31,7 +31,7 @@ class Metrics:
             "pump_unparsed_dropped", "Unparsable records beyond what a source may keep", "source"
         )
         self.refused = counter("pump_refused", "Puts that the spool refused", "source", "reason")
-        self.gaps = counter("pump_gaps", "Gap events", "source", "reason")
+        self.gaps = counter("pump_gaps", "Gap events; each tells its reason", "source")
         self.source_incidents = counter(
             "pump_source_incidents", "Retries, reconnects and the like of a source", "source", "what"
         )

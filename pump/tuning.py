@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 SWITCH_SECONDS: Final = 0.0001
-"""A thread that wants the interpreter beside a busy loop waits so long: at Python's 5 ms SQLite's statements trickle."""
+"""So long a thread waits for the interpreter beside a busy loop: at Python's 5 ms SQLite's statements trickle."""
 THRESHOLDS: Final = (50_000, 20, 100)
 """A decoded batch of 500 records makes some 8,000 containers that die together: at its defaults the collector
 walks through them dozens of times before they do, and decoding takes four times as long."""

@@ -46,5 +46,6 @@ def state(folder: Path, prefix: str = "") -> list[tuple[str, str, Any]]:
     if not path.exists():
         raise FileNotFoundError(path)
     with closing(connect_reading(path)) as db:
+        db.text_factory = str
         rows = db.execute("SELECT source, key, value FROM state ORDER BY source, key").fetchall()
     return [(source, key, json.loads(value)) for source, key, value in rows if key.startswith(prefix)]

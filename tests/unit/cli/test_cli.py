@@ -175,7 +175,8 @@ async def _fill(folder: Path, source: str, numbers: range) -> None:
         intake = Intake(source, spool=spool, site="s", clock=clock, metrics=metrics, health=Health(clock))
         for number in numbers:
             kind = "vehicle.passed" if number % 2 else "security.intrusion"
-            data = {"severity": "info", "phase": "pulse", "vehicle": {"plate": f"P{number}"}}
+            data = {"vendor": "test", "code": "1", "name": "Test", "severity": "info", "phase": "pulse"}
+            data |= {"vehicle": {"plate": f"P{number}"}}
             await intake.put(Event(kind, event_id(source, number), data, datetime(2026, 11, 20, 8, tzinfo=UTC)))
     finally:
         await spool.close()
@@ -219,7 +220,7 @@ def test_events_for_people(spool: Path) -> None:
     (spool / "pump.toml").write_text(f'[pump]\nstate_dir = "{spool}"\n[sources.x]\ntype = "needs nothing here"\n')
     done = pump("events", "--source", "door", "--type", "vehicle.*", cwd=spool)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == ["08:00:00", "info", "vehicle.passed", "door", "P5"]
+    assert done.stdout.split() == ["08:00:00", "info", "vehicle.passed", "door", "P5", "·", "Test"]
     assert "\x1b" not in done.stdout
 
 

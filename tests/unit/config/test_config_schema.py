@@ -23,6 +23,7 @@ ENVIRON = {
     "SECRET": "hunter22",
     "MASK_KEY": "a-key-for-hashes",
     "DOOR_PASSWORD": "x",
+    "GATEWAY_PASSWORD": "gw-secret-1",
     "HOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "HOOK_TOKEN": "Bearer of-a-hook",
     "MQTT_PASSWORD": "mqtt-pass",
