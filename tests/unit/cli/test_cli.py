@@ -175,7 +175,7 @@ async def _fill(folder: Path, source: str, numbers: range) -> None:
         intake = Intake(source, spool=spool, site="s", clock=clock, metrics=metrics, health=Health(clock))
         for number in numbers:
             kind = "vehicle.passed" if number % 2 else "security.intrusion"
-            data = {"vendor": "test", "code": "1", "name": "Test", "severity": "info", "phase": "pulse"}
+            data: dict[str, Any] = {"vendor": "test", "code": "1", "name": "Test", "severity": "info", "phase": "pulse"}
             data |= {"vehicle": {"plate": f"P{number}"}}
             await intake.put(Event(kind, event_id(source, number), data, datetime(2026, 11, 20, 8, tzinfo=UTC)))
     finally:
