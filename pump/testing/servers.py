@@ -65,16 +65,30 @@ class Server:
         if program is None:
             raise RuntimeError(f"{self.program} is not installed")
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "log").open("ab") as output:
+        async with asyncio.timeout(_STARTING):
+            while not await self._serves(program):
+                await asyncio.sleep(0.1)
+
+    async def _serves(self, program: str) -> bool:
+        """Start the process once: True when it listens, False where its port is taken for the moment.
+
+        While a server was away, a client of anybody's may have been given its port as its own.
+        """
+        log = self.folder / "log"
+        with log.open("ab") as output:
+            begin = output.tell()
             self._process = await asyncio.create_subprocess_exec(
                 program, *self.arguments(), stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output
             )
-        async with asyncio.timeout(_STARTING):
-            for port in self.listening():
-                while not await _open(port):
-                    if self._process.returncode is not None:
-                        raise RuntimeError(f"{self.program} ended: {(self.folder / 'log').read_text()[-2000:]}")
-                    await asyncio.sleep(0.01)
+        for port in self.listening():
+            while not await _open(port):
+                if self._process.returncode is not None:
+                    said = log.read_bytes()[begin:].decode(errors="replace")
+                    if "in use" in said:
+                        return False
+                    raise RuntimeError(f"{self.program} ended: {said[-2000:]}")
+                await asyncio.sleep(0.01)
+        return True
 
     async def kill(self, number: int = signal.SIGKILL) -> None:
         """End it with a signal, and wait for its end. One that does not run is left alone."""
