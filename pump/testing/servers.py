@@ -66,7 +66,7 @@ class Server:
             raise RuntimeError(f"{self.program} is not installed")
         self.folder.mkdir(parents=True, exist_ok=True)
         async with asyncio.timeout(_STARTING):
-            while not await self._serves(program):
+            while not await self._serves(program):  # noqa: ASYNC110  # nobody tells when a port is free again
                 await asyncio.sleep(0.1)
 
     async def _serves(self, program: str) -> bool:
