@@ -108,7 +108,7 @@ class Upkeep:
         with suppress(FileNotFoundError):  # no WAL yet
             self._wal_bytes = self._wal.stat().st_size
         self.used = used + self._wal_bytes
-        self._metrics.spool_bytes.set(used)
+        self._metrics.spool_bytes.set(self.used)
 
     async def _prune(self) -> bool:
         """One slice: by age, or by size before the size becomes a matter of refusing."""

@@ -283,12 +283,15 @@ def test_at_the_size_limit_the_spool_refuses_names_the_holder_and_goes_on_by_its
     asyncio.run(main())
 
 
-def test_when_full_may_drop_the_oldest(opened: Opener) -> None:
+def test_when_full_may_drop_the_oldest(opened: Opener, metrics: Metrics, tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(max_bytes="16MiB", when_full="drop-oldest") as spool:
             spool.hold({"slow": True})
             for n in range(0, 600, 4):
                 await spool.append(rows(n, 4, size=100_000), source="teams")
+            # What /metrics tells is what the limit is held against: the WAL belongs to it.
+            assert metrics.registry.get_sample_value("pump_spool_bytes") == spool.used
+            assert spool.used > (tmp_path / "spool" / "spool.db-wal").stat().st_size > 0
             assert spool.floor > 0  # the slow sink finds its cursor below it, and tells the loss
             assert spool.used < (16 << 20) * 1.2
             newest = (await spool.read(spool.head - 1))[0]
