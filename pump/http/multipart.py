@@ -13,23 +13,15 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any, Final
 
-from pump.http.delimiter import bare, find, without_line_end
+from pump.http.delimiter import Delimiters, without_line_end
 from pump.http.parts import Fault, Head, Judge, Limits, Part, Skipped, read_head
+from pump.http.pieces import END, LARGE, Pieces, delimited, is_picture
 
 __all__ = ["Head", "Judge", "Limits", "MultipartReader", "Part", "Skipped"]
 
 _BLANK: Final = re.compile(rb"\n\r?\n")
-_ANY_DELIMITER: Final = re.compile(rb"(-{2,8}[\w<(+.][\w<>()+.,/:=?-]{0,99})[ \t]{0,8}\r?\n(?=[Cc]ontent-)")
-"""A delimiter of a name not known yet: a header must follow, or any line of dashes would do."""
-_LONGEST: Final = 140
-"""Bytes that may have to be seen again until a delimiter of unknown name is complete."""
 _SAMPLE: Final = 256
-_DASH: Final = ord("-")
 _HEADS: Final = 512
-_SMALL: Final = 1 << 16
-_BULK: Final = 1 << 14
-"""Bytes fed at once from which on a large part is taken to be on its way without a pause."""
-_JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 class _State(IntEnum):
@@ -58,13 +50,7 @@ class MultipartReader:
     ) -> None:
         self._judges = judges or {}
         self._limits = limits or Limits()
-        self._wanted = bare((boundary or "").encode("latin-1", "replace"))
-        self._candidate = b""
-        self._confirmed = False
-        self._delimiters: list[bytes] = [b"--" + self._wanted] if self._wanted else []
-        self._delimiter = b"\0"
-        """The confirmed one. The fast path looks for it between line ends; before that for what never matches."""
-        self._line = b"\0"
+        self._delimiters = Delimiters(boundary)
         self._heads: dict[bytes, tuple[Head, Judge | None, int]] = {}
         self._state = _State.SEEK
         self._buffer: bytes | bytearray = b""
@@ -78,9 +64,10 @@ class MultipartReader:
         self._limit = 0
         self._reason: Any = "garbage"
         self._sample = b""
-        self._bulk = False
-        self._pieces: list[memoryview] = []
-        """A large body's, while its bytes come fast; then nothing is in `_buffer`."""
+        self._suspect = False
+        """A delimiter has been seen within the large body that is on its way."""
+        self._pieces: Pieces | None = None
+        """Of a large body that is not suspected to hold a delimiter; then nothing is in `_buffer`."""
         self._out: list[Part | Skipped] = []
         self.skipping = 0
         """Bytes skipped since the last part: a run not told yet. Where it grows for ever the stream is lost."""
@@ -88,9 +75,10 @@ class MultipartReader:
         """The closing delimiter has come. Parts after it are read all the same."""
 
     @property
-    def _large(self) -> bool:
-        """Whether the body that is on its way is large, and its length alone decides."""
-        return (self._head.length or 0) >= _SMALL and self._judge is None
+    def _unsuspected(self) -> bool:
+        """Whether the body on its way is large, and its length alone decides: it is held in pieces."""
+        large = self._judge is None and (self._head.length or 0) >= LARGE
+        return large and self._delimiters.confirmed and not self._suspect
 
     @property
     def unfinished(self) -> bool:
@@ -100,20 +88,20 @@ class MultipartReader:
     @property
     def buffered(self) -> int:
         """Bytes held."""
-        return len(self._buffer) + sum(map(len, self._pieces))
+        return len(self._buffer) + (self._pieces.held if self._pieces else 0)
 
     def feed(self, data: bytes) -> list[Part | Skipped]:
         """The parts that `data` completes, in the stream's order, and what was skipped between them."""
         buffer = self._together(data)
         if buffer is None:
             return []
-        self._bulk = len(data) >= _BULK
         self._step(buffer)
-        if self._bulk and self._state is _State.BODY and self._large and isinstance(buffer, bytes):
-            self._pieces, self._buffer = [memoryview(buffer)[self._at :]], b""
+        if self._state is _State.BODY and self._unsuspected:
+            rest = buffer[self._at :] if isinstance(buffer, bytearray) else memoryview(buffer)[self._at :]
+            self._pieces, self._buffer = Pieces(rest, self._head.length or 0, self._delimiters.token), b""
         elif isinstance(buffer, bytearray):
             del buffer[: self._at]
-            self._buffer = buffer if len(buffer) >= _SMALL // 2 else bytes(buffer)
+            self._buffer = buffer if len(buffer) >= LARGE // 2 else bytes(buffer)
         else:
             self._buffer = buffer[self._at :]
         out, self._out = self._out, []
@@ -121,8 +109,8 @@ class MultipartReader:
 
     def close(self) -> list[Part | Skipped]:
         """The stream has ended: what was on its way, as whole as it is. The reader is used up."""
-        buffer = b"".join(self._pieces) if self._pieces else bytes(self._buffer)
-        self._buffer, self._pieces, self._bulk, self._at = b"", [], False, 0
+        buffer = bytes(self._pieces.joined() if self._pieces else self._buffer)
+        self._buffer, self._pieces, self._at, self._suspect = b"", None, 0, True
         self._step(buffer)
         buffer = buffer[self._at :]
         match self._state:
@@ -133,7 +121,7 @@ class MultipartReader:
             case _State.BODY:
                 self._deliver(buffer, "cut")
             case _State.OPEN if buffer.strip() or self._head.fields:
-                body = without_line_end(self._without_begun(buffer))
+                body = without_line_end(self._delimiters.without_begun(buffer))
                 unended: Fault = "no delimiter" if self._judge is None else "cut"
                 self._deliver(body, unended if self._head.length is None else None)
         self._tell()
@@ -144,28 +132,27 @@ class MultipartReader:
     def _together(self, data: bytes) -> bytes | bytearray | None:
         """What is held and `data`; None while they are the pieces of a large body, which are joined but once."""
         self._at = 0
-        if self._pieces:
-            pieces, self._pieces = [*self._pieces, memoryview(data)], []
-            missing = (self._head.length or 0) - sum(map(len, pieces))
-            if len(data) < _BULK:
-                return bytearray().join(pieces)
-            if missing > 0:
-                self._pieces = pieces
-                return None
-            behind = len(data) + missing
-            body = b"".join([*pieces[:-1], pieces[-1][:behind]])
-            if not (body.startswith(_JPEG) and body.endswith(_JPEG_END)):
-                return bytearray().join(pieces)
-            self._out.append(Part(self._head, body))
-            self._seen, self._at, self._state = 0, behind, _State.SEEK
-            return data
+        if self._pieces is not None:
+            return self._completed(self._pieces, data)
         if not self._buffer:
             return data
-        if isinstance(self._buffer, bytes) and len(self._buffer) < _SMALL:
+        if isinstance(self._buffer, bytes) and len(self._buffer) < LARGE:
             return self._buffer + data
         buffer = self._buffer if isinstance(self._buffer, bytearray) else bytearray(self._buffer)
         buffer += data
         return buffer
+
+    def _completed(self, pieces: Pieces, data: bytes) -> bytes | bytearray | None:
+        """As `_together`, for a body held in pieces: one that is whole by its own marks is handed out here."""
+        if pieces.add(data):
+            return None
+        self._pieces = None
+        if (body := pieces.picture(data)) is not None:
+            self._out.append(Part(self._head, body))
+            self._seen, self._at, self._state = 0, pieces.missing, _State.SEEK
+            return data
+        self._suspect = True
+        return pieces.joined(data)
 
     def _step(self, buffer: bytes | bytearray) -> None:
         """From `_at` as far as the bytes lead."""
@@ -179,7 +166,7 @@ class MultipartReader:
 
     def _hurry(self, buffer: bytes | bytearray) -> None:
         """Whole parts framed as RFC 2046 wants, one after the other: the same as the steps do, in one piece."""
-        line, delimiter, heads, out = self._line, self._delimiter, self._heads, self._out
+        line, delimiter, heads, out = self._delimiters.line, self._delimiters.token, self._heads, self._out
         if not isinstance(buffer, bytes) or self._reason != "garbage":
             return
         at, size, skip = self._at, len(buffer), len(line)
@@ -194,7 +181,11 @@ class MultipartReader:
                 break
             begin = end + 4
             end = begin + length
-            if end > size or buffer.find(delimiter, begin, end) >= 0:
+            if end > size:
+                at = self._enter(known, begin)
+                break
+            picture = judge is None and length >= LARGE and is_picture(buffer, begin, end)
+            if not picture and buffer.find(delimiter, begin, end) >= 0:
                 break
             body = buffer[begin:end]
             if judge is None:
@@ -211,7 +202,7 @@ class MultipartReader:
         self._at = at
 
     def _seek(self, buffer: bytes | bytearray) -> bool:
-        begin, end, closing = self._locate(buffer, self._at, len(buffer))
+        begin, end, closing = self._delimiters.locate(buffer, self._at, len(buffer))
         fresh = self._at + self._seen
         if end < 0:
             self._discard(buffer[fresh:begin])
@@ -227,7 +218,7 @@ class MultipartReader:
         limit = self._at + self._limits.header
         blank = _BLANK.search(buffer, self._at, limit)
         stop = blank.end() if blank else min(len(buffer), limit)
-        begin, end, closing = self._locate(buffer, self._at, stop)
+        begin, end, closing = self._delimiters.locate(buffer, self._at, stop)
         if end >= 0:
             self._skip("header cut", buffer[self._at : begin])
             self._tell()
@@ -244,30 +235,34 @@ class MultipartReader:
             self._reason = "header malformed"
             self._state = _State.SEEK
             return True
-        self._head, self._judge, self._limit = known
-        self._at, self._scanned = blank.end(), 0
+        self._at = self._enter(known, blank.end())
         length = self._head.length
         if length is None:
             self._state = _State.OPEN
-        elif length <= self._limit:
-            self._state = _State.BODY
-        else:
+        elif length > self._limit:
             self._over_limit()
         return True
+
+    def _enter(self, known: tuple[Head, Judge | None, int], begin: int) -> int:
+        """The header is read: the body is next, and where it begins."""
+        self._head, self._judge, self._limit = known
+        self._scanned, self._suspect = 0, False
+        self._state = _State.BODY
+        return begin
 
     def _body(self, buffer: bytes | bytearray) -> bool:
         length = self._head.length or 0
         whole = self._at + length
-        if self._bulk and self._large:
-            # Looking for a delimiter in a picture costs as much as reading it. While its bytes come fast it is only
-            # looked for when the picture is not whole by its own marks.
+        if self._unsuspected:
             if len(buffer) < whole:
-                return False
-            if buffer.startswith(_JPEG, self._at) and buffer.startswith(_JPEG_END, whole - 2):
+                self._suspect = delimited(buffer, self._delimiters.token, max(self._at, len(buffer) - END))
+                if not self._suspect:
+                    return False
+            elif is_picture(buffer, self._at, whole):
                 self._out.append(Part(self._head, _bytes(buffer, self._at, whole)))
                 self._seen, self._at, self._state = 0, whole, _State.SEEK
                 return True
-        begin, end, closing = self._locate(buffer, self._at + self._scanned, min(len(buffer), whole))
+        begin, end, closing = self._delimiters.locate(buffer, self._at + self._scanned, min(len(buffer), whole))
         if end >= 0:
             self._deliver(without_line_end(_bytes(buffer, self._at, begin)), "cut")
             self._begin(end, closing)
@@ -284,7 +279,7 @@ class MultipartReader:
                 self._state = _State.OPEN
                 return True
             self._seen, self._at = 0, whole
-        elif buffer.startswith(self._line, whole):
+        elif buffer.startswith(self._delimiters.line, whole):
             self._seen, self._at = 0, whole
         else:
             # The length may have been too large by less than a delimiter.
@@ -294,8 +289,8 @@ class MultipartReader:
         return True
 
     def _open(self, buffer: bytes | bytearray) -> bool:
-        most = self._at + self._limit + len(self._delimiters[0] if self._delimiters else b"") + 16
-        begin, end, closing = self._locate(buffer, self._at + self._scanned, min(len(buffer), most))
+        most = self._at + self._limit + self._delimiters.longest
+        begin, end, closing = self._delimiters.locate(buffer, self._at + self._scanned, min(len(buffer), most))
         if end < 0:
             self._scanned = begin - self._at
             if len(buffer) < most:
@@ -305,48 +300,6 @@ class MultipartReader:
         self._deliver(without_line_end(_bytes(buffer, self._at, begin)), None)
         self._begin(end, closing)
         return True
-
-    # --- delimiters -----------------------------------------------------------------------------------------------
-
-    def _locate(self, buffer: bytes | bytearray, start: int, stop: int) -> tuple[int, int, bool]:
-        """The first delimiter wholly within: where it begins and ends, whether it closes the stream.
-
-        Without one the second number is -1, and the first is where to look again once there are more bytes.
-        """
-        found = (stop, -1, False)
-        for delimiter in self._delimiters:
-            one = find(buffer, delimiter, start, stop)
-            if one[1] >= 0 > found[1] or (one[0] < found[0] and (one[1] >= 0) == (found[1] >= 0)):
-                found = one
-        if self._confirmed:
-            return found
-        other = _ANY_DELIMITER.search(buffer, start, stop)
-        if other and (found[1] < 0 or other.end() <= found[0]):
-            found = (other.start(), other.end(), False)
-        elif found[1] < 0:
-            return max(start, min(found[0], stop - _LONGEST)), -1, False
-        begin, end, closing = found
-        while begin > start and buffer[begin - 1] == _DASH:
-            begin -= 1
-        self._learn(bytes(buffer[begin:end]).rstrip(b" \t\r\n"), closing)
-        return begin, end, closing
-
-    def _learn(self, token: bytes, closing: bool) -> None:
-        token = token[:-2] if closing else token
-        if token not in (self._candidate, b"--" + self._wanted):
-            self._candidate = token
-            self._delimiters = [token, *([b"--" + self._wanted] if self._wanted else [])]
-            return
-        self._confirmed = True
-        self._delimiters = [token]
-        self._delimiter = token
-        self._line = b"\r\n" + token + b"\r\n"
-
-    def _without_begun(self, body: bytes) -> bytes:
-        """A body that the stream's end cut short of its delimiter, without what there is of that."""
-        begin = body.rfind(b"\n-") + 1
-        begun = body[begin:].rstrip(b"\r\n") if begin else b""
-        return body[:begin] if begun and any(one.startswith(begun) for one in self._delimiters) else body
 
     def _begin(self, end: int, closing: bool) -> None:
         """Behind a delimiter that ends at `end`."""

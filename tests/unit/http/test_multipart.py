@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from typing import Any
 
@@ -308,3 +309,36 @@ def test_a_large_picture_that_is_cut_gives_up_the_parts_behind_it(then: str) -> 
     assert next(item.fault for item in out if isinstance(item, Part)) == "cut"
     for step in (1000, 20_000, 70_000, None):
         assert bodies(read(whole * 3 + framed(ONE), step=step)) == [picture] * 3 + [ONE]
+
+
+@pytest.mark.parametrize("cut", [100, 30_000, 150_000])
+@pytest.mark.parametrize("step", [700, 5000, None])
+def test_a_small_part_behind_a_cut_picture_is_handed_out_at_once(cut: int, step: int | None) -> None:
+    picture = b"\xff\xd8" + bytes(range(256)) * 800 + b"\xff\xd9"
+    reader = MultipartReader("boundary", judges=JUDGES)
+    assert bodies(reader.feed(framed(ONE) * 2)) == [ONE, ONE]
+    stream = framed(picture, kind=b"image/jpeg")[:cut] + b"\r\n" + framed(TWO)
+    out: list[Any] = []
+    for begin in range(0, len(stream), step or len(stream)):
+        out += reader.feed(stream[begin : begin + (step or len(stream))])
+    assert bodies(out) == [TWO]
+    assert next(item.fault for item in out if isinstance(item, Part)) == "cut"
+
+
+@pytest.mark.parametrize("step", [1, 4096, 4097])
+def test_a_large_picture_in_small_pieces_costs_no_more_memory_than_its_bytes(step: int) -> None:
+    picture = b"\xff\xd8" + bytes(150_000) + b"\xff\xd9"
+    stream = framed(picture, kind=b"image/jpeg", glued=True)
+    reader = MultipartReader("boundary", judges=JUDGES)
+    assert bodies(reader.feed(framed(ONE) * 2)) == [ONE, ONE]
+    pieces = [stream[begin : begin + step] for begin in range(0, len(stream), step)]
+    tracemalloc.start()
+    try:
+        for piece in pieces[:-1]:
+            assert reader.feed(piece) == []
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert reader.buffered <= len(picture)
+    assert used < 2 * len(picture)
+    assert bodies(reader.feed(pieces[-1])) == [picture]
