@@ -454,15 +454,13 @@ class Delivery:
 
     async def _bury(self, guard: Guard, sink: Sink[Any], batch: list[Record], rejected: Rejected, attempts: int) -> int:
         refused = [self._whole.get(record.seq, record) for record in batch if record.seq in rejected.sequence]
-        for reason in dict.fromkeys(rejected.reasons.values()):
-            alike = [record for record in refused if rejected.reasons[record.seq] == reason]
-            while alike:
-                try:
-                    await self._spool.bury(self.name, alike, reason, attempts)
-                    break
-                except Unavailable as error:
-                    await self._retry(guard, sink, error)
-        self._metrics.dead.labels(sink=self.name).inc(len(refused))
+        while True:
+            try:
+                fresh = await self._spool.bury(self.name, refused, rejected.reasons, attempts)
+                break
+            except Unavailable as error:
+                await self._retry(guard, sink, error)
+        self._metrics.dead.labels(sink=self.name).inc(fresh)
         log.warning("A sink refuses events, which are dead letters now", sink=self.name, events=len(refused))
         return len(refused)
 

@@ -92,7 +92,7 @@ class Resend:
                     if name not in self.sinks:
                         left.append(name)
                         break
-                    alike = _without_repeats(found[: pace.handful])
+                    alike = found[: pace.handful]
                     after = alike[-1].id
                     await pace.wait(len(alike))
                     await self._retry(self.sinks[name], alike, counts)
@@ -169,23 +169,12 @@ class Resend:
         return {"looked": max(0, end - first), **counts}
 
     async def _bury(self, sink: str, records: Sequence[Record], outcome: Outcome) -> None:
-        for reason in dict.fromkeys(outcome.refused.values()):
-            alike = [record for record in records if outcome.refused.get(record.seq) == reason]
-            await self.spool.bury(sink, alike, reason, 1)
-            self.metrics.dead.labels(sink=sink).inc(len(alike))
+        if refused := [record for record in records if record.seq in outcome.refused]:
+            fresh = await self.spool.bury(sink, refused, outcome.refused, 1)
+            self.metrics.dead.labels(sink=sink).inc(fresh)
 
     def _count(self, sink: str, what: str, outcome: Outcome) -> None:
         self.metrics.resent.labels(sink=sink, what=what).inc(outcome.sent)
-
-
-def _without_repeats(letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
-    """The first of them, up to an event that lies there twice: a number stands for one record of a batch."""
-    seen: set[int] = set()
-    for place, letter in enumerate(letters):
-        if letter.record.seq in seen:
-            return letters[:place]
-        seen.add(letter.record.seq)
-    return letters
 
 
 def _chosen(arguments: Mapping[str, Any]) -> tuple[str | None, list[int] | None]:

@@ -16,6 +16,8 @@ from pump.spool.connection import connect_reading
 
 SLICE: Final = 200
 """Rows read or removed at a time."""
+_WRITTEN: Final = 500
+"""Letters that one statement writes: ten values each, of the 32766 that SQLite permits."""
 _COLUMNS: Final = "id, sink, seq, source, type, severity, recorded, body, reason, attempts, at"
 
 
@@ -31,6 +33,39 @@ class DeadLetter:
     attempts: int
     at: int
     """When it was given up, milliseconds since 1970."""
+
+
+def bury(
+    db: sqlite3.Connection, *, sink: str, records: Sequence[Record], reasons: Mapping[int, str], attempts: int, at: int
+) -> int:
+    """Store dead letters of a sink in one transaction; how many are new. `reasons` by number; `at` in ms since 1970.
+
+    An event is one letter of a sink: where it lies there already (a kill came before the cursor was stored, or a
+    replay was refused too) the letter gets the new reason and time, and the attempts are added to its own.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        numbers = {record.seq for record in records}
+        known = "SELECT count(*) FROM dead WHERE sink = ? AND seq IN (SELECT value FROM json_each(?))"
+        (there,) = db.execute(known, (sink, orjson.dumps(list(numbers)).decode())).fetchone()
+        for start in range(0, len(records), _WRITTEN):
+            values: list[object] = []
+            for one in records[start : start + _WRITTEN]:
+                values += (sink, one.seq, one.source, one.type, one.severity, one.recorded, one.body)
+                values += (reasons[one.seq], attempts, at)
+            rows = ",".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * (len(values) // 10))
+            db.execute(
+                "INSERT INTO dead(sink, seq, source, type, severity, recorded, body, reason, attempts, at)"
+                f" VALUES {rows} ON CONFLICT(sink, seq) DO UPDATE SET reason = excluded.reason,"
+                " attempts = dead.attempts + excluded.attempts, at = excluded.at",
+                values,
+            )
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return len(numbers) - int(there)
 
 
 def letters(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x70756D70  # "pump"
 
+# An event is one dead letter of a sink, however often it is refused, and whatever is killed in between.
+_ONE_LETTER = "CREATE UNIQUE INDEX one_letter ON dead(sink, seq)"
 # The order of creation fixes the tables' root pages: repair relies on it when the file's first page is lost.
 TABLES = (
     # Events lie in blocks, so that storing, reading and removing them costs a row for many. `events` is a JSON array of
@@ -24,6 +26,7 @@ TABLES = (
         id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, seq INTEGER NOT NULL, source TEXT NOT NULL,
         type TEXT NOT NULL, severity INTEGER NOT NULL, recorded INTEGER NOT NULL, body BLOB NOT NULL,
         reason TEXT NOT NULL, attempts INTEGER NOT NULL, at INTEGER NOT NULL)""",
+    _ONE_LETTER,
 )
 COPIED = {
     "keys": ("lead", "source", "id"),
@@ -34,17 +37,26 @@ COPIED = {
 }
 """What a salvage carries over beside the events, with the columns by which each lies."""
 
+_STEPS = {
+    0: TABLES,
+    1: ("DELETE FROM dead WHERE id NOT IN (SELECT min(id) FROM dead GROUP BY sink, seq)", _ONE_LETTER),
+}
+"""What leads from a version to the present one."""
+
 
 def create(db: sqlite3.Connection) -> None:
-    """Make the tables where they are missing. Raises ValueError for a newer version's file."""
+    """Make the tables where they are missing, change those of an older version.
+
+    Raises ValueError for a newer version's file.
+    """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         raise ValueError(f"the spool was written by a newer pump (its version is {version}, known is {VERSION})")
     if version == VERSION:
         return
     db.execute("BEGIN IMMEDIATE")
-    for table in TABLES:
-        db.execute(table)
+    for statement in _STEPS[version]:
+        db.execute(statement)
     db.execute(f"PRAGMA user_version={VERSION}")
     db.execute(f"PRAGMA application_id={APPLICATION_ID}")
     db.execute("COMMIT")

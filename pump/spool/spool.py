@@ -240,15 +240,24 @@ class Spool:
         """The configured sinks, and whether retention waits for each."""
         self._upkeep.holders = dict(sinks)
 
-    async def bury(self, sink: str, records: Sequence[Record], reason: str, attempts: int) -> None:
-        """Store records as the sink's dead letters. Raises `Unavailable` where the disk refuses."""
-        at = self._writer.now_ms()
-        await self._changing(
-            partial(statements.bury, sink=sink, records=records, reason=reason, attempts=attempts, at=at)
-        )
-        self.dead[sink] = self.dead.get(sink, 0) + len(records)
+    def holds(self, sink: str, waits: bool) -> None:
+        """Whether retention waits for this sink, from now on."""
+        self._upkeep.holders[sink] = waits
 
     # --- dead letters, and what is sent again; see pump.spool.dead ----------------------------------------------
+
+    async def bury(self, sink: str, records: Sequence[Record], reason: str | Mapping[int, str], attempts: int) -> int:
+        """Store records as the sink's dead letters, with one reason or each with its own by number.
+
+        How many of them were none before: it may be repeated. Raises `Unavailable` where the disk refuses.
+        """
+        reasons = dict.fromkeys((one.seq for one in records), reason) if isinstance(reason, str) else reason
+        at = self._writer.now_ms()
+        fresh = await self._changing(
+            partial(dead.bury, sink=sink, records=records, reasons=reasons, attempts=attempts, at=at)
+        )
+        self.dead[sink] = self.dead.get(sink, 0) + fresh
+        return fresh
 
     async def letters(
         self, *, sink: str | None = None, ids: Sequence[int] | None = None, after: int = 0, through: int = 1 << 62

@@ -135,22 +135,6 @@ def _store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -
         )
 
 
-def bury(db: sqlite3.Connection, sink: str, records: Sequence[Record], reason: str, attempts: int, at: int) -> None:
-    """Store dead letters of a sink; `at` in milliseconds since 1970."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        db.executemany(
-            "INSERT INTO dead(sink, seq, source, type, severity, recorded, body, reason, attempts, at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(sink, r.seq, r.source, r.type, r.severity, r.recorded, r.body, reason, attempts, at) for r in records],
-        )
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-
-
 @dataclass(slots=True, frozen=True)
 class Pruned:
     """What one slice removed: everything through `floor` is gone."""
@@ -243,6 +227,7 @@ class Found:
     state: dict[tuple[str, str], Any]
     limited: dict[str, int]
     dead: dict[str, int]
+    """Dead letters by sink."""
 
 
 def go_on_above(db: sqlite3.Connection, seq: int) -> int:
@@ -269,8 +254,11 @@ def load(db: sqlite3.Connection, noted: int) -> Found:
     # Where the witness saw higher numbers than the file holds, the loss has been told; it is remembered so.
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
     head = row[0] if row else 0
-    if noted > head:
-        head = go_on_above(db, noted)
+    letters = db.execute("SELECT sink, count(*), max(seq) FROM dead GROUP BY sink").fetchall()
+    # A dead letter is known by its event's number, which no other event may get.
+    above = max((noted, *(highest for _, _, highest in letters)))
+    if above > head:
+        head = go_on_above(db, above)
     (oldest,) = db.execute("SELECT min(first) FROM blocks").fetchone()
     return Found(
         head=head,
@@ -283,5 +271,5 @@ def load(db: sqlite3.Connection, noted: int) -> Found:
             (source, key): known for source, key, value in db.execute(_STATE) if (known := _json(value)) is not None
         },
         limited=limited_bytes(db),
-        dead=dict(db.execute("SELECT sink, count(*) FROM dead GROUP BY sink").fetchall()),
+        dead={sink: count for sink, count, _ in letters},
     )

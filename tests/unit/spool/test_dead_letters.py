@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from pump.metrics import Metrics
-from pump.spool import Spool, SpoolSettings
+from pump.spool import Spool, SpoolSettings, dead, schema
 from pump.spool.dead import read_letters
 from pump.testing import ManualClock
 from pump.testing.records import record, rows
@@ -51,6 +53,77 @@ def test_refused_again_the_reason_and_the_count_change(tmp_path: Path) -> None:
             ("HTTP 422", 2), ("HTTP 400", 1), ("it's 'quoted'", 2),
         ]  # fmt: skip
         assert found[0].at - found[1].at == 60_000
+        await spool.close()
+
+    asyncio.run(main())
+
+
+def test_buried_again_it_is_still_one_letter_with_the_newest_reason(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        spool = await opened(tmp_path, clock)
+        assert await spool.bury("hook", [record(1), record(2)], {1: "HTTP 400", 2: "HTTP 413"}, 1) == 2
+        await spool.close()
+        spool = await opened(tmp_path, clock)
+        clock.advance(60)
+        assert await spool.bury("hook", [record(1), record(3)], {1: "HTTP 422", 3: "HTTP 422"}, 2) == 1
+        assert await spool.bury("other", [record(1)], "HTTP 400", 1) == 1
+        found = await spool.letters(sink="hook")
+        assert [(one.id, one.record.seq, one.reason, one.attempts) for one in found] == [
+            (1, 1, "HTTP 422", 3), (2, 2, "HTTP 413", 1), (4, 3, "HTTP 422", 2),
+        ]  # fmt: skip
+        assert found[0].at - found[1].at == 60_000
+        assert spool.dead == {"hook": 3, "other": 1}
+        await spool.close()
+
+    asyncio.run(main())
+
+
+def test_a_batch_of_letters_is_written_by_one_statement() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        schema.create(db)
+        statements: list[str] = []
+        db.set_trace_callback(statements.append)
+        made = [record(seq) for seq in range(1, 501)]
+        assert dead.bury(db, sink="hook", records=made, reasons=dict.fromkeys(range(1, 501), "no"), attempts=1, at=0)
+        assert sum("INSERT INTO dead" in statement for statement in statements) == 1
+        more = [record(seq) for seq in range(400, 1600)]
+        reasons = {seq: f"no {seq}" for seq in range(400, 1600)}
+        assert dead.bury(db, sink="hook", records=more, reasons=reasons, attempts=1, at=0) == 1099
+        assert db.execute("SELECT count(*), count(DISTINCT reason) FROM dead").fetchone() == (1599, 1201)
+
+
+def test_a_spool_of_the_former_version_gives_up_its_twins(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "spool.db", isolation_level=None)) as db:
+        for table in schema.TABLES[:-1]:
+            db.execute(table)
+        db.execute("PRAGMA user_version=1")
+        for seq, reason in ((5, "HTTP 400"), (6, "HTTP 400"), (5, "HTTP 422")):
+            db.execute(
+                "INSERT INTO dead(sink, seq, source, type, severity, recorded, body, reason, attempts, at)"
+                " VALUES ('hook', ?, 'gate', 'vehicle.passed', 0, 0, x'7b7d', ?, 1, 0)",
+                (seq, reason),
+            )
+
+    async def main() -> None:
+        for _ in range(2):
+            spool = await opened(tmp_path)
+            assert [(one.id, one.record.seq) for one in await spool.letters()] == [(1, 5), (2, 6)]
+            assert spool.dead == {"hook": 2}
+            assert await spool.bury("hook", [record(6)], "HTTP 400", 1) == 0
+            await spool.close()
+
+    asyncio.run(main())
+
+
+def test_no_event_gets_the_number_of_a_letter(tmp_path: Path) -> None:
+    async def main() -> None:
+        spool = await opened(tmp_path)
+        await spool.bury("hook", [record(900)], "HTTP 400", 1)
+        await spool.close()
+        spool = await opened(tmp_path)
+        await spool.append(rows(range(1, 2)), source="gate")
+        assert [one.seq for one in await spool.read(0)] == [901]
         await spool.close()
 
     asyncio.run(main())
