@@ -50,10 +50,10 @@ class Announcer:
     ) -> None:
         """Events between `begin` and `end` (None: now) are lost, to one sink or to all.
 
-        `begin` None: since when is not known, and the gap has no width.
+        `begin` None, or after the end, for the clock was set back: since when is not known, and the gap has no width.
         """
         end = end if end is not None else self._clock.now()
-        span = {"from": begin if begin is not None else end, "to": end}
+        span = {"from": end if begin is None else min(begin, end), "to": end}
         self._metrics.gaps.labels("pump").inc()
         self.tell("pump.gap", "Gap", "warning", **span, reason=reason, count=count, sink=sink)
 

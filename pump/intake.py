@@ -127,7 +127,11 @@ class Intake:
         return await self.put(Unparsed(raw, error))
 
     async def gap(self, begin: datetime, end: datetime, reason: str, count: int | None = None) -> Receipt:
-        """Tell that events between `begin` and `end` may be missing. The same gap told twice is one event."""
+        """Tell that events between `begin` and `end` may be missing. The same gap told twice is one event.
+
+        A beginning that lies after the end, for the clock was set back meanwhile, is told as the end.
+        """
+        begin = min(begin, end)
         self._metrics.gaps.labels(self.name).inc()
         log.warning(
             "events may be missing", source=self.name, begin=str(begin), end=str(end), reason=reason, count=count

@@ -20,6 +20,7 @@ from pump.health import Health
 from pump.intake import Intake
 from pump.metrics import Metrics
 from pump.spool import Receipt, Repaired, Spool, SpoolSettings
+from pump.testing import ManualClock
 
 
 class Moody(Intake):
@@ -150,5 +151,19 @@ def test_what_the_spool_finds_is_told(tmp_path: Path) -> None:
         assert gap[1]["to"] > gap[1]["from"]
         assert another[1]["count"] == 2
         assert d.metrics.registry.get_sample_value("pump_gaps_total", {"source": "pump"})
+
+    desk(tmp_path, test)
+
+
+def test_a_gap_ends_no_earlier_than_it_begins_though_the_clock_is_set_back(tmp_path: Path) -> None:
+    async def test(d: Desk) -> None:
+        clock = ManualClock()
+        announcer = Announcer(d.intake, clock=clock, metrics=d.metrics)
+        begin = clock.now()
+        clock.jump(-7200)
+        announcer.gap(begin, "the spool was damaged", 3)
+        await announcer.flush()
+        [gap] = await d.stored()
+        assert gap["data"]["from"] == gap["data"]["to"] == "2026-11-20T06:00:00Z"
 
     desk(tmp_path, test)

@@ -277,6 +277,21 @@ def test_up_and_down_are_told_once_each(site: _Site) -> None:
     _run(main)
 
 
+def test_a_gap_ends_no_earlier_than_it_begins_though_the_clock_is_set_back(site: _Site) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            begin = site.clock.now()
+            site.clock.advance(60)
+            site.clock.jump(-3600)
+            await intake.gap(begin, site.clock.now(), "the link was lost")
+            await intake.gap(site.clock.now() - timedelta(seconds=5), site.clock.now(), "the link was lost again")
+            back, forth = [event["data"] for event in await _stored(spool)]
+            assert back["from"] == back["to"] == "2026-11-20T07:01:00.000Z"
+            assert forth["from"] < forth["to"] == back["to"]
+
+    _run(main)
+
+
 def test_the_same_gap_told_twice_is_one_event(site: _Site) -> None:
     async def main() -> None:
         async with site.intake() as (intake, spool):
