@@ -62,6 +62,22 @@ class Routing:
         """Each setting that keeps this record from the sink, with what decides; empty where the sink takes it."""
         return list(self._objections(record, site_of(record.body)))
 
+    def why(self, record: Record) -> list[str]:
+        """Each setting that lets this record in where it might not, with what decides; for one that the sink takes."""
+        settings, site = self._settings, site_of(record.body)
+        told = [
+            f'"{value}" matches "{next(glob for glob in wanted if fnmatchcase(value, glob))}" of {name}'
+            for name, value, wanted in (
+                ("types", record.type, settings.types),
+                ("sources", record.source, settings.sources),
+                ("sites", site, settings.sites),
+            )
+            if wanted != _ALL
+        ]
+        if self._severity:
+            told.append(f'the severity "{_NAMES[record.severity]}" is at least "{settings.min_severity}"')
+        return told
+
     def _objections(self, record: Record, site: str) -> Iterator[str]:
         settings = self._settings
         for name, value, wanted in (

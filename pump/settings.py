@@ -32,6 +32,9 @@ _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40
 _ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
+UNOPENED = "a secret that was not opened"
+
+
 def parse_duration(text: object) -> float:
     """Seconds of "500ms", "30s", "5m", "12h" or "7d"; seconds given as a number are refused, for they need a unit."""
     found = _DURATION.fullmatch(text) if isinstance(text, str) else None
@@ -78,8 +81,10 @@ def resolve_secret(value: object, info: ValidationInfo) -> object:
     """The secret that "${NAME}", { file = "…" } or { credential = "…" } names; any other text is the secret itself.
 
     The validation's context may carry `environ`; without it the process's own environment is read. Errors name
-    the place that was looked at, never what was found there.
+    the place that was looked at, never what was found there. With `unopened` in the context no place is looked at,
+    and UNOPENED stands for what it holds.
     """
+    unopened = bool((info.context or {}).get("unopened"))
     environ: Mapping[str, str] = (info.context or {}).get("environ", os.environ)
     if isinstance(value, SecretStr):
         return value
@@ -89,11 +94,15 @@ def resolve_secret(value: object, info: ValidationInfo) -> object:
             if value.startswith("${"):
                 raise ValueError('a variable of the environment such as "${NAME}" and nothing beside it is wanted')
             return value
+        if unopened:
+            return UNOPENED
         if not environ.get(found[1]):
             raise ValueError(f"the environment has no {found[1]}")
         return environ[found[1]]
     if isinstance(value, dict) and len(value) == 1:
         ((place, name),) = value.items()
+        if unopened and place in ("file", "credential") and isinstance(name, str):
+            return UNOPENED
         if place == "file" and isinstance(name, str):
             return _read_secret(Path(name), f"the file {name}")
         if place == "credential" and isinstance(name, str):

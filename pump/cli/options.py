@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -16,6 +16,7 @@ from pump.cli import CONFIGURATION
 
 if TYPE_CHECKING:  # the configuration's models load pydantic, which a command without one must not pay for
     from pump.config import Config, Places
+    from pump.settings import SinkSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,6 +48,16 @@ def places(path: Path) -> Places:
     except ConfigError as error:
         if not path.exists() and _defaulted():
             return places(Path(os.devnull))
+        _tell(error)
+
+
+def routes(path: Path) -> Mapping[str, SinkSettings]:
+    """Of each sink which events it takes, and what of them; no secret is opened. Ends the process as `load` does."""
+    from pump.config import ConfigError, routes
+
+    try:
+        return routes(path)
+    except ConfigError as error:
         _tell(error)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from pump.cli import FAILED
-from pump.cli.options import config_option, load
+from pump.cli.options import config_option, routes
 
 if TYPE_CHECKING:
-    from pump.config import Config
+    from pump.settings import SinkSettings
     from pump.sink import Record
 
 _STDIN: Final = "-"
@@ -26,7 +26,8 @@ _STDIN: Final = "-"
 def command(config: Path, event: Path, show: bool) -> None:
     """Tell which sinks would take an event, and why the others would not.
 
-    EVENT.json holds one event as the pump stores it, or several, one a line; "-" is standard input. Nothing is sent.
+    EVENT.json holds one event as the pump stores it, or several, one a line; "-" is standard input. Nothing is
+    sent, and no secret is opened: hashes of --show are made with another key than the sink's.
     Exit status: 0 some sink takes every event, 1 an event goes nowhere.
 
     \b
@@ -34,31 +35,34 @@ def command(config: Path, event: Path, show: bool) -> None:
       pump events --json --since 5m | pump route -
       pump route passage.json --show
     """
-    settings = load(config)
+    sinks = routes(config)
     nowhere = False
     for number, record in enumerate(_records(event)):
         if number:
             click.echo()
-        nowhere |= not _tell(settings, record, show)
+        nowhere |= not _tell(sinks, record, show)
     if nowhere:
         raise click.exceptions.Exit(FAILED)
 
 
-def _tell(settings: Config, record: Record, show: bool) -> bool:
+def _tell(sinks: Mapping[str, SinkSettings], record: Record, show: bool) -> bool:
     from pump.routing import Routing
     from pump.shape import Shape
 
     click.echo(f"{record.type} of {record.source}")
-    width = max((len(name) for name in settings.sinks), default=0)
+    width = max((len(name) for name in sinks), default=0)
     taken = False
-    for name, sink in settings.sinks.items():
-        reasons = [] if sink.enabled else ["it is disabled"]
-        reasons += Routing(sink).why_not(record)
-        taken |= not reasons
-        shape = Shape(sink)
-        told = "; ".join(reasons) if reasons else f"takes it{', changed by raw and mask' if shape else ''}"
-        click.echo(f"  {name:<{width}}  {'no: ' if reasons else ''}{told}")
-        if show and not reasons:
+    for name, sink in sinks.items():
+        routing, shape = Routing(sink), Shape(sink)
+        against = [*([] if sink.enabled else ["it is disabled"]), *routing.why_not(record)]
+        taken |= not against
+        if against:
+            told = f"no: {'; '.join(against)}"
+        else:
+            why = "; ".join(routing.why(record))
+            told = f"takes it{', changed by raw and mask' if shape else ''}{f': {why}' if why else ''}"
+        click.echo(f"  {name:<{width}}  {told}")
+        if show and not against:
             click.echo(f"  {'':<{width}}  {(shape.body(record.body) if shape else record.body).decode()}")
     return taken
 

@@ -69,12 +69,25 @@ def places(path: Path, environ: Mapping[str, str] | None = None) -> Places:
     return found
 
 
+def routes(path: Path) -> dict[str, SinkSettings]:
+    """Of each [sinks.NAME] what every sink knows: which events it takes, and what of them. No secret is opened.
+
+    Its other keys are not looked at, nor are other tables. Raises ConfigError for problems of these keys.
+    """
+    reader = _Reader(path, {}, unopened=True)
+    found = reader.routes()
+    if reader.problems:
+        raise ConfigError(reader.problems, str(path))
+    return found
+
+
 class _Reader:
     """One reading of one file. A table that is wrong stands in with its defaults, so that the others are still read."""
 
-    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, environ: Mapping[str, str], *, unopened: bool = False) -> None:
         self.path = path
         self.environ = environ
+        self.unopened = unopened
         self.problems: list[Problem] = []
         self.secrets: list[str] = []
         text = _read(path)
@@ -84,6 +97,18 @@ class _Reader:
     def places(self) -> Places:
         pump = self.pump()
         return Places(site=pump.site, state_dir=pump.state_dir, ops=self.table("ops", OpsSettings))
+
+    def routes(self) -> dict[str, SinkSettings]:
+        tables = self.raw.get("sinks", {})
+        if not isinstance(tables, dict):
+            self.problem(("sinks",), show(tables), "tables [sinks.NAME]")
+            return {}
+        found: dict[str, SinkSettings] = {}
+        for name, raw in tables.items():
+            own = {key: raw[key] for key in SinkSettings.model_fields if key in raw} if isinstance(raw, dict) else raw
+            if (settings := self.validate(("sinks", name), own, SinkSettings, {})) is not None:
+                found[name] = settings
+        return found
 
     def config(self, kinds: Registry) -> Config:
         for key in self.raw.keys() - TABLES.keys() - {*PARTS}:
@@ -164,17 +189,31 @@ class _Reader:
         if not isinstance(raw, dict):
             self.problem(keys, show(raw), f"a table [{dotted(keys)}]")
             return None
-        context = {"environ": self.environ, "secrets": self.secrets}
+        if (nul := _nul(raw)) is not None:
+            self.problem((*keys, *nul), "a text with a NUL in it, which no path, name or address may hold")
+        context = {"environ": self.environ, "secrets": self.secrets, "unopened": self.unopened}
         # as JSON, for there strict means what TOML's own types mean: "500" is no number, a list is a tuple
         text = json.dumps({**defaults, **raw}, default=str)
         try:
-            return model.model_validate_json(text, strict=True, context=context)
+            found = model.model_validate_json(text, strict=True, context=context)
+            return found if nul is None else None
         except ValidationError as error:
             self.problems += from_pydantic(error, model, keys, raw, self.lines)
             return None
 
     def problem(self, keys: Keys, found: str, wanted: str = "", hint: str = "") -> None:
         self.problems.append(Problem(line_of(self.lines, keys), dotted(keys), found, wanted, hint))
+
+
+def _nul(value: object) -> Keys | None:
+    """Where a text holds a NUL: files, environment and resolver all take that for their caller's bug."""
+    if isinstance(value, str):
+        return () if "\0" in value else None
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        if (found := _nul(part)) is not None:
+            return (key, *found)
+    return None
 
 
 def _read(path: Path) -> str:
