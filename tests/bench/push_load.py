@@ -23,6 +23,7 @@ state_dir = "{folder}/state"
 listen = "127.0.0.1:0"
 [server]
 listen = "127.0.0.1:0"
+device_rate = 100000
 {server}
 [sources.gate]
 type = "avaeye"

@@ -71,4 +71,5 @@ SECRETS: Final = frozenset((
     "alioss", "aliossparam", "ossparam", "mqttparam", "accesskeyid", "accesskeysecret", "accesskey", "secretkey",
     "pwd", "password", "passwd", "registercode",
 ))  # fmt: skip
-"""Keys, in small letters, whose values are never kept anywhere: keys to the customer's storage, broker and cloud."""
+"""Keys, in small letters and without dashes, whose values are never kept anywhere: they open
+the customer's storage, broker and cloud."""

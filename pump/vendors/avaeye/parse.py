@@ -153,6 +153,8 @@ def groups(message: Message, camera: Camera) -> dict[str, Any]:
         device["name"] = name
     if serial := facts.get("serial"):
         device["serial"] = serial
+    if category := facts.get("category"):
+        device["category"] = category
     if device:
         found["device"] = device
     place: dict[str, Any] = {}
@@ -179,6 +181,9 @@ def _data(message: Message, camera: Camera, name: str | None = None, severity: s
         "name": name or NAMES.get(message.path) or "Device message",
         "phase": "pulse",
         "severity": severity,
+        "late": False,
+        "update": False,
+        "reconciled": False,
         **groups(message, camera),
     }
 

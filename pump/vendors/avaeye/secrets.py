@@ -27,7 +27,7 @@ _SEEN_MOST: Final = 2048
 def _is_secret(key: str) -> bool:
     if len(_seen) >= _SEEN_MOST:
         _seen.clear()
-    found = _seen[key] = key.lower() in SECRETS
+    found = _seen[key] = key.lower().replace("_", "").replace("-", "") in SECRETS
     return found
 
 

@@ -137,6 +137,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
                 push.memo = await asyncio.to_thread(self._read, push)
             message = self._read(push)
         except (Unreadable, Invalid) as error:
+            push.admit((self.name, "unreadable", push.peer))
             await self._keep_ruin(push, intake, str(error))
             raise Refused(400, str(error)) from error
         if (self._parks or self._allowed) and not self._knows(message):
@@ -145,7 +146,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
         push.admit((self.name, message.key or push.peer))
         intake.activity()
         if message.path == "basicinfo" or message.path in parse.ALIVE:
-            return await self._alive(message, intake)
+            return await self._alive(push, message, intake)
         return await self._store(message, intake)
 
     def failure(self, push: Push, refused: Refused) -> Response:
@@ -185,16 +186,19 @@ class AvaEye(PushSource[AvaEyeSettings]):
 
     # --- signs of life ----------------------------------------------------------------------------------------------
 
-    async def _alive(self, message: Message, intake: Intake) -> Response:
+    async def _alive(self, push: Push, message: Message, intake: Intake) -> Response:
         """Basic Data and Heartbeat Keep-alive: the device table has them; they are no events of their own."""
         if message.key is not None:
             devices = self.devices(intake)
-            facts = about.facts(message) if message.path == "basicinfo" else None
-            interval = about.keepalive(message) if facts is not None else None
             known = devices.get(message.key)
+            facts, interval = None, None
+            if message.path == "basicinfo":
+                facts, interval = about.facts(message), about.keepalive(message)
+            elif push.peer and (known is None or "address" not in known.facts):
+                facts = {"address": push.peer}  # until it says itself where it is
             if interval is None and (known is None or known.interval is None):
                 interval = self.settings.keepalive
-            message.facts = facts or (known.facts if known is not None else {})
+            message.facts = {**(known.facts if known is not None else {}), **(facts or {})}
             groups = parse.groups(message, self._camera(message))
             sign = devices.sign(message.key, interval=interval, facts=facts, groups=groups, store=True)
             await _put(intake, devices, sign)

@@ -19,8 +19,9 @@ CATEGORIES: Final[dict[str, tuple[str, str]]] = {
     "33": ("sensor", "radar"),
     "34": ("sensor", "parking sensor"),
 }
-"""`device_type` to the kind that its subject names, and its words (document, "Subscribe"; FIELD.md). Samples of both
-kinds also say 38, which tells nothing."""
+"""`device_type` to the kind that its subject names, and its words (document, "Subscribe"; FIELD.md)."""
+EITHER: Final = "38"
+"""The `device_type` in the document's samples of locks and of sensors: it tells nothing."""
 PLAIN: Final = {"lock": "parking lock", "sensor": "parking sensor", "gateway": "gateway"}
 """Kind to words where no known `device_type` says more."""
 

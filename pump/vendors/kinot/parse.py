@@ -88,12 +88,19 @@ def status(fields: Mapping[str, Any], zone: ZoneInfo, received: datetime, kind: 
     `kind` is the list's; `zone` is where times without an offset belong, `received` the aware time of arrival.
     Raises Poison without a serial number.
     """
-    told = codes.CATEGORIES.get(read.text(fields.get("device_type")) or "")
+    number = read.text(fields.get("device_type"))
+    told = codes.CATEGORIES.get(number or "")
+    category = told[1] if told else None
     if "locked" in fields:
-        kind = "lock"  # the one mark that every lock has, whatever its type is called
+        # the one mark that every lock has, whatever its type is called
+        kind, category = "lock", category if told and told[0] == "lock" else None
     elif kind is None:
         kind = told[0] if told else "sensor"
-    return _status(fields, zone, received, kind, told[1] if told and told[0] == kind else None, codes.FACETS)
+        if told is None and number != codes.EITHER:
+            category = number  # a type that nobody lists stays as it came
+    elif told and told[0] != kind:
+        category = None
+    return _status(fields, zone, received, kind, category, codes.FACETS)
 
 
 def gateway(fields: Mapping[str, Any], zone: ZoneInfo, received: datetime) -> Status:

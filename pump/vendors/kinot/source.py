@@ -39,6 +39,8 @@ _LARGEST: Final = 64 << 10
 """Bytes of a callback; they have a few hundred."""
 _TOLD: Final = 60.0
 """Seconds from one log line about refused callbacks to the next."""
+GATEWAYS_ALONE: Final = 300.0
+"""Seconds between two questions after the gateways where `snapshot` is off."""
 _PATHS: Final = ("status", "command")
 _CODES: Final = {404: 10016, 405: 10016, 500: 10000, 503: 10000}
 """HTTP status to the vendor's code (FIELD.md); all others are 10012, body or query."""
@@ -148,17 +150,19 @@ class Kinot(PushSource[KinotSettings]):
     # --- what is read -------------------------------------------------------------------------------------------
 
     async def run(self, intake: Intake) -> None:
-        """As Source.run: register the callbacks, then read all devices every `snapshot`.
+        """As Source.run: register the callbacks, then read all devices every `snapshot`, the gateways in any case.
 
         Raises Misconfigured for a key that is refused; callbacks are taken all the same.
         """
         settings = self.settings
         await self._tell_absence(intake)
-        if not settings.register_callbacks and not settings.snapshot:
+        # nothing pushes a gateway's state: who names one wants it asked after
+        interval = settings.snapshot or (GATEWAYS_ALONE if settings.gateways else 0.0)
+        if not settings.register_callbacks and not interval:
             intake.component.expects = None
             intake.up()
             await asyncio.get_running_loop().create_future()  # all there is to do is `handle`'s
-        intake.component.expects = settings.snapshot + 4 * settings.timeout + _SILENCE if settings.snapshot else None
+        intake.component.expects = interval + 4 * settings.timeout + _SILENCE if interval else None
         backoff = Backoff()
         registered = not settings.register_callbacks
         async with self.client() as client:
@@ -166,14 +170,13 @@ class Kinot(PushSource[KinotSettings]):
                 failures: list[CallFailed] = []
                 if not registered:
                     registered = await self._try(self._register(client), failures)
-                if settings.snapshot:
-                    await self._snapshot(client, intake, failures)
+                await self._snapshot(client, intake, failures)
                 if not failures:
                     backoff.reset()
                     intake.up()
-                    if not settings.snapshot:
+                    if not interval:
                         await asyncio.get_running_loop().create_future()
-                    await self.clock.sleep(settings.snapshot)
+                    await self.clock.sleep(interval)
                     continue
                 intake.count("retry")
                 intake.down(f"{failures[0]}; trying again")
@@ -232,7 +235,7 @@ class Kinot(PushSource[KinotSettings]):
 
     async def _snapshot(self, client: Client, intake: Intake, failures: list[CallFailed]) -> None:
         steps: list[Callable[[], Awaitable[None]]] = [
-            partial(self._read_list, client, which, intake) for which in KINDS
+            partial(self._read_list, client, which, intake) for which in (KINDS if self.settings.snapshot else ())
         ]
         steps += [partial(self._read_gateway, client, str(sn), intake) for sn in self.settings.gateways]
         for step in steps:
@@ -263,9 +266,13 @@ class Kinot(PushSource[KinotSettings]):
             intake.count("unknown gateway")
             log.warning("Kinot does not know a gateway of the configuration", source=self.name, gateway=sn)
             return
-        status = _guarded(parse.gateway, {"sn": sn, **fields}, self._zone, self.clock.now())
-        await self._of(intake).take(status, asked=asked)
         intake.activity()
+        try:
+            status = _guarded(parse.gateway, {"sn": sn, **fields}, self._zone, self.clock.now())
+        except parse.Poison as poison:
+            await intake.unparsed(clean(fields), str(poison))
+            return
+        await self._of(intake).take(status, asked=asked)
 
 
 async def _any_device(client: Client) -> str:

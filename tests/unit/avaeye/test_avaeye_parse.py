@@ -224,6 +224,26 @@ def test_ruins_lose_their_secrets_and_little_else() -> None:
         assert secret not in kept
 
 
+def test_a_camera_that_has_not_said_where_it_is_is_where_it_sends_from(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with avaeye_site(tmp_path) as site:
+            table = site.sources[0].devices(site.intakes[0])
+
+            def facts() -> dict[str, Any]:
+                device = table.get("park01/2102512")
+                assert device is not None
+                return device.facts
+
+            body = {"parkId": "park01", "deviceId": "2102512", "params": {}}
+            await site.post("keepalive", body)
+            assert facts() == {"address": "127.0.0.1"}
+            await site.post("basicinfo", _basicinfo())
+            await site.post("keepalive", body)
+            assert facts()["address"] == "192.168.1.13"
+
+    asyncio.run(main())
+
+
 def test_the_device_table_has_what_a_camera_says_of_itself(tmp_path: Path) -> None:
     async def main() -> None:
         async with avaeye_site(tmp_path) as site:
@@ -243,6 +263,7 @@ def test_the_device_table_has_what_a_camera_says_of_itself(tmp_path: Path) -> No
             (event,) = (e for e in await site.events(whole=True) if e["type"] == "device.online")
             assert event["data"]["device"] == {
                 "id": "2102512", "name": "HC121@MAC-08S", "serial": "210235000000000",
+                "category": "entrance & exit camera",
             }  # fmt: skip
 
     asyncio.run(main())

@@ -143,6 +143,32 @@ def test_a_device_has_its_pace(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_what_cannot_be_read_has_its_pace_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with avaeye_site(tmp_path, clock=ManualClock(), device_rate=1.0) as site:
+            answers = [await site.post("capture", b"ruin %d" % n) for n in range(4)]
+            assert [answer.status for answer in answers] == [400, 400, 429, 429]
+            assert [answer.json["code"] for answer in answers] == [301, 301, 101, 101]
+            assert len(await site.events()) == 2
+            assert (await site.post("capture", capture())).status == 200, "whoever can be read has a pace of its own"
+
+    asyncio.run(main())
+
+
+def test_a_device_may_make_fifty_requests_a_second_unless_told_otherwise(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with avaeye_site(tmp_path, clock=clock) as site:
+            keepalive = request("/api/upark/keepalive", b'{"parkId":"1","deviceId":"2"}')
+            answers = await site.send(keepalive * 101, answers=101)
+            assert [answer.status for answer in answers] == [200] * 100 + [429], "two seconds' worth at once"
+            clock.advance(1.0)
+            answers = await site.send(keepalive * 51, answers=51)
+            assert [answer.status for answer in answers] == [200] * 50 + [429]
+
+    asyncio.run(main())
+
+
 def test_the_pace_forgets_who_was_silent_longest() -> None:
     pace = Pace(1.0, ManualClock())
     for key in range(30_000):

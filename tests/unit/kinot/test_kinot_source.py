@@ -30,6 +30,18 @@ def run(tmp_path: Path, test: Any, *, quirks: Quirks | None = None, bays: int = 
     asyncio.run(main())
 
 
+class Told:
+    """A gateway that says just this."""
+
+    sn = 644219880
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._fields = fields
+
+    def listed(self) -> dict[str, Any]:
+        return self._fields
+
+
 def posts(site: Site) -> list[Any]:
     return [call.body for call in site.kinot.asked if call.method == "POST"]
 
@@ -174,6 +186,48 @@ def test_gateways_are_online_and_offline(tmp_path: Path) -> None:
     run(tmp_path, test, gateways=[644219880, 1])
 
 
+def test_gateways_are_asked_after_though_the_snapshot_is_off(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        gateway = site.kinot.fleet.gateways[644219880]
+        await site.until(lambda: site.state == "up")
+        begun = site.clock.monotonic()
+        gateway.online, gateway.updated = False, gateway.updated + timedelta(minutes=5)
+        await site.until(lambda: len(site.kinot.asked) == 2)
+        assert site.clock.monotonic() - begun >= 299.0
+        assert [call.target for call in site.kinot.asked] == ["/open/lora/v1/dtu_devices/644219880"] * 2
+        await site.until(lambda: site.state == "up")
+        while len(await site.events("device.o")) < 2:
+            await asyncio.sleep(0.001)
+        assert [event["type"] for event in await site.events()] == ["device.online", "device.offline"]
+
+    run(tmp_path, test, gateways=[644219880], snapshot="0s", register_callbacks=False)
+
+
+@pytest.mark.parametrize(
+    ("told", "types"),
+    [
+        ({"sn": {}, "online": "online"}, ["pump.record.unparsed"]),
+        ({"sn": None, "online": "online"}, ["pump.record.unparsed"]),
+        ({"sn": "6" * 100}, ["pump.record.unparsed"]),
+        ({"online": "online"}, ["device.online"]),
+        ({"online": "perhaps"}, ["device.unknown"]),
+        ({"online": []}, ["device.unknown"]),
+        ({}, ["device.unknown"]),
+    ],
+)
+def test_an_odd_answer_about_a_gateway_harms_nothing_else(
+    tmp_path: Path, told: dict[str, Any], types: list[str]
+) -> None:
+    async def test(site: Site) -> None:
+        site.kinot.fleet.gateways[644219880] = Told(told)  # type: ignore[assignment]  # it is asked for no more than this
+        await site.until(lambda: site.state == "up")
+        await site.snapshot()
+        found = [event["type"] for event in await site.events() if not event["type"].startswith("parking")]
+        assert [type_ for type_ in found if not type_.startswith("device.battery")] == types
+
+    run(tmp_path, test, gateways=[644219880], bays=2)
+
+
 def test_a_vendor_that_is_away_is_told_and_found_again(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         await site.snapshot()
@@ -286,4 +340,5 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_what_is_probably_not_meant_is_a_warning() -> None:
     more = {"accept_unsigned": True, "snapshot": "0s", "gateways": [1], "register_callbacks": False}
-    assert len(SOURCE.Settings.model_validate({**BASE, **more, "callback_base": None}).warnings()) == 2
+    (warning,) = SOURCE.Settings.model_validate({**BASE, **more, "callback_base": None}).warnings()
+    assert "accept_unsigned" in warning
