@@ -25,7 +25,7 @@ class Stage:
         self.source: Mapping[str, Any] = {
             "type": "hik-camera",
             "url": simulator.url,
-            "password": simulator.password,
+            "password": simulator.login.password,
             "heartbeat_timeout": "3s",
         }
         self._simulator = simulator

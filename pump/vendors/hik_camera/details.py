@@ -26,11 +26,6 @@ def details(row: Row, tree: Tree) -> dict[str, Any]:
             found["position"] = {"speed_kmh": speed}
     if (access := child(tree, "AccessControllerEvent", "AcsEventInfo")) is not None:
         found["access"] = _access(access)
-    if (cid := child(tree, "CIDEvent")) is not None:
-        found["alarm"] = group(
-            cid=text(cid, "standardCIDcode", "code"), zone=text(cid, "zone"), partition=text(cid, "system"),
-            user=text(cid, "userName"), kind=text(cid, "type"),
-        )  # fmt: skip
     if row.type.startswith("video.temperature"):
         found["measure"] = _temperature(tree)
     return {name: value for name, value in found.items() if value}

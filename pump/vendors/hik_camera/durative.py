@@ -26,6 +26,8 @@ STORE_SECONDS: Final = 10.0
 """Between two stores of a count that grows."""
 RECENT: Final = 1024
 """Contents of unknown messages, and ended matters, that are remembered."""
+MOST: Final = 4096
+"""Open matters kept; the oldest go first. A panel that never restores must not fill the spool."""
 
 State = dict[str, Any]
 
@@ -91,6 +93,8 @@ class Matters:
 
     def take(self, alert: Alert, now: float) -> tuple[list[Event], State]:
         """The message's events, and the state to be stored with them; both empty for a repeat."""
+        if alert.phase == "update":
+            return self._added(alert)
         if alert.phase != "pulse":
             return self._explicit(alert, now)
         if alert.row.durative:
@@ -136,10 +140,11 @@ class Matters:
                 self.repeats += 1
                 return [], {}
             return self._begun(alert, key, now, lasting=False)
-        seen = _time(alert) or one.matter.seen
-        one.matter = replace(one.matter, count=one.matter.count + 1, seen=seen, serial=alert.serial)
         one.heard = now
         self.repeats += 1
+        if self._old(alert, one.matter.seen, one.matter.serial, now=now):
+            return [], {}
+        one.matter = _again(one.matter, alert)
         if now - one.stored < STORE_SECONDS:
             return [], {}
         one.stored = now
@@ -154,7 +159,12 @@ class Matters:
             _time(alert), _time(alert), alert.serial, event.data.get("device"), event.data.get("place"), lasting,
         )  # fmt: skip
         self.open[key] = Open(matter, now, now)
-        return [event], {key: asdict(matter)}
+        state: State = {key: asdict(matter)}
+        if len(self.open) > MOST:
+            oldest = next(iter(self.open))
+            del self.open[oldest]
+            state[oldest] = None
+        return [event], state
 
     def _close(self, key: str, time: str | None, serial: int | None) -> State:
         """Forget an open matter, but not when it ended."""
@@ -175,32 +185,48 @@ class Matters:
         last = datetime.fromisoformat(time)
         if alert.serial is not None and serial is not None:
             return alert.serial <= serial and alert.event.time <= last
-        return alert.event.time < last
+        # Of one second may be both the last message before the link was lost and the first after it. What lasts is
+        # said again a moment later; an end is said but once.
+        return alert.event.time < last or (alert.event.time == last and alert.state != "inactive")
 
     def _ended(self, alert: Alert, now: float) -> tuple[list[Event], State]:
         events: list[Event] = []
         state: State = {}
         for key in self._matching(alert):
-            matter = self.open.pop(key).matter
+            matter = self.open[key].matter
+            if self._old(alert, matter.seen, matter.serial, now=now):
+                continue  # of one before it, which has ended already
             event = alert.event
             events.append(
                 _as_end(Event(matter.type, "", {**event.data}, event.time, event.subject, event.lead), matter)
             )
-            state[key] = None
+            state |= self._close(key, _time(alert) or matter.seen, alert.serial)
         self.repeats += not events
         return events, state
 
     def _explicit(self, alert: Alert, now: float) -> tuple[list[Event], State]:
         """What the device's codes begin and end in so many words: each message is an event."""
+        event, key = alert.event, _key(alert)
         if alert.phase == "start":
-            return self._begun(alert, _key(alert), now, lasting=True)
-        event = alert.event
+            one = self.open.get(key)
+            if one is None:
+                return self._begun(alert, key, now, lasting=True)
+            one.matter = _again(one.matter, alert)  # a second start of what is open belongs to it
+            event.data |= {"phase": "start", "incident": one.matter.id}
+            return [event], {key: asdict(one.matter)}
         event.data["phase"] = "end"
         state: State = {}
         for key in self._matching(alert):
             event.data["incident"] = self.open.pop(key).matter.id
             state[key] = None
         return [event], state
+
+    def _added(self, alert: Alert) -> tuple[list[Event], State]:
+        """A second report: of the matter that is open, else of one that nobody knows."""
+        alert.event.data["phase"] = "update"
+        if (incident := self.start_of(alert)) is not None:
+            alert.event.data["incident"] = incident
+        return [alert.event], {}
 
     def _matching(self, alert: Alert) -> list[str]:
         """The open matters that the message ends: of its region, or all of its place where it names none."""
@@ -224,6 +250,10 @@ class Matters:
 
 def _time(alert: Alert) -> str | None:
     return alert.event.time.isoformat() if alert.event.time else None
+
+
+def _again(matter: Matter, alert: Alert) -> Matter:
+    return replace(matter, count=matter.count + 1, seen=_time(alert) or matter.seen, serial=alert.serial)
 
 
 def _key(alert: Alert) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, tzinfo
 from typing import Any, Final
 
 import orjson
@@ -22,6 +22,7 @@ from pump.vendors.hik_camera.codes import CHANNELS_OF_DEVICES, EVENTS, HEARTBEAT
 from pump.vendors.hik_camera.details import counts, details, listed_pictures
 from pump.vendors.hik_camera.document import Tree
 from pump.vendors.hik_camera.fields import child, children, flag, leaves, moment, text, whole
+from pump.vendors.hik_camera.panel import Panel, read_panel
 
 VENDOR: Final = "hik-camera"
 
@@ -63,7 +64,8 @@ class Alert:
     """One, or one for each thing that was counted."""
     row: Row
     phase: Phase
-    """What the codes say: "start" and "end" of what is restored explicitly, else "pulse"."""
+    """What the codes say: "start" and "end" of what is restored explicitly, "update" of what adds to such a matter,
+    else "pulse"."""
     state: str
     """"active", "inactive" or what the device says."""
     matter: tuple[str, str, str]
@@ -116,7 +118,13 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
         code = f"{_code(access, 'majorEventType', 'major')}/{_code(access, 'subEventType', 'minor')}"
     if row is UNKNOWN:
         title = text(tree, "eventDescription") or title
-    title = text(child(tree, "CIDEvent"), "name") or title
+    panel = None
+    if (cid := child(tree, "CIDEvent")) and row.type in ("security.unknown", "device.unknown"):
+        panel = read_panel(tree, cid, zone)
+        type_, title, severity, phase, known = panel.type, panel.name, panel.severity, panel.phase, True
+        code, stamp = panel.code or code, moment(panel.triggered, zone) or stamp
+        found |= panel.groups
+        place, name = panel.place, panel.subject
     late = access is not None and flag(access, "currentEvent") is False
     device = group(
         id=text(tree, "deviceID") or facts.serial,
@@ -128,16 +136,20 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     data: dict[str, Any] = {"vendor": VENDOR, "code": code, "name": title, "phase": "pulse", "severity": severity}
     data |= {"late": late, "update": False, "reconciled": False}
     data |= {key: value for key, value in (("device", device), ("place", place), *found.items()) if value}
+    if panel is not None and panel.media:
+        data["media"] = panel.media
     data["raw"] = {root: tree} if (root := message.pop("", "")) and tree is message else message
     regions = ",".join(sorted(_regions(tree)))
     where = name[1] or ""
-    matter = kind if phase == "pulse" else _FAMILIES.get(type_, type_)
+    matter = panel.matter if panel else kind if phase == "pulse" else _FAMILIES.get(type_, type_)
     alert = Alert(
         [Event(type_, "", data, time=stamp, subject=f"{name[0]}/{name[1]}" if name[1] else None, limited=not known)],
         row, phase, state, (matter, f"{name[0]}/{where}", regions),
         _fingerprint(tree), listed_pictures(tree), _heartbeat(kind, tree), kind,
     )  # fmt: skip
-    _identify(alert, tree, facts, stamp)
+    _identify(alert, tree, facts, panel)
+    for number, medium in enumerate(panel.media if panel else ()):
+        medium["id"] = f"{alert.event.id}/{number}"
     if row.type == "video.people.counted":
         alert.events = _counted(alert.event, counts(tree))
     return alert
@@ -152,18 +164,21 @@ def _counted(event: Event, found: list[tuple[str, float]]) -> list[Event]:
     return events or [event]
 
 
-def _identify(alert: Alert, tree: Tree, facts: Facts, stamp: datetime | None) -> None:
+def _identify(alert: Alert, tree: Tree, facts: Facts, panel: Panel | None) -> None:
     """Give the event its id: the device's own number of it, else its time and content.
 
     The number of an access event counts through the device's life; of a camera's event it may begin again, which
     the time makes good.
     """
-    sent = text(tree, "dateTime", "dataTime", "time")
+    sent = (panel and panel.triggered) or text(tree, "dateTime", "dataTime", "time")
+    stamp = moment(sent, UTC)  # without any configuration: what the time as sent stands for must never change
     access = child(tree, "AccessControllerEvent", "AcsEventInfo")
     serial = text(access, "serialNo", "serialNumber") or text(tree, "serialNo")
     kind = text(tree, "eventType")
     alert.serial = int(serial) if serial is not None and serial.isascii() and serial.isdigit() else None
-    if serial is not None:
+    if panel is not None and (stamp is not None or panel.uuid is not None):
+        alert.event.id = event_id(VENDOR, facts.serial or "", kind, panel.uuid, sent, *panel.identity)
+    elif serial is not None:
         alert.event.id = event_id(VENDOR, facts.serial or "", kind, serial, sent)
     elif stamp is not None:
         alert.event.id = event_id(VENDOR, facts.serial or "", kind, sent, alert.state, alert.fingerprint)

@@ -5,89 +5,30 @@ which devices differ; `account` is what tests audit: every message made, and on 
 
 Faults on demand: `stall` (silence, connections stand), `half_open` (those that stand never speak again), `cut_after`
 (a connection ends after so many bytes of its body, wherever that is), `Quirks.close_after`, `Quirks.replay`,
-`Quirks.most_streams`, `expire_nonces`, `go_away` and `come_back`, `password` (another one from now on).
+`Quirks.most_streams`, `expire_nonces`, `go_away` and `come_back`, `login.password` (another one from now on).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import re
-import secrets
 import ssl as tls
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
 
 from pump.clock import Clock
 from pump.vendors.hik_camera import device
+from pump.vendors.hik_camera.simulator_account import Account, Stream
+from pump.vendors.hik_camera.simulator_login import Login, documents
 from pump.vendors.hik_camera.simulator_quirks import BOUNDARY, ODDITIES, Quirks, content_type, frame
-from pump.vendors.hik_camera.simulator_records import BURSTS, PULSES, Kind, Message, Records, identity
+from pump.vendors.hik_camera.simulator_records import BURSTS, PAIRS, PULSES, Kind, Message, Records, identity
 
-__all__ = ["BURSTS", "ODDITIES", "PULSES", "Account", "Message", "Quirks", "Simulator", "identity", "simulate"]
+__all__ = ["BURSTS", "ODDITIES", "PAIRS", "PULSES", "Account", "Message", "Quirks", "Simulator", "identity", "simulate"]
 
-_REALM: Final = "DS-0000000"
-_FIELD: Final = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 _TICK: Final = 0.02
-
-_INFO: Final = (
-    '<DeviceInfo version="2.0" xmlns="http://www.hikvision.com/ver20/XMLSchema"><deviceName>North gate</deviceName>'
-    "<model>DS-2CD0000</model><serialNumber>DS-2CD000020260101AAWRTEST00001</serialNumber>"
-    "<macAddress>00:00:5e:00:53:01</macAddress><deviceType>IPCamera</deviceType></DeviceInfo>"
-)
-_INPUTS: Final = (
-    "<VideoInputChannelList><VideoInputChannel><id>1</id><name>Lane 1</name></VideoInputChannel>"
-    "</VideoInputChannelList>"
-)
-_PROXIES: Final = (
-    "<InputProxyChannelList><InputProxyChannel><id>1</id><name>Yard &amp; fence</name></InputProxyChannel>"
-    "</InputProxyChannelList>"
-)
-
-
-@dataclass
-class Stream:
-    """One connection to the alertStream."""
-
-    begun: float
-    """Monotonic seconds."""
-    written: list[Message] = field(default_factory=list)
-    """Messages that were written whole, pictures included, heartbeats left out."""
-    begun_message: Message | None = None
-    """The one that was being written when the connection ended."""
-    ended: float | None = None
-
-
-@dataclass
-class Account:
-    """What happened, from the device's side."""
-
-    made: list[Message] = field(default_factory=list)
-    """Every message, in order."""
-    lost: list[Message] = field(default_factory=list)
-    """Those that nobody listened to and that were not kept."""
-    streams: list[Stream] = field(default_factory=list)
-    whole: set[int] = field(default_factory=set)
-    """The numbers of messages that were written whole to some connection."""
-    heartbeats: int = 0
-    challenges: int = 0
-    logins: int = 0
-    rejected: list[float] = field(default_factory=list)
-    """When a login was rejected, monotonic seconds."""
-    refused: int = 0
-    """Streams beyond the limit."""
-    requests: list[str] = field(default_factory=list)
-
-    def delivered(self) -> list[Message]:
-        """Messages that were written whole to some connection, in order, each once."""
-        seen: dict[int, Message] = {}
-        for stream in self.streams:
-            for message in stream.written:
-                seen.setdefault(message.number, message)
-        return [seen[number] for number in sorted(seen)]
 
 
 class _Client:
@@ -124,10 +65,9 @@ class Simulator:
         ssl: tls.SSLContext | None = None,
     ) -> None:
         self.clock = clock
-        self.username = username
-        self.password = password
         self.quirks = quirks or Quirks()
         self.account = Account()
+        self.login = Login(clock, self.account, username, password)
         self.records = Records(clock, self.quirks, seed)
         self.cut_after: deque[int] = deque()
         """Of each coming connection the number of body bytes after which it ends; taken from the left."""
@@ -135,7 +75,6 @@ class Simulator:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: set[_Client] = set()
-        self._nonces: dict[str, float] = {}
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._offline: list[Message] = []
@@ -208,7 +147,7 @@ class Simulator:
 
     def expire_nonces(self) -> None:
         """Every nonce is too old from now on."""
-        self._nonces.clear()
+        self.login.expire()
 
     async def go_away(self) -> None:
         """Stop listening and break every connection: connecting is refused."""
@@ -251,13 +190,10 @@ class Simulator:
         await self._flowing.wait()
         self.account.requests.append(path)
         said = re.search(r"^Authorization: Digest (.*)$", head, re.MULTILINE | re.IGNORECASE)
-        refusal = self._check(method, path, said[1] if said else "")
+        refusal = self.login.check(method, path, said[1] if said else "", self.quirks)
         if refusal is not None:
             await self._answer(writer, 401, refusal, closing=self.quirks.close_challenge)
             return not self.quirks.close_challenge
-        documents = {device.INFO: _INFO, device.INPUTS: _INPUTS}
-        if self.quirks.recorder:
-            documents[device.PROXIES] = _PROXIES
         if path == device.STREAM:
             if len(self._clients) >= self.quirks.most_streams:
                 self.account.refused += 1
@@ -267,8 +203,9 @@ class Simulator:
             else:
                 await self._stream(reader, writer)
             return False
-        if path in documents:
-            await self._answer(writer, 200, "", body=documents[path].encode())
+        document = documents(self.quirks).get(path)
+        if document is not None:
+            await self._answer(writer, 200, "", body=document)
         else:
             await self._answer(
                 writer, 404, "", body=b"<ResponseStatus><subStatusCode>notSupport</subStatusCode></ResponseStatus>"
@@ -283,32 +220,6 @@ class Simulator:
         lines += ["Connection: close"] if closing else []
         writer.write("\r\n".join([*lines, "", ""]).encode() + body)
         await writer.drain()
-
-    def _check(self, method: str, path: str, said: str) -> str | None:
-        """The challenge of a refused login, None where it is accepted."""
-        fields = {name: quoted or plain for name, quoted, plain in _FIELD.findall(said)}
-        stale = self.quirks.stale_word
-        if fields:
-            made = self._nonces.get(fields.get("nonce", ""))
-            if made is None or self.clock.monotonic() - made > self.quirks.nonce_life:
-                stale = '"TRUE"'
-            elif self._digest(method, path, fields) == fields.get("response") and fields["username"] == self.username:
-                self.account.logins += 1
-                return None
-            else:
-                self.account.rejected.append(self.clock.monotonic())
-        else:
-            self.account.challenges += 1
-        nonce = secrets.token_hex(16)
-        self._nonces[nonce] = self.clock.monotonic()
-        return f'Digest qop="auth", realm="{_REALM}", nonce="{nonce}", stale={stale}'
-
-    def _digest(self, method: str, path: str, fields: dict[str, str]) -> str:
-        def md5(*parts: str) -> str:
-            return hashlib.md5(":".join(parts).encode(), usedforsecurity=False).hexdigest()
-
-        parts = (fields.get(name, "") for name in ("nonce", "nc", "cnonce", "qop"))
-        return md5(md5(self.username, _REALM, self.password), *parts, md5(method, path))
 
     # --- the stream -----------------------------------------------------------------------------------------------
 
@@ -402,7 +313,7 @@ class Simulator:
     async def traffic(self, rate: float) -> None:
         """A mix of `rate` matters a second until cancelled."""
         begun, made = self.clock.monotonic(), 0
-        kinds = (*PULSES[:3], *BURSTS)
+        kinds = (*PULSES[:3], *BURSTS, *PAIRS)
         while True:
             due = int((self.clock.monotonic() - begun) * rate)
             for number in range(made, due):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final, Literal
@@ -13,9 +14,11 @@ import orjson
 from pump.clock import Clock
 from pump.vendors.hik_camera.simulator_quirks import Quirks, dress
 
-Kind = Literal["anpr", "access", "line", "motion", "io", "pir", "temperature", "counting", "disk", "unknown"]
+Kind = Literal["anpr", "access", "line", "motion", "io", "pir", "temperature", "counting", "disk", "unknown", "panel"]
 PULSES: Final[tuple[Kind, ...]] = ("anpr", "access", "counting", "unknown")
 BURSTS: Final[tuple[Kind, ...]] = ("line", "motion", "io", "pir", "temperature", "disk")
+PAIRS: Final[tuple[Kind, ...]] = ("panel",)
+"""What an alarm panel tells: triggered, and restored."""
 
 _TYPES: Final[dict[str, tuple[str, str]]] = {
     "line": ("linedetection", "line crossing alarm"), "motion": ("VMD", "Motion alarm"), "io": ("IO", "IO alarm"),
@@ -54,7 +57,11 @@ class Records:
         self._rng = random.Random(self.seed)
 
     def make(self, kind: Kind, *, repeats: int = 1) -> list[Message]:
-        """The messages of one matter: of what lasts `repeats` active ones and the inactive one, else a single one."""
+        """The messages of one matter: of what lasts `repeats` active ones and the inactive one, of a panel's zone the
+        alarm, its second report and its end, else a single one."""
+        if kind == "panel":
+            zone = self._rng.randrange(1, 9)
+            return [self._panel(1103, zone), self._panel(1103, zone, again=True), self._panel(3103, zone)]
         if kind in BURSTS:
             region = self._rng.randrange(1, 4)
             active = [self._alert(kind, "active", count, region) for count in range(1, repeats + 1)]
@@ -145,6 +152,21 @@ class Records:
         }  # fmt: skip
         return Message(number, "access", "application/json", orjson.dumps(body), (self._picture(),))
 
+    def _panel(self, code: int, zone: int, *, again: bool = False) -> Message:
+        number, time = self._next(), self._time()
+        more = {"uuid": str(uuid.UUID(int=number)), "recheck": int(again)}
+        more |= {"videoURL": f"http://192.0.2.11/clips/{number}.mp4"} if again else {}
+        body = {
+            "ipAddress": "192.0.2.11", "portNo": 80, "protocol": "HTTP", "macAddress": "00:00:5e:00:53:02",
+            "channelID": 1, "dateTime": time, "activePostCount": 1, "eventType": "cidEvent", "eventState": "active",
+            "eventDescription": "CID event", **more,
+            "CIDEvent": {
+                "code": code, "standardCIDcode": code // 1000 * 1000 + 130, "type": "zoneAlarm", "trigger": time,
+                "upload": time, "system": 1, "zone": zone, "UUID": number,
+            },
+        }  # fmt: skip
+        return Message(number, "panel", "application/json", orjson.dumps(body))
+
     def _next(self) -> int:
         self.numbers += 1
         return self.numbers
@@ -173,7 +195,7 @@ class Records:
 
 def identity(raw: Any) -> int | None:
     """The running number that a message carries, read from an event's `data.raw`."""
-    for inner in (raw, raw.get("AccessControllerEvent"), raw.get("EventNotificationAlert")):
+    for inner in (raw, raw.get("AccessControllerEvent"), raw.get("CIDEvent"), raw.get("EventNotificationAlert")):
         if isinstance(inner, dict):
             for name in ("UUID", "serialNo"):
                 if inner.get(name) is not None:

@@ -10,12 +10,11 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final
 
 from pump.event import Event, event_id, group
-from pump.vendors.hik_gateway.cid import CODES, Code
+from pump.vendors._hik_cid import CODES, UNLISTED, Code
 from pump.vendors.hik_gateway.codes import KINDS, PARAMETERS, USER_TYPES, ZONES
 
 VENDOR: Final = "hik-gateway"
 HEARTBEAT: Final = "heartbeat"
-_UNKNOWN: Final = Code("security.unknown", "CID code that no document lists", "notice")
 _STATUS: Final[dict[str, Code]] = {
     "online": Code("device.online", "Device online", "info", "end"),
     "offline": Code("device.offline", "Device offline", "warning", "start"),
@@ -95,7 +94,7 @@ def _cid(
     kind: str, cid: dict[str, Any], message: dict[str, Any], alert: dict[str, Any], context: Context
 ) -> Parsed:  # fmt: skip
     code = _text(cid.get("CIDCode")) or ""
-    row = CODES.get(code, _UNKNOWN)
+    row = CODES.get(code, UNLISTED)
     index = _text(alert.get("devIndex"))
     zone, partition = _number(cid, "zoneNo", "ZoneNo"), _number(cid, "subSys")
     sent = _text(cid.get("triggerTime"))
@@ -116,7 +115,7 @@ def _cid(
         }
         | row.preset.get("alarm", {})
     )
-    name = _text(cid.get("CIDDescribe")) if row is _UNKNOWN else None
+    name = _text(cid.get("CIDDescribe")) if row is UNLISTED else None
     data: dict[str, Any] = {"vendor": VENDOR, "code": code or kind, "name": name or row.name}
     clips = _clips(cid, context)
     review = kind == "videoReview"

@@ -137,6 +137,51 @@ def test_what_is_repeated_after_a_reconnect_begins_nothing_anew(tmp_path: Path, 
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("repeated", [1, 2, 4])
+def test_the_tail_of_what_has_ended_is_no_new_start(tmp_path: Path, numbered: bool, repeated: int) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        quirks = Quirks(serial_numbers=numbered, replay=repeated)
+        async with Simulator(clock=clock, quirks=quirks) as device, site(tmp_path, device, clock) as pump:
+            await pump.until(lambda: device.streams)
+            device.emit("motion", repeats=6)
+            await pump.stored(lambda events: len(of(events, "video.motion")) == 2)
+            device.cut()
+            await pump.until(lambda: len(device.account.streams) == 2)
+            device.emit("access")
+            events = await pump.stored(lambda events: of(events, "access."))
+            assert [event["data"]["phase"] for event in of(events, "video.motion")] == ["start", "end"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_the_repeated_end_of_one_matter_does_not_end_the_next(tmp_path: Path, numbered: bool) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        quirks = Quirks(serial_numbers=numbered, replay=12)
+        records = Records(clock, quirks, 1)
+        first = records.make("disk", repeats=2)
+        *second, last = records.make("disk", repeats=3)
+        async with (
+            Simulator(clock=clock, quirks=quirks) as device,
+            site(tmp_path, device, clock, event_timeout="60s") as pump,
+        ):
+            await pump.until(lambda: device.streams)
+            device.send(*first, *second)
+            await pump.stored(lambda events: len(of(events, "device.disk.full")) == 3)
+            device.cut()
+            await pump.until(lambda: len(device.account.streams) == 2)
+            device.send(last)
+            events = of(await pump.stored(lambda e: len(of(e, "device.disk.full")) == 4), "device.disk.full")
+            assert [event["data"]["phase"] for event in events] == ["start", "end", "start", "end"]
+            assert events[3]["data"]["incident"] == events[2]["id"]
+            assert events[3]["data"]["count"] == 3, "what was repeated is counted once"
+
+    asyncio.run(main())
+
+
 def test_regions_and_channels_are_matters_of_their_own(tmp_path: Path) -> None:
     async def main() -> None:
         clock = ManualClock()

@@ -147,7 +147,7 @@ def test_a_rejected_password_waits_ten_minutes_over_restarts_too(tmp_path: Path)
             times = device.account.rejected
             assert 2 <= len(times) <= 4
             assert all(later - earlier >= 599.0 for earlier, later in pairwise(times))
-            device.password = "Camera-1"
+            device.login.password = "Camera-1"
             async with site(tmp_path, device, clock, password="Camera-1", event_timeout="5s") as pump:
                 with pytest.raises(Misconfigured):
                     await pump.task  # the same password as before: it waits

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import pump.vendors.hik_gateway
 from pump.event import Event, encode
 from pump.taxonomy import PHASES, SEVERITIES, TYPES
-from pump.vendors.hik_gateway.cid import CODES
+from pump.vendors._hik_cid import CODES
 from pump.vendors.hik_gateway.codes import ZONES
 from pump.vendors.hik_gateway.incidents import Incidents
 from pump.vendors.hik_gateway.lenient import loads

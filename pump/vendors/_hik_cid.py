@@ -1,4 +1,6 @@
-"""Hikvision's CID codes (document, A.3), each with what it says in the pump's words.
+"""Hikvision's CID codes (Device Gateway's document, A.3), each with what it says in the pump's words.
+
+One table for every vendor folder whose device speaks them: the gateway's CIDAlarm, a panel's own cidEvent.
 
 A CIDCode of four digits is a qualifier before the code: 1 triggered, 3 restored ("1103" and "3103" are code 103).
 The document's prose calls the last digit the status; its table and its examples use the first.
@@ -173,6 +175,9 @@ def _table() -> dict[str, Code]:
         table[code] = Code(type_, name, severity, "pulse", *more)
     return table
 
+
+UNLISTED: Final = Code("security.unknown", "CID code that no document lists", "notice")
+"""What a code without a row says."""
 
 CODES: Final[dict[str, Code]] = _table()
 """By CIDCode, its four digits as sent. The document's row "507" stands for 1570 and 3570."""
