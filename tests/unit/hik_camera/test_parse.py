@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,10 @@ from pump.vendors.hik_camera.durative import Matters
 from pump.vendors.hik_camera.parse import Facts, parse
 from pump.vendors.hik_camera.simulator import BURSTS, PULSES, Quirks, Simulator
 from pump.vendors.hik_camera.simulator_records import Records
+from tests.certificates import needs_openssl, self_signed
 from tests.unit.hik_camera.site import site
 
 SAMPLES = sorted((Path(pump.vendors.hik_camera.__file__).parent / "samples").glob("*.json"))
-CERTIFICATE = Path(__file__).parents[2] / "data" / "tls" / "device.crt"
 FACTS = Facts(
     serial="DS-2CD000020260101AAWRTEST00001", name="North gate", model="DS-2CD0000", category="IPCamera",
     names={"1": "Lane 1", "33": "Yard"},
@@ -143,13 +142,21 @@ def test_refusals_say_what_to_do() -> None:
     assert "right" in advise(Answer(403, "", b"")).reason
 
 
-@pytest.mark.parametrize("trust", [{"ca": str(CERTIFICATE)}, {"verify_tls": False}, {}])
-def test_tls(tmp_path: Path, trust: dict[str, Any]) -> None:
+@needs_openssl
+@pytest.mark.parametrize("trust", ["its own authority", "anybody", "the system's authorities"])
+def test_tls(tmp_path: Path, trust: str) -> None:
+    certificate, context = self_signed(tmp_path)
+    settings: dict[str, Any] = {"ca": str(certificate)} if trust == "its own authority" else {}
+    if trust == "anybody":
+        settings = {"verify_tls": False}
+
     async def main() -> None:
-        clock, context = Clock(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(CERTIFICATE, CERTIFICATE.with_suffix(".key"))
-        async with Simulator(clock=clock, ssl=context) as device, site(tmp_path, device, clock, **trust) as pump:
-            if not trust:
+        clock = Clock()
+        async with (
+            Simulator(clock=clock, ssl=context) as device,
+            site(tmp_path / "spool", device, clock, **settings) as pump,
+        ):
+            if not settings:
                 await pump.until(lambda: pump.state == "down")
                 assert not device.account.requests
                 return

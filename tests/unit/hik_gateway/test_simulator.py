@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import ssl
-import subprocess
 from pathlib import Path
 
 import orjson
-import pytest
 from aiohttp import ClientSession, DigestAuthMiddleware
 
 from pump.clock import Clock
 from pump.vendors.hik_gateway.lenient import loads
 from pump.vendors.hik_gateway.simulator import Quirks, Simulator, simulate
+from tests.certificates import needs_openssl, self_signed
 from tests.unit.hik_gateway.site import site
 
 SUBSCRIBE = "/ISAPI/Event/notification/subscribeDeviceMgmt?format=json"
@@ -92,14 +89,9 @@ def test_simulate_says_where_it_listens_and_ends_by_cancellation() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate with")
+@needs_openssl
 def test_tls(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    order = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    names = ["-subj", "/CN=gateway", "-days", "2", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*order, *names], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    _, context = self_signed(tmp_path)
 
     async def main() -> None:
         async with site(tmp_path / "spool", tls=context, settings={"verify_tls": False}) as one:

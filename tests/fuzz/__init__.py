@@ -1,0 +1,1 @@
+"""Fuzzing by hand: what coverage finds that hypothesis does not (README.md says how)."""

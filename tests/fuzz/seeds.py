@@ -1,0 +1,63 @@
+"""The corpus to begin with: the committed samples, and streams framed with every habit that is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pump.vendors.hik_camera
+import pump.vendors.hik_gateway
+from pump.clock import Clock
+from pump.vendors.hik_camera.simulator_quirks import ODDITIES, Quirks, frame
+from pump.vendors.hik_camera.simulator_records import BURSTS, PULSES, Records
+from tests.fuzz.targets import STRETCH
+
+_HOWS: Final = (0x00, 0x08, 0x10, 0x2A, 0x33, 0x51)
+
+
+def seeds(target: str) -> list[bytes]:
+    """The inputs that `target` begins with."""
+    made = {"reader": _streams, "gateway": _gateway, "camera": _camera}[target]
+    return list(dict.fromkeys(made()))
+
+
+def write(target: str, folder: Path) -> None:
+    """Put the seeds into `folder`, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(seeds(target)):
+        (folder / f"seed-{number:03}").write_bytes(seed)
+
+
+def _samples(package: str, key: str) -> Iterator[bytes]:
+    for path in sorted((Path(package).parent / "samples").glob("*.json")):
+        yield json.loads(path.read_text(encoding="utf-8"))[key].encode()
+
+
+def _gateway() -> Iterator[bytes]:
+    yield from _samples(pump.vendors.hik_gateway.__file__, "part")
+
+
+def _camera() -> Iterator[bytes]:
+    yield from _samples(pump.vendors.hik_camera.__file__, "body")
+    for quirks in ODDITIES.values():
+        for kind in (*PULSES, *BURSTS):
+            yield from (message.body for message in Records(Clock(), quirks, 1).make(kind, repeats=1))
+
+
+def _streams() -> Iterator[bytes]:
+    """Three bytes of choices, then a stream. Short ones: each is read byte by byte."""
+    xml = b"<EventNotificationAlert><eventType>VMD</eventType></EventNotificationAlert>"
+    for number, quirks in enumerate(ODDITIES.values()):
+        stream = frame(quirks, "application/json", b'{"n":1}') + frame(quirks, "application/xml", xml)
+        stream += frame(quirks, "image/jpeg", b"\xff\xd8\0\0\xff\xd9") + frame(quirks, "text/plain", b"{}")
+        for how in _HOWS[number % 2 :: 2]:
+            yield bytes([how, number, how]) + stream
+    for body in (*_gateway(), *_samples(pump.vendors.hik_camera.__file__, "body")):
+        yield b"\x10\0\1" + frame(Quirks(), "application/json", body) * 2
+    part = (
+        b"--boundary\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n\xff\xd8" + b"\0" * 10 + b"\xff\xd9\r\n"
+    )
+    for off in (-1, 0, 1, STRETCH):
+        yield b"\xc0\0\1" + part % (10 * STRETCH + 4 + off) * 2 + b"--boundary--\r\n"
