@@ -7,6 +7,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -82,34 +83,36 @@ class Media:
         digest = hashlib.sha256(content).hexdigest()
         relative = f"{digest[:2]}/{digest}"
         path = self.folder / relative
-        with self._lock:
-            if self._touch(path, len(content)):
-                return Stored(digest, relative, len(content))
+        stored = Stored(digest, relative, len(content))
+        if self._stands(path, content):
+            return stored
         self._prepare(path.parent)
-        part = path.with_name(f"{digest}.{threading.get_ident()}{_PART}")
-        try:
-            _write(part, content)
-            part.rename(path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
-        _sync(path.parent)
+        _write(path, content)
         with self._lock:
             self.used += len(content)
             full = self._counted and self.used > self._max_bytes
         if full:
             self.prune()
-        return Stored(digest, relative, len(content))
+        return stored
 
-    def _touch(self, path: Path, size: int) -> bool:
-        """Whether the file is there, and as large as it must be; it is young again then."""
-        try:
-            if path.stat().st_size != size:
+    def _stands(self, path: Path, content: bytes) -> bool:
+        """Whether the content is there, whole, and safe; it is young again then.
+
+        A name alone proves nothing: another thread may not have fsynced it yet, and a crash before that may have
+        left anything under it.
+        """
+        with self._lock:
+            try:
+                file = os.open(path, os.O_RDWR)
+                now = self._clock.now().timestamp()
+                os.utime(path, (now, now))
+            except FileNotFoundError:
                 return False
-            now = self._clock.now().timestamp()
-            os.utime(path, (now, now))
-        except FileNotFoundError:
-            return False
+        with open(file, "rb", buffering=0) as opened:
+            if opened.read(len(content) + 1) != content:
+                return False
+            os.fsync(file)
+        _sync(path.parent)
         return True
 
     def _prepare(self, folder: Path) -> None:
@@ -171,11 +174,28 @@ class Media:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with path.open("wb", buffering=0) as file:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[file.write(rest) :]
-        os.fsync(file.fileno())
+    """The file, fsynced, in its folder, fsynced too.
+
+    It gets its name before the fsync: that one writes the journal with the name in it, where the folder's own would
+    have to write it a second time.
+    """
+    name = os.fspath(path)
+    part = f"{name}.{threading.get_ident()}{_PART}"
+    try:
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            os.rename(part, name)
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except OSError:
+        with suppress(FileNotFoundError):
+            os.unlink(part)
+        raise
+    _sync(path.parent)
 
 
 def _sync(folder: Path) -> None:

@@ -39,10 +39,11 @@ def test_many_threads_that_store_the_same_leave_one_whole_file(tmp_path: Path) -
     assert file.read_bytes() == b"y" * 100_000
 
 
-def test_a_torn_file_of_the_same_name_is_written_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [b"", b"z" * 10, bytes(1000), b"z" * 1001], ids=["empty", "short", "zeros", "long"])
+def test_what_a_crash_left_under_the_same_name_is_written_anew(tmp_path: Path, left: bytes) -> None:
     media = Media(tmp_path)
     path = tmp_path / media.keep(b"z" * 1000).path
-    path.write_bytes(b"z" * 10)
+    path.write_bytes(left)
     media.keep(b"z" * 1000)
     assert path.read_bytes() == b"z" * 1000
 

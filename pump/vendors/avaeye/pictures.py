@@ -7,6 +7,8 @@ import binascii
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pybase64
+
 from pump.http import body as values
 from pump.vendors.avaeye import codes
 
@@ -80,14 +82,14 @@ _ENCODED: Final = frozenset(base64.b64encode(magic + b"\0\0\0")[:4] for magic, _
 
 def _decode(data: str) -> bytes | None:
     try:
-        return binascii.a2b_base64(data, strict_mode=True)
+        return pybase64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
         pass
     if data.startswith("data:"):
         data = data.partition(",")[2]
     data = data.translate(_BLANKS).translate(_WEB).rstrip("=")
     try:
-        return base64.b64decode(data + "=" * (-len(data) % 4), validate=True) or None
+        return pybase64.b64decode(data + "=" * (-len(data) % 4), validate=True) or None
     except (binascii.Error, ValueError):
         return None
 
