@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
 
 import click
 
@@ -14,7 +18,7 @@ import click
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; 0, the default, takes a free one.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed makes the same events.")
 def command(vendor: str, rate: float, host: str, port: int, seed: int) -> None:
-    """Run the simulator of VENDOR until Ctrl-C: its API on a local port, with its habits, and made-up events.
+    """Run the simulator of VENDOR until Ctrl-C (or SIGTERM): its API on a local port, its habits, made-up events.
 
     Its address goes to standard error; put it into pump.toml in the vendor's place.
 
@@ -34,8 +38,15 @@ def command(vendor: str, rate: float, host: str, port: int, seed: int) -> None:
         click.echo(f"{vendor} listens at {url}", err=True)
 
     try:
-        asyncio.run(module.simulate(host=host, port=port, rate=rate, seed=seed, on_ready=ready))
-    except KeyboardInterrupt:
-        return
+        asyncio.run(_until_asked(module.simulate(host=host, port=port, rate=rate, seed=seed, on_ready=ready)))
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+
+
+async def _until_asked(simulation: Coroutine[Any, Any, None]) -> None:
+    """Run it; on SIGINT and SIGTERM end it as one ends what closes its sockets."""
+    running = asyncio.ensure_future(simulation)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    with suppress(asyncio.CancelledError):
+        await running

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from pump.clock import Clock
 from pump.source import Source
 from pump.testing.sources import CHECKS, Vendor, applies
+from pump.vendors.avaeye import simulator as avaeye
+from pump.vendors.avaeye.source import AvaEye
 from pump.vendors.hik_camera import simulator as camera
 from pump.vendors.hik_camera.source import HikCamera
 from pump.vendors.hik_connect import simulator as connect
@@ -18,6 +22,9 @@ from pump.vendors.hik_connect.traffic import identity as connect_identity
 from pump.vendors.hik_gateway import simulator as gateway
 from pump.vendors.hik_gateway.simulator_messages import identity as gateway_identity
 from pump.vendors.hik_gateway.source import HikGateway
+from pump.vendors.kinot import simulator as kinot
+from pump.vendors.kinot.simulator_push import Callback
+from pump.vendors.kinot.source import Kinot
 
 
 class CameraVendor(Vendor):
@@ -152,6 +159,142 @@ class GatewayVendor(Vendor):
         self.gateway.faults.garbage = [b"\xff\x00 what is this\r\n\r\n", b"--boundary\r\n\r\n"]
 
 
+class AvaEyeVendor(Vendor):
+    can = frozenset({"redeliver", "stall", "half_open", "garbage", "acknowledge"})
+    keeps = True
+
+    async def start(self) -> None:
+        self.park = str(self.number)
+        self.fleet = avaeye.Fleet(
+            1, rate=0.0, seed=self.number, park=self.park, retries=(0.05,), picture=500, persistent=False
+        )
+        await self.fleet.__aenter__()
+        await self.fleet.reach(self.push_url)
+        await asyncio.sleep(0)  # its tasks are the vendor's, and there before the source's
+        self.dead: list[asyncio.StreamWriter] = []
+
+    async def stop(self) -> None:
+        for writer in self.dead:
+            writer.close()
+        await self.fleet.__aexit__(None, None, None)
+
+    def make(self, name: str, clock: Clock) -> Source[Any]:
+        return AvaEye(name, AvaEye.Settings.model_validate({"type": "avaeye", "park_ids": (self.park,)}), clock)
+
+    async def ready(self) -> None:
+        """A camera sends again until it is answered."""
+
+    async def produce(self, n: int) -> list[Hashable]:
+        return [self.fleet.cameras[0].see() for _ in range(n)]
+
+    def identity(self, event: Mapping[str, Any]) -> Hashable | None:
+        if not event["type"].startswith("vehicle."):
+            return None
+        record: str = event["data"]["raw"]["params"]["recordId"]
+        return record
+
+    async def redeliver(self) -> None:
+        self.fleet.cameras[0].repeat()
+
+    async def stall(self) -> None:
+        self.fleet.cameras[0].silent.set()
+
+    async def resume(self) -> None:
+        self.fleet.cameras[0].silent.clear()
+
+    async def half_open(self) -> None:
+        for half in (b"POST /api/upark/capture HTTP/1.1\r\nHo", b"POST /api/upark/capture HTTP/1.1\r\n" * 2):
+            self.dead.append(await self._write(half))
+        head = b"POST /api/upark/capture HTTP/1.1\r\nHost: pump\r\nContent-Length: 100\r\n\r\n"
+        self.dead.append(await self._write(head + b'{"parkId'))
+
+    async def garbage(self) -> None:
+        for body in (b"", b"\xff\x00", b'{"parkId":"0","deviceId":"1001","params":[]}', b"[" * 1000, b"{]"):
+            head = b"POST /api/upark/capture HTTP/1.1\r\nHost: pump\r\nContent-Length: %d\r\n\r\n" % len(body)
+            (await self._write(head + body)).close()
+
+    async def _write(self, content: bytes) -> asyncio.StreamWriter:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(self.push_url.rpartition(":")[2]))
+        writer.write(content)
+        return writer
+
+    def acknowledged(self) -> set[Hashable]:
+        return set(self.fleet.cameras[0].answered)
+
+
+class KinotVendor(Vendor):
+    """Callbacks and the lists that know what they missed; a platform sends many callbacks at a time."""
+
+    can = frozenset({"redeliver", "stall", "vanish", "garbage", "acknowledge"})
+    keeps = True
+    ordered = False
+
+    async def start(self) -> None:
+        self.kinot = kinot.Simulator(clock=Clock(), bays=180, seed=self.number, retries=(0.05,) * 60, persistent=False)
+        await self.kinot.__aenter__()
+        # one flag each, so that each change is one event, also where it is the first that is heard of a bay
+        fleet = self.kinot.fleet
+        fleet.bays = {bay.sn: bay for bay in fleet.sensors}
+        for bay in fleet.bays.values():
+            bay.flags = {"car_detected": 0}
+        self.begun = next(iter(fleet.bays.values())).updated.isoformat()
+        self.turns = cycle(fleet.bays)
+        self.kinot.register(f"{self.push_url}/kinot/s{self.number}")
+
+    async def stop(self) -> None:
+        await self.kinot.__aexit__(None, None, None)
+
+    def make(self, name: str, clock: Clock) -> Source[Any]:
+        table = {
+            "type": "kinot", "server": self.kinot.url, "app_key": "ak", "app_secret": "sk", "snapshot": "1s",
+            "register_callbacks": False, "timeout": "1s",
+        }  # fmt: skip
+        return Kinot(name, Kinot.Settings.model_validate(table), clock)
+
+    async def ready(self) -> None:
+        """What no callback brings, the next snapshot does."""
+
+    async def produce(self, n: int) -> list[Hashable]:
+        made: list[Hashable] = []
+        for _ in range(n):
+            bay = self.kinot.fleet.bays[next(self.turns)]
+            self.kinot.change(bay.sn, car_detected=1 - bay.flags["car_detected"])
+            made.append((bay.sn, bay.updated.isoformat()))
+        return made
+
+    def identity(self, event: Mapping[str, Any]) -> Hashable | None:
+        raw = event["data"].get("raw")
+        if event["data"]["vendor"] != "kinot" or not raw or raw["updated_at"] == self.begun:
+            return None
+        return raw["sn"], raw["updated_at"]
+
+    async def redeliver(self) -> None:
+        for callback in self.kinot.platform.callbacks[-10:]:
+            assert await self.kinot.platform.once(callback)
+
+    async def stall(self) -> None:
+        self.kinot.faults.append(kinot.Fault("hang"))
+
+    async def resume(self) -> None:
+        self.kinot.faults.clear()
+
+    async def vanish(self) -> None:
+        await self.kinot.go_away()
+
+    async def come_back(self) -> None:
+        await self.kinot.come_back()
+
+    async def garbage(self) -> None:
+        self.kinot.faults.append(kinot.Fault("garbage"))
+        url = f"{self.push_url}/kinot/s{self.number}/status"
+        for body in ("", "[]", '{"sn":419635202,"car_detected":1}', '{"sn":1,"sign":"0"}', "{]"):
+            assert not await self.kinot.platform.once(Callback(url, body, 0))
+
+    def acknowledged(self) -> set[Hashable]:
+        bodies = [orjson.loads(each.body) for each in self.kinot.platform.callbacks if each.acknowledged]
+        return {(body["sn"], body["updated_at"]) for body in bodies}
+
+
 class ConnectVendor(Vendor):
     can = frozenset({"redeliver", "stall", "vanish", "garbage", "acknowledge"})
     keeps = True
@@ -216,7 +359,9 @@ class ConnectVendor(Vendor):
         return set(self.queue.completed)
 
 
-VENDORS: tuple[type[Vendor], ...] = (CameraVendor, BareCameraVendor, GatewayVendor, ConnectVendor)
+VENDORS: tuple[type[Vendor], ...] = (
+    CameraVendor, BareCameraVendor, GatewayVendor, AvaEyeVendor, KinotVendor, ConnectVendor,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, tzinfo
 from types import TracebackType
 from typing import Final, Self
@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from pump.clock import Clock
-from pump.vendors.avaeye.simulator_camera import TIMEOUT, Camera
+from pump.vendors.avaeye.simulator_camera import RETRY, TIMEOUT, Camera
 from pump.vendors.avaeye.traffic import ENTRY, EXIT
 
 PARK: Final = "10000"
@@ -39,25 +39,33 @@ class Fleet:
         zone: tzinfo = UTC,
         keepalive: float = 30.0,
         picture: int = 0,
+        park: str = PARK,
+        retries: Sequence[float] = RETRY,
+        persistent: bool = True,
     ) -> None:
-        """`rate` is vehicles a second of all cameras together, on the day's average; 0: only what `see` is told."""
+        """`rate` is vehicles a second of all cameras together, on the day's average; 0: only what `see` is told.
+
+        `persistent`: connections are kept, else each request has its own.
+        """
         self.clock = clock or Clock()
         self.rate = rate
         self.url = ""
         """The pump's address, once known."""
         self.cameras = [
             Camera(
-                PARK, str(FIRST + number), EXIT if number % 2 else ENTRY, clock=self.clock, zone=zone,
-                seed=f"{seed}/{number}", keepalive=keepalive, picture=picture,
+                park, str(FIRST + number), EXIT if number % 2 else ENTRY, clock=self.clock, zone=zone,
+                seed=f"{seed}/{number}", keepalive=keepalive, picture=picture, retries=retries,
             )
             for number in range(count)
         ]  # fmt: skip
+        self._persistent = persistent
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
-        self._session = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
+        connector = aiohttp.TCPConnector(limit=0, force_close=not self._persistent)
+        self._session = aiohttp.ClientSession(timeout=timeout, connector=connector)
         return self
 
     async def __aexit__(

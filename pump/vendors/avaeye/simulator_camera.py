@@ -42,6 +42,7 @@ class Camera:
         seed: object,
         keepalive: float = 30.0,
         picture: int = 0,
+        retries: Sequence[float] = RETRY,
     ) -> None:
         """`curve` is the day of its lane, `picture` the bytes of each picture (0: none)."""
         self.park = park
@@ -61,6 +62,8 @@ class Camera:
         self._scene = Scene(seed)
         self._keepalive = keepalive
         self._picture = picture
+        self._retries = retries
+        self._last: dict[str, Any] | None = None
         self._seen: dict[str, float] = {}
         self._more = asyncio.Event()
 
@@ -78,9 +81,16 @@ class Camera:
         message = self._scene.message(self.park, self.device, now, picture=self._picture)
         record: str = message["params"]["recordId"]
         self._seen[record] = self._clock.monotonic()
+        self._last = message
         self.waiting.append(message)
         self._more.set()
         return record
+
+    def repeat(self) -> None:
+        """Send the newest capture once more, as after a power cut that took the answer with it."""
+        if self._last is not None:
+            self.waiting.append(self._last)
+            self._more.set()
 
     def seen(self, record: str) -> float | None:
         """When it saw the record's vehicle, monotonic seconds; None for another camera's."""
@@ -118,10 +128,10 @@ class Camera:
                 tries = 0
                 if self.waiting and self.waiting[0] is message:
                     self.waiting.popleft()
-                self.answered[record] = self._seen.pop(record)
+                self.answered[record] = self._seen.pop(record, self.answered.get(record, 0.0))
             else:
                 self.retries += 1
-                await self._clock.sleep(RETRY[min(tries, len(RETRY) - 1)])
+                await self._clock.sleep(self._retries[min(tries, len(self._retries) - 1)])
                 tries += 1
 
     async def _post(self, session: aiohttp.ClientSession, url: str, path: str, message: dict[str, Any]) -> bool:

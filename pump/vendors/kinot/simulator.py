@@ -89,7 +89,9 @@ class Simulator:
         port: int = 0,
         quirks: Quirks | None = None,
         retries: tuple[float, ...] = RETRIES,
+        persistent: bool = True,
     ) -> None:
+        """`retries` are the seconds before each further try of a callback; `persistent`: their connections are kept."""
         self.clock = clock
         self.quirks = quirks or Quirks()
         self.fleet = Fleet(bays, gateways, seed)
@@ -98,27 +100,22 @@ class Simulator:
         self._gate = Gate(app_key, app_secret)
         self._secret = app_secret
         self._retries = retries
+        self._persistent = persistent
         self._host, self._port = host, port
         self._busy: set[asyncio.Task[Any]] = set()
         self._stack = AsyncExitStack()
+        self._runner: web.ServerRunner | None = None
         self._platform: Platform | None = None
 
     async def __aenter__(self) -> Self:
-        listener = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self._host, self._port))
-        except OSError:
-            listener.close()
-            raise
+        listener = self._bound()
         self._port = listener.getsockname()[1]
-        runner = web.ServerRunner(web.Server(self._handle, access_log=None))
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, listener).start()
+        await self._listen(listener)
+        self._stack.push_async_callback(self.go_away)
         session = await self._stack.enter_async_context(
             aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT), connector=aiohttp.TCPConnector(limit=64)
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT),
+                connector=aiohttp.TCPConnector(limit=64, force_close=not self._persistent),
             )
         )
         group = await self._stack.enter_async_context(asyncio.TaskGroup())
@@ -132,6 +129,33 @@ class Simulator:
         for task in [*self._busy, *self.platform.tasks]:
             task.cancel()
         await self._stack.aclose()
+
+    def _bound(self) -> socket.socket:
+        listener = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self._host, self._port))
+        except OSError:
+            listener.close()
+            raise
+        return listener
+
+    async def _listen(self, listener: socket.socket) -> None:
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+
+    async def go_away(self) -> None:
+        """Answer no calls any more; callbacks are sent all the same, for they come from elsewhere."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            for task in self._busy:
+                task.cancel()
+            await runner.cleanup()
+
+    async def come_back(self) -> None:
+        """Answer calls again, at the same address."""
+        await self._listen(self._bound())
 
     @property
     def url(self) -> str:
