@@ -23,8 +23,8 @@ class Received:
 
     @property
     def numbers(self) -> list[int]:
-        """Of events that `pump.testing.records.record` made."""
-        return [event["data"]["raw"]["number"] for event in self.events]
+        """Of events that `pump.testing.records.record` made; others have none."""
+        return [event["data"]["raw"]["number"] for event in self.events if "number" in event["data"].get("raw", ())]
 
 
 Reply = Callable[[Received], web.Response | Awaitable[web.Response | None] | None]

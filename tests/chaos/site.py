@@ -29,7 +29,7 @@ server = "{url}"
 app_key = "ak"
 secret_key = "sk"
 queues = ["combine"]
-batch_size = 100
+batch_size = {batch_size}
 timeout = "2s"
 [sinks.out]
 type = "jsonl"
@@ -85,13 +85,16 @@ class Vendor:
 
 
 class Site:
-    """A folder with a pump.toml, and the daemons that ran there one after the other."""
+    """A folder with a pump.toml, and the daemons that ran there one after the other.
 
-    def __init__(self, folder: Path, vendor: Vendor) -> None:
+    `sinks` is added to its configuration, beside the JSON lines.
+    """
+
+    def __init__(self, folder: Path, vendor: Vendor, *, sinks: str = "", batch_size: int = 100) -> None:
         self.folder = folder
         self.vendor = vendor
         self.config = folder / "pump.toml"
-        self.config.write_text(_CONFIG.format(folder=folder, url=vendor.url))
+        self.config.write_text(_CONFIG.format(folder=folder, url=vendor.url, batch_size=batch_size) + sinks)
         self.output = folder / "events.jsonl"
         self.daemon: subprocess.Popen[bytes] | None = None
 
@@ -123,10 +126,10 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path) -> Iterator[Site]:
+def site(folder: Path, *, sinks: str = "", batch_size: int = 100) -> Iterator[Site]:
     """A site with its vendor; both are gone afterwards."""
     vendor = Vendor()
-    here = Site(folder, vendor)
+    here = Site(folder, vendor, sinks=sinks, batch_size=batch_size)
     try:
         yield here
     finally:
