@@ -85,3 +85,7 @@ class Aside:
         self._closed = reason
         while self._waiting:
             self._waiting.popleft().fail(reason)
+
+    def open(self) -> None:
+        """Take errands again."""
+        self._closed = ""

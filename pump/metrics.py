@@ -49,6 +49,7 @@ class Metrics:
             "pump_resent", "Events sent to a sink again as asked: a replay, or dead letters", "sink", "what"
         )
         self.lost = counter("pump_lost", "Events removed before a sink that does not hold had them", "sink")
+        self.sink_off = gauge("pump_sink_off", "1 while a sink is switched off, for its receiver wants no more", "sink")
         self.lag = gauge("pump_lag_events", "Sequence numbers between the spool's head and the sink's position", "sink")
 
         self.spool_bytes = gauge("pump_spool_bytes", "Used pages and WAL")

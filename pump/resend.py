@@ -1,4 +1,4 @@
-"""The daemon's commands for dead letters and replays: `dead.retry`, `dead.drop` and `replay` of the control socket."""
+"""The daemon's commands about sinks: `dead.retry`, `dead.drop`, `replay` and `sink.enable` of the control socket."""
 
 from __future__ import annotations
 
@@ -60,7 +60,24 @@ class Resend:
 
     def commands(self) -> dict[str, Handler]:
         """What the control socket offers."""
-        return {"dead.retry": self.retry, "dead.drop": self.drop, "replay": self.replay}
+        return {"dead.retry": self.retry, "dead.drop": self.drop, "replay": self.replay, "sink.enable": self.enable}
+
+    async def enable(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+        """Switch a `sink` on whose receiver wanted no more; {"behind": numbers that wait for it}."""
+        delivery = self._sink(arguments.get("sink"))
+        if not delivery.switch.reason:
+            raise Refusal(f"the sink {delivery.name} is not switched off")
+        try:
+            await delivery.switch.on()
+        except Unavailable as error:
+            raise Refusal(f"it is on until the daemon stops, but that could not be stored: {error.reason}") from error
+        return {"behind": delivery.lag}
+
+    def _sink(self, name: object) -> Delivery:
+        found = self.sinks.get(name) if isinstance(name, str) else None
+        if found is None:
+            raise Refusal(f'no sink "{name}" runs; there are: {", ".join(sorted(self.sinks))}')
+        return found
 
     # --- dead letters -------------------------------------------------------------------------------------------
 
@@ -123,9 +140,7 @@ class Resend:
         had yet is left to its own stream. The sink's cursor stays where it is.
         """
         name, since, until, types = _replay_arguments(arguments)
-        delivery = self.sinks.get(name)
-        if delivery is None:
-            raise Refusal(f'no sink "{name}" runs; there are: {", ".join(sorted(self.sinks))}')
+        delivery = self._sink(name)
         wanted = Routing(SinkSettings(type="replay", types=types))
         own = Routing(delivery.settings)
 

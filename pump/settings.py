@@ -240,6 +240,10 @@ class SinkSettings(Settings):
         """Whether data.raw goes along. Said by `raw`; else not where something is masked that it may repeat."""
         return not self.mask if self.raw is None else self.raw
 
+    def peer(self) -> str:
+        """What tells the receiver from another, for a sink that it may switch off; a digest, for it is stored."""
+        return ""
+
     @property
     def handful(self) -> int:
         """How many records one `send` is given at the most."""

@@ -86,8 +86,9 @@ class Sink(ABC, Generic[C]):
         A batch may hold records that were delivered before (a crash came before the cursor was stored).
         Raises `Unavailable(sent=n)` when the peer is away: the first n are done, the rest is sent again later.
         Raises `Rejected(numbers, reason)` after all others were delivered: those become dead letters.
-        Raises `Misconfigured` when only a person can help. May be cancelled at any await; must then leave
-        nothing that breaks the next opening.
+        Raises `Misconfigured` when only a person can help, `Gone` when the peer wants no more at all: then the sink
+        is switched off. A `state` given to any of these is stored although the cursor stays. May be cancelled at any
+        await; must then leave nothing that breaks the next opening.
         """
 
     async def settle(self) -> Settled | None:

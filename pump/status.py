@@ -97,6 +97,7 @@ class Status:
                     "position": delivery.position,
                     "lag": delivery.lag,
                     "dead": spool.dead.get(name, 0) if spool else 0,
+                    **({"off": delivery.switch.reason} if delivery.switch.reason else {}),
                 }
                 for name, delivery in self.sinks.items()
             },

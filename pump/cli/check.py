@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pump.cli.options import config_option, load
+
+if TYPE_CHECKING:
+    from pump.config import Config
 
 
 @click.command()
@@ -16,7 +19,8 @@ from pump.cli.options import config_option, load
 def command(config: Path) -> None:
     """Check pump.toml: every error at once, each with its line, what was found and what is wanted.
 
-    Nothing is contacted and nothing written. Exit status: 0 it is fine (warnings may be printed), 78 it is not.
+    Nothing is contacted and nothing written; what the spool says of a sink that its receiver has switched off is a
+    warning. Exit status: 0 it is fine (warnings may be printed), 78 it is not.
 
     \b
     Examples:
@@ -26,9 +30,27 @@ def command(config: Path) -> None:
     found = load(config)
     for warning in found.warnings:
         click.echo(f"warning: {warning.text(str(config))}", err=True)
+    for sentence in _switched_off(found):
+        click.echo(f"warning: {config}: {sentence}", err=True)
     click.echo(f"{config} is fine: site {found.site}, state in {found.state_dir}")
     for what, parts in (("source", found.sources), ("sink", found.sinks)):
         click.echo(f"{len(parts)} {what}{'' if len(parts) == 1 else 's'}{_listed(parts)}")
+
+
+def _switched_off(config: Config) -> Iterator[str]:
+    """Where the spool is there and may be read."""
+    import sqlite3
+
+    from pump.spool.inspect import state
+    from pump.switch import KEY, standing, words
+
+    try:
+        stored = {key.removeprefix(KEY): value for _, key, value in state(config.state_dir, KEY)}
+    except (OSError, ValueError, sqlite3.Error):
+        return
+    for name, sink in config.sinks.items():
+        if sink.enabled and (found := standing(stored.get(name), sink)) is not None:
+            yield f"sinks.{name}: {words(name, *found)}"
 
 
 def _listed(parts: Mapping[str, Any]) -> str:

@@ -49,6 +49,10 @@ _OF_CLASS: Final = {2: Meaning.TAKEN, 3: Meaning.WRONG, 4: Meaning.REFUSED, 5: M
 """By the status's first digit, where it has no row of its own. A redirection is not followed: it is wrong."""
 
 
+_NOT_ITS_FAULT: Final = frozenset({408, 423, 425, 429, 503})
+"""Of the statuses that mean later, those that are never about what was in the request."""
+
+
 def meaning(status: int) -> Meaning:
     """What an HTTP status says; an unknown class is no promise of anything."""
     return _OF_STATUS.get(status) or _OF_CLASS.get(status // 100, Meaning.LATER)
@@ -61,6 +65,8 @@ class Answer:
     meaning: Meaning
     reason: str = ""
     wait: float | None = None
+    blames: bool = False
+    """Of a failure: whether it may be about this body, for the peer was there and could not do with it."""
 
 
 class Poster:
@@ -102,7 +108,7 @@ class Poster:
                 if last:
                     return self._away(error)
             except TimeoutError:
-                return Answer(Meaning.LATER, f"{self._host} gave no answer for {self._timeout:g} s")
+                return Answer(Meaning.LATER, f"{self._host} gave no answer for {self._timeout:g} s", blames=True)
             except (aiohttp.ClientError, OSError) as error:
                 if self._gate.forbidden and isinstance(error, aiohttp.ClientConnectorError):
                     reason = f"{self._host}: {self._gate.forbidden}; allow_private = true would permit it"
@@ -119,7 +125,8 @@ class Poster:
             reason = f"{self._host} answers {response.status} {response.reason or ''}".rstrip()
             if excerpt := _printable(text):
                 reason += f": {excerpt}"
-            return Answer(found, reason, self._wait(response.headers.get("Retry-After")))
+            blames = found in (Meaning.LATER, Meaning.SLOWER) and response.status not in _NOT_ITS_FAULT
+            return Answer(found, reason, self._wait(response.headers.get("Retry-After")), blames)
 
     def _wait(self, value: str | None) -> float | None:
         """Seconds of a Retry-After, which is a number of them or a date."""
@@ -135,8 +142,9 @@ class Poster:
         return min(max(seconds, 0.0), LONGEST_WAIT)
 
     def _away(self, error: BaseException) -> Answer:
-        why = "the connection was closed" if isinstance(error, aiohttp.ServerDisconnectedError) else str(error)
-        return Answer(Meaning.LATER, f"{self._host} cannot be reached: {why or type(error).__name__}")
+        closed = isinstance(error, aiohttp.ServerDisconnectedError)
+        why = "the connection was closed" if closed else str(error)
+        return Answer(Meaning.LATER, f"{self._host} cannot be reached: {why or type(error).__name__}", blames=closed)
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:

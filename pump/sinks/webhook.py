@@ -1,7 +1,7 @@
 """Events as CloudEvents by HTTP POST, signed by the Standard Webhooks specification; at least once.
 
 In order unless `concurrency` is above 1. What the peer refuses is a dead letter; what it cannot take now is tried
-again, with full jitter, until `max_age` is over.
+again, with full jitter, until `max_age` is over. A peer that answers 410 switches the sink off.
 """
 
 from __future__ import annotations
@@ -10,34 +10,26 @@ import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Annotated, Any, Final, Self
+from typing import Final, Self
 
-import structlog
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 from yarl import URL
 
 from pump.clock import Clock
-from pump.errors import Misconfigured, Rejected, Unavailable
-from pump.settings import Duration, Secret, SinkSettings, duration_text
+from pump.errors import Gone, Misconfigured, Rejected, Unavailable
+from pump.settings import duration_text
 from pump.sink import Batch, Record, Sink, State
 from pump.sinks._identity import name_of
+from pump.sinks._patience import ROUNDS, Patience
 from pump.sinks._poster import Answer, Meaning, Poster
 from pump.sinks._pressure import Pressure
-from pump.sinks._signing import Signer, key_of
-from pump.sinks._targets import inside
-
-log = structlog.get_logger()
+from pump.sinks._signing import Signer
+from pump.sinks._webhook_settings import WebhookSettings
 
 BODY: Final = 1_000_000
 """Bytes of a batch, about, at the most (one larger event goes alone); receivers' usual limit is 1 MiB."""
-AHEAD: Final = 4
-"""Requests of each connection that one `send` is given: more would come again after a crash."""
 LOOK_AGAIN: Final = 60.0
 """Seconds until a peer is asked again whose answer only a person can change."""
-GONE_FOR: Final = 86400.0
-"""The same after a 410: a day, or until the daemon starts again."""
 
-_OWN: Final = {"content-type", "content-length", "host", "transfer-encoding", "connection", "cookie"}
 _ONE: Final = "application/cloudevents+json; charset=utf-8"
 _MANY: Final = "application/cloudevents-batch+json; charset=utf-8"
 
@@ -52,101 +44,6 @@ Request = tuple[bytes, dict[str, str]]
 """Body and headers."""
 
 
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def _one_or_many(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [*schema["anyOf"], {"type": "array", "items": schema}]}
-
-
-_SECRET: Final[dict[str, Any]] = {
-    "anyOf": [
-        {"type": "string"},
-        *(
-            {
-                "type": "object",
-                "properties": {key: {"type": "string"}},
-                "required": [key],
-                "additionalProperties": False,
-            }
-            for key in ("file", "credential")
-        ),
-    ]
-}
-Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_listed), WithJsonSchema(_one_or_many(_SECRET))]
-
-
-class WebhookSettings(SinkSettings):
-    """`[sinks.NAME]` with `type = "webhook"`."""
-
-    url: str = Field(description="http:// or https://, where each request is posted")
-    secret: Secrets = Field(default=(), description='"whsec_…" (Standard Webhooks), or a list while keys rotate')
-    batch_size: int = Field(
-        default=1, ge=1, le=5000, description="events a request; above 1 each is a batch, a JSON array"
-    )
-    concurrency: int = Field(default=1, ge=1, le=64, description="requests at a time; above 1 there is no order")
-    timeout: Duration = Field(default=15.0, gt=0, description="of one attempt")
-    max_age: Duration = Field(
-        default=86400.0, gt=0, description="what could not be delivered for so long becomes a dead letter"
-    )
-    headers: dict[str, Secret] = Field(default={}, description="sent along; values may be secrets")
-    allow_private: bool = Field(
-        default=False, description="permit private, loopback and link-local addresses as targets"
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _is_http(cls, text: str) -> str:
-        try:
-            url = URL(text)
-        except ValueError:
-            url = URL()
-        if url.scheme not in ("http", "https") or not url.host or url.user is not None or url.fragment:
-            raise ValueError("an http:// or https:// URL is wanted; a user or key of it belongs into headers")
-        return text
-
-    @field_validator("secret")
-    @classmethod
-    def _has_keys(cls, secrets: tuple[Any, ...]) -> tuple[Any, ...]:
-        for secret in secrets:
-            key_of(secret.get_secret_value())
-        return secrets
-
-    @field_validator("headers")
-    @classmethod
-    def _are_headers(cls, headers: dict[str, Any]) -> dict[str, Any]:
-        for name, value in headers.items():
-            lower = name.lower()
-            if lower in _OWN or lower.startswith("webhook-"):
-                raise ValueError(f"{name} is the sink's own header")
-            if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError(f'"{name}" is no name of a header')
-            if any(character in value.get_secret_value() for character in "\r\n\0"):
-                raise ValueError(f"the value of {name} holds a line's end")
-        return headers
-
-    @property
-    def handful(self) -> int:
-        """Enough to keep every connection busy for a while."""
-        return min(5000, self.batch_size * self.concurrency * AHEAD)
-
-    @property
-    def deadline(self) -> float:
-        """Every attempt has its own time; this is for what nobody thought of."""
-        return (self.timeout + Pressure.LONGEST_GAP) * (2 * self.concurrency * AHEAD + 2 * self.batch_size.bit_length())
-
-    def warnings(self) -> list[str]:
-        """What leaves events open to others."""
-        told = super().warnings()
-        url = URL(self.url)
-        if url.scheme == "http" and not _is_inside(url.host or ""):
-            told.append("http:// carries events, and whose plates they show, unencrypted")
-        if not self.secret:
-            told.append("without secret nothing is signed: the receiver cannot know who posts")
-        return told
-
-
 class WebhookSink(Sink[WebhookSettings]):
     """Posts to one URL. The object remembers what of a batch is done while the rest is tried again."""
 
@@ -159,8 +56,7 @@ class WebhookSink(Sink[WebhookSettings]):
         self._poster: Poster | None = None
         self._done: set[int] = set()
         self._refused: dict[int, str] = {}
-        self._failing_since: float | None = None
-        """Since when every attempt has failed, monotonic."""
+        self._patience = Patience(settings.max_age, settings.batch_size, clock=clock, state=state)
 
     async def __aenter__(self) -> Self:
         """Make the session; nothing is connected yet."""
@@ -182,24 +78,29 @@ class WebhookSink(Sink[WebhookSettings]):
         if self._poster is not None:
             await self._poster.close()
 
-    async def send(self, batch: Batch) -> None:
-        """Post the batch. Raises Unavailable, Rejected, Misconfigured (a redirection, a 401, a 410, …)."""
+    async def send(self, batch: Batch) -> State | None:
+        """Post the batch. Raises Unavailable, Rejected, Misconfigured (a redirection, a 401, …), Gone (a 410)."""
         if self._pressure.open:
             self._give_up(batch, "the peer is away")
-        settled = self._done or self._refused
-        left = [record for record in batch if not self._settled(record)] if settled else batch
-        answer = await self._all(left) if left else None
-        if answer is not None and answer.meaning in (Meaning.GONE, Meaning.WRONG):
-            raise self._hopeless(answer)
-        if answer is not None:
-            self._give_up(batch, answer.reason)
-            if not all(self._settled(record) for record in batch):
-                raise Unavailable(answer.reason, retry_after=answer.wait, sent=self._through(batch))
+        for turn in range(ROUNDS):
+            left = [record for record in batch if not self._settled(record)]
+            answer = await self._all(left) if left else None
+            if answer is None:
+                break
+            self._despair(answer)
+            at_once = self._give_up(batch, answer.reason) and answer.wait is None
+            if all(self._settled(record) for record in batch):
+                break
+            if not at_once or turn == ROUNDS - 1:
+                wait = 0.0 if at_once else answer.wait
+                memory = self._patience.memory()
+                raise Unavailable(answer.reason, retry_after=wait, sent=self._through(batch), state=memory)
         refused = {record.seq: self._refused[record.seq] for record in batch if record.seq in self._refused}
         self._done.clear()
         self._refused.clear()
         if refused:
-            raise Rejected(refused)
+            raise Rejected(refused, state=self._patience.memory())
+        return None
 
     # --- what of a batch is done --------------------------------------------------------------------------------
 
@@ -212,27 +113,24 @@ class WebhookSink(Sink[WebhookSettings]):
         self._done.difference_update(record.seq for record in batch[:count])
         return count
 
-    def _give_up(self, batch: Batch, reason: str) -> None:
-        """Refuse what is older than `max_age`, where the peer has been away for so long as well.
+    def _give_up(self, batch: Batch, reason: str) -> bool:
+        """Refuse what has outlived `max_age`, see `Patience`; whether the rest may be tried without a wait.
 
         What waited in the spool while we were not running has not been tried yet, and gets its time.
         """
-        limit = self.settings.max_age
-        if self._failing_since is None or self.clock.monotonic() - self._failing_since < limit:
-            return
-        oldest = self.clock.now_ms() - int(limit * 1000)
-        for record in batch:
-            if record.recorded <= oldest and not self._settled(record):
-                self._refused[record.seq] = f"not delivered within {duration_text(limit)}: {reason}"
+        doomed = self._patience.doomed([record for record in batch if not self._settled(record)])
+        words = f"not delivered within {duration_text(self.settings.max_age)}: {reason}"
+        self._refused.update((record.seq, words) for record in doomed)
+        return self._patience.narrowing or (bool(doomed) and self._patience.one_by_one)
 
-    def _hopeless(self, answer: Answer) -> Misconfigured:
+    def _despair(self, answer: Answer) -> None:
+        memory = self._patience.memory()
         if answer.meaning is Meaning.GONE:
-            return Misconfigured(
-                f"{answer.reason}: the receiver wants no more events; nothing is sent to it until the daemon is "
-                "restarted (remove the sink, or set enabled = false)",
-                retry_after=GONE_FOR,
+            raise Gone(f"{answer.reason}: the receiver wants no more events", state=memory)
+        if answer.meaning is Meaning.WRONG:
+            raise Misconfigured(
+                answer.reason, retry_after=LOOK_AGAIN if answer.wait is None else answer.wait, state=memory
             )
-        return Misconfigured(answer.reason, retry_after=LOOK_AGAIN if answer.wait is None else answer.wait)
 
     # --- requests -----------------------------------------------------------------------------------------------
 
@@ -291,7 +189,7 @@ class WebhookSink(Sink[WebhookSettings]):
         start = size = 0
         for place, record in enumerate(records):
             size += len(record.body) + 1
-            if place > start and (place - start >= self.settings.batch_size or size > BODY):
+            if place > start and (place - start >= self._patience.size or size > BODY):
                 yield records[start:place]
                 start, size = place, len(record.body) + 1
         if start < len(records):
@@ -300,6 +198,7 @@ class WebhookSink(Sink[WebhookSettings]):
     async def _post(self, records: Sequence[Record], made: Request | None = None) -> Answer | None:
         """One request; halves of it, where it is refused as a whole, to find whom it is about. None: all settled."""
         answer = await self._attempt(made or self._make(records))
+        self._feel(answer, records)
         if answer.meaning is Meaning.TAKEN:
             self._done.update(record.seq for record in records)
             return None
@@ -327,18 +226,19 @@ class WebhookSink(Sink[WebhookSettings]):
         assert poster is not None  # entered
         if gap := self._pressure.gap:
             await self.clock.sleep(gap)
-        answer = await poster.post(*request)
-        self._feel(answer)
-        return answer
+        return await poster.post(*request)
 
-    def _feel(self, answer: Answer) -> None:
+    def _feel(self, answer: Answer, records: Sequence[Record]) -> None:
         if answer.meaning in (Meaning.LATER, Meaning.SLOWER):
-            if self._failing_since is None:
-                self._failing_since = self.clock.monotonic()
+            self._patience.failed(records, blames=answer.blames)
             self._pressure.failed(slower=answer.meaning is Meaning.SLOWER)
-        else:  # whatever it says, it is there
-            self._failing_since = None
-            self._pressure.succeeded()
+            return
+        # whatever it says, it is there
+        self._pressure.succeeded()
+        if answer.meaning is Meaning.TAKEN:
+            self._patience.taken()
+        else:
+            self._patience.answered()
 
 
 _GRAVITY: Final = (Meaning.LATER, Meaning.SLOWER, Meaning.WRONG, Meaning.GONE)
@@ -353,11 +253,6 @@ def _name(records: Sequence[Record]) -> str:
     return hashlib.blake2b(heads, digest_size=16).hexdigest()
 
 
-def _is_inside(host: str) -> bool:
-    try:
-        return inside(host)
-    except ValueError:
-        return host == "localhost"
-
+__all__ = ["SINK", "WebhookSettings", "WebhookSink"]
 
 SINK = WebhookSink

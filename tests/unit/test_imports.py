@@ -21,7 +21,7 @@ _FLOORS: tuple[tuple[str, ...], ...] = (
     ("source",),
     ("registry",),
     ("sinks", "vendors"),
-    ("config", "supervisor", "delivery"),
+    ("config", "supervisor", "openings", "place", "switch", "errand", "delivery"),
     ("announce", "parts", "status", "resend"),
     ("daemon",),
     ("testing", "demo", "cli"),
