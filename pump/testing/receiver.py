@@ -84,6 +84,13 @@ class Receiver:
         """Answer again, also what waits."""
         self._open.set()
 
+    def cut(self) -> None:
+        """Break every connection that is open now; new ones are taken."""
+        server = self._runner.server if self._runner is not None else None
+        for handler in server.connections if server is not None else ():
+            if handler.transport is not None:
+                handler.transport.abort()
+
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait until `true()`, which is asked after each request."""
         async with self._news:
