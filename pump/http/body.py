@@ -32,9 +32,12 @@ _BOMS: Final = (
 _PADDING: Final = " \t\r\n\0\x1a\ufeff"
 _CURLY: Final = "“”„‟"
 # A string with straight quotes is taken whole, so that what looks like syntax inside it stays; one that begins with a
-# curly quote ends at the next quote of either kind.
+# curly quote ends at the next quote of either kind. One that never ends is taken to the text's end, in one go: tried
+# anew from each quote in it, a body of 300 KB would hold the process for minutes.
 _TOKENS: Final = re.compile(
-    rf'"[^"\\]*(?:\\.[^"\\]*)*"|[{_CURLY}](?P<curly>[^"{_CURLY}\\]*(?:\\.[^"{_CURLY}\\]*)*)["{_CURLY}]|,(?P<last>\s*[}}\]])',
+    r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+'
+    rf'|[{_CURLY}](?P<curly>[^"{_CURLY}\\]*+(?:\\.[^"{_CURLY}\\]*+)*+)(?P<end>["{_CURLY}])?+'
+    r"|,(?P<last>\s*[}\]])",
     re.DOTALL,
 )
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]|[\r\n\t]")
@@ -120,7 +123,7 @@ def _with_syntax(text: str, mended: list[str]) -> str:
     found: set[str] = set()
 
     def right(match: re.Match[str]) -> str:
-        if (inner := match["curly"]) is not None:
+        if (inner := match["curly"]) is not None and match["end"] is not None:
             found.add("quotes")
             return f'"{inner}"'
         if (rest := match["last"]) is not None:
@@ -158,7 +161,7 @@ def _brackets(text: str) -> int:
 def _too_deep(text: str, deepest: int) -> None:
     """Raises Unreadable where brackets nest too deeply: the lenient parser would recurse for each."""
     depth = 0
-    for match in re.finditer(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', text, re.DOTALL):
+    for match in re.finditer(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[\[{]|[\]}]', text, re.DOTALL):
         mark = match[0]
         if mark in "[{":
             depth += 1

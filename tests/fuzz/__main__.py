@@ -10,7 +10,7 @@ from pathlib import Path
 
 def main() -> None:
     """Fuzz until libFuzzer has had enough: it ends the process itself."""
-    names = ("reader", "gateway", "camera")
+    names = ("reader", "gateway", "gateway-shapes", "camera", "camera-shapes")
     if len(sys.argv) < 2 or sys.argv[1] not in names:
         sys.exit(f"which of {', '.join(names)}? {__doc__}")
     name, rest = sys.argv[1], sys.argv[2:]
@@ -21,7 +21,8 @@ def main() -> None:
     if not any(not option.startswith("-") for option in rest):
         rest.append(tempfile.mkdtemp(prefix=f"fuzz-{name}-"))
     corpus = next(Path(option) for option in rest if not option.startswith("-"))
-    seeds.write(name, corpus)
+    if not corpus.is_file():  # a crash to be run again
+        seeds.write(name, corpus)
     atheris.Setup([sys.argv[0], *rest], targets.TARGETS[name])
     atheris.Fuzz()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,9 @@ _HOWS: Final = (0x00, 0x08, 0x10, 0x2A, 0x33, 0x51)
 
 def seeds(target: str) -> list[bytes]:
     """The inputs that `target` begins with."""
-    made = {"reader": _streams, "gateway": _gateway, "camera": _camera}[target]
+    made = {
+        "reader": _streams, "gateway": _gateway, "camera": _camera, "gateway-shapes": _shapes, "camera-shapes": _shapes,
+    }[target]  # fmt: skip
     return list(dict.fromkeys(made()))
 
 
@@ -44,6 +47,12 @@ def _camera() -> Iterator[bytes]:
     for quirks in ODDITIES.values():
         for kind in (*PULSES, *BURSTS):
             yield from (message.body for message in Records(Clock(), quirks, 1).make(kind, repeats=1))
+
+
+def _shapes() -> Iterator[bytes]:
+    """Choices without a meaning of their own: coverage finds which are worth keeping."""
+    for seed in range(64):
+        yield random.Random(seed).randbytes(20 + 3 * seed)
 
 
 def _streams() -> Iterator[bytes]:

@@ -27,6 +27,7 @@ from pump.vendors.hik_gateway.incidents import Incidents
 from pump.vendors.hik_gateway.lenient import loads
 from pump.vendors.hik_gateway.parse import Context, Device, Unreadable
 from pump.vendors.hik_gateway.parse import parse as parse_gateway
+from tests.fuzz.shapes import CAMERA_NAMES, CAMERA_VALUES, GATEWAY_NAMES, GATEWAY_VALUES, Shapes
 
 BOUNDARIES: Final = ("boundary", "--boundary", '"<boundary>"', "elsewhere", None, "", "MIME_boundary", "b\u00e9;=")
 LIMITS: Final = (Limits(), Limits(header=100, part=60, picture=70), Limits(header=300, part=1000, picture=200_000))
@@ -124,17 +125,51 @@ def camera(data: bytes) -> None:
     """A body of a camera's stream, whole way: ValueError from reading and parsing, nothing else."""
     try:
         tree = read_document(data)
-        alert = parse_camera(tree, _FACTS, _PARIS)
     except ValueError:
         return
+    _camera([tree])
+
+
+def camera_shapes(data: bytes) -> None:
+    """Messages in a row whose fields have names that the parser looks for, and values that it may not expect."""
+    shapes = Shapes(data, CAMERA_NAMES, CAMERA_VALUES)
+    _camera([shapes.object() for _ in range(1 + shapes.choice(4))])
+
+
+def gateway_shapes(data: bytes) -> None:
+    """As camera_shapes, of the gateway: incidents over all of them."""
+    shapes = Shapes(data, GATEWAY_NAMES, GATEWAY_VALUES)
+    incidents = Incidents({})
+    for _ in range(1 + shapes.choice(4)):
+        try:
+            found = parse_gateway({"EventNotificationAlert": shapes.object()}, _CONTEXT)
+        except Unreadable:
+            continue
+        if found is not None:
+            state: dict[str, Any] = {}
+            incidents.note(found, state)
+            _stored(found.event, state)
+
+
+def _camera(trees: list[dict[str, Any]]) -> None:
+    """Each message through the parser and the matters, with a restart between them, then silence."""
+    kept: dict[str, Any] = {}
+    for number, tree in enumerate(trees):
+        try:
+            alert = parse_camera(tree, _FACTS, _PARIS)
+        except ValueError:
+            continue
+        matters = Matters(10.0)
+        matters.load(kept, float(number))
+        events, state = matters.take(alert, float(number))
+        state |= matters.counts()
+        for event in events:
+            _stored(event, state)
+        merged = kept | orjson.loads(orjson.dumps(state))
+        kept = {key: value for key, value in merged.items() if value is not None}
     matters = Matters(10.0)
-    matters.load({}, 0.0)
-    events, state = matters.take(alert, 1.0)
-    for event in events:
-        _stored(event, state)
-    other = Matters(10.0)
-    other.load(state, 0.0)
-    for event in other.expire(100.0)[0]:
+    matters.load(kept, 0.0)
+    for event in matters.expire(100.0)[0]:
         _stored(event, {})
 
 
@@ -149,4 +184,10 @@ def _stored(event: Event, state: dict[str, Any]) -> None:
         orjson.loads(encode(event, "/north/arc", _NOW))
 
 
-TARGETS: Final[dict[str, Callable[[bytes], None]]] = {"reader": reader, "gateway": gateway, "camera": camera}
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    "reader": reader,
+    "gateway": gateway,
+    "gateway-shapes": gateway_shapes,
+    "camera": camera,
+    "camera-shapes": camera_shapes,
+}

@@ -34,6 +34,7 @@ def test_seeds_are_written_as_files(target: str, tmp_path: Path) -> None:
         ("gateway", b"[" * 100_000),
         ("camera", b"\xff\xfe<\x00a\x00>\x00"),
         ("camera", b'{"eventType":"cidEvent","CIDEvent":{"code":1e400,"zone":-0.5}}'),
+        ("camera", b"<a><eventType>VMD</eventType><serialNo>99999999999999999999</serialNo></a>"),
         ("camera", b'{"eventType":"cidEvent","uuid":[],"CIDEvent":{"code":1103,"trigger":{}}}'),
     ],
 )

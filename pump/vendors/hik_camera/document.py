@@ -24,7 +24,7 @@ _ENCODINGS: Final = frozenset({"gb2312", "gbk", "gb18030", "iso-8859-1", "latin1
 _PLAIN_ATTRIBUTES: Final = ("xmlns", "xsi:", "version", "size", "opt", "encoding")
 
 _STRING_OR_FAULT: Final = re.compile(
-    r'"(?:[^"\\]|\\.)*"'  # a string, in which only control characters are mended
+    r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+'  # a string; one without end is taken in one go, not anew from each quote in it
     r"|,(?=\s*[}\]])"  # a comma before a closing bracket
     r"|(?<=[:\[,\s])0[xX][0-9a-fA-F]{1,16}(?=[\s,}\]])",  # a bare hexadecimal number
     re.DOTALL,

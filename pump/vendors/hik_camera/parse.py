@@ -175,7 +175,9 @@ def _identify(alert: Alert, tree: Tree, facts: Facts, panel: Panel | None) -> No
     access = child(tree, "AccessControllerEvent", "AcsEventInfo")
     serial = text(access, "serialNo", "serialNumber") or text(tree, "serialNo")
     kind = text(tree, "eventType")
-    alert.serial = int(serial) if serial is not None and serial.isascii() and serial.isdigit() else None
+    # Longer ones are no counters, and JSON could not hold the state with them.
+    if serial is not None and len(serial) < 16 and serial.isascii() and serial.isdigit():
+        alert.serial = int(serial)
     if panel is not None and (stamp is not None or panel.uuid is not None):
         alert.event.id = event_id(VENDOR, facts.serial or "", kind, panel.uuid, sent, *panel.identity)
     elif serial is not None:

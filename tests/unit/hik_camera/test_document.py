@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pump.clock import Clock
 from pump.event import encode
 from pump.vendors.hik_camera.document import read_document, read_xml
+from pump.vendors.hik_camera.durative import Matters
 from pump.vendors.hik_camera.fields import moment
 from pump.vendors.hik_camera.parse import Facts, parse
 from pump.vendors.hik_camera.simulator import BURSTS, ODDITIES, PULSES
@@ -56,6 +57,14 @@ def test_what_is_dangerous_or_broken_is_refused(body: bytes) -> None:
 
 def test_an_entity_that_nobody_declared_stays_text() -> None:
     assert read_xml(b"<a>&xxe; &nbsp;</a>") == {"": "a", "#text": "&xxe; &nbsp;"}
+
+
+@pytest.mark.parametrize("rest", ['\\"', '"', "\\", "/*", ", ", ": ", "0x", "[{", "\\\\"])
+def test_what_never_ends_takes_no_more_than_its_own_length(rest: str) -> None:
+    # In proportion to the square of it this would take hours: the suite's time-out would tell.
+    body = b'{"eventType": "' + rest.encode() * 300_000
+    with pytest.raises(ValueError, match=r"."):
+        read_document(body)
 
 
 def test_other_encodings_are_read() -> None:
@@ -115,7 +124,12 @@ def _to_event(tree: dict[str, Any]) -> None:
         alert = parse(tree, Facts(serial="s", names={"1": "Gate"}), PARIS)
     except ValueError:
         return
-    for event in alert.events:
+    matters = Matters(10.0)
+    events, state = matters.take(alert, 0.0)
+    restarted = Matters(10.0)
+    restarted.load(orjson.loads(orjson.dumps(state)), 0.0)
+    assert len(restarted.open) == len(matters.open)
+    for event in events + restarted.expire(20.0)[0]:
         try:
             orjson.loads(encode(event, "/a/b", datetime.now(UTC)))
         except TypeError:
@@ -149,12 +163,14 @@ _NAMES = st.sampled_from(
         "eventType", "eventState", "dateTime", "channelID", "ANPR", "AccessControllerEvent", "vehicleInfo", "serialNo",
         "majorEventType", "subEventType", "DetectionRegionList", "DetectionRegionEntry", "regionID", "peopleCounting",
         "enter", "TMA", "currTemperature", "pictureInfoList", "picNum", "licensePlate", "EventNotificationAlert", "x",
-        "currentEvent", "inputIOPortID", "direction", "CIDEvent",
+        "currentEvent", "inputIOPortID", "direction", "CIDEvent", "code", "standardCIDcode", "zone", "trigger",
+        "recheck",
     ]
 )  # fmt: skip
 _LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(), st.text(max_size=8),
-    st.sampled_from(["VMD", "ANPR", "AccessControllerEvent", "PeopleCounting", "TMA", "active", "1e999", "nan", "IO"]),
+    st.sampled_from(["VMD", "ANPR", "AccessControllerEvent", "PeopleCounting", "TMA", "cidEvent", "1103", "3103"]),
+    st.sampled_from(["active", "inactive", "1e999", "nan", "IO", "9" * 20]),
 )  # fmt: skip
 _TREES = st.dictionaries(
     _NAMES,

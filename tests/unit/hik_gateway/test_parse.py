@@ -103,12 +103,41 @@ def test_rows_speak_the_taxonomy_s_words_and_phases_come_in_pairs() -> None:
         (("3975", "3977", "3978", "3979"), "device.peripheral.added"),
         (("1443",), "security.output.on"),
         (("3443",), "security.output.off"),
+        (("1460",), "security.output.on_failed"),
+        (("1461",), "security.output.off_failed"),
+        (("1601",), "security.test.manual"),
+        (("1602",), "security.test.periodic"),
+        (("3602",), "security.test.heartbeat"),
         (("1570", "1574"), "security.bypass.set"),
         (("3570", "3574"), "security.bypass.restored"),
     ],
 )
 def test_placements(codes: tuple[str, ...], type_: str) -> None:
     assert {CODES[code].type for code in codes} == {type_}
+
+
+def test_arming_outputs_peripherals_services_and_tests_have_types_of_their_own_and_restore_nothing() -> None:
+    alike = {
+        "security.armed": range(401, 410), "device.peripheral": range(975, 980), "security.service": range(960, 977),
+        "security.test": range(601, 603),
+    }  # fmt: skip
+    for code, row in CODES.items():
+        number = int(code[1:])
+        if any(number in numbers for numbers in alike.values()) or number in (441, 442, 443, 460, 461, 973):
+            assert row.phase == "pulse", code
+        if number in (973, 975, 976):
+            continue  # arming, a peripheral, and a service in the midst of them
+        if number in alike["security.service"]:
+            assert row.type.startswith("security.service."), code
+        if number in (977, 978, 979):
+            assert row.type.startswith("device.peripheral."), code
+        if 401 <= number <= 409 or number in (441, 442):
+            assert row.type in ("security.armed", "security.disarmed", "security.alarm.cleared"), code
+    assert CODES["1976"].type.startswith("security.service.")
+    # What restores: a code that has both forms under one name, and shares its incident.
+    assert {code: CODES[code].phase for code in ("1103", "3103", "1302", "3302", "1942", "3942")} == {
+        "1103": "start", "3103": "end", "1302": "start", "3302": "end", "1942": "start", "3942": "end",
+    }  # fmt: skip
 
 
 def test_time_zone_indices_meet_what_the_document_prints() -> None:
@@ -188,6 +217,14 @@ def test_times() -> None:
 )
 def test_broken_json_is_mended(text: str, value: Any) -> None:
     assert loads(text.encode()) == value
+
+
+@pytest.mark.parametrize("rest", ['\\"', '"', "\\", "/* ", ", ", ": ", "0x", "[{", "\\\\"])
+@pytest.mark.parametrize("begin", ['{"a": "', '{"a": '])
+def test_what_never_ends_takes_no_more_than_its_own_length(begin: str, rest: str) -> None:
+    # In proportion to the square of it this would take hours: the suite's time-out would tell.
+    with pytest.raises(ValueError, match=r"."):
+        loads((begin + rest * 250_000).encode()[: 1 << 20])
 
 
 # --- anything at all ------------------------------------------------------------------------------------------------

@@ -51,6 +51,14 @@ def test_what_is_not_is_refused_in_words_that_hold_nothing_of_it(body: bytes) ->
     assert len(str(told.value)) < 120
 
 
+@pytest.mark.parametrize("rest", ['\\"', "\\“", '"', "“", "\\", ", ", "[{", "\\\\"])
+@pytest.mark.parametrize("begin", ['{"a": "', "{“a”: “"])
+def test_what_never_ends_takes_no_more_than_its_own_length(begin: str, rest: str) -> None:
+    # In proportion to the square of it this would take hours: the suite's time-out would tell.
+    with pytest.raises(Unreadable):
+        decode((begin + rest * 300_000).encode())
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_bring_it_down(body: bytes) -> None:
     try:
