@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import orjson
@@ -37,7 +38,31 @@ def test_the_demo_streams_valid_events_makes_faults_and_ends_with_a_table(tmp_pa
     row = next(row for row in rows if row[0] == "hik-connect")
     assert int(row[1]) > 20
     assert int(row[2]) == int(row[3]) > 0  # each redelivery was dropped as a duplicate
+    _devices_pushed(events, err, {row[0]: row for row in rows})
     assert list(tmp_path.iterdir()) == []
+
+
+def _devices_pushed(events: list[dict[str, Any]], err: str, rows: dict[str, list[str]]) -> None:
+    """Cameras and bays were there too, with their faults, and what they sent again was told once."""
+    passes = [event for event in events if event["source"] == "/demo/avaeye" and event["type"].startswith("vehicle.")]
+    assert len(passes) > 5
+    assert len({event["data"]["raw"]["params"]["recordId"] for event in passes}) == len(passes)
+    assert {entry["state"] for event in passes for entry in event["data"]["media"]} == {"stored"}
+    assert sum(event["source"] == "/demo/avaeye" and event["type"] == "device.online" for event in events) == 8
+    assert "gets lost; the camera sends it again" in err
+    assert int(rows["avaeye"][1]) >= len(passes) + 8
+    assert int(rows["avaeye"][3]) >= int(rows["avaeye"][2]) > 0, "the repeated capture was dropped"
+    bays = [event for event in events if event["source"] == "/demo/kinot"]
+    spaces = [event for event in bays if event["type"].startswith("parking.space.")]
+    assert len({event["subject"] for event in spaces}) == 24, "the snapshot tells every bay"
+    pushed = [event for event in spaces if not event["data"]["reconciled"]]
+    assert len(pushed) > 5
+    assert any(event["type"] == "device.online" and event["subject"].startswith("gateway/") for event in bays)
+    assert "a sensor's callback is lost on its way" in err
+    assert "the platform sends a callback twice" in err
+    assert int(rows["kinot"][1]) == len(bays)
+    assert int(rows["kinot"][3]) > 0
+    assert not [event for event in bays if "61518-59257" in str(event)], "what opens a lock is never told"
 
 
 def test_ctrl_c_ends_the_demo_with_its_table(tmp_path: Path) -> None:

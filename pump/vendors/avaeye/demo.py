@@ -1,4 +1,4 @@
-"""AvaEye in `pump demo`: a fleet at its busiest hour, answers that get lost, a camera whose power fails."""
+"""AvaEye in `pump demo`: a fleet that is busy at any hour, answers that get lost, a camera whose power fails."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Final
 from pump.clock import Clock
 from pump.testing.stage import Say
 from pump.vendors.avaeye.simulator import Fleet
+from pump.vendors.avaeye.traffic import STEADY
 
 _RATE: Final = 4.0
 _KEEPALIVE: Final = 2.0
@@ -63,5 +64,5 @@ class Stage:
 async def stage() -> AsyncIterator[Stage]:
     """Open a fleet; its cameras wait for the pump's address."""
     clock = Clock()
-    async with Fleet(clock=clock, rate=_RATE, keepalive=_KEEPALIVE, picture=20_000) as fleet:
+    async with Fleet(clock=clock, rate=_RATE, keepalive=_KEEPALIVE, picture=20_000, curves=(STEADY,)) as fleet:
         yield Stage(fleet, clock)

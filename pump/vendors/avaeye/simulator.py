@@ -42,10 +42,11 @@ class Fleet:
         park: str = PARK,
         retries: Sequence[float] = RETRY,
         persistent: bool = True,
+        curves: Sequence[Sequence[int]] = (ENTRY, EXIT),
     ) -> None:
         """`rate` is vehicles a second of all cameras together, on the day's average; 0: only what `see` is told.
 
-        `persistent`: connections are kept, else each request has its own.
+        `persistent`: connections are kept, else each request has its own. `curves` are the days of lanes, in turn.
         """
         self.clock = clock or Clock()
         self.rate = rate
@@ -53,7 +54,7 @@ class Fleet:
         """The pump's address, once known."""
         self.cameras = [
             Camera(
-                park, str(FIRST + number), EXIT if number % 2 else ENTRY, clock=self.clock, zone=zone,
+                park, str(FIRST + number), curves[number % len(curves)], clock=self.clock, zone=zone,
                 seed=f"{seed}/{number}", keepalive=keepalive, picture=picture, retries=retries,
             )
             for number in range(count)

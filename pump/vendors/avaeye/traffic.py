@@ -11,6 +11,8 @@ from typing import Any, Final
 ENTRY: Final = (1, 1, 1, 1, 1, 2, 8, 22, 30, 18, 10, 9, 11, 12, 9, 8, 7, 7, 8, 6, 4, 3, 2, 1)
 EXIT: Final = (1, 1, 1, 1, 1, 1, 2, 4, 5, 6, 8, 10, 13, 11, 9, 11, 19, 30, 24, 14, 9, 6, 4, 2)
 """Vehicles in each hour of a day, relative: offices fill in the morning and empty in the evening."""
+STEADY: Final = (1,) * 24
+"""A day whose hours are alike."""
 
 _LETTERS: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 _CARS: Final = 400

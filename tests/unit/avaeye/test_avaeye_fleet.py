@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from aiohttp import web
 
 from pump.spool.faults import Verdict
+from pump.testing import ManualClock
 from pump.vendors.avaeye.simulator import Fleet
 from pump.vendors.avaeye.traffic import ENTRY, EXIT, Scene, weight
 from tests.unit.avaeye.site import avaeye_site
@@ -57,3 +62,85 @@ def test_one_seed_sees_one_traffic() -> None:
     now = datetime(2026, 11, 20, tzinfo=UTC)
     first, second, other = Scene(1), Scene(1), Scene(2)
     assert first.message("1", "2", now) == second.message("1", "2", now) != other.message("1", "2", now)
+
+
+class Recorder:
+    """A platform that notes what cameras send and when, and answers only some of it."""
+
+    def __init__(self, clock: ManualClock, *answered: str) -> None:
+        self.clock = clock
+        self.answered = answered
+        self.heard: list[tuple[str, float]] = []
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path.removeprefix("/api/upark/")
+        self.heard.append((path, self.clock.monotonic()))
+        if path in self.answered:
+            return web.json_response({"code": 200, "message": "success"})
+        return web.json_response({"code": 101, "message": "common error"}, status=503)
+
+    def times(self, path: str) -> list[float]:
+        return [at for heard, at in self.heard if heard == path]
+
+
+async def _hear(recorder: Recorder, seconds: float, *, capture: bool) -> None:
+    """One camera's life for so long; each time until it sleeps again."""
+    clock = recorder.clock
+    runner = web.ServerRunner(web.Server(recorder.handle, access_log=None))
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        async with Fleet(1, clock=clock, rate=0) as fleet:
+            await fleet.reach(f"http://127.0.0.1:{port}")
+            if capture:
+                fleet.cameras[0].see()
+            tasks = 2 if capture else 1
+            await clock.sleeping(tasks)
+            while clock.deadline is not None and clock.deadline <= seconds:
+                clock.advance(clock.deadline - clock.monotonic())
+                await clock.sleeping(tasks)
+    finally:
+        await runner.cleanup()
+
+
+def test_a_camera_that_nobody_answers_tries_again_as_the_document_has_it() -> None:
+    async def main() -> None:
+        recorder = Recorder(ManualClock())
+        await _hear(recorder, 95.0, capture=True)
+        assert recorder.times("basicinfo") == [0.0, 30.0, 60.0, 90.0], "every 30 s till it is answered"
+        assert recorder.times("keepalive") == []
+        assert recorder.times("capture")[:7] == [0.0, 1.0, 3.0, 8.0, 18.0, 28.0, 38.0]
+
+    asyncio.run(main())
+
+
+def test_a_camera_whose_keepalives_are_not_answered_three_times_introduces_itself_anew() -> None:
+    async def main() -> None:
+        recorder = Recorder(ManualClock(), "basicinfo")
+        await _hear(recorder, 185.0, capture=False)
+        assert recorder.times("basicinfo") == [0.0, 90.0, 180.0]
+        assert recorder.times("keepalive") == [30.0, 60.0, 90.0, 120.0, 150.0, 180.0]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("hour", "zone", "relative"),
+    [(3, "UTC", 1.0), (8, "UTC", 24.0), (7, "Europe/Paris", 24.0), (13, "UTC", 10.5)],
+)
+def test_an_hour_brings_the_vehicles_that_its_curve_has(hour: int, zone: str, relative: float) -> None:
+    """An entrance: one at 3 (and at 4), 30 at 8 and 18 at 9, 12 at 13 and 9 at 14."""
+
+    async def main() -> int:
+        clock = ManualClock(datetime(2026, 11, 20, hour, tzinfo=UTC))
+        async with Fleet(1, clock=clock, rate=0.05, zone=ZoneInfo(zone)) as fleet:
+            camera = fleet.cameras[0]
+            camera.silent.set()  # it keeps what it sees
+            await fleet.reach("http://127.0.0.1:9")
+            await clock.run(3600.0)
+            return len(camera.waiting)
+
+    expected = 0.05 * 3600 * relative * 24 / sum(ENTRY)
+    assert asyncio.run(main()) == pytest.approx(expected, rel=0.15, abs=12)

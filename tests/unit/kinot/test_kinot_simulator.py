@@ -150,6 +150,23 @@ def test_a_callback_that_nobody_takes_is_tried_again_and_given_up() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("hour", "curve", "changes"), [(3, True, 12), (8, True, 780), (3, False, 300)])
+def test_the_traffic_follows_the_hour(hour: int, curve: bool, changes: int) -> None:
+    """0.5 a second over the day, for ten minutes: 0.04 of it at three, 2.6 of it at eight."""
+
+    async def main() -> int:
+        clock = ManualClock(datetime(2026, 11, 20, hour, tzinfo=UTC))
+        async with Simulator(clock=clock, retries=()) as kinot:
+            kinot.register("http://127.0.0.1:9/kinot")
+            traffic = asyncio.create_task(kinot.traffic(0.5, curve=curve))
+            await clock.run(600.0, turns=3)
+            traffic.cancel()
+            await asyncio.wait({traffic})
+            return len(kinot.platform.callbacks)
+
+    assert asyncio.run(main()) == pytest.approx(changes, abs=2)
+
+
 def test_who_did_not_register_gets_nothing() -> None:
     async def main() -> None:
         async with Simulator(clock=Clock()) as kinot:
