@@ -67,11 +67,12 @@ class Resend:
         delivery = self._sink(arguments.get("sink"))
         if not delivery.switch.reason:
             raise Refusal(f"the sink {delivery.name} is not switched off")
+        behind = delivery.lag
         try:
             await delivery.switch.on()
         except Unavailable as error:
             raise Refusal(f"it is on until the daemon stops, but that could not be stored: {error.reason}") from error
-        return {"behind": delivery.lag}
+        return {"behind": behind}
 
     def _sink(self, name: object) -> Delivery:
         found = self.sinks.get(name) if isinstance(name, str) else None

@@ -139,10 +139,16 @@ class Writer:
         self.wake.set()
 
     async def flush(self) -> None:
-        """Return when all that waits, cursors too, is on disk. Raises `Unavailable` where it cannot be."""
+        """Return when all that waits, cursors too, is on disk. Raises `Unavailable` where it cannot be.
+
+        What comes meanwhile waits for its own commit.
+        """
         self._due = True
+        cursors, remembered = dict(self._dirty), dict(self._remembered)
         await self.append((), {}, urgent=True)
-        if self._dirty or self._remembered:
+        if any(self._dirty.get(sink) is cursor for sink, cursor in cursors.items()) or any(
+            key in self._remembered and self._remembered[key] is value for key, value in remembered.items()
+        ):
             raise Unavailable(f"cursors could not be stored: {self.refusing}")
 
     def now_ms(self) -> int:

@@ -96,6 +96,21 @@ def test_closing_stores_the_cursors_that_wait(opened: Opener) -> None:
     asyncio.run(main())
 
 
+def test_a_flush_is_not_refused_for_what_comes_while_it_is_under_way(opened: Opener) -> None:
+    async def main() -> None:
+        async with opened() as spool:
+            for seq in range(1, 200):
+                spool.set_cursor("out", seq, None)
+                flushing = asyncio.create_task(spool.flush())
+                for turn in range(seq % 5):
+                    await asyncio.sleep(0)
+                    spool.set_cursor("out", seq, {"turn": turn})
+                    spool.remember("pump", "key", turn)
+                await flushing
+
+    asyncio.run(main())
+
+
 def test_retention_never_removes_what_a_holding_sink_has_not_had(opened: Opener) -> None:
     async def main() -> None:
         clock = ManualClock()
