@@ -17,6 +17,7 @@ from aiomqtt.types import PayloadType
 from paho.mqtt.client import Client as Paho
 from paho.mqtt.client import ConnectFlags, DisconnectFlags
 from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -31,6 +32,8 @@ FAREWELL: Final = 2.0
 """Seconds for the last word; the will says the same when they are over."""
 TAKEN_OVER: Final = 0x8E
 UNSUPPORTED_VERSION: Final = 0x84
+_REFUSED: Final = 0x80
+"""Reasons from here on are refusals (MQTT 5, 2.4)."""
 
 _SILENT: Final = logging.getLogger("pump.sinks.mqtt")
 """paho tells on standard error what is told in our own words anyway."""
@@ -104,6 +107,8 @@ class Link(aiomqtt.Client):
         # The window is ours; with one of its own paho walks all that is on its way at each acknowledgement.
         self._client.max_inflight_messages_set(0)
         self._client.suppress_exceptions = False
+        self._goes_on = self._client._handle_pubrec
+        self._client._handle_pubrec = self._on_pubrec  # type: ignore[method-assign]  # paho reads no reason in it
         self.lost: Exception | None = None
 
     async def open(self) -> None:
@@ -229,6 +234,17 @@ class Link(aiomqtt.Client):
         except Exception as error:  # noqa: BLE001  # aiomqtt's own rule: whatever fails here ends the connection
             if not self._disconnected.done():
                 self._disconnected.set_exception(error)
+
+    def _on_pubrec(self) -> MQTTErrorCode:
+        """With a reason of 0x80 and above QoS 2's exchange has ended, without PUBREL (MQTT 5, 4.3.3)."""
+        packet = self._client._in_packet["packet"]  # identifier; by MQTT 5 the reason, where it is not 0
+        if len(packet) < 3 or packet[2] < _REFUSED:
+            return self._goes_on()
+        mid = int.from_bytes(packet[:2], "big")
+        with self._client._out_message_mutex:
+            self._client._out_messages.pop(mid, None)
+        self._on_publish(self._client, None, mid, ReasonCode(PacketTypes.PUBREC, identifier=packet[2]), None)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _on_publish(self, client: Paho, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any) -> None:
         reason = str(reason_code) if reason_code.is_failure else None

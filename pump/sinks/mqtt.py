@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import aiomqtt
@@ -16,24 +16,25 @@ import orjson
 import structlog
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from pydantic import Field, field_validator, model_validator
 
 from pump.clock import Clock
 from pump.errors import Misconfigured, Rejected, Unavailable
 from pump.routing import Routing
-from pump.settings import Duration, Secret, SinkSettings
+from pump.settings import SinkSettings
 from pump.sink import Batch, Record, Sink, State
 from pump.sinks._mqtt_home import Home
 from pump.sinks._mqtt_link import FAREWELL, UNSUPPORTED_VERSION, Link, silenced
+from pump.sinks._mqtt_settings import PORTS, MqttSettings
 from pump.sinks._mqtt_states import facts, summary
 from pump.sinks._template import MQTT, Template
 from pump.sinks._tls import client_context
 from pump.sinks._window import Window
 from pump.taxonomy import SEVERITIES
 
+__all__ = ["SINK", "MqttSettings", "MqttSink"]
+
 log = structlog.get_logger()
 
-_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _NAMES: Final = {rank: name for name, rank in SEVERITIES.items()}
 _ROOM: Final = 64
 """Bytes of a PUBLISH beside its topic, payload and user properties, and to spare."""
@@ -41,78 +42,10 @@ _REMEMBERED: Final = 20_000
 """Subjects whose last state and entities are remembered; beyond, everything is said once more."""
 _CUTS: Final = 3
 """Connections that a record may cost, alone on its way and right after the broker took another message."""
-
-
-class MqttSettings(SinkSettings):
-    """`[sinks.NAME]` with `type = "mqtt"`."""
-
-    url: str = Field(description='"mqtt://host:1883", or "mqtts://host:8883" for TLS')
-    username: str | None = None
-    password: Secret | None = None
-    ca_file: str | None = Field(default=None, description="PEM file of who vouches for the broker; default: the system")
-    cert_file: str | None = Field(default=None, description="PEM file of the client's certificate")
-    key_file: str | None = Field(default=None, description="PEM file of its key; default: in cert_file")
-    key_password: Secret | None = None
-    version: Literal["auto", "5", "3.1.1"] = Field(default="auto", description="auto: 5, and 3.1.1 where 5 is refused")
-    client_id: str | None = Field(default=None, min_length=1, description="default: pump-<site>-<name>")
-    qos: Literal[0, 1, 2] = 1
-    window: int = Field(default=50, ge=1, le=1000, description="events on their way and not yet acknowledged")
-    keepalive: Duration = Field(default=30.0, ge=5.0, le=65535.0)
-    topic: str = "pump/{site}/{type}/{subject:levels}"
-    status_topic: str = Field(default="pump/{site}/status", description='"online" and "offline", retained; "": none')
-    states: tuple[str, ...] = Field(default=(), description="globs of types whose last state is retained")
-    state_topic: str = Field(default="pump/{site}/state/{subject:levels}", description="the aspect is added")
-    home_assistant: str | None = Field(default=None, min_length=1, description='discovery prefix: "homeassistant"')
-
-    @field_validator("url")
-    @classmethod
-    def _names_a_broker(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable or parts.path.strip("/") or parts.query:
-            raise ValueError('an address such as "mqtt://broker:1883" or "mqtts://broker:8883" is wanted')
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("the user name and password belong into username and password")
-        return url
-
-    @field_validator("topic", "status_topic", "state_topic")
-    @classmethod
-    def _can_be_filled(cls, text: str) -> str:
-        if text:
-            Template(text, MQTT)
-        return text
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if not self.topic or not self.state_topic:
-            raise ValueError("only status_topic may be empty")
-        if "{" in self.status_topic.replace("{site}", ""):
-            raise ValueError("status_topic knows {site} alone")
-        if self.home_assistant is not None:
-            Template(self.home_assistant, MQTT)
-        if self.key_file is not None and self.cert_file is None:
-            raise ValueError("key_file needs cert_file")
-        if urlsplit(self.url).scheme == "mqtt" and (self.ca_file or self.cert_file):
-            raise ValueError('certificates need TLS: write the url as "mqtts://…"')
-        if self.password is not None and self.username is None:
-            raise ValueError("password needs username")
-        return self
-
-    def identity(self) -> str | None:
-        """A client_id: a broker lets in one client of it, and the two would throw each other out for ever."""
-        return None if self.client_id is None else f"{self.url} {self.client_id}"
-
-    def warnings(self) -> list[str]:
-        """What is allowed and yet costs a promise."""
-        found = []
-        if self.qos == 0:
-            found.append("qos 0 is not acknowledged: what is on its way when the broker goes is lost")
-        if self.password is not None and urlsplit(self.url).scheme == "mqtt":
-            found.append("the password travels without TLS")
-        return found
+_SHORT: Final = 7
+"""Connections in a row that end at their first event: then it is not the event."""
+_SMALL: Final = 16 << 10
+"""Bytes of an event that no broker finds too large."""
 
 
 class _Message(NamedTuple):
@@ -146,6 +79,7 @@ class MqttSink(Sink[MqttSettings]):
         """State topics, with the time of the event that was said last."""
         self._suspect = 0
         self._cuts = 0
+        self._short = 0
         self._condemned: dict[int, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -180,13 +114,15 @@ class MqttSink(Sink[MqttSettings]):
                     self._cuts, careful = 0, False
                 self._post(link, window, place, record)
             await window.finish()
+            self._short = 0
         except Rejected:
             self._condemned.clear()
             raise
         except Unavailable as error:
-            if window.error is not None:
-                self._note_cut(batch, window)
+            hopeless = self._note_cut(batch, window) if window.error is not None else None
             await self._dropped()
+            if hopeless is not None:
+                raise hopeless from error
             error.sent = window.sent
             raise
         except BaseException:
@@ -225,7 +161,7 @@ class MqttSink(Sink[MqttSettings]):
             )
         link = Link(
             parts.hostname or "",
-            parts.port or _PORTS[parts.scheme],
+            parts.port or PORTS[parts.scheme],
             username=settings.username,
             password=settings.password.get_secret_value() if settings.password is not None else None,
             identifier=settings.client_id or f"pump-{self.site}-{self.name}",
@@ -275,14 +211,29 @@ class MqttSink(Sink[MqttSettings]):
         if self._window is not None:
             self._window.fail(error)
 
-    def _note_cut(self, batch: Batch, window: Window) -> None:
-        """A broker that refuses a message may know no other way than to close the connection (MQTT 3.1.1, 4.8)."""
-        head = batch[window.settled].seq if window.settled < len(batch) else 0
-        self._cuts = self._cuts + 1 if head == self._suspect else 1
-        self._suspect = head
-        if self._cuts > _CUTS:
-            self._cuts = 0
-            self._condemned[head] = "the broker closes the connection when it is sent"
+    def _note_cut(self, batch: Batch, window: Window) -> Misconfigured | None:
+        """A broker that refuses a message may know no other way than to close the connection (MQTT 3.1.1, 4.8).
+
+        A large event is condemned after some attempts. A small one is not refused for what it is: that it is not
+        permitted is what remains, and is returned. Some brokers acknowledge one event before they close.
+        """
+        record = batch[min(window.settled, len(batch) - 1)]
+        self._cuts = self._cuts + 1 if record.seq == self._suspect else 1
+        self._suspect = record.seq
+        self._short = self._short + 1 if window.settled <= 1 else 0
+        if self._cuts <= _CUTS and self._short < _SHORT:
+            return None
+        large = len(record.body) >= _SMALL and self._cuts > _CUTS
+        self._cuts = self._short = 0
+        if large:
+            self._condemned[record.seq] = "the broker closes the connection when it is sent"
+            return None
+        topic = self._topic.fill(record, orjson.loads(record.body) if self._topic.decodes else {})
+        advice = "" if self._version == aiomqtt.ProtocolVersion.V5 else '; version = "5", where it can, tells why'
+        return Misconfigured(
+            f"the broker closes the connection at each event, such as the one to {topic}: it may not authorise this "
+            f"client to publish there (or another client has its client_id): look into its log and access list{advice}"
+        )
 
     # --- messages ---------------------------------------------------------------------------------------------------
 

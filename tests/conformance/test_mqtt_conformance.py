@@ -132,16 +132,28 @@ class MosquittoOldPeer(MosquittoPeer):
     more: ClassVar[dict[str, Any]] = {"version": "3.1.1", "qos": 2, "window": 1}
 
 
+class NatsQos0Peer(MqttPeer):
+    # No disturbing: QoS 0 promises nothing of what is on its way then. An orderly end is told by an acknowledged word.
+    can = frozenset()
+    more: ClassVar[dict[str, Any]] = {"qos": 0}
+
+
+class MosquittoQos0Peer(MosquittoPeer):
+    can = frozenset()
+    more: ClassVar[dict[str, Any]] = {"qos": 0}
+
+
 class MosquittoQos2Peer(MosquittoPeer):
-    # Not nats-server: cut in the middle of QoS 2's handshake and entered again at once, it closes the new connection
-    # or takes a message for one it has (docs/sinks.md).
+    # Not nats-server: it keeps a message of an earlier connection by its packet identifier (docs/sinks.md).
     more: ClassVar[dict[str, Any]] = {"version": "3.1.1", "qos": 2}
 
 
 PEERS: dict[str, type[MqttPeer]] = {
     "nats-server": MqttPeer,
     "nats-server, Home Assistant": NatsHomePeer,
+    "nats-server, QoS 0": NatsQos0Peer,
     "mosquitto, MQTT 5": MosquittoPeer,
+    "mosquitto, QoS 0": MosquittoQos0Peer,
     "mosquitto, QoS 2": MosquittoQos2Peer,
     "mosquitto, MQTT 3.1.1 one by one": MosquittoOldPeer,
 }

@@ -194,6 +194,50 @@ def test_a_wrong_password_waits_for_a_person(tmp_path: Path, version: str) -> No
     on_mosquitto(tmp_path, body, extra=f"allow_anonymous false\npassword_file {passwords}")
 
 
+async def told(out: MqttSink, batch: list[Record]) -> None:
+    """Send again and again as delivery does, until a person is asked for."""
+    while True:
+        try:
+            await out.send(batch)
+        except Unavailable as error:
+            batch = [*batch[error.sent :], record(batch[-1].seq + 1)]
+
+
+@mosquitto
+@pytest.mark.parametrize("allowed", ["pump/north/status", "nothing"])
+@pytest.mark.parametrize("qos", [1, 2])
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_who_may_not_publish_waits_for_a_person(tmp_path: Path, version: str, qos: int, allowed: str) -> None:
+    """MQTT 5 has a reason for it (0x87); by 3.1.1 mosquitto 2.0 closes the connection at each message."""
+    access = tmp_path / "access"
+    access.write_text(f"topic write {allowed}\n")
+    access.chmod(0o644)
+
+    async def body(server: Mosquitto) -> None:
+        with pytest.raises(Misconfigured, match=r"[Aa]uthori[sz]e"):
+            async with sink(server.url, version=version, qos=qos) as out:
+                await told(out, [record(1), record(2), record(3)])
+
+    on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\nacl_file {access}")
+
+
+@mosquitto
+def test_a_broker_that_closes_at_small_events_condemns_none_of_them(tmp_path: Path) -> None:
+    access = tmp_path / "access"
+    access.write_text("topic write pump/north/status\n")
+    access.chmod(0o644)
+
+    async def body(server: Mosquitto) -> None:
+        out = sink(server.url, version="3.1.1", qos=2)
+        with pytest.raises(Misconfigured, match=r"pump/testing/vehicle.passed/camera/1.*log.*access list") as raised:
+            async with out:
+                await told(out, [record(1)])
+        assert 'version = "5"' in raised.value.reason
+        assert not out._condemned
+
+    on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\nacl_file {access}")
+
+
 @nats_server
 def test_auto_speaks_3_1_1_where_5_is_refused(tmp_path: Path) -> None:
     async def main() -> None:

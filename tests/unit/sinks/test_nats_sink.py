@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import secrets
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import nats
+import nkeys  # type: ignore[import-untyped]  # it has no types
 import orjson
 import pytest
 from pydantic import ValidationError
@@ -131,6 +135,83 @@ def test_wrong_credentials_wait_for_a_person(tmp_path: Path) -> None:
             await out.send([record(1)])
 
     on_server(tmp_path, body, extra='authorization { token: "right" }')
+
+
+def test_a_user_name_with_its_password(tmp_path: Path) -> None:
+    async def body(server: NatsServer) -> None:
+        with pytest.raises(Misconfigured, match="credentials"):
+            await sink(server.url, username="gate", password="wrong").__aenter__()
+        async with sink(server.url, username="gate", password="right") as out:
+            await out.send([record(1)])
+            assert out._link is not None
+            known = (await out._link.client.jetstream().stream_info("pump-testing")).state
+            assert known.messages == 1
+
+    on_server(tmp_path, body, extra='authorization { users: [{ user: "gate", password: "right" }] }')
+
+
+def key(kind: int) -> nkeys.KeyPair:
+    return nkeys.from_seed(nkeys.encode_seed(secrets.token_bytes(32), kind))
+
+
+def token(signer: nkeys.KeyPair, subject: nkeys.KeyPair, name: str, **claims: Any) -> str:
+    """A JWT as nats-server's operator mode has them: https://docs.nats.io, "JWT authentication"."""
+
+    def part(content: bytes) -> str:
+        return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+    head = part(orjson.dumps({"typ": "JWT", "alg": "ed25519-nkey"}))
+    said: dict[str, Any] = {
+        "jti": secrets.token_hex(16),
+        "iat": int(time.time()),
+        "iss": signer.public_key.decode(),
+        "sub": subject.public_key.decode(),
+        "name": name,
+        "nats": {"version": 2, **claims},
+    }
+    signed = f"{head}.{part(orjson.dumps(said))}"
+    return f"{signed}.{part(signer.sign(signed.encode()))}"
+
+
+def credentials(user: nkeys.KeyPair, jwt: str) -> str:
+    """What a .creds file holds."""
+    return (
+        f"-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n"
+        f"-----BEGIN USER NKEY SEED-----\n{user.seed.decode()}\n------END USER NKEY SEED------\n"
+    )
+
+
+def test_a_credentials_file(tmp_path: Path) -> None:
+    operator, account = key(nkeys.PREFIX_BYTE_OPERATOR), key(nkeys.PREFIX_BYTE_ACCOUNT)
+    system = key(nkeys.PREFIX_BYTE_ACCOUNT)
+    user, stranger = key(nkeys.PREFIX_BYTE_USER), key(nkeys.PREFIX_BYTE_USER)
+    unlimited = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer", "subs", "data", "payload"), -1)
+    unlimited |= dict.fromkeys(("imports", "exports", "conn", "leaf"), -1) | {"wildcards": True}
+    storage = {name: unlimited.pop(name) for name in ("mem_storage", "disk_storage", "streams", "consumer")}
+    accounts = {
+        account.public_key.decode(): token(operator, account, "A", type="account", limits={**unlimited, **storage}),
+        system.public_key.decode(): token(operator, system, "SYS", type="account", limits=unlimited),
+    }
+    extra = (
+        f"operator: {token(operator, operator, 'O', type='operator')}\n"
+        f"system_account: {system.public_key.decode()}\n"
+        "resolver: MEMORY\n"
+        f"resolver_preload: {{ {', '.join(f'{name}: {jwt}' for name, jwt in accounts.items())} }}"
+    )
+    free = {"type": "user", "subs": -1, "data": -1, "payload": -1}
+    right = credentials(user, token(account, user, "U", **free))
+    wrong = credentials(stranger, token(key(nkeys.PREFIX_BYTE_ACCOUNT), stranger, "S", **free))
+
+    async def body(server: NatsServer) -> None:
+        with pytest.raises(Misconfigured, match="credentials"):
+            await sink(server.url, credentials=wrong).__aenter__()
+        async with sink(server.url, credentials=right) as out:
+            await out.send([record(1), record(2)])
+            assert out._link is not None
+            known = (await out._link.client.jetstream().stream_info("pump-testing")).state
+            assert known.messages == 2
+
+    on_server(tmp_path, body, extra=extra)
 
 
 def test_what_the_server_does_not_permit_waits_for_a_person(tmp_path: Path) -> None:
