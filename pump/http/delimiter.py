@@ -12,6 +12,8 @@ _ANY: Final = re.compile(rb"(-{2,8}[\w<(+.][\w<>()+.,/:=?-]{0,99})[ \t]{0,8}\r?\
 _LONGEST: Final = 140
 """Bytes that may have to be seen again until a delimiter of unknown name is complete."""
 _DASH: Final = ord("-")
+_DASHES: Final = 6
+"""Dashes that a delimiter may have before its own."""
 
 
 class Delimiters:
@@ -54,6 +56,8 @@ class Delimiters:
         elif found[1] < 0:
             return max(start, min(found[0], stop - _LONGEST)), -1, False
         begin, end, closing = found
+        # No more of them than are looked at again in any slicing: a body may be made of dashes.
+        start = max(start, begin - _DASHES)
         while begin > start and buffer[begin - 1] == _DASH:
             begin -= 1
         self._learn(bytes(buffer[begin:end]).rstrip(b" \t\r\n"), closing)
