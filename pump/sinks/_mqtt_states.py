@@ -42,10 +42,25 @@ _PAIRS: Final[dict[str, Fact]] = {
     "security.bypass.restored": Fact("bypass", False),
     "security.input.triggered": Fact("input", True),
     "security.input.restored": Fact("input", False),
+    "intercom.call.started": Fact("call", True),
+    "intercom.call.ended": Fact("call", False),
+    "intercom.call.missed": Fact("call", False),
     "security.keypad.locked": Fact("keypad_locked", True),
     "security.keypad.unlocked": Fact("keypad_locked", False),
 }
 """Types that are two ends of one matter."""
+
+_OF_GROUPS: Final[dict[str, str]] = {
+    "parking.space.occupied": "occupied",
+    "parking.space.vacated": "occupied",
+    "parking.lock.raised": "locked",
+    "parking.lock.lowered": "locked",
+    "device.battery.low": "battery_low",
+    "device.battery.normal": "battery_low",
+    "device.fault.raised": "fault",
+    "device.fault.cleared": "fault",
+}
+"""Types that begin one another's end, and the aspect by which their groups tell it: a fact of their own would stay."""
 
 _PHASES: Final = {"start": True, "end": False}
 
@@ -53,12 +68,16 @@ _PHASES: Final = {"start": True, "end": False}
 def facts(event: Mapping[str, Any]) -> Iterator[Fact]:
     """What the event says is so from now on; nothing of most events."""
     data = event["data"]
+    told = set()
     for group, fields in _GROUPS.items():
         found = data.get(group)
         if found:
             for field, aspect in fields.items():
                 if isinstance(found.get(field), bool):
+                    told.add(aspect)
                     yield Fact(aspect, found[field])
+    if _OF_GROUPS.get(event["type"]) in told:
+        return
     pair = _PAIRS.get(event["type"])
     if pair is not None:
         yield pair

@@ -7,6 +7,7 @@ import csv
 import json
 import re
 import signal
+import socket
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -101,6 +102,13 @@ class Site:
             process.stdin.close()
 
 
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
 @asynccontextmanager
 async def site(folder: Path) -> AsyncIterator[Site]:
     def verify(received: Received) -> None:
@@ -126,8 +134,8 @@ def test_dead_letters_and_replays_by_command(tmp_path: Path) -> None:
             async with at.daemon() as daemon:
                 await receiver.until(lambda: len(receiver.taken) >= 300)
                 assert receiver.taken[:14] == [0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16]
-                socket = tmp_path / "state" / "control.sock"
-                assert socket.stat().st_mode & 0o777 == 0o600
+                control = tmp_path / "state" / "control.sock"
+                assert control.stat().st_mode & 0o777 == 0o600
 
                 listed = await at.pump("dead", "list")
                 lines = listed.out.splitlines()
@@ -161,13 +169,15 @@ def test_dead_letters_and_replays_by_command(tmp_path: Path) -> None:
                 )
                 daemon.send_signal(signal.SIGTERM)
                 assert await daemon.wait() == 0
-            assert not socket.exists()
+            assert not control.exists()
 
             alone = await at.pump("replay", "--sink", "hook")
             assert (alone.code, "no daemon runs" in alone.err) == (1, True)
             assert (await at.pump("dead", "retry", "--all")).code == 1
             assert (await at.pump("dead", "drop")).code == 1
-            assert (await at.pump("dead", "drop", "--all")).out == "1 dropped\n", "refused by a replay too, it is one letter"
+            assert (await at.pump("dead", "drop", "--all")).out == "1 dropped\n", (
+                "refused by a replay too, it is one letter"
+            )
             assert len((await at.pump("dead", "list")).out.splitlines()) == 1
             found = await at.pump("query", "type=vehicle.passed", "--limit", "0", "--format", "json")
             stored = [json.loads(line)["data"]["raw"]["number"] for line in found.out.splitlines()]
@@ -250,6 +260,54 @@ async def _archived(folder: Path) -> int:
     return await asyncio.to_thread(count)
 
 
+def test_a_receiver_that_wants_no_more_switches_its_sink_off_for_good(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with site(tmp_path) as at:
+            receiver = at.receiver
+            text = (tmp_path / "pump.toml").read_text()
+            text = text.replace('listen = "127.0.0.1:0"', f'listen = "127.0.0.1:{free_port()}"')
+            (tmp_path / "pump.toml").write_text(text)
+            receiver.reply = lambda _: web.Response(status=410)
+
+            async def told() -> bool:
+                done = await at.pump("status")
+                return "hook" in done.out and "switched off since" in done.out
+
+            async with at.daemon() as daemon:
+                await receiver.until(lambda: len(receiver.requests) == 1)
+                while not await told():
+                    await asyncio.sleep(0.05)
+                daemon.send_signal(signal.SIGTERM)
+                assert await daemon.wait() == 0
+            receiver.reply = lambda _: None
+            checked = re.sub(r"\[sources.*?(?=\[sinks)", "", text, flags=re.DOTALL)
+            (tmp_path / "check.toml").write_text(checked)
+            done = await at.pump("check", "-c", "check.toml")
+            assert done.code == 0
+            [warning] = [line for line in done.err.splitlines() if "sinks.hook" in line]
+            assert warning.startswith("warning: check.toml: sinks.hook: switched off since 20")
+            assert "410 Gone: the receiver wants no more events" in warning
+            assert "pump enable hook" in warning
+            alone = await at.pump("enable", "hook")
+            assert (alone.code, "no daemon runs" in alone.err) == (1, True)
+            before = await _archived(tmp_path)
+            async with at.daemon() as daemon:
+                while await _archived(tmp_path) < before + 50:
+                    await asyncio.sleep(0.05)
+                assert await told()
+                assert len(receiver.requests) == 1, "the others go on, and it is asked nothing"
+                assert (await at.pump("enable", "alarms")).err == "Error: the sink alarms is not switched off\n"
+                enabled = await at.pump("enable", "hook")
+                assert (enabled.code, enabled.out.startswith("hook is on; ")) == (0, True)
+                await receiver.until(lambda: len(receiver.taken) >= before + 50)
+                assert receiver.taken == list(range(len(receiver.taken))), "from the first on, which it refused"
+                daemon.send_signal(signal.SIGTERM)
+                assert await daemon.wait() == 0
+            assert len((await at.pump("check", "-c", "check.toml")).err.splitlines()) == 1
+
+    asyncio.run(main())
+
+
 def test_route_tells_who_takes_an_event_and_why_not(tmp_path: Path) -> None:
     async def main() -> None:
         async with site(tmp_path) as at:
@@ -260,7 +318,7 @@ def test_route_tells_who_takes_an_event_and_why_not(tmp_path: Path) -> None:
             assert told.code == 0
             lines = told.out.splitlines()
             assert lines[0] == "vehicle.passed of gate"
-            assert lines[1] == "  hook     takes it"
+            assert lines[1] == '  hook     takes it: "vehicle.passed" matches "vehicle.*" of types'
             assert json.loads(lines[2])["id"] == json.loads(record(1).body)["id"]
             assert lines[5] == "  off      no: it is disabled"
             assert lines[6] == '  alarms   no: the severity "info" is below min_severity = "warning"'
