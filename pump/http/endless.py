@@ -1,7 +1,6 @@
 """The life of an endless multipart response: open, watch, read, lose, tell the gap, open again.
 
-For sources whose stream needs nothing but its own request (hik-camera). A vendor gives a `Listener` and a `Link`;
-`Stream.run` does the rest:
+A vendor gives a `Listener` and a `Link`; `Stream.run` does the rest:
 
 - each connection has a digest login with a fresh challenge; a rejected password waits 10 minutes, also over a restart
   of the process, unless it was changed meanwhile;
@@ -9,21 +8,15 @@ For sources whose stream needs nothing but its own request (hik-camera). A vendo
   breaks the link. Only time spent reading counts: while `put` waits for a spool that refuses, nothing is read, the
   link stands, and the vendor is held back by TCP;
 - a link that carried something is opened again within a second, a refused connection or a silent device is tried
-  every 2 s, all else backs off to 60 s, or waits as long as `Listener.refused` says;
+  every 2 s, all else backs off to 60 s, or waits as long as the listener's `Retry` says;
 - time without a link, the process's own downtime included, becomes one `pump.gap` when the link is back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import os
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -31,86 +24,40 @@ import structlog
 
 from pump.backoff import Backoff
 from pump.clock import Clock
-from pump.errors import Misconfigured, Unavailable
-from pump.event import Event, Unparsed
-from pump.http.link import Answer, Link, Lost, Refused
+from pump.errors import Misconfigured
+from pump.http.lapse import Lapse
+from pump.http.link import Answer, Link, Lost, Refused, read_answer
+from pump.http.listener import Listener, Opening, Postponed, Retry
 from pump.http.multipart import Judge, Limits, MultipartReader, Part, Skipped
+from pump.http.patient import Patient
+from pump.http.rejection import KEY, Rejection
 from pump.http.stream import Silent, Watchdog, remaining
+from pump.http.timer import Timer
 from pump.intake import Intake
-from pump.media import Stored
-from pump.spool import Receipt
 
-__all__ = ["Link", "Listener", "Lost", "Opening", "Refused", "Retry", "Stream"]
+__all__ = ["Link", "Listener", "Lost", "Opening", "Postponed", "Refused", "Retry", "Stream"]
 
 log = structlog.get_logger()
 
-REJECTED_WAIT: Final = 600.0
-"""Seconds after a rejected password: accounts lock after a few."""
-_REJECTED: Final = "stream/rejected"
+CUT: Final = (0.8, 60.0)
+"""The first and the longest wait, in seconds, after a cut and after what has no wait of its own."""
+ABSENT: Final = (1.0, 1.8)
+"""The same after a refused connection and after silence."""
 _UNFINISHED: Final = 3
 """Time-outs after which an unfinished part breaks the link."""
 _SKIPPING: Final = 64 << 20
-"""Bytes skipped at a stretch after which the stream is lost."""
 _CLOSING: Final = 5.0
 """Seconds that a listener has for its last words."""
-_FRESH: Final = 0.005
-"""Seconds of waiting that tell bytes which have just come from those in a buffer."""
+_STALE: Final = 2
+"""Expired challenges in a row that are no rejection."""
 _BOUNDARY: Final = re.compile(r"boundary\s*=\s*([^;]*)", re.IGNORECASE)
 
 
-@dataclass(slots=True, frozen=True)
-class Opening:
-    """The request that opens the stream."""
-
-    method: str
-    path: str
-    body: bytes | None = None
-    content_type: str = "application/json"
+class _Renewed(Lost):
+    """The listener wants another link."""
 
 
-@dataclass(slots=True, frozen=True)
-class Retry:
-    """What an answer other than 200 means: `reason` says what to do, for the log and /status."""
-
-    reason: str
-    wait: float | None = None
-    """Seconds; None: backoff to 60 s. For a rejected password it is 10 minutes at the least."""
-
-
-class Listener(ABC):
-    """The vendor's side of a stream. No two of its methods run at the same time."""
-
-    @abstractmethod
-    def opening(self) -> Opening:
-        """The request; asked before each connection."""
-
-    @abstractmethod
-    async def received(self, items: Sequence[Part | Skipped]) -> None:
-        """Parts in the stream's order, faulty ones and skipped bytes among them. Reading waits until it returns.
-
-        Store with `Stream.put`, which waits for a spool that refuses. What it raises ends `Stream.run`, except
-        `Lost`, which breaks the link.
-        """
-
-    async def opened(self) -> None:  # noqa: B027  # optional to have
-        """The request was answered 200 and the gap is stored; nothing is read before this returns."""
-
-    async def closed(self, *, stopping: bool) -> None:  # noqa: B027  # optional to have
-        """The link that `opened` told of is closed. At a stop it has 5 s; what it raises then is logged."""
-
-    def refused(self, answer: Answer) -> Retry:
-        """The request was answered with another status than 200, 401 included."""
-        return Retry(f"the device answered HTTP {answer.status}")
-
-    def due(self) -> float | None:
-        """Monotonic seconds at which `tick` wants to be called, None: not. Asked after each of these methods."""
-        return None
-
-    async def tick(self) -> None:  # noqa: B027  # optional to have
-        """`due` has come. Called while the link stands only."""
-
-
-class Stream:
+class Stream(Patient):
     """One stream's life. Make it once a source, outside `run`: it remembers over runs when the link was lost."""
 
     def __init__(
@@ -122,151 +69,138 @@ class Stream:
         heartbeat_timeout: float = 30.0,
         judges: Mapping[str, Judge] | None = None,
         limits: Limits | None = None,
+        most_skipped: int = _SKIPPING,
         credentials: tuple[str, ...] = (),
+        peer: str = "device",
     ) -> None:
-        """`credentials` tell whether a rejected password is still the same after a restart; kept as a salted hash."""
+        """`peer` is what sentences call the other side; more than `most_skipped` bytes without a part end the link.
+
+        `credentials` tell whether a rejected password is still the same after a restart; kept as a salted hash.
+        """
+        super().__init__(clock)
         self.link = link
-        self.connected = False
+        self.lapse = Lapse(clock)
+        self.rejection = Rejection(clock, credentials)
         self._listener = listener
-        self._clock = clock
         self._timeout = heartbeat_timeout
         self._judges = judges
         self._limits = limits
-        self._credentials = "\0".join(credentials).encode()
-        self._intake: Intake | None = None
+        self._most_skipped = most_skipped
+        self._peer = peer
         self._lock = asyncio.Lock()
-        self._changed = asyncio.Event()
-        self._next_tick: float | None = None
-        self._alive: datetime | None = None
-        """When the link last gave a sign of life, wall time: bytes that had to be waited for.
-
-        Others may have lain in buffers while nothing was read, and the device may have been gone for long.
-        """
-        self._loss = "the pump was not running"
+        self._timer = Timer(clock, lambda: listener.due() if self.connected else None, self._tick)
         self._watchdog = Watchdog(clock, heartbeat_timeout)
+        self._renewal = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._beside: list[asyncio.Task[None]] = []
+        """What runs beside the reading; it may be cancelled at any time."""
+        self._early: list[Part | Skipped] = []
+        """What came before the greeting."""
         self._read = 0.0
         """Seconds spent reading on this connection."""
         self._part: float | None = None
         """The value of `_read` when the unfinished part began."""
         self._carried = False
-        self._failing = False
-        """The watchdog or the timer has failed, and their group cancels the reading for it."""
+        self._failing: BaseException | None = None
+        """What has failed beside the reading; the group cancels the reading for it."""
         self._stale = 0
-        self._cut = Backoff(0.8, 60.0)
-        self._absent = Backoff(1.0, 1.8)
-
-    @property
-    def intake(self) -> Intake:
-        """Where this run puts its events."""
-        assert self._intake is not None  # set by run
-        return self._intake
-
-    async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
-        """Store; where the spool refuses wait, reading nothing, until it takes them. The link stands meanwhile."""
-        backoff, paused = Backoff(0.5, 5.0), False
-        while True:
-            try:
-                receipt = await self.intake.put(*items, state=state)
-            except Unavailable as error:
-                if not paused:
-                    self.intake.count("pause")
-                    self.intake.down(f"the spool refuses ({error.reason}); reading pauses until it takes events again")
-                paused = True
-                await self._clock.sleep(max(0.05, error.retry_after or backoff.next()))
-                continue
-            if paused and self.connected:
-                self.intake.up()
-            return receipt
-
-    async def keep(self, content: bytes) -> Stored:
-        """Store a binary; where the disk refuses wait, reading nothing, as `put` does."""
-        backoff, paused = Backoff(0.5, 5.0), False
-        while True:
-            try:
-                stored = await self.intake.media.store(content)
-            except OSError as error:
-                self.intake.count("pause")
-                self.intake.down(f"the media store refuses ({error.strerror}); reading pauses meanwhile")
-                paused = True
-                await self._clock.sleep(max(0.05, backoff.next()))
-                continue
-            if paused and self.connected:
-                self.intake.up()
-            return stored
+        self._cut = Backoff(*CUT)
+        self._absent = Backoff(*ABSENT)
 
     async def run(self, intake: Intake) -> None:
         """For ever. Raises `Misconfigured` for a rejected password, and what the listener raises."""
         self._intake = intake
-        self._alive = self._alive or intake.last_activity
+        self.lapse.alive = self.lapse.alive or intake.last_activity
         intake.component.expects = _UNFINISHED * self._timeout + 90.0
-        self._mind_rejection()
+        self.rejection.load(intake.state(KEY))
         while True:
+            self.rejection.check()
             wait = await self._once()
             intake.count("reconnect")
             await self._clock.sleep(wait)
 
-    def break_off(self) -> None:
-        """Break the link and open it again: the subscription has changed. Called from the listener's methods."""
-        raise Lost("the subscription is made anew")
+    def renew(self) -> None:
+        """Break the link and open it again at once: what is asked for has changed. Called from anywhere."""
+        self._renewal.set()
+
+    async def rejected(self, retry: Retry) -> None:
+        """A call beside the stream was refused for its password: no login until it may be tried again.
+
+        The stream itself is left alone: it has its login behind it.
+        """
+        self.intake.count("rejected")
+        await self.put(state=self.rejection.note(retry.reason, retry.wait))
 
     # --- one connection -------------------------------------------------------------------------------------------
 
     async def _once(self) -> float:
         """Connect and read until the link is lost; the seconds to wait before the next."""
-        self._carried, self._failing, self._read, self._part = False, False, 0.0, None
+        self._carried, self._failing, self._read, self._part, self._early = False, None, 0.0, None, []
+        self._renewal.clear()
         failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                watch = group.create_task(self._watch(), name="watchdog of the stream")
-                tick = group.create_task(self._tick(), name="timer of the stream")
+                self._group = group
+                self._accompany(self._watchdog.watch, "watchdog of the stream")
+                self._accompany(self._timer.run, "timer of the stream")
+                self._accompany(self._renewed, "renewal of the stream")
                 try:
                     await self._connect()
                 finally:
-                    watch.cancel()
-                    tick.cancel()
-        except* (Lost, Refused, Silent) as group_failure:
+                    self._alone()
+        except* (Lost, Refused, Postponed, Silent) as group_failure:
             failure = _first(group_failure)
         finally:
             self._watchdog.served()
+        if (own := asyncio.current_task()) is not None and own.cancelling():
+            # A group that is failing already swallows a cancellation that comes then (before Python 3.13).
+            raise asyncio.CancelledError
         if isinstance(failure, Refused):
             return await self._refused(failure.answer)
-        reason = "the device ended the stream"
+        if isinstance(failure, Postponed):
+            return await self._postponed(failure.retry, None)
+        return self._lost(failure)
+
+    def _lost(self, failure: BaseException | None) -> float:
+        reason = f"the {self._peer} ended the stream"
         if isinstance(failure, Silent):
-            reason = f"the device was silent for {self._timeout:g} s"
+            reason = f"the {self._peer} was silent for {self._timeout:g} s"
         elif isinstance(failure, Lost):
             reason = failure.reason
         # Silence has taken its time already: an attempt that hangs is answered as soon as the device is back.
         soon = isinstance(failure, Silent) or (isinstance(failure, Lost) and failure.refused)
-        if self._loss == "":
-            self._loss = reason.partition(": ")[0]  # it labels a counter: the library's own words stay out
-        self.intake.down(reason)
+        self.lapse.lost(reason)
         log.info("the stream's link is lost", source=self.intake.name, reason=reason)
         if self._carried:
             self._cut.reset()
+        if isinstance(failure, _Renewed):
+            return 0.0
+        self.intake.down(reason)
         return self._absent.next() if soon else self._cut.next()
 
     async def _connect(self) -> None:
-        opening = self._listener.opening()
+        opening = await self._listener.opening()
         self._watchdog.waiting()
         async with self.link.open(
             opening.method, opening.path, body=opening.body, content_type=opening.content_type
         ) as response:
+            if response.content_length is not None and not response.content_type.startswith("multipart/"):
+                raise Refused(await read_answer(response))  # what ends is no stream
             self._watchdog.served()
             self._stale = 0
-            stopping = False
+            cancelled = False
             try:
-                async with self._lock:
-                    await self._back()
-                    await self._listener.opened()
-                    self._rearm()
+                if not opening.greeting:
+                    async with self._lock:
+                        await self._up()
                 await self._receive(response)
             except asyncio.CancelledError:
-                stopping = not self._failing  # else it is the watchdog that cancels
+                cancelled = True
                 raise
             finally:
-                self.connected = False
-                response.close()
-                await self._close(stopping=stopping)
+                self._watchdog.served()
+                self._alone()
+                await self._close(response, stopping=cancelled and self._failing is None)
 
     async def _receive(self, response: aiohttp.ClientResponse) -> None:
         found = _BOUNDARY.search(response.headers.get("Content-Type", ""))
@@ -280,144 +214,130 @@ class Stream:
                 if not data:
                     break
                 self.intake.activity()
-                if self._watchdog.waited >= _FRESH:
-                    self._alive = self._clock.now()
+                if self.connected:  # else the gap is still to be told
+                    self.lapse.heard(self._watchdog.waited)
                 items = reader.feed(data)
                 if items or not (reader.unfinished or reader.skipping):
                     self._part = None
                 if self._part is None and (reader.unfinished or reader.skipping):
                     self._part = self._read
                 await self._deliver(items)
-                if reader.skipping > _SKIPPING:
+                if reader.skipping > self._most_skipped:
                     raise Lost("the stream is malformed beyond repair")
                 if self._part is not None and self._read - self._part > _UNFINISHED * self._timeout:
                     raise Lost("a part of the stream did not end")
         except (aiohttp.ClientError, OSError) as error:
             self._watchdog.served()
             await self._deliver(reader.feed(remaining(response.content)))
-            await self._deliver(reader.close())
+            await self._deliver(reader.close(), ended=True)
             raise Lost(f"the link was cut: {error or type(error).__name__}") from error
         except asyncio.CancelledError:
-            if self._failing:
+            if self._failing is not None:
                 # What has no length ends where the silence began.
-                await self._deliver([part for part in reader.close() if isinstance(part, Part)])
+                await self._deliver([part for part in reader.close() if isinstance(part, Part)], ended=True)
             raise
-        await self._deliver(reader.close())
+        await self._deliver(reader.close(), ended=True)
 
-    async def _deliver(self, items: Sequence[Part | Skipped]) -> None:
+    async def _deliver(self, items: Sequence[Part | Skipped], *, ended: bool = False) -> None:
         if not items:
             return
-        if not self._carried and any(isinstance(item, Part) and item.fault is None for item in items):
-            self._carried = True
-            self._absent.reset()
         async with self._lock:
-            await self._listener.received(items)
-            self._rearm()
+            good = sum(isinstance(item, Part) and item.fault is None for item in items)
+            if not self.connected:
+                self._early += items
+                first = next((item for item in items if isinstance(item, Part)), None)
+                if first is None:
+                    return
+                self._listener.greeted(first)
+                await self._up()
+                items, self._early = self._early, []
+                good -= first.fault is None  # an answer alone is nothing that was carried
+            if good and not self._carried:
+                self._carried = True
+                self._absent.reset()
+            await (self._listener.rest(items) if ended else self._listener.received(items))
+            self._timer.rearm()
 
-    async def _back(self) -> None:
-        """The link is back: tell the gap, if there was a link before."""
+    async def _up(self) -> None:
+        """The link is up: tell the gap, if there was a link before."""
         self.connected = True
-        now, begin, reason = self._clock.now(), self._alive, self._loss or "the link was cut"
         self.intake.up()
-        if begin is not None:
-            while True:
-                try:
-                    await self.intake.gap(min(begin, now), now, reason)
-                    break
-                except Unavailable as error:
-                    self.intake.down(f"the spool refuses ({error.reason})")
-                    await self._clock.sleep(error.retry_after or 1.0)
-            self.intake.up()
-        self._loss = ""
-        self._alive = self._clock.now()
+        if self.intake.state(KEY):
+            await self.put(state=self.rejection.forget())
+        if (gap := self.lapse.over()) is not None:
+            await self.gap(*gap)
+        self.lapse.back()
         self.intake.activity()
+        await self._listener.opened()
+        self._timer.rearm()
+        self._accompany(self._listener.upkeep, "upkeep of the stream")
 
-    async def _close(self, *, stopping: bool) -> None:
+    async def _close(self, response: aiohttp.ClientResponse, *, stopping: bool) -> None:
+        opened, self.connected = self.connected, False
         try:
             # Real time: at a stop nobody moves an injected clock any more.
             async with asyncio.timeout(_CLOSING), self._lock:
-                await self._listener.closed(stopping=stopping)
+                if opened and (stopping or isinstance(self._failing, _Renewed)):
+                    await self._listener.leaving()
+                response.close()
+                if opened:
+                    await self._listener.closed()
         except TimeoutError:
             log.warning("a stream's last words took too long", source=self.intake.name)
         except Lost as error:
             log.info("a stream's last words were lost", source=self.intake.name, reason=error.reason)
-        if stopping:
-            self._loss = "the pump was not running"
+        if opened and stopping:
+            self.lapse.stopped()
 
     # --- what an answer means -------------------------------------------------------------------------------------
 
     async def _refused(self, answer: Answer) -> float:
         retry = self._listener.refused(answer)
-        if answer.status == 401 and not (answer.stale and self._stale < 2):
-            wait = max(REJECTED_WAIT, retry.wait or 0.0)
-            self._loss = self._loss or "the password was rejected"
-            salt = os.urandom(16)
-            until = self._clock.now() + timedelta(seconds=wait)
-            kept = {"salt": salt.hex(), "hash": self._hash(salt), "until": until.isoformat(), "reason": retry.reason}
-            await self.put(state={_REJECTED: kept})
-            raise Misconfigured(retry.reason, retry_after=wait)
+        if retry.rejected is None:
+            rejected = answer.status == 401 and not (answer.stale and self._stale < _STALE)
+            retry = Retry(retry.reason, retry.wait, rejected)
         self._stale = self._stale + 1 if answer.stale else 0
-        self._loss = self._loss or f"the device answered HTTP {answer.status}"
+        return await self._postponed(retry, answer.status)
+
+    async def _postponed(self, retry: Retry, status: int | None) -> float:
+        if retry.rejected:
+            self.lapse.lost("the password was rejected")
+            await self.rejected(retry)
+            raise Misconfigured(retry.reason, retry_after=self.rejection.left)
+        self.lapse.lost(f"the {self._peer} {'has no stream to give' if status is None else f'answered HTTP {status}'}")
         self.intake.down(retry.reason)
-        log.warning("the stream is refused", source=self.intake.name, status=answer.status, advice=retry.reason)
+        log.warning("the stream is refused", source=self.intake.name, status=status, advice=retry.reason)
         return self._cut.next() if retry.wait is None else retry.wait
 
-    def _mind_rejection(self) -> None:
-        """Raise where this very password was rejected less than its wait ago, by the process before, perhaps."""
-        kept = self.intake.state(_REJECTED).get(_REJECTED)
-        if not isinstance(kept, dict):
-            return
-        left = (datetime.fromisoformat(kept["until"]) - self._clock.now()).total_seconds()
-        same = hmac.compare_digest(kept["hash"], self._hash(bytes.fromhex(kept["salt"])))
-        if same and left > 0.5:
-            raise Misconfigured(kept["reason"], retry_after=min(left, REJECTED_WAIT))
+    # --- beside the reading ---------------------------------------------------------------------------------------
 
-    def _hash(self, salt: bytes) -> str:
-        return hashlib.scrypt(self._credentials, salt=salt, n=1 << 12, r=8, p=1).hex()
+    def _accompany(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        if self._failing is not None:
+            return  # the group is ending
 
-    # --- watchdog and timer ---------------------------------------------------------------------------------------
+        async def guarded() -> None:
+            try:
+                await work()
+            except Exception as error:
+                self._failing = self._failing or error
+                raise
 
-    async def _watch(self) -> None:
-        try:
-            await self._watchdog.watch()
-        except Silent:
-            self._failing = True
-            raise
+        assert self._group is not None  # made by _once
+        self._beside.append(self._group.create_task(guarded(), name=name))
 
-    def _rearm(self) -> None:
-        due = self._listener.due()
-        if due is not None and (self._next_tick is None or due < self._next_tick):
-            self._changed.set()
+    def _alone(self) -> None:
+        for task in self._beside:
+            task.cancel()
+        self._beside = []
+
+    async def _renewed(self) -> None:
+        await self._renewal.wait()
+        raise _Renewed("the subscription is made anew")
 
     async def _tick(self) -> None:
-        """One sleeper at a time: a deadline that comes nearer than the one slept for wakes it."""
-        while True:
-            self._changed.clear()
-            due = self._next_tick = self._listener.due() if self.connected else None
-            if due is None:
-                await self._changed.wait()
-                continue
-            if (wait := due - self._clock.monotonic()) > 0:
-                await self._sleep_or_change(wait)
-                continue
-            async with self._lock:
-                if not self.connected:
-                    continue
-                try:
-                    await self._listener.tick()
-                except Exception:
-                    self._failing = True
-                    raise
-
-    async def _sleep_or_change(self, seconds: float) -> None:
-        sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
-        changer = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait({sleeper, changer}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (sleeper, changer):
-                task.cancel()
-            await asyncio.wait({sleeper, changer})
+        async with self._lock:
+            if self.connected:
+                await self._listener.tick()
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:

@@ -18,6 +18,8 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from pump.http.challenge import Digest, challenges
+
 LARGEST_ANSWER: Final = 4 << 20
 """Bytes that are read of an answer that is no stream."""
 _BUFFER: Final = 1 << 17
@@ -39,6 +41,11 @@ class Answer:
     def stale(self) -> bool:
         """A 401 that minds the nonce's age alone, not the password."""
         return self.status == 401 and _STALE.search(self.challenge) is not None
+
+    @property
+    def wants_digest(self) -> bool:
+        """Whether a digest login is among those that a 401 offers."""
+        return any(one.lower().startswith("digest ") for one in challenges(self.challenge))
 
 
 class Lost(Exception):
@@ -85,6 +92,9 @@ class Link:
         self._ssl = ssl
         self._count = count
 
+    def _address(self, path: str) -> URL:
+        return URL(str(self.url).rstrip("/") + path)
+
     @asynccontextmanager
     async def open(
         self, method: str, path: str, *, body: bytes | None = None, content_type: str = "application/json"
@@ -97,7 +107,7 @@ class Link:
         headers = {"Accept-Encoding": "identity"}
         if body is not None:
             headers["Content-Type"] = content_type
-        digest = aiohttp.DigestAuthMiddleware(self._username, self._password, preemptive=False)
+        digest = Digest(self._username, self._password, preemptive=False)
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(
                 aiohttp.ClientSession(
@@ -110,17 +120,21 @@ class Link:
             )
             try:
                 response = await stack.enter_async_context(
-                    session.request(method, self.url.join(URL(path)), data=body, headers=headers, allow_redirects=False)
+                    session.request(method, self._address(path), data=body, headers=headers, allow_redirects=False)
                 )
             except aiohttp.ClientConnectorError as error:
-                refused = isinstance(error.os_error, ConnectionRefusedError)
-                raise Lost(f"{self.url.host} cannot be reached: {_why(error)}", refused=refused) from error
+                if isinstance(error.os_error, ConnectionRefusedError):
+                    where = f"{self.url.host}:{self.url.port}"
+                    raise Lost(
+                        f"nothing listens at {where}; is it running, is the port right?", refused=True
+                    ) from error
+                raise Lost(f"{self.url.host} cannot be reached: {_why(error)}") from error
             except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: some malformed answers
                 raise Lost(f"{self.url.host} broke the connection or spoke no HTTP: {_why(error)}") from error
             finally:
                 self._count("login")
             if response.status != 200:
-                raise Refused(await _read(response))
+                raise Refused(await read_answer(response))
             try:
                 yield response
             finally:
@@ -144,7 +158,7 @@ class Link:
                 asyncio.timeout(timeout),
                 self.open(method, path, body=body, content_type=content_type) as response,
             ):
-                return await _read(response)
+                return await read_answer(response)
         except Refused as refused:
             if refused.answer.status == 401:
                 raise
@@ -153,7 +167,8 @@ class Link:
             raise Lost(f"{self.url.host} gave no answer for {timeout:g} s") from None
 
 
-async def _read(response: aiohttp.ClientResponse) -> Answer:
+async def read_answer(response: aiohttp.ClientResponse) -> Answer:
+    """An answer that ends, read whole, up to `LARGEST_ANSWER`. Raises `Lost` where one of status 200 is cut."""
     body = bytearray()
     try:
         while len(body) < LARGEST_ANSWER and (piece := await response.content.readany()):

@@ -34,17 +34,19 @@ class CameraVendor(Vendor):
     async def start(self) -> None:
         self.device = camera.Simulator(clock=Clock(), quirks=self.quirks, seed=self.number)
         await self.device.come_back()
-        self.dead = 0
+        self.dead = self.before = 0
 
     async def stop(self) -> None:
         await self.device.go_away()
 
     def make(self, name: str, clock: Clock) -> Source[Any]:
+        self.before = len(self.device.account.streams)
         table = {"type": "hik-camera", "url": self.device.url, "password": "Camera-1", "heartbeat_timeout": "1s"}
         return HikCamera(name, HikCamera.Settings.model_validate(table), clock)
 
     async def ready(self) -> None:
-        while self.device.streams <= self.dead:  # the dead ones count too
+        # The dead ones count too, and one whose client has just left may still be there.
+        while self.device.streams <= self.dead or len(self.device.account.streams) <= self.before:
             await asyncio.sleep(0.005)
 
     async def produce(self, n: int) -> list[Hashable]:

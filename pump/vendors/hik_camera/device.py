@@ -19,6 +19,7 @@ LISTS: Final[dict[str, tuple[str, int]]] = {INPUTS: ("VideoInputChannel", 0), PR
 """The lists of channels: each one's element, and what is added to its ids to get the numbers that events carry."""
 
 _ADVICE: Final[dict[int, str]] = {
+    200: "the device answered with a document, not with a stream; check the address and whether ISAPI is enabled",
     401: "the device rejects the user name or the password; correct them, the next try comes in 10 minutes",
     403: "the user lacks the right to be notified (on the device: remote permission 'Notify Surveillance Center / "
     "Trigger Alarm Output')",

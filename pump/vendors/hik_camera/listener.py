@@ -75,7 +75,7 @@ class CameraListener(Listener):
         self._unwanted = False
         """The newest message was not wanted, and neither are its pictures."""
 
-    def opening(self) -> Opening:
+    async def opening(self) -> Opening:
         """The stream's one request."""
         return Opening("GET", device.STREAM)
 
@@ -113,7 +113,7 @@ class CameraListener(Listener):
                 batch.items.append(Unparsed(item.body, f"a part of the stream is no event: {item.fault or 'its type'}"))
         await self._put(batch)
 
-    async def closed(self, *, stopping: bool) -> None:
+    async def closed(self) -> None:
         """Store what waits for pictures, and the counts."""
         batch = _Batch()
         self._flush(batch)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pump.vendors.hik_gateway.codes import ADVICE, OTHER, REFUSED, STATUS, Advice
+from pump.backoff import Backoff
+from pump.http.link import Answer
+from pump.http.listener import Retry
+from pump.http.rejection import LEAST
+from pump.vendors.hik_gateway.codes import ADVICE, OTHER, REJECTED, STATUS, Advice
 from pump.vendors.hik_gateway.lenient import loads
 
-REJECTED_WAIT: Final = 600.0
-"""Seconds after a rejected password: accounts lock after a few, for half an hour."""
+_FEW: Final = 2
+"""Attempts left with which nothing is risked."""
 
 
 class Trouble(Exception):
-    """The link is gone or was refused. `reason` is for people; `advice` rules the waiting, `wait` overrides it."""
+    """A call failed. `reason` is for people; `advice` rules the waiting, `wait`, in seconds, overrides it."""
 
     def __init__(self, reason: str, advice: Advice = OTHER, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -25,22 +29,49 @@ class Rejected(Trouble):
     """The gateway does not take the password. `wait` is at least 10 minutes."""
 
 
-def refused(error: OSError) -> Trouble:
-    """Nothing listens: worth asking again soon."""
-    return Trouble(f"{REFUSED.text} ({error.strerror or type(error).__name__})", REFUSED)
+class Waits:
+    """How long each kind of trouble is waited for, with a backoff of its own."""
+
+    def __init__(self) -> None:
+        self._backoffs: dict[Advice, Backoff] = {}
+
+    def retry(self, trouble: Trouble) -> Retry:
+        """As the stream wants it. What has no advice has no wait of its own."""
+        return Retry(trouble.reason, self._wait(trouble), isinstance(trouble, Rejected))
+
+    def reset(self) -> None:
+        """The stream has carried something."""
+        self._backoffs.clear()
+
+    def _wait(self, trouble: Trouble) -> float | None:
+        advice = trouble.advice
+        if trouble.wait is not None or advice is OTHER:
+            return trouble.wait
+        backoff = self._backoffs.setdefault(advice, Backoff(advice.first, advice.cap))
+        least = backoff.limit
+        return least + 0.1 * min(backoff.next(), least)
 
 
-def answer(status: int, body: bytes, what: str) -> Trouble:
-    """The trouble that an HTTP answer tells of, as precisely as it can be said. `what` was asked."""
-    fields = status_fields(body)
-    if status == 401:
+def trouble(answer: Answer, what: str) -> Trouble:
+    """What an answer tells of, as precisely as it can be said. `what` was asked."""
+    fields = status_fields(answer.body)
+    if answer.status == 401:
+        if answer.challenge and not answer.wants_digest:
+            return Trouble("the gateway asks for another login than digest", wait=60.0)
+        # An expired challenge may count as a failed login: it is taken for one while few attempts are left.
+        left = str(fields.get("retryTimes", _FEW + 1))
+        if answer.stale and not (left.isdecimal() and int(left) <= _FEW):
+            return Trouble("the gateway's challenge had expired before it was answered")
         return _rejected(fields)
     sub = str(fields.get("subStatusCode") or "")
     words = str(fields.get("statusString") or "").replace(" ", "").lower()
-    advice = ADVICE.get(sub.lower()) or STATUS.get(status) or ADVICE.get(words) or _by_class(fields)
-    if advice is ADVICE["badauthorization"]:
+    advice = ADVICE.get(sub.lower()) or STATUS.get(answer.status) or ADVICE.get(words) or _by_class(fields)
+    if advice is REJECTED:
         return _rejected(fields)
-    told = [f"HTTP {status}", *(str(fields[name]) for name in ("statusString", "subStatusCode") if fields.get(name))]
+    told = [
+        f"HTTP {answer.status}",
+        *(str(fields[key]) for key in ("statusString", "subStatusCode") if fields.get(key)),
+    ]
     text = f"{what} was refused: {', '.join(told)}"
     return Trouble(f"{text}; {advice.text}" if advice.text else text, advice)
 
@@ -62,7 +93,7 @@ def _by_class(fields: dict[str, Any]) -> Advice:
 
 def _rejected(fields: dict[str, Any]) -> Rejected:
     lock = _seconds(fields.get("resLockTime"), fields.get("unlockTime"))
-    wait = max(REJECTED_WAIT, lock)
+    wait = max(LEAST, lock)
     said = []
     for name, label in (("retryTimes", "attempts left"), ("retryLoginTime", "attempts left"), ("lockStatus", "lock")):
         if fields.get(name) is not None:
@@ -73,8 +104,7 @@ def _rejected(fields: dict[str, Any]) -> Rejected:
     return Rejected(
         f"the gateway rejects the user name or the password{told}; the next attempt is in {wait / 60:.0f} minutes, for "
         "more of them would lock the account",
-        ADVICE["badauthorization"],
-        wait,
+        wait=wait,
     )
 
 

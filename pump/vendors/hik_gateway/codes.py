@@ -58,17 +58,17 @@ DEPLOY: Final = Advice(
     60.0,
     60.0,
 )
-_REJECTED: Final = "the gateway rejects the user name or the password"
 _LONG: Final = 600.0
+REJECTED: Final = Advice("the gateway rejects the user name or the password", _LONG, _LONG)
 
 ADVICE: Final[dict[str, Advice]] = {
     "deployexceedmax": DEPLOY,
     "maxsessionuserlink": Advice("the gateway lets no further user log in: close other clients", 60.0, 60.0),
     "lowprivilege": Advice("the gateway's user has no permission to subscribe: give it one", _LONG, _LONG),
     "notactivated": Advice("the gateway is not activated: activate it, and set its password", _LONG, _LONG),
-    "badauthorization": Advice(_REJECTED, _LONG, _LONG),
-    "loginpassworderror": Advice(_REJECTED, _LONG, _LONG),
-    "pwderrorloginfailed": Advice(_REJECTED, _LONG, _LONG),
+    "badauthorization": REJECTED,
+    "loginpassworderror": REJECTED,
+    "pwderrorloginfailed": REJECTED,
     "notsupport": Advice("the gateway does not know this call: is it a Device Gateway?", 60.0, 300.0),
     "methodnotallowed": Advice("the gateway does not know this call: is it a Device Gateway?", 60.0, 300.0),
     "invalidoperation": PRIVATE,
@@ -80,7 +80,6 @@ ADVICE: Final[dict[str, Advice]] = {
 }
 """By subStatusCode in lower case (A.2, and what the field adds)."""
 
-REFUSED: Final = Advice("nothing listens at the gateway's address: is it running, and is the port right?", 1.0, 2.0)
 OTHER: Final = Advice("")
 NOT_FOUND: Final = Advice("the address is not a Device Gateway's: it knows no subscriptions", 60.0, 300.0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ class Wanted:
     """Event types; empty means all."""
     devices: dict[str, tuple[str, ...]] | None = field(default=None)
     """Event types by devIndex; empty means `events`."""
+    asked: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
+    """What an operator has said of single devices since the start; None: nothing is wanted of it."""
 
     def body(self) -> dict[str, Any]:
         """The SubscribeDeviceMgmt message."""
@@ -31,13 +33,42 @@ class Wanted:
             order["DevEventList"] = [{"Dev": self.device(index)} for index in self.devices]
         return {"SubscribeDeviceMgmt": order}
 
+    def types(self, index: str) -> tuple[str, ...]:
+        """The event types of one device; empty means all."""
+        return (self.devices or {}).get(index) or self.events
+
+    def of(self, known: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """What is wanted where no list is configured: all of each known device, but for what was asked."""
+        wanted = {index: self.asked.get(index, ()) for index in (*known, *self.asked)}
+        return {index: types for index, types in wanted.items() if types is not None}
+
+    def told(self) -> dict[str, Any]:
+        """In words for people and JSON; an empty list means all."""
+        told: dict[str, Any] = {"mode": "all" if self.devices is None else "device", "events": list(self.events)}
+        if self.devices is not None:
+            told["devices"] = {index: list(self.types(index)) for index in self.devices}
+        return told
+
     def device(self, index: str) -> dict[str, Any]:
         """The order for one device."""
-        types = (self.devices or {}).get(index) or self.events
+        types = self.types(index)
         order: dict[str, Any] = {"devIndex": index, "uploadMode": "part" if types else "all"}
         if types:
             order["eventList"] = list(types)
         return order
+
+
+def amended(
+    now: Sequence[str], *, types: Sequence[str] | None = None, add: Sequence[str] = (), drop: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Event types after a change; empty means all. ValueError, with advice, for a change that means nothing."""
+    base = now if types is None else types
+    if not base and (drop or (add and types is None)):
+        raise ValueError("every event type is subscribed to: name those that are wanted (--types)")
+    left = tuple(one for one in dict.fromkeys((*base, *add)) if one not in drop)
+    if not left and (base or add):
+        raise ValueError("no event type would be left, which means all of them: name those that are wanted (--types)")
+    return left
 
 
 @dataclass(slots=True, frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from pump.errors import Unavailable
+from pump.errors import Misconfigured, Unavailable
 from pump.event import Event, Unparsed
 from pump.health import Health
 from pump.intake import Intake
@@ -49,7 +49,16 @@ class Site:
         )  # fmt: skip
         more = {"type": "hik-gateway", "url": vendor.url, "username": "admin", "password": PASSWORD, **settings}
         self.source = SOURCE("arc", SOURCE.Settings.model_validate(more), clock)
-        self.task = asyncio.create_task(self.source.run(self.intake), name="source arc")
+        self.task = asyncio.create_task(self._supervise(), name="source arc")
+
+    async def _supervise(self) -> None:
+        """As the supervisor does for a rejected password."""
+        while True:
+            try:
+                await self.source.run(self.intake)
+            except Misconfigured as error:
+                self.intake.down(error.reason)
+                await self.clock.sleep(error.retry_after or 600.0)
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Lets time pass, faster than the world's, until it is so."""

@@ -84,13 +84,12 @@ def test_a_day_of_heartbeats(tmp_path: Path, hours: int) -> None:
             await one.until(lambda: one.vendor.account.heartbeats >= 2)
             before, tasks, sleepers = await one.records(), len(asyncio.all_tasks()), one.clock.sleepers
             begin, streams, beats = one.clock.monotonic(), one.vendor.account.streams, one.vendor.account.heartbeats
-            link = one.source._link
-            assert link is not None
+            lapse = one.source.stream.lapse
             for _ in range(hours * 360):
                 one.clock.advance(10.0)
                 now = one.clock.now()
                 async with asyncio.timeout(30.0):
-                    while link.alive is None or link.alive < now:
+                    while lapse.alive is None or lapse.alive < now:
                         await asyncio.sleep(0.0005)
             # No drift: each heartbeat was heard in its turn, and the link was never rebuilt.
             assert one.clock.monotonic() - begin == pytest.approx(hours * 3600.0)
