@@ -36,6 +36,7 @@ from pump.sink import Sink
 from pump.source import PushSource, Source
 from pump.spool import Spool
 from pump.status import Status
+from pump.subscribe import Subscribe
 from pump.supervisor import Supervisor, first_of, wait_for
 from pump.tuning import tuned
 
@@ -209,7 +210,7 @@ class Daemon:
         for name, source in parts.sources.items():
             self._add_source(name, source, spool)
         await self._take_pushes()
-        await self._take_commands(spool)
+        await self._take_commands(spool, parts)
         await self.supervisor.started()
         # What start-up made stays for ever: the collector need not walk through it again and again (MEASURED.md).
         gc.collect()
@@ -249,10 +250,11 @@ class Daemon:
         self.supervisor.add(component.name, listener.run, component)
         component.up()
 
-    async def _take_commands(self, spool: Spool) -> None:
+    async def _take_commands(self, spool: Spool, parts: Parts) -> None:
         """Open the control socket; whatever else can be commanded adds itself to `commands`."""
         control = Control(self.config.state_dir)
         control.commands |= Resend(spool, self.status.sinks, self.clock, self.metrics).commands()
+        control.commands |= Subscribe(parts.sources).commands()
         try:
             await control.open()
         except OSError as error:  # a file system without sockets: events matter more than commands

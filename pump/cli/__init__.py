@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, str]] = {
     "dead": "List, show, retry or drop dead letters.",
     "replay": "Send stored events to one sink again.",
     "enable": "Switch a sink on whose receiver wanted no more.",
+    "subscribe": "Change what a source asks its vendor for, while it runs.",
     "schema": "Print the JSON Schema of pump.toml or of an event.",
 }
 """Name and short help; `pump --help` is printed without importing any of them."""

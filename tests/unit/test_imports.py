@@ -22,7 +22,7 @@ _FLOORS: tuple[tuple[str, ...], ...] = (
     ("registry",),
     ("sinks", "vendors"),
     ("config", "supervisor", "openings", "place", "switch", "errand", "delivery"),
-    ("announce", "parts", "status", "resend"),
+    ("announce", "parts", "status", "resend", "subscribe"),
     ("daemon",),
     ("testing", "demo", "cli"),
 )
