@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -223,26 +223,45 @@ def test_a_clock_that_was_set_back_gives_up_nothing_early() -> None:
     asyncio.run(main())
 
 
+async def life(
+    folder: Path, clock: ManualClock, receiver: Receiver, test: Callable[[Spool], Awaitable[None]], **keys: Any
+) -> None:
+    """A real spool and a real delivery, from start to stop."""
+    spool = await Spool.open(folder, SpoolSettings(), clock=clock, metrics=Metrics())
+
+    async def lost(*_: object) -> None:
+        raise AssertionError
+
+    delivery = Delivery(
+        spool, WebhookSink, "hook", settings(receiver.url, **keys), clock=clock, metrics=Metrics(),
+        component=Component("sink hook", clock), site="testing", on_lost=lost,
+    )  # fmt: skip
+    task = asyncio.create_task(delivery.run())
+    try:
+        await test(spool)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        await spool.close()
+
+
+async def stored(spool: Spool, clock: ManualClock, last: int) -> None:
+    made = rows(range(1, last + 1))
+    for row in made:
+        row.recorded = clock.now_ms()
+    await spool.append(made, source="gate")
+
+
+async def passing(clock: ManualClock, done: Callable[[], bool]) -> None:
+    """Let each wait of the sink's be over at once, until `done`; what is between two is real sockets' time."""
+    while not done():
+        if (deadline := clock.deadline) is not None:
+            clock.advance(deadline - clock.monotonic())
+        await asyncio.sleep(0.001)
+
+
 def test_max_age_is_counted_over_a_restart_of_the_daemon(tmp_path: Path) -> None:
-    """Real spool, real delivery: tried at 0:00, stopped, started after max_age with the receiver still away."""
-
-    async def life(clock: ManualClock, url: str, test: Callable[[Spool], Any]) -> None:
-        spool = await Spool.open(tmp_path, SpoolSettings(), clock=clock, metrics=Metrics())
-
-        async def lost(*_: object) -> None:
-            raise AssertionError
-
-        delivery = Delivery(
-            spool, WebhookSink, "hook", settings(url), clock=clock, metrics=Metrics(),
-            component=Component("sink hook", clock), site="testing", on_lost=lost,
-        )  # fmt: skip
-        task = asyncio.create_task(delivery.run())
-        try:
-            await test(spool)
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-            await spool.close()
+    """Tried at 0:00, stopped, started after max_age with the receiver still away."""
 
     async def main() -> None:
         clock = ManualClock()
@@ -250,29 +269,41 @@ def test_max_age_is_counted_over_a_restart_of_the_daemon(tmp_path: Path) -> None
             await receiver.stop()
 
             async def first(spool: Spool) -> None:
-                made = rows(range(1, 3))
-                for row in made:
-                    row.recorded = clock.now_ms()
-                await spool.append(made, source="gate")
+                await stored(spool, clock, 2)
                 await clock.sleeping()
                 assert spool.dead == {}
 
             async def second(spool: Spool) -> None:
                 await clock.sleeping()
                 assert spool.dead == {}, "an opening tries for a minute at least"
-                for _ in range(20):
-                    clock.advance(clock.deadline - clock.monotonic() if clock.deadline else 0.0)
-                    while not (clock.sleepers or spool.dead):
-                        await asyncio.sleep(0.001)
-                    if spool.dead:
-                        break
+                await passing(clock, lambda: bool(spool.dead))
                 letters = await spool.letters()
                 assert [letter.record.seq for letter in letters] == [1, 2]
                 assert all("not delivered within 1h" in letter.reason for letter in letters)
                 assert clock.monotonic() < 2 * HOUR, "it has not waited for another max_age"
 
-            await life(clock, receiver.url, first)
+            await life(tmp_path, clock, receiver, first)
             clock.advance(HOUR)
-            await life(clock, receiver.url, second)
+            await life(tmp_path, clock, receiver, second)
+
+    asyncio.run(main())
+
+
+def test_of_a_batch_with_poison_one_event_alone_becomes_a_dead_letter(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with Receiver() as receiver:
+            receiver.reply = poison(37)
+
+            async def test(spool: Spool) -> None:
+                await stored(spool, clock, 100)
+                await passing(clock, lambda: bool(spool.dead) and len(receiver.taken) == 99)
+                [letter] = await spool.letters()
+                assert letter.record.seq == 37
+                assert "not delivered within 1h: 127.0.0.1 answers 500" in letter.reason
+                assert receiver.taken == [number for number in range(1, 101) if number != 37]
+                assert HOUR <= clock.monotonic() < 1.5 * HOUR
+
+            await life(tmp_path, clock, receiver, test, batch_size=100)
 
     asyncio.run(main())
