@@ -56,6 +56,8 @@ class WebhookSink(Sink[WebhookSettings]):
         self._poster: Poster | None = None
         self._done: set[int] = set()
         self._refused: dict[int, str] = {}
+        self._trouble = ""
+        """What the last failure said."""
         self._patience = Patience(settings.max_age, settings.batch_size, clock=clock, state=state)
 
     async def __aenter__(self) -> Self:
@@ -81,7 +83,7 @@ class WebhookSink(Sink[WebhookSettings]):
     async def send(self, batch: Batch) -> State | None:
         """Post the batch. Raises Unavailable, Rejected, Misconfigured (a redirection, a 401, …), Gone (a 410)."""
         if self._pressure.open:
-            self._give_up(batch, "the peer is away")
+            self._give_up(batch, self._trouble)
         for turn in range(ROUNDS):
             left = [record for record in batch if not self._settled(record)]
             answer = await self._all(left) if left else None
@@ -230,6 +232,7 @@ class WebhookSink(Sink[WebhookSettings]):
 
     def _feel(self, answer: Answer, records: Sequence[Record]) -> None:
         if answer.meaning in (Meaning.LATER, Meaning.SLOWER):
+            self._trouble = answer.reason
             self._patience.failed(records, blames=answer.blames)
             self._pressure.failed(slower=answer.meaning is Meaning.SLOWER)
             return
