@@ -66,6 +66,8 @@ class MultipartReader:
         self._sample = b""
         self._suspect = False
         """A delimiter has been seen within the large body that is on its way."""
+        self._closing = False
+        """No more will come: every body that is on its way may hold a delimiter."""
         self._pieces: Pieces | None = None
         """Of a large body that is not suspected to hold a delimiter; then nothing is in `_buffer`."""
         self._out: list[Part | Skipped] = []
@@ -78,7 +80,7 @@ class MultipartReader:
     def _unsuspected(self) -> bool:
         """Whether the body on its way is large, and its length alone decides: it is held in pieces."""
         large = self._judge is None and (self._head.length or 0) >= LARGE
-        return large and self._delimiters.confirmed and not self._suspect
+        return large and self._delimiters.confirmed and not (self._suspect or self._closing)
 
     @property
     def unfinished(self) -> bool:
@@ -110,7 +112,7 @@ class MultipartReader:
     def close(self) -> list[Part | Skipped]:
         """The stream has ended: what was on its way, as whole as it is. The reader is used up."""
         buffer = bytes(self._pieces.joined() if self._pieces else self._buffer)
-        self._buffer, self._pieces, self._at, self._suspect = b"", None, 0, True
+        self._buffer, self._pieces, self._at, self._closing = b"", None, 0, True
         self._step(buffer)
         buffer = buffer[self._at :]
         match self._state:

@@ -40,13 +40,28 @@ def _samples(package: str, key: str) -> Iterator[bytes]:
 
 def _gateway() -> Iterator[bytes]:
     yield from _samples(pump.vendors.hik_gateway.__file__, "part")
+    yield from _MENDED
 
 
 def _camera() -> Iterator[bytes]:
     yield from _samples(pump.vendors.hik_camera.__file__, "body")
+    yield from _XML
     for quirks in ODDITIES.values():
         for kind in (*PULSES, *BURSTS):
             yield from (message.body for message in Records(Clock(), quirks, 1).make(kind, repeats=1))
+
+
+_XML: Final = (
+    b'<?xml version="1.0" encoding="GB2312"?><a><eventType>VMD</eventType><n>\xbe\xa9</n></a>',
+    b'<!DOCTYPE a [<!ENTITY x "y">]><a><eventType>&x;</eventType></a>',
+    b"<a><eventType>IO</eventType><x>&#65;&#0;&#xD800; & &amp; &nope;</x><activePostCount/></a>",
+    "<a><eventType>VMD</eventType><dateTime>2026-11-20T11:46:3100:00</dateTime></a>".encode("utf-16"),
+    b'<ns:a xmlns:ns="urn:x"><ns:eventType k="v"> TMA </ns:eventType><ns:b/><ns:b>1</ns:b>t<![CDATA[<x>]]></ns:a>',
+    b'{"eventType": "IO", "a": 0x1F, "b": [1, 2,], "s": "0x1,}\t",}',
+)
+_MENDED: Final = (
+    b'{"EventNotificationAlert": {"eventType": "x", /* one */ "a": 0x1F, "b": , "c": NaN, "t": "\\ud800",},}',
+)
 
 
 def _shapes() -> Iterator[bytes]:
@@ -65,6 +80,12 @@ def _streams() -> Iterator[bytes]:
             yield bytes([how, number, how]) + stream
     for body in (*_gateway(), *_samples(pump.vendors.hik_camera.__file__, "body")):
         yield b"\x10\0\1" + frame(Quirks(), "application/json", body) * 2
+    for how in _HOWS:
+        for quirks in (Quirks(), Quirks(length="one more"), Quirks(length="one less"), Quirks(glued=True)):
+            # The same header again and again: the way that nearly all parts take.
+            same = [frame(Quirks(), "application/json", b'{"n":%d}' % number) for number in range(5)]
+            same.insert(3, frame(quirks, "application/json", b'{"odd":1}'))
+            yield bytes([how, 0, 7]) + b"".join(same) + frame(Quirks(), "image/jpeg", b"\xff\xd8x\xff\xd9") * 3
     part = (
         b"--boundary\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n\xff\xd8" + b"\0" * 10 + b"\xff\xd9\r\n"
     )

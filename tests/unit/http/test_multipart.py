@@ -255,6 +255,15 @@ def test_any_slicing_gives_the_same(stream: bytes, header: str | None, data: st.
     assert out + reader.close() == expected
 
 
+@pytest.mark.parametrize("step", [1000, 5000, 70_000, None])
+@pytest.mark.parametrize("cuts", [1, 2, 3])
+def test_pictures_cut_one_after_the_other_hide_no_part_from_the_stream_s_end(cuts: int, step: int | None) -> None:
+    cut = framed(b"\xff\xd8" + bytes(200_000), kind=b"image/jpeg")[:90_000] + b"\r\n"
+    out = read(framed(ONE) * 2 + cut * cuts + framed(TWO) + cut[:10_000], step=step)
+    assert bodies(out) == [ONE, ONE, TWO]
+    assert [item.fault for item in out] == [None, None, *["cut"] * cuts, None, "cut"]
+
+
 @pytest.mark.parametrize("header", ["boundary", "elsewhere", None])
 def test_a_body_made_of_dashes_is_the_same_in_any_slicing(header: str | None) -> None:
     # A delimiter of a name not known yet may have dashes before it; how many must not hang on how the bytes came.
