@@ -21,7 +21,11 @@ DEEPEST: Final = 32
 MENDABLE: Final = 4 << 20
 """Bytes of a body that may be mended; a larger one must be right."""
 
+MOST_VALUES: Final = 50_000
+"""Commas of a large body: a few KiB, packed, stand for millions of values, which cost seconds and gigabytes."""
+
 _LONG: Final = 16 << 10
+_MANY: Final = 64 << 10
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -63,9 +67,11 @@ class Decoded:
 def decode(body: bytes, *, deepest: int = DEEPEST) -> Decoded:
     """The JSON value of a body. Of a key that comes twice the last counts, as everywhere.
 
-    Raises Unreadable. Costs time in proportion to the body; one of several hundred KiB that must be mended is better
-    given to a thread.
+    Raises Unreadable, also for more than `MOST_VALUES`. Costs time in proportion to the body; one of several hundred
+    KiB that must be mended is better given to a thread.
     """
+    if len(body) > _MANY and body.count(b",") > MOST_VALUES:
+        raise Unreadable(f"the body has more than {MOST_VALUES} values")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:

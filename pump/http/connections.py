@@ -1,6 +1,6 @@
-"""The push listener's connections: how many there may be, and how long one may take to send a request's head.
+"""The push listener's connections: how many there may be, and how long and how large a request's head may be.
 
-aiohttp counts neither, and waits for a head as long as its keep-alive allows.
+aiohttp counts none of it, and waits for a head as long as its keep-alive allows.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from pump.http.limits import plain
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
+LARGEST_HEAD: Final = 32 << 10
+"""Bytes of a request's head; devices send a few hundred. aiohttp limits each line, of which there may be a hundred."""
+_FEW: Final = 8
+"""Headers that cannot be too many bytes, and are not counted."""
 _SETTLING: Final = 1.0
 """Seconds that a connection without a request is safe from making room for another."""
 _PARSER: Final[dict[str, Any]] = {
@@ -30,6 +35,9 @@ _PARSER: Final[dict[str, Any]] = {
     "max_field_size": 8190,
     "max_headers": 100,
 }
+
+
+TOO_LARGE: Final = "the request's head is too large"
 
 
 @dataclass(slots=True)
@@ -53,6 +61,10 @@ class Connection(RequestHandler):
         self.since: float | None = 0.0
         """When the head began that is not complete yet, or the connection where none began; else None."""
         self._server = server
+        self._head = 0
+        """Bytes of the head that is not complete yet."""
+        self._payload: StreamReader = EMPTY_PAYLOAD
+        """The body of the last request that has begun."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -66,12 +78,18 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        heads = self._request_count
+        heads, between = self._request_count, self._payload.is_eof()
         super().data_received(data)
         if self._request_count != heads:
-            self.since = None
-        elif self.since is None and self._current_request is None and not self._messages:
-            self.since = self._loop.time()
+            self.since, self._head = None, 0
+            self._payload = self._messages[-1][1]
+        elif between:  # it is not of a body
+            if self.since is None and self._current_request is None and not self._messages:
+                self.since = self._loop.time()
+            self._head += len(data)
+            if self._head > LARGEST_HEAD:
+                self._server.malformed(431)
+                self.turn_away("431 Request Header Fields Too Large", TOO_LARGE)
 
     def handled(self) -> None:
         """A request was answered."""
@@ -90,7 +108,7 @@ class Connection(RequestHandler):
             return
         body = orjson.dumps({"code": int(status[:3]), "message": reason})
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        retry = "" if status.startswith("408") else "Retry-After: 5\r\n"
+        retry = "" if status.startswith(("408", "431")) else "Retry-After: 5\r\n"
         transport.write(f"{head}{retry}Connection: close\r\n\r\n".encode() + body)
         self.force_close()
 
@@ -102,13 +120,14 @@ class Connection(RequestHandler):
         if isinstance(exc, LineTooLong):
             status, reason = 431, "a header or the request line is too long"
         self._server.malformed(status)
-        response = web.Response(
-            status=status,
-            body=orjson.dumps({"code": status, "message": reason}),
-            content_type="application/json",
-        )
-        response.force_close()
-        return response
+        return _refusal(status, reason)
+
+
+def _refusal(status: int, reason: str) -> web.Response:
+    body = orjson.dumps({"code": status, "message": reason})
+    response = web.Response(status=status, body=body, content_type="application/json")
+    response.force_close()
+    return response
 
 
 class Connections(web.Server):
@@ -116,7 +135,8 @@ class Connections(web.Server):
 
     def __init__(self, answer: Answer, limits: Limits, malformed: Callable[[int], None]) -> None:
         """`malformed` is told the status of each request that was no HTTP."""
-        super().__init__(answer)
+        super().__init__(self._measured)
+        self._answer = answer
         self.limits = limits
         self.malformed = malformed
         self.turned_away = 0
@@ -126,6 +146,14 @@ class Connections(web.Server):
     def __call__(self) -> RequestHandler:
         keepalive = self.limits.keepalive_seconds
         return Connection(self, loop=asyncio.get_running_loop(), keepalive_timeout=keepalive, **_PARSER)
+
+    async def _measured(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer, to a head that came within its limit."""
+        headers = request.raw_headers
+        if len(headers) > _FEW and sum(len(name) + len(value) for name, value in headers) > LARGEST_HEAD:
+            self.malformed(431)
+            return _refusal(431, TOO_LARGE)
+        return await self._answer(request)
 
     def __len__(self) -> int:
         return len(self._all)

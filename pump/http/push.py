@@ -37,7 +37,11 @@ STOPPING: Final = 3.0
 RETRY_AFTER: Final = 5.0
 """Seconds, where nobody knows better."""
 READING: Final = 256 << 20
-"""Bytes of unfinished bodies that are held at a time, over all connections."""
+"""Bytes of bodies that are held at a time, over all connections, from their first byte until they are answered."""
+LARGE: Final = 1 << 20
+"""Bytes of a body above which it waits for its turn: decoded and encoded it takes several times its size."""
+TURNS: Final = 4
+"""Large bodies that are worked on at a time."""
 _SLASHES: Final = re.compile("//+")
 _HEADERS: Final = {"Server": "pump"}
 
@@ -141,6 +145,8 @@ class PushListener:
         self._tls: ssl.SSLContext | None = None
         self._stamps: tuple[float, float] | None = None
         self._reading = 0
+        self._most_reading = max(READING, 4 * settings.max_body)
+        self._turns = asyncio.Semaphore(TURNS)
         limits = Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
         self._server = Connections(self._answer, limits, self._count_malformed)
         labels = ["source", "status"]
@@ -234,7 +240,11 @@ class PushListener:
             push.body = await self._body(request, push)
             if len(candidates) > 1:
                 route = _fittest(candidates, push)
-            response = await route.receiver.handle(push, route.intake)
+            if len(push.body) <= LARGE:
+                response = await route.receiver.handle(push, route.intake)
+            else:
+                async with self._turns:
+                    response = await route.receiver.handle(push, route.intake)
         except Refused as refused:
             close = not request.content.is_eof()
             response = self._refuse(route, push, refused)
@@ -246,6 +256,8 @@ class PushListener:
         except Exception:
             log.exception("a push source met a bug", source=route.receiver.name if route else None, path=push.path)
             response = self._refuse(route, push, Refused(500, "internal error"))
+        finally:
+            self._reading -= push.held
         protocol = request.protocol
         if isinstance(protocol, Connection):
             protocol.handled()
@@ -282,15 +294,24 @@ class PushListener:
             if length is not None and length > most:
                 raise Refused(413, f"a body may have {most} bytes")
             await _continue(request)
-            body = await self._rest(request, most)
+            body = await self._rest(request, push, most)
         if len(body) > most:
             raise Refused(413, f"a body may have {most} bytes")
         coding = push.headers.get("Content-Encoding", "").strip().lower() if body else ""
         if coding not in ("", "identity"):
-            return await unpack(body, coding, most)
+            self._hold(push, most)  # what it will be is not known before it is
+            body = await unpack(body, coding, most)
+            self._hold(push, len(body) - most)
         return body
 
-    async def _rest(self, request: web.BaseRequest, most: int) -> bytes:
+    def _hold(self, push: Push, size: int) -> None:
+        """Count bytes as the request's. Raises Refused where all together hold too many."""
+        push.held += size
+        self._reading += size
+        if self._reading > self._most_reading:
+            raise Refused(503, "too many large bodies at a time", retry_after=RETRY_AFTER)
+
+    async def _rest(self, request: web.BaseRequest, push: Push, most: int) -> bytes:
         """The body of a request that has not come whole yet."""
         protocol, content = request.protocol, request.content
         parts: list[bytes] = []
@@ -302,11 +323,9 @@ class PushListener:
                 while part := await content.readany():
                     parts.append(part)
                     size += len(part)
-                    self._reading += len(part)
                     if size > most:
                         raise Refused(413, f"a body may have {most} bytes")
-                    if self._reading > READING:
-                        raise Refused(503, "too many large bodies at a time", retry_after=RETRY_AFTER)
+                    self._hold(push, len(part))
         except TimeoutError:
             raise Refused(408, "the body did not come in time") from None
         except (Refused, ConnectionError):
@@ -316,7 +335,6 @@ class PushListener:
                 raise ConnectionResetError("the device went away") from error
             raise Refused(400, "the body's framing is broken") from error
         finally:
-            self._reading -= size
             if isinstance(protocol, Connection):
                 protocol.since = None
         return b"".join(parts)

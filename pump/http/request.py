@@ -31,6 +31,8 @@ class Push:
     memo: Any = None
     """What a source has made of the body while it was asked whether the request is its own, for `handle` to use."""
     pace: Pace | None = None
+    held: int = 0
+    """Bytes that count as the request's until it is answered."""
 
     def admit(self, device: Hashable) -> None:
         """Count a request of the device, which the source names once it knows it. Raises Refused (429) for too many."""

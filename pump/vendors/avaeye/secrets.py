@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from pump.vendors.avaeye.codes import SECRETS
 
 HIDDEN: Final = "*****"
-_NAMES: Final = "|".join(sorted((name for name in SECRETS), key=len, reverse=True))
+_BESIDE: Final = ("user", "username", "reqtopic", "endpoint")
+"""What stands among the secrets, and is hidden where nothing shows that it does not."""
+_NAMES: Final = "|".join(sorted((*SECRETS, *_BESIDE), key=len, reverse=True))
+_STARTS: Final = tuple(name.encode() for name in (*SECRETS, *_BESIDE))
 # In a body that is no JSON a secret is whatever stands behind its key: a string, even one that never ends, a whole
 # object, or a bare word. Curly quotes are three bytes in UTF-8 and two in GBK, so that they are found as what they are
 # not: neither letters nor syntax.
 _RUIN: Final = re.compile(
-    rb"(?i)(?P<key>(?:%s|user|username|reqtopic|endpoint)[^\w{\[:=]{0,8}[:=]\s*)"
+    rb"(?i)(?P<key>(?:%s)[^\w{\[:=]{0,8}[:=]\s*)"
     rb'(?:"(?:[^"\\]|\\.)*(?:"|\Z)|\{[^}]*(?:\}|\Z)|[^,}\]&\n]+)' % _NAMES.encode(),
     re.DOTALL,
 )
@@ -55,4 +59,19 @@ def strip(value: Any) -> Any:
 
 def strip_ruin(body: bytes) -> bytes:
     """The same for a body that could not be read."""
-    return _RUIN.sub(lambda match: match["key"] + b'"' + HIDDEN.encode() + b'"', body)
+    small = body.lower()
+    # looking for the names first is a hundred times as quick as trying the expression at each byte
+    places = sorted({place for name in _STARTS for place in _found(small, name)})
+    parts, end = [], 0
+    for place in places:
+        if place >= end and (match := _RUIN.match(body, place)) is not None:
+            parts += [body[end:place], match["key"], b'"', HIDDEN.encode(), b'"']
+            end = match.end()
+    return b"".join([*parts, body[end:]]) if parts else body
+
+
+def _found(text: bytes, name: bytes) -> Iterator[int]:
+    place = text.find(name)
+    while place >= 0:
+        yield place
+        place = text.find(name, place + 1)

@@ -33,6 +33,8 @@ log = structlog.get_logger()
 _METHODS: Final = frozenset(("POST", "PUT", "GET"))
 _IN_THREAD: Final = 256 << 10
 """Bytes of a body that does not parse, above which it is mended in a thread."""
+_RUIN: Final = 64 << 10
+"""Bytes that are kept of a body that cannot be read: looking through megabytes for secrets would hold up all others."""
 _DONE: Final = Response(200, b'{"code":200,"message":"success"}')
 _CAPTURED: Final = Response(200, b'{"code":200,"message":"success","data":""}')
 _OURS: Final = frozenset((408, 429, 500, 503))
@@ -177,8 +179,10 @@ class AvaEye(PushSource[AvaEyeSettings]):
 
     async def _keep_ruin(self, push: Push, intake: Intake, reason: str) -> None:
         """Keep what could not be read; what a basicinfo held is not kept at all, for keys may stand anywhere in it."""
-        raw: bytes | dict[str, Any] = strip_ruin(push.body)
+        raw: bytes | dict[str, Any] = strip_ruin(_begin(push.body))
         digest = blake2b(push.body, digest_size=16).hexdigest()
+        if len(push.body) > _RUIN:
+            reason += f"; the first {_RUIN >> 10} KiB of {len(push.body)} bytes are kept"
         if "basicinfo" in push.path.lower():
             raw = {"path": push.path[:200], "bytes": len(push.body), "digest": digest}
         intake.count("unreadable")
@@ -299,6 +303,19 @@ def _store(picture: Picture, media: Media) -> dict[str, Any]:
         "state": state,
     }
     return parse.media_entry(picture, facts)
+
+
+def _begin(body: bytes) -> bytes:
+    """What is kept of a body that cannot be read; no letter of UTF-8 is cut."""
+    if len(body) <= _RUIN:
+        return body
+    kept = body[:_RUIN]
+    try:
+        kept.decode()
+    except UnicodeDecodeError as error:
+        if error.start > _RUIN - 4:
+            return kept[: error.start]
+    return kept
 
 
 def _of_query(query: Mapping[str, str]) -> dict[str, Any]:
