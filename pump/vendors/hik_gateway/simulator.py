@@ -235,6 +235,8 @@ class Simulator:
                     for index in one.devices
                 ]
                 return response(200, orjson.dumps({"SubscribeQueryStatusList": rows}))
+            case _, _, ["devIndex", index] if index in self.faults.deny:
+                return response(400, status_body(self.quirks, 6, "Invalid Content", "badParameters", 0x60000001))
             case "POST", "subscribeDeviceMgmt", ["devIndex", index]:
                 one.devices[index] = orjson.loads(request.body)["SubscribeDevEvent"].get("eventList")
                 return self._ok()

@@ -145,7 +145,9 @@ class Digest:
         elif self.quirks.stale != "absent":
             parts.append(f'stale="{self.quirks.stale}"')
         body = status_body(self.quirks, 4, "Invalid Operation", "badAuthorization", 0x40000003, **more)
-        headers = {"WWW-Authenticate": f"Digest {', '.join(parts)}", "Connection": self.quirks.challenge}
+        between = {"digest": "", "basic first": "\r\nWWW-Authenticate: "}.get(self.quirks.offers, ", ")
+        basic = f'Basic realm="{self.realm}"{between}' if between else ""
+        headers = {"WWW-Authenticate": f"{basic}Digest {', '.join(parts)}", "Connection": self.quirks.challenge}
         return response(401, body, headers)
 
 

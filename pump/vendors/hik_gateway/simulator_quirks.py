@@ -29,6 +29,7 @@ class Quirks:
     stale: Literal["FALSE", "false", "absent"] = "FALSE"
     challenge: Literal["close", "keep-alive"] = "close"  # the connection behind a 401
     qop: Literal["auth", "absent"] = "auth"
+    offers: Literal["digest", "basic first", "basic first, one header"] = "digest"
     expired_counts: Literal["yes", "no"] = "yes"  # an expired nonce is a failed login
     serials: Literal["asked apart", "in the list", "unknown"] = "asked apart"
     nonce_seconds: float = 3.0
@@ -72,6 +73,8 @@ class Faults:
     """For each next subscription an HTTP status, statusString and subStatusCode instead of a stream."""
     fail: dict[str, str] = field(default_factory=dict)
     """Devices that cannot be subscribed: devIndex to subStatusCode, which queryStatus tells as `fail`."""
+    deny: set[str] = field(default_factory=set)
+    """Devices whose subscription may not be changed one by one."""
     garbage: list[bytes] = field(default_factory=list)
     """Written into the running streams, each once, before the next part."""
     hang: int = 0
