@@ -66,3 +66,72 @@ def test_starts_and_ends_belong_together(steps: list[tuple[str, str, str | None,
     assert all(event.id == event.data["incident"] for event in starts)
     assert sum(event.data["count"] for event in ends) == active
     assert not [key for key in state if key.startswith("matter/")]
+
+
+_SENT = st.lists(
+    st.one_of(
+        st.tuples(
+            st.sampled_from(["active", "active", "inactive"]),
+            st.sampled_from(["VMD", "IO", "fielddetection"]),
+            st.sampled_from([None, "1", "2"]),
+        ),
+        st.tuples(st.just("cid"), st.sampled_from(["1103", "3103", "1401"]), st.sampled_from(["1", "2"])),
+        st.tuples(st.just("door"), st.sampled_from(["1028", "1029", "1024"]), st.just("1")),
+        st.tuples(st.just("silence"), st.just(""), st.none()),
+        st.tuples(st.just("reconnect"), st.just(""), st.none()),
+    ),
+    max_size=30,
+)
+
+
+def _message(what: str, code: str, place: str | None, number: int, *, numbered: bool) -> dict[str, Any]:
+    sent = (BEGIN + timedelta(seconds=number)).isoformat()
+    if what == "cid":
+        return {"eventType": "cidEvent", "dateTime": sent, "CIDEvent": {"code": code, "zone": place, "trigger": sent}}
+    tree: dict[str, Any] = {"eventType": code, "eventState": what, "channelID": "1", "dateTime": sent}
+    if what == "door":
+        event = {"majorEventType": "1", "subEventType": code, "doorNo": place}
+        tree |= {"eventType": "AccessControllerEvent", "eventState": "active", "AccessControllerEvent": event}
+    elif place is not None:
+        tree["DetectionRegionList"] = {"DetectionRegionEntry": {"regionID": place}}
+    return tree | ({"serialNo": str(number)} if numbered else {})
+
+
+@settings(max_examples=400, deadline=None)
+@given(_SENT, st.booleans(), st.data())
+def test_whatever_a_device_repeats_after_a_reconnect_is_nothing_new(
+    steps: list[tuple[str, str, str | None]], numbered: bool, data: st.DataObject
+) -> None:
+    matters, state, ids = Matters(TIMEOUT), dict[str, Any](), set[str]()
+    now, sent = 0.0, list[dict[str, Any]]()
+
+    def take(message: dict[str, Any]) -> list[Event]:
+        events, change = matters.take(parse(dict(message), Facts(), UTC), now)
+        for key, value in change.items():
+            state[key] = value
+            if value is None:
+                del state[key]
+        return events
+
+    for number, (what, code, place) in enumerate(steps, start=1):
+        now += 1.0
+        if what == "silence":
+            now += 2 * TIMEOUT
+            events, change = matters.expire(now)
+            ids |= {event.id for event in events}
+            state |= change
+            state = {key: value for key, value in state.items() if value is not None}
+        elif what == "reconnect":
+            state |= matters.counts()
+            matters = Matters(TIMEOUT)
+            matters.load(state, now)
+            before = {key: one.matter.id for key, one in matters.open.items()}
+            again = data.draw(st.integers(0, len(sent)))
+            for message in sent[len(sent) - again :]:
+                assert {event.id for event in take(message)} <= ids
+            assert {key: one.matter.id for key, one in matters.open.items()} == before
+        else:
+            sent.append(_message(what, code, place, number, numbered=numbered))
+            found = {event.id for event in take(sent[-1])}
+            assert not found & ids
+            ids |= found
