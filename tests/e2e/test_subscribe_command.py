@@ -97,31 +97,31 @@ async def connected(folder: Path) -> None:
 
 def test_a_device_s_event_types_are_added_and_dropped_while_the_daemon_runs(tmp_path: Path) -> None:
     async def main() -> None:
-        async with Simulator(clock=Clock()) as vendor:
-            async with running(tmp_path, vendor, f'devices = {{ "{A}" = ["CIDAlarm"] }}') as daemon:
-                await connected(tmp_path)
-                (stream,) = vendor.subscriptions.values()
-                done = await pump(tmp_path, "subscribe", "arc", A, "--add", "videoReview", "--drop", "CIDAlarm")
-                assert (done.code, done.err) == (0, "")
-                assert [line.split() for line in done.out.splitlines()] == [
-                    ["device", "event", "types"], [A, "videoReview"],
-                ]  # fmt: skip
-                done = await pump(tmp_path, "subscribe", "arc", B, "--all")
-                assert done.code == 0
-                assert stream.devices == {A: ["videoReview"], B: None}
-                vendor.put(vendor.messages.cid(A))  # dropped
-                wanted = vendor.put(vendor.messages.review(A), vendor.messages.cid(B))
-                await until(lambda: len(stored(tmp_path)) >= 2)
-                done = await pump(tmp_path, "subscribe", "arc", A, "--none")
-                assert done.code == 0
-                assert stream.devices == {B: None}
-                assert stored(tmp_path) == wanted
-                assert vendor.account.streams == 1
-                changes = [one for one in vendor.account.requests if "/devIndex/" in one]
-                assert [one.split()[0] for one in changes if A in one][-1] == "DELETE"
-                daemon.send_signal(signal.SIGTERM)
-                assert await daemon.wait() == 0
-                assert vendor.account.closed == [str(stream.number)]
+        more = f'devices = {{ "{A}" = ["CIDAlarm"] }}'
+        async with Simulator(clock=Clock()) as vendor, running(tmp_path, vendor, more) as daemon:
+            await connected(tmp_path)
+            (stream,) = vendor.subscriptions.values()
+            done = await pump(tmp_path, "subscribe", "arc", A, "--add", "videoReview", "--drop", "CIDAlarm")
+            assert (done.code, done.err) == (0, "")
+            assert [line.split() for line in done.out.splitlines()] == [
+                ["device", "event", "types"], [A, "videoReview"],
+            ]  # fmt: skip
+            done = await pump(tmp_path, "subscribe", "arc", B, "--all")
+            assert done.code == 0
+            assert stream.devices == {A: ["videoReview"], B: None}
+            vendor.put(vendor.messages.cid(A))  # dropped
+            wanted = vendor.put(vendor.messages.review(A), vendor.messages.cid(B))
+            await until(lambda: len(stored(tmp_path)) >= 2)
+            done = await pump(tmp_path, "subscribe", "arc", A, "--none")
+            assert done.code == 0
+            assert stream.devices == {B: None}
+            assert stored(tmp_path) == wanted
+            assert vendor.account.streams == 1
+            changes = [one for one in vendor.account.requests if "/devIndex/" in one]
+            assert [one.split()[0] for one in changes if A in one][-1] == "DELETE"
+            daemon.send_signal(signal.SIGTERM)
+            assert await daemon.wait() == 0
+            assert vendor.account.closed == [str(stream.number)]
 
     asyncio.run(main())
 
