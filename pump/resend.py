@@ -96,7 +96,7 @@ class Resend:
         """Send dead letters again, each to the sink that refused it; {"sent": n, "refused": n, "left": [names]}.
 
         Those that are delivered are removed, those refused again stay, with the new reason and one attempt more. A
-        letter of a sink that is not there any more is left as it is.
+        letter of a sink that is not there any more is left as it is, and where none is named of one switched off.
         """
         sink, ids = _chosen(arguments)
         pace = Pace(_rate(arguments), self.clock)
@@ -107,7 +107,7 @@ class Resend:
             for name in [sink] if sink else sorted(self.spool.dead):
                 after = 0
                 while found := await self.spool.letters(sink=name, ids=ids, after=after, through=through):
-                    if name not in self.sinks:
+                    if name not in self.sinks or (sink is None and self.sinks[name].switch.reason):
                         left.append(name)
                         break
                     alike = found[: pace.handful]

@@ -101,7 +101,7 @@ def retry(config: Path, ids: tuple[int, ...], sink: str | None, everything: bool
     result = command_daemon(places(config).state_dir, "dead.retry", arguments)
     click.echo(f"{result['sent']} delivered, {result['refused']} refused again")
     for name in result["left"]:
-        click.echo(f"no sink {name} runs: its dead letters stay", err=True)
+        click.echo(f"no sink {name} runs, or it is switched off: its dead letters stay", err=True)
 
 
 @command.command()

@@ -85,7 +85,8 @@ class WebhookSink(Sink[WebhookSettings]):
         if self._pressure.open:
             self._give_up(batch, self._trouble)
         for turn in range(ROUNDS):
-            left = [record for record in batch if not self._settled(record)]
+            settled = self._done or self._refused
+            left = [record for record in batch if not self._settled(record)] if settled else batch
             answer = await self._all(left) if left else None
             if answer is None:
                 break

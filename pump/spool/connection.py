@@ -53,9 +53,13 @@ async def writing(path: Path) -> Connection:
     return connection
 
 
-def connect_reading(path: Path) -> sqlite3.Connection:
-    """A connection that cannot change anything; texts come as bytes, so that bodies are never decoded."""
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+def connect_reading(path: Path, *, still: bool = False) -> sqlite3.Connection:
+    """A connection that cannot change anything; texts come as bytes, so that bodies are never decoded.
+
+    `still`: nobody has the file open, for a short look that leaves not even SQLite's own files beside it.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     db.text_factory = bytes
     try:
         db.execute("PRAGMA query_only=1").close()

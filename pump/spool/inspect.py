@@ -45,7 +45,8 @@ def state(folder: Path, prefix: str = "") -> list[tuple[str, str, Any]]:
     path = folder / "spool.db"
     if not path.exists():
         raise FileNotFoundError(path)
-    with closing(connect_reading(path)) as db:
+    still = not path.with_name("spool.db-wal").exists()  # a daemon that runs has one
+    with closing(connect_reading(path, still=still)) as db:
         db.text_factory = str
         rows = db.execute("SELECT source, key, value FROM state ORDER BY source, key").fetchall()
     return [(source, key, json.loads(value)) for source, key, value in rows if key.startswith(prefix)]

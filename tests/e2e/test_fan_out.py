@@ -288,6 +288,7 @@ def test_a_receiver_that_wants_no_more_switches_its_sink_off_for_good(tmp_path: 
             assert warning.startswith("warning: check.toml: sinks.hook: switched off since 20")
             assert "410 Gone: the receiver wants no more events" in warning
             assert "pump enable hook" in warning
+            assert not list((tmp_path / "state").glob("spool.db-*")), "a look leaves nothing behind"
             alone = await at.pump("enable", "hook")
             assert (alone.code, "no daemon runs" in alone.err) == (1, True)
             before = await _archived(tmp_path)

@@ -111,6 +111,8 @@ def test_a_person_switches_it_on_and_it_goes_on_where_it_was(tmp_path: Path) -> 
             commands = resend(on, one).commands()
             with pytest.raises(Refusal, match="switched off"):
                 await commands["replay"]({"sink": "out"}, Told())
+            await on.spool.bury("out", await on.spool.read(0, limit=1), "HTTP 400", 1)
+            assert await commands["dead.retry"]({"all": True}, Told()) == {"sent": 0, "refused": 0, "left": ["out"]}
             assert await commands["sink.enable"]({"sink": "out"}, Told()) == {"behind": 3}
             await sinks.arrived(3)
             assert sinks.sequence == [3, 4, 5]
