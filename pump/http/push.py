@@ -40,7 +40,7 @@ READING: Final = 256 << 20
 """Bytes of bodies that are held at a time, over all connections, from their first byte until they are answered."""
 LARGE: Final = 1 << 20
 """Bytes of a body above which it waits for its turn: decoded and encoded it takes several times its size."""
-TURNS: Final = 4
+TURNS: Final = 2
 """Large bodies that are worked on at a time."""
 _SLASHES: Final = re.compile("//+")
 _HEADERS: Final = {"Server": "pump"}
