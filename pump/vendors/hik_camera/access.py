@@ -280,3 +280,9 @@ ACCESS: Final[dict[tuple[int, int], Access]] = {
 """By major and minor event type."""
 
 UNKNOWN: Final = Access("access.unknown", "Access controller event")
+
+FAMILIES: Final[dict[str, str]] = {
+    "security.zone.short": "zone", "security.zone.open": "zone", "security.input.triggered": "zone",
+    "security.input.restored": "zone", "security.keypad.locked": "keypad", "security.keypad.unlocked": "keypad",
+}  # fmt: skip
+"""Types of which one ends what another began, to a word for both."""

@@ -17,6 +17,11 @@ from pump.vendors._hik_cid import CODES, UNLISTED
 from pump.vendors.hik_camera.document import Tree
 from pump.vendors.hik_camera.fields import moment, text, whole
 
+_PERIPHERALS: Final = (
+    "keypad", "extensionModule", "outputModule", "repeater", "siren", "cardReader", "remoteCtrlNo", "alarmLineNo",
+    "ipcChannel",
+)  # fmt: skip
+"""What a message is about where that is no zone: two sirens' batteries are two matters."""
 _BLANK: Final = ("", "0")
 """UUIDs that say that there is none."""
 
@@ -55,6 +60,7 @@ def read_panel(tree: Tree, cid: Tree, zone_: tzinfo) -> Panel:
         row = CODES.get(standard, UNLISTED)
     name = (text(cid, "name") or row.name) if row is UNLISTED else row.name
     zone, partition, keypad = (_place(cid, one) for one in ("zone", "system", "keypad"))
+    others = [_place(cid, one) for one in _PERIPHERALS]
     triggered = text(cid, "trigger")
     uploaded = moment(text(cid, "upload"), zone_)
     alarm = {
@@ -77,9 +83,9 @@ def read_panel(tree: Tree, cid: Tree, zone_: tzinfo) -> Panel:
         ("zone", str(zone)) if zone is not None else ("panel", None),
         group(zone=zone, partition=partition, channel=text(tree, "channelName")),
         None if uuid in _BLANK else uuid,
-        (code, zone, partition, keypad, alarm["user"], again),
+        (code, zone, partition, alarm["user"], again, *others),
         triggered,
-        f"cid/{code[1:]}/{zone}/{partition}/{keypad}/{alarm['module']}",
+        "/".join(("cid", code[1:], *(str(one) for one in (zone, partition, *others)))),
         _media(tree) if again else [],
     )
 

@@ -16,7 +16,7 @@ import orjson
 
 from pump.event import Event, event_id, group
 from pump.taxonomy import Phase
-from pump.vendors.hik_camera.access import ACCESS
+from pump.vendors.hik_camera.access import ACCESS, FAMILIES
 from pump.vendors.hik_camera.access import UNKNOWN as UNKNOWN_ACCESS
 from pump.vendors.hik_camera.codes import CHANNELS_OF_DEVICES, EVENTS, HEARTBEATS, UNKNOWN, Row
 from pump.vendors.hik_camera.details import counts, details, listed_pictures
@@ -38,11 +38,7 @@ _LINKS: Final = ("url", "link", "uri")
 _PASSING: Final = frozenset(("activepostcount", "datetime", "datatime", "time"))
 """Fields, beside links, in which a repeated message differs from the one before."""
 
-_FAMILIES: Final = {
-    "security.zone.short": "zone", "security.zone.open": "zone", "security.input.triggered": "zone",
-    "security.input.restored": "zone", "security.keypad.locked": "keypad", "security.keypad.unlocked": "keypad",
-}  # fmt: skip
-"""Types of which one ends what another began, to a word for both."""
+_INPUTS: Final = ("alarmInNo", "caseSensorNo", "deviceNo", "distractControlNo", "localControllerID")
 
 
 @dataclass(slots=True)
@@ -139,9 +135,9 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     if panel is not None and panel.media:
         data["media"] = panel.media
     data["raw"] = {root: tree} if (root := message.pop("", "")) and tree is message else message
-    regions = ",".join(sorted(_regions(tree)))
+    regions = ",".join(sorted((*_regions(tree), *_inputs(access))))
     where = name[1] or ""
-    matter = panel.matter if panel else kind if phase == "pulse" else _FAMILIES.get(type_, type_)
+    matter = panel.matter if panel else kind if phase == "pulse" else FAMILIES.get(type_, type_)
     alert = Alert(
         [Event(type_, "", data, time=stamp, subject=f"{name[0]}/{name[1]}" if name[1] else None, limited=not known)],
         row, phase, state, (matter, f"{name[0]}/{where}", regions),
@@ -201,7 +197,9 @@ def _place(
     """The place, and (kind, number) of what the event is about."""
     port = text(tree, "inputIOPortID", "dynInputIOPortID", "WLSensorID")
     access = child(tree, "AccessControllerEvent", "AcsEventInfo")
-    door = text(access, "doorNo")
+    door, reader = (
+        number if number != "0" else None for number in (text(access, "doorNo"), text(access, "cardReaderNo"))
+    )
     anpr = child(tree, "ANPR")
     named = text(tree, "channelName") or (facts.names.get(channel) if channel else None)
     place = group(channel=named or channel, zone=port, lane=text(anpr, "line", "laneNo"))
@@ -211,7 +209,7 @@ def _place(
         return None, ("device", facts.serial)
     if access is not None:
         place = group(channel=text(tree, "channelName"))
-        return place, ("door", door or text(access, "cardReaderNo"))
+        return place, ("door", door or reader)
     return place, ("camera", channel)
 
 
@@ -222,6 +220,13 @@ def _regions(tree: Tree) -> Iterator[str]:
             yield number
     if (number := text(tree, "regionID", "ruleID")) is not None:
         yield number
+
+
+def _inputs(access: Tree | None) -> Iterator[str]:
+    """Which of a controller's inputs and parts an access event is about; 0 is none."""
+    for name in _INPUTS:
+        if (number := text(access, name)) not in (None, "0"):
+            yield f"{name} {number}"
 
 
 def _heartbeat(kind: str, tree: Tree) -> bool:

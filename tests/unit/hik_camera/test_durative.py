@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from pump.event import Event
 from pump.testing import ManualClock
+from pump.vendors.hik_camera.access import ACCESS, FAMILIES
+from pump.vendors.hik_camera.durative import Matters
+from pump.vendors.hik_camera.parse import Facts, parse
 from pump.vendors.hik_camera.simulator import Message, Quirks, Simulator
 from pump.vendors.hik_camera.simulator_records import Records
 from tests.unit.hik_camera.site import Site, site
@@ -247,6 +251,34 @@ def test_doors_have_starts_and_ends_in_so_many_words(tmp_path: Path) -> None:
             assert denied["time"] == "2026-11-20T08:00:00Z"
 
     asyncio.run(main())
+
+
+def test_each_input_of_a_controller_is_a_matter_of_its_own() -> None:
+    matters = Matters(10.0)
+
+    def take(minor: int, number: int, **more: Any) -> Event:
+        event = {"majorEventType": 1, "subEventType": minor, "serialNo": number, **more}
+        tree = {
+            "eventType": "AccessControllerEvent",
+            "dateTime": "2026-11-20T09:00:00Z",
+            "AccessControllerEvent": event,
+        }
+        ((found,), _) = matters.take(parse(tree, Facts(), UTC), 0.0)
+        return found
+
+    first, second = take(0x408, 1, alarmInNo=1), take(0x408, 2, alarmInNo=2)
+    again, end = take(0x408, 3, alarmInNo=2), take(0x409, 4, alarmInNo=2, doorNo=0)
+    assert first.data["incident"] == first.id
+    assert second.data["incident"] == again.data["incident"] == second.id
+    assert end.data["incident"] == second.id
+    assert take(0x409, 5, alarmInNo=1).data["incident"] == first.id
+
+
+def test_every_kind_of_door_that_begins_can_end() -> None:
+    for major in (1, 2, 5):
+        rows = [row for (one, _), row in ACCESS.items() if one == major]
+        begin = {FAMILIES.get(row.type, row.type) for row in rows if row.phase == "start"}
+        assert begin == {FAMILIES.get(row.type, row.type) for row in rows if row.phase == "end"}
 
 
 def test_what_is_unknown_is_kept_once_while_it_repeats_itself(tmp_path: Path) -> None:

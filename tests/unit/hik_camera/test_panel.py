@@ -93,6 +93,16 @@ def test_an_alarm_its_second_report_and_its_end_share_an_incident() -> None:
     assert matters.expire(1e6) == ([], {}), "silence ends no alarm"
 
 
+def test_each_peripheral_has_a_matter_of_its_own() -> None:
+    matters = Matters(10.0)
+    parts: list[dict[str, Any]] = [{"siren": 1}, {"siren": 2}, {"repeater": 1}]
+    low = [read(matters, cid_event(1919, zone=None, **one)) for one in parts]
+    assert len({one["incident"] for one in low} | {one["id"] for one in low}) == 3
+    back = read(matters, cid_event(3919, zone=None, siren=2))
+    assert back["incident"] == low[1]["id"]
+    assert len(matters.open) == 2
+
+
 def test_identity_is_the_panels_own_and_not_when_it_was_sent() -> None:
     first = read(Matters(10.0), cid_event(1103))["id"]
     assert read(Matters(10.0), cid_event(1103, sent="2026-11-20T10:00:00+01:00"))["id"] == first
