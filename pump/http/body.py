@@ -22,8 +22,8 @@ MENDABLE: Final = 4 << 20
 """Bytes of a body that may be mended; a larger one must be right."""
 
 MOST_VALUES: Final = 50_000
-"""Commas of a large body, and a fourth of its quotes: a few KiB, packed, stand for millions of values, which cost seconds
-and gigabytes."""
+"""Commas of a large body, and a fourth of its quotes: a few KiB, packed, stand for millions of values, which cost
+seconds and gigabytes."""
 
 _LONG: Final = 16 << 10
 _MANY: Final = 64 << 10
