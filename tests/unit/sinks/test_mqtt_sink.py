@@ -15,10 +15,15 @@ import pytest
 from pydantic import ValidationError
 
 from pump.clock import Clock
+from pump.delivery import Delivery
 from pump.errors import Misconfigured, Rejected, Unavailable
+from pump.health import Component
+from pump.metrics import Metrics
 from pump.sink import Record
 from pump.sinks.mqtt import MqttSettings, MqttSink
-from pump.testing.records import record
+from pump.spool import Spool, SpoolSettings
+from pump.testing import ManualClock
+from pump.testing.records import record, rows
 from pump.testing.servers import Mosquitto, NatsServer
 
 mosquitto = pytest.mark.skipif(Mosquitto.found() is None, reason="mosquitto is not installed")
@@ -217,6 +222,62 @@ def test_who_may_not_publish_waits_for_a_person(tmp_path: Path, version: str, qo
         with pytest.raises(Misconfigured, match=r"[Aa]uthori[sz]e"):
             async with sink(server.url, version=version, qos=qos) as out:
                 await told(out, [record(1), record(2), record(3)])
+
+    on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\nacl_file {access}")
+
+
+@mosquitto
+def test_who_may_not_publish_is_told_in_status_and_does_not_hammer(tmp_path: Path) -> None:
+    """A real delivery: seen through the component that /status shows, and by the connections that the broker counts."""
+    access = tmp_path / "access"
+    access.write_text("topic write pump/north/status\n")
+    access.chmod(0o644)
+
+    async def body(server: Mosquitto) -> None:
+        clock, metrics = ManualClock(), Metrics()
+        component = Component("sink out", clock)
+        settings = MqttSettings.model_validate({"type": "mqtt", "url": server.url, "version": "3.1.1", "qos": 2})
+        settings = settings.model_copy(update={"timeout": 1e6})  # the clock runs ahead of the broker
+        spool = await Spool.open(tmp_path / "spool", SpoolSettings(), clock=clock, metrics=metrics)
+        await spool.append(rows(range(1, 4)), source="gate")
+
+        async def lost(*_: object) -> None:
+            raise AssertionError
+
+        out = Delivery(
+            spool,
+            MqttSink,
+            "out",
+            settings,
+            clock=clock,
+            metrics=metrics,
+            component=component,
+            site="north",
+            on_lost=lost,
+        )
+
+        def connections() -> int:
+            return (server.folder / "log").read_text().count("New client connected")
+
+        running = asyncio.create_task(out.run())
+        try:
+            while "access list" not in component.reason:
+                clock.advance(1)
+                await asyncio.sleep(0.01)
+            assert "may not authorise" in component.reason
+            assert component.state == "down"
+            attempts = connections()
+            assert attempts <= 4
+            waited = 0
+            while connections() == attempts:
+                clock.advance(10)
+                waited += 10
+                await asyncio.sleep(0.01)
+            assert waited >= 600  # seconds, as the supervisor waits for a person
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            await spool.close()
 
     on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\nacl_file {access}")
 
