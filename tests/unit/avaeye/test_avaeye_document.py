@@ -205,3 +205,51 @@ def test_a_secret_is_known_however_its_key_is_written(tmp_path: Path, name: str)
             assert "hush-hush" not in str(site.intakes[0].state())
 
     asyncio.run(main())
+
+
+def test_a_get_gives_up_its_secrets_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        async with avaeye_site(tmp_path) as site:
+            query = "parkId=1&deviceId=2&softwareVersion=V7&pwd=hush-hush&registerCode=hush-hush"
+            for path in ("basicinfo", "some/thing"):
+                (answer,) = await site.send(f"GET /api/upark/{path}?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                assert (answer.status, answer.json["code"]) == (200, 200)
+            known = site.sources[0].devices(site.intakes[0]).get("1/2")
+            assert known is not None
+            assert known.facts["version"] == "V7"
+            (event,) = await site.events()
+            assert event["type"] == "device.message"
+            assert event["data"]["raw"]["params"] == {
+                "softwareVersion": "V7", "pwd": "*****", "registerCode": "*****",
+            }  # fmt: skip
+            assert "hush-hush" not in str(site.intakes[0].state())
+
+    asyncio.run(main())
+    told = capsys.readouterr()
+    assert "hush-hush" not in told.out + told.err
+
+
+def test_the_device_table_has_all_that_the_printed_example_says_but_its_secrets(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with avaeye_site(tmp_path) as site:
+            await site.post("basicinfo", (SAMPLES / "basicinfo.txt").read_bytes().partition(b"\n")[2])
+            known = site.sources[0].devices(site.intakes[0]).get("park01/2102512")
+            assert known is not None
+            assert (known.online, known.interval) == (True, 30.0)
+            assert known.facts == {
+                "name": "HC121@MAC-08S",
+                "serial": "210235000000000",
+                "version": "PARK_1201-B0003",
+                "address": "192.168.1.13",
+                "resolution": "1920*1080",
+                "protocol": "1.0",
+                "category": "entrance & exit camera",
+                "scene": "campus",
+                "pictures": "base64",
+                "shot_from": "front",
+                "spaces": 2,
+                "capabilities": ["coil", "edge storage", "lamp", "led", "radar", "space detection"],
+                "space_ids": [{"area": "A12", "id": "001"}, {"area": "A12", "id": "001"}],
+            }
+
+    asyncio.run(main())
