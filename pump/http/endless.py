@@ -126,8 +126,10 @@ class Stream(Patient):
     async def rejected(self, retry: Retry) -> None:
         """A call beside the stream was refused for its password: no login until it may be tried again.
 
-        The stream itself is left alone: it has its login behind it.
+        The stream itself is left alone: it has its login behind it. Told twice, it counts once.
         """
+        if self.rejection.left > 0:
+            return
         self.intake.count("rejected")
         await self.put(state=self.rejection.note(retry.reason, retry.wait))
 
@@ -245,7 +247,8 @@ class Stream(Patient):
             good = sum(isinstance(item, Part) and item.fault is None for item in items)
             if not self.connected:
                 self._early += items
-                first = next((item for item in items if isinstance(item, Part)), None)
+                # What was cut with the link answers nothing.
+                first = next((one for one in items if isinstance(one, Part) and not (ended and one.fault)), None)
                 if first is None:
                     return
                 self._listener.greeted(first)

@@ -25,6 +25,14 @@ class Trouble(Exception):
         self.wait = wait
 
 
+class Away(Trouble):
+    """The gateway was not reached. `refused`: its host is there and nobody listens."""
+
+    def __init__(self, reason: str, *, refused: bool) -> None:
+        super().__init__(reason)
+        self.refused = refused
+
+
 class Rejected(Trouble):
     """The gateway does not take the password. `wait` is at least 10 minutes."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 from urllib.parse import quote
 
 import orjson
 
-from pump.http.link import Link, Lost, Refused
-from pump.vendors.hik_gateway.answers import Trouble, trouble
+from pump.http.endless import Stream
+from pump.http.link import Answer, Link, Lost, Refused
+from pump.http.listener import Retry
+from pump.vendors.hik_gateway.answers import Away, Rejected, Trouble, trouble
 from pump.vendors.hik_gateway.lenient import loads
 from pump.vendors.hik_gateway.subscription import PATH, Wanted, broken
 
@@ -25,26 +28,43 @@ def address(path: str) -> str:
 class Client:
     """One gateway. All its methods raise Trouble, of which Rejected says that the password is not taken."""
 
+    stream: Stream
+
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._one = asyncio.Lock()
+        """One call at a time, so that a rejected password is known before the next tries it."""
 
     async def call(
         self, method: str, path: str, body: Any = None, *, what: str, timeout: float = CALL_SECONDS
     ) -> Any:  # fmt: skip
-        """The decoded JSON of a call, {} where there is none. `what` names it for people."""
-        content = None if body is None else orjson.dumps(body)
-        try:
-            answer = await self._link.ask(method, address(path), body=content, timeout=timeout)
-        except Refused as refused:
-            raise trouble(refused.answer, what) from None
-        except Lost as lost:
-            raise Trouble(lost.reason) from None
-        if answer.status >= 400:
-            raise trouble(answer, what)
+        """The decoded JSON of a call, {} where there is none. `what` names it for people.
+
+        A password that was rejected is not tried again before its time, whoever asks.
+        """
+        async with self._one:
+            answer = await self._ask(method, path, body, what, timeout)
         try:
             return loads(answer.body) if answer.body.strip() else {}
         except ValueError:
             raise Trouble(f"{what} was answered with something else than JSON") from None
+
+    async def _ask(self, method: str, path: str, body: Any, what: str, timeout: float) -> Answer:
+        if (left := self.stream.rejection.left) > 0:
+            raise Trouble(f"the gateway rejected the password; no call, {what} included, for {left:.0f} s more")
+        content = None if body is None else orjson.dumps(body)
+        try:
+            answer = await self._link.ask(method, address(path), body=content, timeout=timeout)
+        except Refused as refused:
+            answer = refused.answer
+        except Lost as lost:
+            raise Away(lost.reason, refused=lost.refused) from None
+        if answer.status >= 400:
+            found = trouble(answer, what)
+            if isinstance(found, Rejected):
+                await self.stream.rejected(Retry(found.reason, found.wait))
+            raise found
+        return answer
 
     # --- a subscription that stands, by its number ------------------------------------------------------------------
 

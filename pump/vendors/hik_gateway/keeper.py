@@ -12,9 +12,8 @@ import structlog
 from pump.clock import Clock
 from pump.errors import Unavailable
 from pump.http.endless import Stream
-from pump.http.listener import Retry
 from pump.vendors.hik_gateway import inventory
-from pump.vendors.hik_gateway.answers import Rejected, Trouble
+from pump.vendors.hik_gateway.answers import Trouble
 from pump.vendors.hik_gateway.client import Client
 from pump.vendors.hik_gateway.parse import Context
 from pump.vendors.hik_gateway.settings import HikGatewaySettings
@@ -71,7 +70,7 @@ class Keeper:
             try:
                 await self._refresh()
             except Trouble as trouble:
-                await self._beside_failed("The device list could not be read", trouble)
+                self._beside_failed("The device list could not be read", trouble)
 
     async def leave(self) -> None:
         """Close the subscription: the gateway would keep its place until it notices. What fails is logged."""
@@ -112,7 +111,15 @@ class Keeper:
                 self.stream.renew()
                 return True
             if devices is not None and number is not None:
-                await self._change_devices(number, devices)
+                try:
+                    await self._change_devices(number, devices)
+                except Trouble:
+                    if self.number == number:
+                        raise
+                    # The link was lost meanwhile: who knows what the next one's order said.
+                    wanted.devices = dict(devices)
+                    self.stream.renew()
+                    return True
             return False
 
     async def _change_devices(self, number: str, devices: Mapping[str, tuple[str, ...]]) -> None:
@@ -123,8 +130,6 @@ class Keeper:
         async def told(call: Awaitable[None]) -> bool:
             try:
                 await call
-            except Rejected:
-                raise
             except Trouble as trouble:
                 troubles.append(trouble)  # the other devices are none the worse for it
                 return False
@@ -150,7 +155,7 @@ class Keeper:
             try:
                 await self.change(devices=devices)
             except Trouble as trouble:
-                await self._beside_failed("A device's subscription could not be changed", trouble)
+                self._beside_failed("A device's subscription could not be changed", trouble)
 
     # --- beside the stream ----------------------------------------------------------------------------------------
 
@@ -179,16 +184,14 @@ class Keeper:
         try:
             await call()
         except Trouble as trouble:
-            await self._beside_failed(what, trouble)
+            self._beside_failed(what, trouble)
             return False
         return True
 
-    async def _beside_failed(self, what: str, trouble: Trouble) -> None:
-        """A call beside the stream failed: the stream is left alone, and a password that is not taken any more too."""
+    def _beside_failed(self, what: str, trouble: Trouble) -> None:
+        """A call beside the stream failed: the stream is left alone."""
         self.stream.intake.count("retry")
         log.warning(what, source=self.stream.intake.name, why=trouble.reason)
-        if isinstance(trouble, Rejected):
-            await self.stream.rejected(Retry(trouble.reason, trouble.wait))
 
     async def _until(self, event: asyncio.Event, seconds: float) -> None:
         """Sleep, but wake when the event is set."""

@@ -11,9 +11,9 @@ import structlog
 from pump.clock import Clock
 from pump.event import Event, Unparsed
 from pump.http.endless import Listener, Opening, Postponed, Retry, Stream
-from pump.http.link import Answer
+from pump.http.link import Answer, Lost
 from pump.http.multipart import Part, Skipped
-from pump.vendors.hik_gateway.answers import Trouble, Waits, status_fields, trouble
+from pump.vendors.hik_gateway.answers import Away, Trouble, Waits, status_fields, trouble
 from pump.vendors.hik_gateway.client import address
 from pump.vendors.hik_gateway.incidents import PREFIX, Incidents
 from pump.vendors.hik_gateway.keeper import Keeper
@@ -44,6 +44,8 @@ class GatewayListener(Listener):
         self._incidents = Incidents(self.stream.intake.state(PREFIX))
         try:
             await self._keeper.prepare()
+        except Away as away:
+            raise Lost(away.reason, refused=away.refused) from away
         except Trouble as problem:
             raise Postponed(self._waits.retry(problem)) from problem
         path = address(f"{PATH}/subscribeDeviceMgmt")

@@ -43,9 +43,10 @@ class HikGateway(Source[HikGatewaySettings]):
             ssl=settings.verify_tls,
             count=self._count,
         )
-        self.keeper = Keeper(settings, clock, Client(link))
+        client = Client(link)
+        self.keeper = Keeper(settings, clock, client)
         listener = GatewayListener(clock, self.keeper)
-        self.stream = listener.stream = self.keeper.stream = Stream(
+        self.stream = listener.stream = client.stream = self.keeper.stream = Stream(
             link,
             listener,
             clock=clock,

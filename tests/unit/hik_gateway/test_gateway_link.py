@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from pump.vendors.hik_gateway.simulator import Device, Quirks
-from tests.unit.hik_gateway.site import Site, site
+from pump.http.control import Refusal
+from pump.testing import ManualClock
+from pump.vendors.hik_gateway.simulator import Device, Quirks, Simulator
+from tests.unit.hik_gateway.site import Site, site, spooled
 
 DEVICE: dict[str, Any] = {"event_mode": "device"}
 
@@ -106,6 +108,42 @@ def test_a_password_that_the_device_list_rejects_is_tried_once_in_ten_minutes(tm
             assert all(later - earlier >= 600.0 for earlier, later in pairwise(times))
             assert one.vendor.account.orders == []
             assert "rejects the user name or the password" in one.intake.component.reason
+
+    asyncio.run(main())
+
+
+def test_with_event_mode_device_too_the_link_is_there_within_two_seconds_of_the_gateway(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with Simulator(clock=clock) as vendor, spooled(tmp_path, clock) as spool:
+            await vendor.go_away()
+            one = Site(vendor, spool, clock, DEVICE)
+            await one.until(lambda: one.intake.component.state == "down")
+            assert "nothing listens" in one.intake.component.reason
+            await settled(one, lambda: clock.monotonic() > 200.0)
+            await vendor.listen()
+            one.pace, back = 0.002, clock.monotonic()  # what the sockets take in the world counts as well
+            await one.until(lambda: vendor.digest.logins)  # the device list's, without which nothing can be ordered
+            assert clock.monotonic() - back <= 2.0
+            await one.up()
+            await one.stop()
+
+    asyncio.run(main())
+
+
+def test_a_rejected_password_is_not_tried_by_a_command_either(tmp_path: Path) -> None:
+    async def main() -> None:
+        index = "2cd6716d-767f-4756-ac55-50276a5e3b01"
+        async with site(tmp_path, settings={"devices": {index: []}}, quirks=Quirks(nonce_seconds=1e9)) as one:
+            await one.up()
+            await one.until(lambda: one.intake.state("inventory"))
+            one.vendor.digest.password = "changed"
+            for _ in range(3):  # the device list may be asked for just now, and be the first to be refused
+                with pytest.raises(Refusal, match="reject"):
+                    await one.source.subscribe(index, types=["CIDAlarm"])
+            assert [outcome for _, outcome in one.vendor.digest.logins].count("wrong") == 1
+            assert one.source.keeper.wanted.devices == {index: ()}
+            assert one.intake.component.state == "up"
 
     asyncio.run(main())
 

@@ -262,6 +262,20 @@ def test_a_greeting_that_refuses_is_waited_out_as_it_says_and_no_gap_ends_with_i
     asyncio.run(main())
 
 
+def test_a_greeting_that_is_cut_is_none(tmp_path: Path) -> None:
+    async def main() -> None:
+        cut = STREAM + b"--b\r\nContent-Length: 500\r\n\r\nhello"
+        scripts = [cut.replace(b"Connection: close", b"Content-Length: 900"), STREAM + part(b"hello")]
+        async with site(tmp_path, greeting=True, scripts=scripts) as one:
+            await one.up()
+            assert one.listener.told[0] == "greeted hello"
+            assert one.listener.told.count("opened") == 1
+            assert len(one.writers) == 2
+            assert await one.gaps() == []
+
+    asyncio.run(main())
+
+
 def test_a_document_instead_of_a_stream_is_a_refusal(tmp_path: Path) -> None:
     async def main() -> None:
         async with site(tmp_path, scripts=[document(200, b"Device Busy"), document(503, b"later")]) as one:
