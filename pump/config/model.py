@@ -98,7 +98,9 @@ class ServerSettings(Settings):
     max_connections: int = Field(default=4096, ge=1, description="open connections of devices, all together")
     max_connections_per_address: int = Field(default=512, ge=1, description="open connections of one address")
     device_rate: float = Field(
-        default=50.0, ge=0, description="requests a second that one device may make, then 429; 0: no limit"
+        default=50.0,
+        ge=0,
+        description="requests a second that one device may make, a minute's worth at once, then 429; 0: no limit",
     )
 
     @model_validator(mode="after")

@@ -12,6 +12,9 @@ from pump.clock import Clock
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+BURST: Final = 60.0
+"""Seconds' worth of requests that may come at once: a camera that was cut off brings all that it has kept meanwhile,
+and one that is refused then waits for seconds before each further try."""
 _REMEMBERED: Final = 20_000
 """Devices whose pace is remembered; of more, those that were longest silent start afresh."""
 
@@ -63,12 +66,12 @@ def client(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
 
 
 class Pace:
-    """Requests a second by key: a bucket each, which fills at `rate` and holds two seconds' worth, at least one."""
+    """Requests a second by key: a bucket each, which fills at `rate` and holds a minute's worth, at least one."""
 
     def __init__(self, rate: float, clock: Clock) -> None:
         """`rate` 0 lets everything pass."""
         self._rate = rate
-        self._room = max(1.0, 2 * rate)
+        self._room = max(1.0, BURST * rate)
         self._clock = clock
         self._buckets: dict[Hashable, tuple[float, float]] = {}
 
