@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -56,6 +57,15 @@ class Announcer:
         span = {"from": end if begin is None else min(begin, end), "to": end}
         self._metrics.gaps.labels("pump").inc()
         self.tell("pump.gap", "Gap", "warning", **span, reason=reason, count=count, sink=sink)
+
+    async def sink_lost(self, spool: Spool, sink: str, first: int, last: int, count: int) -> None:
+        """Tell that `count` events at the most, numbered `first` to `last`, were removed before `sink` had them."""
+        begin = end = None
+        with suppress(Unavailable):  # told without times rather than not at all
+            after, before = await spool.span(first, last)
+            begin = None if after is None else datetime.fromtimestamp(after / 1000, UTC)
+            end = datetime.fromtimestamp(before / 1000, UTC)
+        self.gap(begin, "removed before the sink had them", count, sink, end)
 
     def listen(self, spool: Spool) -> None:
         """What the spool found at its start, and what it finds from now on, become events."""

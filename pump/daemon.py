@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import sqlite3
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -31,7 +29,7 @@ from pump.notify import Notifier
 from pump.parts import NoStart, Parts, build
 from pump.registry import Registry
 from pump.resend import Resend
-from pump.signals import LastResort, Signals
+from pump.signals import take_over
 from pump.sink import Sink
 from pump.source import PushSource, Source
 from pump.spool import Spool
@@ -39,6 +37,7 @@ from pump.status import Status
 from pump.subscribe import Subscribe
 from pump.supervisor import Supervisor, first_of, wait_for
 from pump.tuning import tuned
+from pump.watch import Watch
 
 log = structlog.get_logger()
 
@@ -54,9 +53,6 @@ CLOSING: Final = 8.0  # the spool stores cursors and closes
 WHOLE: Final = 38.0
 HURRIED: Final = 1.0  # each part's time after a second signal
 EXITING: Final = 3.0  # the interpreter's own end; a hung thread would hold it up for ever
-
-PROBING: Final = 10.0
-"""Seconds between two looks whether the spool's writer makes progress."""
 
 
 class Daemon:
@@ -112,7 +108,9 @@ class Daemon:
         Without it the caller asks with `stop` and waits for `ready` or the end of this, whichever comes first; a
         part that cannot be stopped is left behind, named in the log.
         """
-        last = self._take_over() if signals else None
+        last = None
+        if signals:
+            last = take_over(self._on_stop_signal, self._on_reload_signal, within=WHOLE, code=lambda: self._code)
         try:
             with tuned():
                 self._code = await self._run(keep_lock=signals)
@@ -122,22 +120,8 @@ class Daemon:
                 last.arm(EXITING)
         return self._code
 
-    def _take_over(self) -> LastResort:
-        """The process's signals and its last resort."""
-        loop = asyncio.get_running_loop()
-        last = LastResort(lambda: self._code)
-
-        def on_stop(name: str) -> None:
-            last.arm(WHOLE)
-            with contextlib.suppress(RuntimeError):  # the loop has ended already
-                loop.call_soon_threadsafe(self._on_stop_signal, name)
-
-        def on_reload() -> None:
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(log.warning, "Reloading is not supported yet: restart to apply a change")
-
-        Signals(on_stop, on_reload).install()
-        return last
+    def _on_reload_signal(self) -> None:
+        log.warning("Reloading is not supported yet: restart to apply a change")
 
     def _on_stop_signal(self, name: str) -> None:
         log.info("Stopping at once" if self._asked.is_set() else "Stopping", signal=name)
@@ -201,8 +185,9 @@ class Daemon:
         await self._listen()
         spool = await self._open_spool()
         announcer = await self._begin_telling(spool, parts)
-        self.supervisor.add("watch", partial(self._watch, spool), self.health.component("watch"))
-        self.supervisor.add("spool probe", partial(self._probe, spool), self.health.component("spool"))
+        watch = Watch(spool, clock=self.clock, health=self.health, status=self.status, notifier=self._notifier)
+        self.supervisor.add("watch", watch.run, self.health.component("watch"))
+        self.supervisor.add("spool probe", watch.probe, self.health.component("spool"))
         self.supervisor.add("media", self._keep_media, self.health.component("media"))
         spool.hold({name: self.config.sinks[name].hold for name in parts.sinks})
         for name, kind in parts.sinks.items():
@@ -329,15 +314,6 @@ class Daemon:
 
     def _add_sink(self, name: str, kind: type[Sink[Any]], spool: Spool, announcer: Announcer) -> None:
         """`run` restarts the sink itself; the supervisor is there for a bug in it."""
-
-        async def lost(sink: str, first: int, last: int, count: int) -> None:
-            begin = end = None
-            with contextlib.suppress(Unavailable):  # told without times rather than not at all
-                after, before = await spool.span(first, last)
-                begin = None if after is None else datetime.fromtimestamp(after / 1000, UTC)
-                end = datetime.fromtimestamp(before / 1000, UTC)
-            announcer.gap(begin, "removed before the sink had them", count, sink, end)
-
         component = self.health.component(f"sink {name}")
         delivery = Delivery(
             spool,
@@ -348,42 +324,16 @@ class Daemon:
             metrics=self.metrics,
             component=component,
             site=self.config.site,
-            on_lost=lost,
+            on_lost=partial(announcer.sink_lost, spool),
         )
         self.status.sinks[name] = delivery
         self.supervisor.add(component.name, delivery.run, component)
 
     # --- while it runs ----------------------------------------------------------------------------------------------
 
-    async def _watch(self, spool: Spool) -> None:
-        """Ping systemd from the loop itself, so that a process that hangs is killed; find who is silent or full."""
-        interval = min(1.0, self._notifier.watchdog_interval or 1.0)
-        watch, store = self.health.component("watch"), self.health.component("spool")
-        watch.up()
-        while True:
-            self._notifier.watchdog()
-            self.health.check(interval)
-            if spool.refusing:
-                store.down(spool.refusing)
-            elif store.state == "down":
-                store.up()
-            watch.activity()
-            await self.clock.sleep(interval)
-
     async def _keep_media(self) -> None:
         self.health.component("media").up()
         await self.media.run()
-
-    async def _probe(self, spool: Spool) -> None:
-        """Have the spool's writer do nothing, and see that it does: "stalled" is what a hung disk looks like."""
-        component = self.health.component("spool")
-        component.expects = 3 * PROBING
-        while True:
-            with contextlib.suppress(Unavailable):  # it refuses, so it lives
-                await spool.flush()
-                await self.status.look()
-            component.activity()
-            await self.clock.sleep(PROBING)
 
     # --- stop -------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -76,6 +77,29 @@ class LastResort:
             farewell.start()
             farewell.join(1.0)
         os._exit(code)
+
+
+def take_over(
+    stop: Callable[[str], object], reload: Callable[[], object], *, within: float, code: Callable[[], int]
+) -> LastResort:
+    """Have the process's signals call these on the running event loop, and a stop end it within so many seconds.
+
+    `stop` gets the signal's name; `code` gives the exit status of an end by force.
+    """
+    loop = asyncio.get_running_loop()
+    last = LastResort(code)
+
+    def on_stop(name: str) -> None:
+        last.arm(within)
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            loop.call_soon_threadsafe(stop, name)
+
+    def on_reload() -> None:
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(reload)
+
+    Signals(on_stop, on_reload).install()
+    return last
 
 
 def _flush(code: int) -> None:

@@ -23,6 +23,7 @@ _FLOORS: tuple[tuple[str, ...], ...] = (
     ("sinks", "vendors"),
     ("config", "supervisor", "openings", "place", "switch", "errand", "delivery"),
     ("announce", "parts", "status", "resend", "subscribe"),
+    ("watch",),
     ("daemon",),
     ("testing", "demo", "cli"),
 )
