@@ -38,6 +38,8 @@ RETRY_AFTER: Final = 5.0
 """Seconds, where nobody knows better."""
 READING: Final = 256 << 20
 """Bytes of bodies that are held at a time, over all connections, from their first byte until they are answered."""
+SMALL: Final = 64 << 10
+"""Bytes of a body up to which it is taken though others hold too many."""
 LARGE: Final = 1 << 20
 """Bytes of a body above which it waits for its turn: decoded and encoded it takes several times its size."""
 TURNS: Final = 2
@@ -305,10 +307,10 @@ class PushListener:
         return body
 
     def _hold(self, push: Push, size: int) -> None:
-        """Count bytes as the request's. Raises Refused where all together hold too many."""
+        """Count bytes as the request's. Raises Refused where all together hold too many and it is not a small one."""
         push.held += size
         self._reading += size
-        if self._reading > self._most_reading:
+        if self._reading > self._most_reading and push.held > SMALL:
             raise Refused(503, "too many large bodies at a time", retry_after=RETRY_AFTER)
 
     async def _rest(self, request: web.BaseRequest, push: Push, most: int) -> bytes:
