@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -21,6 +21,9 @@ from pump.metrics import Metrics
 from pump.sink import Record, Sink, State
 from pump.spool import Spool, SpoolSettings
 from pump.testing.records import record, rows
+
+OPENINGS: Final = 5
+"""Attempts to open a sink, where a check is not about a peer that is away."""
 
 
 class Peer(ABC):
@@ -76,9 +79,7 @@ class Feed:
 
     async def __call__(self, batches: Sequence[Sequence[Record]], *, store: bool = True) -> None:
         """One opening that is sent `batches`; `store` = False: a crash came before their cursor was on disk."""
-        clock = Clock()
-        sink = self._peer.make("out", self._peer.settings(), state=self.state, clock=clock, site="testing")
-        async with sink:
+        async with opened(self._peer, self.state) as sink:
             self.state = sink.state  # delivery stores it before the first batch
             last = self.state
             for batch in batches:
@@ -88,6 +89,24 @@ class Feed:
                 last = settled.state if settled is not None else self.state
         if store:
             self.state = last
+
+
+@asynccontextmanager
+async def opened(peer: Peer, state: State | None) -> AsyncIterator[Sink[Any]]:
+    """A sink that is open. It may find the peer unavailable first, as delivery would bear.
+
+    nats-server holds back a client of MQTT whose connection before it still works off.
+    """
+    async with AsyncExitStack() as stack:
+        for attempt in range(OPENINGS):
+            sink = peer.make("out", peer.settings(), state=state, clock=Clock(), site="testing")
+            try:
+                await stack.enter_async_context(sink)
+                break
+            except Unavailable:
+                if attempt + 1 == OPENINGS:
+                    raise
+        yield sink
 
 
 def numbered(begin: int, end: int, size: int = 0) -> list[Record]:
@@ -132,9 +151,7 @@ async def cancelled_in_mid_send(peer: Peer) -> None:
     feed = Feed(peer)
     await feed([numbered(1, 3)])
     for turns in range(12):
-        clock = Clock()
-        sink = peer.make("out", peer.settings(), state=feed.state, clock=clock, site="testing")
-        async with sink:
+        async with opened(peer, feed.state) as sink:
             sending = asyncio.create_task(sink.send(numbered(3, 303)))
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -308,9 +325,14 @@ class _Daemon:
         )
 
     async def until_stopped(self) -> None:
-        delivery = self.delivery()
-        delivery.stop()
-        await delivery.run()
+        """Run to the end of what is stored; who stops at a failure is started again, as a daemon would be."""
+        assert self._spool is not None
+        for _ in range(OPENINGS):
+            delivery = self.delivery()
+            delivery.stop()
+            await delivery.run()
+            if delivery.position >= self._spool.head:
+                break
 
     async def cancelled_after(self, turns: int) -> None:
         task = asyncio.create_task(self.delivery().run())

@@ -159,8 +159,13 @@ PEERS: dict[str, type[MqttPeer]] = {
 }
 
 
+def _promised(kind: str, check: str) -> bool:
+    """QoS 0 promises nothing of what is on its way when a connection is dropped."""
+    return applies(check, PEERS[kind]) and not ("QoS 0" in kind and check.startswith("cancelled"))
+
+
 @pytest.mark.parametrize(
-    ("kind", "check"), [(kind, check) for kind, peer in PEERS.items() for check in CHECKS if applies(check, peer)]
+    ("kind", "check"), [(kind, check) for kind in PEERS for check in CHECKS if _promised(kind, check)]
 )
 def test_mqtt_sinks(kind: str, check: str, tmp_path: Path) -> None:
     server = Mosquitto if kind.startswith("mosquitto") else NatsServer
