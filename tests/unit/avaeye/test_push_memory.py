@@ -98,7 +98,7 @@ def test_what_was_held_of_bodies_is_given_back_whatever_became_of_them(tmp_path:
             writer.transport.abort()
             await _alive(site)
             async with asyncio.timeout(20.0):
-                while site.listener._reading:  # noqa: ASYNC110  # nobody tells when the one that broke off is noticed
+                while site.listener._reading:  # nobody tells when the one that broke off is noticed
                     await asyncio.sleep(0.001)
 
     asyncio.run(main())
