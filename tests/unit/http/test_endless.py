@@ -249,7 +249,7 @@ def test_a_greeting_that_refuses_is_waited_out_as_it_says_and_no_gap_ends_with_i
             refused = one.clock.monotonic()
             assert one.listener.told == ["greeted hello", "opened", "hello", "closed", "greeted no"]
             assert await one.gaps() == []
-            await one.until(lambda: len(one.writers) == 3)
+            await one.until(lambda: len(one.requests) == 3)  # and so is the head of its answer written
             assert one.clock.monotonic() - refused >= 4.9
             one.send(part(b"hello"))
             await one.up()
