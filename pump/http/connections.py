@@ -123,6 +123,12 @@ class Connection(RequestHandler):
         return _refusal(status, reason)
 
 
+def oversized(request: web.BaseRequest) -> bool:
+    """Whether a head that came whole is over its limit."""
+    headers = request.raw_headers
+    return len(headers) > _FEW and sum(len(name) + len(value) for name, value in headers) > LARGEST_HEAD
+
+
 def _refusal(status: int, reason: str) -> web.Response:
     body = orjson.dumps({"code": status, "message": reason})
     response = web.Response(status=status, body=body, content_type="application/json")
@@ -135,8 +141,7 @@ class Connections(web.Server):
 
     def __init__(self, answer: Answer, limits: Limits, malformed: Callable[[int], None]) -> None:
         """`malformed` is told the status of each request that was no HTTP."""
-        super().__init__(self._measured)
-        self._answer = answer
+        super().__init__(answer)
         self.limits = limits
         self.malformed = malformed
         self.turned_away = 0
@@ -146,14 +151,6 @@ class Connections(web.Server):
     def __call__(self) -> RequestHandler:
         keepalive = self.limits.keepalive_seconds
         return Connection(self, loop=asyncio.get_running_loop(), keepalive_timeout=keepalive, **_PARSER)
-
-    async def _measured(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The answer, to a head that came within its limit."""
-        headers = request.raw_headers
-        if len(headers) > _FEW and sum(len(name) + len(value) for name, value in headers) > LARGEST_HEAD:
-            self.malformed(431)
-            return _refusal(431, TOO_LARGE)
-        return await self._answer(request)
 
     def __len__(self) -> int:
         return len(self._all)

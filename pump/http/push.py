@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from pump.clock import Clock
 from pump.errors import Unavailable
 from pump.http.coding import unpack
-from pump.http.connections import Connection, Connections, Limits
+from pump.http.connections import TOO_LARGE, Connection, Connections, Limits, oversized
 from pump.http.limits import Network, Pace, client, whole_seconds, within
 from pump.http.request import Push, Refused, Response, failure
 
@@ -232,6 +232,8 @@ class PushListener:
         route: Route | None = None
         close = False
         try:
+            if oversized(request):
+                raise Refused(431, TOO_LARGE)
             candidates = self._table.find(push.path)
             route = candidates[0] if candidates else None
             self._see_who(request, push)
@@ -248,7 +250,7 @@ class PushListener:
                 async with self._turns:
                     response = await route.receiver.handle(push, route.intake)
         except Refused as refused:
-            close = not request.content.is_eof()
+            close = refused.status == 431 or not request.content.is_eof()
             response = self._refuse(route, push, refused)
         except Unavailable as error:
             wait = RETRY_AFTER if error.retry_after is None else error.retry_after

@@ -330,7 +330,9 @@ def plate(value: Any) -> str | None:
     found = text(value)
     if found is None:
         return None
-    found = _DRESS.sub("", "".join(letter for letter in found if letter.isprintable()))
+    if not found.isprintable():
+        found = "".join(letter for letter in found if letter.isprintable())
+    found = _DRESS.sub("", found)
     return None if found.casefold() in _NO_PLATE else found
 
 
