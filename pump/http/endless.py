@@ -102,6 +102,8 @@ class Stream(Patient):
         """The value of `_read` when the unfinished part began."""
         self._carried = False
         self._failing: BaseException | None = None
+        self._told = ""
+        """Why the link was lost or could not be had, as the log last said."""
         """What has failed beside the reading; the group cancels the reading for it."""
         self._stale = 0
         self._cut = Backoff(*CUT)
@@ -172,7 +174,9 @@ class Stream(Patient):
         # Silence has taken its time already: an attempt that hangs is answered as soon as the device is back.
         soon = isinstance(failure, Silent) or (isinstance(failure, Lost) and failure.refused)
         self.lapse.lost(reason)
-        log.info("the stream's link is lost", source=self.intake.name, reason=reason)
+        if self._carried or reason != self._told:  # a device that stays away is tried every 2 s: once is enough
+            log.info("the stream's link is lost", source=self.intake.name, reason=reason)
+        self._told = reason
         if self._carried:
             self._cut.reset()
         if isinstance(failure, _Renewed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -144,6 +145,9 @@ class Poster:
     def _away(self, error: BaseException) -> Answer:
         closed = isinstance(error, aiohttp.ServerDisconnectedError)
         why = "the connection was closed" if closed else str(error)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            number = error.os_error.errno or 0  # negative where a name could not be resolved
+            why = os.strerror(number) if number > 0 else str(error.os_error)
         return Answer(Meaning.LATER, f"{self._host} cannot be reached: {why or type(error).__name__}", blames=closed)
 
 
