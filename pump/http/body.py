@@ -71,7 +71,7 @@ def decode(body: bytes, *, deepest: int = DEEPEST) -> Decoded:
     Raises Unreadable, also for more than `MOST_VALUES`. Costs time in proportion to the body; one of several hundred
     KiB that must be mended is better given to a thread.
     """
-    if len(body) > _MANY and (body.count(b",") > MOST_VALUES or body.count(b'"') > 4 * MOST_VALUES):
+    if len(body) > _MANY and (_more(body, b",", MOST_VALUES) or _more(body, b'"', 4 * MOST_VALUES)):
         raise Unreadable(f"the body has more than {MOST_VALUES} values")
     try:
         value = orjson.loads(body)
@@ -81,6 +81,16 @@ def decode(body: bytes, *, deepest: int = DEEPEST) -> Decoded:
     if len(body) > _LONG or body.count(b"{") + body.count(b"[") > deepest:
         _look_down(value, deepest)
     return Decoded(value)
+
+
+def _more(body: bytes, mark: bytes, most: int) -> bool:
+    """Whether the mark comes more often: looking for the few in a picture takes a tenth of counting its bytes."""
+    at = -1
+    for _ in range(most + 1):
+        at = body.find(mark, at + 1)
+        if at < 0:
+            return False
+    return True
 
 
 def _mend(body: bytes, deepest: int) -> Decoded:
