@@ -9,15 +9,19 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from tests.bench.measure import Row, share
+from tests.bench.measure import Row, interleaved, share
 from tests.bench.push_load import Load, bare, capture, drive, pump, slow_fsync, stored
 
 _SECONDS = 4.0
 _PICTURE = 200_000
 _PICTURES = 512
+_CONNECTIONS = 64
+_THREADS = 6
+"""As many as asyncio gives a process on two cores."""
 
 
 def _bare(connections: int) -> Load:
@@ -92,13 +96,13 @@ def _pushed_pictures(folder: Path, images: list[str]) -> float:
     place = Path(tempfile.mkdtemp(dir=folder))
     with pump(place) as server:
         asyncio.run(drive(server.port, 1, 60.0, lambda connection, number: next(first, None)))
-        load = asyncio.run(drive(server.port, 32, 60.0, lambda connection, number: next(left, None)))
+        load = asyncio.run(drive(server.port, _CONNECTIONS, 60.0, lambda connection, number: next(left, None)))
         assert len(load.answered) == _PICTURES == sum(1 for _ in place.glob("state/media/*/*")) - 1
         return load.rate
 
 
-def _written_pictures(folder: Path, images: list[str]) -> float:
-    """The same files written with fsync from one process, its event loop giving them to threads.
+def _written_pictures(folder: Path, images: list[str], threads: int) -> float:
+    """The same files written with fsync from one process: one after the other, or by several threads.
 
     Neither this nor the other removes what it wrote before the bench ends: ext4 shuns inodes that were freed within
     the last minutes, and looks for others the longer the more there are.
@@ -110,12 +114,12 @@ def _written_pictures(folder: Path, images: list[str]) -> float:
             file.write(content)
             os.fsync(file.fileno())
 
-    async def all_of_them(place: Path) -> float:
-        begun = time.perf_counter()
-        await asyncio.gather(*(asyncio.to_thread(write, place / str(n), content) for n, content in enumerate(contents)))
-        return _PICTURES / (time.perf_counter() - begun)
-
-    return asyncio.run(all_of_them(Path(tempfile.mkdtemp(dir=folder))))
+    place = Path(tempfile.mkdtemp(dir=folder))
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(write, (place / str(n) for n in range(_PICTURES)), contents):
+            pass
+    return _PICTURES / (time.perf_counter() - begun)
 
 
 def table(folder: Path, repetitions: int) -> Iterator[Row]:
@@ -142,11 +146,15 @@ def table(folder: Path, repetitions: int) -> Iterator[Row]:
         slow_rate = median(_pump(folder, 256, library)[0].rate for _ in range(repetitions))
         yield share("256 connections, every fsync 5 ms slower", slow_rate, many, 0.30, "requests/s bare")
     images = _images()
-    pushed, written = [], []
-    for _ in range(repetitions):
-        written.append(_written_pictures(folder, images))
-        pushed.append(_pushed_pictures(folder, images))
-    yield share("200 KB pictures, 32 connections", median(pushed), median(written), 0.5, "files/s written with fsync")
+    found = interleaved(
+        repetitions,
+        alone=lambda: _written_pictures(folder, images, 1),
+        threads=lambda: _written_pictures(folder, images, _THREADS),
+        pushed=lambda: _pushed_pictures(folder, images),
+    )
+    for name, words in (("alone", "written one by one"), ("threads", f"written by {_THREADS} threads")):
+        what = f"200 KB pictures, {_CONNECTIONS} connections, of files"
+        yield share(what, found["pushed"], found[name], 0.5, f"files/s {words}, with fsync")
 
 
 def main() -> None:
