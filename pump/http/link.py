@@ -89,7 +89,8 @@ class Link:
         self.url = URL(url)
         self._username = username
         self._password = password
-        self._ssl = ssl
+        self.ssl = ssl
+        """Whom to believe behind https; what is set holds from the next request on."""
         self._count = count
 
     def _address(self, path: str) -> URL:
@@ -111,7 +112,7 @@ class Link:
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(
                 aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(ssl=self._ssl, force_close=True),
+                    connector=aiohttp.TCPConnector(ssl=self.ssl, force_close=True),
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
                     middlewares=(digest,),
                     read_bufsize=_BUFFER,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -30,6 +31,7 @@ class HikGatewaySettings(SourceSettings):
     username: str = Field(min_length=1, pattern="^[^:]+$")
     password: Secret
     verify_tls: bool = Field(default=True, description="false accepts any certificate: gateways often sign their own")
+    ca: Path | None = Field(default=None, description="a file with the authority of the gateway's certificate")
     event_mode: Literal["all", "device"] | None = Field(
         default=None, description="device subscribes device by device; default: device where devices is given"
     )
@@ -61,5 +63,5 @@ class HikGatewaySettings(SourceSettings):
     def warnings(self) -> list[str]:
         """A password that travels in the clear, and certificates that nobody checks."""
         if not self.verify_tls and self.url.startswith("https:"):
-            return ["verify_tls: false lets anybody between here and the gateway read along"]
+            return ["verify_tls: false lets anybody between here and the gateway read along; name its ca"]
         return []

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pump.clock import Clock
+from pump.errors import Misconfigured
 from pump.http.control import Refusal
 from pump.http.endless import Stream
-from pump.http.link import Link
+from pump.http.link import Link, tls_context
 from pump.intake import Intake
 from pump.source import Source
 from pump.vendors.hik_gateway.answers import Trouble
@@ -36,13 +37,7 @@ class HikGateway(Source[HikGatewaySettings]):
         super().__init__(name, settings, clock)
         self._intake: Intake | None = None
         password = settings.password.get_secret_value()
-        link = Link(
-            settings.url,
-            username=settings.username,
-            password=password,
-            ssl=settings.verify_tls,
-            count=self._count,
-        )
+        self._link = link = Link(settings.url, username=settings.username, password=password, count=self._count)
         client = Client(link)
         self.keeper = Keeper(settings, clock, client)
         listener = GatewayListener(clock, self.keeper)
@@ -58,8 +53,17 @@ class HikGateway(Source[HikGatewaySettings]):
         )
 
     async def run(self, intake: Intake) -> None:
-        """As Source.run; a cancellation closes the subscription, for few are to be had. Raises Misconfigured."""
+        """As Source.run; a cancellation closes the subscription, for few are to be had.
+
+        Raises Misconfigured for a rejected password and an unusable `ca`.
+        """
         self._intake = intake
+        settings = self.settings
+        if settings.url.startswith("https:"):
+            try:
+                self._link.ssl = tls_context(verify=settings.verify_tls, ca=settings.ca)
+            except (OSError, ValueError) as error:
+                raise Misconfigured(f"the certificates of {settings.ca} cannot be used: {error}") from error
         await self.stream.run(intake)
 
     async def change(

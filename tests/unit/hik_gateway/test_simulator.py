@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import orjson
+import pytest
 from aiohttp import ClientSession, DigestAuthMiddleware
 
 from pump.clock import Clock
@@ -90,17 +91,53 @@ def test_simulate_says_where_it_listens_and_ends_by_cancellation() -> None:
 
 
 @needs_openssl
-def test_tls(tmp_path: Path) -> None:
-    _, context = self_signed(tmp_path)
+@pytest.mark.parametrize("trust", ["its own authority", "anybody"])
+def test_tls(tmp_path: Path, trust: str) -> None:
+    certificate, context = self_signed(tmp_path)
+    settings = {"ca": str(certificate)} if trust == "its own authority" else {"verify_tls": False}
 
     async def main() -> None:
-        async with site(tmp_path / "spool", tls=context, settings={"verify_tls": False}) as one:
+        async with site(tmp_path / "spool", tls=context, settings=settings) as one:
             await one.up()
             sent = one.vendor.put(one.vendor.messages.cid(next(iter(one.vendor.devices))))
             await one.stored(1)
             assert await one.identities() == sent
-        async with site(tmp_path / "other", tls=context) as one:
+            await one.stop()
+            assert len(one.vendor.account.closed) == 1, "the calls beside the stream have to believe it too"
+
+    asyncio.run(main())
+
+
+@needs_openssl
+def test_a_stranger_s_certificate_is_not_believed(tmp_path: Path) -> None:
+    _, context = self_signed(tmp_path)
+    (tmp_path / "other").mkdir()
+    stranger, _ = self_signed(tmp_path / "other")
+
+    async def main() -> None:
+        for number, settings in enumerate(({}, {"ca": str(stranger)})):
+            async with site(tmp_path / f"spool{number}", tls=context, settings=settings) as one:
+                await one.until(lambda: one.intake.component.state == "down")  # ends within the loop
+                assert "certificate" in one.intake.component.reason
+                assert one.vendor.digest.logins == []
+
+    asyncio.run(main())
+
+
+@needs_openssl
+def test_a_ca_that_cannot_be_used_is_told_and_a_mended_one_is_taken_without_a_restart(tmp_path: Path) -> None:
+    certificate, context = self_signed(tmp_path)
+    ca = tmp_path / "ca.pem"
+
+    async def main() -> None:
+        async with site(tmp_path / "spool", tls=context, settings={"ca": str(ca)}) as one:
             await one.until(lambda: one.intake.component.state == "down")
-            assert "certificate" in one.intake.component.reason
+            assert f"certificates of {ca} cannot be used" in one.intake.component.reason
+            assert one.vendor.digest.logins == []
+            ca.write_bytes(certificate.read_bytes())
+            one.pace = 1.0
+            await one.until(lambda: one.clock.monotonic() > 590.0)
+            one.pace = 0.05
+            await one.up()
 
     asyncio.run(main())
