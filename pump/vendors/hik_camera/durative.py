@@ -108,6 +108,11 @@ class Matters:
         one = self.open.get(_key(alert))
         return one.matter.id if one is not None else None
 
+    def paused(self, seconds: float) -> None:
+        """For so long nobody listened."""
+        for one in self.open.values():
+            one.heard += seconds
+
     def due(self) -> float | None:
         """When the next one ends by silence."""
         return min((one.heard + self.timeout for one in self.open.values() if not one.matter.lasting), default=None)
@@ -192,7 +197,7 @@ class Matters:
     def _ended(self, alert: Alert, now: float) -> tuple[list[Event], State]:
         events: list[Event] = []
         state: State = {}
-        for key in self._matching(alert):
+        for key in () if self._said(alert, now) else self._matching(alert):
             matter = self.open[key].matter
             if self._old(alert, matter.seen, matter.serial, now=now):
                 continue  # of one before it, which has ended already
@@ -203,6 +208,14 @@ class Matters:
             state |= self._close(key, _time(alert) or matter.seen, alert.serial)
         self.repeats += not events
         return events, state
+
+    def _said(self, alert: Alert, now: float) -> bool:
+        """Whether it repeats the end of what has ended: it must not end what its place alone would fit."""
+        time, serial = self.ended.get(key := _key(alert), (None, None))
+        if key in self.open or time is None or alert.event.time is None or now - self._opened > REPLAY_SECONDS:
+            return False
+        newer = alert.serial is not None and serial is not None and alert.serial > serial
+        return not newer and alert.event.time <= datetime.fromisoformat(time)
 
     def _explicit(self, alert: Alert, now: float) -> tuple[list[Event], State]:
         """What the device's codes begin and end in so many words: each message is an event."""

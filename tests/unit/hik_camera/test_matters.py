@@ -135,3 +135,16 @@ def test_whatever_a_device_repeats_after_a_reconnect_is_nothing_new(
             found = {event.id for event in take(sent[-1])}
             assert not found & ids
             ids |= found
+
+
+def test_the_repeated_end_of_one_region_does_not_end_what_names_none() -> None:
+    matters, state = Matters(TIMEOUT), dict[str, Any]()
+    sent = [("active", None), ("active", "2"), ("inactive", "2")]
+    alerts = [_message(what, "fielddetection", place, n, numbered=False) for n, (what, place) in enumerate(sent)]
+    for message in alerts:
+        _, change = matters.take(parse(dict(message), Facts(), UTC), 0.0)
+        state = {key: value for key, value in (state | change).items() if value is not None}
+    again = Matters(TIMEOUT)
+    again.load(state, 1.0)
+    assert again.take(parse(dict(alerts[-1]), Facts(), UTC), 1.0) == ([], {})
+    assert len(again.open) == 1
