@@ -35,7 +35,7 @@ from pump.http.stream import Silent, Watchdog, remaining
 from pump.http.timer import Timer
 from pump.intake import Intake
 
-__all__ = ["Link", "Listener", "Lost", "Opening", "Postponed", "Refused", "Retry", "Stream"]
+__all__ = ["STALE", "Link", "Listener", "Lost", "Opening", "Postponed", "Refused", "Retry", "Stream"]
 
 log = structlog.get_logger()
 
@@ -48,8 +48,8 @@ _UNFINISHED: Final = 3
 _SKIPPING: Final = 64 << 20
 _CLOSING: Final = 5.0
 """Seconds that a listener has for its last words."""
-_STALE: Final = 2
-"""Expired challenges in a row that are no rejection."""
+STALE: Final = 2
+"""Expired challenges in a row that are no rejection: they too may count as failed logins."""
 _BOUNDARY: Final = re.compile(r"boundary\s*=\s*([^;]*)", re.IGNORECASE)
 
 
@@ -100,6 +100,8 @@ class Stream(Patient):
         """Seconds spent reading on this connection."""
         self._part: float | None = None
         """The value of `_read` when the unfinished part began."""
+        self._skipped = 0
+        """Bytes skipped since the last whole part, as far as they were told."""
         self._carried = False
         self._failing: BaseException | None = None
         self._told = ""
@@ -140,6 +142,7 @@ class Stream(Patient):
     async def _once(self) -> float:
         """Connect and read until the link is lost; the seconds to wait before the next."""
         self._carried, self._failing, self._read, self._part, self._early = False, None, 0.0, None, []
+        self._skipped = 0
         self._renewal.clear()
         failure: BaseException | None = None
         try:
@@ -186,6 +189,7 @@ class Stream(Patient):
 
     async def _connect(self) -> None:
         opening = await self._listener.opening()
+        self._obey()
         self._watchdog.waiting()
         async with self.link.open(
             opening.method, opening.path, body=opening.body, content_type=opening.content_type
@@ -211,24 +215,29 @@ class Stream(Patient):
     async def _receive(self, response: aiohttp.ClientResponse) -> None:
         found = _BOUNDARY.search(response.headers.get("Content-Type", ""))
         reader = MultipartReader(found[1].strip() if found else None, judges=self._judges, limits=self._limits)
+        items: list[Part | Skipped] = []
         try:
             while True:
+                self._obey()
                 self._watchdog.waiting()
                 data = await response.content.readany()
                 self._watchdog.served()
                 self._read += self._watchdog.waited
                 if not data:
                     break
-                self.intake.activity()
-                if self.connected:  # else the gap is still to be told
+                if self.connected:  # else the gap is still to be told, and begins with the sign of life before it
+                    self.intake.activity()
                     self.lapse.heard(self._watchdog.waited)
                 items = reader.feed(data)
+                if self._failing is not None:
+                    await asyncio.Event().wait()  # for the cancellation: what is half received could not be repeated
                 if items or not (reader.unfinished or reader.skipping):
                     self._part = None
                 if self._part is None and (reader.unfinished or reader.skipping):
                     self._part = self._read
-                await self._deliver(items)
-                if reader.skipping > self._most_skipped:
+                batch, items = items, []
+                await self._deliver(batch)
+                if self._skipped + reader.skipping > self._most_skipped:
                     raise Lost("the stream is malformed beyond repair")
                 if self._part is not None and self._read - self._part > _UNFINISHED * self._timeout:
                     raise Lost("a part of the stream did not end")
@@ -237,8 +246,10 @@ class Stream(Patient):
             await self._deliver(reader.feed(remaining(response.content)))
             await self._deliver(reader.close(), ended=True)
             raise Lost(f"the link was cut: {error or type(error).__name__}") from error
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, _Renewed):
             if self._failing is not None:
+                self._watchdog.served()
+                await self._deliver([*items, *reader.feed(remaining(response.content))])
                 # What has no length ends where the silence began.
                 await self._deliver([part for part in reader.close() if isinstance(part, Part)], ended=True)
             raise
@@ -249,6 +260,9 @@ class Stream(Patient):
             return
         async with self._lock:
             good = sum(isinstance(item, Part) and item.fault is None for item in items)
+            self._skipped = 0 if good else self._skipped
+            if good < len(items):
+                self._skipped += sum(item.size for item in items if isinstance(item, Skipped))
             if not self.connected:
                 self._early += items
                 # What was cut with the link answers nothing.
@@ -268,13 +282,13 @@ class Stream(Patient):
     async def _up(self) -> None:
         """The link is up: tell the gap, if there was a link before."""
         self.connected = True
-        self.intake.up()
-        if self.intake.state(KEY):
-            await self.put(state=self.rejection.forget())
+        # First of all: a sign of life that is stored before the gap would be where a restart lets the gap begin.
         if (gap := self.lapse.over()) is not None:
             await self.gap(*gap)
         self.lapse.back()
-        self.intake.activity()
+        self.intake.up()
+        if self.intake.state(KEY):
+            await self.put(state=self.rejection.forget())
         await self._listener.opened()
         self._timer.rearm()
         self._accompany(self._listener.upkeep, "upkeep of the stream")
@@ -282,10 +296,11 @@ class Stream(Patient):
     async def _close(self, response: aiohttp.ClientResponse, *, stopping: bool) -> None:
         opened, self.connected = self.connected, False
         try:
-            # Real time: at a stop nobody moves an injected clock any more.
-            async with asyncio.timeout(_CLOSING), self._lock:
+            # Real time: at a stop nobody moves an injected clock any more. Else the spool is waited for, as ever.
+            async with asyncio.timeout(_CLOSING if stopping else None), self._lock:
                 if opened and (stopping or isinstance(self._failing, _Renewed)):
-                    await self._listener.leaving()
+                    async with asyncio.timeout(_CLOSING):
+                        await self._listener.leaving()
                 response.close()
                 if opened:
                     await self._listener.closed()
@@ -301,7 +316,7 @@ class Stream(Patient):
     async def _refused(self, answer: Answer) -> float:
         retry = self._listener.refused(answer)
         if retry.rejected is None:
-            rejected = answer.status == 401 and not (answer.stale and self._stale < _STALE)
+            rejected = answer.status == 401 and not (answer.stale and self._stale < STALE)
             retry = Retry(retry.reason, retry.wait, rejected)
         self._stale = self._stale + 1 if answer.stale else 0
         return await self._postponed(retry, answer.status)
@@ -339,7 +354,14 @@ class Stream(Patient):
 
     async def _renewed(self) -> None:
         await self._renewal.wait()
-        raise _Renewed("the subscription is made anew")
+        if self._watchdog.waits:  # else the reader obeys when it has stored what it has read
+            raise _Renewed("the subscription is made anew")
+
+    def _obey(self) -> None:
+        """Raises where another link is wanted."""
+        if self._renewal.is_set():
+            self._failing = _Renewed("the subscription is made anew")
+            raise self._failing
 
     async def _tick(self) -> None:
         async with self._lock:

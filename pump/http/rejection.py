@@ -40,7 +40,14 @@ class Rejection:
         self._until, self._reason = self._clock.monotonic() + wait, reason
         salt = os.urandom(16)
         until = self._clock.now() + timedelta(seconds=wait)
-        return {KEY: {"salt": salt.hex(), "hash": self._hash(salt), "until": until.isoformat(), "reason": reason}}
+        kept = {
+            "salt": salt.hex(),
+            "hash": self._hash(salt),
+            "until": until.isoformat(),
+            "wait": wait,
+            "reason": reason,
+        }
+        return {KEY: kept}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up what the process before may have stored, if it was this very password."""
@@ -49,6 +56,8 @@ class Rejection:
             return
         if hmac.compare_digest(kept["hash"], self._hash(bytes.fromhex(kept["salt"]))):
             left = (datetime.fromisoformat(kept["until"]) - self._clock.now()).total_seconds()
+            # A clock that is behind, as after a start without a battery, must not make weeks of it.
+            left = min(left, kept.get("wait", LEAST))
             self._until, self._reason = self._clock.monotonic() + left, kept["reason"]
 
     def check(self) -> None:

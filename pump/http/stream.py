@@ -39,6 +39,11 @@ class Watchdog:
         self.waited = 0.0
         """Seconds that the last wait took."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether bytes are wanted at this moment."""
+        return self._since is not None
+
     def waiting(self) -> None:
         """Bytes are wanted from now on."""
         self._since = self._clock.monotonic()

@@ -37,6 +37,11 @@ class Rejected(Trouble):
     """The gateway does not take the password. `wait` is at least 10 minutes."""
 
 
+class Expired(Trouble):
+    """The challenge had expired before it was answered; whoever asks again and again may lock the account all the
+    same."""
+
+
 class Waits:
     """How long each kind of trouble is waited for, with a backoff of its own."""
 
@@ -45,7 +50,8 @@ class Waits:
 
     def retry(self, trouble: Trouble) -> Retry:
         """As the stream wants it. What has no advice has no wait of its own."""
-        return Retry(trouble.reason, self._wait(trouble), isinstance(trouble, Rejected))
+        rejected = None if isinstance(trouble, Expired) else isinstance(trouble, Rejected)
+        return Retry(trouble.reason, self._wait(trouble), rejected)
 
     def reset(self) -> None:
         """The stream has carried something."""
@@ -69,7 +75,7 @@ def trouble(answer: Answer, what: str) -> Trouble:
         # An expired challenge may count as a failed login: it is taken for one while few attempts are left.
         left = str(fields.get("retryTimes", _FEW + 1))
         if answer.stale and not (left.isdecimal() and int(left) <= _FEW):
-            return Trouble("the gateway's challenge had expired before it was answered")
+            return Expired("the gateway's challenge had expired before it was answered")
         return _rejected(fields)
     sub = str(fields.get("subStatusCode") or "")
     words = str(fields.get("statusString") or "").replace(" ", "").lower()

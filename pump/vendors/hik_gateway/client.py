@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import orjson
 
-from pump.http.endless import Stream
+from pump.http.endless import STALE, Stream
 from pump.http.link import Answer, Link, Lost, Refused
 from pump.http.listener import Retry
-from pump.vendors.hik_gateway.answers import Away, Rejected, Trouble, trouble
+from pump.vendors.hik_gateway.answers import Away, Expired, Rejected, Trouble, trouble
 from pump.vendors.hik_gateway.lenient import loads
 from pump.vendors.hik_gateway.subscription import PATH, Wanted, broken
 
@@ -32,6 +32,8 @@ class Client:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._expired = 0
+        """Expired challenges in a row."""
         self._one = asyncio.Lock()
         """One call at a time, so that a rejected password is known before the next tries it."""
 
@@ -61,9 +63,13 @@ class Client:
             raise Away(lost.reason, refused=lost.refused) from None
         if answer.status >= 400:
             found = trouble(answer, what)
+            self._expired = self._expired + 1 if isinstance(found, Expired) else 0
+            if self._expired > STALE:
+                found = Rejected(f"{found.reason}, {self._expired} times in a row; is its clock or the network slow?")
             if isinstance(found, Rejected):
                 await self.stream.rejected(Retry(found.reason, found.wait))
             raise found
+        self._expired = 0
         return answer
 
     # --- a subscription that stands, by its number ------------------------------------------------------------------

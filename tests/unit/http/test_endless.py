@@ -87,14 +87,14 @@ class Keeper(Listener):
 class Site:
     """The server, the stream before it, and the clock that both go by."""
 
-    def __init__(self, folder: Path, spool: Spool, clock: ManualClock, listener: Keeper) -> None:
+    def __init__(self, folder: Path, spool: Spool, clock: ManualClock, listener: Keeper, intake: type[Intake]) -> None:
         self.clock, self.listener = clock, listener
         self.requests: list[bytes] = []
         self.scripts: list[bytes] = []
         """What the next requests are answered with; then STREAM."""
         self.writers: list[asyncio.StreamWriter] = []
-        self._spool = spool
-        self.intake = Intake("s", spool=spool, site="n", clock=clock, metrics=Metrics(), health=Health(clock))
+        self.spool = spool
+        self.intake = intake("s", spool=spool, site="n", clock=clock, metrics=Metrics(), health=Health(clock))
 
     def begin(self, port: int, **more: Any) -> None:
         link = Link(f"http://127.0.0.1:{port}", username="u", password="p")
@@ -133,17 +133,23 @@ class Site:
         await self.until(lambda: told.count("opened") > told.count("closed"))
 
     async def gaps(self) -> list[dict[str, Any]]:
-        events = [orjson.loads(record.body) for record in await self._spool.read(0)]
+        events = [orjson.loads(record.body) for record in await self.spool.read(0)]
         return [event["data"] for event in events if event["type"] == "pump.gap"]
 
 
 @asynccontextmanager
 async def site(
-    folder: Path, *, greeting: bool = False, scripts: Sequence[bytes] = (), **more: Any
+    folder: Path,
+    *,
+    greeting: bool = False,
+    scripts: Sequence[bytes] = (),
+    listener: Keeper | None = None,
+    intake: type[Intake] = Intake,
+    **more: Any,
 ) -> AsyncIterator[Site]:
     clock = ManualClock()
     spool = await Spool.open(folder, SpoolSettings(), clock=clock, metrics=Metrics())
-    one = Site(folder, spool, clock, Keeper(greeting=greeting))
+    one = Site(folder, spool, clock, listener or Keeper(greeting=greeting), intake)
     one.scripts += scripts
     server = await asyncio.start_server(one.serve, "127.0.0.1", 0)
     one.begin(server.sockets[0].getsockname()[1], **more)
