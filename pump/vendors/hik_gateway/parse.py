@@ -101,8 +101,9 @@ def _cid(
     uuid = _text(cid.get("UUID"))
     local = ZONES.get(_integer(cid.get("timeZoneIdx")) or 0) or _offset(alert) or context.zone
     time = stamp(sent, local)
-    parts = _parameters(_text(cid.get("CIDParam")))
-    identity = (index, kind, None if uuid == "0" else uuid, code, sent, zone, partition)
+    parameters = _text(cid.get("CIDParam"))
+    parts = _parameters(parameters)
+    identity = (index, kind, None if uuid == "0" else uuid, code, sent, zone, partition, parameters)
     uploaded = stamp(_text(cid.get("uploadTime")), local)
     alarm = group(
         **parts
@@ -137,7 +138,8 @@ def _cid(
     # Both messages of one alarm name one matter: the alarm begins it, the clip adds to it, the restore ends it.
     matter = None
     if row.phase in ("start", "end"):
-        matter = event_id("matter", index, code[1:], zone, partition, parts.get("keypad"), parts.get("module"))
+        where = (parts.get(name) for name in ("keypad", "module", "channel", "disk"))
+        matter = event_id("matter", index, code[1:], zone, partition, *where)
     return Parsed(event, matter)
 
 
