@@ -27,6 +27,8 @@ COUNTED_WAIT: Final = 10.0
 """Seconds for the pictures that a message has announced."""
 UNCOUNTED_WAIT: Final = 0.5
 """Seconds for the first, or the next, of pictures that nobody has announced."""
+SHORT: Final = 0.1
+"""Seconds of storing that make no difference."""
 FACTS_SECONDS: Final = 3600.0
 """How long the device's lists are believed before a new connection asks again."""
 ASK_SECONDS: Final = 5.0
@@ -186,7 +188,17 @@ class CameraListener(Listener):
 
     async def _put(self, batch: _Batch) -> None:
         if batch.items or batch.state:
+            begin = self._clock.monotonic()
             await self.stream.put(*batch.items, state=batch.state or None)
+            self._paused(begin)
+
+    def _paused(self, begin: float) -> None:
+        """Since then nobody listened: that is no silence of the device's."""
+        seconds = self._clock.monotonic() - begin
+        if seconds >= SHORT:
+            self._matters.paused(seconds)
+            if self._waiting is not None:
+                self._waiting.deadline += seconds
 
     # --- pictures -------------------------------------------------------------------------------------------------
 
@@ -198,7 +210,9 @@ class CameraListener(Listener):
             intake.count("picture_cut")
             self._missing("cut")
             return
+        begin = self._clock.monotonic()
         stored = await self.stream.keep(part.body)
+        self._paused(begin)
         mime = _mime(part) or part.head.content_type
         reference = {
             "kind": "picture", "mime": mime, "bytes": stored.bytes, "sha256": stored.sha256, "path": stored.path,
