@@ -43,6 +43,8 @@ CUT: Final = (0.8, 60.0)
 """The first and the longest wait, in seconds, after a cut and after what has no wait of its own."""
 ABSENT: Final = (1.0, 1.8)
 """The same after a refused connection and after silence."""
+OPENING: Final = 30.0
+"""Seconds at the most that a stream's head is waited for: the time-out may be hours, for devices without heartbeats."""
 _UNFINISHED: Final = 3
 """Time-outs after which an unfinished part breaks the link."""
 _SKIPPING: Final = 64 << 20
@@ -143,6 +145,7 @@ class Stream(Patient):
         """Connect and read until the link is lost; the seconds to wait before the next."""
         self._carried, self._failing, self._read, self._part, self._early = False, None, 0.0, None, []
         self._skipped = 0
+        self._watchdog.timeout = min(self._timeout, OPENING)
         self._renewal.clear()
         failure: BaseException | None = None
         try:
@@ -171,7 +174,7 @@ class Stream(Patient):
     def _lost(self, failure: BaseException | None) -> float:
         reason = f"the {self._peer} ended the stream"
         if isinstance(failure, Silent):
-            reason = f"the {self._peer} was silent for {self._timeout:g} s"
+            reason = f"the {self._peer} was silent for {self._watchdog.timeout:g} s"
         elif isinstance(failure, Lost):
             reason = failure.reason
         # Silence has taken its time already: an attempt that hangs is answered as soon as the device is back.
@@ -197,6 +200,7 @@ class Stream(Patient):
             if response.content_length is not None and not response.content_type.startswith("multipart/"):
                 raise Refused(await read_answer(response))  # what ends is no stream
             self._watchdog.served()
+            self._watchdog.timeout = self._timeout
             self._stale = 0
             cancelled = False
             try:

@@ -35,6 +35,7 @@ class Watchdog:
     def __init__(self, clock: Clock, timeout: float) -> None:
         self._clock = clock
         self.timeout = timeout
+        """Seconds. A shorter one counts from the next `watch` on."""
         self._since: float | None = None
         self.waited = 0.0
         """Seconds that the last wait took."""

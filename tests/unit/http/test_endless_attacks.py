@@ -121,3 +121,20 @@ def test_a_clock_that_was_ahead_when_the_password_was_rejected_delays_the_next_l
     after = Rejection(behind, ("u", "p"))
     after.load(state)
     assert 1790.0 <= after.left <= 1800.0
+
+
+def test_a_device_that_never_answers_is_asked_again_however_long_the_stream_may_be_silent(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with site(tmp_path, scripts=[b""], heartbeat_timeout=7200.0) as one:
+            await one.until(lambda: one.requests)
+            await one.until(lambda: one.intake.component.state == "down")
+            assert one.clock.monotonic() <= 40.0
+            assert one.intake.component.reason == "the device was silent for 30 s"
+            await one.up()
+            begin = one.clock.monotonic()
+            await one.until(lambda: one.clock.monotonic() - begin > 7000.0, step=20.0)
+            assert one.intake.component.state == "up"
+            await one.until(lambda: one.intake.component.state == "down", step=20.0)
+            assert one.intake.component.reason == "the device was silent for 7200 s"
+
+    asyncio.run(main())
