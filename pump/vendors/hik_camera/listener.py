@@ -13,7 +13,7 @@ import structlog
 from pump.clock import Clock
 from pump.event import Event, Unparsed, event_id
 from pump.http.endless import Listener, Opening, Retry, Stream
-from pump.http.link import Answer, Lost
+from pump.http.link import Answer, Lost, Refused
 from pump.http.multipart import Part, Skipped
 from pump.vendors.hik_camera import device
 from pump.vendors.hik_camera.codes import SILENT_WHEN_INACTIVE
@@ -263,7 +263,10 @@ class CameraListener(Listener):
     # --- the device -----------------------------------------------------------------------------------------------
 
     async def _ask(self) -> dict[str, Any]:
-        """Name, model, serial, channel names; what is not offered is left out, what did not come is asked again."""
+        """Name, model, serial, channel names; what is not offered is left out, what did not come is asked again.
+
+        After a 401 nothing more is asked for an hour: each may count as a failed login.
+        """
         found: dict[str, Any] = {}
         names: dict[str, str] = {}
         try:
@@ -273,6 +276,15 @@ class CameraListener(Listener):
                 for path in device.LISTS:
                     if (listed := await self._read(path)) is not None:
                         names |= device.read_names(path, listed)
+            self._asked = self._clock.monotonic()
+        except Refused as refused:
+            # The stream's login was accepted just now: it is the right that is missing, or a challenge that was late.
+            self.stream.intake.count("inventory_failed")
+            log.warning(
+                "the device's lists may not be read; events may be without names, give the user the right to read them",
+                source=self.stream.intake.name,
+                status=refused.answer.status,
+            )
             self._asked = self._clock.monotonic()
         except (Lost, TimeoutError):
             self.stream.intake.count("inventory_failed")

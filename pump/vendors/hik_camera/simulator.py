@@ -191,6 +191,8 @@ class Simulator:
         self.account.requests.append(path)
         said = re.search(r"^Authorization: Digest (.*)$", head, re.MULTILINE | re.IGNORECASE)
         refusal = self.login.check(method, path, said[1] if said else "", self.quirks)
+        if refusal is None and path in self.quirks.withheld:
+            refusal = self.login.challenge(self.quirks.stale_word)
         if refusal is not None:
             await self._answer(writer, 401, refusal, closing=self.quirks.close_challenge)
             return not self.quirks.close_challenge

@@ -67,6 +67,10 @@ class Login:
                 self._account.rejected.append(self._clock.monotonic())
         else:
             self._account.challenges += 1
+        return self.challenge(stale)
+
+    def challenge(self, stale: str) -> str:
+        """A fresh one."""
         nonce = secrets.token_hex(16)
         self._nonces[nonce] = self._clock.monotonic()
         return f'Digest qop="auth", realm="{_REALM}", nonce="{nonce}", stale={stale}'

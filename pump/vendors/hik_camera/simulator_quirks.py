@@ -37,6 +37,8 @@ class Quirks:
     """Events that nobody listened to are kept and sent to the next connection."""
     close_after: int | None = None
     """Parts after which the device ends a stream."""
+    withheld: tuple[str, ...] = ()
+    """Paths that the user may not read, which is answered as a wrong password is."""
     most_streams: int = 8
     nonce_life: float = 3.0
     stale_word: str = '"FALSE"'

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from pump.testing import ManualClock
+from pump.vendors.hik_camera import device as device_paths
 from pump.vendors.hik_camera.simulator import Simulator
 from pump.vendors.hik_camera.simulator_quirks import Quirks
 from pump.vendors.hik_camera.simulator_records import Records
@@ -60,5 +62,23 @@ def test_a_spool_that_refuses_ends_nothing_that_lasts(tmp_path: Path) -> None:
             motion = [event["data"] for event in events if event["type"] == "video.motion"]
             assert [data["phase"] for data in motion] == ["start", "end"]
             assert motion[1]["count"] == 20
+
+    asyncio.run(main())
+
+
+def test_a_list_that_the_user_may_not_read_costs_no_stream(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        quirks = Quirks(withheld=(device_paths.INPUTS,), nonce_life=1e9)
+        async with Simulator(clock=clock, quirks=quirks) as device, site(tmp_path, device, clock) as pump:
+            await pump.until(lambda: pump.state == "up")
+            device.emit("motion", repeats=2)
+            event, _ = await pump.stored(lambda events: len(events) == 2)
+            assert event["data"]["device"]["name"] == "North gate", "what it may read it has read"
+            for n in range(2, 6):  # and no new link asks soon again: it may have counted as a failed login
+                device.cut()
+                await pump.until(partial(lambda n: len(device.account.streams) >= n, n))
+            assert clock.monotonic() < 600.0
+            assert device.account.requests.count(device_paths.INPUTS) == 2, "the challenge and its answer"
 
     asyncio.run(main())
