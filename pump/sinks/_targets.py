@@ -27,7 +27,7 @@ def inside(text: str) -> bool:
         embedded = address.ipv4_mapped or address.sixtofour or _behind_nat64(address)
         if embedded is not None:
             address = embedded
-        elif address.teredo is not None:
+        elif address.teredo is not None or address.is_site_local:  # the latter is deprecated, Python calls it global
             return True
     return not address.is_global or address.is_multicast or address.is_reserved
 

@@ -83,6 +83,7 @@ def test_statuses(status: int, wanted: Meaning) -> None:
         ("100.64.0.1", True), ("0.0.0.0", True), ("224.0.0.1", True), ("255.255.255.255", True), ("198.18.0.1", True),
         ("::1", True), ("::", True), ("fe80::1%eth0", True), ("fc00::1", True), ("ff02::1", True),
         ("::ffff:127.0.0.1", True), ("::ffff:10.0.0.1", True), ("64:ff9b::7f00:1", True), ("2002:7f00:1::", True),
+        ("fec0::1", True), ("feff::1", True),
         ("2002:a00:1::1", True), ("2001:0:4136:e378:8000:63bf:3fff:fdd2", True), ("2001:db8::1", True),
         ("8.8.8.8", False), ("93.184.215.14", False), ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", False),
         ("::ffff:8.8.8.8", False), ("64:ff9b::808:808", False),
