@@ -59,9 +59,10 @@ class Aside:
         return len(self._waiting)
 
     async def deliver(self, records: Sequence[Record]) -> Outcome:
-        """Have the sink get them; returns when it has. Raises `Unavailable`: it stops, or failed in their midst.
+        """Have the sink get them; returns when it has. Raises `Unavailable`: it stops, failed in their midst, or its
+        peer took nothing for many tries.
 
-        While the peer is away it waits; cancel it to give up. Some may have been delivered then.
+        Until then it waits for a peer that is away; cancel it to give up. Some may have been delivered then.
         """
         if self._closed:
             raise Unavailable(self._closed)

@@ -11,6 +11,9 @@ from pump.errors import Rejected, Unavailable
 from pump.place import SETTLE_EVERY, Place
 from pump.sink import Record, Sink, State
 
+TRIES: Final = 12
+"""Failures in a row, none of the batch delivered, after which an errand is given up: one event that the peer cannot
+take must not hold the sink's own stream. The waits between them grow, so that takes minutes."""
 PATIENCE: Final = 60
 """Questions to a deferring sink, `SETTLE_EVERY` apart, before something else is done first."""
 
@@ -59,14 +62,22 @@ async def next_errand(loop: Loop, guard: Guard, sink: Sink[Any]) -> bool:
 
 async def _run(loop: Loop, guard: Guard, sink: Sink[Any], errand: Errand) -> None:
     outcome, batch = errand.outcome, await loop.shaped(errand.left)
-    last, state = batch[-1].seq, loop.place.state
-    while batch and not errand.done.done():
+    last, state, failures = batch[-1].seq, loop.place.state, 0
+    while batch:
+        if errand.done.done():  # who wanted it has left
+            sink.abandoned()
+            break
         try:
             state = await loop.attempt(guard, sink, batch)
         except Unavailable as error:
             state = loop.place.state
             done = max(0, min(error.sent, len(batch)))
             outcome.sent, batch = outcome.sent + done, batch[done:]
+            failures = 0 if done else failures + 1
+            if failures >= TRIES:
+                sink.abandoned()
+                errand.fail(f"given up after {TRIES} tries: {error.reason}")
+                break
             if batch:
                 await loop.retry(guard, sink, error)
             continue

@@ -91,6 +91,9 @@ class Sink(ABC, Generic[C]):
         await; must then leave nothing that breaks the next opening.
         """
 
+    def abandoned(self) -> None:
+        """What is left of the batch that failed last will not come again as its rest: forget what was noted of it."""
+
     async def settle(self) -> Settled | None:
         """Asked of deferring sinks alone: twice a second, and once more before they are left; None: nothing new."""
         return None

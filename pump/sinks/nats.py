@@ -190,6 +190,10 @@ class NatsSink(Sink[NatsSettings]):
             window.close()
             self._window = None
 
+    def abandoned(self) -> None:
+        """Forget which of the batch the stream has refused: should one come again, it is another attempt."""
+        self._condemned.clear()
+
     # --- messages ---------------------------------------------------------------------------------------------------
 
     async def _publish(self, link: Link, window: Window, place: int, record: Record) -> None:

@@ -105,6 +105,11 @@ class WebhookSink(Sink[WebhookSettings]):
             raise Rejected(refused, state=self._patience.memory())
         return None
 
+    def abandoned(self) -> None:
+        """Forget which of the batch were delivered and refused: should one come again, it is another attempt."""
+        self._done.clear()
+        self._refused.clear()
+
     # --- what of a batch is done --------------------------------------------------------------------------------
 
     def _settled(self, record: Record) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from pump.clock import Clock
 from pump.delivery import Delivery
+from pump.errand import TRIES
 from pump.errors import Rejected, Unavailable
 from pump.http.control import Refusal
 from pump.resend import Resend
@@ -66,6 +67,30 @@ def test_a_replay_survives_a_peer_that_goes_away_and_one_that_refuses(tmp_path: 
         assert sinks.sequence == [*range(1, 11), 1, 2, 3, 4, 5, 6, 8, 9, 10]
         [letter] = await on.spool.letters()
         assert (letter.record.seq, letter.reason) == (7, "HTTP 400")
+
+    run(tmp_path, test)
+
+
+def test_what_the_peer_never_takes_is_given_up_and_the_sinks_own_stream_goes_on(tmp_path: Path) -> None:
+    async def test(on: Stage) -> None:
+        never = [Unavailable("HTTP 500", retry_after=0.0)] * TRIES
+        sinks = ScriptedSinks([Rejected({2: "HTTP 400"}), *never])
+        await on.put(3)
+        delivery = on.delivery(sinks)
+        async with running(delivery):
+            await sinks.arrived(2)
+            while on.spool.dead.get("out") != 1:  # stored after the peer's word
+                await asyncio.sleep(0.01)
+            asked = asyncio.create_task(resend(on, delivery).retry({"sink": "out"}, Told()))
+            await sinks.called(2)
+            await on.put(2)
+            with pytest.raises(Refusal, match=f"given up after {TRIES} tries: HTTP 500; 0 were delivered before"):
+                await asked
+            await sinks.arrived(4)
+        assert sinks.sequence == [1, 3, 4, 5]
+        assert sinks.batches[1 : 1 + TRIES] == [[2]] * TRIES
+        [letter] = await on.spool.letters()
+        assert (letter.record.seq, letter.reason) == (2, "HTTP 400")
 
     run(tmp_path, test)
 

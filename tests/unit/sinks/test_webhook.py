@@ -139,6 +139,19 @@ def test_what_was_delivered_before_a_failure_is_told_and_order_is_kept() -> None
     asyncio.run(main())
 
 
+def test_what_was_refused_in_a_batch_that_was_abandoned_is_tried_afresh() -> None:
+    async def main() -> None:
+        async with posting() as (receiver, hook):
+            receiver.reply = statuses(400, 503)
+            with pytest.raises(Unavailable):
+                await hook.send(batch(1, 2))
+            hook.abandoned()
+            await hook.send(batch(1))
+            assert [received.numbers for received in receiver.requests] == [[1], [2], [1]]
+
+    asyncio.run(main())
+
+
 def test_a_refused_event_is_found_in_its_batch_with_the_receiver_s_words() -> None:
     async def main() -> None:
         async with posting(batch_size=20) as (receiver, hook):
