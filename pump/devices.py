@@ -246,6 +246,9 @@ class Devices:
             "name": "Device online" if come else "Device offline",
             "phase": "pulse" if first else "end" if come else "start",
             "severity": "info" if come else "warning",
+            "late": False,
+            "update": False,
+            "reconciled": False,
         }
         if not first:
             data["incident"] = event_id("offline", self._vendor, device.key, of_offline)

@@ -192,8 +192,10 @@ def _write(path: Path, content: bytes) -> None:
         finally:
             os.close(file)
     except OSError:
-        with suppress(FileNotFoundError):
-            os.unlink(part)
+        # A failed fsync may lose what was written, and the next one say nothing of it: none may find the file.
+        for left in (part, name):
+            with suppress(OSError):
+                os.unlink(left)
         raise
     _sync(path.parent)
 
