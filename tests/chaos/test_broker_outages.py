@@ -171,7 +171,7 @@ def test_a_broker_that_was_away_for_a_minute(kind: str, tmp_path: Path) -> None:
     _play(kind, tmp_path, round(60 / _PACE) * _GROUP)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_cluster_that_loses_its_leader(number: int, tmp_path: Path) -> None:
     """SIGTERM hands the stream over to another leader at once, in the middle of what is on its way."""
     if NatsServer.found() is None:

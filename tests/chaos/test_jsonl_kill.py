@@ -52,8 +52,8 @@ asyncio.run(main())
 @pytest.mark.parametrize(
     ("settings", "batch", "kills"),
     [
-        ({"fsync": "interval", "fsync_interval": "50ms"}, 20, 12),
-        ({"fsync": "never", "rotate_bytes": "1MiB", "rotate_keep": 99}, 7, 12),
+        ({"fsync": "interval", "fsync_interval": "50ms"}, 20, 6),
+        ({"fsync": "never", "rotate_bytes": "1MiB", "rotate_keep": 99}, 7, 6),
         pytest.param({"fsync": "batch", "rotate_bytes": "64KiB", "rotate_keep": 999}, 3, 60, marks=pytest.mark.long),
     ],
     ids=["interval", "rotating", "long"],

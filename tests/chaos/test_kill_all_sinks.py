@@ -287,7 +287,7 @@ def _same_ids(requests: list[Received]) -> None:
 @pytest.mark.parametrize(
     ("broker", "kills"),
     [
-        pytest.param("nats-server", 4, id="short"),
+        pytest.param("nats-server", 3, id="short"),
         pytest.param("nats-server", 20, id="long", marks=[pytest.mark.long, pytest.mark.timeout(1200)]),
         pytest.param("mosquitto", 20, id="long, MQTT 5", marks=[pytest.mark.long, pytest.mark.timeout(1200)]),
     ],

@@ -73,7 +73,7 @@ def _device_events(folder: Path) -> list[tuple[str, float]]:
     ]
 
 
-@pytest.mark.parametrize("kill", [True, False], ids=["killed", "stopped"])
+@pytest.mark.parametrize("kill", [True, pytest.param(False, marks=pytest.mark.long)], ids=["killed", "stopped"])
 def test_a_silent_camera_is_offline_once_across_a_restart(tmp_path: Path, kill: bool) -> None:
     (tmp_path / "pump.toml").write_text(CONFIG.format(folder=tmp_path, server="", sink=""))
     server = _start(tmp_path)
