@@ -93,6 +93,8 @@ def resolve_secret(value: object, info: ValidationInfo) -> object:
         if found is None:
             if value.startswith("${"):
                 raise ValueError('a variable of the environment such as "${NAME}" and nothing beside it is wanted')
+            if not value.strip():
+                raise ValueError("it is empty: leave it out, or say it")
             return value
         if unopened:
             return UNOPENED

@@ -392,3 +392,11 @@ def test_a_secret_from_a_device_without_an_end_is_refused(tmp_path: Path, regist
     text = GOOD.replace('"${SECRET}"', '{ file = "/dev/zero" }')
     (told,) = wrong(tmp_path, text, registry)
     assert "too long for a secret" in told
+
+
+@pytest.mark.parametrize("empty", ['""', '"  "'])
+def test_an_empty_secret_is_refused_for_it_would_sign_for_anybody(
+    tmp_path: Path, registry: Registry, empty: str
+) -> None:
+    (told,) = wrong(tmp_path, GOOD.replace('"${SECRET}"', empty), registry)
+    assert told.endswith("it is empty: leave it out, or say it")
