@@ -226,6 +226,7 @@ def test_after_a_kill_the_next_start_says_so_and_nothing_is_lost_or_doubled(site
     assert numbers == list(range(len(numbers)))
 
 
+@pytest.mark.long  # it waits for every deadline of a stop, which test_supervisor.py does by a clock of its own
 def test_hung_sinks_and_sources_are_named_and_the_daemon_still_stops_in_time(site: Site) -> None:
     hanging = "".join(HANGING.format(how) for how in ("await", "stubborn", "thread"))
     site.parts(NUMBERS + '[sources.stuck]\ntype = "hanging"\n' + hanging)

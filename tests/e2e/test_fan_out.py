@@ -188,7 +188,7 @@ def test_dead_letters_and_replays_by_command(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("rounds", [5, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_killed_at_random_with_webhook_and_archive_at_work_nothing_is_missing(tmp_path: Path, rounds: int) -> None:
     """The archive has each event once, the receiver each at least once, repeated ones by the same id."""
 
