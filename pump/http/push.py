@@ -38,6 +38,8 @@ RETRY_AFTER: Final = 5.0
 """Seconds, where nobody knows better."""
 READING: Final = 256 << 20
 """Bytes of bodies that are held at a time, over all connections, from their first byte until they are answered."""
+SHARE: Final = 4
+"""The part of these that one address may hold: one that dribbles must not keep the others' pictures out."""
 SMALL: Final = 64 << 10
 """Bytes of a body up to which it is taken though others hold too many."""
 LARGE: Final = 1 << 20
@@ -147,7 +149,9 @@ class PushListener:
         self._tls: ssl.SSLContext | None = None
         self._stamps: tuple[float, float] | None = None
         self._reading = 0
-        self._most_reading = max(READING, 4 * settings.max_body)
+        self._most_reading = max(READING, SHARE * settings.max_body)
+        self._held: dict[str, int] = {}
+        """By address."""
         self._turns = asyncio.Semaphore(TURNS)
         limits = Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
         self._server = Connections(self._answer, limits, self._count_malformed)
@@ -261,7 +265,8 @@ class PushListener:
             log.exception("a push source met a bug", source=route.receiver.name if route else None, path=push.path)
             response = self._refuse(route, push, Refused(500, "internal error"))
         finally:
-            self._reading -= push.held
+            if push.held:
+                self._release(push)
         protocol = request.protocol
         if isinstance(protocol, Connection):
             protocol.handled()
@@ -312,8 +317,18 @@ class PushListener:
         """Count bytes as the request's. Raises Refused where all together hold too many and it is not a small one."""
         push.held += size
         self._reading += size
-        if self._reading > self._most_reading and push.held > SMALL:
+        own = self._held[push.peer] = self._held.get(push.peer, 0) + size
+        if push.held <= SMALL:
+            return
+        if self._reading > self._most_reading or own > self._most_reading // SHARE:
             raise Refused(503, "too many large bodies at a time", retry_after=RETRY_AFTER)
+
+    def _release(self, push: Push) -> None:
+        """The request is answered, or its connection gone."""
+        self._reading -= push.held
+        left = self._held.pop(push.peer) - push.held
+        if left:
+            self._held[push.peer] = left
 
     async def _rest(self, request: web.BaseRequest, push: Push, most: int) -> bytes:
         """The body of a request that has not come whole yet."""
