@@ -188,14 +188,18 @@ def _write(path: Path, content: bytes) -> None:
             while rest:
                 rest = rest[os.write(file, rest) :]
             os.rename(part, name)
-            os.fsync(file)
+            try:
+                os.fsync(file)
+            except OSError:
+                # What was written may be lost, and the next fsync say nothing of it: nobody may find this file.
+                if os.path.samestat(os.fstat(file), os.stat(name)):
+                    os.unlink(name)
+                raise
         finally:
             os.close(file)
     except OSError:
-        # A failed fsync may lose what was written, and the next one say nothing of it: none may find the file.
-        for left in (part, name):
-            with suppress(OSError):
-                os.unlink(left)
+        with suppress(OSError):
+            os.unlink(part)
         raise
     _sync(path.parent)
 

@@ -106,9 +106,9 @@ class Stream(Patient):
         """Bytes skipped since the last whole part, as far as they were told."""
         self._carried = False
         self._failing: BaseException | None = None
+        """What has failed beside the reading; the group cancels the reading for it."""
         self._told = ""
         """Why the link was lost or could not be had, as the log last said."""
-        """What has failed beside the reading; the group cancels the reading for it."""
         self._stale = 0
         self._cut = Backoff(*CUT)
         self._absent = Backoff(*ABSENT)

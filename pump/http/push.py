@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from pump.clock import Clock
 from pump.errors import Unavailable
+from pump.http.budget import Budget
 from pump.http.coding import unpack
 from pump.http.connections import TOO_LARGE, Connection, Connections, Limits, oversized
 from pump.http.limits import Network, Pace, client, whole_seconds, within
@@ -36,12 +37,6 @@ STOPPING: Final = 3.0
 """Seconds for answers under way when the listener closes."""
 RETRY_AFTER: Final = 5.0
 """Seconds, where nobody knows better."""
-READING: Final = 256 << 20
-"""Bytes of bodies that are held at a time, over all connections, from their first byte until they are answered."""
-SHARE: Final = 4
-"""The part of these that one address may hold: one that dribbles must not keep the others' pictures out."""
-SMALL: Final = 64 << 10
-"""Bytes of a body up to which it is taken though others hold too many."""
 LARGE: Final = 1 << 20
 """Bytes of a body above which it waits for its turn: decoded and encoded it takes several times its size."""
 TURNS: Final = 2
@@ -148,10 +143,7 @@ class PushListener:
         self._runner: web.ServerRunner | None = None
         self._tls: ssl.SSLContext | None = None
         self._stamps: tuple[float, float] | None = None
-        self._reading = 0
-        self._most_reading = max(READING, SHARE * settings.max_body)
-        self._held: dict[str, int] = {}
-        """By address."""
+        self.budget = Budget(settings.max_body)
         self._turns = asyncio.Semaphore(TURNS)
         limits = Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
         self._server = Connections(self._answer, limits, self._count_malformed)
@@ -266,7 +258,7 @@ class PushListener:
             response = self._refuse(route, push, Refused(500, "internal error"))
         finally:
             if push.held:
-                self._release(push)
+                self.budget.release(push)
         protocol = request.protocol
         if isinstance(protocol, Connection):
             protocol.handled()
@@ -308,27 +300,10 @@ class PushListener:
             raise Refused(413, f"a body may have {most} bytes")
         coding = push.headers.get("Content-Encoding", "").strip().lower() if body else ""
         if coding not in ("", "identity"):
-            self._hold(push, most)  # what it will be is not known before it is
+            self.budget.hold(push, most)  # what it will be is not known before it is
             body = await unpack(body, coding, most)
-            self._hold(push, len(body) - most)
+            self.budget.hold(push, len(body) - most)
         return body
-
-    def _hold(self, push: Push, size: int) -> None:
-        """Count bytes as the request's. Raises Refused where all together hold too many and it is not a small one."""
-        push.held += size
-        self._reading += size
-        own = self._held[push.peer] = self._held.get(push.peer, 0) + size
-        if push.held <= SMALL:
-            return
-        if self._reading > self._most_reading or own > self._most_reading // SHARE:
-            raise Refused(503, "too many large bodies at a time", retry_after=RETRY_AFTER)
-
-    def _release(self, push: Push) -> None:
-        """The request is answered, or its connection gone."""
-        self._reading -= push.held
-        left = self._held.pop(push.peer) - push.held
-        if left:
-            self._held[push.peer] = left
 
     async def _rest(self, request: web.BaseRequest, push: Push, most: int) -> bytes:
         """The body of a request that has not come whole yet."""
@@ -344,7 +319,7 @@ class PushListener:
                     size += len(part)
                     if size > most:
                         raise Refused(413, f"a body may have {most} bytes")
-                    self._hold(push, len(part))
+                    self.budget.hold(push, len(part))
         except TimeoutError:
             raise Refused(408, "the body did not come in time") from None
         except (Refused, ConnectionError):

@@ -16,8 +16,9 @@ from typing import Final
 import pytest
 
 from pump.config.model import ServerSettings
+from pump.http.budget import HELD
 from pump.http.connections import LARGEST_HEAD
-from pump.http.push import READING, TURNS
+from pump.http.push import TURNS
 from tests.bench.push_load import capture, pump
 
 MIB: Final = 1 << 20
@@ -26,7 +27,7 @@ COPIES: Final = 5
 """Of a body that is worked on: as it came, as text, in the message, in the event, as its line of JSON."""
 MARGIN: Final = 96 * MIB
 """What sockets have brought and nobody has read, 1 MiB each; and what the allocator keeps."""
-BODIES: Final = 2 * READING + TURNS * COPIES * MAX_BODY + MARGIN
+BODIES: Final = 2 * HELD + TURNS * COPIES * MAX_BODY + MARGIN
 CONNECTIONS: Final = 500
 HEADS: Final = 3 * CONNECTIONS * LARGEST_HEAD + MARGIN
 """A head stands in the parser, in its message, and in its request. Without the limit it was 750 MiB."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -46,6 +47,16 @@ def test_what_a_crash_left_under_the_same_name_is_written_anew(tmp_path: Path, l
     path.write_bytes(left)
     media.keep(b"z" * 1000)
     assert path.read_bytes() == b"z" * 1000
+
+
+def test_a_write_that_fails_leaves_what_stands_under_the_name_alone(tmp_path: Path) -> None:
+    media = Media(tmp_path)
+    path = tmp_path / media.keep(b"z" * 1000).path
+    path.write_bytes(b"another")
+    path.with_name(f"{path.name}.{threading.get_ident()}.part").mkdir()  # so that nothing can be written
+    with pytest.raises(IsADirectoryError):
+        media.keep(b"z" * 1000)
+    assert path.read_bytes() == b"another"
 
 
 def test_a_file_has_a_largest_size(tmp_path: Path) -> None:

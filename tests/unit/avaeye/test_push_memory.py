@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from pump.http.body import MOST_VALUES, Unreadable, decode
+from pump.http.budget import HELD, SHARE
 from pump.http.connections import LARGEST_HEAD
-from pump.http.push import READING, SHARE
 from pump.vendors.avaeye.secrets import strip_ruin
 from tests.unit.avaeye.site import AvaEyeSite, avaeye_site, capture, read_answer, request
 
@@ -99,7 +99,7 @@ def test_what_was_held_of_bodies_is_given_back_whatever_became_of_them(tmp_path:
             writer.transport.abort()
             await _alive(site)
             async with asyncio.timeout(20.0):
-                while site.listener._reading:  # nobody tells when the one that broke off is noticed
+                while site.listener.budget.held:  # nobody tells when the one that broke off is noticed
                     await asyncio.sleep(0.001)
 
     asyncio.run(main())
@@ -113,7 +113,7 @@ def test_one_address_that_dribbles_large_bodies_keeps_no_other_s_picture_out(tmp
             dribbling = b"POST /api/upark/capture HTTP/1.1\r\nHost: pump\r\nX-Forwarded-For: 10.0.0.1\r\n"
             dribbling += b"Content-Length: 16000000\r\n\r\n" + bytes(15_000_000)
             writers = []
-            for _ in range(READING // SHARE // 15_000_000):
+            for _ in range(HELD // SHARE // 15_000_000):
                 _, writer = await asyncio.open_connection("127.0.0.1", site.port)
                 writer.write(dribbling)
                 await writer.drain()
@@ -128,7 +128,7 @@ def test_one_address_that_dribbles_large_bodies_keeps_no_other_s_picture_out(tmp
             for writer in writers:
                 writer.transport.abort()
             async with asyncio.timeout(20.0):
-                while site.listener._held:  # nobody tells when those that broke off are noticed
+                while site.listener.budget.held:  # nobody tells when those that broke off are noticed
                     await asyncio.sleep(0.001)
             assert (await site.post("capture", large, X_Forwarded_For="10.0.0.1")).status == 200
 
