@@ -129,17 +129,19 @@ class Intake:
     async def gap(self, begin: datetime, end: datetime, reason: str, count: int | None = None) -> Receipt:
         """Tell that events between `begin` and `end` may be missing. The same gap told twice is one event.
 
-        A beginning that lies after the end, for the clock was set back meanwhile, is told as the end.
+        A beginning that lies after the end, for the clock was set back meanwhile, is told as the end. Counted and
+        logged once it is stored: who waits for a spool that refuses asks again and again.
         """
         begin = min(begin, end)
+        span = {"from": _stamp(begin), "to": _stamp(end)}
+        event = self.own("pump.gap", "Gap", "warning", **span, reason=reason, count=count)
+        event.id = f"{self._instance}-{event_id('gap', self.name, *span.values(), reason)[:16]}"
+        receipt = await self.put(event)
         self._metrics.gaps.labels(self.name).inc()
         log.warning(
             "events may be missing", source=self.name, begin=str(begin), end=str(end), reason=reason, count=count
         )
-        span = {"from": _stamp(begin), "to": _stamp(end)}
-        event = self.own("pump.gap", "Gap", "warning", **span, reason=reason, count=count)
-        event.id = f"{self._instance}-{event_id('gap', self.name, *span.values(), reason)[:16]}"
-        return await self.put(event)
+        return receipt
 
     def own(self, type_: str, name: str, severity: str, **facts: Any) -> Event:
         """One of the pump's own events, not put yet: its id carries the instance; facts that are None are left out."""

@@ -356,3 +356,19 @@ def test_a_put_cancelled_while_it_encodes_stores_nothing_and_later_all(site: _Si
             assert await intake.put(*events) == Receipt(501, 0)  # the news of being up with them
 
     _run(main)
+
+
+def test_a_gap_that_the_spool_refuses_is_counted_once_it_is_stored(site: _Site) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            begin, end = site.clock.now() - timedelta(minutes=5), site.clock.now()
+            spool._writer.refuse("the disk is full")
+            for _ in range(3):
+                with pytest.raises(Unavailable):
+                    await intake.gap(begin, end, "the link was cut")
+            assert site.value("pump_gaps_total", source="teams") == 0
+            assert spool._writer.accept()
+            await intake.gap(begin, end, "the link was cut")
+            assert site.value("pump_gaps_total", source="teams") == 1
+
+    _run(main)
