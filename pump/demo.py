@@ -14,16 +14,17 @@ from typing import Any, Final
 
 import orjson
 
-from pump import log, registry
-from pump.clock import Clock
+from pump import registry
 from pump.config import load
-from pump.daemon import Daemon
-from pump.line import line
+from pump.core.clock import Clock
+from pump.core.settings import SinkSettings
+from pump.core.text import line
 from pump.registry import Registry
-from pump.settings import SinkSettings
+from pump.runtime.daemon import Daemon
+from pump.simulation.stage import PushStage, Stage
 from pump.sink import Batch, Sink, State
-from pump.testing.servers import Mosquitto, NatsServer, Server
-from pump.testing.stage import PushStage, Stage
+from pump.telemetry import log
+from pump.testing.brokers import Mosquitto, NatsServer, Server
 
 _LISTEN: Final = {
     "mqtt": 'everything under "pump/demo/#", discovery under "homeassistant/#"',

@@ -1,7 +1,7 @@
 """The kinds of sources and sinks there are, found by looking at the folders; only the one asked for is imported.
 
-A vendor is a folder under `pump.vendors` whose `__init__` says `SOURCE` and/or `SINK`; a sink is a module under
-`pump.sinks` that says `SINK`. The kind is its name with dashes: "hik-connect" is `pump/vendors/hik_connect/`.
+A vendor is a folder under `pump.vendors` whose `__init__` says `SOURCE` and/or `SINK`; a sink is a module or a folder
+under `pump.sinks` that says `SINK`. The kind is its name with dashes: "hik-connect" is `pump/vendors/hik_connect/`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.abc import InspectLoader
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:  # the registry serves commands that gather nothing, and must not cost them aiohttp
     from pump.sink import Sink
     from pump.source import Source
+
+
+_DEMO: Final = "simulator.demo"
+"""A vendor's part in `pump demo`, below its folder."""
 
 
 class MissingDependency(ImportError):
@@ -48,7 +53,7 @@ class Registry:
 
     def demo_kinds(self) -> list[str]:
         """Every vendor that takes part in `pump demo`, sorted."""
-        return self._having("demo")
+        return self._having(_DEMO)
 
     def source(self, kind: str) -> type[Source[Any]]:
         """The class of a kind of source. Raises LookupError for no such kind, MissingDependency."""
@@ -67,23 +72,27 @@ class Registry:
         return self._inside("simulator", kind)
 
     def demo(self, kind: str) -> ModuleType:
-        """The vendor's `demo` module. Raises LookupError for no such vendor, MissingDependency."""
-        return self._inside("demo", kind)
+        """The vendor's `simulator.demo` module. Raises LookupError for no such vendor, MissingDependency."""
+        return self._inside(_DEMO, kind)
 
     def _having(self, name: str) -> list[str]:
-        """The vendors whose folder has a module `name`, sorted."""
+        """The vendors whose folder has a module `name` (dotted, below the folder), sorted.
+
+        Looks at files: importing a vendor's folder to ask would import its source.
+        """
+        *rooms, leaf = name.split(".")
         found = []
         for kind, module, is_package in _modules(self.vendors):
             inside = importlib.util.find_spec(module) if is_package else None
-            if inside is not None and any(
-                entry.name == name for entry in pkgutil.iter_modules(inside.submodule_search_locations)
-            ):
+            folders = (inside.submodule_search_locations if inside is not None else None) or ()
+            places = [str(Path(folder, *rooms)) for folder in folders]
+            if any(entry.name == leaf for entry in pkgutil.iter_modules(places)):
                 found.append(kind)
         return sorted(found)
 
     def _inside(self, name: str, kind: str) -> ModuleType:
         places = {each: f"{self.vendors}.{_folder(each)}.{name}" for each in self._having(name)}
-        return self._load(name, kind, places)
+        return self._load(name.rpartition(".")[2], kind, places)
 
     def _saying(self, name: str, package: str) -> dict[str, str]:
         """Kind to module, of those modules of the package that bind `name` at their top level."""

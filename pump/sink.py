@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
-from pump.clock import Clock
-from pump.settings import SinkSettings
+from pump.core.clock import Clock
+from pump.core.settings import SinkSettings
 
 State = dict[str, Any]
 """What a sink remembers beside its cursor: small, JSON."""

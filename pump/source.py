@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
-from pump.clock import Clock
-from pump.http.request import Push, Refused, Response
-from pump.intake import Intake
-from pump.settings import SourceSettings
+from pump.core.clock import Clock
+from pump.core.settings import SourceSettings
+from pump.ingest.intake import Intake
+from pump.ingest.push.request import Push, Refused, Response
 
 S = TypeVar("S", bound=SourceSettings)
 

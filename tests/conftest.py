@@ -10,9 +10,9 @@ import jsonschema
 import orjson
 import pytest
 
-import pump.intake
-from pump.event import Event, encode
-from pump.schema import event_schema
+import pump.ingest.intake
+from pump.core.event import Event, encode
+from pump.core.schema import event_schema
 
 _VALIDATOR = jsonschema.Draft202012Validator(
     event_schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
@@ -42,6 +42,6 @@ def _events_fit_the_schema(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             wrong.extend(f"{event.type}: {error.message}" for error in _VALIDATOR.iter_errors(orjson.loads(body)))
         return body
 
-    monkeypatch.setattr(pump.intake, "encode", checking)
+    monkeypatch.setattr(pump.ingest.intake, "encode", checking)
     yield
     assert not wrong, wrong

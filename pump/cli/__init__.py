@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from pump import __version__
-from pump.redact import clean
+from pump.telemetry.redact import clean
 
 COMMANDS: Final[dict[str, str]] = {
     "run": "Run the daemon until it is told to stop.",

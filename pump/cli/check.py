@@ -41,8 +41,8 @@ def _switched_off(config: Config) -> Iterator[str]:
     """Where the spool is there and may be read."""
     import sqlite3
 
-    from pump.spool.inspect import state
-    from pump.switch import KEY, standing, words
+    from pump.delivery.shutoff import KEY, standing, words
+    from pump.spool.offline import state
 
     try:
         stored = {key.removeprefix(KEY): value for _, key, value in state(config.state_dir, KEY)}

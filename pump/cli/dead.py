@@ -118,12 +118,12 @@ def _drop_alone(folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
     """The command itself, on a spool that belongs to us meanwhile."""
     import asyncio
 
-    from pump import log
-    from pump.clock import Clock
-    from pump.lock import FolderLock
-    from pump.metrics import Metrics
-    from pump.resend import Resend
+    from pump.core.clock import Clock
+    from pump.ops.resend import Resend
+    from pump.runtime.lock import FolderLock
     from pump.spool import Spool, SpoolSettings
+    from pump.telemetry import log
+    from pump.telemetry.metrics import Metrics
 
     async def main() -> dict[str, Any]:
         clock, metrics = Clock(), Metrics()
@@ -150,7 +150,7 @@ async def _nobody(_: dict[str, Any]) -> None:
 def _letters(config: Path, sink: str | None, ids: tuple[int, ...] | None) -> Iterator[Iterator[DeadLetter]]:
     import sqlite3
 
-    from pump.spool.dead import read_letters
+    from pump.spool.dead_letters import read_letters
 
     folder = places(config).state_dir
     try:

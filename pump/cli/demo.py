@@ -6,7 +6,7 @@ import click
 
 
 def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
-    from pump.settings import parse_duration
+    from pump.core.settings import parse_duration
 
     if value is None:
         return None

@@ -59,7 +59,7 @@ def command(config: Path, state_dir: Path | None, source: str | None, offline: b
 def _stored(folder: Path) -> list[dict[str, Any]]:
     import sqlite3
 
-    from pump.spool.inspect import state
+    from pump.spool.offline import state
 
     try:
         return [

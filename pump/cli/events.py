@@ -72,7 +72,7 @@ def _records(folder: Path, follow: bool) -> Iterator[Record]:
     """Stored events; the output is flushed where the reader has caught up."""
     import sqlite3
 
-    from pump.spool.inspect import events
+    from pump.spool.offline import events
 
     after: int | None = None
     told = False
@@ -107,7 +107,7 @@ def _json(record: Record) -> None:
 def _people(colour: bool) -> Callable[[Record], None]:
     import orjson
 
-    from pump.line import line
+    from pump.core.text import line
 
     def show(record: Record) -> None:
         print(line(orjson.loads(record.body), colour))

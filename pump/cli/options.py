@@ -16,7 +16,7 @@ from pump.cli import CONFIGURATION
 
 if TYPE_CHECKING:  # the configuration's models load pydantic, which a command without one must not pay for
     from pump.config import Config, Places
-    from pump.settings import SinkSettings
+    from pump.core.settings import SinkSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,7 +73,7 @@ def _tell(error: Exception) -> NoReturn:
 
 def moment(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
     """Milliseconds since 1970 of "10m" (ago) or an ISO time, which without an offset is UTC."""
-    from pump.settings import parse_duration
+    from pump.core.settings import parse_duration
 
     if value is None:
         return None

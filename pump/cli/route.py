@@ -13,7 +13,7 @@ from pump.cli import FAILED
 from pump.cli.options import config_option, routes
 
 if TYPE_CHECKING:
-    from pump.settings import SinkSettings
+    from pump.core.settings import SinkSettings
     from pump.sink import Record
 
 _STDIN: Final = "-"
@@ -46,8 +46,8 @@ def command(config: Path, event: Path, show: bool) -> None:
 
 
 def _tell(sinks: Mapping[str, SinkSettings], record: Record, show: bool) -> bool:
-    from pump.routing import Routing
-    from pump.shape import Shape
+    from pump.core.routing import Routing
+    from pump.delivery.masking import Shape
 
     click.echo(f"{record.type} of {record.source}")
     width = max((len(name) for name in sinks), default=0)
@@ -88,8 +88,8 @@ def _records(path: Path) -> Iterator[Record]:
 def _record(event: Any, path: Path) -> Record:
     import orjson
 
+    from pump.core.taxonomy import SEVERITIES
     from pump.sink import Record
-    from pump.taxonomy import SEVERITIES
 
     try:
         data = event.get("data") or {}

@@ -35,12 +35,12 @@ def command(config: Path, log_level: str) -> None:
     settings = load(config)
     import structlog
 
-    from pump import log
+    from pump.telemetry import log
 
     log.configure(level=log_level)
     for warning in settings.warnings:
         structlog.get_logger().warning("The configuration is used, with a warning", warning=warning.text(str(config)))
-    from pump.daemon import Daemon
+    from pump.runtime.daemon import Daemon
 
     async def main() -> int:
         return await Daemon(settings).run()

@@ -14,7 +14,7 @@ def command(what: str) -> None:
 
     \b
     Examples:
-      pump schema config > pump.schema.json     # editors complete and check pump.toml with it
+      pump schema config > pump.core.schema.json     # editors complete and check pump.toml with it
       pump schema event
     """
     if what == "config":
@@ -22,7 +22,7 @@ def command(what: str) -> None:
 
         schema = config_schema()
     else:
-        from pump.schema import event_schema
+        from pump.core.schema import event_schema
 
         schema = event_schema()
     click.echo(json.dumps(schema, indent=2, ensure_ascii=False))

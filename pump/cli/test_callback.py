@@ -46,8 +46,8 @@ def command(name: str, config: Path, sn: str | None, callback: str, as_json: boo
       pump test-callback bays --sn 419631107 --callback command
     """
     from pump import registry
-    from pump.clock import Clock
-    from pump.errors import Misconfigured, Unavailable
+    from pump.core.clock import Clock
+    from pump.core.errors import Misconfigured, Unavailable
 
     settings = load(config).sources.get(name)
     if settings is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pump.config.lines import Path
 from pump.config.model import RESERVED, Config
-from pump.settings import Settings
+from pump.core.settings import Settings
 
 
 def across(config: Config) -> Iterator[tuple[Path, str, str]]:

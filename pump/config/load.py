@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pump import redact, registry
+from pump import registry
 from pump.config.checks import across, advice
 from pump.config.lines import Path as Keys
 from pump.config.lines import line_of, lines
@@ -27,9 +27,10 @@ from pump.config.model import (
     ServerSettings,
 )
 from pump.config.problems import ConfigError, Problem, dotted, from_pydantic, show
+from pump.core.settings import Settings, SinkSettings, SourceSettings
 from pump.registry import MissingDependency, Registry, nearest
-from pump.settings import Settings, SinkSettings, SourceSettings
 from pump.spool.settings import SpoolSettings
+from pump.telemetry import redact
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from pump.config.problems import Problem
-from pump.settings import Duration, Settings, SinkSettings, Size, SourceSettings, Zone
+from pump.core.settings import Duration, Settings, SinkSettings, Size, SourceSettings, Zone
 from pump.spool.settings import SpoolSettings
 
 NAME = r"[a-z0-9][a-z0-9_-]*"

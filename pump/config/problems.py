@@ -13,9 +13,9 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from pump.config.lines import Path, line_of
-from pump.redact import clean
+from pump.core.settings import duration_text, parse_duration, parse_size, size_text
 from pump.registry import nearest
-from pump.settings import duration_text, parse_duration, parse_size, size_text
+from pump.telemetry.redact import clean
 
 _LONGEST: Final = 60
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")

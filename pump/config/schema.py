@@ -11,8 +11,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from pump import registry
 from pump.config.load import PARTS, TABLES
 from pump.config.model import NAME, RESERVED
+from pump.core.settings import DURATION_SCHEMA, SIZE_SCHEMA, duration_text, size_text
 from pump.registry import MissingDependency, Registry
-from pump.settings import DURATION_SCHEMA, SIZE_SCHEMA, duration_text, size_text
 
 _TEXTS: Final[dict[str, Callable[[Any], str]]] = {
     DURATION_SCHEMA["pattern"]: duration_text,

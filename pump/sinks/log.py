@@ -13,12 +13,12 @@ from typing import Final
 
 import orjson
 
-from pump.clock import Clock
-from pump.line import line
-from pump.settings import SinkSettings
+from pump.core.clock import Clock
+from pump.core.settings import SinkSettings
+from pump.core.text import line
 from pump.sink import Batch, Sink, State
-from pump.sinks._stream import LineStream
-from pump.sinks._worker import Worker
+from pump.sinks.common.stdio import LineStream
+from pump.sinks.common.thread import Worker
 
 _PRIORITIES: Final = (b"<6>", b"<5>", b"<4>", b"<2>")
 """By severity; sd-daemon(3)."""

@@ -1,10 +1,10 @@
 """The spool: the only code that knows its SQL."""
 
-from pump.spool.dead import DeadLetter
-from pump.spool.faults import Fatal, RowRefused
+from pump.spool.dead_letters import DeadLetter
+from pump.spool.errors import Fatal, RowRefused
 from pump.spool.repair import Repaired
-from pump.spool.rows import Cursor, Receipt, Row
 from pump.spool.settings import SpoolSettings
 from pump.spool.spool import Spool
+from pump.spool.types import Cursor, Receipt, Row
 
 __all__ = ["Cursor", "DeadLetter", "Fatal", "Receipt", "Repaired", "Row", "RowRefused", "Spool", "SpoolSettings"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from pump.sink import Record
-from pump.spool.rows import checksum
+from pump.spool.types import checksum
 
 EVENTS = 64
 BYTES = 256 << 10

@@ -17,7 +17,7 @@ import structlog
 from pump.spool import schema, statements
 from pump.spool.blocks import pack, unpack
 from pump.spool.connection import PAGE_SIZE
-from pump.spool.faults import Verdict, verdict
+from pump.spool.errors import Verdict, verdict
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pump.settings import Duration, Settings, Size
+from pump.core.settings import Duration, Settings, Size
 
 
 class SpoolSettings(Settings):

@@ -13,22 +13,23 @@ from typing import Any, TypeVar
 
 import structlog
 
-from pump.clock import Clock
-from pump.errors import Unavailable
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
 from pump.sink import Record, State
-from pump.spool import dead, repair, schema, statements
-from pump.spool.beside import HighWater, Reserve
+from pump.spool import dead_letters as dead
+from pump.spool import repair, schema, statements
 from pump.spool.connection import Connection, reading, writing
-from pump.spool.dead import DeadLetter
-from pump.spool.faults import Fatal, Verdict, verdict
+from pump.spool.dead_letters import DeadLetter
+from pump.spool.errors import Fatal, Verdict, verdict
 from pump.spool.reader import read
+from pump.spool.recent import Tail
 from pump.spool.repair import Repaired
-from pump.spool.rows import Cursor, Receipt, Row
+from pump.spool.retention import MARKS, TICK, Upkeep
 from pump.spool.settings import SpoolSettings
-from pump.spool.tail import Tail
-from pump.spool.upkeep import MARKS, TICK, Upkeep
+from pump.spool.sidecar import HighWater, Reserve
+from pump.spool.types import Cursor, Receipt, Row
 from pump.spool.writer import MARGIN, Writer
+from pump.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -244,7 +245,7 @@ class Spool:
         """Whether retention waits for this sink, from now on."""
         self._upkeep.holders[sink] = waits
 
-    # --- dead letters, and what is sent again; see pump.spool.dead ----------------------------------------------
+    # --- dead letters, and what is sent again; see pump.spool.dead_letters --------------------------------------------
 
     async def bury(self, sink: str, records: Sequence[Record], reason: str | Mapping[int, str], attempts: int) -> int:
         """Store records as the sink's dead letters, with one reason or each with its own by number.

@@ -17,7 +17,7 @@ import structlog
 
 from pump.sink import Record
 from pump.spool import blocks
-from pump.spool.rows import Cursor, Row
+from pump.spool.types import Cursor, Row
 
 log = structlog.get_logger()
 

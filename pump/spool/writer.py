@@ -19,17 +19,17 @@ from typing import Any, TypeVar
 
 import structlog
 
-from pump.clock import Clock
-from pump.errors import Unavailable
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
 from pump.sink import Record
 from pump.spool import statements
-from pump.spool.beside import HighWater, Reserve
 from pump.spool.connection import PAGE_SIZE, Connection
-from pump.spool.faults import Fatal, RowRefused, Verdict, verdict
-from pump.spool.rows import Cursor, Receipt, Row
+from pump.spool.errors import Fatal, RowRefused, Verdict, verdict
+from pump.spool.recent import Tail
+from pump.spool.sidecar import HighWater, Reserve
 from pump.spool.statements import Group
-from pump.spool.tail import Tail
+from pump.spool.types import Cursor, Receipt, Row
+from pump.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 log = structlog.get_logger()

@@ -7,13 +7,13 @@ import heapq
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from pump.clock import Clock
+from pump.core.clock import Clock
 
 _START = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 
 
 class ManualClock(Clock):
-    """Stands in for `pump.clock.Clock`: time passes only when the test says so.
+    """Stands in for `pump.core.clock.Clock`: time passes only when the test says so.
 
     `advance` moves wall and monotonic time together and wakes who slept long enough, in the order of their
     deadlines; `jump` moves the wall time alone, as a corrected system clock does. Both return at once: who was

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pump.event import Event, encode, event_id
+from pump.core.event import Event, encode, event_id
+from pump.core.taxonomy import SEVERITIES
 from pump.sink import Record
 from pump.spool import Row
-from pump.taxonomy import SEVERITIES
 
 ARRIVED = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 

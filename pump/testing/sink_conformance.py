@@ -13,13 +13,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from pump.clock import Clock
-from pump.delivery import Delivery
-from pump.errors import Rejected, Unavailable
-from pump.health import Component
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.core.errors import Rejected, Unavailable
+from pump.delivery.delivery import Delivery
 from pump.sink import Record, Sink, State
 from pump.spool import Spool, SpoolSettings
+from pump.telemetry.health import Component
+from pump.telemetry.metrics import Metrics
 from pump.testing.records import record, rows
 
 OPENINGS: Final = 5

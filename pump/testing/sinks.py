@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, Self
 
-from pump.clock import Clock
-from pump.errors import Rejected, Unavailable
-from pump.settings import SinkSettings
+from pump.core.clock import Clock
+from pump.core.errors import Rejected, Unavailable
+from pump.core.settings import SinkSettings
 from pump.sink import Batch, Record, Sink, State
 
 

@@ -16,16 +16,16 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
-from pump.clock import Clock
 from pump.config.model import ServerSettings
-from pump.errors import Unavailable
-from pump.event import Event, Unparsed
-from pump.health import Health
-from pump.http.push import PushListener, Route
-from pump.intake import Intake
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.core.event import Event, Unparsed
+from pump.ingest.intake import Intake
+from pump.ingest.push.listener import PushListener, Route
 from pump.source import PushSource, Source
 from pump.spool import Receipt, Spool, SpoolSettings
+from pump.telemetry.health import Health
+from pump.telemetry.metrics import Metrics
 
 PATIENCE: Final = 60.0
 """Seconds after which a check has failed: far beyond what any source needs."""

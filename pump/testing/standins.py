@@ -1,7 +1,7 @@
 """Sources and sinks that behave badly on purpose, and one source that behaves well: what the daemon is tried with.
 
 They are real sources and sinks. `StandIns` makes them kinds beside the real ones, for `pump.config.load` and
-`pump.daemon.Daemon`; no pump.toml reaches them without it. `python -m pump.testing.standins -c pump.toml` is
+`pump.runtime.daemon.Daemon`; no pump.toml reaches them without it. `python -m pump.testing.standins -c pump.toml` is
 `pump run` with them.
 """
 
@@ -16,15 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pump import log
-from pump.clock import Clock
 from pump.config import load
-from pump.event import Event, event_id
-from pump.intake import Intake
+from pump.core.clock import Clock
+from pump.core.event import Event, event_id
+from pump.core.settings import Duration, SinkSettings, SourceSettings
+from pump.ingest.intake import Intake
 from pump.registry import Registry
-from pump.settings import Duration, SinkSettings, SourceSettings
 from pump.sink import Batch, Sink, State
 from pump.source import Source
+from pump.telemetry import log
 
 How = Literal["await", "stubborn", "thread"]
 """await: waits for ever, but lets itself be cancelled. stubborn: swallows every cancellation. thread: waits for a
@@ -143,7 +143,7 @@ class StandIns(Registry):
 
 def main() -> int:
     """`pump run -c FILE`, with the stand-ins."""
-    from pump.daemon import Daemon
+    from pump.runtime.daemon import Daemon
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-c", "--config", type=Path, required=True)

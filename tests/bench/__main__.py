@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 import tests.bench
-from pump import log
-from pump.tuning import tuned
+from pump.runtime.tuning import tuned
+from pump.telemetry import log
 from tests.bench.measure import show
 
 _REPETITIONS = 5

@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pump.clock import Clock
-from pump.metrics import Metrics
+from pump.core.clock import Clock
 from pump.spool import Spool, SpoolSettings
+from pump.telemetry.metrics import Metrics
 from tests.bench.measure import Row, share
 from tests.bench.spool import rows
 

@@ -15,17 +15,17 @@ import aiomqtt
 import nats
 from nats.js.api import StreamConfig
 
-from pump.clock import Clock
-from pump.delivery import Delivery
-from pump.health import Component
-from pump.metrics import Metrics
-from pump.settings import SinkSettings
+from pump.core.clock import Clock
+from pump.core.settings import SinkSettings
+from pump.delivery.delivery import Delivery
 from pump.sink import Record, Sink
-from pump.sinks.mqtt import MqttSettings, MqttSink
-from pump.sinks.nats import NatsSettings, NatsSink
+from pump.sinks.mqtt.sink import MqttSettings, MqttSink
+from pump.sinks.nats.sink import NatsSettings, NatsSink
 from pump.spool import Spool, SpoolSettings
+from pump.telemetry.health import Component
+from pump.telemetry.metrics import Metrics
+from pump.testing.brokers import Mosquitto, NatsServer
 from pump.testing.records import record, rows
-from pump.testing.servers import Mosquitto, NatsServer
 from tests.bench.measure import Row, interleaved, share
 
 _EVENTS: Final = 10_000

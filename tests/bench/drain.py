@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pump.clock import Clock
-from pump.delivery import Delivery
-from pump.health import Health
-from pump.metrics import Metrics
-from pump.sinks.jsonl import SINK
+from pump.core.clock import Clock
+from pump.delivery.delivery import Delivery
+from pump.sinks.jsonl.sink import SINK
 from pump.spool import Spool, SpoolSettings
+from pump.telemetry.health import Health
+from pump.telemetry.metrics import Metrics
 from tests.bench.measure import Row, interleaved, share
 from tests.bench.spool import rows
 

@@ -13,15 +13,15 @@ from statistics import median
 import orjson
 from pydantic import TypeAdapter
 
-from pump.clock import Clock
-from pump.health import Health
-from pump.intake import Intake
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.ingest.intake import Intake
 from pump.spool import Spool, SpoolSettings
-from pump.vendors.hik_connect.simulator import Simulator
-from pump.vendors.hik_connect.simulator_account import QUEUES
+from pump.telemetry.health import Health
+from pump.telemetry.metrics import Metrics
+from pump.vendors.hik_connect.simulator.account import QUEUES
+from pump.vendors.hik_connect.simulator.messages import Record
+from pump.vendors.hik_connect.simulator.server import Simulator
 from pump.vendors.hik_connect.source import HikConnect, HikConnectSettings
-from pump.vendors.hik_connect.traffic import Record
 from tests.bench.measure import Row, interleaved, share
 from tests.bench.vendor import Records, vendor
 

@@ -17,16 +17,16 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
-from pump.clock import Clock
-from pump.delivery import Delivery
-from pump.health import Component
-from pump.metrics import Metrics
-from pump.settings import SinkSettings
+from pump.core.clock import Clock
+from pump.core.settings import SinkSettings
+from pump.delivery.delivery import Delivery
 from pump.sink import Record, Sink
-from pump.sinks import _table
-from pump.sinks.sqlite import _PRAGMAS, SqliteSettings, SqliteSink
-from pump.sinks.webhook import WebhookSettings, WebhookSink
+from pump.sinks.sqlite import table as _table
+from pump.sinks.sqlite.sink import _PRAGMAS, SqliteSettings, SqliteSink
+from pump.sinks.webhook.sink import WebhookSettings, WebhookSink
 from pump.spool import Spool, SpoolSettings
+from pump.telemetry.health import Component
+from pump.telemetry.metrics import Metrics
 from pump.testing.records import record, rows
 from tests.bench.measure import Row, interleaved, share
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from pump.clock import Clock
-from pump.event import event_id
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.core.event import event_id
 from pump.spool import Row as Stored
 from pump.spool import Spool, SpoolSettings
+from pump.telemetry.metrics import Metrics
 from tests.bench.measure import Row, interleaved, share
 
 _BODY = os.urandom(600).hex().encode()

@@ -21,14 +21,14 @@ from pathlib import Path
 import orjson
 from aiohttp import ClientSession, ClientTimeout, MultipartReader
 
-from pump.clock import Clock
-from pump.health import Health
-from pump.http import multipart
-from pump.intake import Intake
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.ingest.intake import Intake
+from pump.ingest.stream.multipart import reader as multipart
 from pump.spool import Spool, SpoolSettings
+from pump.telemetry.health import Health
+from pump.telemetry.metrics import Metrics
 from pump.vendors.hik_gateway import SOURCE
-from pump.vendors.hik_gateway.simulator import Quirks, Simulator
+from pump.vendors.hik_gateway.simulator.server import Quirks, Simulator
 from tests.bench.measure import Row, share
 
 Reading = Callable[[ClientSession, str], Awaitable[int]]

@@ -11,11 +11,11 @@ from multiprocessing.connection import Connection
 
 import orjson
 
-from pump.clock import Clock
-from pump.tuning import tuned
-from pump.vendors.hik_connect.simulator import Simulator
-from pump.vendors.hik_connect.simulator_account import QueueName
-from pump.vendors.hik_connect.traffic import Record
+from pump.core.clock import Clock
+from pump.runtime.tuning import tuned
+from pump.vendors.hik_connect.simulator.account import QueueName
+from pump.vendors.hik_connect.simulator.messages import Record
+from pump.vendors.hik_connect.simulator.server import Simulator
 
 Records = dict[QueueName, list[Record]]
 

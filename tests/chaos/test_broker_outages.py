@@ -16,16 +16,16 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from pump.clock import Clock
-from pump.delivery import Delivery
-from pump.errors import Misconfigured, Unavailable
-from pump.health import Component
-from pump.metrics import Metrics
-from pump.sinks.jsonl import JsonlSettings, JsonlSink
-from pump.sinks.nats import NatsSettings, NatsSink
+from pump.core.clock import Clock
+from pump.core.errors import Misconfigured, Unavailable
+from pump.delivery.delivery import Delivery
+from pump.sinks.jsonl.sink import JsonlSettings, JsonlSink
+from pump.sinks.nats.sink import NatsSettings, NatsSink
 from pump.spool import Spool, SpoolSettings
+from pump.telemetry.health import Component
+from pump.telemetry.metrics import Metrics
+from pump.testing.brokers import Mosquitto, NatsServer, cluster
 from pump.testing.records import record, rows
-from pump.testing.servers import Mosquitto, NatsServer, cluster
 from pump.testing.sink_conformance import Peer
 from tests.conformance.test_mqtt_conformance import MosquittoPeer, MqttPeer
 from tests.conformance.test_nats_conformance import NatsPeer

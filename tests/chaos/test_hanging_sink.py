@@ -18,11 +18,11 @@ _PROGRAM = """
 import asyncio, json, sys
 from pathlib import Path
 from pump import log
-from pump.clock import Clock
-from pump.delivery import Delivery
-from pump.health import Health
-from pump.metrics import Metrics
-from pump.sinks.jsonl import SINK
+from pump.core.clock import Clock
+from pump.delivery.delivery import Delivery
+from pump.telemetry.health import Health
+from pump.telemetry.metrics import Metrics
+from pump.sinks.jsonl.sink import SINK
 from pump.spool import Spool, SpoolSettings
 from pump.testing.standins import HangingSink
 from tests.bench.spool import rows

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pump.clock import Clock
-from pump.metrics import Metrics
+from pump.core.clock import Clock
 from pump.spool import Spool, SpoolSettings
+from pump.telemetry.metrics import Metrics
 from pump.testing.records import rows
 
 EVENTS = 20_000
@@ -22,11 +22,11 @@ EVENTS = 20_000
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from pump.clock import Clock
-from pump.delivery import Delivery
-from pump.health import Component
-from pump.metrics import Metrics
-from pump.sinks.jsonl import JsonlSettings, JsonlSink
+from pump.core.clock import Clock
+from pump.delivery.delivery import Delivery
+from pump.telemetry.health import Component
+from pump.telemetry.metrics import Metrics
+from pump.sinks.jsonl.sink import JsonlSettings, JsonlSink
 from pump.spool import Spool, SpoolSettings
 
 folder, settings, batch = Path(sys.argv[1]), eval(sys.argv[2]), int(sys.argv[3])

@@ -23,8 +23,8 @@ import orjson
 import pytest
 from nats.js.errors import NotFoundError
 
+from pump.testing.brokers import Mosquitto, NatsServer
 from pump.testing.receiver import Received, Receiver
-from pump.testing.servers import Mosquitto, NatsServer
 from tests.chaos.site import Site, site
 from tests.conformance.test_mqtt_conformance import Watcher
 from tests.conformance.test_webhook_conformance import SECRET, verify

@@ -16,9 +16,9 @@ from typing import Final
 import pytest
 
 from pump.config.model import ServerSettings
-from pump.http.budget import HELD
-from pump.http.connections import LARGEST_HEAD
-from pump.http.push import TURNS
+from pump.ingest.push.budget import HELD
+from pump.ingest.push.connections import LARGEST_HEAD
+from pump.ingest.push.listener import TURNS
 from tests.bench.push_load import capture, pump
 
 MIB: Final = 1 << 20

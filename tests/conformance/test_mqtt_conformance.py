@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import aiomqtt
 import pytest
 
-from pump.clock import Clock
+from pump.core.clock import Clock
 from pump.sink import Sink, State
-from pump.sinks.mqtt import MqttSettings, MqttSink
-from pump.testing.servers import Mosquitto, NatsServer
+from pump.sinks.mqtt.sink import MqttSettings, MqttSink
+from pump.testing.brokers import Mosquitto, NatsServer
 from pump.testing.sink_conformance import CHECKS, Peer, applies
 
 _PERSISTENT = "allow_anonymous true\npersistence true\npersistence_location {}/\n"

@@ -11,10 +11,10 @@ import nats
 import pytest
 from nats.js.errors import NotFoundError
 
-from pump.clock import Clock
+from pump.core.clock import Clock
 from pump.sink import Sink, State
-from pump.sinks.nats import NatsSettings, NatsSink
-from pump.testing.servers import NatsServer
+from pump.sinks.nats.sink import NatsSettings, NatsSink
+from pump.testing.brokers import NatsServer
 from pump.testing.sink_conformance import CHECKS, Peer, applies
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pump.clock import Clock
+from pump.core.clock import Clock
 from pump.sink import Sink, State
-from pump.sinks.jsonl import JsonlSettings, JsonlSink
+from pump.sinks.jsonl.sink import JsonlSettings, JsonlSink
 from pump.sinks.log import LogSettings, LogSink
 from pump.testing.sink_conformance import CHECKS, Peer, applies
 

@@ -9,21 +9,21 @@ from typing import Any
 import orjson
 import pytest
 
-from pump.clock import Clock
+from pump.core.clock import Clock
 from pump.source import Source
 from pump.testing.sources import CHECKS, Vendor, applies
-from pump.vendors.avaeye import simulator as avaeye
+from pump.vendors.avaeye.simulator import server as avaeye
 from pump.vendors.avaeye.source import AvaEye
-from pump.vendors.hik_camera import simulator as camera
+from pump.vendors.hik_camera.simulator import server as camera
 from pump.vendors.hik_camera.source import HikCamera
-from pump.vendors.hik_connect import simulator as connect
+from pump.vendors.hik_connect.simulator import server as connect
+from pump.vendors.hik_connect.simulator.messages import identity as connect_identity
 from pump.vendors.hik_connect.source import HikConnect
-from pump.vendors.hik_connect.traffic import identity as connect_identity
-from pump.vendors.hik_gateway import simulator as gateway
-from pump.vendors.hik_gateway.simulator_messages import identity as gateway_identity
+from pump.vendors.hik_gateway.simulator import server as gateway
+from pump.vendors.hik_gateway.simulator.messages import identity as gateway_identity
 from pump.vendors.hik_gateway.source import HikGateway
-from pump.vendors.kinot import simulator as kinot
-from pump.vendors.kinot.simulator_push import Callback
+from pump.vendors.kinot.simulator import server as kinot
+from pump.vendors.kinot.simulator.callbacks import Callback
 from pump.vendors.kinot.source import Kinot
 
 

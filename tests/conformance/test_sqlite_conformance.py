@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pump.clock import Clock
+from pump.core.clock import Clock
 from pump.sink import Sink, State
-from pump.sinks.sqlite import SqliteSettings, SqliteSink
+from pump.sinks.sqlite.sink import SqliteSettings, SqliteSink
 from pump.testing.sink_conformance import CHECKS, Peer, applies
 
 

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from pump.clock import Clock
+from pump.core.clock import Clock
 from pump.sink import Sink, State
-from pump.sinks.webhook import WebhookSettings, WebhookSink
+from pump.sinks.webhook.sink import WebhookSettings, WebhookSink
 from pump.testing.receiver import Received, Receiver
 from pump.testing.sink_conformance import CHECKS, Peer, applies
 

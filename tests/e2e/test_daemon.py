@@ -21,15 +21,15 @@ from typing import Any
 
 import pytest
 
-from pump.clock import Clock
 from pump.config import load
-from pump.daemon import Daemon
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.runtime.daemon import Daemon
 from pump.spool import Cursor, Spool, SpoolSettings
-from pump.spool.faults import Verdict
+from pump.spool.errors import Verdict
+from pump.telemetry.metrics import Metrics
 from pump.testing.standins import StandIns
-from pump.vendors.hik_connect.simulator import Simulator
-from pump.vendors.hik_connect.traffic import identity
+from pump.vendors.hik_connect.simulator.messages import identity
+from pump.vendors.hik_connect.simulator.server import Simulator
 
 Line = dict[str, Any]
 

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import orjson
 
-from pump.schema import event_schema
+from pump.core.schema import event_schema
 
 
 def _demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:

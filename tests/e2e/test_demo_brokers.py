@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pump.testing.servers import NatsServer
+from pump.testing.brokers import NatsServer
 
 
 def test_the_demo_with_brokers() -> None:

@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from pump.sinks.sqlite import SqliteSettings, SqliteSink
+from pump.sinks.sqlite.sink import SqliteSettings, SqliteSink
 from pump.testing import ManualClock
 from pump.testing.receiver import Received, Receiver
 from pump.testing.records import record

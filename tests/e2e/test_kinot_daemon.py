@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from pump.clock import Clock
-from pump.vendors.kinot.simulator import Simulator
+from pump.core.clock import Clock
+from pump.vendors.kinot.simulator.server import Simulator
 
 ENVIRON = {name: value for name, value in os.environ.items() if name not in {"STATE_DIRECTORY", "JOURNAL_STREAM"}}
 

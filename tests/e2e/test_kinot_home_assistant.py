@@ -18,11 +18,10 @@ import aiomqtt
 import jinja2
 import pytest
 
-from pump.clock import Clock
-from pump.testing.servers import Mosquitto, NatsServer, Server
-from pump.vendors.kinot.simulator import Simulator
-
-from .test_kinot_daemon import configured, daemon, free_port, until
+from pump.core.clock import Clock
+from pump.testing.brokers import Mosquitto, NatsServer, Server
+from pump.vendors.kinot.simulator.server import Simulator
+from tests.e2e.test_kinot_daemon import configured, daemon, free_port, until
 
 SINK = """
 [sinks.home]

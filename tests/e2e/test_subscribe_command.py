@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pump.clock import Clock
-from pump.vendors.hik_gateway.simulator import Simulator
-from pump.vendors.hik_gateway.simulator_messages import identity
+from pump.core.clock import Clock
+from pump.vendors.hik_gateway.simulator.messages import identity
+from pump.vendors.hik_gateway.simulator.server import Simulator
 
 ENVIRON = {name: value for name, value in os.environ.items() if name not in {"STATE_DIRECTORY", "JOURNAL_STREAM"}}
 A, B = (f"2cd6716d-767f-4756-ac55-50276a5e3b{n:02x}" for n in (1, 2))

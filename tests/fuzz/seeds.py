@@ -10,9 +10,9 @@ from typing import Final
 
 import pump.vendors.hik_camera
 import pump.vendors.hik_gateway
-from pump.clock import Clock
-from pump.vendors.hik_camera.simulator_quirks import ODDITIES, Quirks, frame
-from pump.vendors.hik_camera.simulator_records import BURSTS, PULSES, Records
+from pump.core.clock import Clock
+from pump.vendors.hik_camera.simulator.messages import BURSTS, PULSES, Records
+from pump.vendors.hik_camera.simulator.quirks import ODDITIES, Quirks, frame
 from tests.fuzz.targets import STRETCH
 
 _HOWS: Final = (0x00, 0x08, 0x10, 0x2A, 0x33, 0x51)

@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from pump.event import Event, encode
-from pump.http.multipart import Judge, Limits, MultipartReader, Part, Skipped
-from pump.intake import UNWRITABLE
-from pump.taxonomy import PHASES, SEVERITIES, TYPES
+from pump.core.event import Event, encode
+from pump.core.taxonomy import PHASES, SEVERITIES, TYPES
+from pump.ingest.intake import UNWRITABLE
+from pump.ingest.stream.multipart.reader import Judge, Limits, MultipartReader, Part, Skipped
 from pump.vendors.hik_camera.document import read_document
-from pump.vendors.hik_camera.durative import Matters
+from pump.vendors.hik_camera.incidents import Matters
 from pump.vendors.hik_camera.parse import Facts
 from pump.vendors.hik_camera.parse import parse as parse_camera
 from pump.vendors.hik_gateway.incidents import Incidents

@@ -1,38 +1,39 @@
-"""Imports run downwards (docs/architecture.md)."""
+"""Imports run downwards, room by room (docs/architecture.md)."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-_ROOT = Path(__file__).parents[2] / "pump"
+_PACKAGE = Path(__file__).parents[2] / "pump"
 
-# From the bottom up; a module may import its own floor and those below it.
+# From the bottom up; a room may import its own floor and those below it.
 _FLOORS: tuple[tuple[str, ...], ...] = (
-    ("clock", "errors", "backoff", "event", "taxonomy", "redact", "line", "notify", "lock", "signals", "tuning"),
-    ("schema", "settings", "metrics"),
-    ("health", "sink", "routing", "log", "deadline", "shape", "aside"),
+    ("core",),
+    ("telemetry",),
+    ("sink",),
     ("spool",),
-    ("media",),
-    ("intake", "devices"),
-    ("http",),
+    ("ingest",),
     ("source",),
     ("registry",),
     ("sinks", "vendors"),
-    ("config", "supervisor", "openings", "place", "switch", "errand", "delivery"),
-    ("announce", "parts", "status", "resend", "subscribe"),
-    ("watch",),
-    ("daemon",),
-    ("testing", "demo", "cli"),
+    ("config", "delivery"),
+    ("ops",),
+    ("runtime",),
+    ("simulation", "testing"),
+    ("demo",),
+    ("cli",),
 )
 _HEIGHT = {name: height for height, floor in enumerate(_FLOORS) for name in floor}
-# What ships for tests and demos stands beside the house: vendors' demo modules know its small protocol.
-_ALLOWED = {("vendors", "testing.stage"), ("testing", "daemon")}
+# Simulators ship beside the sources and stand on the simulation room's small protocol.
+_ALLOWED = {("vendors", "simulation")}
 
 
 def _imports(path: Path) -> set[str]:
+    """Each of our modules, or name in one, that the file imports: dotted, without the leading `pump.`."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -42,28 +43,68 @@ def _imports(path: Path) -> set[str]:
     return {name.removeprefix("pump.") for name in found if name.startswith("pump.")}
 
 
-def _modules() -> list[Path]:
-    return sorted(path for path in _ROOT.rglob("*.py") if path.name != "__main__.py")
+def _modules(room: str = "") -> list[Path]:
+    return sorted(path for path in (_PACKAGE / room).rglob("*.py") if path.name != "__main__.py")
 
 
-@pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(_ROOT)))
+def _parts(path: Path) -> tuple[str, ...]:
+    return path.relative_to(_PACKAGE).with_suffix("").parts
+
+
+def _targets(path: Path, *rooms: str) -> Iterator[str]:
+    """The file's imports that lie in one of the rooms."""
+    for name in _imports(path):
+        if any(name == room or name.startswith(f"{room}.") for room in rooms):
+            yield name
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: "/".join(_parts(path)))
 def test_imports_run_downwards(path: Path) -> None:
-    room = path.relative_to(_ROOT).with_suffix("").parts[0]
+    room = _parts(path)[0]
     if room == "__init__":
         return
     assert room in _HEIGHT, f"give {room} its floor in this test, and in docs/architecture.md"
     for name in _imports(path):
         target = name.split(".")[0]
-        if target in _HEIGHT and not any(room == who and name.startswith(what) for who, what in _ALLOWED):
+        if target in _HEIGHT and (room, target) not in _ALLOWED:
             assert _HEIGHT[target] <= _HEIGHT[room], f"{room} imports {name}"
 
 
 @pytest.mark.parametrize("room", ["vendors", "sinks"])
 def test_vendors_and_sinks_never_know_one_another(room: str) -> None:
-    for path in (_ROOT / room).rglob("*.py"):
-        own = path.relative_to(_ROOT / room).with_suffix("").parts[0]
-        for name in _imports(path):
+    for path in _modules(room):
+        own = _parts(path)[1]
+        for name in _targets(path, "vendors", "sinks"):
             parts = name.split(".")
-            if parts[0] in ("vendors", "sinks"):
-                assert parts[0] == room, f"{path.name} imports {name}"
-                assert len(parts) < 2 or parts[1] == own or parts[1].startswith("_"), f"{path.name} imports {name}"
+            assert parts[0] == room, f"{path.name} imports {name}"
+            assert len(parts) < 2 or parts[1] in (own, "common"), f"{path.name} imports {name}"
+
+
+def test_production_files_never_import_a_simulator() -> None:
+    for path in _modules():
+        rooms = _parts(path)
+        if rooms[0] in ("demo", "cli", "testing", "simulation") or "simulator" in rooms:
+            continue
+        for name in _imports(path):
+            assert "simulator" not in name.split("."), f"{'/'.join(rooms)} imports {name}"
+
+
+def test_vendors_import_neither_ops_nor_runtime_nor_testing() -> None:
+    for path in _modules("vendors"):
+        assert not [*_targets(path, "ops", "runtime", "testing", "delivery", "config")], path
+
+
+def test_the_spool_imports_core_and_telemetry_only() -> None:
+    for path in _modules("spool"):
+        strangers = [name for name in _imports(path) if name.split(".")[0] not in ("core", "telemetry", "spool")]
+        assert not strangers, f"{path.name} imports {strangers}"
+
+
+def test_sinks_never_import_delivery() -> None:
+    for path in _modules("sinks"):
+        assert not [*_targets(path, "delivery", "spool", "ingest", "runtime", "ops")], path
+
+
+def test_core_knows_nobody() -> None:
+    for path in _modules("core"):
+        assert {name.split(".")[0] for name in _imports(path)} <= {"core"}, path

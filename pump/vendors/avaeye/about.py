@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pump.http.body import number, text, whole
+from pump.ingest.push.body import number, text, whole
 from pump.vendors.avaeye import codes
 from pump.vendors.avaeye.parse import Message
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from pump.event import Event, event_id
-from pump.http.body import number, text, whole
+from pump.core.event import Event, event_id
+from pump.ingest.push.body import number, text, whole
 from pump.vendors.avaeye import codes
 from pump.vendors.avaeye.pictures import Picture
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pybase64
 
-from pump.http import body as values
+from pump.ingest.push import body as values
 from pump.vendors.avaeye import codes
 
 MOST: Final = 16

@@ -12,16 +12,16 @@ from zoneinfo import ZoneInfo
 import structlog
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from pump.clock import Clock
-from pump.devices import Device, Devices, Sign
-from pump.errors import Unavailable
-from pump.event import Event, Unparsed
-from pump.http.body import Unreadable, decode
-from pump.http.limits import within
-from pump.http.request import Push, Refused, Response, json_response
-from pump.intake import Intake
-from pump.media import Media, TooLarge
-from pump.settings import Duration, Settings, SourceSettings, Zone
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.core.event import Event, Unparsed
+from pump.core.settings import Duration, Settings, SourceSettings, Zone
+from pump.ingest.devices import Device, Devices, Sign
+from pump.ingest.intake import Intake
+from pump.ingest.media import Media, TooLarge
+from pump.ingest.push.admission import within
+from pump.ingest.push.body import Unreadable, decode
+from pump.ingest.push.request import Push, Refused, Response, json_response
 from pump.source import PushSource
 from pump.vendors.avaeye import about, codes, parse, pictures
 from pump.vendors.avaeye.parse import Camera, Invalid, Message

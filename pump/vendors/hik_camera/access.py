@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pump.taxonomy import Phase, Severity
+from pump.core.taxonomy import Phase, Severity
 
 
 @dataclass(slots=True, frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pump.taxonomy import Severity
+from pump.core.taxonomy import Severity
 
 
 @dataclass(slots=True, frozen=True)

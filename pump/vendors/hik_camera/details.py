@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pump.event import group
+from pump.core.event import group
 from pump.vendors.hik_camera.codes import ATTENDANCE, DIRECTIONS, MASKS, NO_PLATE, PLATE_LISTS, UNSAID, Row
 from pump.vendors.hik_camera.document import Tree
 from pump.vendors.hik_camera.fields import child, children, number, text, whole

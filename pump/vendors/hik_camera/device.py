@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pump.http.endless import Retry
-from pump.http.link import Answer
+from pump.ingest.stream.client import Answer
+from pump.ingest.stream.stream import Retry
 from pump.vendors.hik_camera.document import Tree, read_document
 from pump.vendors.hik_camera.fields import child, children, number, text
 from pump.vendors.hik_camera.parse import Facts

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any, Final
 
-from pump.event import group
-from pump.taxonomy import Phase, Severity
-from pump.vendors._hik_cid import CODES, UNLISTED
+from pump.core.event import group
+from pump.core.taxonomy import Phase, Severity
+from pump.vendors.common.hik_cid import CODES, UNLISTED
 from pump.vendors.hik_camera.document import Tree
 from pump.vendors.hik_camera.fields import moment, text, whole
 

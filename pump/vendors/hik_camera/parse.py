@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import orjson
 
-from pump.event import Event, event_id, group
-from pump.taxonomy import Phase
+from pump.core.event import Event, event_id, group
+from pump.core.taxonomy import Phase
 from pump.vendors.hik_camera.access import ACCESS, FAMILIES
 from pump.vendors.hik_camera.access import UNKNOWN as UNKNOWN_ACCESS
 from pump.vendors.hik_camera.codes import CHANNELS_OF_DEVICES, EVENTS, HEARTBEATS, UNKNOWN, Row

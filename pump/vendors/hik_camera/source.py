@@ -9,16 +9,16 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field
 from yarl import URL
 
-from pump.clock import Clock
-from pump.errors import Misconfigured
-from pump.http.endless import Stream
-from pump.http.link import Link, tls_context
-from pump.http.multipart import Limits
-from pump.intake import Intake
-from pump.settings import Duration, Secret, Size, SourceSettings
+from pump.core.clock import Clock
+from pump.core.errors import Misconfigured
+from pump.core.settings import Duration, Secret, Size, SourceSettings
+from pump.ingest.intake import Intake
+from pump.ingest.stream.client import Link, tls_context
+from pump.ingest.stream.multipart.reader import Limits
+from pump.ingest.stream.stream import Stream
 from pump.source import Source
 from pump.vendors.hik_camera.document import read_document
-from pump.vendors.hik_camera.listener import CameraListener
+from pump.vendors.hik_camera.handler import CameraListener
 
 _PART: Final = 1 << 20
 """Bytes of a message: they are a few KB."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from pump.event import event_id
-from pump.taxonomy import Phase
+from pump.core.event import event_id
+from pump.core.taxonomy import Phase
 from pump.vendors.hik_connect.codes import CODES
 from pump.vendors.hik_connect.fields import TRUE, Group, child, lead, located, moment, text
 from pump.vendors.hik_connect.head import NO_DOOR, Head, Poison, anonymous, pair, unknown
 from pump.vendors.hik_connect.media import shape
+from pump.vendors.hik_connect.resource import of_alarm
 from pump.vendors.hik_connect.uploads import Uploads
-from pump.vendors.hik_connect.where import of_alarm
 from pump.vendors.hik_connect.words import CATEGORY_DOMAINS, PRIORITIES
 
 

@@ -19,7 +19,7 @@ import aiohttp
 import orjson
 import structlog
 
-from pump.clock import Clock
+from pump.core.clock import Clock
 from pump.vendors.hik_connect import answers
 from pump.vendors.hik_connect.answers import Action, Answer
 from pump.vendors.hik_connect.body import decode, pick

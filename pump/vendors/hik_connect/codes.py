@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from pump.taxonomy import Phase, Severity
+from pump.core.taxonomy import Phase, Severity
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from pump.event import event_id
-from pump.taxonomy import Phase, Severity
+from pump.core.event import event_id
+from pump.core.taxonomy import Phase, Severity
 from pump.vendors.hik_connect.codes import Code
 from pump.vendors.hik_connect.fields import Group, child, lead, text
 from pump.vendors.hik_connect.media import LINKS, Shape, shape
-from pump.vendors.hik_connect.where import Where
+from pump.vendors.hik_connect.resource import Where
 from pump.vendors.hik_connect.words import SOURCE_DOMAINS
 
 NO_DOOR: Final[tuple[Group, Group, Group]] = ({}, {}, {})

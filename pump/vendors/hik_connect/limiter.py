@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from pump.clock import Clock
+from pump.core.clock import Clock
 
 INTERVAL: Final = 0.25
 """Seconds between two calls of the account; four a second, evenly, and nothing is saved up for a burst."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from pump.event import event_id
+from pump.core.event import event_id
 from pump.vendors.hik_connect import groups as read
 from pump.vendors.hik_connect.codes import CALLS, CODES, Code
 from pump.vendors.hik_connect.fields import TRUE, Group, child, lead, located, moment, text
 from pump.vendors.hik_connect.head import NO_DOOR, Head, Poison, anonymous, pair, unknown
 from pump.vendors.hik_connect.media import shape
+from pump.vendors.hik_connect.resource import Where, at_door, at_station, of_message
 from pump.vendors.hik_connect.uploads import Uploads
-from pump.vendors.hik_connect.where import Where, at_door, at_station, of_message
 
 
 def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo, uploads: Uploads | None) -> Head:

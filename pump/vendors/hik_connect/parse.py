@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from pump.event import Event, Unparsed
+from pump.core.event import Event, Unparsed
 from pump.vendors.hik_connect import groups as read
 from pump.vendors.hik_connect.alarm import alarm
 from pump.vendors.hik_connect.codes import CALLS
@@ -19,8 +19,8 @@ from pump.vendors.hik_connect.fields import Group, child, text
 from pump.vendors.hik_connect.head import Head, Poison, salvaged
 from pump.vendors.hik_connect.media import listed
 from pump.vendors.hik_connect.message import combine, rawmsg
+from pump.vendors.hik_connect.resource import locate
 from pump.vendors.hik_connect.uploads import Uploads
-from pump.vendors.hik_connect.where import locate
 
 Queue = Literal["alarm", "combine", "rawmsg"]
 

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from pump.backoff import Backoff
-from pump.clock import Clock
-from pump.errors import Misconfigured, Unavailable
-from pump.event import Event, Unparsed
-from pump.intake import Intake
+from pump.core.backoff import Backoff
+from pump.core.clock import Clock
+from pump.core.errors import Misconfigured, Unavailable
+from pump.core.event import Event, Unparsed
+from pump.ingest.intake import Intake
 from pump.vendors.hik_connect.answers import Action
 from pump.vendors.hik_connect.body import batch_id, find_batch_id, pick, whole_number
 from pump.vendors.hik_connect.client import CallFailed, Client

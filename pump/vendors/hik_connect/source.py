@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 import structlog
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from pump.clock import Clock
-from pump.errors import Misconfigured, Unavailable
-from pump.intake import Intake
-from pump.settings import Duration, Secret, SourceSettings
+from pump.core.clock import Clock
+from pump.core.errors import Misconfigured, Unavailable
+from pump.core.settings import Duration, Secret, SourceSettings
+from pump.ingest.intake import Intake
 from pump.source import Source
 from pump.vendors.hik_connect.client import Client
 from pump.vendors.hik_connect.domain import parse_server

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pump.taxonomy import Severity
+from pump.core.taxonomy import Severity
 
 CATEGORY_DOMAINS: Final = {
     "alarmCategoryAlarmDetection": "security",

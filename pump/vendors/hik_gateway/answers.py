@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pump.backoff import Backoff
-from pump.http.link import Answer
-from pump.http.listener import Retry
-from pump.http.rejection import LEAST
+from pump.core.backoff import Backoff
+from pump.ingest.stream.client import Answer
+from pump.ingest.stream.handler import Retry
+from pump.ingest.stream.lockout import LEAST
 from pump.vendors.hik_gateway.codes import ADVICE, OTHER, REJECTED, STATUS, Advice
 from pump.vendors.hik_gateway.lenient import loads
 

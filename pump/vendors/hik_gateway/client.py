@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import orjson
 
-from pump.http.endless import STALE, Stream
-from pump.http.link import Answer, Link, Lost, Refused
-from pump.http.listener import Retry
+from pump.ingest.stream.client import Answer, Link, Lost, Refused
+from pump.ingest.stream.handler import Retry
+from pump.ingest.stream.stream import STALE, Stream
 from pump.vendors.hik_gateway.answers import Away, Expired, Rejected, Trouble, trouble
 from pump.vendors.hik_gateway.lenient import loads
 from pump.vendors.hik_gateway.subscription import PATH, Wanted, broken

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final
 
-from pump.event import Event, event_id, group
-from pump.vendors._hik_cid import CODES, UNLISTED, Code
+from pump.core.event import Event, event_id, group
+from pump.vendors.common.hik_cid import CODES, UNLISTED, Code
 from pump.vendors.hik_gateway.codes import KINDS, PARAMETERS, USER_TYPES, ZONES
 
 VENDOR: Final = "hik-gateway"

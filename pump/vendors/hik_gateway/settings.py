@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from yarl import URL
 
-from pump.settings import Duration, Secret, SourceSettings
+from pump.core.settings import Duration, Secret, SourceSettings
 
 
 def _url(text: str) -> str:

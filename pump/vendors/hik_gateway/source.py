@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pump.clock import Clock
-from pump.errors import Misconfigured
-from pump.http.control import Refusal
-from pump.http.endless import Stream
-from pump.http.link import Link, tls_context
-from pump.intake import Intake
+from pump.core.clock import Clock
+from pump.core.errors import Misconfigured
+from pump.ingest.intake import Intake
+from pump.ingest.stream.client import Link, tls_context
+from pump.ingest.stream.stream import Stream
+from pump.ops.control import Refusal
 from pump.source import Source
 from pump.vendors.hik_gateway.answers import Trouble
 from pump.vendors.hik_gateway.client import Client
-from pump.vendors.hik_gateway.keeper import Keeper
+from pump.vendors.hik_gateway.handler import GatewayListener
 from pump.vendors.hik_gateway.lenient import loads
-from pump.vendors.hik_gateway.listener import GatewayListener
 from pump.vendors.hik_gateway.settings import HikGatewaySettings
+from pump.vendors.hik_gateway.subscriber import Keeper
 from pump.vendors.hik_gateway.subscription import amended
 
 _GARBAGE: Final = 1 << 20
@@ -81,7 +81,7 @@ class HikGateway(Source[HikGatewaySettings]):
         drop: Sequence[str] = (),
         leave: bool = False,
     ) -> dict[str, Any]:
-        """See `pump.subscribe.Subscribable`. With eventMode all it is for all devices, and a new subscription."""
+        """See `pump.ops.subscribe.Subscribable`. With eventMode all it is for all devices, and a new subscription."""
         try:
             anew = await self._amend(device, types, add, drop, leave=leave)
         except ValueError as error:

@@ -16,7 +16,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from pump.clock import Clock
+from pump.core.clock import Clock
 from pump.vendors.kinot import answers
 from pump.vendors.kinot.answers import Action, Answer
 from pump.vendors.kinot.numbers import Number, decode, without_codes

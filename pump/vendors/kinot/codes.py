@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pump.taxonomy import Phase, Severity
+from pump.core.taxonomy import Phase, Severity
 
 LOCK: Final = 18
 SENSOR: Final = 34

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from pump.event import Event, event_id, group
+from pump.core.event import Event, event_id, group
 from pump.vendors.kinot import codes
 from pump.vendors.kinot import values as read
 from pump.vendors.kinot.codes import Facet, Row
@@ -162,7 +162,7 @@ def compare(now: Status, state: Mapping[str, Any] | None, *, every: bool = False
     category = now.category or before.get("facts", {}).get("name") or codes.PLAIN[now.kind]
     seen = now.time or (now.received if told or state is None else None)
     wanted = {
-        # as the device table has it (pump/devices.py), for `pump devices`
+        # as the device table has it (pump/ingest/devices.py), for `pump devices`
         "interval": None,
         "online": bool(values.get(codes.GATEWAY.field, 1)),
         "turns": 0,

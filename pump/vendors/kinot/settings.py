@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from pump.settings import Duration, Secret, SourceSettings
+from pump.core.settings import Duration, Secret, SourceSettings
 
 
 def _url(text: str) -> str:

@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from pump.backoff import Backoff
-from pump.clock import Clock
-from pump.errors import Misconfigured, Unavailable
-from pump.event import Event
-from pump.http.request import Push, Refused, Response, json_response
-from pump.intake import Intake
+from pump.core.backoff import Backoff
+from pump.core.clock import Clock
+from pump.core.errors import Misconfigured, Unavailable
+from pump.core.event import Event
+from pump.ingest.intake import Intake
+from pump.ingest.push.request import Push, Refused, Response, json_response
 from pump.source import PushSource
 from pump.vendors.kinot import parse
 from pump.vendors.kinot.answers import Action

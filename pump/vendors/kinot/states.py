@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from pump.clock import Clock
-from pump.errors import Unavailable
-from pump.intake import Intake
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.ingest.intake import Intake
 from pump.vendors.kinot.parse import Outcome, Status, compare, state_key
 
 MOST: Final = 100_000

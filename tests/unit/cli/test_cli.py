@@ -20,12 +20,12 @@ import pytest
 
 from pump import registry
 from pump.cli import COMMANDS
-from pump.clock import Clock
-from pump.event import Event, event_id
-from pump.health import Health
-from pump.intake import Intake
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.core.event import Event, event_id
+from pump.ingest.intake import Intake
 from pump.spool import Spool, SpoolSettings
+from pump.telemetry.health import Health
+from pump.telemetry.metrics import Metrics
 
 SECRET = "s3cr3t-Value"
 ENVIRON = {name: value for name, value in os.environ.items() if name not in {"STATE_DIRECTORY", "JOURNAL_STREAM"}}
@@ -88,8 +88,8 @@ def test_wrong_use_ends_with_1(tmp_path: Path, arguments: list[str], wanted: str
 
 def test_an_unforeseen_error_is_told_whole_without_secrets(tmp_path: Path) -> None:
     code = (
-        "import click, pump.cli, pump.redact\n"
-        f"pump.redact.redact({SECRET!r})\n"
+        "import click, pump.cli, pump.telemetry.redact\n"
+        f"pump.telemetry.redact.redact({SECRET!r})\n"
         "@click.command()\n"
         f"def bad(): raise RuntimeError('with ' + {SECRET!r})\n"
         "pump.cli.group.get_command = lambda context, name: bad\n"

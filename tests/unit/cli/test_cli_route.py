@@ -8,8 +8,7 @@ import orjson
 import pytest
 
 from pump.testing.records import record
-
-from .test_cli import pump
+from tests.unit.cli.test_cli import pump
 
 SINKS = """
 [pump]

@@ -11,7 +11,7 @@ from pump.registry import Registry
 SOURCE = """
 from typing import Annotated, Literal
 from pydantic import Field, SecretStr
-from pump.settings import Duration, Secret, Settings, Size, SourceSettings
+from pump.core.settings import Duration, Secret, Settings, Size, SourceSettings
 
 class Inner(Settings):
     depth: int = 1
@@ -47,7 +47,7 @@ class SOURCE:
 """
 SINK = """
 from typing import Literal
-from pump.settings import SinkSettings
+from pump.core.settings import SinkSettings
 
 class PaperSettings(SinkSettings):
     type: Literal["paper"]

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from pump.clock import Clock
-from pump.metrics import Metrics
+from pump.core.clock import Clock
 from pump.spool import Row, Spool, SpoolSettings
+from pump.telemetry.metrics import Metrics
 
 MOMENT = 1_795_000_000_000
 """Milliseconds since 1970, in November 2026."""

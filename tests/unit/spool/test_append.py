@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from pump.clock import Clock
-from pump.errors import Unavailable
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
 from pump.spool import Receipt, RowRefused, Spool, SpoolSettings
-from pump.spool.faults import Verdict, verdict
-from pump.spool.inspect import events
+from pump.spool.errors import Verdict, verdict
+from pump.spool.offline import events
+from pump.telemetry.metrics import Metrics
 from tests.unit.spool.conftest import Opener, number, rows
 
 
@@ -165,8 +165,8 @@ def test_everything_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     program = """
 import asyncio, sys
 from pathlib import Path
-from pump.clock import Clock
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.telemetry.metrics import Metrics
 from pump.spool import Spool, SpoolSettings
 from tests.unit.spool.conftest import rows
 

@@ -5,9 +5,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from pump.metrics import Metrics
-from pump.spool import Spool, SpoolSettings, dead, schema
-from pump.spool.dead import read_letters
+from pump.spool import Spool, SpoolSettings, schema
+from pump.spool import dead_letters as dead
+from pump.spool.dead_letters import read_letters
+from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
 from pump.testing.records import record, rows
 

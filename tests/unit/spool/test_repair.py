@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from pump.clock import Clock
-from pump.errors import Unavailable
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
 from pump.spool import Cursor, Receipt, Spool, SpoolSettings
 from pump.spool.blocks import unpack
 from pump.spool.connection import PAGE_SIZE
+from pump.telemetry.metrics import Metrics
 from tests.unit.spool.conftest import Opener, number, rows
 
 _COUNT = 2000
@@ -144,8 +144,8 @@ def test_a_file_of_rubbish_is_set_aside_and_numbering_goes_on(tmp_path: Path) ->
 _WRITE_UNTIL_KILLED = """
 import asyncio, sys
 from pathlib import Path
-from pump.clock import Clock
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.telemetry.metrics import Metrics
 from pump.spool import Spool, SpoolSettings
 from tests.unit.spool.conftest import rows
 
@@ -193,8 +193,8 @@ def test_a_flipped_bit_in_the_wal_is_told_by_the_high_water_mark(tmp_path: Path)
 _SALVAGE_AND_DIE = """
 import asyncio, os, sys
 from pathlib import Path
-from pump.clock import Clock
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.telemetry.metrics import Metrics
 from pump.spool import Spool, SpoolSettings
 
 left = int(sys.argv[2])
@@ -333,9 +333,9 @@ def test_a_newer_spool_is_refused_and_left_alone(tmp_path: Path) -> None:
 _FULL = """
 import asyncio, json, os, sys
 from pathlib import Path
-from pump.clock import Clock
-from pump.errors import Unavailable
-from pump.metrics import Metrics
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.telemetry.metrics import Metrics
 from pump.spool import Spool, SpoolSettings
 from tests.unit.spool.conftest import number, rows
 

@@ -1,0 +1,61 @@
+"""The few exceptions that steer the engine. Message texts are for people; nothing reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+Memory = dict[str, Any] | None
+"""What a sink wants remembered beside its cursor although a send failed (None: nothing new); see `pump.sink.State`."""
+
+
+class Unavailable(Exception):
+    """It cannot be done now, and may be later.
+
+    Raised by `Intake.put` when the spool refuses (disk full, size limit, too much waiting): answer the vendor
+    with its failure form, complete nothing. Raised by `Sink.send` when the peer is away: the first `sent`
+    records of the batch are done, the rest is tried again after `retry_after` seconds (None: the engine's backoff).
+    """
+
+    def __init__(
+        self, reason: str = "", *, retry_after: float | None = None, sent: int = 0, state: Memory = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+        self.sent = sent
+        self.state = state
+
+
+class Rejected(Exception):
+    """The peer refuses these records and always will: they become dead letters, the sink goes on.
+
+    Raised by `Sink.send` only after the batch's other records were delivered. `sequence` holds the numbers of
+    the refused records; where each has a reason of its own, it maps them to those.
+    """
+
+    def __init__(
+        self, sequence: Collection[int] | Mapping[int, str], reason: str = "", *, state: Memory = None
+    ) -> None:
+        self.reasons = dict(sequence) if isinstance(sequence, Mapping) else dict.fromkeys(sequence, reason)
+        self.sequence = frozenset(self.reasons)
+        self.reason = reason or "; ".join(dict.fromkeys(self.reasons.values()))
+        self.state = state
+        super().__init__(self.reason)
+
+
+class Misconfigured(Exception):
+    """Only a person can mend it (wrong key, locked account): wait long, say so loudly, `reason` says what to do."""
+
+    def __init__(self, reason: str, *, retry_after: float | None = None, state: Memory = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+        self.state = state
+
+
+class Gone(Misconfigured):
+    """A sink's peer wants no more, ever: the sink is switched off, over restarts too (`pump.delivery.shutoff`).
+
+    Raised by `Sink.send` alone. It is on again when its settings name another peer, or a person says so.
+    """

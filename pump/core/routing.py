@@ -1,0 +1,137 @@
+"""Which events a sink takes: its settings' globs and severity, compiled once, the answers remembered.
+
+What a record is judged by (its type, its source, its severity, for some its site) has few values, so the globs are
+matched once for each combination and a dictionary answers from then on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase, translate
+from typing import Final
+
+from pump.core.settings import SinkSettings
+from pump.core.taxonomy import SEVERITIES
+from pump.sink import Record
+
+_REMEMBERED: Final = 4096
+"""Combinations kept; a vendor that makes up types must not make the answers grow for ever."""
+_ALL: Final = ("*",)
+_SOURCE: Final = b'"source":"/'
+
+_Key = tuple[str, str, int, str]
+"""Type, source's name, severity, site ("" where sites are not asked for)."""
+
+
+class Routing:
+    """A sink's `types`, `exclude_types`, `sources`, `exclude_sources`, `sites` and `min_severity`.
+
+    A record is taken when its type matches one of `types` and none of `exclude_types`, its source's name one of
+    `sources` and none of `exclude_sources`, its site one of `sites`, and its severity is at least `min_severity`.
+    In globs `*` crosses dots; upper and lower case differ.
+    """
+
+    def __init__(self, settings: SinkSettings) -> None:
+        self._settings = settings
+        self._types = _any_of(settings.types)
+        self._excluded_types = _any_of(settings.exclude_types)
+        self._sources = _any_of(settings.sources)
+        self._excluded_sources = _any_of(settings.exclude_sources)
+        self._sites = _any_of(settings.sites)
+        self._by_site = settings.sites != _ALL
+        self._severity = SEVERITIES[settings.min_severity]
+        self._known: dict[_Key, bool] = {}
+
+    def takes(self, record: Record) -> bool:
+        """Whether the sink is to get this record."""
+        return bool(self.select((record,)))
+
+    def select(self, records: Sequence[Record]) -> list[Record]:
+        """Those of `records` that the sink is to get, in their order."""
+        get, judge, by_site = self._known.get, self._judge, self._by_site
+        chosen = []
+        for record in records:
+            key = (record.type, record.source, record.severity, site_of(record.body) if by_site else "")
+            known = get(key)
+            if judge(key) if known is None else known:
+                chosen.append(record)
+        return chosen
+
+    def why_not(self, record: Record) -> list[str]:
+        """Each setting that keeps this record from the sink, with what decides; empty where the sink takes it."""
+        return list(self._objections(record, site_of(record.body)))
+
+    def why(self, record: Record) -> list[str]:
+        """Each setting that lets this record in where it might not, with what decides; for one that the sink takes."""
+        settings, site = self._settings, site_of(record.body)
+        told = [
+            f'"{value}" matches "{next(glob for glob in wanted if fnmatchcase(value, glob))}" of {name}'
+            for name, value, wanted in (
+                ("types", record.type, settings.types),
+                ("sources", record.source, settings.sources),
+                ("sites", site, settings.sites),
+            )
+            if wanted != _ALL
+        ]
+        if self._severity:
+            told.append(f'the severity "{_NAMES[record.severity]}" is at least "{settings.min_severity}"')
+        return told
+
+    def _objections(self, record: Record, site: str) -> Iterator[str]:
+        settings = self._settings
+        for name, value, wanted in (
+            ("types", record.type, settings.types),
+            ("sources", record.source, settings.sources),
+            ("sites", site, settings.sites),
+        ):
+            if wanted != _ALL and not any(fnmatchcase(value, glob) for glob in wanted):
+                yield f'"{value}" matches none of {name} = [{_listed(wanted)}]'
+        for name, value, unwanted in (
+            ("exclude_types", record.type, settings.exclude_types),
+            ("exclude_sources", record.source, settings.exclude_sources),
+        ):
+            if glob := next((glob for glob in unwanted if fnmatchcase(value, glob)), None):
+                yield f'"{value}" matches "{glob}" of {name}'
+        if record.severity < self._severity:
+            yield f'the severity "{_NAMES[record.severity]}" is below min_severity = "{settings.min_severity}"'
+
+    def _judge(self, key: _Key) -> bool:
+        type_, source, severity, site = key
+        answer = (
+            severity >= self._severity
+            and self._types.match(type_) is not None
+            and self._sources.match(source) is not None
+            and self._excluded_types.match(type_) is None
+            and self._excluded_sources.match(source) is None
+            and (not self._by_site or self._sites.match(site) is not None)
+        )
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[key] = answer
+        return answer
+
+
+_NAMES: Final = {rank: name for name, rank in SEVERITIES.items()}
+
+
+def site_of(body: bytes) -> str:
+    """The site of an event's source, "/<site>/<name>"; found without decoding the event.
+
+    A quotation mark inside a text is escaped, so the first of these is the envelope's own.
+    """
+    begin = body.find(_SOURCE)
+    if begin < 0:
+        return ""
+    begin += len(_SOURCE)
+    source = body[begin : body.find(b'"', begin)]
+    return source.partition(b"/")[0].decode("utf-8", "replace")
+
+
+def _listed(globs: Iterable[str]) -> str:
+    return ", ".join(f'"{glob}"' for glob in globs)
+
+
+def _any_of(globs: Iterable[str]) -> re.Pattern[str]:
+    """One pattern for all the globs; of none, one that matches nothing."""
+    return re.compile("|".join(translate(glob) for glob in globs) or r"(?!)")

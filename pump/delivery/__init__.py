@@ -1,0 +1,1 @@
+"""The way out: one loop a sink, from the spool to its `send`."""

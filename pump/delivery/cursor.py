@@ -1,0 +1,128 @@
+"""Where a sink stands in the spool: its stored cursor, what it was given, what it has said to be safe."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from pump.core.clock import Clock
+from pump.core.settings import SinkSettings
+from pump.core.timeouts import Guard
+from pump.sink import Record, Sink, State
+from pump.spool import Spool
+from pump.telemetry.health import Component
+from pump.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+SETTLE_EVERY: Final = 0.5
+"""Seconds between two questions to a deferring sink."""
+
+OnLost = Callable[[str, int, int, int], Awaitable[object]]
+"""Told (sink, first number, last number, how many at most) of what was removed before the sink had it."""
+
+
+class Place:
+    """One sink's place. Kept over its openings; all methods belong to the event loop."""
+
+    def __init__(
+        self, spool: Spool, name: str, *, clock: Clock, metrics: Metrics, component: Component, on_lost: OnLost
+    ) -> None:
+        self.seq = 0
+        """Everything through this number is done with, or in a deferring sink's hands."""
+        self.state: State | None = None
+        """The sink's, as it is stored beside the cursor."""
+        self.handed = 0
+        """The last number that was given to the sink."""
+        self.settled = 0
+        """The last number of those that a deferring sink has said to be safe."""
+        self._spool = spool
+        self._name = name
+        self._clock = clock
+        self._metrics = metrics
+        self._component = component
+        self._on_lost = on_lost
+        self._asked = 0.0
+
+    @property
+    def lag(self) -> int:
+        """Numbers between the spool's head and the place."""
+        return max(0, self._spool.head - self.seq)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a deferring sink has what it has not said to be safe."""
+        return self.settled < self.handed
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to ask a deferring sink."""
+        return self._clock.monotonic() - self._asked >= SETTLE_EVERY
+
+    async def take_up(self, settings: SinkSettings) -> None:
+        """Go on from the stored cursor; a new sink's is stored at once, so that what comes now is its own."""
+        cursor = self._spool.cursor(self._name)
+        head = self._spool.head
+        if cursor is None:
+            self.seq, self.state = (head if settings.start == "now" else self._spool.floor), None
+            await self.store_now()
+        else:
+            self.seq, self.state = cursor.seq, cursor.state
+            if cursor.seq > head:
+                log.error("A sink's cursor is ahead of the spool; it goes on at the spool's end", sink=self._name)
+                self.seq = head
+        self.handed = self.settled = self.seq
+
+    def store(self, seq: int | None = None) -> None:
+        """Have the cursor stored with the next commit; None: where the place is."""
+        seq = self.seq if seq is None else seq
+        self._spool.set_cursor(self._name, seq, self.state)
+        self._component.details.update(position=seq, lag=self.lag)
+
+    async def store_now(self) -> None:
+        """The same, on disk when this returns. Raises `Unavailable`."""
+        self.store()
+        await self._spool.flush()
+
+    def remember(self, state: State | None) -> None:
+        """Have what a sink wants remembered beside an error stored; None: it said nothing of it."""
+        if state is not None and state != self.state:
+            self.state = state
+            self.store(min(self.seq, self.settled) if self.unsettled else None)
+
+    def passed(self, seq: int, deferring: bool) -> None:
+        """Everything through `seq` was given to the sink, or is not for it."""
+        self.seq = seq
+        if not deferring or not self.unsettled:
+            self.store()
+
+    async def settle(self, guard: Guard, sink: Sink[SinkSettings], *, last: bool = False) -> None:
+        """Ask a deferring sink how far it is, and move the cursor there.
+
+        `last`: asked once more where it says nothing: a sink that spaces its work knows by that that no more comes.
+        """
+        self._asked = self._clock.monotonic()
+        for _ in range(2 if last else 1):
+            if not self.unsettled:
+                return
+            found = await guard.within(sink.settings.timeout, "settling", sink.settle())
+            if found is not None:
+                self.settled, self.state = found.seq, found.state
+                # What routing excluded behind the last one that the sink was given needs no word of the sink's.
+                self.store(self.settled if self.unsettled else None)
+
+    async def tell_lost(self, records: list[Record], head: int) -> None:
+        """Pass, count and tell what was removed before the sink had it; `records` are what was read above the place."""
+        through = min(self._spool.floor, records[0].seq - 1 if records else head)
+        if through <= self.seq:
+            return
+        first, count = self.seq + 1, through - self.seq
+        self._metrics.lost.labels(sink=self._name).inc(count)
+        log.error("Events were removed before a sink had them", sink=self._name, at_most=count)
+        self.seq = through
+        try:
+            await self._on_lost(self._name, first, through, count)
+        except Exception:
+            log.exception("A sink's loss could not be told as an event", sink=self._name, at_most=count)

@@ -1,1 +1,0 @@
-"""HTTP, as a server: the ops listener."""

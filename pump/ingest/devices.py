@@ -1,0 +1,293 @@
+"""The device table: what each device says of itself, and whether it is there. Above the spool's state.
+
+A source keeps one. Each sign of life is stored with the put that answers it; a device from which none comes for
+three of its own intervals is offline. Only time spent listening counts: a pump that was down has missed nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.core.event import Event, event_id
+from pump.ingest.intake import Intake
+
+log = structlog.get_logger()
+
+PREFIX: Final = "device/"
+MISSED: Final = 3
+"""Intervals without a sign of life, after which a device is offline."""
+TICK: Final = 0.25
+"""Seconds between two looks for who has fallen silent."""
+_STANDSTILL: Final = 1.0
+"""Of a longer time between two looks only this much was spent listening: the process stood still."""
+_FRESH: Final = 0.5
+"""Seconds of listening within which a device's next sign need not be stored again."""
+MOST: Final = 20_000
+"""Devices of one source; signs of more are heard, and not remembered, for their number is in the senders' hands."""
+
+
+@dataclass(slots=True)
+class Device:
+    """A row of the table; JSON in the spool. `facts` are the source's: name, serial, version, address, spaces …"""
+
+    key: str
+    """Unique within its source, such as "10000/1001"."""
+    interval: float | None = None
+    """Seconds between two signs of life; None: its silence means nothing."""
+    online: bool = False
+    turns: int = 0
+    """How often it came online or went offline: it makes each turn's event id, and a lost answer harmless."""
+    heard: float = 0.0
+    """The table's listening time at its last sign of life, seconds."""
+    seen: str = ""
+    """That moment, ISO 8601 in UTC."""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def json(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {
+            "interval": self.interval,
+            "online": self.online,
+            "turns": self.turns,
+            "heard": round(self.heard, 3),
+            "seen": self.seen,
+            "facts": self.facts,
+        }
+
+    @classmethod
+    def of(cls, key: str, stored: Mapping[str, Any]) -> Device:
+        """As `json` gave it; what an older version did not store has its default."""
+        return cls(
+            key,
+            interval=stored.get("interval"),
+            online=bool(stored.get("online")),
+            turns=int(stored.get("turns", 0)),
+            heard=float(stored.get("heard", 0.0)),
+            seen=str(stored.get("seen", "")),
+            facts=dict(stored.get("facts", {})),
+        )
+
+
+@dataclass(slots=True)
+class Sign:
+    """A sign of life, to be put with what it came with: `put(*sign.events, …, state=sign.state)`.
+
+    Then tell the table: `noted`, or `unstored` where the spool refused.
+    """
+
+    device: Device
+    """As it will be once stored."""
+    events: tuple[Event, ...] = ()
+    state: dict[str, Any] | None = None
+
+
+class Devices:
+    """One source's devices. All its methods belong to one event loop.
+
+    `describe(key, facts)` gives the groups of `data` that a device's own events carry (`device`, `place`), and
+    `subject(key)` their subject: the vendor's matters.
+    """
+
+    def __init__(self, intake: Intake, clock: Clock, *, vendor: str, kind: str = "device") -> None:
+        """`vendor` stands in the events' data, `kind` ("camera") leads their subjects: "camera/10000/1001"."""
+        self._intake = intake
+        self._clock = clock
+        self._vendor = vendor
+        self._kind = kind
+        stored = intake.state(PREFIX)
+        self._known = {
+            key.removeprefix(PREFIX): Device.of(key.removeprefix(PREFIX), row)
+            for key, row in stored.items()
+            if isinstance(row, dict)
+        }
+        self._mark = _Mark(intake.folder / f"listened-{intake.name}")
+        self._listened = max([self._mark.read(), *(device.heard for device in self._known.values())])
+        self._looked: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __iter__(self) -> Iterator[Device]:
+        return iter(self._known.values())
+
+    def get(self, key: str) -> Device | None:
+        """The device as it was last stored."""
+        return self._known.get(key)
+
+    @property
+    def listened(self) -> float:
+        """Seconds spent listening, over all runs."""
+        if self._looked is None:
+            return self._listened
+        return self._listened + min(self._clock.monotonic() - self._looked, _STANDSTILL)
+
+    def sign(
+        self,
+        key: str,
+        *,
+        interval: float | None = None,
+        facts: Mapping[str, Any] | None = None,
+        groups: Mapping[str, Any] | None = None,
+        store: bool = False,
+    ) -> Sign:
+        """A sign of life of the device; whether it is online changes only with `noted`.
+
+        `interval` and `facts` replace what was known where they are given; facts that are None are forgotten.
+        `groups` are the groups of `data` (`device`, `place`) for a device.online event. With `store` it is stored even
+        where the last one was a moment ago.
+        """
+        known = self._known.get(key)
+        now = self.listened
+        if known is not None and known.online and interval is None and facts is None and not store:
+            if now - known.heard < _FRESH:
+                return Sign(known)
+            device = Device(
+                key, known.interval, True, known.turns, now, _stamp(self._clock.now()), known.facts
+            )  # the path of nearly all
+            return Sign(device, (), {PREFIX + key: device.json()})
+        if known is None:
+            if len(self._known) >= MOST:
+                self._intake.count("device_not_remembered")
+                return Sign(Device(key))
+            known = self._known[key] = Device(key)
+        # What it says of itself is taken in at once: a sign that is stored beside this one must not bring back the old.
+        if interval is not None:
+            known.interval = interval
+        if facts is not None:
+            known.facts = {name: value for name, value in {**known.facts, **facts}.items() if value is not None}
+        device = Device(
+            key, known.interval, True, known.turns + (not known.online), now, _stamp(self._clock.now()), known.facts
+        )
+        events = () if known.online else (self._turn(device, groups or {}, first=known.turns == 0),)
+        return Sign(device, events, {PREFIX + key: device.json()})
+
+    def noted(self, sign: Sign) -> None:
+        """The sign was stored."""
+        if sign.state is None:
+            return
+        known = self._known.get(sign.device.key)
+        if known is None or known.turns < sign.device.turns or known.heard <= sign.device.heard:
+            self._known[sign.device.key] = sign.device
+
+    def unstored(self, sign: Sign) -> None:
+        """The sign could not be stored: it was heard all the same, and a refusing spool makes nobody offline."""
+        known = self._known.get(sign.device.key)
+        if known is not None and known.heard < sign.device.heard:
+            known.heard, known.seen = sign.device.heard, sign.device.seen
+
+    def lost(self, key: str, groups: Mapping[str, Any] | None = None) -> Sign:
+        """The device is known to be offline, whatever its interval; put it as a sign. Without events where it was."""
+        known = self._known.get(key)
+        if known is None or not known.online:
+            return Sign(known or Device(key))
+        device = Device(key, known.interval, False, known.turns + 1, known.heard, known.seen, known.facts)
+        return Sign(device, (self._turn(device, groups or {}),), {PREFIX + key: device.json()})
+
+    async def watch(self, groups: Any = None) -> None:
+        """Tell who falls silent, for as long as the task lives: the time it runs is the time spent listening.
+
+        `groups(device)` gives the groups of `data` for a device.offline event.
+        """
+        self._looked = self._clock.monotonic()
+        try:
+            while True:
+                await self._clock.sleep(TICK)
+                self._count_time()
+                for device in self.silent():
+                    await self._tell(device, groups(device) if groups else {})
+        finally:
+            self._count_time()
+            self._looked = None
+            self._mark.close()
+
+    def silent(self) -> list[Device]:
+        """Who is online by the table and has given no sign for too long."""
+        now = self._listened
+        return [
+            device
+            for device in self._known.values()
+            if device.online and device.interval is not None and now - device.heard >= MISSED * device.interval
+        ]
+
+    async def _tell(self, device: Device, groups: Mapping[str, Any]) -> None:
+        sign = self.lost(device.key, groups)
+        self._known[device.key] = sign.device  # before it is stored: a sign that comes meanwhile must turn it back
+        try:
+            await self._intake.put(*sign.events, state=sign.state)
+        except BaseException as error:
+            if self._known.get(device.key) is sign.device:
+                self._known[device.key] = device  # the next look finds it again; its id makes a second telling harmless
+            if not isinstance(error, Unavailable):
+                raise
+
+    def _count_time(self) -> None:
+        self._listened = self.listened
+        if self._looked is not None:
+            self._looked = self._clock.monotonic()
+        self._mark.write(self._listened)
+
+    def _turn(self, device: Device, groups: Mapping[str, Any], *, first: bool = False) -> Event:
+        """The event of coming or going; a going and the coming after it share their incident."""
+        come = device.online
+        of_offline = device.turns - 1 if come else device.turns
+        data: dict[str, Any] = {
+            "vendor": self._vendor,
+            "code": "online" if come else "offline",
+            "name": "Device online" if come else "Device offline",
+            "phase": "pulse" if first else "end" if come else "start",
+            "severity": "info" if come else "warning",
+            "late": False,
+            "update": False,
+            "reconciled": False,
+        }
+        if not first:
+            data["incident"] = event_id("offline", self._vendor, device.key, of_offline)
+        data.update(groups)
+        kind = "device.online" if come else "device.offline"
+        identity = event_id("turn", self._vendor, device.key, device.turns)
+        return Event(kind, identity, data, time=self._clock.now(), subject=f"{self._kind}/{device.key}")
+
+
+class _Mark:
+    """The listening time in a small file: it must outlive a kill, and is not worth an fsync four times a second.
+
+    After a power cut it may be old; the table's own rows then say how far the time had come.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def read(self) -> float:
+        try:
+            value: float = struct.unpack("<d", self._path.read_bytes())[0]
+        except (OSError, struct.error):
+            return 0.0
+        return value if 0.0 <= value < 1e12 else 0.0
+
+    def write(self, value: float) -> None:
+        try:
+            if self._file is None:
+                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.pwrite(self._file, struct.pack("<d", value), 0)
+        except OSError:
+            pass  # then the rows serve
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _stamp(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

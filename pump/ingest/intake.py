@@ -1,0 +1,359 @@
+"""The sources' side of the spool: what a source calls, and nothing else of the pump.
+
+Events are encoded here, exactly once, and what cannot be parsed, encoded or held is kept in another form and told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.core.event import Event, Unparsed, encode, event_id
+from pump.core.taxonomy import SEVERITIES
+from pump.ingest.media import Media
+from pump.spool import Receipt, Row, RowRefused, Spool
+from pump.telemetry.health import Component, Health
+from pump.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+LARGEST = 256 << 10
+"""Bytes of an event; a larger raw goes to media."""
+LIMITED = 64 << 20
+"""Bytes that a source may keep in the spool of what it does not understand."""
+SAMPLE_SECONDS = 60.0
+"""Beyond that limit one record in this time is kept, cut short, with the number of those that were not."""
+SAMPLE_BYTES = 1024
+ALIVE_SECONDS = 10.0
+NEWS_KEPT = 100
+"""Ups and downs that may wait for a spool that takes nothing; beyond it the oldest go, which the log has."""
+UNWRITABLE = (TypeError, ValueError, OverflowError)
+"""What `encode` raises for what JSON or the calendar cannot hold."""
+DEEPEST = 4096
+"""Levels of nesting that can be written at all."""
+SLICE = 64
+"""Events encoded between two looks at the event loop."""
+
+
+class Intake:
+    """Where one source puts its events. The daemon makes one a source, and one of its own named "pump"."""
+
+    def __init__(
+        self, name: str, *, spool: Spool, site: str, clock: Clock, metrics: Metrics, health: Health,
+        media: Media | None = None,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.clock = clock
+        self._health = health
+        self.last_activity: datetime | None = None
+        """The last sign of life, also that of the run before; stored every 10 s."""
+        self._spool = spool
+        self._path = f"/{site}/{name}"
+        self._metrics = metrics
+        self._media = media or Media(spool.folder / "media")
+        self._instance = _instance(spool)
+        self._alive_stored = -ALIVE_SECONDS
+        self._own: list[Event] = []
+        """The pump's own events about this source, which go with the next put."""
+        self._unstored = 0
+        self._sampled = -SAMPLE_SECONDS
+        alive = spool.state(name).get("alive")
+        if isinstance(alive, str):
+            self.last_activity = datetime.fromisoformat(alive)
+        self._events = metrics.events.labels(name)
+        self._duplicates = metrics.duplicates.labels(name)
+
+    @cached_property
+    def component(self) -> Component:
+        """The source's part in /status."""
+        return self._health.component(f"source {self.name}")
+
+    @property
+    def folder(self) -> Path:
+        """Where the daemon keeps its state: for what need not survive a power cut, and is written too often to sync."""
+        return self._spool.folder
+
+    @property
+    def media(self) -> Media:
+        """Where binaries go: store them before the event that names them."""
+        return self._media
+
+    async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
+        """Store the items in order, and `state` in the same transaction; returns after the fsync.
+
+        The line after it is the acknowledgement. `state` holds JSON values by key; None removes a key. Raises
+        `Unavailable` where the spool refuses: nothing was stored then, answer the vendor with its failure form.
+        Cancelled, it may have stored them: their ids make a second put harmless.
+        """
+        recorded = self.clock.now()
+        own, self._own = self._own, []
+        rows: list[Row] = []
+        try:
+            for place, item in enumerate([*own, *items] if own else items):
+                row = self._plain(item, recorded) or await self._special(item, recorded)
+                if row is not None:
+                    rows.append(row)
+                if place % SLICE == SLICE - 1:
+                    await asyncio.sleep(0)  # a batch of 500 must not hold the loop
+            try:
+                receipt = await self._spool.append(rows, source=self.name, state=state)
+            except RowRefused as refused:
+                receipt = await self._put_refused(rows, refused, state, recorded)
+        except Unavailable as error:
+            self._own = own + self._own
+            self._metrics.refused.labels(self.name, error.reason).inc()
+            raise
+        except BaseException:
+            self._own = own + self._own  # ids make those that were stored all the same harmless
+            raise
+        self._count(receipt)
+        return receipt
+
+    async def unparsed(self, raw: Any, error: str) -> Receipt:
+        """Keep what could not be parsed, as `pump.record.unparsed`; as `put` otherwise."""
+        return await self.put(Unparsed(raw, error))
+
+    async def gap(self, begin: datetime, end: datetime, reason: str, count: int | None = None) -> Receipt:
+        """Tell that events between `begin` and `end` may be missing. The same gap told twice is one event.
+
+        A beginning that lies after the end, for the clock was set back meanwhile, is told as the end. Counted and
+        logged once it is stored: who waits for a spool that refuses asks again and again.
+        """
+        begin = min(begin, end)
+        span = {"from": _stamp(begin), "to": _stamp(end)}
+        event = self.own("pump.gap", "Gap", "warning", **span, reason=reason, count=count)
+        event.id = f"{self._instance}-{event_id('gap', self.name, *span.values(), reason)[:16]}"
+        receipt = await self.put(event)
+        self._metrics.gaps.labels(self.name).inc()
+        log.warning(
+            "events may be missing", source=self.name, begin=str(begin), end=str(end), reason=reason, count=count
+        )
+        return receipt
+
+    def own(self, type_: str, name: str, severity: str, **facts: Any) -> Event:
+        """One of the pump's own events, not put yet: its id carries the instance; facts that are None are left out."""
+        data: dict[str, Any] = {"vendor": "pump", "code": type_, "name": name, "phase": "pulse", "severity": severity}
+        data.update((key, value) for key, value in facts.items() if value is not None)
+        return Event(type=type_, id=f"{self._instance}-{uuid.uuid4().hex[:16]}", data=data, time=self.clock.now())
+
+    async def put_own(self, event: Event) -> Receipt:
+        """Store one of the daemon's own events; taken from the reserve while the spool refuses others."""
+        recorded = self.clock.now()
+        row = self._plain(event, recorded) or await self._special(event, recorded)
+        receipt = await self._spool.append([row] if row is not None else [], source=self.name, urgent=True)
+        self._count(receipt)
+        return receipt
+
+    def state(self, prefix: str = "") -> dict[str, Any]:
+        """What `put` stored as state, for the keys that begin with `prefix`."""
+        return self._spool.state(self.name, prefix)
+
+    def up(self) -> None:
+        """The vendor is reached. News of it goes with the next put as `pump.source.up`."""
+        self.activity()
+        if self.component.up():
+            log.info("the source is up", source=self.name)
+            self._metrics.up.labels(self.component.name).set(1)
+            self._news(self.own("pump.source.up", "Source up", "info"))
+
+    def down(self, reason: str) -> None:
+        """The vendor is not reached; `reason` says why, what the pump does about it, and what can be done."""
+        if self.component.down(reason):
+            log.warning("the source is down", source=self.name, reason=reason)
+            self._metrics.up.labels(self.component.name).set(0)
+            self._news(self.own("pump.source.down", "Source down", "warning", reason=reason))
+
+    def _news(self, event: Event) -> None:
+        self._own.append(event)
+        del self._own[:-NEWS_KEPT]
+
+    def activity(self) -> None:
+        """A sign of life of the vendor; stored every 10 s, so that a gap after a kill -9 has its beginning."""
+        self.component.activity()
+        now = self.clock.monotonic()
+        if now - self._alive_stored >= ALIVE_SECONDS:
+            self._alive_stored = now
+            self.last_activity = self.clock.now()
+            self._metrics.last_activity.labels(self.name).set(self.last_activity.timestamp())
+            self._spool.remember(self.name, "alive", _stamp(self.last_activity))
+
+    def count(self, what: str, n: int = 1) -> None:
+        """Count an incident of the source's life: "retry", "reconnect", "login" …"""
+        self._metrics.source_incidents.labels(self.name, what).inc(n)
+
+    async def flush(self) -> None:
+        """Store news (up, down) that no put has carried yet. The daemon calls it; sources need not."""
+        while self._own:
+            event = self._own[0]
+            try:
+                await self.put_own(event)
+            except Unavailable:
+                return  # they wait for the next put or flush
+            if self._own and self._own[0] is event:  # a put may have taken them meanwhile; ids make that harmless
+                self._own.pop(0)
+
+    # --- from item to row ---------------------------------------------------------------------------------------
+
+    def _plain(self, item: Event | Unparsed, recorded: datetime) -> Row | None:
+        """The row of an ordinary event, None where anything about it is special: this is the path of nearly all."""
+        if isinstance(item, Unparsed) or item.limited:
+            return None
+        try:
+            body = encode(item, self._path, recorded)
+        except UNWRITABLE:
+            return None
+        return self._pack(item, body, recorded) if len(body) <= LARGEST else None
+
+    async def _special(self, item: Event | Unparsed, recorded: datetime) -> Row | None:
+        event = self._keep(item, recorded) if isinstance(item, Unparsed) else item
+        try:
+            body = encode(event, self._path, recorded)
+        except UNWRITABLE as error:
+            text = _text(event.data)
+            identity = (event.type, event.id)
+            return await self._special(Unparsed(text, f"cannot be written as JSON: {error}", identity), recorded)
+        if len(body) > LARGEST:
+            body = await self._unload(event, recorded)
+        if not event.limited or self._spool.limited(self.name) + len(body) <= LIMITED:
+            return self._pack(event, body, recorded)
+        return self._sample(event, recorded)
+
+    def _pack(self, event: Event, body: bytes, recorded: datetime) -> Row:
+        stamp = int(recorded.timestamp() * 1000)
+        severity = SEVERITIES.get(event.data.get("severity", "info"), 0)
+        return Row(self.name, event.type, severity, stamp, event.lead, event.id, body, event.limited)
+
+    def _sample(self, event: Event, recorded: datetime) -> Row | None:
+        """Beyond its limit a source's strange records are counted; one a minute is kept, cut short."""
+        self._unstored += 1
+        self._metrics.unparsed_dropped.labels(self.name).inc()
+        now = self.clock.monotonic()
+        if now - self._sampled < SAMPLE_SECONDS:
+            return None
+        self._sampled, count, self._unstored = now, self._unstored, 0
+        log.warning(
+            "a source has used up what it may keep of records that are not understood", source=self.name, dropped=count
+        )
+        raw = _dump(event.data.get("raw", event.data.get("raw_base64")))[:SAMPLE_BYTES].decode("utf-8", "replace")
+        kept = ("vendor", "code", "name", "phase", "severity")
+        data = {key: value for key, value in event.data.items() if key in kept}
+        data |= {"error": str(event.data.get("error", ""))[:SAMPLE_BYTES], "sampled": count, "raw": raw}
+        sample = Event(event.type, event.id, data, time=event.time)
+        return self._pack(sample, encode(sample, self._path, recorded), recorded)
+
+    def _keep(self, item: Unparsed, recorded: datetime) -> Event:
+        content = item.raw if isinstance(item.raw, bytes) else _dump(item.raw)
+        data: dict[str, Any] = {
+            "vendor": "pump", "code": "unparsed", "name": "Unparsed record", "phase": "pulse", "severity": "warning",
+            "error": item.error,
+        }  # fmt: skip
+        if not isinstance(item.raw, bytes):
+            data["raw"] = item.raw
+        else:
+            try:
+                data["raw"] = content.decode()
+            except UnicodeDecodeError:
+                data["raw_base64"] = base64.b64encode(content).decode()
+        identity = item.identity or (content,)
+        return Event("pump.record.unparsed", event_id("unparsed", *identity), data, time=recorded, limited=True)
+
+    async def _unload(self, event: Event, recorded: datetime) -> bytes:
+        """Move what makes an event too large into media: its raw, and if that is not enough, all of its data."""
+        for part in ("raw", "raw_base64", None):
+            data = event.data
+            content = _dump(data if part is None else data.get(part))
+            if part is not None and len(content) < LARGEST // 4:
+                continue
+            reference = await self._to_media(event.id, content)
+            if part is None:
+                kept = ("vendor", "code", "name", "phase", "severity", "error")
+                event.data = {key: value for key, value in data.items() if key in kept and len(str(value)) < 1024}
+            else:
+                del data[part]
+            event.data["raw"] = {"$media": reference["id"]}
+            event.data.setdefault("media", []).append(reference)
+            body = encode(event, self._path, recorded)
+            if len(body) <= LARGEST:
+                break
+        return body
+
+    async def _to_media(self, event: str, content: bytes) -> dict[str, Any]:
+        reference: dict[str, Any] = {
+            "id": f"{event}/raw",
+            "kind": "raw",
+            "mime": "application/json",
+            "bytes": len(content),
+        }
+        try:
+            stored = await self._media.store(content)
+        except OSError as error:
+            raise Unavailable(f"the media store refuses: {error.strerror}") from error
+        return reference | {"sha256": stored.sha256, "path": stored.path, "state": "stored"}
+
+    async def _put_refused(
+        self, rows: Sequence[Row], refused: RowRefused, state: Mapping[str, Any] | None, recorded: datetime
+    ) -> Receipt:
+        """The rest of the put is stored; keep the rows that SQLite would not take as unparsed records."""
+        log.error(
+            "events could not be stored as they are; they are kept as unparsed", source=self.name, why=refused.reason
+        )
+        kept: list[Row] = []
+        for row in [rows[place] for place in refused.rows]:
+            # By the event's own identity: its body holds when it arrived, and would be another each time.
+            item = Unparsed(row.body, refused.reason, (row.type, row.lead, row.id))
+            if (other := await self._special(item, recorded)) is not None:
+                kept.append(other)
+        receipt, others = await self._spool.append(kept, source=self.name, state=state), refused.others
+        return Receipt(
+            others.stored + receipt.stored, others.duplicates + receipt.duplicates, others.limited + receipt.limited
+        )
+
+    def _count(self, receipt: Receipt) -> None:
+        self._events.inc(receipt.stored)
+        if receipt.duplicates:
+            self._duplicates.inc(receipt.duplicates)
+        if receipt.limited:
+            self._metrics.unparsed.labels(self.name).inc(receipt.limited)
+
+
+def _instance(spool: Spool) -> str:
+    """Twelve hexadecimal digits that tell this pump from every other; made once, kept in the spool."""
+    known = spool.state("pump").get("instance")
+    if not isinstance(known, str):
+        known = uuid.uuid4().hex[:12]
+        spool.remember("pump", "instance", known)
+    return known
+
+
+def _stamp(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _dump(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        return _text(value)
+
+
+def _text(value: Any) -> bytes:
+    """JSON of what orjson refuses: deeper than it writes (it reads 1,024 levels), lone surrogates, odd types."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + DEEPEST)
+    try:
+        return json.dumps(value, default=repr).encode("utf-8", "backslashreplace")
+    finally:
+        sys.setrecursionlimit(limit)

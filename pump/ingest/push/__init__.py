@@ -1,0 +1,1 @@
+"""The push listener: one port for every source that devices push to."""

@@ -1,0 +1,94 @@
+"""Who may send, and how much: address ranges, trusted proxies, requests a second a device."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+from typing import Final
+
+from pump.core.clock import Clock
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+BURST: Final = 60.0
+"""Seconds' worth of requests that may come at once: a camera that was cut off brings all that it has kept meanwhile,
+and one that is refused then waits for seconds before each further try."""
+_REMEMBERED: Final = 20_000
+"""Devices whose pace is remembered; of more, those that were longest silent start afresh."""
+
+
+@lru_cache(4096)
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address without port or zone, IPv4 also where it stands inside IPv6; None for what is none."""
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def within(peer: str, networks: Sequence[Network]) -> bool:
+    """Whether the address lies in one of the networks; what is no address lies in none."""
+    address = _address(peer)
+    return address is not None and any(address in network for network in networks)
+
+
+def plain(peer: str) -> str:
+    """The address in its usual spelling: "::ffff:10.0.0.1" is "10.0.0.1"."""
+    address = _address(peer)
+    return peer if address is None else str(address)
+
+
+def client(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
+    """Whose request it is: `peer`, or where that is a trusted proxy, the last address in X-Forwarded-For that is none.
+
+    What stands left of that address was written by the client itself and is not believed.
+    """
+    if not forwarded or not within(peer, proxies):
+        return peer
+    for text in reversed(forwarded.split(",")):
+        address = _address(text)
+        if address is None:
+            return peer
+        peer = str(address)
+        if not within(peer, proxies):
+            return peer
+    return peer
+
+
+class Pace:
+    """Requests a second by key: a bucket each, which fills at `rate` and holds a minute's worth, at least one."""
+
+    def __init__(self, rate: float, clock: Clock) -> None:
+        """`rate` 0 lets everything pass."""
+        self._rate = rate
+        self._room = max(1.0, BURST * rate)
+        self._clock = clock
+        self._buckets: dict[Hashable, tuple[float, float]] = {}
+
+    def take(self, key: Hashable) -> float:
+        """0.0 where the request may pass, else the seconds until one may."""
+        if not self._rate:
+            return 0.0
+        now = self._clock.monotonic()
+        level, since = self._buckets.pop(key, (self._room, now))
+        level = min(self._room, level + (now - since) * self._rate)
+        wait = 0.0 if level >= 1.0 else (1.0 - level) / self._rate
+        self._buckets[key] = (level if wait else level - 1.0, now)  # at the end: the first is the longest silent
+        if len(self._buckets) > _REMEMBERED:
+            del self._buckets[next(iter(self._buckets))]
+        return wait
+
+
+def whole_seconds(wait: float) -> str:
+    """For the header Retry-After: seconds, rounded up, at least 1."""
+    return str(max(1, math.ceil(wait)))

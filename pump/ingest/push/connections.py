@@ -1,0 +1,205 @@
+"""The push listener's connections: how many there may be, and how long and how large a request's head may be.
+
+aiohttp counts none of it, and waits for a head as long as its keep-alive allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestHandler
+
+from pump.ingest.push.admission import plain
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+LARGEST_HEAD: Final = 32 << 10
+"""Bytes of a request's head; devices send a few hundred. aiohttp limits each line, of which there may be a hundred."""
+_FEW: Final = 8
+"""Headers that cannot be too many bytes, and are not counted."""
+_SETTLING: Final = 1.0
+"""Seconds that a connection without a request is safe from making room for another."""
+_PARSER: Final[dict[str, Any]] = {
+    "access_log": None,
+    "auto_decompress": False,  # the listener's own has a limit
+    "lingering_time": 2.0,
+    "read_bufsize": 512 << 10,  # a picture comes without the socket being paused in its middle
+    "max_line_size": 8190,
+    "max_field_size": 8190,
+    "max_headers": 100,
+}
+
+
+TOO_LARGE: Final = "the request's head is too large"
+
+
+@dataclass(slots=True)
+class Limits:
+    """Counts and seconds."""
+
+    connections: int
+    per_address: int
+    head_seconds: float
+    keepalive_seconds: float = 75.0
+
+
+class Connection(RequestHandler):
+    """One connection: aiohttp's own protocol, watched."""
+
+    def __init__(self, server: Connections, **kwargs: Any) -> None:
+        super().__init__(server, **kwargs)
+        self.address = ""
+        self.served = 0
+        """Requests answered."""
+        self.since: float | None = 0.0
+        """When the head began that is not complete yet, or the connection where none began; else None."""
+        self._server = server
+        self._head = 0
+        """Bytes of the head that is not complete yet."""
+        self._payload: StreamReader = EMPTY_PAYLOAD
+        """The body of the last request that has begun."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self.address = plain(peer[0]) if isinstance(peer, tuple) else ""
+        self.since = self._loop.time()
+        self._server.made(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._server.lost(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        heads, between = self._request_count, self._payload.is_eof()
+        super().data_received(data)
+        if self._request_count != heads:
+            self.since, self._head = None, 0
+            self._payload = self._messages[-1][1]
+        elif between:  # it is not of a body
+            if self.since is None and self._current_request is None and not self._messages:
+                self.since = self._loop.time()
+            self._head += len(data)
+            if self._head > LARGEST_HEAD:
+                self._server.malformed(431)
+                self.turn_away("431 Request Header Fields Too Large", TOO_LARGE)
+
+    def handled(self) -> None:
+        """A request was answered."""
+        self.served += 1
+        self.since = None
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when a head is waited for; None while a request is in hand, or between two."""
+        return None if self._current_request is not None else self.since
+
+    def turn_away(self, status: str, reason: str) -> None:
+        """Answer without having read a request, and close."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        body = orjson.dumps({"code": int(status[:3]), "message": reason})
+        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        retry = "" if status.startswith(("408", "431")) else "Retry-After: 5\r\n"
+        transport.write(f"{head}{retry}Connection: close\r\n\r\n".encode() + body)
+        self.force_close()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP request; its text holds nothing of what was sent."""
+        reason = "not a valid HTTP request"
+        if isinstance(exc, LineTooLong):
+            status, reason = 431, "a header or the request line is too long"
+        self._server.malformed(status)
+        return _refusal(status, reason)
+
+
+def oversized(request: web.BaseRequest) -> bool:
+    """Whether a head that came whole is over its limit."""
+    headers = request.raw_headers
+    return len(headers) > _FEW and sum(len(name) + len(value) for name, value in headers) > LARGEST_HEAD
+
+
+def _refusal(status: int, reason: str) -> web.Response:
+    body = orjson.dumps({"code": status, "message": reason})
+    response = web.Response(status=status, body=body, content_type="application/json")
+    response.force_close()
+    return response
+
+
+class Connections(web.Server):
+    """Makes and counts the connections."""
+
+    def __init__(self, answer: Answer, limits: Limits, malformed: Callable[[int], None]) -> None:
+        """`malformed` is told the status of each request that was no HTTP."""
+        super().__init__(answer)
+        self.limits = limits
+        self.malformed = malformed
+        self.turned_away = 0
+        self._by_address: dict[str, dict[Connection, None]] = {}
+        self._all: dict[Connection, None] = {}
+
+    def __call__(self) -> RequestHandler:
+        keepalive = self.limits.keepalive_seconds
+        return Connection(self, loop=asyncio.get_running_loop(), keepalive_timeout=keepalive, **_PARSER)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def made(self, connection: Connection) -> None:
+        """Take it in, or turn it away; where there is no room, one that has never sent a request makes room."""
+        mine = self._by_address.setdefault(connection.address, {})
+        for there, most, status in (
+            (mine, self.limits.per_address, "429 Too Many Requests"),
+            (self._all, self.limits.connections, "503 Service Unavailable"),
+        ):
+            if len(there) >= most:
+                victim = self._idlest(there)
+                if victim is None:
+                    self.turned_away += 1
+                    connection.turn_away(status, "too many connections")
+                    return
+                self.lost(victim)
+                victim.turn_away("408 Request Timeout", "no request came, and others wait")
+        mine = self._by_address.setdefault(connection.address, {})
+        mine[connection] = self._all[connection] = None
+
+    def lost(self, connection: Connection) -> None:
+        """Forget it; a second time does no harm."""
+        self._all.pop(connection, None)
+        mine = self._by_address.get(connection.address)
+        if mine is not None:
+            mine.pop(connection, None)
+            if not mine:
+                del self._by_address[connection.address]
+
+    def _idlest(self, there: dict[Connection, None]) -> Connection | None:
+        """The oldest that has never completed a request and is not new either."""
+        before = asyncio.get_running_loop().time() - _SETTLING
+        for connection in there:
+            if connection.served == 0 and connection.since is not None and connection.since < before:
+                return connection
+        return None
+
+    def sweep(self) -> int:
+        """Close who takes too long over a request's head; how many those were. Called about once a second."""
+        before = asyncio.get_running_loop().time() - self.limits.head_seconds
+        late = list(self._late(before))
+        for connection in late:
+            connection.turn_away("408 Request Timeout", "the request's head did not come in time")
+        return len(late)
+
+    def _late(self, before: float) -> Iterator[Connection]:
+        for connection in self._all:
+            since = connection.idle_since
+            if since is not None and since < before:
+                yield connection

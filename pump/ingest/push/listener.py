@@ -1,0 +1,382 @@
+"""The push listener: one port for all sources that devices push to.
+
+There is one route: a table of claims (path prefixes) says whose a request is, and is swapped as a whole. The listener
+reads the body within its limits; the source answers after its commit, and brings the form of every failure too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import structlog
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.ingest.push.admission import Network, Pace, client, whole_seconds, within
+from pump.ingest.push.budget import Budget
+from pump.ingest.push.coding import unpack
+from pump.ingest.push.connections import TOO_LARGE, Connection, Connections, Limits, oversized
+from pump.ingest.push.request import Push, Refused, Response, failure
+
+log = structlog.get_logger()
+
+TICK: Final = 1.0
+RELOAD: Final = 30.0
+"""Seconds between two looks at the certificate's files."""
+BACKLOG: Final = 1024
+STOPPING: Final = 3.0
+"""Seconds for answers under way when the listener closes."""
+RETRY_AFTER: Final = 5.0
+"""Seconds, where nobody knows better."""
+LARGE: Final = 1 << 20
+"""Bytes of a body above which it waits for its turn: decoded and encoded it takes several times its size."""
+TURNS: Final = 2
+"""Large bodies that are worked on at a time."""
+_SLASHES: Final = re.compile("//+")
+_HEADERS: Final = {"Server": "pump"}
+
+
+class Receiver(Protocol):
+    """What the listener wants of a push source (`pump.source.PushSource`)."""
+
+    name: str
+
+    @property
+    def claims(self) -> Sequence[str]:
+        """The path prefixes that are its own."""
+
+    def claim(self, push: Push) -> int:
+        """How well the request fits this source, where several claim its path; 0: not at all."""
+
+    async def handle(self, push: Push, intake: Any) -> Response:
+        """The answer, given after the commit."""
+
+    def failure(self, push: Push, refused: Refused) -> Response:
+        """The vendor's own form of a failure."""
+
+
+@dataclass(slots=True, frozen=True)
+class Route:
+    """A source and where it puts its events."""
+
+    receiver: Receiver
+    intake: Any
+
+
+class Address(Protocol):
+    """Where to listen."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+
+
+class Settings(Protocol):
+    """The table [server] (`pump.config.model.ServerSettings`): bytes, seconds, counts."""
+
+    @property
+    def listen(self) -> Address: ...
+    @property
+    def tls_cert(self) -> Path | None: ...
+    @property
+    def tls_key(self) -> Path | None: ...
+    @property
+    def max_body(self) -> int: ...
+    @property
+    def allow(self) -> Sequence[Network]: ...
+    @property
+    def trusted_proxies(self) -> Sequence[Network]: ...
+    @property
+    def header_timeout(self) -> float: ...
+    @property
+    def body_timeout(self) -> float: ...
+    @property
+    def max_connections(self) -> int: ...
+    @property
+    def max_connections_per_address(self) -> int: ...
+    @property
+    def device_rate(self) -> float: ...
+
+
+@dataclass(slots=True)
+class _Table:
+    """Prefix to the routes that claim it, the longest prefix first."""
+
+    prefixes: list[tuple[str, list[Route]]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, routes: Sequence[Route]) -> _Table:
+        found: dict[str, list[Route]] = {}
+        for route in routes:
+            for claim in route.receiver.claims:
+                found.setdefault(claim.lower().rstrip("/"), []).append(route)
+        return cls(sorted(found.items(), key=lambda item: -len(item[0])))
+
+    def find(self, path: str) -> list[Route]:
+        path = path.lower()
+        for prefix, routes in self.prefixes:
+            if path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/"):
+                return routes
+        return []
+
+
+class PushListener:
+    """Open it when the table is full; `run` looks after it meanwhile."""
+
+    def __init__(self, settings: Settings, *, clock: Clock, registry: CollectorRegistry) -> None:
+        self.url = ""
+        """Where it listens, without a slash at its end; known once it is open."""
+        self._settings = settings
+        self._clock = clock
+        self._table = _Table()
+        self._pace = Pace(settings.device_rate, clock)
+        self._runner: web.ServerRunner | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._stamps: tuple[float, float] | None = None
+        self.budget = Budget(settings.max_body)
+        self._turns = asyncio.Semaphore(TURNS)
+        limits = Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
+        self._server = Connections(self._answer, limits, self._count_malformed)
+        labels = ["source", "status"]
+        self._requests = Counter("pump_push_requests", "Pushed requests answered", labels, registry=registry)
+        self._open_connections = Gauge("pump_push_connections", "Open connections of devices", registry=registry)
+        self._open_connections.set_function(lambda: len(self._server))
+        turned = Gauge("pump_push_turned_away", "Connections refused for there were too many", registry=registry)
+        turned.set_function(lambda: self._server.turned_away)
+        self._counters: dict[tuple[str, int], Any] = {}
+
+    def swap(self, routes: Sequence[Route]) -> None:
+        """Serve these sources from the next request on."""
+        self._table = _Table.of(routes)
+
+    async def open(self) -> None:
+        """Listen. OSError where that cannot be, ssl.SSLError (an OSError too) for a certificate that is none."""
+        settings = self._settings
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            self._stamps = _stamps(settings.tls_cert, settings.tls_key)
+            self._tls = _context(settings.tls_cert, settings.tls_key)
+        runner = web.ServerRunner(self._server, shutdown_timeout=STOPPING)
+        await runner.setup()
+        try:
+            listen = settings.listen
+            site = web.TCPSite(runner, listen.host, listen.port, ssl_context=self._tls, backlog=BACKLOG)
+            await site.start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        host, port = runner.addresses[0][:2]
+        scheme = "https" if self._tls else "http"
+        self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        log.info("Devices may push", url=self.url)
+
+    async def close(self) -> None:
+        """Take no more; what is in hand is answered first, within 3 s."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def run(self) -> None:
+        """Close connections that dawdle, and take up a renewed certificate, for as long as the task lives."""
+        since_look = 0.0
+        while True:
+            await self._clock.sleep(TICK)
+            if late := self._server.sweep():
+                log.debug("connections were closed, for no request came over them in time", count=late)
+            since_look += TICK
+            if since_look >= RELOAD:
+                since_look = 0.0
+                await asyncio.to_thread(self.reload_certificate)
+
+    def reload_certificate(self) -> bool:
+        """Use the certificate on disk for new connections where its files have changed; False where not.
+
+        One that cannot be used is told, and the old one stays.
+        """
+        cert, key = self._settings.tls_cert, self._settings.tls_key
+        if self._tls is None or cert is None or key is None:
+            return False
+        try:
+            stamps = _stamps(cert, key)
+            if stamps == self._stamps:
+                return False
+            _context(cert, key)  # a pair that does not fit must not spoil the context that is in use
+            self._tls.load_cert_chain(cert, key)
+        except (OSError, ValueError) as error:
+            log.error("The renewed certificate cannot be used; the old one stays", reason=type(error).__name__)
+            return False
+        self._stamps = stamps
+        log.info("A renewed certificate is in use", file=str(cert))
+        return True
+
+    # --- a request ----------------------------------------------------------------------------------------------
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        push = Push(request.method, request.path, headers=request.headers, pace=self._pace)
+        if "//" in push.path:
+            push.path = _SLASHES.sub("/", push.path)
+        route: Route | None = None
+        close = False
+        try:
+            if oversized(request):
+                raise Refused(431, TOO_LARGE)
+            candidates = self._table.find(push.path)
+            route = candidates[0] if candidates else None
+            self._see_who(request, push)
+            if route is None:
+                raise Refused(404, "nothing is served here")
+            if "?" in request.raw_path:
+                push.query = request.query
+            push.body = await self._body(request, push)
+            if len(candidates) > 1:
+                route = _fittest(candidates, push)
+            if len(push.body) <= LARGE:
+                response = await route.receiver.handle(push, route.intake)
+            else:
+                async with self._turns:
+                    response = await route.receiver.handle(push, route.intake)
+        except Refused as refused:
+            close = refused.status == 431 or not request.content.is_eof()
+            response = self._refuse(route, push, refused)
+        except Unavailable as error:
+            wait = RETRY_AFTER if error.retry_after is None else error.retry_after
+            response = self._refuse(route, push, Refused(503, "cannot be stored now", retry_after=wait))
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("a push source met a bug", source=route.receiver.name if route else None, path=push.path)
+            response = self._refuse(route, push, Refused(500, "internal error"))
+        finally:
+            if push.held:
+                self.budget.release(push)
+        protocol = request.protocol
+        if isinstance(protocol, Connection):
+            protocol.handled()
+        self._count(route.receiver.name if route else "", response.status)
+        answer = web.Response(
+            body=response.body,
+            status=response.status,
+            content_type=response.content_type,
+            headers={**_HEADERS, **response.headers},
+        )
+        if close:
+            answer.force_close()
+        return answer
+
+    def _see_who(self, request: web.BaseRequest, push: Push) -> None:
+        """Fill in the peer. Raises Refused where it may not push."""
+        protocol, settings = request.protocol, self._settings
+        peer = protocol.address if isinstance(protocol, Connection) else ""
+        if settings.trusted_proxies:
+            peer = client(peer, ",".join(request.headers.getall("X-Forwarded-For", ())), settings.trusted_proxies)
+        push.peer = peer
+        if settings.allow and not within(peer, settings.allow):
+            raise Refused(403, "this address may not push")
+
+    async def _body(self, request: web.BaseRequest, push: Push) -> bytes:
+        content, most = request.content, self._settings.max_body
+        if content.is_eof():
+            try:
+                body = content.read_nowait(-1)
+            except Exception as error:
+                raise Refused(400, "the body's framing is broken") from error
+        else:
+            length = request.content_length
+            if length is not None and length > most:
+                raise Refused(413, f"a body may have {most} bytes")
+            await _continue(request)
+            body = await self._rest(request, push, most)
+        if len(body) > most:
+            raise Refused(413, f"a body may have {most} bytes")
+        coding = push.headers.get("Content-Encoding", "").strip().lower() if body else ""
+        if coding not in ("", "identity"):
+            self.budget.hold(push, most)  # what it will be is not known before it is
+            body = await unpack(body, coding, most)
+            self.budget.hold(push, len(body) - most)
+        return body
+
+    async def _rest(self, request: web.BaseRequest, push: Push, most: int) -> bytes:
+        """The body of a request that has not come whole yet."""
+        protocol, content = request.protocol, request.content
+        parts: list[bytes] = []
+        size = 0
+        if isinstance(protocol, Connection):
+            protocol.since = asyncio.get_running_loop().time()  # it may make room for others
+        try:
+            async with asyncio.timeout(self._settings.body_timeout):
+                while part := await content.readany():
+                    parts.append(part)
+                    size += len(part)
+                    if size > most:
+                        raise Refused(413, f"a body may have {most} bytes")
+                    self.budget.hold(push, len(part))
+        except TimeoutError:
+            raise Refused(408, "the body did not come in time") from None
+        except (Refused, ConnectionError):
+            raise
+        except Exception as error:  # aiohttp has several, and chunks can be broken in many ways
+            if request.transport is None:
+                raise ConnectionResetError("the device went away") from error
+            raise Refused(400, "the body's framing is broken") from error
+        finally:
+            if isinstance(protocol, Connection):
+                protocol.since = None
+        return b"".join(parts)
+
+    def _refuse(self, route: Route | None, push: Push, refused: Refused) -> Response:
+        response = failure(refused) if route is None else route.receiver.failure(push, refused)
+        if refused.retry_after is not None:
+            response.headers = {**response.headers, "Retry-After": whole_seconds(refused.retry_after)}
+        return response
+
+    # --- counting -----------------------------------------------------------------------------------------------
+
+    def _count(self, source: str, status: int) -> None:
+        counter = self._counters.get((source, status))
+        if counter is None:
+            counter = self._counters[source, status] = self._requests.labels(source, str(status))
+        counter.inc()
+
+    def _count_malformed(self, status: int) -> None:
+        self._count("", status)
+
+
+def _fittest(candidates: Sequence[Route], push: Push) -> Route:
+    """The source that knows the request's park, device or address best. Raises Refused where none does."""
+    fits = [(route.receiver.claim(push), route) for route in candidates]
+    best, route = max(fits, key=lambda fit: fit[0])  # of equals the first in the configuration
+    if best <= 0:
+        raise Refused(403, "no source is configured for this device")
+    return route
+
+
+async def _continue(request: web.BaseRequest) -> None:
+    """Answer Expect: 100-continue; aiohttp's own answer belongs to its router, which is not used here."""
+    expect = request.headers.get("Expect")
+    if expect is None or request.version < HttpVersion11:
+        return
+    if expect.strip().lower() != "100-continue":
+        raise Refused(417, "the only expectation that can be met is 100-continue")
+    writer: Any = request.writer
+    await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    writer.output_size = 0  # it counts the real answer's bytes only
+
+
+def _stamps(cert: Path, key: Path) -> tuple[float, float]:
+    return cert.stat().st_mtime_ns, key.stat().st_mtime_ns
+
+
+def _context(cert: Path, key: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    return context

@@ -1,0 +1,1 @@
+"""Endless responses of devices: opened, watched, read, lost, opened again."""

@@ -1,0 +1,186 @@
+"""A device's HTTP interface behind a digest login: single questions, and the request that opens a stream.
+
+Each request is a connection of its own with a fresh challenge: nonces may live 3 s, and an expired one may count as
+a failed login (FIELD.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl as tls
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from pump.ingest.stream.challenge import Digest, challenges
+
+LARGEST_ANSWER: Final = 4 << 20
+"""Bytes that are read of an answer that is no stream."""
+_BUFFER: Final = 1 << 17
+_STALE: Final = re.compile(r'\bstale\s*=\s*"?true\b', re.IGNORECASE)
+
+
+@dataclass(slots=True, frozen=True)
+class Answer:
+    """An answer, read whole."""
+
+    status: int
+    content_type: str
+    """In lower case, without parameters."""
+    body: bytes
+    challenge: str = ""
+    """WWW-Authenticate of a 401."""
+
+    @property
+    def stale(self) -> bool:
+        """A 401 that minds the nonce's age alone, not the password."""
+        return self.status == 401 and _STALE.search(self.challenge) is not None
+
+    @property
+    def wants_digest(self) -> bool:
+        """Whether a digest login is among those that a 401 offers."""
+        return any(one.lower().startswith("digest ") for one in challenges(self.challenge))
+
+
+class Lost(Exception):
+    """The connection did not come about, or has ended. `refused`: the host is there and nobody listens."""
+
+    def __init__(self, reason: str, *, refused: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.refused = refused
+
+
+class Refused(Exception):
+    """The request was answered with another status than 200."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"HTTP {answer.status}")
+        self.answer = answer
+
+
+def tls_context(*, verify: bool, ca: Path | None = None) -> tls.SSLContext:
+    """For https: checked against `ca` or the system's authorities, or not at all. Raises OSError, ssl.SSLError."""
+    context = tls.create_default_context(cafile=str(ca) if ca else None)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = tls.CERT_NONE
+    return context
+
+
+class Link:
+    """One device and one account on it. `count` is told each login attempt as "login"."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        username: str,
+        password: str,
+        ssl: tls.SSLContext | bool = True,
+        count: Callable[[str], None] = lambda what: None,
+    ) -> None:
+        self.url = URL(url)
+        self._username = username
+        self._password = password
+        self.ssl = ssl
+        """Whom to believe behind https; what is set holds from the next request on."""
+        self._count = count
+
+    def _address(self, path: str) -> URL:
+        return URL(str(self.url).rstrip("/") + path)
+
+    @asynccontextmanager
+    async def open(
+        self, method: str, path: str, *, body: bytes | None = None, content_type: str = "application/json"
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response of status 200, its headers read; closed, with its connection, at the end.
+
+        Without any time-out. Raises `Lost` and `Refused`; reading inside the context raises aiohttp's own errors.
+        Redirections are not followed: the credentials are for this host alone.
+        """
+        headers = {"Accept-Encoding": "identity"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        digest = Digest(self._username, self._password, preemptive=False)
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(
+                aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(ssl=self.ssl, force_close=True),
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                    middlewares=(digest,),
+                    read_bufsize=_BUFFER,
+                    trust_env=False,
+                )
+            )
+            try:
+                response = await stack.enter_async_context(
+                    session.request(method, self._address(path), data=body, headers=headers, allow_redirects=False)
+                )
+            except aiohttp.ClientConnectorError as error:
+                if isinstance(error.os_error, ConnectionRefusedError):
+                    where = f"{self.url.host}:{self.url.port}"
+                    raise Lost(
+                        f"nothing listens at {where}; is it running, is the port right?", refused=True
+                    ) from error
+                raise Lost(f"{self.url.host} cannot be reached: {_why(error)}") from error
+            except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: some malformed answers
+                raise Lost(f"{self.url.host} broke the connection or spoke no HTTP: {_why(error)}") from error
+            finally:
+                self._count("login")
+            if response.status != 200:
+                raise Refused(await read_answer(response))
+            try:
+                yield response
+            finally:
+                response.close()  # an endless body must not be waited for
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        timeout: float = 10.0,
+    ) -> Answer:
+        """One question and its answer, of any status but 401.
+
+        Raises `Lost`, also after `timeout` seconds, and `Refused` for a 401, which must stop whoever asks.
+        """
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self.open(method, path, body=body, content_type=content_type) as response,
+            ):
+                return await read_answer(response)
+        except Refused as refused:
+            if refused.answer.status == 401:
+                raise
+            return refused.answer
+        except TimeoutError:
+            raise Lost(f"{self.url.host} gave no answer for {timeout:g} s") from None
+
+
+async def read_answer(response: aiohttp.ClientResponse) -> Answer:
+    """An answer that ends, read whole, up to `LARGEST_ANSWER`. Raises `Lost` where one of status 200 is cut."""
+    body = bytearray()
+    try:
+        while len(body) < LARGEST_ANSWER and (piece := await response.content.readany()):
+            body += piece
+    except (aiohttp.ClientError, OSError) as error:
+        if response.status == 200:
+            raise Lost(f"an answer was cut: {_why(error)}") from error
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    challenge = ", ".join(response.headers.getall("WWW-Authenticate", []))
+    return Answer(response.status, kind, bytes(body), challenge)
+
+
+def _why(error: BaseException) -> str:
+    return str(error) or type(error).__name__

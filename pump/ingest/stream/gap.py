@@ -1,0 +1,56 @@
+"""The time without a link: when it began, why, and that it is told once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from pump.core.clock import Clock
+
+FRESH: Final = 0.005
+"""Seconds of waiting that tell bytes which have just come from those in a buffer."""
+NOT_RUNNING: Final = "the pump was not running"
+
+
+class Lapse:
+    """One stream's, over all its links."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._reason = NOT_RUNNING
+        self.alive: datetime | None = None
+        """When the link last gave a sign of life, wall time: bytes that had to be waited for.
+
+        Others may have lain in buffers while nothing was read, and the peer may have been gone for long.
+        """
+        self.before: datetime | None = None
+        """The sign of life before the bytes at hand."""
+
+    def heard(self, waited: float) -> None:
+        """Bytes were read that had to be waited for so many seconds."""
+        self.before = self.alive
+        if waited >= FRESH:
+            self.alive = self._clock.now()
+
+    def lost(self, reason: str) -> None:
+        """The first reason since the link was up counts. What follows a colon is left out: it labels a counter."""
+        self._reason = self._reason or reason.partition(": ")[0]
+
+    def stopped(self) -> None:
+        """The pump ends the link for good."""
+        self._reason = NOT_RUNNING
+
+    def over(self) -> tuple[datetime, datetime, str] | None:
+        """The gap to be told now that the link is back; None where there never was one. Ask again until it is stored.
+
+        `back` ends it.
+        """
+        if self.alive is None:
+            return None
+        now = self._clock.now()
+        return min(self.alive, now), now, self._reason or "the link was cut"
+
+    def back(self) -> None:
+        """The link is up and the gap is stored."""
+        self._reason = ""
+        self.alive = self._clock.now()

@@ -1,0 +1,68 @@
+"""Storing for those whom nobody can refuse: where the spool or the disk takes nothing, they wait and read nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pump.core.backoff import Backoff
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.core.event import Event, Unparsed
+from pump.ingest.intake import Intake
+from pump.ingest.media import Stored
+from pump.spool import Receipt
+
+T = TypeVar("T")
+
+
+class Patient:
+    """A stream's side of the intake."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._intake: Intake | None = None
+        self.connected = False
+        """Whether the link is up."""
+
+    @property
+    def intake(self) -> Intake:
+        """Where this run puts its events."""
+        assert self._intake is not None  # set by run
+        return self._intake
+
+    async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
+        """Store; where the spool refuses wait, reading nothing, until it takes them. The link stands meanwhile."""
+        return await self._patiently(lambda: self.intake.put(*items, state=state))
+
+    async def gap(self, begin: datetime, end: datetime, reason: str) -> Receipt:
+        """`Intake.gap`, waiting as `put` does."""
+        return await self._patiently(lambda: self.intake.gap(begin, end, reason))
+
+    async def keep(self, content: bytes) -> Stored:
+        """Store a binary; where the disk refuses wait, as `put` does."""
+
+        async def store() -> Stored:
+            try:
+                return await self.intake.media.store(content)
+            except OSError as error:
+                raise Unavailable(error.strerror or type(error).__name__) from error
+
+        return await self._patiently(store, "the media store")
+
+    async def _patiently(self, store: Callable[[], Awaitable[T]], who: str = "the spool") -> T:
+        backoff, paused = Backoff(0.5, 5.0), False
+        while True:
+            try:
+                stored = await store()
+            except Unavailable as error:
+                if not paused:
+                    self.intake.count("pause")
+                    self.intake.down(f"{who} refuses ({error.reason}); reading pauses until it takes events again")
+                paused = True
+                await self._clock.sleep(max(0.05, error.retry_after or backoff.next()))
+                continue
+            if paused and self.connected:
+                self.intake.up()
+            return stored

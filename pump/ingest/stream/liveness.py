@@ -1,0 +1,65 @@
+"""What reading an endless response needs beside its bytes: what is left of a broken one, and whose silence is death."""
+
+from __future__ import annotations
+
+from aiohttp import StreamReader
+
+from pump.core.clock import Clock
+
+
+def remaining(content: StreamReader) -> bytes:
+    """What had arrived of a body before it broke, and was not read yet.
+
+    aiohttp raises a broken body's error before it hands out the bytes in front of it; whole parts may be among
+    them, and a stream's server sends nothing twice. There is no public way to them (aiohttp 3.14).
+    """
+    chunks = list(content._buffer)
+    content._buffer.clear()
+    offset, content._buffer_offset = content._buffer_offset, 0
+    content._size = 0
+    return b"".join(chunks)[offset:]
+
+
+class Silent(Exception):
+    """No byte came for the time-out."""
+
+
+class Watchdog:
+    """Ends a wait for bytes that lasts too long. It counts only time spent waiting for them.
+
+    `watch` runs in a task beside the reader's, in one task group, so that its Silent ends the reader; the reader
+    encloses each wait for bytes with `waiting()` and `served()`. Half-open connections end the same way: nobody
+    else would ever notice them.
+    """
+
+    def __init__(self, clock: Clock, timeout: float) -> None:
+        self._clock = clock
+        self.timeout = timeout
+        """Seconds. A shorter one counts from the next `watch` on."""
+        self._since: float | None = None
+        self.waited = 0.0
+        """Seconds that the last wait took."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether bytes are wanted at this moment."""
+        return self._since is not None
+
+    def waiting(self) -> None:
+        """Bytes are wanted from now on."""
+        self._since = self._clock.monotonic()
+
+    def served(self) -> None:
+        """They have come, or nobody wants them for now."""
+        if self._since is not None:
+            self.waited = self._clock.monotonic() - self._since
+            self._since = None
+
+    async def watch(self) -> None:
+        """Raises Silent once a wait has lasted for the time-out; returns never."""
+        while True:
+            since = self._since
+            rest = self.timeout if since is None else since + self.timeout - self._clock.monotonic()
+            if since is not None and rest <= 0:
+                raise Silent
+            await self._clock.sleep(max(rest, 0.001))

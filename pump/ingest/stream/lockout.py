@@ -1,0 +1,74 @@
+"""What is remembered of a rejected password, so that nothing hurries an account towards its lock-out."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pump.core.clock import Clock
+from pump.core.errors import Misconfigured
+
+KEY: Final = "stream/rejected"
+"""Where the source's state has it."""
+LEAST: Final = 600.0
+"""Seconds after a rejected password: accounts lock after a few."""
+_NOUGHT: Final = 0.5
+"""Seconds too few to wait for."""
+
+
+class Rejection:
+    """One account's. Kept over restarts with a salted hash of `credentials`: others are tried at once."""
+
+    def __init__(self, clock: Clock, credentials: tuple[str, ...]) -> None:
+        self._clock = clock
+        self._credentials = "\0".join(credentials).encode()
+        self._until = 0.0
+        self._reason = ""
+
+    @property
+    def left(self) -> float:
+        """Seconds for which nobody may log in."""
+        return max(0.0, self._until - self._clock.monotonic()) if self._reason else 0.0
+
+    def note(self, reason: str, wait: float | None) -> dict[str, Any]:
+        """The password was rejected: wait so many seconds, 10 minutes at the least. Returns the state to be stored."""
+        wait = max(LEAST, wait or 0.0)
+        self._until, self._reason = self._clock.monotonic() + wait, reason
+        salt = os.urandom(16)
+        until = self._clock.now() + timedelta(seconds=wait)
+        kept = {
+            "salt": salt.hex(),
+            "hash": self._hash(salt),
+            "until": until.isoformat(),
+            "wait": wait,
+            "reason": reason,
+        }
+        return {KEY: kept}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take up what the process before may have stored, if it was this very password."""
+        kept = state.get(KEY)
+        if not isinstance(kept, dict) or self._reason:
+            return
+        if hmac.compare_digest(kept["hash"], self._hash(bytes.fromhex(kept["salt"]))):
+            left = (datetime.fromisoformat(kept["until"]) - self._clock.now()).total_seconds()
+            # A clock that is behind, as after a start without a battery, must not make weeks of it.
+            left = min(left, kept.get("wait", LEAST))
+            self._until, self._reason = self._clock.monotonic() + left, kept["reason"]
+
+    def check(self) -> None:
+        """Raises Misconfigured where the password may not be tried yet."""
+        if (left := self.left) > _NOUGHT:
+            raise Misconfigured(self._reason, retry_after=min(left, LEAST))
+
+    def forget(self) -> dict[str, Any]:
+        """The password was taken. Returns the state to be stored."""
+        self._reason = ""
+        return {KEY: None}
+
+    def _hash(self, salt: bytes) -> str:
+        return hashlib.scrypt(self._credentials, salt=salt, n=1 << 12, r=8, p=1).hex()

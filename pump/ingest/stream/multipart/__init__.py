@@ -1,0 +1,1 @@
+"""A multipart body without an end, taken apart as it comes."""

@@ -1,0 +1,1 @@
+"""Operators' access to a running daemon: HTTP, and the control socket with its commands."""

@@ -1,0 +1,1 @@
+"""The process: the daemon, its supervisor, its signals, its word to systemd."""

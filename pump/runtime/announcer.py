@@ -1,0 +1,119 @@
+"""The daemon's own events on their way into the spool: in order, and again while even the reserve refuses."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.core.event import Event
+from pump.ingest.intake import Intake
+from pump.spool import Spool
+from pump.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+TICK: Final = 1.0
+"""Seconds between two offers of a refused event, and of the sources' news."""
+KEPT: Final = 1000
+"""Events that may wait; beyond it the oldest go, told in the log: a spool that takes nothing must not fill memory."""
+
+
+class Announcer:
+    """Takes events from anywhere on the event loop, without waiting; `run` stores them."""
+
+    def __init__(self, intake: Intake, *, clock: Clock, metrics: Metrics) -> None:
+        """`intake` is the daemon's own, named "pump"."""
+        self.intakes: list[Intake] = []
+        """The sources' intakes: their news (up, down) that no put carried are stored every second."""
+        self._intake = intake
+        self._clock = clock
+        self._metrics = metrics
+        self._waiting: deque[Event] = deque()
+        self._all_told: Callable[[], object] = lambda: None
+
+    def tell(self, type_: str, name: str, severity: str, **facts: Any) -> None:
+        """Have an event of this type and English name stored, its data the `facts` that are not None."""
+        event = self._intake.own(type_, name, severity, **facts)
+        if len(self._waiting) >= KEPT:
+            given_up = self._waiting.popleft()
+            log.warning("An event of the daemon's own is given up, for the spool takes none", type=given_up.type)
+        self._waiting.append(event)
+
+    def gap(
+        self, begin: datetime | None, reason: str, count: int, sink: str | None = None, end: datetime | None = None
+    ) -> None:
+        """Events between `begin` and `end` (None: now) are lost, to one sink or to all.
+
+        `begin` None, or after the end, for the clock was set back: since when is not known, and the gap has no width.
+        """
+        end = end if end is not None else self._clock.now()
+        span = {"from": end if begin is None else min(begin, end), "to": end}
+        self._metrics.gaps.labels("pump").inc()
+        self.tell("pump.gap", "Gap", "warning", **span, reason=reason, count=count, sink=sink)
+
+    async def sink_lost(self, spool: Spool, sink: str, first: int, last: int, count: int) -> None:
+        """Tell that `count` events at the most, numbered `first` to `last`, were removed before `sink` had them."""
+        begin = end = None
+        with suppress(Unavailable):  # told without times rather than not at all
+            after, before = await spool.span(first, last)
+            begin = None if after is None else datetime.fromtimestamp(after / 1000, UTC)
+            end = datetime.fromtimestamp(before / 1000, UTC)
+        self.gap(begin, "removed before the sink had them", count, sink, end)
+
+    def listen(self, spool: Spool) -> None:
+        """What the spool found at its start, and what it finds from now on, become events."""
+
+        def filling(holder: str, used: int, limit: int) -> None:
+            self.tell(
+                "pump.spool.filling", "Spool filling", "warning", holder=holder or None, bytes=used, max_bytes=limit
+            )
+
+        def damaged(numbers: list[int]) -> None:
+            reason = "stored events are damaged on disk"
+            self.tell("pump.spool.repaired", "Spool damaged", "critical", reason=reason, lost=len(numbers))
+            self.gap(None, reason, len(numbers))
+
+        spool.on_filling(filling)
+        spool.on_damaged = damaged
+        if (found := spool.repaired) is not None:
+            facts = {"reason": found.reason, "lost": found.lost, "carried": found.carried, "aside": found.aside}
+            self.tell("pump.spool.repaired", "Spool repaired", "critical", **facts)
+            if found.lost:
+                begin = None if found.since is None else datetime.fromtimestamp(found.since / 1000, UTC)
+                self.gap(begin, "the spool was damaged", found.lost)
+            self._all_told = spool.repair_told
+
+    async def run(self) -> None:
+        """Store what is given, for ever."""
+        while True:
+            await self.flush()
+            await self._clock.sleep(TICK)
+
+    async def flush(self) -> None:
+        """Store all that waits; what the spool refuses goes on waiting."""
+        while self._waiting:
+            event = self._waiting[0]
+            try:
+                await self._intake.put_own(event)
+            except Unavailable:
+                return
+            except Exception:
+                self._drop(event)  # a bug about this one event must not keep the others waiting
+                raise
+            self._drop(event)
+        told, self._all_told = self._all_told, lambda: None
+        told()
+        for intake in list(self.intakes):
+            await intake.flush()
+
+    def _drop(self, event: Event) -> None:
+        # while it was being stored it may have been given up, or stored by a flush beside this one
+        if self._waiting and self._waiting[0] is event:
+            self._waiting.popleft()

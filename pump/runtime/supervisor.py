@@ -1,0 +1,302 @@
+"""Keeps the parts running: each in a task with its name, started again after it failed, none touched by another.
+
+The tasks are asyncio's own rather than an anyio task group's: a group waits for its children for ever, and repeats a
+cancellation at every await, so that a part's clean-up could await nothing. Here a cancellation comes once, stopping
+has a deadline, and who is still there after it is named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from pump.core.backoff import Backoff
+from pump.core.clock import Clock
+from pump.core.errors import Misconfigured, Unavailable
+from pump.telemetry.health import Component
+from pump.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+Run = Callable[[], Awaitable[None]]
+
+LASTING: Final = 60.0
+"""Seconds of "up" that are real success: after them the backoff starts again at its beginning."""
+MISCONFIGURED_WAIT: Final = 600.0
+"""Seconds until a part that only a person can mend is tried again, unless it says another wait."""
+SHORTEST_WAIT: Final = 0.1
+"""Seconds: a part that asks for a shorter wait would keep the loop busy."""
+
+
+@dataclass(slots=True, frozen=True)
+class Failure:
+    """Why a part ended, made of what it raised."""
+
+    reason: str
+    """For /status: a declared error's own words, else the kind of the exception alone, which can hold no secret."""
+    wait: float | None
+    """Seconds that the error asks for; None: the backoff decides."""
+    level: int
+    sentence: str
+    error: BaseException | None = None
+    """To be logged whole."""
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The exceptions inside nested groups, in order; of a plain exception, itself.
+
+    Cancellations that stand beside a real failure are left out: they are its echo in the group's other tasks.
+    """
+    found: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if isinstance(current, BaseExceptionGroup):
+            waiting[:0] = current.exceptions
+        else:
+            found.append(current)
+    return [leaf for leaf in found if not isinstance(leaf, asyncio.CancelledError)] or found
+
+
+def diagnose(error: BaseException | None) -> Failure:
+    """What an ended part means; None stands for a return without an error.
+
+    In a group the gravest decides: a bug, then what a person must mend, then what is away.
+    """
+    if error is None:
+        return Failure("it ended by itself", None, logging.WARNING, "A part ended by itself and will be started again")
+    found = leaves(error)
+    if bugs := [leaf for leaf in found if not isinstance(leaf, (Misconfigured, Unavailable))]:
+        kinds = ", ".join(dict.fromkeys(type(leaf).__name__ for leaf in bugs))
+        whole = found[0] if len(found) == 1 else error
+        return Failure(
+            f"it failed unexpectedly ({kinds}); the log has it whole",
+            None,
+            logging.ERROR,
+            "A part failed unexpectedly and will be started again",
+            whole,
+        )
+    if wrong := [leaf for leaf in found if isinstance(leaf, Misconfigured)]:
+        waits = [MISCONFIGURED_WAIT if leaf.retry_after is None else leaf.retry_after for leaf in wrong]
+        return Failure(
+            _reasons(wrong),
+            max(waits),
+            logging.ERROR,
+            "A part needs a person's help and will be tried again after a long wait",
+        )
+    away = [leaf for leaf in found if isinstance(leaf, Unavailable)]
+    asked = [leaf.retry_after for leaf in away if leaf.retry_after is not None]
+    return Failure(
+        _reasons(away) or "it is unavailable",
+        max(asked) if asked else None,
+        logging.WARNING,
+        "A part cannot work now and will be started again",
+    )
+
+
+def _reasons(errors: Collection[BaseException]) -> str:
+    return "; ".join(dict.fromkeys(text for error in errors if (text := str(error))))
+
+
+@dataclass(slots=True)
+class _Part:
+    name: str
+    run: Run
+    component: Component
+    backoff: Backoff
+    down: Callable[[str], object]
+    task: asyncio.Task[None] | None = None
+    stopping: bool = False
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Supervisor:
+    """Owns the tasks of the parts. All its methods belong to one event loop."""
+
+    def __init__(self, *, clock: Clock, metrics: Metrics, rng: random.Random | None = None) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._rng = rng
+        self._parts: dict[str, _Part] = {}
+        self._late: set[asyncio.Task[None]] = set()  # the loop itself keeps weak references only
+
+    def add(
+        self,
+        name: str,
+        run: Run,
+        component: Component,
+        *,
+        backoff: Backoff | None = None,
+        down: Callable[[str], object] | None = None,
+    ) -> None:
+        """Start `run` in a task of this name, and again whenever it ends, until it is removed or stopped.
+
+        `run` is called for each start. `down` is told the reason of each end (default: `component.down`).
+        ValueError when the name is taken.
+        """
+        if name in self._parts:
+            raise ValueError(f"{name} runs already")
+        backoff = backoff if backoff is not None else Backoff(rng=self._rng)
+        part = _Part(name, run, component, backoff, down if down is not None else component.down)
+        self._parts[name] = part
+        part.task = asyncio.create_task(self._keep(part), name=name)
+        part.task.add_done_callback(_tell_if_broken)
+
+    @property
+    def names(self) -> list[str]:
+        """The parts that were added and not removed, in that order."""
+        return list(self._parts)
+
+    @property
+    def unstarted(self) -> list[str]:
+        """The parts whose first start is still to come."""
+        return [part.name for part in self._parts.values() if not part.started.is_set()]
+
+    async def started(self) -> None:
+        """Wait until each part that was added has had its first start."""
+        for part in list(self._parts.values()):
+            await part.started.wait()
+
+    async def remove(self, name: str, *, deadline: float = 5.0) -> bool:
+        """Stop one part and forget it; False where it has not ended after `deadline` seconds. KeyError: unknown."""
+        _ = self._parts[name]
+        return not await self.stop([name], deadline)
+
+    async def replace(self, name: str, run: Run, component: Component, *, deadline: float = 5.0) -> None:
+        """Stop the part of this name and start another in its place; the others notice nothing.
+
+        TimeoutError where the old one has not ended after `deadline` seconds: the new one is not started then, for
+        two of one name would take each other's work.
+        """
+        if not await self.remove(name, deadline=deadline):
+            raise TimeoutError(f"{name} has not ended after {deadline:g} s")
+        self.add(name, run, component)
+
+    async def let_end(self, names: Collection[str], deadline: float) -> list[str]:
+        """Wait up to `deadline` seconds for parts to end by themselves, and start none again that does.
+
+        The names of those that run on: they are still to be stopped. The parts must have been told to end.
+        """
+        parts = [self._parts[name] for name in names if name in self._parts]
+        for part in parts:
+            part.stopping = True
+        await wait_for({part.task for part in parts if part.task is not None}, deadline, self._clock)
+        return [part.name for part in parts if part.task is not None and not part.task.done()]
+
+    async def stop(self, names: Collection[str], deadline: float) -> list[str]:
+        """Cancel these parts together and wait up to `deadline` seconds; the names of those that have not ended.
+
+        Each is forgotten either way. Who is late is named in the log.
+        """
+        parts = [self._parts[name] for name in names if name in self._parts]
+        for part in parts:
+            part.stopping = True
+            if part.task is not None:
+                part.task.cancel(f"{part.name} is to stop")
+        tasks = {part.task for part in parts if part.task is not None}
+        await wait_for(tasks, deadline, self._clock)
+        late = [part for part in parts if part.task is not None and not part.task.done()]
+        for part in late:
+            assert part.task is not None  # chosen for it; mypy cannot carry that over
+            self._late.add(part.task)
+            part.task.add_done_callback(self._late.discard)
+            part.component.down("it does not stop")
+            log.warning("A part has not ended by its deadline", part=part.name, deadline_s=deadline)
+        for part in parts:
+            self._parts.pop(part.name, None)
+            if part not in late:
+                part.component.stopped()
+        return [part.name for part in late]
+
+    async def _keep(self, part: _Part) -> None:
+        while not part.stopping:
+            begin = self._clock.monotonic()
+            part.started.set()
+            error: BaseException | None = None
+            try:
+                await part.run()
+            except asyncio.CancelledError as cancelled:
+                # a cancellation that nobody asked for leaked out of a library: a failure like any other
+                if part.stopping or _asked():
+                    raise
+                error = cancelled
+            except (Exception, BaseExceptionGroup) as raised:  # noqa: BLE001  # whatever a part raises stays its own
+                error = raised
+            if part.stopping:
+                self._tell_late_failure(part, error)
+                return
+            if part.component.lasted(begin) >= LASTING:
+                part.backoff.reset()
+            await self._pause(part, diagnose(error))
+
+    async def _pause(self, part: _Part, failure: Failure) -> None:
+        drawn = part.backoff.next()
+        wait = drawn if failure.wait is None else max(failure.wait, SHORTEST_WAIT)
+        part.down(failure.reason)
+        log.log(
+            failure.level,
+            failure.sentence,
+            part=part.name,
+            reason=failure.reason,
+            wait_s=round(wait, 3),
+            exc_info=failure.error,
+        )
+        await self._clock.sleep(wait)
+        self._metrics.restarts.labels(part=part.name).inc()
+
+    @staticmethod
+    def _tell_late_failure(part: _Part, error: BaseException | None) -> None:
+        if error is not None:
+            failure = diagnose(error)
+            log.warning(
+                "A part failed while it was being stopped",
+                part=part.name,
+                reason=failure.reason,
+                exc_info=failure.error,
+            )
+
+
+def _tell_if_broken(task: asyncio.Task[None]) -> None:
+    """Nothing but a mistake in this file or in a `down` callback gets here; it must not pass in silence."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("The supervisor has lost a part", part=task.get_name(), exc_info=error)
+
+
+def _asked() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def wait_for(tasks: Collection[asyncio.Task[Any]], seconds: float, clock: Clock) -> bool:
+    """Wait until all `tasks` are done, `seconds` at the most, cancelling none of them; whether all are done."""
+    pending = {task for task in tasks if not task.done()}
+    if not pending:
+        return True
+    timer = asyncio.create_task(clock.sleep(seconds), name="deadline")
+    try:
+        while pending and not timer.done():
+            await asyncio.wait({*pending, timer}, return_when=asyncio.FIRST_COMPLETED)
+            pending = {task for task in pending if not task.done()}
+    finally:
+        timer.cancel()
+        await asyncio.wait({timer})
+    return not pending
+
+
+async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Run all until one of them ends, cancel the others; raises what the ended one raised."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in done:
+        task.result()

@@ -1,0 +1,1 @@
+"""Frame of the vendors' simulators: the stage they play on."""

@@ -1,0 +1,1 @@
+"""Parts that several sinks are made of."""

@@ -1,0 +1,52 @@
+"""TLS of sinks that are clients: the context, and what a connection that was refused means."""
+
+from __future__ import annotations
+
+import ssl
+
+from pump.core.errors import Misconfigured, Unavailable
+
+
+class _Socket(ssl.SSLSocket):
+    """Closed where its handshake fails: paho forgets it then, open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self.close()
+            raise
+
+
+def client_context(
+    ca_file: str | None, cert_file: str | None, key_file: str | None, password: str | None
+) -> ssl.SSLContext:
+    """A context that verifies the server, with the client's certificate where there is one. Raises Misconfigured.
+
+    All files are PEM; it reads them, so call it in a thread.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+        context.sslsocket_class = _Socket
+        if cert_file is not None:
+            # A callable, for without a password OpenSSL would ask on the terminal.
+            context.load_cert_chain(cert_file, key_file, password=lambda: password or "")
+    except ssl.SSLError as error:
+        raise Misconfigured(f"the certificates cannot be used: {error.reason or 'not PEM'}") from error
+    except OSError as error:
+        raise Misconfigured(f"the certificates cannot be read: {error.strerror}") from error
+    return context
+
+
+def refusal(error: OSError) -> Misconfigured | Unavailable:
+    """What an error of the socket means: a certificate that is not accepted waits for a person."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Misconfigured(f"the server's certificate is not accepted: {error.verify_message}")
+    if isinstance(error, ssl.SSLError):
+        reason = error.reason or "no TLS"
+        if "ALERT" in reason:
+            return Misconfigured(f"the server refuses the TLS connection: {reason}")
+        return Unavailable(f"TLS fails: {reason}")
+    return Unavailable(f"the server is not reachable: {error.strerror or type(error).__name__}")

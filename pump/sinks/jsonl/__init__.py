@@ -1,0 +1,5 @@
+"""JSON lines: a file, each event exactly once; or standard output."""
+
+from pump.sinks.jsonl.sink import JsonlSink as SINK
+
+__all__ = ["SINK"]

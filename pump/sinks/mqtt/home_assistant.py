@@ -1,0 +1,123 @@
+"""Home Assistant's MQTT discovery: bays, locks, cameras and panels appear by themselves. Pure.
+
+https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery; components binary_sensor and event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+import pump
+from pump.core.taxonomy import TYPES
+
+_CLASSES: Final[dict[str, tuple[str, str]]] = {
+    "occupied": ("Occupied", "occupancy"),
+    "locked": ("Lock", "lock"),
+    "fault": ("Fault", "problem"),
+    "battery_low": ("Battery", "battery"),
+    "online": ("Connection", "connectivity"),
+    "signal": ("Signal", "connectivity"),
+    "ignition": ("Ignition", "power"),
+    "armed": ("Armed", ""),
+    "bypass": ("Bypass", ""),
+    "input": ("Input", "safety"),
+    "security_tampering": ("Tampering", "tamper"),
+    "video_tampering": ("View", "tamper"),
+    "security_fire": ("Fire", "smoke"),
+    "video_fire": ("Fire", "smoke"),
+    "security_gas": ("Gas", "gas"),
+    "video_motion": ("Motion", "motion"),
+}
+"""Aspect: the entity's name, and the class that Home Assistant draws it by."""
+_DOMAIN_CLASSES: Final = {"device": "problem", "security": "safety", "video": "motion"}
+"""For the other aspects, which are types; of any other domain: no class."""
+_INVERTED: Final = frozenset({"locked"})
+"""Home Assistant's lock is "on" when it is open."""
+_EVENT_TYPES: Final[dict[str, list[str]]] = {}
+
+
+class Discovery(NamedTuple):
+    """One retained message that makes an entity."""
+
+    topic: str
+    payload: bytes
+
+
+class Home:
+    """Makes the messages for one site and one prefix."""
+
+    def __init__(self, prefix: str, site: str, status_topic: str) -> None:
+        self._prefix = prefix
+        self._site = site
+        self._availability = {"availability_topic": status_topic} if status_topic else {}
+
+    def fact(self, event: Mapping[str, Any], aspect: str, state_topic: str) -> Discovery:
+        """A binary sensor for one aspect of the event's subject."""
+        domain = aspect.partition("_")[0]
+        name, kind = _CLASSES.get(aspect, (aspect.partition("_")[2].replace("_", " ").capitalize() or aspect, None))
+        kind = _DOMAIN_CLASSES.get(domain, "") if kind is None else kind
+        on, off = ("OFF", "ON") if aspect in _INVERTED else ("ON", "OFF")
+        more = {"device_class": kind} if kind else {}
+        if kind in ("connectivity", "problem", "battery"):
+            more["entity_category"] = "diagnostic"
+        return self._entity(
+            "binary_sensor",
+            event,
+            aspect,
+            name=name,
+            state_topic=state_topic,
+            value_template=f"{{{{ '{on}' if value_json.state else '{off}' }}}}",
+            json_attributes_topic=state_topic,
+            **more,
+        )
+
+    def event(self, event: Mapping[str, Any], state_topic: str) -> Discovery:
+        """An event entity for what the event's subject reports in the event's domain."""
+        domain = event["type"].partition(".")[0]
+        if not _EVENT_TYPES:
+            for type_ in sorted(TYPES):
+                _EVENT_TYPES.setdefault(type_.partition(".")[0], []).append(type_)
+        types = _EVENT_TYPES.get(domain, [])
+        if event["type"] not in types:
+            types = [*types, event["type"]]
+        return self._entity(
+            "event", event, domain, name=f"{domain.capitalize()} events", state_topic=state_topic, event_types=types
+        )
+
+    def object_id(self, subject: str, what: str) -> str:
+        """Letters, digits, - and _ alone, and unlike any other subject's."""
+        plain = re.sub(r"[^A-Za-z0-9_-]+", "_", f"{subject}_{what}")[:80]
+        digest = hashlib.blake2b(f"{self._site}\n{subject}\n{what}".encode(), digest_size=4).hexdigest()
+        return f"{plain}_{digest}"
+
+    def _entity(self, component: str, event: Mapping[str, Any], what: str, **more: Any) -> Discovery:
+        subject = event["subject"]
+        unique = self.object_id(subject, what)
+        config = {
+            "unique_id": f"pump_{self._site}_{unique}",
+            **more,
+            **self._availability,
+            "qos": 1,
+            "device": self._device(event),
+            "origin": {"name": "pump", "sw_version": pump.__version__},
+        }
+        return Discovery(f"{self._prefix}/{component}/pump_{self._site}/{unique}/config", orjson.dumps(config))
+
+    def _device(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        data, subject = event["data"], event["subject"]
+        device, place = data.get("device", {}), data.get("place", {})
+        name = place.get("space") or device.get("name") or place.get("channel") or device.get("id") or subject
+        found = {
+            "identifiers": [f"pump_{self._site}_{subject}"],
+            "name": str(name),
+            "manufacturer": data.get("vendor"),
+            "model": device.get("model") or device.get("category"),
+            "serial_number": device.get("serial"),
+            "suggested_area": place.get("area") or place.get("lot"),
+        }
+        return {key: value for key, value in found.items() if value}

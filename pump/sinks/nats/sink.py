@@ -1,0 +1,334 @@
+"""NATS JetStream: each event once in a stream that may live on several servers (docs/nats.md).
+
+Nats-Msg-Id lets the stream drop what comes again inside its window; Nats-Expected-Last-Msg-Id keeps the order: a
+message whose predecessor was lost, as when the stream's leader changes, is refused instead of stored before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import re
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+import nats.errors
+import orjson
+import structlog
+from nats.aio.client import RawCredentials
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from pump.core.clock import Clock
+from pump.core.errors import Misconfigured, Rejected, Unavailable
+from pump.core.settings import Duration, Secret, SinkSettings, Size
+from pump.sink import Batch, Record, Sink, State
+from pump.sinks.common.ack_window import Window
+from pump.sinks.common.template import NATS, Template
+from pump.sinks.common.tls import client_context
+from pump.sinks.nats.link import Answer, Link
+from pump.sinks.nats.stream import Wanted, ensure
+
+log = structlog.get_logger()
+
+_ENVELOPE: Final = re.compile(rb'\{"specversion":"1\.0","id":"([^"\\]*)","source":"([^"\\]*)"')
+"""How an event begins as the pump encodes it, where nothing in it is escaped: decoding all of it would cost a third."""
+_SCHEMES: Final = ("nats", "tls")
+_WRONG_LAST: Final = 10070
+_NEVER: Final = frozenset({10054, 10097})
+"""err_codes of a message that this stream will never take: too large, as a whole or in its headers."""
+_MEND: Final = frozenset({10039, 10076})
+"""No JetStream for this account."""
+_GIVE_UP: Final = 3
+"""How often somebody else's message may stand between two of ours before none names the one before it any more."""
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+class NatsSettings(SinkSettings):
+    """`[sinks.NAME]` with `type = "nats"`."""
+
+    servers: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
+        min_length=1, description='"nats://host:4222" or "tls://host:4222", any number of one cluster'
+    )
+    username: str | None = None
+    password: Secret | None = None
+    token: Secret | None = None
+    credentials: Secret | None = Field(default=None, description="what a .creds file holds")
+    ca_file: str | None = Field(
+        default=None, description="PEM file of who vouches for the servers; default: the system"
+    )
+    cert_file: str | None = Field(default=None, description="PEM file of the client's certificate")
+    key_file: str | None = Field(default=None, description="PEM file of its key; default: in cert_file")
+    key_password: Secret | None = None
+    tls_first: bool = Field(default=False, description="TLS before anything else, as the servers must be set to want")
+    window: int = Field(default=100, ge=1, le=1000, description="events on their way and not yet acknowledged")
+    ack_wait: Duration = Field(default=5.0, ge=0.1, description="without an acknowledgement the window is sent again")
+    subject: str = "pump.{site}.{type:levels}"
+    stream: str = Field(default="pump-{site}", pattern=r"^[A-Za-z0-9_{}-]+$")
+    subjects: tuple[str, ...] = Field(default=(), description="of a new stream; default: what the subject begins with")
+    create: bool = Field(default=True, description="create the stream where there is none")
+    replicas: int = Field(default=1, ge=1, le=5)
+    max_age: Duration = Field(default=0.0, description='"0s": for ever')
+    max_bytes: Size = Field(default=0, description='"0B": no limit')
+    storage: Literal["file", "memory"] = "file"
+    duplicate_window: Duration = Field(default=600.0, ge=1.0)
+
+    @field_validator("servers")
+    @classmethod
+    def _names_servers(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        for server in servers:
+            try:
+                parts = urlsplit(server)
+                usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+            except ValueError:
+                usable = False
+            if not usable:
+                raise ValueError('addresses such as "nats://host:4222" are wanted')
+            if parts.username is not None or parts.password is not None:
+                raise ValueError("user names, passwords and tokens belong into settings of their own")
+        return servers
+
+    @field_validator("subject")
+    @classmethod
+    def _can_be_filled(cls, text: str) -> str:
+        Template(text, NATS)
+        if text.startswith("{") and not text.startswith("{site}"):
+            raise ValueError("a subject begins with a word, by which its stream is known")
+        return text
+
+    @field_validator("credentials")
+    @classmethod
+    def _is_a_credentials_file(cls, secret: Secret | None) -> Secret | None:
+        text = "" if secret is None else secret.get_secret_value()
+        if secret is not None and not ("BEGIN NATS USER JWT" in text and "BEGIN USER NKEY SEED" in text):
+            raise ValueError('the content of a .creds file is wanted: { file = "…" } or { credential = "…" }')
+        return secret
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        ways = [self.username, self.token, self.credentials]
+        if sum(way is not None for way in ways) > 1:
+            raise ValueError("one of username, token and credentials is enough")
+        if (self.password is None) != (self.username is None):
+            raise ValueError("username and password go together")
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file needs cert_file")
+        if "{" in self.stream.replace("{site}", ""):
+            raise ValueError("stream knows {site} alone")
+        return self
+
+    def warnings(self) -> list[str]:
+        """What is allowed and yet hardly meant."""
+        secret = self.password or self.token
+        if secret is not None and not self.tls_first and any(urlsplit(one).scheme == "nats" for one in self.servers):
+            return ["the password or token may travel without TLS"]
+        return []
+
+
+class NatsSink(Sink[NatsSettings]):
+    """Publishes with a window of pending acknowledgements; connects again, to the next server, at the next send."""
+
+    Settings = NatsSettings
+
+    def __init__(self, name: str, settings: NatsSettings, *, state: State | None, clock: Clock, site: str) -> None:
+        super().__init__(name, settings, state=state, clock=clock, site=site)
+        self._subject = Template(settings.subject, NATS, site)
+        self._stream = settings.stream.replace("{site}", site)
+        self._servers = list(settings.servers)
+        random.shuffle(self._servers)  # so that many pumps do not all ask the first
+        self._link: Link | None = None
+        self._window: Window | None = None
+        self._ids: list[str] = []
+        self._last = ""
+        """The id of the message stored last; "": not known, so the next one names none before it."""
+        self._chained = True
+        self._foreign = 0
+        self._condemned: dict[int, str] = {}
+        self._checked = False
+
+    async def __aenter__(self) -> Self:
+        """Connect, and find or create the stream. Raises Unavailable, Misconfigured."""
+        await self._connected()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect."""
+        await self._dropped()
+
+    async def send(self, batch: Batch) -> None:
+        """Publish the batch in order. Raises Unavailable, Rejected, Misconfigured."""
+        link = await self._connected()
+        settings = self.settings
+        window = self._window = Window(batch, settings.window, settings.timeout, silence=settings.ack_wait)
+        self._ids = []
+        try:
+            for place, record in enumerate(batch):
+                await window.room()
+                await self._publish(link, window, place, record)
+            await window.finish()
+        except Rejected:
+            self._last = ""  # what was refused is not in the stream, and the last one may be among it
+            self._condemned.clear()
+            raise
+        except Unavailable as error:
+            await self._dropped()
+            error.sent = window.sent
+            raise
+        except BaseException:
+            await self._dropped()
+            raise
+        else:
+            self._last = self._ids[-1]
+        finally:
+            window.close()
+            self._window = None
+
+    def abandoned(self) -> None:
+        """Forget which of the batch the stream has refused: should one come again, it is another attempt."""
+        self._condemned.clear()
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    async def _publish(self, link: Link, window: Window, place: int, record: Record) -> None:
+        before = self._ids[-1] if self._ids else self._last
+        if record.seq in self._condemned:
+            self._ids.append(before)
+            window.refuse(place, self._condemned[record.seq])
+            return
+        event: Mapping[str, Any] = orjson.loads(record.body) if self._subject.decodes else {}
+        known = message_id(record.body)
+        headers = {"Nats-Msg-Id": known, "Content-Type": "application/cloudevents+json"}
+        if before and self._chained:
+            headers["Nats-Expected-Last-Msg-Id"] = before
+        self._ids.append(known)
+        window.expect(1)
+        try:
+            await link.publish(place, self._subject.fill(record, event), record.body, headers)
+        except nats.errors.MaxPayloadError:
+            self._ids[-1] = before
+            window.refuse(place, f"it is larger than the {link.client.max_payload} bytes that the server takes")
+
+    def _answered(self, place: int, answer: Answer) -> None:
+        window = self._window
+        if window is None:
+            return
+        if not answer.error:
+            window.settle(place)
+        elif answer.error == _WRONG_LAST:
+            self._unchain(window, place)
+        elif answer.error in _NEVER:
+            # What follows names this one as its predecessor and is refused too: it comes again, without this one.
+            self._condemned[window.seq(place)] = f"the stream refuses it: {answer.text}"
+            window.refuse(place, self._condemned[window.seq(place)])
+        elif answer.error in _MEND:
+            window.fail(Misconfigured(f"the stream {self._stream} does not take it: {answer.text}"))
+        else:
+            self._checked = self._checked and answer.error > 0
+            window.fail(Unavailable(f"the stream takes nothing now: {answer.text}"))
+
+    def _unchain(self, window: Window, place: int) -> None:
+        """The message before this one is not the stream's last: lost, refused, or somebody else publishes there too."""
+        if place == window.settled and window.seq(place - 1 if place else 0) not in self._condemned:
+            self._foreign += 1
+            if self._foreign >= _GIVE_UP:
+                log.warning(
+                    "Others publish into the stream too: a lost message may change the order", stream=self._stream
+                )
+                self._chained = False
+        window.fail(Unavailable("the message before it is not in the stream", retry_after=0.0))
+
+    # --- the connection ---------------------------------------------------------------------------------------------
+
+    async def _connected(self) -> Link:
+        if self._link is not None and self._link.lost is None:
+            return self._link
+        await self._dropped()
+        failed: list[Exception] = []
+        options = await self._options()
+        for _ in range(len(self._servers)):
+            link = Link(options, self.settings.timeout, on_answer=self._answered, on_lost=self._lost)
+            try:
+                await link.open(self._servers[0])
+                if not self._checked:
+                    await self._check(link)
+                    self._checked = True
+            except (Unavailable, Misconfigured) as error:
+                failed.append(error)
+                self._servers.append(self._servers.pop(0))
+                continue
+            self._link = link
+            return link
+        # One that is only away may be right where the others are not.
+        raise next((error for error in failed if isinstance(error, Unavailable)), failed[0])
+
+    async def _check(self, link: Link) -> None:
+        settings = self.settings
+        wanted = Wanted(
+            name=self._stream,
+            subjects=tuple(one.replace("{site}", self.site) for one in settings.subjects) or (self._subject_filter(),),
+            create=settings.create,
+            replicas=settings.replicas,
+            max_age=settings.max_age,
+            max_bytes=settings.max_bytes,
+            storage=settings.storage,
+            duplicate_window=settings.duplicate_window,
+        )
+        try:
+            await ensure(link.client, wanted)
+        except BaseException:
+            await link.close()
+            raise
+
+    def _subject_filter(self) -> str:
+        """What every subject of the template begins with, and anything behind it."""
+        levels = self.settings.subject.replace("{site}", self.site).split(".")
+        fixed = next((place for place, level in enumerate(levels) if "{" in level), None)
+        return ".".join(levels) if fixed is None else ".".join([*levels[:fixed], ">"])
+
+    async def _options(self) -> dict[str, Any]:
+        """How nats-py is to connect, beside where."""
+        settings = self.settings
+        found: dict[str, Any] = {"name": f"pump-{self.site}-{self.name}", "tls_handshake_first": settings.tls_first}
+        if settings.ca_file or settings.cert_file or settings.tls_first:
+            password = settings.key_password.get_secret_value() if settings.key_password is not None else None
+            found["tls"] = await asyncio.to_thread(
+                client_context, settings.ca_file, settings.cert_file, settings.key_file, password
+            )
+        if settings.username is not None and settings.password is not None:
+            found |= {"user": settings.username, "password": settings.password.get_secret_value()}
+        if settings.token is not None:
+            found["token"] = settings.token.get_secret_value()
+        if settings.credentials is not None:
+            found["user_credentials"] = RawCredentials(settings.credentials.get_secret_value())
+        return found
+
+    async def _dropped(self) -> None:
+        self._last = ""
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    def _lost(self, error: Exception) -> None:
+        if self._window is not None:
+            self._window.fail(error)
+
+
+def message_id(body: bytes) -> str:
+    """A hash of the event's source and id, which are unique together. The envelope's beginning is looked at first."""
+    found = _ENVELOPE.match(body)
+    if found is None:
+        event = orjson.loads(body)
+        source, known = str(event["source"]).encode(), str(event["id"]).encode()
+    else:
+        known, source = found.groups()
+    return hashlib.blake2b(source + b"\n" + known, digest_size=16).hexdigest()
+
+
+SINK = NatsSink

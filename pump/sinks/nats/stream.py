@@ -1,0 +1,93 @@
+"""The stream behind a JetStream sink: found and compared with the configuration, or created from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.js.api import DiscardPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, NotFoundError
+
+from pump.core.errors import Misconfigured, Unavailable
+
+log = structlog.get_logger()
+
+_ANSWER: Final = 5.0
+"""Seconds for an answer of JetStream's API."""
+_MEND: Final = frozenset({10002, 10023, 10025, 10026, 10028, 10039, 10047, 10052, 10058, 10065, 10074, 10076})
+"""err_codes that a person mends: no JetStream, no room for it, subjects of another stream, replicas without servers."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the configuration says of the stream. Sizes in bytes, times in seconds; 0 is without a limit."""
+
+    name: str
+    subjects: tuple[str, ...]
+    create: bool
+    replicas: int
+    max_age: float
+    max_bytes: int
+    storage: str
+    duplicate_window: float
+
+
+async def ensure(client: Client, wanted: Wanted) -> None:
+    """Find the stream, or create it; what differs is logged and left alone. Raises Misconfigured, Unavailable."""
+    jetstream = client.jetstream(timeout=_ANSWER)
+    config = StreamConfig(
+        name=wanted.name,
+        subjects=list(wanted.subjects),
+        num_replicas=wanted.replicas,
+        max_age=wanted.max_age,
+        max_bytes=wanted.max_bytes or -1,
+        storage=StorageType(wanted.storage),
+        duplicate_window=wanted.duplicate_window,
+        discard=DiscardPolicy.OLD,
+        description="events of a pump",
+    )
+    try:
+        try:
+            found = (await jetstream.stream_info(wanted.name)).config
+        except NotFoundError:
+            if not wanted.create:
+                raise Misconfigured(f"there is no stream {wanted.name}, and create is false") from None
+            await jetstream.add_stream(config)
+            log.info("A stream was created", stream=wanted.name, replicas=wanted.replicas)
+            return
+    except APIError as error:
+        if error.err_code in _MEND:
+            raise Misconfigured(f"the stream {wanted.name} cannot be had: {error.description}") from error
+        raise Unavailable(f"the stream {wanted.name} cannot be had now: {error.description}") from error
+    except nats.errors.Error as error:
+        raise Unavailable(f"JetStream does not answer: {type(error).__name__}") from error
+    taken = found.subjects or []
+    missing = [subject for subject in wanted.subjects if not any(covers(one, subject) for one in taken)]
+    if missing:
+        raise Misconfigured(f"the stream {wanted.name} does not take {', '.join(missing)}: change it, or its subjects")
+    differs = {
+        "replicas": (found.num_replicas, wanted.replicas),
+        "max_age": (found.max_age or 0.0, wanted.max_age),
+        "max_bytes": (max(0, found.max_bytes or 0), wanted.max_bytes),
+        "duplicate_window": (found.duplicate_window, wanted.duplicate_window),
+    }
+    if any(is_ != should for is_, should in differs.values()):
+        log.warning(
+            "The stream differs from the configuration and is left as it is",
+            stream=wanted.name,
+            **{name: f"{is_}, configured {should}" for name, (is_, should) in differs.items() if is_ != should},
+        )
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether every subject that the filter `narrow` matches is matched by `wide` too."""
+    wides, narrows = wide.split("."), narrow.split(".")
+    for place, token in enumerate(wides):
+        if token == ">":
+            return len(narrows) > place
+        if place >= len(narrows) or narrows[place] == ">" or (token != "*" and token != narrows[place]):
+            return False
+    return len(wides) == len(narrows)

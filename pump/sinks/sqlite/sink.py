@@ -1,0 +1,174 @@
+"""Events in an SQLite file of its own, for any tool: typed columns, the whole JSON, each event exactly once.
+
+A batch is one statement and one transaction, on disk before the cursor moves. What comes again writes over itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiosqlite
+import structlog
+from pydantic import Field
+
+from pump.core.clock import Clock
+from pump.core.errors import Misconfigured, Unavailable
+from pump.core.settings import Duration, SinkSettings
+from pump.sink import Batch, Sink, State
+from pump.sinks.sqlite import table as _table
+
+log = structlog.get_logger()
+
+_SLICE: Final = 50
+"""Events decoded at a time; between slices the loop serves others."""
+_LARGEST: Final = 512
+"""Rows of one statement; SQLite binds 32,766 values."""
+_REMOVED: Final = 500
+"""Rows removed at a time: a large DELETE takes seconds and as large a WAL (MEASURED.md)."""
+_FORGET: Final = (
+    "DELETE FROM events WHERE number IN (SELECT number FROM events WHERE recorded < ? ORDER BY recorded LIMIT ?)"
+)
+_LOOK: Final = 60.0
+"""Seconds between two looks for what is older than `keep`."""
+_PRAGMAS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # the spool forgets what we say we have
+    "busy_timeout=5000",  # others may read, and even write
+    "temp_store=MEMORY",
+    "cache_size=-8192",
+)
+_WRONG: Final = {"SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH"}
+
+
+class SqliteSettings(SinkSettings):
+    """`[sinks.NAME]` with `type = "sqlite"`."""
+
+    path: str = Field(min_length=1, description="the file; made where it is missing")
+    keep: Duration | None = Field(default=None, gt=0, description="how long events stay in it; default: for ever")
+
+    def identity(self) -> str | None:
+        """The file: one sink, one archive."""
+        return os.path.realpath(self.path)
+
+
+class SqliteSink(Sink[SqliteSettings]):
+    """Upserts into the table `events`."""
+
+    Settings = SqliteSettings
+
+    def __init__(self, name: str, settings: SqliteSettings, *, state: State | None, clock: Clock, site: str) -> None:
+        super().__init__(name, settings, state=state, clock=clock, site=site)
+        self._db: aiosqlite.Connection | None = None
+        self._looked: float | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the file, make its table. Raises Misconfigured (not an archive, not ours to write), Unavailable."""
+        path = Path(self.settings.path)
+        try:
+            # aiosqlite's thread outlives a failed opening, and may then speak to a loop that has ended
+            await asyncio.to_thread(_try, path)
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+        db = aiosqlite.connect(path, isolation_level=None, cached_statements=64)
+        try:
+            await db
+            for pragma in _PRAGMAS:
+                await db.execute_fetchall(f"PRAGMA {pragma}")
+            await self._prepare(db, path)
+        except BaseException as error:
+            with suppress(ValueError):  # it was never open
+                await db.close()
+            if isinstance(error, sqlite3.Error):
+                raise self._translated(error) from error
+            raise
+        self._db = db
+        return self
+
+    @staticmethod
+    async def _prepare(db: aiosqlite.Connection, path: Path) -> None:
+        [[version]] = await db.execute_fetchall("PRAGMA user_version")
+        [[owner]] = await db.execute_fetchall("PRAGMA application_id")
+        [[tables]] = await db.execute_fetchall("SELECT count(*) FROM sqlite_schema")
+        if tables and owner != _table.APPLICATION_ID:
+            raise Misconfigured(f"{path} is a database of something else: name another file as path")
+        if version > _table.VERSION:
+            raise Misconfigured(f"{path} was made by a newer pump: name another file as path, or update this one")
+        await db.execute_fetchall("BEGIN IMMEDIATE")
+        for statement in _table.create():
+            await db.execute_fetchall(statement)
+        await db.execute_fetchall("COMMIT")
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file; a statement that is on its way ends first."""
+        if self._db is not None:
+            db, self._db = self._db, None
+            await db.close()
+
+    async def send(self, batch: Batch) -> None:
+        """Store the batch. Raises Unavailable (disk full, locked by another), Misconfigured (no longer an archive)."""
+        rows = []
+        for place, record in enumerate(batch):
+            if place and place % _SLICE == 0:
+                await asyncio.sleep(0)
+            rows.append(_table.row(record))
+        db = self._db
+        assert db is not None  # entered
+        sent = 0
+        try:
+            for part in _parts(rows):
+                await db.execute_fetchall(_upsert(len(part)), [value for row in part for value in row])
+                sent += len(part)
+            await self._forget(db)
+        except sqlite3.Error as error:
+            translated = self._translated(error)
+            if isinstance(translated, Unavailable):
+                translated.sent = sent
+            raise translated from error
+
+    async def _forget(self, db: aiosqlite.Connection) -> None:
+        """Remove a slice of what is older than `keep`, every so often, and more where more is due."""
+        keep, now = self.settings.keep, self.clock.monotonic()
+        if keep is None or (self._looked is not None and now - self._looked < _LOOK):
+            return
+        before = (self.clock.now() - timedelta(seconds=keep)).strftime("%Y-%m-%dT%H:%M:%S")
+        async with db.execute(_FORGET, (before, _REMOVED)) as cursor:
+            removed = cursor.rowcount
+        if removed < _REMOVED:
+            self._looked = now
+
+    def _translated(self, error: sqlite3.Error) -> Exception:
+        name = getattr(error, "sqlite_errorname", "")
+        if name in _WRONG:
+            return Misconfigured(f"{self.settings.path} cannot be used: {error}")
+        return Unavailable(f"{self.settings.path} cannot be written: {error}")
+
+
+def _try(path: Path) -> None:
+    sqlite3.connect(path).close()
+
+
+def _parts(rows: Sequence[list[Any]]) -> list[Sequence[list[Any]]]:
+    """Powers of two, the largest first: ten statements serve every size, so all stay compiled."""
+    parts, start, size = [], 0, _LARGEST
+    while start < len(rows):
+        while size > len(rows) - start:
+            size //= 2
+        parts.append(rows[start : start + size])
+        start += size
+    return parts
+
+
+_upsert = cache(_table.upsert)
+
+SINK = SqliteSink

@@ -1,0 +1,168 @@
+"""One HTTP POST of events and what its answer means. Knows statuses, not records."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+import pump
+from pump.core.clock import Clock
+from pump.sinks.webhook.targets import Gate
+
+_EXCERPT: Final = 200
+"""Characters of an answer that are told."""
+_READ: Final = 64 << 10
+"""Bytes of an answer that are read, so that its connection can serve again."""
+LONGEST_WAIT: Final = 86400.0
+"""Seconds; a Retry-After beyond it is taken for a mistake."""
+
+
+class Meaning(Enum):
+    """What an answer says."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+    """This body and no other: trying it again is useless."""
+    LATER = "later"
+    SLOWER = "slower"
+    """Later, and not so much at once."""
+    GONE = "gone"
+    """It wants no more, ever."""
+    WRONG = "wrong"
+    """Neither body nor time help: a person must look."""
+
+
+_OF_STATUS: Final[dict[int, Meaning]] = {
+    **dict.fromkeys((401, 402, 403, 404, 405, 407, 415, 421, 426), Meaning.WRONG),
+    **dict.fromkeys((408, 423, 425), Meaning.LATER),
+    **dict.fromkeys((429, 502, 503, 504), Meaning.SLOWER),
+    410: Meaning.GONE,
+}
+_OF_CLASS: Final = {2: Meaning.TAKEN, 3: Meaning.WRONG, 4: Meaning.REFUSED, 5: Meaning.LATER}
+"""By the status's first digit, where it has no row of its own. A redirection is not followed: it is wrong."""
+
+
+_NOT_ITS_FAULT: Final = frozenset({408, 423, 425, 429, 503})
+"""Of the statuses that mean later, those that are never about what was in the request."""
+
+
+def meaning(status: int) -> Meaning:
+    """What an HTTP status says; an unknown class is no promise of anything."""
+    return _OF_STATUS.get(status) or _OF_CLASS.get(status // 100, Meaning.LATER)
+
+
+@dataclass(slots=True, frozen=True)
+class Answer:
+    """What became of a POST; `reason` for people, `wait` the seconds of a Retry-After."""
+
+    meaning: Meaning
+    reason: str = ""
+    wait: float | None = None
+    blames: bool = False
+    """Of a failure: whether it may be about this body, for the peer was there and could not do with it."""
+
+
+class Poster:
+    """A session with one URL. Made on the running loop, to be closed."""
+
+    def __init__(
+        self,
+        url: URL,
+        *,
+        timeout: float,
+        connections: int,
+        headers: Mapping[str, str],
+        allow_private: bool,
+        clock: Clock,
+    ) -> None:
+        self._url = url
+        self._host = url.host or ""
+        self._clock = clock
+        self._gate = Gate(private=allow_private)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections, socket_factory=self._gate),
+            timeout=aiohttp.ClientTimeout(total=timeout),
+            headers={"User-Agent": f"pump/{pump.__version__}", "Accept": "*/*", **headers},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,  # a proxy of the environment would connect for us, to wherever it likes
+        )
+        self._timeout = timeout
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._session.close()
+
+    async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send it once. A connection that had been kept and was closed meanwhile is not the body's fault: once more."""
+        for last in (False, True):
+            try:
+                return await self._once(body, headers)
+            except aiohttp.ServerDisconnectedError as error:
+                if last:
+                    return self._away(error)
+            except TimeoutError:
+                return Answer(Meaning.LATER, f"{self._host} gave no answer for {self._timeout:g} s", blames=True)
+            except (aiohttp.ClientError, OSError) as error:
+                if self._gate.forbidden and isinstance(error, aiohttp.ClientConnectorError):
+                    reason = f"{self._host}: {self._gate.forbidden}; allow_private = true would permit it"
+                    return Answer(Meaning.WRONG, reason)
+                return self._away(error)
+        raise AssertionError("the loop returns")
+
+    async def _once(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
+            found = meaning(response.status)
+            text = await _beginning(response)
+            if found is Meaning.TAKEN:
+                return Answer(found)
+            reason = f"{self._host} answers {response.status} {response.reason or ''}".rstrip()
+            if excerpt := _printable(text):
+                reason += f": {excerpt}"
+            blames = found in (Meaning.LATER, Meaning.SLOWER) and response.status not in _NOT_ITS_FAULT
+            return Answer(found, reason, self._wait(response.headers.get("Retry-After")), blames)
+
+    def _wait(self, value: str | None) -> float | None:
+        """Seconds of a Retry-After, which is a number of them or a date."""
+        if value is None:
+            return None
+        try:
+            if value.strip().isdigit():
+                seconds = float(value)
+            else:
+                seconds = (parsedate_to_datetime(value) - self._clock.now()).total_seconds()
+        except (ValueError, TypeError):
+            return None
+        return min(max(seconds, 0.0), LONGEST_WAIT)
+
+    def _away(self, error: BaseException) -> Answer:
+        closed = isinstance(error, aiohttp.ServerDisconnectedError)
+        why = "the connection was closed" if closed else str(error)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            number = error.os_error.errno or 0  # negative where a name could not be resolved
+            why = os.strerror(number) if number > 0 else str(error.os_error)
+        return Answer(Meaning.LATER, f"{self._host} cannot be reached: {why or type(error).__name__}", blames=closed)
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    read = bytearray()
+    try:
+        while len(read) < _READ and (piece := await response.content.readany()):
+            read += piece
+    except (aiohttp.ClientPayloadError, asyncio.IncompleteReadError):
+        pass  # the status has been said
+    if not response.content.at_eof():
+        response.close()
+    return bytes(read[: 4 * _EXCERPT])
+
+
+def _printable(text: bytes) -> str:
+    words = " ".join(text.decode("utf-8", "replace").split())[:_EXCERPT]
+    return "".join(character if character.isprintable() else "?" for character in words)

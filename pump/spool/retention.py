@@ -1,0 +1,186 @@
+"""Keeping the spool in bounds: checkpoints, retention, the size limit, coming back from a full disk."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from pump.core.clock import Clock
+from pump.spool import statements
+from pump.spool.errors import Verdict, verdict
+from pump.spool.settings import SpoolSettings
+from pump.spool.writer import Writer
+from pump.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+CHECKPOINT_BYTES = 4 << 20
+"""Small checkpoints keep the commits beside them quick: 3 ms instead of 22 at the 99th percentile (MEASURED)."""
+TICK = 1.0
+"""Seconds between two looks while anything is due."""
+KEYS_KEPT = 1_000_000
+KEYS_MS = 7 * 86400 * 1000
+MARK_MS = 6 * 3600 * 1000
+SWEEP_SECONDS = 60.0
+PRESSED = 0.75
+"""Share of `max_bytes` from which delivered events go before their retention is over."""
+FILLING = 0.8
+RELIEVED = 0.7
+RESUME = 0.95
+NEVER = 1 << 62
+MARKS = ("pump", "marks")
+"""The piece of state that notes, every `MARK_MS`, how far the spool had come: [milliseconds since 1970, number]."""
+SLICES = 8
+"""Slices in a row, so that removing keeps up with storing; more would keep puts waiting."""
+
+
+class Upkeep:
+    """What the writer does between commits. `tend` is called after each of them and once a `TICK`."""
+
+    def __init__(self, writer: Writer, path: Path, settings: SpoolSettings, *, clock: Clock, metrics: Metrics) -> None:
+        self.floor = 0
+        """Everything through this number has been removed."""
+        self.used = 0
+        """Bytes: pages in use, and the WAL."""
+        self.holders: dict[str, bool] = {}
+        self.on_filling: Callable[[str, int, int], None] = lambda holder, used, limit: None
+        self._writer = writer
+        self._wal = path.with_name(path.name + "-wal")
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+        self._wal_bytes = 0
+        self._filling = False
+        self._looked = -TICK
+        self._swept = -SWEEP_SECONDS
+        self._swept_through = 0
+        self._sweep: statements.Key | None = None
+
+    def held_through(self) -> int:
+        """The highest number that retention may remove: no holding sink is behind it, by its stored cursor."""
+        stored = self._writer.stored_cursors
+        behind = [stored[sink].seq if sink in stored else 0 for sink, holds in self.holders.items() if holds]
+        return min(behind, default=self._writer.head)
+
+    def holder(self) -> str:
+        """The holding sink that is furthest behind; "" where none holds."""
+        stored = self._writer.stored_cursors
+        behind = {sink: stored[sink].seq if sink in stored else 0 for sink, holds in self.holders.items() if holds}
+        return min(behind, key=lambda sink: behind[sink], default="")
+
+    async def begin(self) -> None:
+        """Take the first measure."""
+        await self._measure()
+        await self._fullness()
+
+    async def tend(self) -> bool:
+        """Do what is due; True where more of it waits."""
+        if self._writer.fatal is not None:
+            return False
+        more = False
+        try:
+            if self._writer.written >= min(CHECKPOINT_BYTES, self._settings.max_bytes // 16):
+                self._writer.written = 0
+                # A WAL that once grew stays that large, and counts, until it is cut.
+                mode = "TRUNCATE" if self._wal_bytes > 4 * CHECKPOINT_BYTES else "PASSIVE"
+                await self._writer.run(partial(statements.checkpoint, mode=mode))
+                await self._measure()
+            now = self._clock.monotonic()
+            if now - self._looked >= TICK or self.used > PRESSED * self._settings.max_bytes:
+                self._looked = now
+                for _ in range(SLICES):
+                    more = await self._prune()
+                    if not more:
+                        break
+                await self._prune_keys(now)
+                await self._fullness()
+        except sqlite3.Error as error:
+            self._trouble(error)
+        return more
+
+    async def _measure(self) -> None:
+        used = await self._writer.run(statements.used_bytes)
+        with suppress(FileNotFoundError):  # no WAL yet
+            self._wal_bytes = self._wal.stat().st_size
+        self.used = used + self._wal_bytes
+        self._metrics.spool_bytes.set(self.used)
+
+    async def _prune(self) -> bool:
+        """One slice: by age, or by size before the size becomes a matter of refusing."""
+        limit = self._settings.max_bytes
+        through, before, reason = (
+            self.held_through(),
+            self._clock.now_ms() - int(self._settings.retention * 1000),
+            "age",
+        )
+        if self.used > PRESSED * limit:
+            before, reason = NEVER, "size"
+            if self.used > RESUME * limit and self._settings.when_full == "drop-oldest":
+                through, reason = self._writer.head, "full"
+        through = min(through, self._writer.head)
+        if through <= self.floor:
+            return False
+        pruned = await self._writer.run(partial(statements.prune, through=through, before=before))
+        if pruned is None:
+            return False
+        self.floor = pruned.floor
+        if pruned.limited:
+            self._writer.limited = await self._writer.run(statements.limited_bytes)
+        self._metrics.pruned.labels(reason).inc(pruned.events)
+        self._writer.written += statements.SLICE * 1024
+        await self._measure()
+        return True
+
+    async def _prune_keys(self, now: float) -> None:
+        """Keys outlive their events: the newest million or seven days, whichever is more. One slice of a sweep."""
+        if self._sweep is None:
+            if now - self._swept < SWEEP_SECONDS:
+                return
+            self._swept = now
+            through = min(self._writer.head - KEYS_KEPT, self._seven_days_ago())
+            if through - self._swept_through < KEYS_KEPT // 10:
+                return  # a sweep reads every key: it must be worth it
+            self._swept_through, self._sweep = through, statements.FIRST_KEY
+        work = partial(statements.prune_keys, above=self._sweep, through=self._swept_through)
+        self._sweep = await self._writer.run(work)
+        self._writer.written += statements.SLICE * 64
+
+    def _seven_days_ago(self) -> int:
+        """The head as it was seven days ago, by the marks that are kept of it; 0 where none is so old."""
+        now = self._clock.now_ms()
+        # Those of a clock that ran ahead would keep every key until their time comes.
+        marks: list[list[int]] = [mark for mark in self._writer.state.get(MARKS) or [] if mark[0] <= now]
+        if not marks or now - marks[-1][0] >= MARK_MS:
+            old = [mark for mark in marks if now - mark[0] > KEYS_MS]
+            marks = [*old[-1:], *(mark for mark in marks if now - mark[0] <= KEYS_MS), [now, self._writer.head]]
+            self._writer.remember(MARKS, marks)
+        return next((head for at, head in reversed(marks) if now - at > KEYS_MS), 0)
+
+    async def _fullness(self) -> None:
+        limit = self._settings.max_bytes
+        if self.used >= FILLING * limit and not self._filling:
+            self._filling = True
+            holder = self.holder()
+            log.warning("the spool is filling up", bytes=self.used, max_bytes=limit, holder=holder or None)
+            self.on_filling(holder, self.used, limit)
+        elif self.used < RELIEVED * limit:
+            self._filling = False
+        if self.used >= limit and self._settings.when_full == "block":
+            if not self._writer.refusing:
+                self._writer.refuse(f"max_bytes is reached, held by the sink {self.holder() or 'of nobody'}")
+        elif self._writer.refusing and self.used < RESUME * limit and self._writer.accept():
+            await self._measure()
+
+    def _trouble(self, error: sqlite3.Error) -> None:
+        found = verdict(error)
+        if found in (Verdict.FATAL, Verdict.DAMAGED):
+            self._writer.fail(found, error)
+        elif found is Verdict.ROW:
+            raise error
+        else:
+            self._writer.refuse(found.value)

@@ -1,0 +1,1 @@
+"""Log, metrics and health of the running daemon."""

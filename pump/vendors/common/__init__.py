@@ -1,0 +1,1 @@
+"""Parts that several vendors' folders are made of."""

@@ -1,0 +1,306 @@
+"""The stream's parts to events: pictures joined, repeats counted, what lasts ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from typing import Any, Final
+
+import structlog
+
+from pump.core.clock import Clock
+from pump.core.event import Event, Unparsed, event_id
+from pump.ingest.stream.client import Answer, Lost, Refused
+from pump.ingest.stream.multipart.reader import Part, Skipped
+from pump.ingest.stream.stream import Listener, Opening, Retry, Stream
+from pump.vendors.hik_camera import device
+from pump.vendors.hik_camera.codes import SILENT_WHEN_INACTIVE
+from pump.vendors.hik_camera.document import Tree
+from pump.vendors.hik_camera.incidents import Matters, State
+from pump.vendors.hik_camera.parse import VENDOR, Facts, parse
+
+log = structlog.get_logger()
+
+COUNTED_WAIT: Final = 10.0
+"""Seconds for the pictures that a message has announced."""
+UNCOUNTED_WAIT: Final = 0.5
+"""Seconds for the first, or the next, of pictures that nobody has announced."""
+SHORT: Final = 0.1
+"""Seconds of storing that make no difference."""
+FACTS_SECONDS: Final = 3600.0
+"""How long the device's lists are believed before a new connection asks again."""
+ASK_SECONDS: Final = 5.0
+ASK_AGAIN_SECONDS: Final = 300.0
+"""After lists that did not come: asking holds up the stream."""
+
+_MAGIC: Final = (
+    (b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG", "image/png"), (b"GIF8", "image/gif"), (b"BM", "image/bmp"),
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An event whose pictures are on their way, with the state that belongs to it."""
+
+    events: list[Event]
+    state: State
+    need: int | None
+    deadline: float
+    media: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What is to be stored together, in order."""
+
+    items: list[Event | Unparsed] = field(default_factory=list)
+    state: State = field(default_factory=dict)
+
+
+class CameraListener(Listener):
+    """One device's stream. `wanted`: the event types to keep, in lower case; all where empty."""
+
+    stream: Stream
+
+    def __init__(self, *, clock: Clock, zone: tzinfo, event_timeout: float, wanted: frozenset[str]) -> None:
+        self._clock = clock
+        self._zone = zone
+        self._wanted = wanted
+        self._matters = Matters(event_timeout)
+        self._facts = Facts()
+        self._asked: float | None = None
+        self._waiting: _Waiting | None = None
+        self._last: Event | None = None
+        """The event that the newest message belongs to: pictures that come late are its."""
+        self._unwanted = False
+        """The newest message was not wanted, and neither are its pictures."""
+
+    async def opening(self) -> Opening:
+        """The stream's one request."""
+        return Opening("GET", device.STREAM)
+
+    def refused(self, answer: Answer) -> Retry:
+        """The device's refusal in words."""
+        return device.advise(answer)
+
+    async def opened(self) -> None:
+        """Take up what the spool has; ask the device who it is, where that is not known or an hour old."""
+        now = self._clock.monotonic()
+        state = self.stream.intake.state()
+        self._matters.load(state, now)
+        self._waiting, self._last, self._unwanted = None, None, False
+        kept = state.get("device")
+        known = kept if isinstance(kept, dict) else {}
+        if self._asked is None or now - self._asked >= FACTS_SECONDS:
+            fresh = {**known, **await self._ask()}
+            if fresh != known:
+                await self.stream.put(state={"device": fresh})
+            known = fresh
+        self._facts = device.facts(known)
+
+    async def received(self, items: Sequence[Part | Skipped]) -> None:
+        """Put what the parts bring, in one transaction."""
+        batch = _Batch()
+        for item in items:
+            if isinstance(item, Skipped):
+                self._skipped(item)
+            elif isinstance(item.value, dict):
+                self._message(item.value, batch)
+            elif item.head.content_type.startswith("image/") or _mime(item) is not None:
+                await self._picture(item, batch)
+            elif item.body.strip():
+                self.stream.intake.count("part_unparsed")
+                batch.items.append(Unparsed(item.body, f"a part of the stream is no event: {item.fault or 'its type'}"))
+        await self._put(batch)
+
+    async def closed(self) -> None:
+        """Store what waits for pictures, and the counts."""
+        batch = _Batch()
+        self._flush(batch)
+        batch.state |= {key: value for key, value in self._matters.counts().items() if key not in batch.state}
+        await self._put(batch)
+
+    def due(self) -> float | None:
+        """The next silence or missing picture."""
+        times = [self._matters.due(), self._waiting.deadline if self._waiting else None]
+        return min((time for time in times if time is not None), default=None)
+
+    async def tick(self) -> None:
+        """End what has been silent; wait no longer for pictures."""
+        now = self._clock.monotonic()
+        batch = _Batch()
+        if self._waiting is not None and self._waiting.deadline <= now:
+            self._flush(batch)
+        if self._waiting is None:
+            events, state = self._matters.expire(now)
+            batch.items += events
+            batch.state |= state
+        elif (due := self._matters.due()) is not None and due <= now:
+            self._waiting.deadline = now  # the end must not overtake its start
+        await self._put(batch)
+
+    # --- messages -------------------------------------------------------------------------------------------------
+
+    def _message(self, tree: Tree, batch: _Batch) -> None:
+        self._flush(batch)
+        root = tree.get("")
+        try:
+            alert = parse(dict(tree), self._facts, self._zone)
+        except ValueError as error:
+            raw = {name: value for name, value in tree.items() if name}
+            batch.items.append(Unparsed({str(root): raw} if root else raw, str(error)))
+            return
+        if alert.heartbeat:
+            self.stream.intake.count("heartbeat")
+            return
+        self._unwanted = bool(self._wanted) and alert.kind not in self._wanted
+        if self._unwanted:
+            self.stream.intake.count("unwanted")
+            return
+        now = self._clock.monotonic()
+        events, state = self._matters.take(alert, now)
+        if not events:
+            quiet = alert.kind in SILENT_WHEN_INACTIVE and alert.state == "inactive"
+            self.stream.intake.count("heartbeat" if quiet else "repeat")
+            batch.state |= state
+            if (start := self._matters.start_of(alert)) is not None:
+                alert.event.id = start
+                self._last = alert.event
+            return
+        self._last = events[0]
+        if alert.pictures or (alert.pictures is None and alert.row.pictures and events[0].data["phase"] != "end"):
+            wait = COUNTED_WAIT if alert.pictures else UNCOUNTED_WAIT
+            self._waiting = _Waiting(events, state, alert.pictures, now + wait)
+            return
+        batch.items += events
+        batch.state |= state
+
+    def _flush(self, batch: _Batch) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            return
+        if waiting.media:
+            waiting.events[0].data["media"] = waiting.media
+        batch.items += waiting.events
+        batch.state |= waiting.state
+
+    async def _put(self, batch: _Batch) -> None:
+        if batch.items or batch.state:
+            begin = self._clock.monotonic()
+            await self.stream.put(*batch.items, state=batch.state or None)
+            self._paused(begin)
+
+    def _paused(self, begin: float) -> None:
+        """Since then nobody listened: that is no silence of the device's."""
+        seconds = self._clock.monotonic() - begin
+        if seconds >= SHORT:
+            self._matters.paused(seconds)
+            if self._waiting is not None:
+                self._waiting.deadline += seconds
+
+    # --- pictures -------------------------------------------------------------------------------------------------
+
+    async def _picture(self, part: Part, batch: _Batch) -> None:
+        intake, waiting = self.stream.intake, self._waiting
+        if self._unwanted and waiting is None:
+            return
+        if part.fault is not None:
+            intake.count("picture_cut")
+            self._missing("cut")
+            return
+        begin = self._clock.monotonic()
+        stored = await self.stream.keep(part.body)
+        self._paused(begin)
+        mime = _mime(part) or part.head.content_type
+        reference = {
+            "kind": "picture", "mime": mime, "bytes": stored.bytes, "sha256": stored.sha256, "path": stored.path,
+            "state": "stored",
+        }  # fmt: skip
+        if waiting is not None:
+            waiting.media.append({"id": f"{waiting.events[0].id}/{len(waiting.media)}", **reference})
+            if waiting.need is None:
+                waiting.deadline = self._clock.monotonic() + UNCOUNTED_WAIT
+            elif len(waiting.media) >= waiting.need:
+                self._flush(batch)
+            return
+        intake.count("picture_late")
+        batch.items.append(self._second_upload(reference))
+
+    def _second_upload(self, reference: dict[str, Any]) -> Event:
+        """A picture that came when its event was stored already, or whose event nobody knows."""
+        last = self._last
+        data: dict[str, Any] = {"vendor": VENDOR, "late": False, "reconciled": False, "phase": "update"}
+        if last is None:
+            data |= {"code": "picture", "name": "Picture of an unknown event", "severity": "info", "update": False}
+            identity = event_id(VENDOR, "picture", self._facts.serial or "", reference["sha256"])
+            data["media"] = [{"id": f"{identity}/0", **reference}]
+            return Event("media.unknown", identity, data)
+        identity = event_id(VENDOR, "picture", last.id, reference["sha256"])
+        groups = ("code", "name", "severity", "incident", "device", "place", "vehicle", "access")
+        data |= {name: last.data[name] for name in groups if name in last.data}
+        data |= {"update": True, "updates": last.id, "media": [{"id": f"{identity}/0", **reference}]}
+        return Event(last.type, identity, data, time=last.time, subject=last.subject, lead=last.lead)
+
+    def _skipped(self, skipped: Skipped) -> None:
+        self.stream.intake.count(skipped.reason.replace(" ", "_"))
+        log.warning(
+            "bytes of the stream were skipped",
+            source=self.stream.intake.name,
+            reason=skipped.reason,
+            bytes=skipped.size,
+        )
+        if skipped.reason == "part over its limit":
+            self._missing("too large")
+
+    def _missing(self, state: str) -> None:
+        if (waiting := self._waiting) is not None:
+            waiting.media.append(
+                {"id": f"{waiting.events[0].id}/{len(waiting.media)}", "kind": "picture", "state": state}
+            )
+
+    # --- the device -----------------------------------------------------------------------------------------------
+
+    async def _ask(self) -> dict[str, Any]:
+        """Name, model, serial, channel names; what is not offered is left out, what did not come is asked again.
+
+        After a 401 nothing more is asked for an hour: each may count as a failed login.
+        """
+        found: dict[str, Any] = {}
+        names: dict[str, str] = {}
+        try:
+            async with asyncio.timeout(3 * ASK_SECONDS):
+                if (info := await self._read(device.INFO)) is not None:
+                    found |= device.read_facts(info)
+                for path in device.LISTS:
+                    if (listed := await self._read(path)) is not None:
+                        names |= device.read_names(path, listed)
+            self._asked = self._clock.monotonic()
+        except Refused as refused:
+            # The stream's login was accepted just now: it is the right that is missing, or a challenge that was late.
+            self.stream.intake.count("inventory_failed")
+            log.warning(
+                "the device's lists may not be read; events may be without names, give the user the right to read them",
+                source=self.stream.intake.name,
+                status=refused.answer.status,
+            )
+            self._asked = self._clock.monotonic()
+        except (Lost, TimeoutError):
+            self.stream.intake.count("inventory_failed")
+            self._asked = self._clock.monotonic() - FACTS_SECONDS + ASK_AGAIN_SECONDS
+        if names:
+            found["names"] = names
+        return found
+
+    async def _read(self, path: str) -> Tree | None:
+        return device.read_answer(await self.stream.link.ask("GET", path, timeout=ASK_SECONDS))
+
+
+def _mime(part: Part) -> str | None:
+    """What the bytes themselves say, else the header."""
+    for magic, mime in _MAGIC:
+        if part.body.startswith(magic):
+            return mime
+    kind = part.head.content_type
+    return kind if kind.startswith("image/") else None

@@ -1,0 +1,281 @@
+"""What lasts: a message repeated many times a second becomes one start and, later, one end with a count.
+
+Kept in the spool with the events, so that a restart neither repeats a start nor forgets an end. Pure: the time comes
+in, events and state come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+from pump.core.event import Event, event_id
+from pump.vendors.hik_camera.codes import UNKNOWN
+from pump.vendors.hik_camera.parse import VENDOR, Alert
+
+PREFIX: Final = "matter/"
+"""Of the state's keys."""
+ENDED: Final = "ended/"
+"""Of the keys of what has ended: its last message's time and number, by which a repetition of it is known."""
+REPLAY_SECONDS: Final = 30.0
+"""After a connection was made: how long a message may be a repetition of what was sent before it. Later a time that
+is older than the last one means that the device's clock was set back."""
+STORE_SECONDS: Final = 10.0
+"""Between two stores of a count that grows."""
+RECENT: Final = 1024
+"""Contents of unknown messages, and ended matters, that are remembered."""
+MOST: Final = 4096
+"""Open matters kept; the oldest go first. A panel that never restores must not fill the spool."""
+
+State = dict[str, Any]
+
+
+@dataclass(slots=True, frozen=True)
+class Matter:
+    """One that has begun and has not ended."""
+
+    id: str
+    """The start's event id, and the incident's."""
+    type: str
+    """Of the end."""
+    code: str
+    name: str
+    subject: str | None
+    began: str | None
+    """The device's time of the first message."""
+    seen: str | None
+    """The device's time of the last message."""
+    serial: int | None
+    """The device's number of the last message."""
+    device: dict[str, Any] | None
+    place: dict[str, Any] | None
+    lasting: bool
+    """Ends with an explicit message alone, never by silence."""
+    count: int = 1
+
+
+@dataclass(slots=True)
+class Open:
+    """A matter, and what the process alone knows of it."""
+
+    matter: Matter
+    heard: float
+    """Monotonic time of the last message."""
+    stored: float
+
+
+@dataclass(slots=True)
+class Matters:
+    """All open matters of one device. `timeout`: seconds of silence that end one."""
+
+    timeout: float
+    open: dict[str, Open] = field(default_factory=dict)
+    ended: dict[str, tuple[str | None, int | None]] = field(default_factory=dict)
+    repeats: int = 0
+    """Messages that became no event."""
+    _opened: float = 0.0
+    _recent: dict[str, float] = field(default_factory=dict)
+
+    def load(self, state: Mapping[str, Any], now: float) -> None:
+        """What the spool has; the silence of each begins now, for nobody could be heard before."""
+        self.open, self.ended, self._opened = {}, {}, now
+        for key, value in state.items():
+            if key.startswith(ENDED) and isinstance(value, list) and len(value) == 2:
+                self.ended[PREFIX + key.removeprefix(ENDED)] = (value[0], value[1])
+        for key, value in state.items():
+            if key.startswith(PREFIX) and isinstance(value, dict):
+                try:
+                    self.open[key] = Open(Matter(**value), now, now)
+                except TypeError:
+                    continue  # a form of another version: its end is lost, its start is not repeated for ever
+
+    def take(self, alert: Alert, now: float) -> tuple[list[Event], State]:
+        """The message's events, and the state to be stored with them; both empty for a repeat."""
+        if alert.phase == "update":
+            return self._added(alert)
+        if alert.phase != "pulse":
+            return self._explicit(alert, now)
+        if alert.row.durative:
+            return self._ended(alert, now) if alert.state == "inactive" else self._active(alert, now)
+        if alert.row is UNKNOWN and self._repeated(alert.fingerprint, now):
+            return [], {}
+        return alert.events, {}
+
+    def start_of(self, alert: Alert) -> str | None:
+        """The id of the start that the message repeats, None where it repeats none."""
+        one = self.open.get(_key(alert))
+        return one.matter.id if one is not None else None
+
+    def paused(self, seconds: float) -> None:
+        """For so long nobody listened."""
+        for one in self.open.values():
+            one.heard += seconds
+
+    def due(self) -> float | None:
+        """When the next one ends by silence."""
+        return min((one.heard + self.timeout for one in self.open.values() if not one.matter.lasting), default=None)
+
+    def expire(self, now: float) -> tuple[list[Event], State]:
+        """The ends of those that have been silent for too long."""
+        events: list[Event] = []
+        state: State = {}
+        for key, one in list(self.open.items()):
+            if one.matter.lasting or one.heard + self.timeout > now:  # as `due` has it, to the last bit
+                continue
+            matter = one.matter
+            data: dict[str, Any] = {"vendor": VENDOR, "code": matter.code, "name": matter.name}
+            data |= {"late": False, "update": False, "reconciled": False}
+            data |= {name: value for name, value in (("device", matter.device), ("place", matter.place)) if value}
+            time = datetime.fromisoformat(matter.seen) if matter.seen else None
+            events.append(_as_end(Event(matter.type, "", data, time=time, subject=matter.subject), matter))
+            state |= self._close(key, matter.seen, matter.serial)
+        return events, state
+
+    def counts(self) -> State:
+        """The counts that have grown since they were stored."""
+        return {key: asdict(one.matter) for key, one in self.open.items() if one.matter.count > 1}
+
+    def _active(self, alert: Alert, now: float) -> tuple[list[Event], State]:
+        key = _key(alert)
+        one = self.open.get(key)
+        if one is None:
+            if self._old(alert, *self.ended.get(key, (None, None)), now=now):
+                self.repeats += 1
+                return [], {}
+            return self._begun(alert, key, now, lasting=False)
+        one.heard = now
+        self.repeats += 1
+        if self._old(alert, one.matter.seen, one.matter.serial, now=now):
+            return [], {}
+        one.matter = _again(one.matter, alert)
+        if now - one.stored < STORE_SECONDS:
+            return [], {}
+        one.stored = now
+        return [], {key: asdict(one.matter)}
+
+    def _begun(self, alert: Alert, key: str, now: float, *, lasting: bool) -> tuple[list[Event], State]:
+        event = alert.event
+        event.data["phase"] = "start"
+        event.data["incident"] = event.id
+        matter = Matter(
+            event.id, alert.row.end or event.type, str(event.data["code"]), str(event.data["name"]), event.subject,
+            _time(alert), _time(alert), alert.serial, event.data.get("device"), event.data.get("place"), lasting,
+        )  # fmt: skip
+        self.open[key] = Open(matter, now, now)
+        state: State = {key: asdict(matter)}
+        if len(self.open) > MOST:
+            oldest = next(iter(self.open))
+            del self.open[oldest]
+            state[oldest] = None
+        return [event], state
+
+    def _close(self, key: str, time: str | None, serial: int | None) -> State:
+        """Forget an open matter, but not when it ended."""
+        del self.open[key]
+        self.ended.pop(key, None)
+        self.ended[key] = (time, serial)
+        state: State = {key: None, ENDED + key.removeprefix(PREFIX): [time, serial]}
+        if len(self.ended) > RECENT:
+            oldest = next(iter(self.ended))
+            del self.ended[oldest]
+            state[ENDED + oldest.removeprefix(PREFIX)] = None
+        return state
+
+    def _old(self, alert: Alert, time: str | None, serial: int | None, *, now: float) -> bool:
+        """Whether the message repeats something that was sent before that moment, as devices do after a reconnect."""
+        if time is None or alert.event.time is None or now - self._opened > REPLAY_SECONDS:
+            return False
+        last = datetime.fromisoformat(time)
+        if alert.serial is not None and serial is not None:
+            return alert.serial <= serial and alert.event.time <= last
+        # Of one second may be both the last message before the link was lost and the first after it. What lasts is
+        # said again a moment later; an end is said but once.
+        return alert.event.time < last or (alert.event.time == last and alert.state != "inactive")
+
+    def _ended(self, alert: Alert, now: float) -> tuple[list[Event], State]:
+        events: list[Event] = []
+        state: State = {}
+        for key in () if self._said(alert, now) else self._matching(alert):
+            matter = self.open[key].matter
+            if self._old(alert, matter.seen, matter.serial, now=now):
+                continue  # of one before it, which has ended already
+            event = alert.event
+            events.append(
+                _as_end(Event(matter.type, "", {**event.data}, event.time, event.subject, event.lead), matter)
+            )
+            state |= self._close(key, _time(alert) or matter.seen, alert.serial)
+        self.repeats += not events
+        return events, state
+
+    def _said(self, alert: Alert, now: float) -> bool:
+        """Whether it repeats the end of what has ended: it must not end what its place alone would fit."""
+        time, serial = self.ended.get(key := _key(alert), (None, None))
+        if key in self.open or time is None or alert.event.time is None or now - self._opened > REPLAY_SECONDS:
+            return False
+        newer = alert.serial is not None and serial is not None and alert.serial > serial
+        return not newer and alert.event.time <= datetime.fromisoformat(time)
+
+    def _explicit(self, alert: Alert, now: float) -> tuple[list[Event], State]:
+        """What the device's codes begin and end in so many words: each message is an event."""
+        event, key = alert.event, _key(alert)
+        if alert.phase == "start":
+            one = self.open.get(key)
+            if one is None:
+                return self._begun(alert, key, now, lasting=True)
+            one.matter = _again(one.matter, alert)  # a second start of what is open belongs to it
+            event.data |= {"phase": "start", "incident": one.matter.id}
+            return [event], {key: asdict(one.matter)}
+        event.data["phase"] = "end"
+        state: State = {}
+        for key in self._matching(alert):
+            event.data["incident"] = self.open.pop(key).matter.id
+            state[key] = None
+        return [event], state
+
+    def _added(self, alert: Alert) -> tuple[list[Event], State]:
+        """A second report: of the matter that is open, else of one that nobody knows."""
+        alert.event.data["phase"] = "update"
+        if (incident := self.start_of(alert)) is not None:
+            alert.event.data["incident"] = incident
+        return [alert.event], {}
+
+    def _matching(self, alert: Alert) -> list[str]:
+        """The open matters that the message ends: of its region, or all of its place where it names none."""
+        kind, place, region = alert.matter
+        begin = f"{PREFIX}{kind}|{place}|"
+        exact = begin + region
+        if region and exact in self.open:
+            return [exact]
+        return [key for key in self.open if key.startswith(begin) and (not region or key == begin)]
+
+    def _repeated(self, fingerprint: str, now: float) -> bool:
+        """Whether an unknown message of this content came less than a time-out ago."""
+        before = self._recent.pop(fingerprint, None)
+        if len(self._recent) >= RECENT:
+            del self._recent[next(iter(self._recent))]
+        self._recent[fingerprint] = now
+        repeated = before is not None and now - before < self.timeout
+        self.repeats += repeated
+        return repeated
+
+
+def _time(alert: Alert) -> str | None:
+    return alert.event.time.isoformat() if alert.event.time else None
+
+
+def _again(matter: Matter, alert: Alert) -> Matter:
+    return replace(matter, count=matter.count + 1, seen=_time(alert) or matter.seen, serial=alert.serial)
+
+
+def _key(alert: Alert) -> str:
+    kind, place, region = alert.matter
+    return f"{PREFIX}{kind}|{place}|{region}"
+
+
+def _as_end(event: Event, matter: Matter) -> Event:
+    """One id for the end whoever finds it, the device's word or our patience."""
+    event.id = event_id("end", matter.id)
+    event.data |= {"phase": "end", "severity": "info", "incident": matter.id, "count": matter.count}
+    return event

@@ -1,0 +1,130 @@
+"""The gateway's stream to events: the subscription's answer, alarms, heartbeats (document, 6.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from pump.core.clock import Clock
+from pump.core.event import Event, Unparsed
+from pump.ingest.stream.client import Answer, Lost
+from pump.ingest.stream.multipart.reader import Part, Skipped
+from pump.ingest.stream.stream import Listener, Opening, Postponed, Retry, Stream
+from pump.vendors.hik_gateway.answers import Away, Trouble, Waits, status_fields, trouble
+from pump.vendors.hik_gateway.client import address
+from pump.vendors.hik_gateway.incidents import PREFIX, Incidents
+from pump.vendors.hik_gateway.parse import Unreadable, parse
+from pump.vendors.hik_gateway.subscriber import Keeper
+from pump.vendors.hik_gateway.subscription import PATH, Granted, granted
+
+log = structlog.get_logger()
+
+_WHAT: Final = "the subscription"
+
+
+class GatewayListener(Listener):
+    """One gateway's stream. `keeper` has what is wanted, and the devices."""
+
+    stream: Stream
+
+    def __init__(self, clock: Clock, keeper: Keeper) -> None:
+        self._clock = clock
+        self._keeper = keeper
+        self._waits = Waits()
+        self._incidents = Incidents({})
+        self._greeting: Part | None = None
+        """The link's first part, until it was received."""
+        self._granted = Granted(None, {})
+
+    async def opening(self) -> Opening:
+        """The subscription. With eventMode device it names devices, which may have to be asked for first."""
+        self._incidents = Incidents(self.stream.intake.state(PREFIX))
+        try:
+            await self._keeper.prepare()
+        except Away as away:
+            raise Lost(away.reason, refused=away.refused) from away
+        except Trouble as problem:
+            raise Postponed(self._waits.retry(problem)) from problem
+        path = address(f"{PATH}/subscribeDeviceMgmt")
+        return Opening("POST", path, orjson.dumps(self._keeper.wanted.body()), greeting=True)
+
+    def refused(self, answer: Answer) -> Retry:
+        """The gateway's refusal in words, with a wait of its own."""
+        return self._waits.retry(trouble(answer, _WHAT))
+
+    def greeted(self, part: Part) -> None:
+        """The gateway's answer, though some gateways go right on to events; a refusal may come as 200 too."""
+        answered = granted(part.value)
+        if answered is None and status_fields(part.body).get("statusCode") is not None:
+            raise Postponed(self.refused(Answer(200, part.head.content_type, part.body)))
+        self._greeting, self._granted = part, answered or Granted(None, {})
+        self._keeper.number = self._granted.id
+
+    async def opened(self) -> None:
+        """Tell what could not be subscribed."""
+        await self._keeper.granted(self._granted)
+
+    async def upkeep(self) -> None:
+        """Keep the device list and the devices' subscriptions."""
+        await self._keeper.run()
+
+    async def leaving(self) -> None:
+        """Give the gateway its place back."""
+        await self._keeper.leave()
+
+    async def closed(self) -> None:
+        """The subscription has gone with its connection."""
+        self._keeper.number = None
+
+    async def rest(self, items: Sequence[Part | Skipped]) -> None:
+        """What was cut is the gap's to tell: the gateway may well send it again, whole."""
+        await self.received([item for item in items if isinstance(item, Part) and item.fault != "cut"])
+
+    async def received(self, items: Sequence[Part | Skipped]) -> None:
+        """Put what the parts bring; skipped bytes are a gap in its place between them."""
+        found: list[Event | Unparsed] = []
+        changes: dict[str, Any] = {}
+        for item in items:
+            if isinstance(item, Skipped):
+                await self._put(found, changes)
+                found, changes = [], {}
+                await self._tell_skipped(item)
+            elif item is self._greeting and granted(item.value) is not None:
+                pass  # it has been heard
+            else:
+                if item is not self._greeting:
+                    self._waits.reset()
+                if (event := self._read(item, changes)) is not None:
+                    found.append(event)
+        self._greeting = None
+        await self._put(found, changes)
+
+    def _read(self, part: Part, changes: dict[str, Any]) -> Event | Unparsed | None:
+        try:
+            if part.fault is not None:
+                raise Unreadable(f"the part is damaged: {part.fault}")
+            parsed = parse(part.value, self._keeper.context)
+        except Unreadable as error:
+            return Unparsed(part.body, str(error))
+        if parsed is None:
+            return None
+        self._incidents.note(parsed, changes)
+        if parsed.event.data.get("device", {}).get("id") not in self._keeper.context.devices:
+            self._keeper.strange.set()
+        return parsed.event
+
+    async def _put(self, found: list[Event | Unparsed], changes: dict[str, Any]) -> None:
+        if found:
+            await self.stream.put(*found, state=changes or None)
+
+    async def _tell_skipped(self, skipped: Skipped) -> None:
+        intake, now = self.stream.intake, self._clock.now()
+        intake.count("skipped")
+        log.warning(
+            "Bytes of the stream were skipped", source=intake.name, reason=skipped.reason, bytes=skipped.size
+        )  # fmt: skip
+        reason = f"{skipped.size} bytes of the stream were skipped: {skipped.reason}"
+        await self.stream.gap(min(self.stream.lapse.before or now, now), now, reason)

@@ -1,0 +1,232 @@
+"""The subscription that stands: its number, its devices, and the gateway's list of them, kept beside the stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.ingest.stream.stream import Stream
+from pump.vendors.hik_gateway import inventory
+from pump.vendors.hik_gateway.answers import Trouble
+from pump.vendors.hik_gateway.client import Client
+from pump.vendors.hik_gateway.parse import Context
+from pump.vendors.hik_gateway.settings import HikGatewaySettings
+from pump.vendors.hik_gateway.subscription import Granted, Wanted
+
+log = structlog.get_logger()
+
+_AGAIN: Final = 60.0
+"""Seconds after which a failed inventory is asked for again."""
+
+
+class Keeper:
+    """One gateway's. What is known and wanted outlives the link; `number` does not."""
+
+    stream: Stream
+
+    def __init__(self, settings: HikGatewaySettings, clock: Clock, client: Client) -> None:
+        self.wanted = Wanted(settings.events, dict(settings.devices) if settings.by_device else None)
+        self.context = Context(zone=settings.time_zone or UTC, url=settings.url)
+        self.number: str | None = None
+        """The subscription's at the gateway, which closing and changing it needs; None: there is none, or none told."""
+        self.strange = asyncio.Event()
+        """An event named a device that the inventory does not know."""
+        self._settings = settings
+        self._clock = clock
+        self._client = client
+        self._failed: dict[str, datetime] = {}
+        """Devices that the gateway could not subscribe, and since when that is known."""
+        self._changing = asyncio.Lock()
+
+    @property
+    def follows(self) -> bool:
+        """Whether the devices to subscribe to are those of the gateway's list."""
+        return self._settings.by_device and not self._settings.devices
+
+    def load(self) -> None:
+        """Take up what the spool has, and tell what is wanted in /status."""
+        intake = self.stream.intake
+        intake.component.details = {"mode": self.wanted.told()["mode"], "devices": {}}
+        self.context.devices = inventory.from_state(intake.state("inventory").get("inventory", {}))
+
+    async def prepare(self) -> None:
+        """Know the devices, where a subscription needs their names. Raises Trouble."""
+        if self.follows and not self.wanted.devices:
+            await self._refresh()
+            self.wanted.devices = self.wanted.of(self.context.devices)
+
+    async def granted(self, answer: Granted) -> None:
+        """The gateway has subscribed us, all devices but those of its FailList."""
+        self.stream.intake.component.details["subscription"] = answer.id
+        await self._tell_failed(dict(answer.failed))
+        if not self.context.devices:
+            # The first events would be without names; they wait in the socket meanwhile.
+            try:
+                await self._refresh()
+            except Trouble as trouble:
+                self._beside_failed("The device list could not be read", trouble)
+
+    async def leave(self) -> None:
+        """Close the subscription: the gateway would keep its place until it notices. What fails is logged."""
+        number, self.number = self.number, None
+        if number is None:
+            return
+        try:
+            await self._client.unsubscribe(number)
+        except Trouble as trouble:
+            log.warning("The subscription could not be closed", source=self.stream.intake.name, why=trouble.reason)
+
+    async def run(self) -> None:
+        """Keep the inventory and, with eventMode device, the devices' subscriptions; for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_inventory(), name="inventory of the gateway")
+            if self.wanted.devices is not None and self.number is not None:
+                group.create_task(self._keep_status(self.number), name="status of the subscription")
+
+    # --- what is wanted -------------------------------------------------------------------------------------------
+
+    async def change(
+        self, *, events: tuple[str, ...] | None = None, devices: Mapping[str, tuple[str, ...]] | None = None
+    ) -> bool:
+        """Want other events from now on; whether that takes a new subscription. Raises Trouble.
+
+        With eventMode device a changed list of devices is told device by device, for as long as the link stands;
+        what the gateway refuses to add stays as it was. Anything else makes a new subscription, with a gap of the
+        time between.
+        """
+        async with self._changing:
+            wanted, number = self.wanted, self.number
+            again = (devices is not None and wanted.devices is None) or (events is not None and events != wanted.events)
+            if events is not None:
+                wanted.events = events
+            if again or (devices is not None and number is None):
+                if devices is not None:
+                    wanted.devices = dict(devices)
+                self.stream.renew()
+                return True
+            if devices is not None and number is not None:
+                try:
+                    await self._change_devices(number, devices)
+                except Trouble:
+                    if self.number == number:
+                        raise
+                    # The link was lost meanwhile: who knows what the next one's order said.
+                    wanted.devices = dict(devices)
+                    self.stream.renew()
+                    return True
+            return False
+
+    async def _change_devices(self, number: str, devices: Mapping[str, tuple[str, ...]]) -> None:
+        before = self.wanted.devices or {}
+        now = self.wanted.devices = dict(before)
+        troubles: list[Trouble] = []
+
+        async def told(call: Awaitable[None]) -> bool:
+            try:
+                await call
+            except Trouble as trouble:
+                troubles.append(trouble)  # the other devices are none the worse for it
+                return False
+            return True
+
+        for index in before.keys() - devices.keys():
+            del now[index]
+            await told(self._client.drop(number, index))
+        for index, types in devices.items():
+            if before.get(index) == types:
+                continue
+            now[index] = types
+            if not await told(self._client.add(number, index, self.wanted)):
+                del now[index]
+                now |= {index: before[index]} if index in before else {}
+        if troubles:
+            raise troubles[0]
+
+    async def _follow(self) -> None:
+        """Subscribe to what the inventory gained, and let go what it lost, where no list is configured."""
+        devices = self.wanted.of(self.context.devices)
+        if devices.keys() != (self.wanted.devices or {}).keys():
+            try:
+                await self.change(devices=devices)
+            except Trouble as trouble:
+                self._beside_failed("A device's subscription could not be changed", trouble)
+
+    # --- beside the stream ----------------------------------------------------------------------------------------
+
+    async def _keep_inventory(self) -> None:
+        while True:
+            fresh = await self._try("The device list could not be read", self._refresh)
+            if fresh and self.follows:
+                await self._follow()
+            await self._clock.sleep(_AGAIN)
+            if fresh:
+                await self._until(self.strange, self._settings.inventory_interval - _AGAIN)
+            self.strange.clear()
+
+    async def _keep_status(self, number: str) -> None:
+        async def ask() -> None:
+            await self._tell_failed(await self._client.broken(number))
+
+        while True:
+            await self._clock.sleep(self._settings.status_interval)
+            await self._try("The subscription's status is not known", ask)
+
+    async def _try(self, what: str, call: Callable[[], Awaitable[None]]) -> bool:
+        """Call when the password may be tried; `what` is said where it fails."""
+        while (left := self.stream.rejection.left) > 0:
+            await self._clock.sleep(left)
+        try:
+            await call()
+        except Trouble as trouble:
+            self._beside_failed(what, trouble)
+            return False
+        return True
+
+    def _beside_failed(self, what: str, trouble: Trouble) -> None:
+        """A call beside the stream failed: the stream is left alone."""
+        self.stream.intake.count("retry")
+        log.warning(what, source=self.stream.intake.name, why=trouble.reason)
+
+    async def _until(self, event: asyncio.Event, seconds: float) -> None:
+        """Sleep, but wake when the event is set."""
+        async with asyncio.TaskGroup() as group:
+            sleep = group.create_task(self._clock.sleep(max(0.0, seconds)))
+            wait = group.create_task(event.wait())
+            await asyncio.wait((sleep, wait), return_when=asyncio.FIRST_COMPLETED)
+            sleep.cancel()
+            wait.cancel()
+
+    async def _refresh(self) -> None:
+        known = dict(self.context.devices)
+        found = await inventory.fetch(self._client, known)
+        if found == known:
+            return
+        self.context.devices = found
+        try:
+            await self.stream.intake.put(state={"inventory": inventory.to_state(found)})
+        except Unavailable:
+            log.warning(
+                "The spool refuses to keep the device list; it is asked for again", source=self.stream.intake.name
+            )
+
+    async def _tell_failed(self, failed: dict[str, str]) -> None:
+        """Each device that is not subscribed is a gap that begins, and again one that has ended when it is back."""
+        intake, now = self.stream.intake, self._clock.now()
+        told = intake.component.details["devices"] = {}
+        for index, since in list(self._failed.items()):
+            if index not in failed:
+                del self._failed[index]
+                await self.stream.gap(since, now, f"the device {index} was not subscribed")
+        for index, why in failed.items():
+            told[index] = f"not subscribed: {why}"
+            if index in self._failed:
+                continue
+            self._failed[index] = now
+            intake.count("device_failed")
+            await self.stream.gap(now, now, f"the device {index} is not subscribed: {why}")

@@ -1,0 +1,180 @@
+"""The device table: online, offline after three intervals spent listening, once, whatever restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pump.ingest.devices import Devices
+from pump.ingest.intake import Intake
+from pump.spool import Spool, SpoolSettings
+from pump.spool.errors import Verdict
+from pump.telemetry.health import Health
+from pump.telemetry.metrics import Metrics
+from pump.testing import ManualClock
+
+_KEY = "10000/1001"
+
+
+@asynccontextmanager
+async def _table(folder: Path, clock: ManualClock, *, watched: bool = True) -> AsyncIterator[tuple[Devices, Intake]]:
+    """One run of a pump: a table over a spool, watched while it is open."""
+    metrics = Metrics()
+    spool = await Spool.open(folder, SpoolSettings(), clock=clock, metrics=metrics)
+    intake = Intake("gate", spool=spool, site="s", clock=clock, metrics=metrics, health=Health(clock))
+    devices = Devices(intake, clock, vendor="avaeye", kind="camera")
+    task = asyncio.create_task(devices.watch())
+    if watched:
+        await clock.sleeping()
+    try:
+        yield devices, intake
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await spool.close()
+
+
+async def _sign(devices: Devices, intake: Intake, **facts: Any) -> None:
+    sign = devices.sign(_KEY, **facts)
+    await intake.put(*sign.events, state=sign.state)
+    devices.noted(sign)
+
+
+async def _pass(clock: ManualClock, seconds: float) -> None:
+    """Let the watch look every quarter of a second."""
+    for _ in range(int(seconds * 4)):
+        clock.advance(0.25)
+        await clock.sleeping()
+
+
+async def _events(intake: Intake) -> list[dict[str, Any]]:
+    return [
+        event
+        for record in await intake._spool.read(0, limit=1000)
+        if (event := orjson.loads(record.body))["type"].startswith("device.")
+    ]
+
+
+async def _types(intake: Intake) -> list[str]:
+    return [event["type"] for event in await _events(intake)]
+
+
+def test_silence_of_three_intervals_is_offline_once_and_a_sign_brings_it_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with _table(tmp_path, clock) as (devices, intake):
+            await _sign(devices, intake, interval=10.0, facts={"version": "1"})
+            assert await _types(intake) == ["device.online"]
+            await _pass(clock, 29.5)
+            assert await _types(intake) == ["device.online"]
+            await _pass(clock, 1.0)
+            assert await _types(intake) == ["device.online", "device.offline"]
+            await _pass(clock, 100)
+            assert await _types(intake) == ["device.online", "device.offline"]
+            await _sign(devices, intake)
+            first, offline, online = await _events(intake)
+            assert first["data"]["phase"] == "pulse"
+            assert (offline["data"]["phase"], online["data"]["phase"]) == ("start", "end")
+            assert offline["data"]["incident"] == online["data"]["incident"]
+            known = devices.get(_KEY)
+            assert known is not None
+            assert known.facts == {"version": "1"}
+
+    asyncio.run(main())
+
+
+def test_only_time_spent_listening_counts_across_a_restart(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with _table(tmp_path, clock) as (devices, intake):
+            await _sign(devices, intake, interval=10.0)
+            await _pass(clock, 20)
+        clock.advance(3600)
+        async with _table(tmp_path, clock) as (devices, intake):
+            await _pass(clock, 9)
+            assert await _types(intake) == ["device.online"], "no false offline at the start"
+            await _pass(clock, 2)
+            assert await _types(intake) == ["device.online", "device.offline"]
+        async with _table(tmp_path, clock) as (devices, intake):
+            await _pass(clock, 60)
+            assert await _types(intake) == ["device.online", "device.offline"]
+            await _sign(devices, intake)
+            assert await _types(intake) == ["device.online", "device.offline", "device.online"]
+
+    asyncio.run(main())
+
+
+def test_a_standstill_of_the_process_is_no_time_spent_listening(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with _table(tmp_path, clock) as (devices, intake):
+            await _sign(devices, intake, interval=10.0)
+            clock.advance(500)
+            await clock.sleeping()
+            assert await _types(intake) == ["device.online"]
+
+    asyncio.run(main())
+
+
+def test_a_refusing_spool_delays_the_event_and_loses_none(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with _table(tmp_path, clock) as (devices, intake):
+            await _sign(devices, intake, interval=1.0)
+            writer = intake._spool._writer
+            writer.refuse(Verdict.FULL.value)
+            await _pass(clock, 10)
+            assert await _types(intake) == ["device.online"]
+            assert writer.accept()
+            await _pass(clock, 1)
+            assert await _types(intake) == ["device.online", "device.offline"]
+
+    asyncio.run(main())
+
+
+def test_who_is_heard_while_the_spool_refuses_is_not_offline_after_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with _table(tmp_path, clock) as (devices, intake):
+            await _sign(devices, intake, interval=10.0)
+            writer = intake._spool._writer
+            writer.refuse(Verdict.FULL.value)
+            for _ in range(10):
+                await _pass(clock, 10)
+                devices.unstored(devices.sign(_KEY))
+            assert writer.accept()
+            await _pass(clock, 1)
+            assert await _types(intake) == ["device.online"]
+
+    asyncio.run(main())
+
+
+def test_two_first_signs_at_a_time_are_one_coming(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with _table(tmp_path, clock) as (devices, intake):
+            await asyncio.gather(*(_sign(devices, intake, interval=10.0) for _ in range(20)))
+            assert await _types(intake) == ["device.online"]
+
+    asyncio.run(main())
+
+
+def test_a_device_without_an_interval_is_offline_only_where_that_is_known(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with _table(tmp_path, clock) as (devices, intake):
+            await _sign(devices, intake)
+            await _pass(clock, 600)
+            assert await _types(intake) == ["device.online"]
+            for _ in range(2):
+                sign = devices.lost(_KEY)
+                await intake.put(*sign.events, state=sign.state)
+                devices.noted(sign)
+            assert await _types(intake) == ["device.online", "device.offline"]
+
+    asyncio.run(main())

@@ -1,0 +1,130 @@
+"""The ops listener, asked over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+from structlog.testing import capture_logs
+
+from pump.ops.http import Ops, Views
+
+
+class Pump:
+    """What the listener shows here; a test changes it."""
+
+    def __init__(self) -> None:
+        self.sick: list[str] = []
+        self.unready: list[str] = []
+        self.refreshed = 0
+        self.registry = CollectorRegistry()
+        self.counter = Counter("pump_tests", "Something to show", registry=self.registry)
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+    def views(self) -> Views:
+        return Views(
+            sick=lambda: self.sick,
+            unready=lambda: self.unready,
+            status=lambda: {"site": "garage", "since": datetime(2026, 11, 20, 8, tzinfo=UTC), "oldest": None},
+            refresh=self.refresh,
+            registry=self.registry,
+        )
+
+
+Test = Callable[[Pump, str, aiohttp.ClientSession], Coroutine[Any, Any, None]]
+
+
+def listening(test: Test, host: str = "127.0.0.1") -> None:
+    async def main() -> None:
+        pump = Pump()
+        async with Ops(host, 0, pump.views()) as ops, aiohttp.ClientSession() as session:
+            await test(pump, ops.url, session)
+
+    asyncio.run(main())
+
+
+def test_health_and_readiness_are_two_things() -> None:
+    async def test(pump: Pump, url: str, session: aiohttp.ClientSession) -> None:
+        async def ask(path: str) -> tuple[int, list[str]]:
+            async with session.get(url + path) as answer:
+                return answer.status, (await answer.json())["reasons"]
+
+        assert await ask("/healthz") == (200, [])
+        assert await ask("/readyz") == (200, [])
+        pump.unready = ["source teams is down: no route"]
+        assert await ask("/healthz") == (200, [])
+        assert await ask("/readyz") == (503, ["source teams is down: no route"])
+        pump.sick = ["the spool has failed"]
+        assert await ask("/healthz") == (503, ["the spool has failed"])
+        assert await ask("/readyz") == (503, ["the spool has failed", "source teams is down: no route"])
+
+    listening(test)
+
+
+def test_status_is_json() -> None:
+    async def test(_: Pump, url: str, session: aiohttp.ClientSession) -> None:
+        async with session.get(url + "/status") as answer:
+            assert answer.content_type == "application/json"
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert await answer.json() == {"site": "garage", "since": "2026-11-20T08:00:00Z", "oldest": None}
+
+    listening(test)
+
+
+def test_metrics_in_both_forms() -> None:
+    async def test(pump: Pump, url: str, session: aiohttp.ClientSession) -> None:
+        pump.counter.inc(3)
+        async with session.get(url + "/metrics") as answer:
+            assert answer.headers["Content-Type"].startswith("text/plain; version=")
+            assert "pump_tests_total 3.0" in await answer.text()
+        async with session.get(url + "/metrics", headers={"Accept": "application/openmetrics-text"}) as answer:
+            assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+            assert (await answer.text()).endswith("# EOF\n")
+        assert pump.refreshed == 2
+
+    listening(test)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
+def test_only_get(method: str) -> None:
+    async def test(_: Pump, url: str, session: aiohttp.ClientSession) -> None:
+        async with session.request(method, url + "/status", data=b"" if method != "HEAD" else None) as answer:
+            assert answer.status == 405
+
+    listening(test)
+
+
+@pytest.mark.parametrize("path", ["/", "/status/", "/healthz/x", "/admin"])
+def test_unknown_paths(path: str) -> None:
+    async def test(_: Pump, url: str, session: aiohttp.ClientSession) -> None:
+        async with session.get(url + path) as answer:
+            assert answer.status == 404
+
+    listening(test)
+
+
+def test_a_taken_port_is_an_error_and_leaves_nothing_open() -> None:
+    async def test(pump: Pump, url: str, _: aiohttp.ClientSession) -> None:
+        port = int(url.rpartition(":")[2])
+        with pytest.raises(OSError, match=str(port)):
+            await Ops("127.0.0.1", port, pump.views()).open()
+
+    listening(test)
+
+
+def test_an_address_that_others_reach_is_told() -> None:
+    async def main() -> None:
+        with capture_logs() as logs:
+            async with Ops("127.0.0.1", 0, Pump().views()):
+                assert logs == []
+            async with Ops("0.0.0.0", 0, Pump().views()) as ops:
+                assert [line["url"] for line in logs] == [ops.url]
+
+    asyncio.run(main())

@@ -1,0 +1,236 @@
+"""Dead letters tried again and replays, through a real spool and a real delivery."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pump.core.clock import Clock
+from pump.core.errors import Rejected, Unavailable
+from pump.delivery.delivery import Delivery
+from pump.delivery.errand import TRIES
+from pump.ops.control import Refusal
+from pump.ops.resend import Resend
+from pump.sinks.jsonl.sink import JsonlSettings, JsonlSink
+from pump.testing.sinks import ScriptedSinks
+from tests.unit.delivery.test_delivery import Stage, run, running
+
+
+class Told(list[dict[str, Any]]):
+    async def __call__(self, progress: Mapping[str, Any]) -> None:
+        self.append(dict(progress))
+
+
+def resend(on: Stage, *deliveries: Delivery) -> Resend:
+    return Resend(on.spool, {delivery.name: delivery for delivery in deliveries}, on.clock, on.metrics)
+
+
+def test_a_replay_sends_again_and_leaves_the_cursor_alone(tmp_path: Path) -> None:
+    async def test(on: Stage) -> None:
+        sinks, told = ScriptedSinks(), Told()
+        await on.put(250)
+        await on.put(50, type_="parking.occupied")
+        delivery = on.delivery(sinks, exclude_types=["*.unknown"])
+        async with running(delivery):
+            await sinks.arrived(300)
+            before = on.spool.cursor("out")
+            done = await resend(on, delivery).replay({"sink": "out", "types": ["vehicle.*"], "rate": 1e6}, told)
+            assert done == {"looked": 300, "sent": 250, "refused": 0}
+            assert sinks.sequence == [*range(1, 301), *range(1, 251)]
+            cursor = on.spool.cursor("out")
+            assert cursor is not None
+            assert before is not None
+            assert cursor.seq == before.seq == 300
+            assert told[-1] == {"looked": 300, "of": 300, "sent": 250, "refused": 0}
+            await on.put(5)
+            await sinks.arrived(555)
+            assert sinks.sequence[-5:] == list(range(301, 306))
+        assert on.value("pump_resent_total", sink="out", what="replay") == 250
+        assert on.value("pump_sent_total", sink="out") == 305
+
+    run(tmp_path, test)
+
+
+def test_a_replay_survives_a_peer_that_goes_away_and_one_that_refuses(tmp_path: Path) -> None:
+    async def test(on: Stage) -> None:
+        sinks = ScriptedSinks([None, Unavailable("away", sent=3, retry_after=0.0), Rejected({7: "HTTP 400"})])
+        await on.put(10)
+        delivery = on.delivery(sinks)
+        async with running(delivery):
+            await sinks.arrived(10)
+            done = await resend(on, delivery).replay({"sink": "out", "rate": 1e6}, Told())
+        assert done == {"looked": 10, "sent": 9, "refused": 1}
+        assert sinks.sequence == [*range(1, 11), 1, 2, 3, 4, 5, 6, 8, 9, 10]
+        [letter] = await on.spool.letters()
+        assert (letter.record.seq, letter.reason) == (7, "HTTP 400")
+
+    run(tmp_path, test)
+
+
+def test_what_the_peer_never_takes_is_given_up_and_the_sinks_own_stream_goes_on(tmp_path: Path) -> None:
+    async def test(on: Stage) -> None:
+        never = [Unavailable("HTTP 500", retry_after=0.0)] * TRIES
+        sinks = ScriptedSinks([Rejected({2: "HTTP 400"}), *never])
+        await on.put(3)
+        delivery = on.delivery(sinks)
+        async with running(delivery):
+            await sinks.arrived(2)
+            while on.spool.dead.get("out") != 1:  # stored after the peer's word
+                await asyncio.sleep(0.01)
+            asked = asyncio.create_task(resend(on, delivery).retry({"sink": "out"}, Told()))
+            await sinks.called(2)
+            await on.put(2)
+            with pytest.raises(Refusal, match=f"given up after {TRIES} tries: HTTP 500; 0 were delivered before"):
+                await asked
+            await sinks.arrived(4)
+        assert sinks.sequence == [1, 3, 4, 5]
+        assert sinks.batches[1 : 1 + TRIES] == [[2]] * TRIES
+        [letter] = await on.spool.letters()
+        assert (letter.record.seq, letter.reason) == (2, "HTTP 400")
+
+    run(tmp_path, test)
+
+
+def test_a_replay_keeps_to_its_time_and_to_its_rate(tmp_path: Path) -> None:
+    class Watch(Clock):
+        slept = 0.0
+
+        async def sleep(self, seconds: float) -> None:
+            self.slept += seconds
+            await asyncio.sleep(0)
+
+        def monotonic(self) -> float:
+            return self.slept
+
+    async def test(on: Stage) -> None:
+        sinks = ScriptedSinks()
+        await on.put(300)
+        delivery = on.delivery(sinks)
+        async with running(delivery):
+            await sinks.arrived(300)
+            again = resend(on, delivery)
+            since = (await on.spool.read(0, limit=1))[0].recorded
+            begun = on.clock.monotonic()
+            assert (await again.replay({"sink": "out", "since": since, "until": since + 1, "rate": 10}, Told()))[
+                "sent"
+            ] == 300
+            assert on.clock.monotonic() - begun >= 29
+            assert (await again.replay({"sink": "out", "since": since + 1}, Told()))["sent"] == 0
+            assert (await again.replay({"sink": "out", "until": since}, Told()))["sent"] == 0
+
+    run(tmp_path, test, Watch())
+
+
+def test_a_replay_into_lines_moves_no_cursor_and_tears_nothing(tmp_path: Path) -> None:
+    async def test(on: Stage) -> None:
+        path = tmp_path / "out.jsonl"
+        delivery = on.delivery(JsonlSink)
+        delivery.settings = JsonlSettings(type="jsonl", path=str(path), fsync="interval", fsync_interval="1ms")  # type: ignore[arg-type]
+        await on.put(20)
+        async with running(delivery):
+            await delivery.aside.deliver(await on.spool.read(5, limit=3))
+            await on.put(5)
+        async with running(delivery):
+            delivery.stop()
+            while delivery.lag:  # a file tells nobody
+                await asyncio.sleep(0.01)
+        cursor = on.spool.cursor("out")
+        assert cursor is not None
+        assert cursor.seq == 25
+        lines = path.read_bytes().splitlines()
+        assert len(lines) >= 28
+        assert set(lines) == {record.body for record in await on.spool.read(0)}
+
+    run(tmp_path / "spool", test)
+
+
+def test_dead_letters_are_sent_again_and_removed(tmp_path: Path) -> None:
+    async def test(on: Stage) -> None:
+        refuse = Rejected({2: "HTTP 400", 4: "HTTP 422"})
+        sinks = ScriptedSinks([refuse, Rejected({4: "HTTP 400"})])
+        await on.put(5)
+        delivery = on.delivery(sinks)
+        async with running(delivery):
+            await sinks.arrived(3)
+            while on.spool.dead.get("out") != 2:  # stored after the peer's word
+                await asyncio.sleep(0.01)
+            assert {letter.record.seq: letter.reason for letter in await on.spool.letters()} == refuse.reasons
+            told = Told()
+            again = resend(on, delivery)
+            assert await again.retry({"sink": "out"}, told) == {"sent": 1, "refused": 1, "left": []}
+            assert told == [{"sent": 1, "refused": 1}]
+            [letter] = await on.spool.letters()
+            assert (letter.record.seq, letter.reason, letter.attempts) == (4, "HTTP 400", 2)
+            assert sinks.sequence == [1, 3, 5, 2]
+            await on.spool.bury("gone", [letter.record], "HTTP 400", 1)
+            assert await again.retry({"all": True}, told) == {"sent": 1, "refused": 0, "left": ["gone"]}
+            assert await again.drop({"sink": "gone"}, told) == {"dropped": 1}
+            assert await on.spool.letters() == []
+            assert on.spool.dead == {"out": 0, "gone": 0}
+            cursor = on.spool.cursor("out")
+            assert cursor is not None
+            assert cursor.seq == 5
+
+    run(tmp_path, test)
+
+
+def test_masked_events_are_buried_whole_and_masked_once_when_tried_again(tmp_path: Path) -> None:
+    async def test(on: Stage) -> None:
+        sinks = ScriptedSinks([Rejected([1], "HTTP 400")])
+        await on.put(1)
+        delivery = on.delivery(sinks, mask=["data.vehicle.plate"])
+        async with running(delivery):
+            while not on.spool.dead.get("out"):
+                await asyncio.sleep(0.01)
+            [letter] = await on.spool.letters()
+            assert b"P000001" in letter.record.body
+            await resend(on, delivery).retry({"all": True}, Told())
+        [seen] = sinks.received
+        assert b"P000001" not in seen.body
+        assert b'"***"' in seen.body
+
+    run(tmp_path, test)
+
+
+def test_a_sink_that_stops_gives_errands_back(tmp_path: Path) -> None:
+    async def test(on: Stage) -> None:
+        sinks = ScriptedSinks([None, Unavailable("away", sent=1)])
+        await on.put(3)
+        delivery = on.delivery(sinks)
+        async with running(delivery):
+            await sinks.arrived(3)
+            asking = asyncio.create_task(resend(on, delivery).replay({"sink": "out"}, Told()))
+            await sinks.called(2)
+            delivery.stop()
+            with pytest.raises(Refusal):
+                await asking
+            with pytest.raises(Unavailable):
+                await delivery.aside.deliver(await on.spool.read(0))
+        assert sinks.sequence == [1, 2, 3, 1]
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("replay", {}),
+        ("replay", {"sink": "nobody"}),
+        ("replay", {"sink": "out", "since": "yesterday"}),
+        ("replay", {"sink": "out", "types": "vehicle.*"}),
+        ("replay", {"sink": "out", "rate": 0}),
+        ("retry", {}),
+        ("drop", {"ids": ["1"]}),
+        ("drop", {"all": 1}),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path: Path, command: str, arguments: dict[str, Any]) -> None:
+    async def test(on: Stage) -> None:
+        with pytest.raises(Refusal):
+            await getattr(resend(on, on.delivery(ScriptedSinks())), command)(arguments, Told())
+
+    run(tmp_path, test)

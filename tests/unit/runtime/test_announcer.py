@@ -1,0 +1,169 @@
+"""The daemon's own events, over a real spool: in order, not lost while it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.core.event import Event
+from pump.ingest.intake import Intake
+from pump.runtime.announcer import KEPT, Announcer
+from pump.spool import Receipt, Repaired, Spool, SpoolSettings
+from pump.telemetry.health import Health
+from pump.telemetry.metrics import Metrics
+from pump.testing import ManualClock
+
+
+class Moody(Intake):
+    """An intake whose spool can be told to refuse: a disk that is full to its last byte."""
+
+    error: Exception | None = None
+
+    async def put_own(self, event: Event) -> Receipt:
+        if self.error is not None:
+            raise self.error
+        return await super().put_own(event)
+
+
+class Desk:
+    """An announcer over a spool of its own."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.spool = spool
+        self.clock = Clock()
+        self.metrics = Metrics()
+        self.health = Health(self.clock)
+        self.intake = self.make("pump")
+        self.announcer = Announcer(self.intake, clock=self.clock, metrics=self.metrics)
+
+    def make(self, name: str) -> Moody:
+        return Moody(name, spool=self.spool, site="garage", clock=self.clock, metrics=self.metrics, health=self.health)
+
+    async def stored(self) -> list[dict[str, Any]]:
+        return [json.loads(record.body) for record in await self.spool.read(0)]
+
+
+def desk(folder: Path, test: Callable[[Desk], Coroutine[Any, Any, None]]) -> None:
+    async def main() -> None:
+        spool = await Spool.open(folder, SpoolSettings(), clock=Clock(), metrics=Metrics())
+        try:
+            await test(Desk(spool))
+        finally:
+            await spool.close()
+
+    asyncio.run(main())
+
+
+def test_events_are_stored_in_order_and_carry_the_instance(tmp_path: Path) -> None:
+    async def test(d: Desk) -> None:
+        d.announcer.tell("pump.started", "Pump started", "info", version="1", previous=None)
+        d.announcer.tell("pump.stopping", "Pump stopping", "info")
+        await d.announcer.flush()
+        first, second = await d.stored()
+        assert (first["type"], second["type"]) == ("pump.started", "pump.stopping")
+        assert first["source"] == "/garage/pump"
+        assert first["data"]["version"] == "1"
+        assert "previous" not in first["data"]
+        instance = d.spool.state("pump")["instance"]
+        assert first["id"].startswith(instance)
+        assert first["id"] != second["id"]
+
+    desk(tmp_path, test)
+
+
+def test_what_the_spool_refuses_waits_and_keeps_its_order(tmp_path: Path) -> None:
+    async def test(d: Desk) -> None:
+        d.intake.error = Unavailable("the disk is full")
+        for number in range(3):
+            d.announcer.tell("pump.stopping", "Pump stopping", "info", number=number)
+        await d.announcer.flush()
+        assert await d.stored() == []
+        d.intake.error = None
+        await d.announcer.flush()
+        await d.announcer.flush()
+        assert [event["data"]["number"] for event in await d.stored()] == [0, 1, 2]
+
+    desk(tmp_path, test)
+
+
+def test_what_waits_is_bounded_and_told(tmp_path: Path) -> None:
+    async def test(d: Desk) -> None:
+        with capture_logs() as logs:
+            for number in range(KEPT + 1):
+                d.announcer.tell("pump.stopping", "Pump stopping", "info", number=number)
+        assert [line["event"] for line in logs] == [
+            "An event of the daemon's own is given up, for the spool takes none"
+        ]
+
+    desk(tmp_path, test)
+
+
+def test_an_event_that_cannot_be_stored_at_all_keeps_nobody_waiting(tmp_path: Path) -> None:
+    async def test(d: Desk) -> None:
+        d.announcer.tell("pump.started", "Pump started", "info")
+        d.announcer.tell("pump.stopping", "Pump stopping", "info")
+        d.intake.error = RuntimeError("a bug")
+        with pytest.raises(RuntimeError):
+            await d.announcer.flush()
+        d.intake.error = None
+        await d.announcer.flush()
+        assert [event["type"] for event in await d.stored()] == ["pump.stopping"]
+
+    desk(tmp_path, test)
+
+
+def test_a_sources_news_are_stored_without_a_put(tmp_path: Path) -> None:
+    async def test(d: Desk) -> None:
+        teams = d.make("teams")
+        d.announcer.intakes.append(teams)
+        teams.up()
+        teams.down("no route")
+        await d.announcer.flush()
+        assert [(event["source"], event["type"]) for event in await d.stored()] == [
+            ("/garage/teams", "pump.source.up"),
+            ("/garage/teams", "pump.source.down"),
+        ]
+
+    desk(tmp_path, test)
+
+
+def test_what_the_spool_finds_is_told(tmp_path: Path) -> None:
+    async def test(d: Desk) -> None:
+        since = datetime(2026, 11, 20, 8, tzinfo=UTC)
+        d.spool.repaired = Repaired("a page is torn", 7, 100, "spool.damaged-1.db", int(since.timestamp() * 1000))
+        d.announcer.listen(d.spool)
+        d.spool.on_damaged([5, 6])
+        await d.announcer.flush()
+        repaired, gap, damaged, another = [(event["type"], event["data"]) for event in await d.stored()]
+        assert repaired[0] == damaged[0] == "pump.spool.repaired"
+        assert (repaired[1]["lost"], repaired[1]["carried"]) == (7, 100)
+        assert gap[0] == another[0] == "pump.gap"
+        assert (gap[1]["from"], gap[1]["count"]) == ("2026-11-20T08:00:00Z", 7)
+        assert gap[1]["to"] > gap[1]["from"]
+        assert another[1]["count"] == 2
+        assert d.metrics.registry.get_sample_value("pump_gaps_total", {"source": "pump"})
+
+    desk(tmp_path, test)
+
+
+def test_a_gap_ends_no_earlier_than_it_begins_though_the_clock_is_set_back(tmp_path: Path) -> None:
+    async def test(d: Desk) -> None:
+        clock = ManualClock()
+        announcer = Announcer(d.intake, clock=clock, metrics=d.metrics)
+        begin = clock.now()
+        clock.jump(-7200)
+        announcer.gap(begin, "the spool was damaged", 3)
+        await announcer.flush()
+        [gap] = await d.stored()
+        assert gap["data"]["from"] == gap["data"]["to"] == "2026-11-20T06:00:00Z"
+
+    desk(tmp_path, test)

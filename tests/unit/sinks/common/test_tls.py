@@ -1,0 +1,104 @@
+"""TLS to real brokers: who vouches for them is checked, and they check the client's certificate."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pump.core.clock import Clock
+from pump.core.errors import Misconfigured, Unavailable
+from pump.sinks.mqtt.sink import MqttSettings, MqttSink
+from pump.sinks.nats.sink import NatsSettings, NatsSink
+from pump.testing.brokers import Mosquitto, NatsServer
+from pump.testing.records import record
+
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ca.pem, and server and client certificates with their keys; other.pem vouches for nobody here."""
+    folder = tmp_path_factory.mktemp("pki")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    for name in ("ca", "other"):
+        openssl("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+    (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
+    for name in ("server", "client"):
+        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        openssl(
+            "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+            "-out", f"{name}.pem", "-extfile", "san",
+        )  # fmt: skip
+    return folder
+
+
+def good(pki: Path) -> dict[str, str]:
+    return {
+        "ca_file": str(pki / "ca.pem"),
+        "cert_file": str(pki / "client.pem"),
+        "key_file": str(pki / "client.key"),
+    }
+
+
+async def check(sink: Any, pki: Path) -> None:
+    """`sink` makes one of settings; all of them are tried."""
+    async with sink(**good(pki)) as out:
+        await out.send([record(1), record(2)])
+    with pytest.raises(Misconfigured, match="certificate"):
+        await sink(**{**good(pki), "ca_file": str(pki / "other.pem")}).__aenter__()
+    with pytest.raises(Misconfigured, match="read"):
+        await sink(**{**good(pki), "ca_file": str(pki / "missing.pem")}).__aenter__()
+    with pytest.raises((Misconfigured, Unavailable)):
+        await sink(ca_file=str(pki / "ca.pem")).__aenter__()
+
+
+def test_mqtt_over_tls_with_a_client_certificate(tmp_path: Path, pki: Path) -> None:
+    if Mosquitto.found() is None:
+        pytest.skip("mosquitto is not installed")
+    extra = (
+        f"allow_anonymous true\ncafile {pki}/ca.pem\ncertfile {pki}/server.pem\nkeyfile {pki}/server.key\n"
+        "require_certificate true"
+    )
+
+    async def main() -> None:
+        async with Mosquitto(tmp_path / "broker", extra=extra) as server:
+
+            def sink(**more: Any) -> MqttSink:
+                url = f"mqtts://127.0.0.1:{server.port}"
+                settings = MqttSettings.model_validate({"type": "mqtt", "url": url, **more})
+                return MqttSink("out", settings, state=None, clock=Clock(), site="testing")
+
+            await check(sink, pki)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_jetstream_over_tls_with_a_client_certificate(tmp_path: Path, pki: Path, first: bool) -> None:
+    if NatsServer.found() is None:
+        pytest.skip("nats-server is not installed")
+    extra = (
+        f'tls {{ cert_file: "{pki}/server.pem", key_file: "{pki}/server.key", ca_file: "{pki}/ca.pem", verify: true, '
+        f"handshake_first: {'true' if first else 'false'} }}"
+    )
+
+    async def main() -> None:
+        async with NatsServer(tmp_path / "server", extra=extra) as server:
+
+            def sink(**more: Any) -> NatsSink:
+                url = f"tls://127.0.0.1:{server.port}"
+                settings = NatsSettings.model_validate({"type": "nats", "servers": url, "tls_first": first, **more})
+                return NatsSink("out", settings, state=None, clock=Clock(), site="testing")
+
+            await check(sink, pki)
+
+    asyncio.run(main())

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import base64
+import time
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from pump.sinks.common.event_key import name_of
+from pump.sinks.common.throttle import OPENS_AFTER, Pressure
+from pump.sinks.webhook.client import Meaning, meaning
+from pump.sinks.webhook.signing import Signer, key_of
+from pump.sinks.webhook.targets import Forbidden, Gate, inside
+from pump.testing.records import record
+
+OLD, NEW = (f"whsec_{base64.b64encode(bytes([number]) * 32).decode()}" for number in (1, 2))
+
+
+def test_each_key_verifies_by_the_published_library() -> None:
+    body = '{"plate": "Ä 1"}'.encode()
+    headers = Signer([NEW, OLD]).headers("abc", int(time.time()), body)
+    assert headers["webhook-id"] == "abc"
+    for secret in (OLD, NEW):
+        assert Webhook(secret).verify(body, headers) == {"plate": "Ä 1"}
+    with pytest.raises(WebhookVerificationError):
+        Webhook(OLD).verify(body + b" ", headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(OLD).verify(body, Signer([NEW]).headers("abc", int(time.time()), body))
+    assert "webhook-signature" not in Signer([]).headers("abc", 0, body)
+
+
+def test_the_specification_s_own_example() -> None:
+    signer = Signer(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+    headers = signer.headers("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@pytest.mark.parametrize(
+    "secret", ["", "abc", "whsec_", "whsec_!!!!", "whsec_c2hvcnQ=", "whsec_" + "A" * 100, "x" * 44]
+)
+def test_what_is_no_secret_is_not_told(secret: str) -> None:
+    with pytest.raises(ValueError, match="whsec_") as refused:
+        key_of(secret)
+    assert len(secret) < 7 or secret not in str(refused.value)
+
+
+def test_a_key_may_come_without_its_padding() -> None:
+    assert key_of(OLD.rstrip("=")) == key_of(OLD) == bytes([1]) * 32
+
+
+def test_an_event_s_name_is_of_its_source_and_id_however_it_is_written() -> None:
+    one = record(1).body
+    name = name_of(one)
+    assert len(name) == 32
+    assert name_of(one) == name
+    assert name_of(b" " + one) == name, "found by decoding"
+    assert name_of(record(2).body) != name
+    assert name_of(record(1, source="door").body) != name
+    assert name_of(b'{"specversion":"1.0","id":"a\\"b","source":"/s/x","type":"t"}') == name_of(
+        b'{"source": "/s/x", "id": "a\\u0022b"}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted"),
+    [
+        (200, Meaning.TAKEN), (204, Meaning.TAKEN), (299, Meaning.TAKEN),
+        (301, Meaning.WRONG), (302, Meaning.WRONG), (308, Meaning.WRONG), (304, Meaning.WRONG),
+        (400, Meaning.REFUSED), (413, Meaning.REFUSED), (422, Meaning.REFUSED), (418, Meaning.REFUSED),
+        (401, Meaning.WRONG), (403, Meaning.WRONG), (404, Meaning.WRONG), (410, Meaning.GONE),
+        (408, Meaning.LATER), (425, Meaning.LATER), (500, Meaning.LATER), (507, Meaning.LATER), (999, Meaning.LATER),
+        (429, Meaning.SLOWER), (502, Meaning.SLOWER), (503, Meaning.SLOWER), (504, Meaning.SLOWER),
+    ],
+)  # fmt: skip
+def test_statuses(status: int, wanted: Meaning) -> None:
+    assert meaning(status) is wanted
+
+
+@pytest.mark.parametrize(
+    ("address", "is_inside"),
+    [
+        ("127.0.0.1", True), ("10.1.2.3", True), ("172.16.0.1", True), ("192.168.1.1", True), ("169.254.169.254", True),
+        ("100.64.0.1", True), ("0.0.0.0", True), ("224.0.0.1", True), ("255.255.255.255", True), ("198.18.0.1", True),
+        ("::1", True), ("::", True), ("fe80::1%eth0", True), ("fc00::1", True), ("ff02::1", True),
+        ("::ffff:127.0.0.1", True), ("::ffff:10.0.0.1", True), ("64:ff9b::7f00:1", True), ("2002:7f00:1::", True),
+        ("fec0::1", True), ("feff::1", True),
+        ("2002:a00:1::1", True), ("2001:0:4136:e378:8000:63bf:3fff:fdd2", True), ("2001:db8::1", True),
+        ("8.8.8.8", False), ("93.184.215.14", False), ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", False),
+        ("::ffff:8.8.8.8", False), ("64:ff9b::808:808", False),
+    ],
+)  # fmt: skip
+def test_addresses_inside_our_own_network(address: str, is_inside: bool) -> None:
+    assert inside(address) is is_inside
+    gate = Gate(private=False)
+    info = (2, 1, 6, "", (address, 80))
+    if is_inside:
+        with pytest.raises(Forbidden):
+            gate(info)
+        assert address in gate.forbidden
+        gate = Gate(private=True)
+    gate(info).close()
+    assert not gate.forbidden
+
+
+def test_pressure_falls_when_the_peer_asks_for_it_and_rises_again() -> None:
+    pressure = Pressure(8)
+    assert (pressure.window, pressure.gap) == (8, 0)
+    pressure.failed(slower=False)
+    assert (pressure.window, pressure.gap) == (8, 0)
+    pressure.failed(slower=True)
+    assert (pressure.window, pressure.gap) == (4, 0.1)
+    pressure.failed(slower=True)
+    assert (pressure.window, pressure.gap) == (2, 0.2)
+    for _ in range(100):
+        pressure.succeeded()
+    assert (pressure.window, pressure.gap) == (8, 0)
+    for _ in range(20):
+        pressure.failed(slower=True)
+    assert pressure.gap == Pressure.LONGEST_GAP
+    assert pressure.open
+    assert pressure.window == 1
+    pressure.succeeded()
+    assert not pressure.open
+    for _ in range(OPENS_AFTER):
+        assert not pressure.open
+        pressure.failed(slower=False)
+    assert pressure.open

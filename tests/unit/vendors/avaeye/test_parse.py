@@ -1,0 +1,269 @@
+"""Messages to events: the document's examples as printed, the field's habits, and no secret anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+import pytest
+
+from pump.core.event import Event
+from pump.ingest.push.body import decode
+from pump.vendors.avaeye import parse, pictures
+from pump.vendors.avaeye.parse import Camera
+from pump.vendors.avaeye.secrets import strip, strip_ruin
+from tests.unit.vendors.avaeye.site import avaeye_site, capture
+
+_SAMPLES = Path(parse.__file__).parent / "samples"
+_SECRET = "xxxxxx-secret"
+
+
+def parsed(path: str, message: Any, camera: Camera | None = None) -> list[Event]:
+    """The events of a message without pictures."""
+    body = message if isinstance(message, bytes) else orjson.dumps(message)
+    read = parse.read(path, strip(decode(body).value), body)
+    identity = parse.record_id(read) if path != "transchannel" else parse.content_id(read)
+    return parse.events(read, camera or Camera(), [], identity)
+
+
+@pytest.mark.parametrize("sample", sorted(_SAMPLES.glob("*.txt")), ids=lambda path: path.stem)
+def test_an_example_of_the_document_gives_the_expected_event(sample: Path, tmp_path: Path) -> None:
+    head, _, body = sample.read_bytes().partition(b"\n")
+    expected = orjson.loads(sample.with_suffix(".json").read_bytes())
+
+    async def main() -> None:
+        async with avaeye_site(tmp_path) as site:
+            answer = await site.post(head.decode().strip(), body)
+            assert answer.status == 200
+            assert answer.json["code"] == 200
+            events = await site.events(whole=True)
+            found = [
+                {
+                    "type": event["type"],
+                    "subject": event.get("subject"),
+                    "time": "arrival" if "time_source" in event["data"] else event["time"],
+                    "data": {
+                        name: value for name, value in event["data"].items() if name not in ("raw", "time_source")
+                    },
+                }
+                for event in events
+                if event["type"] != "pump.source.up"
+            ]
+            for event in found:
+                if event["type"] == "device.online":
+                    event["time"] = "arrival"
+                for number, entry in enumerate(event["data"].get("media", ())):
+                    entry["id"] = f"<id>/{number}"
+            assert found == expected
+
+    asyncio.run(main())
+
+
+def test_a_capture_has_its_place_direction_and_zone_from_the_configuration() -> None:
+    camera = Camera(zone=ZoneInfo("Europe/Paris"), name="North", lane=2, direction="in", area="P1")
+    (event,) = parsed("capture", capture(picTime="2026-07-01T12:00:00"), camera)
+    assert event.time == datetime(2026, 7, 1, 10, tzinfo=UTC)
+    assert event.data["place"] == {"lot": "10000", "area": "P1", "lane": 2}
+    assert event.data["device"] == {"id": "1001", "name": "North"}
+    assert event.data["vehicle"]["direction"] == "in"
+    assert event.subject == "camera/10000/1001"
+
+
+def test_a_record_is_known_by_park_device_and_record_id() -> None:
+    first, again, other_park = (
+        parsed("capture", capture("1"))[0].id,
+        parsed("capture", capture("1", plateNo="B"))[0].id,
+        parsed("capture", {**capture("1"), "parkId": "2"})[0].id,
+    )
+    assert first == again != other_park
+
+
+def test_manual_captures_are_no_passes() -> None:
+    (event,) = parsed("capture", capture(captureMode="3"))
+    assert (event.type, event.data["vehicle"]["trigger"]) == ("vehicle.captured", "manual")
+    record = {"recordId": "7", "plateNo": "A1", "confidence": "52"}
+    result = {"requestId": "r", "parkId": "1", "deviceId": "2", "code": 200, "message": "success", "data": record}
+    captured, told = parsed("notifyresult/manualcapture/common", result)
+    assert (captured.type, told.type) == ("vehicle.captured", "command.result")
+    assert told.data["command"] == {"request_id": "r", "status": "success", "reason": "success"}
+    (failed,) = parsed("notifyresult/manualcapture/common", {**result, "code": 101, "data": {}})
+    assert (failed.type, failed.data["command"]["status"], failed.data["severity"]) == (
+        "command.result", "common error", "notice",
+    )  # fmt: skip
+
+
+def test_a_blocked_vehicle_is_a_warning() -> None:
+    (event,) = parsed("capture", capture(carListType="2"))
+    assert (event.data["vehicle"]["list"], event.data["severity"]) == ("blocklist", "warning")
+
+
+@pytest.mark.parametrize(
+    ("sent", "payload"),
+    [
+        ("77aa77aa", {"hex": "77aa77aa", "bytes": 4}),
+        ("hello", {"hex": "68656c6c6f", "bytes": 5, "text": "hello"}),
+        ("4142", {"hex": "4142", "bytes": 2, "text": "AB"}),
+        ("é", {"hex": "c3a9", "bytes": 2}),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_serial_bytes_are_decoded(sent: object, payload: object) -> None:
+    (event,) = parsed("transchannel", {"parkId": "1", "deviceId": "2", "params": {"size": 4, "data": sent}})
+    assert event.type == "device.message"
+    assert event.data.get("payload") == payload
+
+
+def test_equal_serial_messages_are_two_and_a_repeated_request_is_one() -> None:
+    message = {"parkId": "1", "deviceId": "2", "params": {"data": "77aa"}}
+    assert parsed("transchannel", message)[0].id != parsed("transchannel", message)[0].id
+    result = {"requestId": "5", "code": 200}
+    assert parsed("notifyresult/list", result)[0].id == parsed("notifyresult/list", result)[0].id
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-20T09:00:00", "2026-11-20 09:00:00", "2026/11/20 09:00:00", "2026-11-20T08:00:00Z",
+        "2026-11-20T09:00:00+01:00", "1795161600", "1795161600000", 1795161600, 1795161600000,
+    ],
+)  # fmt: skip
+def test_times_as_cameras_write_them(text: object) -> None:
+    assert parse.moment(text, ZoneInfo("Europe/Paris")) == datetime(2026, 11, 20, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "1970-01-01T00:00:00", "9999-01-01T00:00:00", None, True, 5, 1e300])
+def test_times_that_cannot_be(text: object) -> None:
+    assert parse.moment(text, UTC) is None
+
+
+_JPEG = b"\xff\xd8\xff\xe0" + bytes(range(64))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        base64.b64encode(_JPEG).decode(),
+        base64.b64encode(_JPEG).decode().rstrip("="),
+        base64.urlsafe_b64encode(_JPEG).decode(),
+        base64.encodebytes(_JPEG).decode(),
+        "data:image/jpeg;base64," + base64.b64encode(_JPEG).decode(),
+        base64.b64encode(base64.b64encode(_JPEG)).decode(),
+    ],
+)
+def test_pictures_however_they_are_encoded(data: str) -> None:
+    assert pictures.decoded(data) == _JPEG
+
+
+def test_a_picture_leaves_the_message_and_is_stored_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with avaeye_site(tmp_path) as site:
+            picture = {"type": 1, "size": 68, "data": base64.b64encode(_JPEG).decode()}
+            for record in ("1", "2"):
+                body = capture(record, picNum=2, picInfo=[picture, picture])
+                assert (await site.post("capture", body)).status == 200
+            events = await site.events()
+            for event in events:
+                first, second = event["data"]["media"]
+                assert first["id"] == f"{event['id']}/0"
+                assert first["sha256"] == second["sha256"]
+                assert (first["mime"], first["bytes"], first["state"]) == ("image/jpeg", len(_JPEG), "stored")
+                assert (tmp_path / "media" / first["path"]).read_bytes() == _JPEG
+                assert event["data"]["raw"]["params"]["picInfo"][1]["data"] == {"$media": second["id"]}
+            assert len([path for path in (tmp_path / "media").rglob("*") if path.is_file()]) == 1
+
+    asyncio.run(main())
+
+
+def _basicinfo() -> dict[str, Any]:
+    message: dict[str, Any] = decode((_SAMPLES / "basicinfo.txt").read_bytes().partition(b"\n")[2]).value
+    for group in ("aliOssParam", "mqttParam"):
+        message["params"][group] = dict.fromkeys(message["params"][group], _SECRET)
+    message["params"]["registerCode"] = _SECRET
+    return message
+
+
+def test_no_secret_is_kept_whatever_becomes_of_the_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        message = _basicinfo()
+        body = orjson.dumps(message)
+        curly = body.decode().replace('"', "”")
+        async with avaeye_site(tmp_path) as site:
+            for path in ("basicinfo", "keepalive", "capture", "transchannel", "some/thing", "notifyresult/list"):
+                for sent in (
+                    body,
+                    curly.encode(),
+                    body[:-1],
+                    body[:-40],
+                    curly.encode()[:-1],
+                    curly.encode("gbk")[:-1],
+                ):
+                    await site.post(path, sent)
+            await site.spool.flush()
+            for record in await site.spool.read(0, limit=1000):
+                assert _SECRET.encode() not in record.body
+            assert _SECRET not in str(site.intakes[0].state())
+        for file in tmp_path.rglob("*"):
+            assert not file.is_file() or _SECRET.encode() not in file.read_bytes(), file
+
+    asyncio.run(main())
+    told = capsys.readouterr()
+    assert _SECRET not in told.out + told.err
+
+
+def test_ruins_lose_their_secrets_and_little_else() -> None:
+    ruin = b'{"pwd": "a\\"b", "plateNo": "A1", "mqttParam": {"user":"u","pwd":"p"}, "accessKeySecret":"never ends'
+    kept = strip_ruin(ruin)
+    assert b'"plateNo": "A1"' in kept
+    for secret in (b'a\\"b', b'"u"', b'"p"', b"never"):
+        assert secret not in kept
+
+
+def test_a_camera_that_has_not_said_where_it_is_is_where_it_sends_from(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with avaeye_site(tmp_path) as site:
+            table = site.sources[0].devices(site.intakes[0])
+
+            def facts() -> dict[str, Any]:
+                device = table.get("park01/2102512")
+                assert device is not None
+                return device.facts
+
+            body = {"parkId": "park01", "deviceId": "2102512", "params": {}}
+            await site.post("keepalive", body)
+            assert facts() == {"address": "127.0.0.1"}
+            await site.post("basicinfo", _basicinfo())
+            await site.post("keepalive", body)
+            assert facts()["address"] == "192.168.1.13"
+
+    asyncio.run(main())
+
+
+def test_the_device_table_has_what_a_camera_says_of_itself(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with avaeye_site(tmp_path) as site:
+            assert (await site.post("basicinfo", _basicinfo())).json == {"code": 200, "message": "success"}
+            known = site.sources[0].devices(site.intakes[0]).get("park01/2102512")
+            assert known is not None
+            assert known.interval == 30.0
+            assert known.facts["version"] == "PARK_1201-B0003"
+            assert known.facts["address"] == "192.168.1.13"
+            assert known.facts["category"] == "entrance & exit camera"
+            assert known.facts["spaces"] == 2
+            assert known.facts["capabilities"] == ["coil", "edge storage", "lamp", "led", "radar", "space detection"]
+            body = {"parkId": "park01", "deviceId": "2102512", "params": {"uploadTime": 1589951640000}}
+            answer = (await site.post("keepalive", body)).json
+            assert answer["data"]["svrTime"] > 1_700_000_000_000
+            assert (answer["data"]["parkId"], answer["data"]["deviceId"]) == ("park01", "2102512")
+            (event,) = (e for e in await site.events(whole=True) if e["type"] == "device.online")
+            assert event["data"]["device"] == {
+                "id": "2102512", "name": "HC121@MAC-08S", "serial": "210235000000000",
+                "category": "entrance & exit camera",
+            }  # fmt: skip
+
+    asyncio.run(main())

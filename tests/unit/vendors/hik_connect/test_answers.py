@@ -1,0 +1,68 @@
+"""The table of the vendor's answers, beside the issue's list and the vendor's own tables."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pump.vendors.hik_connect.answers import ANSWERS, Action, answer_of, answer_of_status
+
+DOCUMENT = Path(__file__).parents[5] / "shared" / "vendor" / "hik-connect-openapi-2.13.0.txt"
+
+WANTED = {
+    Action.RETRY: "OPEN000000 OPEN000009 OPEN000015 OPEN000018 OPEN000019 OPEN000023 "
+    "VMS000009 VMS001000 VMS001001 LAP000004",
+    Action.LOGIN: "OPEN000006 OPEN000007",
+    Action.SUBSCRIBE: "OPEN000016",
+    Action.POLL: "OPEN000012",
+    Action.MISCONFIGURED: "OPEN000001 OPEN000002 OPEN000003 OPEN000004 OPEN000005 OPEN000021 OPEN300002 VMS004005",
+}
+ACCOUNT = {"OPEN000001", "OPEN000002", "OPEN000003", "OPEN000004", "OPEN000005", "OPEN300002"}
+
+OTHER_SUBJECTS = re.compile(
+    r"CCF0(38|21)|VMS0(2|38|4)|VMS003001|VMS004004|OPEN01|OPEN0005|OPEN000(601|55[456])|OPEN0000(1[47]|2[0678]|3[01])|EVZ|THD"
+)
+"""Persons, cards, areas, devices, e-mails, drivers, searches: no queue call answers with these."""
+
+
+@pytest.mark.parametrize(
+    ("code", "action"), [(code, action) for action, codes in WANTED.items() for code in codes.split()]
+)
+def test_each_code_of_the_issue_has_its_row(code: str, action: Action) -> None:
+    assert ANSWERS[code].action is action
+    assert ANSWERS[code].account == (code in ACCOUNT)
+
+
+def test_who_must_help_is_told_how() -> None:
+    for code, answer in ANSWERS.items():
+        assert answer.meaning, code
+        if answer.action is not Action.RETRY:
+            assert answer.advice, code
+        assert len(answer.text) < 160, code
+
+
+def test_a_code_without_a_row_is_told_and_repeated() -> None:
+    answer = answer_of("OPEN123456")
+    assert answer.action is Action.RETRY
+    assert "do not know" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("status", "action"),
+    [(401, Action.LOGIN), (429, Action.RETRY), (500, Action.RETRY), (503, Action.RETRY), (302, Action.RETRY),
+     (404, Action.RETRY), (418, Action.RETRY), (204, Action.RETRY), (999, Action.RETRY)],
+)  # fmt: skip
+def test_statuses(status: int, action: Action) -> None:
+    assert answer_of_status(status).action is action
+
+
+@pytest.mark.skipif(not DOCUMENT.exists(), reason="the vendor's document is not at hand")
+def test_every_code_of_the_document_has_a_row_or_another_subject() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    table = text[text.rindex("A.4 Status and Error Code") :]
+    codes = set(re.findall(r"^((?:OPEN|CCF|LAP|VMS|EVZ)\d+|THD_\w+)\t", table, re.MULTILINE))
+    assert len(codes) > 200
+    assert sorted(code for code in codes if code not in ANSWERS and not OTHER_SUBJECTS.match(code)) == []
+    assert sorted(ANSWERS.keys() - codes) == ["OPEN300002"], "that one stands in 3.3 alone"

@@ -1,0 +1,344 @@
+"""The source's `run`: callbacks registered, devices read, missed changes found; the clock is moved by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from pydantic import ValidationError
+
+from pump.core.errors import Misconfigured
+from pump.testing import ManualClock
+from pump.vendors.kinot import SOURCE, parse
+from pump.vendors.kinot.simulator.server import Fault, Quirks
+from tests.unit.vendors.kinot.site import APP_KEY, Site, kinot_site, vendor
+
+
+def run(tmp_path: Path, test: Any, *, quirks: Quirks | None = None, bays: int = 30, **settings: Any) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with (
+            vendor(clock, quirks=quirks, bays=bays) as kinot,
+            kinot_site(tmp_path, clock=clock, kinot=kinot, **settings) as site,
+        ):
+            await test(site)
+
+    asyncio.run(main())
+
+
+class Told:
+    """A gateway that says just this."""
+
+    sn = 644219880
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._fields = fields
+
+    def listed(self) -> dict[str, Any]:
+        return self._fields
+
+
+def posts(site: Site) -> list[Any]:
+    return [call.body for call in site.kinot.asked if call.method == "POST"]
+
+
+def test_callbacks_are_registered_for_locks_and_sensors(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        await site.snapshot()
+        urls = {
+            "status_changed_callback_url": f"{site.base}/status",
+            "command_resp_callback_url": f"{site.base}/command",
+        }
+        assert site.kinot.quirks.urls == {18: urls, 34: urls}
+        assert len(posts(site)) == 2
+        site.kinot.change(site.kinot.fleet.locks[0].sn, car_detected=1)
+        await site.settled()
+        assert [event["data"]["reconciled"] for event in await site.events("parking.space.occupied")] == [False]
+
+    run(tmp_path, test)
+
+
+def test_what_is_registered_already_is_left_alone(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with vendor(clock) as kinot:
+            kinot.register("https://pump.example.com/kinot/bays")
+            async with kinot_site(
+                tmp_path, clock=clock, kinot=kinot, callback_base="https://pump.example.com/"
+            ) as site:
+                await site.snapshot()
+                assert posts(site) == []
+
+    asyncio.run(main())
+
+
+def test_a_platform_that_spells_the_key_otherwise_is_given_that(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        await site.snapshot()
+        assert len(posts(site)) == 4
+        assert site.kinot.quirks.urls[18]["command_resp_callback_url"] == f"{site.base}/command"
+
+    run(tmp_path, test, quirks=Quirks(command_key="commandResp_callback_url", numbers_for_urls=True))
+
+
+def test_register_callbacks_false_asks_for_nothing(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        await site.snapshot()
+        assert not [call for call in site.kinot.asked if "notifications" in call.target]
+
+    run(tmp_path, test, register_callbacks=False, callback_base=None)
+
+
+def test_a_snapshot_tells_the_present_state_of_every_device_once(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        await site.snapshot()
+        await site.snapshot()
+        found = await site.events()
+        assert len({event["subject"] for event in found if event["type"] == "parking.space.vacated"}) == 250
+        assert len(found) == len({event["id"] for event in found}) == 250 * 2 + len(site.kinot.fleet.locks)
+        assert {event["data"]["reconciled"] for event in found} == {True}
+        assert "61518-59257" not in str(found)
+        assert "61518-59257" not in str(site.intake.state())
+
+    run(tmp_path, test, bays=250)
+
+
+def test_a_push_that_was_missed_is_found_with_the_id_it_would_have_had(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        await site.snapshot()
+        bay = site.kinot.fleet.sensors[0]
+        site.kinot.platform.tricks.append("lost")
+        site.kinot.change(bay.sn, car_detected=1)
+        await site.snapshot()
+        found = await site.events("parking.space.occupied")
+        assert [(event["subject"], event["data"]["reconciled"]) for event in found] == [(f"sensor/{bay.sn}", True)]
+        assert site.counted("missed") == 1
+        site.kinot.push(bay)
+        await site.settled()
+        assert site.sent(bay.sn).status == 200
+        assert await site.events("parking.space.occupied") == found
+
+    run(tmp_path, test)
+
+
+def test_a_list_that_a_push_overtook_changes_nothing(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        await site.snapshot()
+        bay = site.kinot.fleet.sensors[0]
+        before = bay.listed()
+        site.kinot.change(bay.sn, car_detected=1)
+        await site.settled()
+        now = site.clock.now()
+        states = site.source._states
+        assert states is not None
+        asked = site.clock.monotonic() - 1.0
+        for stale in (before, {**before, "updated_at": bay.listed()["updated_at"]}, {**before, "updated_at": None}):
+            status = parse.status(stale, ZoneInfo("UTC"), now, "sensor")
+            assert await states.take(status, asked=asked) == "old"
+        assert len(await site.events("parking.space.occupied")) == 1
+        assert len(await site.events("parking.space.vacated")) == 30
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize(("minutes", "gaps"), [(4, 0), (10, 1)])
+def test_a_long_absence_is_told_as_a_gap(tmp_path: Path, minutes: int, gaps: int) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with vendor(clock) as kinot:
+            async with kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+                await site.snapshot()
+            assert site.intake.last_activity is not None
+            last, bay = site.intake.last_activity, kinot.fleet.sensors[0]
+            bay.set(clock.now(), car_detected=1)
+            clock.advance(minutes * 60)
+            async with kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+                await site.snapshot()
+                told = await site.events("pump.gap")
+                assert len(told) == gaps
+                if gaps:
+                    assert told[0]["data"]["from"] == last.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+                found = await site.events("parking.space.occupied")
+                assert [event["subject"] for event in found] == [f"sensor/{bay.sn}"]
+
+    asyncio.run(main())
+
+
+def test_gateways_are_online_and_offline(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        gateway = site.kinot.fleet.gateways[644219880]
+        await site.snapshot()
+        for online in (False, False, True):
+            gateway.online = online
+            gateway.updated += timedelta(minutes=5)
+            await site.snapshot()
+        told = await site.events("device.o")
+        assert [event["type"] for event in told] == ["device.online", "device.offline", "device.online"]
+        assert {event["subject"] for event in told} == {"gateway/644219880"}
+        assert told[1]["data"]["incident"] == told[2]["data"]["incident"]
+        assert {event["data"]["reconciled"] for event in told} == {False}
+        assert site.counted("unknown gateway") >= 4
+
+    run(tmp_path, test, gateways=[644219880, 1])
+
+
+def test_gateways_are_asked_after_though_the_snapshot_is_off(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        gateway = site.kinot.fleet.gateways[644219880]
+        await site.until(lambda: site.state == "up")
+        begun = site.clock.monotonic()
+        gateway.online, gateway.updated = False, gateway.updated + timedelta(minutes=5)
+        await site.until(lambda: len(site.kinot.asked) == 2)
+        assert site.clock.monotonic() - begun >= 299.0
+        assert [call.target for call in site.kinot.asked] == ["/open/lora/v1/dtu_devices/644219880"] * 2
+        await site.until(lambda: site.state == "up")
+        while len(await site.events("device.o")) < 2:
+            await asyncio.sleep(0.001)
+        assert [event["type"] for event in await site.events()] == ["device.online", "device.offline"]
+
+    run(tmp_path, test, gateways=[644219880], snapshot="0s", register_callbacks=False)
+
+
+@pytest.mark.parametrize(
+    ("told", "types"),
+    [
+        ({"sn": {}, "online": "online"}, ["pump.record.unparsed"]),
+        ({"sn": None, "online": "online"}, ["pump.record.unparsed"]),
+        ({"sn": "6" * 100}, ["pump.record.unparsed"]),
+        ({"online": "online"}, ["device.online"]),
+        ({"online": "perhaps"}, ["device.unknown"]),
+        ({"online": []}, ["device.unknown"]),
+        ({}, ["device.unknown"]),
+    ],
+)
+def test_an_odd_answer_about_a_gateway_harms_nothing_else(
+    tmp_path: Path, told: dict[str, Any], types: list[str]
+) -> None:
+    async def test(site: Site) -> None:
+        site.kinot.fleet.gateways[644219880] = Told(told)  # type: ignore[assignment]  # it is asked for no more than this
+        await site.until(lambda: site.state == "up")
+        await site.snapshot()
+        found = [event["type"] for event in await site.events() if not event["type"].startswith("parking")]
+        assert [type_ for type_ in found if not type_.startswith("device.battery")] == types
+
+    run(tmp_path, test, gateways=[644219880], bays=2)
+
+
+def test_a_vendor_that_is_away_is_told_and_found_again(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        await site.snapshot()
+        for path in ("lockers", "sensors"):
+            site.kinot.faults.append(Fault("status", path, times=2, status=503))
+        site.kinot.faults.append(Fault("drop", "lockers"))
+        await site.until(lambda: site.state == "down")
+        site.kinot.change(site.kinot.fleet.locks[0].sn, car_detected=1)
+        await site.settled()
+        assert len(await site.events("parking.space.occupied")) == 1, "callbacks are taken meanwhile"
+        await site.until(lambda: site.state == "up")
+        assert site.counted("retry") >= 2
+
+    run(tmp_path, test)
+
+
+def test_a_refused_key_is_a_persons_matter_and_callbacks_go_on(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        site.kinot.register(site.base)
+        with pytest.raises(Misconfigured, match="app_key"):
+            await site.until(lambda: site.state == "up")
+        site.task = None
+        site.kinot.change(site.kinot.fleet.sensors[0].sn, car_detected=1)
+        await site.settled()
+        assert len(await site.events("parking.space.occupied")) == 1
+
+    run(tmp_path, test, app_key="nobody")
+
+
+def test_without_anything_to_read_it_is_up_at_once_and_asks_nothing(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        await site.until(lambda: site.state == "up")
+        site.kinot.register(site.base)
+        site.kinot.change(site.kinot.fleet.sensors[0].sn, car_detected=1)
+        await site.settled()
+        assert site.kinot.asked == []
+        assert len(await site.events("parking.space.occupied")) == 1
+
+    run(tmp_path, test, register_callbacks=False, snapshot="0s")
+
+
+def test_a_day_of_traffic_with_odd_callbacks_ends_in_the_state_that_is(tmp_path: Path) -> None:
+    """Whatever was lost, doubled or late: after a snapshot the events add up to what every bay shows."""
+
+    async def test(site: Site) -> None:
+        await site.snapshot()
+        fleet, platform = site.kinot.fleet, site.kinot.platform
+        for turn in range(400):
+            if turn % 3 == 0:
+                platform.tricks.append(fleet.rng.choice(["lost", "duplicate", "old", "key_suffix", "text_numbers"]))
+            site.kinot.push(fleet.turn(site.clock.now()))
+            if turn % 20 == 0:
+                await site.settled()
+        await site.settled()
+        await site.snapshot()
+        await site.snapshot()
+        occupied: dict[str, bool] = {}
+        locked: dict[str, bool] = {}
+        found = await site.events()
+        for event in found:
+            subject, type_ = event["subject"], event["type"]
+            if type_.startswith("parking.space"):
+                assert occupied.get(subject) != (type_ == "parking.space.occupied"), "never the same twice"
+                occupied[subject] = type_ == "parking.space.occupied"
+            elif type_.startswith("parking.lock"):
+                locked[subject] = type_ == "parking.lock.raised"
+        for bay in fleet.bays.values():
+            subject = f"{'lock' if bay.lock else 'sensor'}/{bay.sn}"
+            assert occupied[subject] == bool(bay.flags["car_detected"])
+            if bay.lock:
+                assert locked[subject] == bool(bay.flags["locked"])
+        assert len(found) == len({event["id"] for event in found})
+        assert site.counted("missed")
+        assert not await site.events("pump.record")
+
+    run(tmp_path, test)
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+BASE = {"type": "kinot", "app_key": APP_KEY, "app_secret": "s", "callback_base": "https://pump.example.com/"}
+
+
+def test_settings_have_the_defaults_of_the_design() -> None:
+    found = SOURCE.Settings.model_validate(BASE)
+    assert found.server == "http://device.api.parks8.com"
+    assert (found.snapshot, found.register_callbacks, found.emit) == (300.0, True, "changes")
+    assert found.callback_base == "https://pump.example.com"
+    assert found.warnings() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"callback_base": None},
+        {"callback_base": "pump.example.com"},
+        {"server": "http://device.api.parks8.com/open"},
+        {"server": "ftp://x"},
+        {"emit": "some"},
+        {"snapshot": 300},
+        {"gateways": ["x"]},
+        {"gateways": [0]},
+        {"app_secret": None},
+    ],
+)
+def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        SOURCE.Settings.model_validate({**BASE, **wrong})
+
+
+def test_what_is_probably_not_meant_is_a_warning() -> None:
+    more = {"accept_unsigned": True, "snapshot": "0s", "gateways": [1], "register_callbacks": False}
+    (warning,) = SOURCE.Settings.model_validate({**BASE, **more, "callback_base": None}).warnings()
+    assert "accept_unsigned" in warning
