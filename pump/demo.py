@@ -17,12 +17,13 @@ import orjson
 from pump import registry
 from pump.config import load
 from pump.core.clock import Clock
+from pump.core.record import Batch, State
 from pump.core.settings import SinkSettings
 from pump.core.text import line
 from pump.registry import Registry
 from pump.runtime.daemon import Daemon
 from pump.simulation.stage import PushStage, Stage
-from pump.sink import Batch, Sink, State
+from pump.sink import Sink
 from pump.telemetry import log
 from pump.testing.brokers import Mosquitto, NatsServer, Server
 

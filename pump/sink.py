@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 from pump.core.clock import Clock
+from pump.core.record import Batch, State
 from pump.core.settings import SinkSettings
-
-State = dict[str, Any]
-"""What a sink remembers beside its cursor: small, JSON."""
-
-
-class Record(NamedTuple):
-    """A stored event on its way to the sinks."""
-
-    seq: int
-    """The spool's number: grows, may have gaps, never leaves the process."""
-    source: str
-    """The source's name in pump.toml, or "pump" for the daemon's own events."""
-    type: str
-    severity: int
-    """0 info, 1 notice, 2 warning, 3 critical."""
-    recorded: int
-    """When it arrived, milliseconds since 1970."""
-    body: bytes
-    """The whole CloudEvent as JSON, one line without its end; UTF-8, no CR or LF inside."""
-
-
-Batch = Sequence[Record]
-"""Never empty; in the order of arrival; only what the sink's routing lets through."""
 
 
 @dataclass(slots=True, frozen=True)

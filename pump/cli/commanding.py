@@ -30,7 +30,8 @@ def command_daemon(folder: Path, name: str, arguments: dict[str, Any], *, alone:
 
     Without a daemon `alone` does it, or the command ends with advice.
     """
-    from pump.ops.control import NoDaemon, Refusal, ask
+    from pump.core.errors import Refusal
+    from pump.ops.control import NoDaemon, ask
     from pump.runtime.lock import Locked
 
     arguments = {key: value for key, value in arguments.items() if value is not None}

@@ -14,7 +14,7 @@ import click
 from pump.cli.options import coloured, config_option, moment, places
 
 if TYPE_CHECKING:
-    from pump.sink import Record
+    from pump.core.record import Record
 
 _PAUSE: Final = 0.2
 """Seconds between two looks at the spool with --follow."""

@@ -13,8 +13,8 @@ from pump.cli import FAILED
 from pump.cli.options import config_option, routes
 
 if TYPE_CHECKING:
+    from pump.core.record import Record
     from pump.core.settings import SinkSettings
-    from pump.sink import Record
 
 _STDIN: Final = "-"
 
@@ -88,8 +88,8 @@ def _records(path: Path) -> Iterator[Record]:
 def _record(event: Any, path: Path) -> Record:
     import orjson
 
+    from pump.core.record import Record
     from pump.core.taxonomy import SEVERITIES
-    from pump.sink import Record
 
     try:
         data = event.get("data") or {}

@@ -29,7 +29,7 @@ from pump.config.model import (
 from pump.config.problems import ConfigError, Problem, dotted, from_pydantic, show
 from pump.core.settings import Settings, SinkSettings, SourceSettings
 from pump.registry import MissingDependency, Registry, nearest
-from pump.spool.settings import SpoolSettings
+from pump.spool.types import SpoolSettings
 from pump.telemetry import redact
 
 M = TypeVar("M", bound=BaseModel)

@@ -20,7 +20,7 @@ from pydantic import (
 
 from pump.config.problems import Problem
 from pump.core.settings import Duration, Settings, SinkSettings, Size, SourceSettings, Zone
-from pump.spool.settings import SpoolSettings
+from pump.spool.types import SpoolSettings
 
 NAME = r"[a-z0-9][a-z0-9_-]*"
 """What sources, sinks and the site may be called: the names stand in ids, metrics and URLs."""

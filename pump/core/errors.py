@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
-Memory = dict[str, Any] | None
-"""What a sink wants remembered beside its cursor although a send failed (None: nothing new); see `pump.sink.State`."""
+from pump.core.record import State
+
+Memory = State | None
+"""What a sink wants remembered beside its cursor although a send failed; None: nothing new."""
 
 
 class Unavailable(Exception):
@@ -59,3 +60,7 @@ class Gone(Misconfigured):
 
     Raised by `Sink.send` alone. It is on again when its settings name another peer, or a person says so.
     """
+
+
+class Refusal(Exception):
+    """The command cannot be done; the text is for the person who asked."""

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase, translate
 from typing import Final
 
+from pump.core.record import Record
 from pump.core.settings import SinkSettings
 from pump.core.taxonomy import SEVERITIES
-from pump.sink import Record
 
 _REMEMBERED: Final = 4096
 """Combinations kept; a vendor that makes up types must not make the answers grow for ever."""

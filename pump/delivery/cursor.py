@@ -8,9 +8,10 @@ from typing import Final
 import structlog
 
 from pump.core.clock import Clock
+from pump.core.record import Record, State
 from pump.core.settings import SinkSettings
 from pump.core.timeouts import Guard
-from pump.sink import Record, Sink, State
+from pump.sink import Sink
 from pump.spool import Spool
 from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics

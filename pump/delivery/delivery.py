@@ -17,6 +17,8 @@ import structlog
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
 from pump.core.errors import Gone, Misconfigured, Rejected, Unavailable
+from pump.core.failure import Failure, diagnose
+from pump.core.record import Record, State
 from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
 from pump.core.timeouts import GRACE, Abandoned, Guard, Overdue
@@ -26,8 +28,7 @@ from pump.delivery.masking import Shape
 from pump.delivery.resend_queue import Aside
 from pump.delivery.session import Openings, Stuck
 from pump.delivery.shutoff import Switch
-from pump.runtime.supervisor import Failure, diagnose
-from pump.sink import Record, Sink, State
+from pump.sink import Sink
 from pump.spool import Spool
 from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics

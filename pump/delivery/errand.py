@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from pump.core.errors import Rejected, Unavailable
+from pump.core.record import Record, State
 from pump.core.timeouts import Guard
 from pump.delivery.cursor import SETTLE_EVERY, Place
 from pump.delivery.resend_queue import Aside, Errand
-from pump.sink import Record, Sink, State
+from pump.sink import Sink
 
 TRIES: Final = 12
 """Failures in a row, none of the batch delivered, after which an errand is given up: one event that the peer cannot

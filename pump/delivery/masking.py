@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import orjson
 
+from pump.core.record import Record
 from pump.core.settings import MaskWith, SinkSettings
-from pump.sink import Record
 
 _SLICE: Final = 50
 """Events at a time; between slices the loop serves others."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pump.core.errors import Unavailable
-from pump.sink import Record
+from pump.core.record import Record
 
 WAITING: Final = 4
 """Batches that may wait for one sink; who brings more has not waited for the former."""

@@ -19,6 +19,8 @@ from typing import Any, Final
 import orjson
 import structlog
 
+from pump.core.errors import Refusal
+
 log = structlog.get_logger()
 
 NAME: Final = "control.sock"
@@ -35,10 +37,6 @@ Tell = Callable[[dict[str, Any]], Awaitable[None]]
 """Sends a progress line; waits while the client does not read."""
 Handler = Callable[[Mapping[str, Any], Tell], Awaitable[dict[str, Any]]]
 """A command: its arguments, what tells progress; returns the result. Raises Refusal."""
-
-
-class Refusal(Exception):
-    """The command cannot be done; the text is for the person who asked."""
 
 
 class NoDaemon(Exception):

@@ -9,13 +9,13 @@ from typing import Any, Final
 import structlog
 
 from pump.core.clock import Clock
-from pump.core.errors import Unavailable
+from pump.core.errors import Refusal, Unavailable
+from pump.core.record import Record
 from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
 from pump.delivery.delivery import Delivery
 from pump.delivery.resend_queue import Outcome
-from pump.ops.control import Handler, Refusal, Tell
-from pump.sink import Record
+from pump.ops.control import Handler, Tell
 from pump.spool import DeadLetter, Spool
 from pump.telemetry.metrics import Metrics
 

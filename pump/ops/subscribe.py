@@ -7,7 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import structlog
 
-from pump.ops.control import Handler, Refusal, Tell
+from pump.core.errors import Refusal
+from pump.ops.control import Handler, Tell
 from pump.source import Source
 
 log = structlog.get_logger()

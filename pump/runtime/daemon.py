@@ -15,6 +15,7 @@ from pump import registry
 from pump.config import Config
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
+from pump.core.tasks import first_of, wait_for
 from pump.delivery.delivery import Delivery
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media
@@ -30,7 +31,7 @@ from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.sd_notify import Notifier
 from pump.runtime.signals import take_over
 from pump.runtime.status import Status
-from pump.runtime.supervisor import Supervisor, first_of, wait_for
+from pump.runtime.supervisor import Supervisor
 from pump.runtime.tuning import tuned
 from pump.runtime.watchdog import Watch
 from pump.sink import Sink

@@ -8,17 +8,17 @@ has a deadline, and who is still there after it is named.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Unavailable
+from pump.core.failure import Failure, diagnose
+from pump.core.tasks import wait_for
 from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics
 
@@ -28,80 +28,8 @@ Run = Callable[[], Awaitable[None]]
 
 LASTING: Final = 60.0
 """Seconds of "up" that are real success: after them the backoff starts again at its beginning."""
-MISCONFIGURED_WAIT: Final = 600.0
-"""Seconds until a part that only a person can mend is tried again, unless it says another wait."""
 SHORTEST_WAIT: Final = 0.1
 """Seconds: a part that asks for a shorter wait would keep the loop busy."""
-
-
-@dataclass(slots=True, frozen=True)
-class Failure:
-    """Why a part ended, made of what it raised."""
-
-    reason: str
-    """For /status: a declared error's own words, else the kind of the exception alone, which can hold no secret."""
-    wait: float | None
-    """Seconds that the error asks for; None: the backoff decides."""
-    level: int
-    sentence: str
-    error: BaseException | None = None
-    """To be logged whole."""
-
-
-def leaves(error: BaseException) -> list[BaseException]:
-    """The exceptions inside nested groups, in order; of a plain exception, itself.
-
-    Cancellations that stand beside a real failure are left out: they are its echo in the group's other tasks.
-    """
-    found: list[BaseException] = []
-    waiting = [error]
-    while waiting:
-        current = waiting.pop(0)
-        if isinstance(current, BaseExceptionGroup):
-            waiting[:0] = current.exceptions
-        else:
-            found.append(current)
-    return [leaf for leaf in found if not isinstance(leaf, asyncio.CancelledError)] or found
-
-
-def diagnose(error: BaseException | None) -> Failure:
-    """What an ended part means; None stands for a return without an error.
-
-    In a group the gravest decides: a bug, then what a person must mend, then what is away.
-    """
-    if error is None:
-        return Failure("it ended by itself", None, logging.WARNING, "A part ended by itself and will be started again")
-    found = leaves(error)
-    if bugs := [leaf for leaf in found if not isinstance(leaf, (Misconfigured, Unavailable))]:
-        kinds = ", ".join(dict.fromkeys(type(leaf).__name__ for leaf in bugs))
-        whole = found[0] if len(found) == 1 else error
-        return Failure(
-            f"it failed unexpectedly ({kinds}); the log has it whole",
-            None,
-            logging.ERROR,
-            "A part failed unexpectedly and will be started again",
-            whole,
-        )
-    if wrong := [leaf for leaf in found if isinstance(leaf, Misconfigured)]:
-        waits = [MISCONFIGURED_WAIT if leaf.retry_after is None else leaf.retry_after for leaf in wrong]
-        return Failure(
-            _reasons(wrong),
-            max(waits),
-            logging.ERROR,
-            "A part needs a person's help and will be tried again after a long wait",
-        )
-    away = [leaf for leaf in found if isinstance(leaf, Unavailable)]
-    asked = [leaf.retry_after for leaf in away if leaf.retry_after is not None]
-    return Failure(
-        _reasons(away) or "it is unavailable",
-        max(asked) if asked else None,
-        logging.WARNING,
-        "A part cannot work now and will be started again",
-    )
-
-
-def _reasons(errors: Collection[BaseException]) -> str:
-    return "; ".join(dict.fromkeys(text for error in errors if (text := str(error))))
 
 
 @dataclass(slots=True)
@@ -271,32 +199,3 @@ def _tell_if_broken(task: asyncio.Task[None]) -> None:
 def _asked() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-async def wait_for(tasks: Collection[asyncio.Task[Any]], seconds: float, clock: Clock) -> bool:
-    """Wait until all `tasks` are done, `seconds` at the most, cancelling none of them; whether all are done."""
-    pending = {task for task in tasks if not task.done()}
-    if not pending:
-        return True
-    timer = asyncio.create_task(clock.sleep(seconds), name="deadline")
-    try:
-        while pending and not timer.done():
-            await asyncio.wait({*pending, timer}, return_when=asyncio.FIRST_COMPLETED)
-            pending = {task for task in pending if not task.done()}
-    finally:
-        timer.cancel()
-        await asyncio.wait({timer})
-    return not pending
-
-
-async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
-    """Run all until one of them ends, cancel the others; raises what the ended one raised."""
-    tasks = [asyncio.create_task(wait) for wait in waits]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-    for task in done:
-        task.result()

@@ -14,9 +14,10 @@ from typing import Final
 import orjson
 
 from pump.core.clock import Clock
+from pump.core.record import Batch, State
 from pump.core.settings import SinkSettings
 from pump.core.text import line
-from pump.sink import Batch, Sink, State
+from pump.sink import Sink
 from pump.sinks.common.stdio import LineStream
 from pump.sinks.common.thread import Worker
 

@@ -3,8 +3,7 @@
 from pump.spool.dead_letters import DeadLetter
 from pump.spool.errors import Fatal, RowRefused
 from pump.spool.repair import Repaired
-from pump.spool.settings import SpoolSettings
 from pump.spool.spool import Spool
-from pump.spool.types import Cursor, Receipt, Row
+from pump.spool.types import Cursor, Receipt, Row, SpoolSettings
 
 __all__ = ["Cursor", "DeadLetter", "Fatal", "Receipt", "Repaired", "Row", "RowRefused", "Spool", "SpoolSettings"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from pump.sink import Record
+from pump.core.record import Record
 from pump.spool.types import checksum
 
 EVENTS = 64

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from pump.sink import Record
+from pump.core.record import Record
 from pump.spool.connection import connect_reading
 
 SLICE: Final = 200

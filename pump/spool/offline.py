@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from pump.sink import Record
+from pump.core.record import Record
 from pump.spool.connection import connect_reading
 from pump.spool.reader import read
 

@@ -13,7 +13,7 @@ import structlog
 from pump.core.clock import Clock
 from pump.spool import statements
 from pump.spool.errors import Verdict, verdict
-from pump.spool.settings import SpoolSettings
+from pump.spool.types import SpoolSettings
 from pump.spool.writer import Writer
 from pump.telemetry.metrics import Metrics
 

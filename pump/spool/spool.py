@@ -15,19 +15,17 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
-from pump.sink import Record, State
+from pump.core.record import Record, State
 from pump.spool import dead_letters as dead
 from pump.spool import repair, schema, statements
 from pump.spool.connection import Connection, reading, writing
 from pump.spool.dead_letters import DeadLetter
 from pump.spool.errors import Fatal, Verdict, verdict
-from pump.spool.reader import read
-from pump.spool.recent import Tail
+from pump.spool.reader import Tail, read
 from pump.spool.repair import Repaired
 from pump.spool.retention import MARKS, TICK, Upkeep
-from pump.spool.settings import SpoolSettings
 from pump.spool.sidecar import HighWater, Reserve
-from pump.spool.types import Cursor, Receipt, Row
+from pump.spool.types import Cursor, Receipt, Row, SpoolSettings
 from pump.spool.writer import MARGIN, Writer
 from pump.telemetry.metrics import Metrics
 

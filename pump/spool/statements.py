@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import structlog
 
-from pump.sink import Record
+from pump.core.record import Record
 from pump.spool import blocks
 from pump.spool.types import Cursor, Row
 

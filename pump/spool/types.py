@@ -1,12 +1,16 @@
-"""What goes into the spool and what comes back from a commit."""
+"""What goes into the spool and what comes back from a commit; [spool] of pump.toml."""
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
-from pump.sink import State
+from pydantic import Field
+
+from pump.core.record import State
+from pump.core.settings import Duration, Settings, Size
 
 
 @dataclass(slots=True)
@@ -49,3 +53,13 @@ def checksum(seq: int, source: str, type_: str, severity: int, recorded: int, bo
 @lru_cache(4096)
 def _seed(source: str, type_: str, severity: int) -> int:
     return zlib.crc32(f"{source} {type_} {severity}".encode())
+
+
+class SpoolSettings(Settings):
+    """How long and how much the spool keeps."""
+
+    retention: Duration = Field(default=7 * 86400.0, gt=0, description="events are kept this long after they arrived")
+    max_bytes: Size = Field(default=4 << 30, ge=16 << 20, description="the most the spool takes on disk")
+    when_full: Literal["block", "drop-oldest"] = Field(
+        default="block", description="refuse new events, or drop the oldest and tell it, when max_bytes is reached"
+    )

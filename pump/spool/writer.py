@@ -21,11 +21,11 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
-from pump.sink import Record
+from pump.core.record import Record
 from pump.spool import statements
 from pump.spool.connection import PAGE_SIZE, Connection
 from pump.spool.errors import Fatal, RowRefused, Verdict, verdict
-from pump.spool.recent import Tail
+from pump.spool.reader import Tail
 from pump.spool.sidecar import HighWater, Reserve
 from pump.spool.statements import Group
 from pump.spool.types import Cursor, Receipt, Row

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from pump.core.event import Event, encode, event_id
+from pump.core.record import Record
 from pump.core.taxonomy import SEVERITIES
-from pump.sink import Record
 from pump.spool import Row
 
 ARRIVED = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)

@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Final
 
 from pump.core.clock import Clock
 from pump.core.errors import Rejected, Unavailable
+from pump.core.record import Record, State
 from pump.delivery.delivery import Delivery
-from pump.sink import Record, Sink, State
+from pump.sink import Sink
 from pump.spool import Spool, SpoolSettings
 from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics

@@ -13,8 +13,9 @@ from typing import Any, Final, Self
 
 from pump.core.clock import Clock
 from pump.core.errors import Rejected, Unavailable
+from pump.core.record import Batch, Record, State
 from pump.core.settings import SinkSettings
-from pump.sink import Batch, Record, Sink, State
+from pump.sink import Sink
 
 
 async def hang() -> None:

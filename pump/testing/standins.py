@@ -19,10 +19,11 @@ from typing import Any, Literal
 from pump.config import load
 from pump.core.clock import Clock
 from pump.core.event import Event, event_id
+from pump.core.record import Batch, State
 from pump.core.settings import Duration, SinkSettings, SourceSettings
 from pump.ingest.intake import Intake
 from pump.registry import Registry
-from pump.sink import Batch, Sink, State
+from pump.sink import Sink
 from pump.source import Source
 from pump.telemetry import log
 

@@ -16,9 +16,10 @@ import nats
 from nats.js.api import StreamConfig
 
 from pump.core.clock import Clock
+from pump.core.record import Record
 from pump.core.settings import SinkSettings
 from pump.delivery.delivery import Delivery
-from pump.sink import Record, Sink
+from pump.sink import Sink
 from pump.sinks.mqtt.sink import MqttSettings, MqttSink
 from pump.sinks.nats.sink import NatsSettings, NatsSink
 from pump.spool import Spool, SpoolSettings

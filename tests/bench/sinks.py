@@ -18,9 +18,10 @@ import aiohttp
 from aiohttp import web
 
 from pump.core.clock import Clock
+from pump.core.record import Record
 from pump.core.settings import SinkSettings
 from pump.delivery.delivery import Delivery
-from pump.sink import Record, Sink
+from pump.sink import Sink
 from pump.sinks.sqlite import table as _table
 from pump.sinks.sqlite.sink import _PRAGMAS, SqliteSettings, SqliteSink
 from pump.sinks.webhook.sink import WebhookSettings, WebhookSink

@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from pump.config.model import ServerSettings
-from pump.ingest.push.budget import HELD
+from pump.ingest.push.admission import HELD
 from pump.ingest.push.connections import LARGEST_HEAD
 from pump.ingest.push.listener import TURNS
 from tests.bench.push_load import capture, pump

@@ -13,7 +13,8 @@ import aiomqtt
 import pytest
 
 from pump.core.clock import Clock
-from pump.sink import Sink, State
+from pump.core.record import State
+from pump.sink import Sink
 from pump.sinks.mqtt.sink import MqttSettings, MqttSink
 from pump.testing.brokers import Mosquitto, NatsServer
 from pump.testing.sink_conformance import CHECKS, Peer, applies

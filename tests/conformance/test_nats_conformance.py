@@ -12,7 +12,8 @@ import pytest
 from nats.js.errors import NotFoundError
 
 from pump.core.clock import Clock
-from pump.sink import Sink, State
+from pump.core.record import State
+from pump.sink import Sink
 from pump.sinks.nats.sink import NatsSettings, NatsSink
 from pump.testing.brokers import NatsServer
 from pump.testing.sink_conformance import CHECKS, Peer, applies

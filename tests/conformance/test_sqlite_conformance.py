@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from pump.core.clock import Clock
-from pump.sink import Sink, State
+from pump.core.record import State
+from pump.sink import Sink
 from pump.sinks.sqlite.sink import SqliteSettings, SqliteSink
 from pump.testing.sink_conformance import CHECKS, Peer, applies
 

@@ -12,7 +12,8 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from pump.core.clock import Clock
-from pump.sink import Sink, State
+from pump.core.record import State
+from pump.sink import Sink
 from pump.sinks.webhook.sink import WebhookSettings, WebhookSink
 from pump.testing.receiver import Received, Receiver
 from pump.testing.sink_conformance import CHECKS, Peer, applies

@@ -21,9 +21,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
-from pump.ingest.push.admission import Network, Pace, client, whole_seconds, within
-from pump.ingest.push.budget import Budget
-from pump.ingest.push.coding import unpack
+from pump.ingest.push.admission import RETRY_AFTER, Budget, Network, Pace, client, whole_seconds, within
+from pump.ingest.push.body import unpack
 from pump.ingest.push.connections import TOO_LARGE, Connection, Connections, Limits, oversized
 from pump.ingest.push.request import Push, Refused, Response, failure
 
@@ -35,8 +34,6 @@ RELOAD: Final = 30.0
 BACKLOG: Final = 1024
 STOPPING: Final = 3.0
 """Seconds for answers under way when the listener closes."""
-RETRY_AFTER: Final = 5.0
-"""Seconds, where nobody knows better."""
 LARGE: Final = 1 << 20
 """Bytes of a body above which it waits for its turn: decoded and encoded it takes several times its size."""
 TURNS: Final = 2

@@ -1,6 +1,9 @@
-"""What reading an endless response needs beside its bytes: what is left of a broken one, and whose silence is death."""
+"""Silence and deadlines of a stream: the read watchdog, one due timer, and what a broken body leaves to be read."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
 
 from aiohttp import StreamReader
 
@@ -63,3 +66,42 @@ class Watchdog:
             if since is not None and rest <= 0:
                 raise Silent
             await self._clock.sleep(max(rest, 0.001))
+
+
+class Timer:
+    """Calls `tick` when what `due` tells has come. `due` is in monotonic seconds, None: nothing is waited for."""
+
+    def __init__(self, clock: Clock, due: Callable[[], float | None], tick: Callable[[], Awaitable[None]]) -> None:
+        self._clock = clock
+        self._due = due
+        self._tick = tick
+        self._changed = asyncio.Event()
+        self._next: float | None = None
+
+    def rearm(self) -> None:
+        """`due` may tell another time: one that comes nearer than the one slept for wakes the sleeper."""
+        due = self._due()
+        if due is not None and (self._next is None or due < self._next):
+            self._changed.set()
+
+    async def run(self) -> None:
+        """For ever; raises what `tick` raises."""
+        while True:
+            self._changed.clear()
+            due = self._next = self._due()
+            if due is None:
+                await self._changed.wait()
+            elif (wait := due - self._clock.monotonic()) > 0:
+                await self._sleep_or_change(wait)
+            else:
+                await self._tick()
+
+    async def _sleep_or_change(self, seconds: float) -> None:
+        sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
+        changer = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait({sleeper, changer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sleeper, changer):
+                task.cancel()
+            await asyncio.wait({sleeper, changer})

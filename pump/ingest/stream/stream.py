@@ -30,10 +30,9 @@ from pump.ingest.stream.client import Answer, Link, Lost, Refused, read_answer
 from pump.ingest.stream.gap import Lapse
 from pump.ingest.stream.handler import Listener, Opening, Postponed, Retry
 from pump.ingest.stream.intake import Patient
-from pump.ingest.stream.liveness import Silent, Watchdog, remaining
+from pump.ingest.stream.liveness import Silent, Timer, Watchdog, remaining
 from pump.ingest.stream.lockout import KEY, Rejection
 from pump.ingest.stream.multipart.reader import Judge, Limits, MultipartReader, Part, Skipped
-from pump.ingest.stream.timer import Timer
 
 __all__ = ["STALE", "Link", "Listener", "Lost", "Opening", "Postponed", "Refused", "Retry", "Stream"]
 

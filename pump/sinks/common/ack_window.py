@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pump.core.errors import Rejected, Unavailable
-from pump.sink import Batch
+from pump.core.record import Batch
 
 _PATIENCE: Final = 0.8
 """The share of the deadline after which a batch that moves too slowly is cut: what is done of it then counts."""

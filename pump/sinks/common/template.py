@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from pump.core.record import Record
 from pump.core.routing import site_of
 from pump.core.taxonomy import SEVERITIES
-from pump.sink import Record
 
 _PLACE: Final = re.compile(r"\{([^{}:]*)(?::([^{}]*))?\}")
 _FIELD: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")

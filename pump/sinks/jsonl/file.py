@@ -13,7 +13,7 @@ from typing import Final, Literal
 import structlog
 
 from pump.core.errors import Misconfigured, Unavailable
-from pump.sink import Record, State
+from pump.core.record import Record, State
 from pump.sinks.jsonl import recovery as _tail
 
 log = structlog.get_logger()

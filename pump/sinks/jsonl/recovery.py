@@ -20,7 +20,7 @@ from typing import BinaryIO, Final
 import orjson
 import structlog
 
-from pump.sink import Record
+from pump.core.record import Record
 
 log = structlog.get_logger()
 

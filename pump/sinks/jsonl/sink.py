@@ -18,8 +18,9 @@ from pydantic import Field, model_validator
 
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
+from pump.core.record import Batch, State
 from pump.core.settings import Duration, SinkSettings, Size
-from pump.sink import Batch, Settled, Sink, State
+from pump.sink import Settled, Sink
 from pump.sinks.common.stdio import LineStream
 from pump.sinks.common.thread import Worker
 from pump.sinks.jsonl.file import Fsync, LinesFile, outside

@@ -19,10 +19,11 @@ from paho.mqtt.properties import Properties
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
+from pump.core.record import Batch, Record, State
 from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
 from pump.core.taxonomy import SEVERITIES
-from pump.sink import Batch, Record, Sink, State
+from pump.sink import Sink
 from pump.sinks.common.ack_window import Window
 from pump.sinks.common.template import MQTT, Template
 from pump.sinks.common.tls import client_context

@@ -23,8 +23,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
+from pump.core.record import Batch, Record, State
 from pump.core.settings import Duration, Secret, SinkSettings, Size
-from pump.sink import Batch, Record, Sink, State
+from pump.sink import Sink
 from pump.sinks.common.ack_window import Window
 from pump.sinks.common.template import NATS, Template
 from pump.sinks.common.tls import client_context

@@ -22,8 +22,9 @@ from pydantic import Field
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
+from pump.core.record import Batch, State
 from pump.core.settings import Duration, SinkSettings
-from pump.sink import Batch, Sink, State
+from pump.sink import Sink
 from pump.sinks.sqlite import table as _table
 
 log = structlog.get_logger()

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import orjson
 
+from pump.core.record import Record
 from pump.core.taxonomy import SEVERITIES
-from pump.sink import Record
 
 _Get = Callable[[Mapping[str, Any]], Any]
 

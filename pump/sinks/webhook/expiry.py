@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from pump.core.clock import Clock
-from pump.sink import Record, State
+from pump.core.record import Record, State
 
 ROUNDS: Final = 4
 """Failures of one `send` after which the rest is left to the next one."""

@@ -16,8 +16,9 @@ from yarl import URL
 
 from pump.core.clock import Clock
 from pump.core.errors import Gone, Misconfigured, Rejected, Unavailable
+from pump.core.record import Batch, Record, State
 from pump.core.settings import duration_text
-from pump.sink import Batch, Record, Sink, State
+from pump.sink import Sink
 from pump.sinks.common.event_key import name_of
 from pump.sinks.common.throttle import Pressure
 from pump.sinks.webhook.client import Answer, Meaning, Poster

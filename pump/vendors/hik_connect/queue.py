@@ -14,6 +14,7 @@ from pump.core.backoff import Backoff
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.event import Event, Unparsed
+from pump.core.failure import MISCONFIGURED_WAIT
 from pump.ingest.intake import Intake
 from pump.vendors.hik_connect.answers import Action
 from pump.vendors.hik_connect.body import batch_id, find_batch_id, pick, whole_number
@@ -24,8 +25,6 @@ from pump.vendors.hik_connect.uploads import Uploads
 
 log = structlog.get_logger()
 
-MISCONFIGURED_WAIT: Final = 600.0
-"""Seconds to wait where only a person can help."""
 _SLICE: Final = 50
 """Records normalised at a stretch; the loop serves everybody else between two slices."""
 _COMPLETE_ATTEMPTS: Final = 4

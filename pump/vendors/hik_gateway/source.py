@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured
+from pump.core.errors import Misconfigured, Refusal
 from pump.ingest.intake import Intake
 from pump.ingest.stream.client import Link, tls_context
 from pump.ingest.stream.stream import Stream
-from pump.ops.control import Refusal
 from pump.source import Source
 from pump.vendors.hik_gateway.answers import Trouble
 from pump.vendors.hik_gateway.client import Client

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from pump.core.record import Record
 from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
-from pump.sink import Record
 
 
 def record(type_: str = "vehicle.passed", source: str = "gate", severity: int = 0) -> Record:

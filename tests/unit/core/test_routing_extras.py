@@ -8,10 +8,10 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
+from pump.core.record import Record
 from pump.core.routing import Routing, site_of
 from pump.core.settings import SinkSettings
 from pump.delivery.masking import Shape
-from pump.sink import Record
 from pump.testing.records import record
 
 

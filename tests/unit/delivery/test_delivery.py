@@ -10,9 +10,10 @@ import pytest
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
+from pump.core.record import State
 from pump.core.settings import SinkSettings
 from pump.delivery.delivery import Delivery, MakeSink
-from pump.sink import Settled, Sink, State
+from pump.sink import Settled, Sink
 from pump.spool import Spool, SpoolSettings
 from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics

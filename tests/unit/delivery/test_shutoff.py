@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from pump.core.errors import Gone, Unavailable
+from pump.core.errors import Gone, Refusal, Unavailable
 from pump.core.settings import SinkSettings
 from pump.delivery.delivery import Delivery
-from pump.ops.control import Refusal
 from pump.telemetry.health import Component
 from pump.testing import ManualClock
 from pump.testing.records import rows

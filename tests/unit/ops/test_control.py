@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pump.ops.control import NAME, Control, NoDaemon, Refusal, Tell, ask
+from pump.core.errors import Refusal
+from pump.ops.control import NAME, Control, NoDaemon, Tell, ask
 
 
 async def asked(folder: Path, command: str, **arguments: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:

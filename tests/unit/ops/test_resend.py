@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from pump.core.clock import Clock
-from pump.core.errors import Rejected, Unavailable
+from pump.core.errors import Refusal, Rejected, Unavailable
 from pump.delivery.delivery import Delivery
 from pump.delivery.errand import TRIES
-from pump.ops.control import Refusal
 from pump.ops.resend import Resend
 from pump.sinks.jsonl.sink import JsonlSettings, JsonlSink
 from pump.testing.sinks import ScriptedSinks

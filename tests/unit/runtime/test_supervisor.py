@@ -12,7 +12,9 @@ from structlog.testing import capture_logs
 
 from pump.core.backoff import Backoff
 from pump.core.errors import Misconfigured, Unavailable
-from pump.runtime.supervisor import Supervisor, diagnose, first_of, leaves
+from pump.core.failure import diagnose, leaves
+from pump.core.tasks import first_of
+from pump.runtime.supervisor import Supervisor
 from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock

@@ -14,7 +14,7 @@ import pytest
 
 from pump.core.errors import Unavailable
 from pump.spool import Cursor, Receipt, Spool, statements
-from pump.spool.recent import Tail
+from pump.spool.reader import Tail
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
 from tests.unit.spool.conftest import Opener, number, rows

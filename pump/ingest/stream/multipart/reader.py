@@ -14,8 +14,20 @@ from enum import IntEnum
 from typing import Any, Final
 
 from pump.ingest.stream.multipart.boundary import Delimiters, without_line_end
-from pump.ingest.stream.multipart.parts import Fault, Head, Judge, Limits, Part, Skipped, read_head
-from pump.ingest.stream.multipart.pieces import END, LARGE, Pieces, delimited, is_picture
+from pump.ingest.stream.multipart.parts import (
+    END,
+    LARGE,
+    Fault,
+    Head,
+    Judge,
+    Limits,
+    Part,
+    Pieces,
+    Skipped,
+    delimited,
+    is_picture,
+    read_head,
+)
 
 __all__ = ["Head", "Judge", "Limits", "MultipartReader", "Part", "Skipped"]
 

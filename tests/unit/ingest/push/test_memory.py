@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from pump.ingest.push.admission import HELD, SHARE
 from pump.ingest.push.body import MOST_VALUES, Unreadable, decode
-from pump.ingest.push.budget import HELD, SHARE
 from pump.ingest.push.connections import LARGEST_HEAD
 from pump.vendors.avaeye.secrets import strip_ruin
 from tests.unit.vendors.avaeye.site import AvaEyeSite, avaeye_site, capture, read_answer, request

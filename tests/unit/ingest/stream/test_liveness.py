@@ -7,8 +7,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from pump.ingest.stream.challenge import challenges
-from pump.ingest.stream.client import Answer
+from pump.ingest.stream.client import Answer, challenges
 from pump.ingest.stream.liveness import Silent, Watchdog, remaining
 from pump.testing import ManualClock
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pump.sink import Record
+from pump.core.record import Record
 from pump.sinks.common.template import MQTT, NATS, Dialect, Template
 
 VALUES = st.one_of(

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
-from pump.sink import Record, State
+from pump.core.record import Record, State
 from pump.sinks.jsonl.file import LinesFile, TakenBack
 from pump.sinks.jsonl.recovery import Part, parts, search
 from pump.sinks.jsonl.sink import JsonlSettings, JsonlSink

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
+from pump.core.record import Record
 from pump.delivery.delivery import Delivery
-from pump.sink import Record
 from pump.sinks.mqtt.sink import MqttSettings, MqttSink
 from pump.spool import Spool, SpoolSettings
 from pump.telemetry.health import Component

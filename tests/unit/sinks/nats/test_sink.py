@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
-from pump.sink import Record
+from pump.core.record import Record
 from pump.sinks.nats.sink import NatsSettings, NatsSink, message_id
 from pump.sinks.nats.stream import covers
 from pump.testing.brokers import NatsServer

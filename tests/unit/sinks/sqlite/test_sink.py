@@ -14,7 +14,7 @@ import pytest
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.event import Event, encode
-from pump.sink import Record
+from pump.core.record import Record
 from pump.sinks.sqlite.sink import SqliteSettings, SqliteSink
 from pump.testing import ManualClock
 from pump.testing.records import record

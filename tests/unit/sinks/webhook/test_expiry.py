@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from pump.core.errors import Rejected, Unavailable
+from pump.core.record import Record, State
 from pump.delivery.delivery import Delivery
-from pump.sink import Record, State
 from pump.sinks.webhook.sink import WebhookSettings, WebhookSink
 from pump.spool import Spool, SpoolSettings
 from pump.telemetry.health import Component

@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 
 from pump.core.clock import Clock
 from pump.core.errors import Gone, Misconfigured, Rejected, Unavailable
-from pump.sink import Record
+from pump.core.record import Record
 from pump.sinks.webhook.sink import WebhookSettings, WebhookSink
 from pump.testing import ManualClock
 from pump.testing.receiver import Received, Receiver

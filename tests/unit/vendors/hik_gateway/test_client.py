@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pump.ops.control import Refusal
+from pump.core.errors import Refusal
 from pump.testing import ManualClock
 from pump.vendors.hik_gateway.simulator.server import Device, Quirks, Simulator
 from tests.unit.vendors.hik_gateway.site import Site, site, spooled

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pump.ops.control import Refusal
+from pump.core.errors import Refusal
 from pump.ops.subscribe import Subscribe
 from pump.vendors.hik_gateway.simulator.server import Device
 from pump.vendors.hik_gateway.subscription import amended

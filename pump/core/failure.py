@@ -1,0 +1,84 @@
+"""Why a part ended, in words for its operator, and how long to wait: read from the exception that it raised."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from pump.core.errors import Misconfigured, Unavailable
+
+MISCONFIGURED_WAIT: Final = 600.0
+"""Seconds until a part that only a person can mend is tried again, unless it says another wait."""
+
+
+@dataclass(slots=True, frozen=True)
+class Failure:
+    """Why a part ended, made of what it raised."""
+
+    reason: str
+    """For /status: a declared error's own words, else the kind of the exception alone, which can hold no secret."""
+    wait: float | None
+    """Seconds that the error asks for; None: the backoff decides."""
+    level: int
+    sentence: str
+    error: BaseException | None = None
+    """To be logged whole."""
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The exceptions inside nested groups, in order; of a plain exception, itself.
+
+    Cancellations that stand beside a real failure are left out: they are its echo in the group's other tasks.
+    """
+    found: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if isinstance(current, BaseExceptionGroup):
+            waiting[:0] = current.exceptions
+        else:
+            found.append(current)
+    return [leaf for leaf in found if not isinstance(leaf, asyncio.CancelledError)] or found
+
+
+def diagnose(error: BaseException | None) -> Failure:
+    """What an ended part means; None stands for a return without an error.
+
+    In a group the gravest decides: a bug, then what a person must mend, then what is away.
+    """
+    if error is None:
+        return Failure("it ended by itself", None, logging.WARNING, "A part ended by itself and will be started again")
+    found = leaves(error)
+    if bugs := [leaf for leaf in found if not isinstance(leaf, (Misconfigured, Unavailable))]:
+        kinds = ", ".join(dict.fromkeys(type(leaf).__name__ for leaf in bugs))
+        whole = found[0] if len(found) == 1 else error
+        return Failure(
+            f"it failed unexpectedly ({kinds}); the log has it whole",
+            None,
+            logging.ERROR,
+            "A part failed unexpectedly and will be started again",
+            whole,
+        )
+    if wrong := [leaf for leaf in found if isinstance(leaf, Misconfigured)]:
+        waits = [MISCONFIGURED_WAIT if leaf.retry_after is None else leaf.retry_after for leaf in wrong]
+        return Failure(
+            _reasons(wrong),
+            max(waits),
+            logging.ERROR,
+            "A part needs a person's help and will be tried again after a long wait",
+        )
+    away = [leaf for leaf in found if isinstance(leaf, Unavailable)]
+    asked = [leaf.retry_after for leaf in away if leaf.retry_after is not None]
+    return Failure(
+        _reasons(away) or "it is unavailable",
+        max(asked) if asked else None,
+        logging.WARNING,
+        "A part cannot work now and will be started again",
+    )
+
+
+def _reasons(errors: Collection[BaseException]) -> str:
+    return "; ".join(dict.fromkeys(text for error in errors if (text := str(error))))
