@@ -47,13 +47,13 @@ def command(config: Path, event: Path, show: bool) -> None:
 
 def _tell(sinks: Mapping[str, SinkSettings], record: Record, show: bool) -> bool:
     from pump.core.routing import Routing
-    from pump.delivery.masking import Shape
+    from pump.delivery.masking import Masking
 
     click.echo(f"{record.type} of {record.source}")
     width = max((len(name) for name in sinks), default=0)
     taken = False
     for name, sink in sinks.items():
-        routing, shape = Routing(sink), Shape(sink)
+        routing, shape = Routing(sink), Masking(sink)
         against = [*([] if sink.enabled else ["it is disabled"]), *routing.why_not(record)]
         taken |= not against
         if against:

@@ -64,3 +64,11 @@ class Gone(Misconfigured):
 
 class Refusal(Exception):
     """The command cannot be done; the text is for the person who asked."""
+
+
+class MessageError(ValueError):
+    """A vendor's message that is none: no JSON, or not what its document calls one.
+
+    The text says what is missing and holds nothing of the message; the message itself is kept as
+    `pump.record.unparsed`.
+    """

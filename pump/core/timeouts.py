@@ -12,18 +12,18 @@ GRACE: Final = 5.0
 """Seconds that a cancelled call has to end."""
 
 
-class Overdue(Exception):
+class CallTimeout(Exception):
     """A call took longer than it may, and was cancelled."""
 
     def __init__(self, what: str, seconds: float) -> None:
         super().__init__(f"{what} took longer than {seconds:g} s")
 
 
-class Abandoned(Exception):
+class SessionAbandoned(Exception):
     """The task's owner has given it up: what it still finds out no longer counts."""
 
 
-class Guard:
+class CallGuard:
     """The deadlines of one task. Its owner waits for the task and for `stuck`, whichever comes first.
 
     They count in the event loop's own time, for they guard against real hangs, whatever clock is injected.
@@ -49,12 +49,12 @@ class Guard:
         except TimeoutError:
             if not limit.expired():
                 raise  # the call's own
-            raise Overdue(what, seconds) from None
+            raise CallTimeout(what, seconds) from None
         finally:
             late.cancel()
             self.doing = ""
             if self.abandoned:
-                raise Abandoned
+                raise SessionAbandoned
 
     def _tell(self, what: str) -> None:
         if not self.stuck.done():

@@ -10,7 +10,7 @@ import structlog
 from pump.core.clock import Clock
 from pump.core.record import Record, State
 from pump.core.settings import SinkSettings
-from pump.core.timeouts import Guard
+from pump.core.timeouts import CallGuard
 from pump.sink import Sink
 from pump.spool import Spool
 from pump.telemetry.health import Component
@@ -25,7 +25,7 @@ OnLost = Callable[[str, int, int, int], Awaitable[object]]
 """Told (sink, first number, last number, how many at most) of what was removed before the sink had it."""
 
 
-class Place:
+class SinkCursor:
     """One sink's place. Kept over its openings; all methods belong to the event loop."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Place:
         if not deferring or not self.unsettled:
             self.store()
 
-    async def settle(self, guard: Guard, sink: Sink[SinkSettings], *, last: bool = False) -> None:
+    async def settle(self, guard: CallGuard, sink: Sink[SinkSettings], *, last: bool = False) -> None:
         """Ask a deferring sink how far it is, and move the cursor there.
 
         `last`: asked once more where it says nothing: a sink that spaces its work knows by that that no more comes.

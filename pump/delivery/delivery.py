@@ -21,13 +21,13 @@ from pump.core.failure import Failure, diagnose
 from pump.core.record import Record, State
 from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
-from pump.core.timeouts import GRACE, Abandoned, Guard, Overdue
-from pump.delivery.cursor import SETTLE_EVERY, OnLost, Place
+from pump.core.timeouts import GRACE, CallGuard, CallTimeout, SessionAbandoned
+from pump.delivery.cursor import SETTLE_EVERY, OnLost, SinkCursor
 from pump.delivery.errand import next_errand
-from pump.delivery.masking import Shape
-from pump.delivery.resend_queue import Aside
-from pump.delivery.session import Openings, Stuck
-from pump.delivery.shutoff import Switch
+from pump.delivery.masking import Masking
+from pump.delivery.resend_queue import ResendQueue
+from pump.delivery.session import SessionStuck, SinkSessions
+from pump.delivery.shutoff import SinkShutoff
 from pump.sink import Sink
 from pump.spool import Spool
 from pump.telemetry.health import Component
@@ -75,8 +75,8 @@ class Delivery:
     ) -> None:
         self.name = name
         self.settings = settings
-        self.place = Place(spool, name, clock=clock, metrics=metrics, component=component, on_lost=on_lost)
-        self.switch = Switch(spool, name, settings, clock=clock, metrics=metrics)
+        self.place = SinkCursor(spool, name, clock=clock, metrics=metrics, component=component, on_lost=on_lost)
+        self.switch = SinkShutoff(spool, name, settings, clock=clock, metrics=metrics)
         self._spool = spool
         self._make = make
         self._clock = clock
@@ -84,10 +84,10 @@ class Delivery:
         self._component = component
         self._site = site
         self._routing = Routing(settings)
-        self._shape = Shape(settings)
+        self._shape = Masking(settings)
         self._whole: dict[int, Record] = {}
         """What the sink sees a part of only, by number: dead letters are kept whole."""
-        self.aside = Aside(self._wake)
+        self.aside = ResendQueue(self._wake)
         """What is to go to the sink beside its own stream."""
         self._backoff = Backoff(rng=rng)
         self._failed: Literal["", "opening", "sending"] = ""
@@ -95,7 +95,7 @@ class Delivery:
         self._waiting: asyncio.Timeout | None = None
         self._idle = False
         self._oldest: int | None = None
-        self._openings = Openings(name, grace, self._on_stuck)
+        self._openings = SinkSessions(name, grace, self._on_stuck)
 
     # --- the daemon's side --------------------------------------------------------------------------------------
 
@@ -172,9 +172,9 @@ class Delivery:
         error = await self._openings.run(self._live)
         if error is None:
             return None
-        if isinstance(error, Stuck):
+        if isinstance(error, SessionStuck):
             return Failure(str(error), None, logging.ERROR, "A sink hangs and will be opened anew beside it")
-        if isinstance(error, Overdue):
+        if isinstance(error, CallTimeout):
             self._count_retry("stalled")
             return Failure(str(error), None, logging.ERROR, "A sink did not answer in time and will be opened again")
         if isinstance(error, Gone):
@@ -203,7 +203,7 @@ class Delivery:
         )
         await self._wait(self._clock.sleep(wait), None)
 
-    async def _live(self, guard: Guard) -> None:
+    async def _live(self, guard: CallGuard) -> None:
         self._failed = self._failed or "opening"
         await self.place.take_up(self.settings)
         sink = self._make(self.name, self.settings, state=self.place.state, clock=self._clock, site=self._site)
@@ -222,7 +222,7 @@ class Delivery:
             raise
         await self._leave(guard, sink, None)
 
-    async def _leave(self, guard: Guard, sink: Sink[Any], error: BaseException | None) -> None:
+    async def _leave(self, guard: CallGuard, sink: Sink[Any], error: BaseException | None) -> None:
         """Settle and close. A cancellation comes once, so these awaits are not disturbed by the one under way."""
         try:
             if sink.deferring and not guard.abandoned:
@@ -232,7 +232,7 @@ class Delivery:
         try:
             trace = error.__traceback__ if error is not None else None
             await guard.within(LEAVING, "closing", sink.__aexit__(type(error) if error else None, error, trace))
-        except Abandoned:
+        except SessionAbandoned:
             raise
         except Exception:
             log.exception("A sink failed while it was closed", sink=self.name)
@@ -243,8 +243,8 @@ class Delivery:
         if self._idle and self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
-    async def attempt(self, guard: Guard, sink: Sink[Any], batch: list[Record]) -> State | None:
-        """One `send`, with what the sink wants remembered of its failure. Raises what it raises, and `Overdue`."""
+    async def attempt(self, guard: CallGuard, sink: Sink[Any], batch: list[Record]) -> State | None:
+        """One `send`, with what the sink wants remembered of its failure. Raises what it raises, and `CallTimeout`."""
         self._failed = "sending"
         try:
             return await guard.within(self.settings.deadline, "sending", sink.send(batch))
@@ -264,7 +264,7 @@ class Delivery:
 
     # --- batches ------------------------------------------------------------------------------------------------
 
-    async def _feed(self, guard: Guard, sink: Sink[Any]) -> None:
+    async def _feed(self, guard: CallGuard, sink: Sink[Any]) -> None:
         while True:
             if sink.deferring and self.place.due:
                 await self.place.settle(guard, sink)
@@ -300,7 +300,7 @@ class Delivery:
         self._whole = {record.seq: record for record in records}
         return await self._shape.apply(records)
 
-    async def _send(self, guard: Guard, sink: Sink[Any], batch: list[Record]) -> None:
+    async def _send(self, guard: CallGuard, sink: Sink[Any], batch: list[Record]) -> None:
         """Deliver the batch, the rest of it again and again while the peer is away."""
         self._oldest = batch[0].recorded
         attempts = 0
@@ -332,7 +332,9 @@ class Delivery:
             break
         self._oldest = None
 
-    async def _bury(self, guard: Guard, sink: Sink[Any], batch: list[Record], rejected: Rejected, attempts: int) -> int:
+    async def _bury(
+        self, guard: CallGuard, sink: Sink[Any], batch: list[Record], rejected: Rejected, attempts: int
+    ) -> int:
         refused = [self._whole.get(record.seq, record) for record in batch if record.seq in rejected.sequence]
         while True:
             try:
@@ -344,7 +346,7 @@ class Delivery:
         log.warning("A sink refuses events, which are dead letters now", sink=self.name, events=len(refused))
         return len(refused)
 
-    async def retry(self, guard: Guard, sink: Sink[Any], error: Unavailable) -> None:
+    async def retry(self, guard: CallGuard, sink: Sink[Any], error: Unavailable) -> None:
         """Wait before the same sink is tried again; raises the error where the loop is to end."""
         if self._target is not None:
             raise error

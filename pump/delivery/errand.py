@@ -7,9 +7,9 @@ from typing import Any, Final, Protocol
 
 from pump.core.errors import Rejected, Unavailable
 from pump.core.record import Record, State
-from pump.core.timeouts import Guard
-from pump.delivery.cursor import SETTLE_EVERY, Place
-from pump.delivery.resend_queue import Aside, Errand
+from pump.core.timeouts import CallGuard
+from pump.delivery.cursor import SETTLE_EVERY, SinkCursor
+from pump.delivery.resend_queue import ResendBatch, ResendQueue
 from pump.sink import Sink
 
 TRIES: Final = 12
@@ -22,24 +22,26 @@ PATIENCE: Final = 60
 class Loop(Protocol):
     """The sink's own loop, as far as an errand needs it."""
 
-    aside: Aside
-    place: Place
+    aside: ResendQueue
+    place: SinkCursor
 
     @property
     def stopping(self) -> bool: ...  # pragma: no cover
 
     async def shaped(self, records: Sequence[Record]) -> list[Record]: ...  # pragma: no cover
 
-    async def attempt(self, guard: Guard, sink: Sink[Any], batch: list[Record]) -> State | None: ...  # pragma: no cover
+    async def attempt(
+        self, guard: CallGuard, sink: Sink[Any], batch: list[Record]
+    ) -> State | None: ...  # pragma: no cover
 
-    async def retry(self, guard: Guard, sink: Sink[Any], error: Unavailable) -> None: ...  # pragma: no cover
+    async def retry(self, guard: CallGuard, sink: Sink[Any], error: Unavailable) -> None: ...  # pragma: no cover
 
     async def pause(self, seconds: float) -> None: ...  # pragma: no cover
 
     def worked(self) -> None: ...  # pragma: no cover
 
 
-async def next_errand(loop: Loop, guard: Guard, sink: Sink[Any]) -> bool:
+async def next_errand(loop: Loop, guard: CallGuard, sink: Sink[Any]) -> bool:
     """Do one; False where it must wait: after it, a deferring sink's word is about other numbers."""
     place = loop.place
     for _ in range(PATIENCE):
@@ -61,7 +63,7 @@ async def next_errand(loop: Loop, guard: Guard, sink: Sink[Any]) -> bool:
     return True
 
 
-async def _run(loop: Loop, guard: Guard, sink: Sink[Any], errand: Errand) -> None:
+async def _run(loop: Loop, guard: CallGuard, sink: Sink[Any], errand: ResendBatch) -> None:
     outcome, batch = errand.outcome, await loop.shaped(errand.left)
     last, state, failures = batch[-1].seq, loop.place.state, 0
     while batch:
@@ -96,7 +98,7 @@ async def _run(loop: Loop, guard: Guard, sink: Sink[Any], errand: Errand) -> Non
     loop.place.store()
 
 
-async def _settled(loop: Loop, guard: Guard, sink: Sink[Any], last: int) -> State | None:
+async def _settled(loop: Loop, guard: CallGuard, sink: Sink[Any], last: int) -> State | None:
     """Wait until a deferring sink has what it accepted, and take its state; its cursor stays.
 
     The number may be one that it has settled before: then it says nothing, and there is nothing to wait for.

@@ -26,7 +26,7 @@ _Hide = Callable[[Any], Any]
 """Makes of a text or number what the sink sees, or `_GONE`."""
 
 
-class Shape:
+class Masking:
     """A sink's `raw`, `mask`, `mask_with` and `mask_key`. False where the settings ask for nothing."""
 
     def __init__(self, settings: SinkSettings) -> None:

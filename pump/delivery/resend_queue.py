@@ -20,7 +20,7 @@ WAITING: Final = 4
 
 
 @dataclass(slots=True)
-class Outcome:
+class ResendResult:
     """What became of a batch: `sent` were delivered, `refused` are the numbers of the others, with the reasons."""
 
     sent: int = 0
@@ -28,12 +28,12 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Errand:
+class ResendBatch:
     """A batch on its way; `left` is what the sink has not had."""
 
     left: list[Record]
-    outcome: Outcome
-    done: asyncio.Future[Outcome]
+    outcome: ResendResult
+    done: asyncio.Future[ResendResult]
 
     def finish(self) -> None:
         """Tell who waits."""
@@ -46,19 +46,19 @@ class Errand:
             self.done.set_exception(Unavailable(reason, sent=self.outcome.sent))
 
 
-class Aside:
+class ResendQueue:
     """One sink's errands. All methods belong to the event loop."""
 
     def __init__(self, wake: Callable[[], object]) -> None:
         """`wake` is called when something has come."""
         self._wake = wake
-        self._waiting: deque[Errand] = deque()
+        self._waiting: deque[ResendBatch] = deque()
         self._closed = ""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def deliver(self, records: Sequence[Record]) -> Outcome:
+    async def deliver(self, records: Sequence[Record]) -> ResendResult:
         """Have the sink get them; returns when it has. Raises `Unavailable`: it stops, failed in their midst, or its
         peer took nothing for many tries.
 
@@ -68,12 +68,12 @@ class Aside:
             raise Unavailable(self._closed)
         if len(self._waiting) >= WAITING:
             raise Unavailable("too much waits for this sink already")
-        errand = Errand(list(records), Outcome(), asyncio.get_running_loop().create_future())
+        errand = ResendBatch(list(records), ResendResult(), asyncio.get_running_loop().create_future())
         self._waiting.append(errand)
         self._wake()
         return await errand.done
 
-    def take(self) -> Errand | None:
+    def take(self) -> ResendBatch | None:
         """The next, if anybody still waits for it."""
         while self._waiting:
             errand = self._waiting.popleft()

@@ -8,18 +8,18 @@ from typing import Any, Final
 
 import structlog
 
-from pump.core.timeouts import Guard
+from pump.core.timeouts import CallGuard
 
 log = structlog.get_logger()
 
 MOST_STUCK: Final = 3
 """Openings of one sink that do not let go; beyond them the sink waits, for each holds memory."""
 
-Live = Callable[[Guard], Coroutine[Any, Any, None]]
+Live = Callable[[CallGuard], Coroutine[Any, Any, None]]
 """One life of the sink, its calls under the guard's deadlines."""
 
 
-class Stuck(Exception):
+class SessionStuck(Exception):
     """An opening was left behind; says what it was doing."""
 
     def __init__(self, what: str) -> None:
@@ -27,7 +27,7 @@ class Stuck(Exception):
         self.what = what
 
 
-class Openings:
+class SinkSessions:
     """One sink's, one after another."""
 
     def __init__(self, name: str, grace: float, on_stuck: Callable[[str], object]) -> None:
@@ -48,8 +48,8 @@ class Openings:
         await asyncio.wait(self.stuck, return_when=asyncio.FIRST_COMPLETED)
 
     async def run(self, live: Live) -> BaseException | None:
-        """One life of the sink; what ended it, `Stuck` where it was left behind. Cancelled, it gets its grace."""
-        guard = Guard(self._grace)
+        """One life of the sink; what ended it, `SessionStuck` where it was left behind; cancelled, it has its grace."""
+        guard = CallGuard(self._grace)
         # A task of its own: libraries' cancel scopes want to be left where they were entered, and a task that
         # swallows its cancellation can be given up.
         task = asyncio.create_task(live(guard), name=f"sink {self._name} open")
@@ -71,14 +71,14 @@ class Openings:
             return asyncio.CancelledError("a cancellation that nobody asked for")
         return task.exception()
 
-    def _give_up(self, task: asyncio.Task[None], guard: Guard) -> Stuck:
+    def _give_up(self, task: asyncio.Task[None], guard: CallGuard) -> SessionStuck:
         what = guard.stuck.result() if guard.stuck.done() else guard.doing or "an opening"
         guard.abandoned = True
         self.stuck[task] = what
         task.add_done_callback(self._let_go)
         log.error("A sink cannot be cancelled and is left behind", sink=self._name, doing=what)
         self._on_stuck(what)
-        return Stuck(what)
+        return SessionStuck(what)
 
     def _let_go(self, task: asyncio.Task[None]) -> None:
         what = self.stuck.pop(task)

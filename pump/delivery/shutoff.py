@@ -38,7 +38,7 @@ def words(name: str, reason: str, since: str) -> str:
     )
 
 
-class Switch:
+class SinkShutoff:
     """One sink's. On unless the spool says otherwise; a receiver by another name finds it on."""
 
     def __init__(self, spool: Spool, name: str, settings: SinkSettings, *, clock: Clock, metrics: Metrics) -> None:

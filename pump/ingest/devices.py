@@ -79,7 +79,7 @@ class Device:
 
 
 @dataclass(slots=True)
-class Sign:
+class SignOfLife:
     """A sign of life, to be put with what it came with: `put(*sign.events, …, state=sign.state)`.
 
     Then tell the table: `noted`, or `unstored` where the spool refused.
@@ -139,7 +139,7 @@ class Devices:
         facts: Mapping[str, Any] | None = None,
         groups: Mapping[str, Any] | None = None,
         store: bool = False,
-    ) -> Sign:
+    ) -> SignOfLife:
         """A sign of life of the device; whether it is online changes only with `noted`.
 
         `interval` and `facts` replace what was known where they are given; facts that are None are forgotten.
@@ -150,15 +150,15 @@ class Devices:
         now = self.listened
         if known is not None and known.online and interval is None and facts is None and not store:
             if now - known.heard < _FRESH:
-                return Sign(known)
+                return SignOfLife(known)
             device = Device(
                 key, known.interval, True, known.turns, now, _stamp(self._clock.now()), known.facts
             )  # the path of nearly all
-            return Sign(device, (), {PREFIX + key: device.json()})
+            return SignOfLife(device, (), {PREFIX + key: device.json()})
         if known is None:
             if len(self._known) >= MOST:
                 self._intake.count("device_not_remembered")
-                return Sign(Device(key))
+                return SignOfLife(Device(key))
             known = self._known[key] = Device(key)
         # What it says of itself is taken in at once: a sign that is stored beside this one must not bring back the old.
         if interval is not None:
@@ -169,9 +169,9 @@ class Devices:
             key, known.interval, True, known.turns + (not known.online), now, _stamp(self._clock.now()), known.facts
         )
         events = () if known.online else (self._turn(device, groups or {}, first=known.turns == 0),)
-        return Sign(device, events, {PREFIX + key: device.json()})
+        return SignOfLife(device, events, {PREFIX + key: device.json()})
 
-    def noted(self, sign: Sign) -> None:
+    def noted(self, sign: SignOfLife) -> None:
         """The sign was stored."""
         if sign.state is None:
             return
@@ -179,19 +179,19 @@ class Devices:
         if known is None or known.turns < sign.device.turns or known.heard <= sign.device.heard:
             self._known[sign.device.key] = sign.device
 
-    def unstored(self, sign: Sign) -> None:
+    def unstored(self, sign: SignOfLife) -> None:
         """The sign could not be stored: it was heard all the same, and a refusing spool makes nobody offline."""
         known = self._known.get(sign.device.key)
         if known is not None and known.heard < sign.device.heard:
             known.heard, known.seen = sign.device.heard, sign.device.seen
 
-    def lost(self, key: str, groups: Mapping[str, Any] | None = None) -> Sign:
+    def lost(self, key: str, groups: Mapping[str, Any] | None = None) -> SignOfLife:
         """The device is known to be offline, whatever its interval; put it as a sign. Without events where it was."""
         known = self._known.get(key)
         if known is None or not known.online:
-            return Sign(known or Device(key))
+            return SignOfLife(known or Device(key))
         device = Device(key, known.interval, False, known.turns + 1, known.heard, known.seen, known.facts)
-        return Sign(device, (self._turn(device, groups or {}),), {PREFIX + key: device.json()})
+        return SignOfLife(device, (self._turn(device, groups or {}),), {PREFIX + key: device.json()})
 
     async def watch(self, groups: Any = None) -> None:
         """Tell who falls silent, for as long as the task lives: the time it runs is the time spent listening.

@@ -14,7 +14,7 @@ from pump.core.record import Record
 from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
 from pump.delivery.delivery import Delivery
-from pump.delivery.resend_queue import Outcome
+from pump.delivery.resend_queue import ResendResult
 from pump.ops.control import Handler, Tell
 from pump.spool import DeadLetter, Spool
 from pump.telemetry.metrics import Metrics
@@ -28,7 +28,7 @@ HANDFUL: Final = 100
 _SECOND: Final = 1.0
 
 
-class Pace:
+class EvenPacer:
     """Keeps to a rate of events a second, spread evenly."""
 
     def __init__(self, rate: float, clock: Clock) -> None:
@@ -99,7 +99,7 @@ class Resend:
         letter of a sink that is not there any more is left as it is, and where none is named of one switched off.
         """
         sink, ids = _chosen(arguments)
-        pace = Pace(_rate(arguments), self.clock)
+        pace = EvenPacer(_rate(arguments), self.clock)
         counts = {"sent": 0, "refused": 0}
         left: list[str] = []
         try:
@@ -150,14 +150,19 @@ class Resend:
 
         log.info("A replay begins", sink=name, types=types)
         try:
-            result = await self._send_range(delivery, since, choose, Pace(_rate(arguments), self.clock), tell)
+            result = await self._send_range(delivery, since, choose, EvenPacer(_rate(arguments), self.clock), tell)
         except Unavailable as error:
             raise Refusal(error.reason) from error
         log.info("A replay has ended", sink=name, **result)
         return result
 
     async def _send_range(
-        self, delivery: Delivery, since: int, choose: Callable[[Sequence[Record]], list[Record]], pace: Pace, tell: Tell
+        self,
+        delivery: Delivery,
+        since: int,
+        choose: Callable[[Sequence[Record]], list[Record]],
+        pace: EvenPacer,
+        tell: Tell,
     ) -> dict[str, Any]:
         end = delivery.position
         position = first = await self.spool.before(since)
@@ -184,12 +189,12 @@ class Resend:
         await tell({"looked": max(0, end - first), "of": max(0, end - first), **counts})
         return {"looked": max(0, end - first), **counts}
 
-    async def _bury(self, sink: str, records: Sequence[Record], outcome: Outcome) -> None:
+    async def _bury(self, sink: str, records: Sequence[Record], outcome: ResendResult) -> None:
         if refused := [record for record in records if record.seq in outcome.refused]:
             fresh = await self.spool.bury(sink, refused, outcome.refused, 1)
             self.metrics.dead.labels(sink=sink).inc(fresh)
 
-    def _count(self, sink: str, what: str, outcome: Outcome) -> None:
+    def _count(self, sink: str, what: str, outcome: ResendResult) -> None:
         self.metrics.resent.labels(sink=sink, what=what).inc(outcome.sent)
 
 

@@ -19,7 +19,7 @@ from pump.core.settings import SinkSettings
 from pump.core.text import line
 from pump.sink import Sink
 from pump.sinks.common.stdio import LineStream
-from pump.sinks.common.thread import Worker
+from pump.sinks.common.thread import SinkThread
 
 _PRIORITIES: Final = (b"<6>", b"<5>", b"<4>", b"<2>")
 """By severity; sd-daemon(3)."""
@@ -38,7 +38,7 @@ class LogSink(Sink[LogSettings]):
 
     def __init__(self, name: str, settings: LogSettings, *, state: State | None, clock: Clock, site: str) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
-        self._worker = Worker(f"sink {name}")
+        self._worker = SinkThread(f"sink {name}")
         self._stream = LineStream(2)
         self._journal = in_journal(2, os.environ)
 

@@ -39,7 +39,7 @@ SLICES = 8
 """Slices in a row, so that removing keeps up with storing; more would keep puts waiting."""
 
 
-class Upkeep:
+class Retention:
     """What the writer does between commits. `tend` is called after each of them and once a `TICK`."""
 
     def __init__(self, writer: Writer, path: Path, settings: SpoolSettings, *, clock: Clock, metrics: Metrics) -> None:

@@ -21,9 +21,9 @@ from pump.spool import repair, schema, statements
 from pump.spool.connection import Connection, reading, writing
 from pump.spool.dead_letters import DeadLetter
 from pump.spool.errors import Fatal, Verdict, verdict
-from pump.spool.reader import Tail, read
+from pump.spool.reader import RecentRecords, read
 from pump.spool.repair import Repaired
-from pump.spool.retention import MARKS, TICK, Upkeep
+from pump.spool.retention import MARKS, TICK, Retention
 from pump.spool.sidecar import HighWater, Reserve
 from pump.spool.types import Cursor, Receipt, Row, SpoolSettings
 from pump.spool.writer import MARGIN, Writer
@@ -39,7 +39,7 @@ class Spool:
     Made by `open`, to be closed. The folder must belong to this process alone (the daemon locks it).
     """
 
-    def __init__(self, writer: Writer, upkeep: Upkeep, reader: Connection, *, metrics: Metrics) -> None:
+    def __init__(self, writer: Writer, upkeep: Retention, reader: Connection, *, metrics: Metrics) -> None:
         self._writer = writer
         self._upkeep = upkeep
         self._reader = reader
@@ -87,12 +87,12 @@ class Spool:
             high.close()
             reserve.close()
             raise
-        tail = Tail(found.head)
+        tail = RecentRecords(found.head)
         writer = Writer(
             db, folder, high=high, reserve=reserve, tail=tail, head=found.head, clock=clock, metrics=metrics
         )
         writer.state, writer.cursors, writer.stored_cursors = found.state, dict(found.cursors), found.cursors
-        upkeep = Upkeep(writer, path, settings, clock=clock, metrics=metrics)
+        upkeep = Retention(writer, path, settings, clock=clock, metrics=metrics)
         upkeep.floor, writer.limited = found.floor, found.limited
         spool = cls(writer, upkeep, reader, metrics=metrics)
         spool._beside = (high, reserve)

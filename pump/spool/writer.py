@@ -25,7 +25,7 @@ from pump.core.record import Record
 from pump.spool import statements
 from pump.spool.connection import PAGE_SIZE, Connection
 from pump.spool.errors import Fatal, RowRefused, Verdict, verdict
-from pump.spool.reader import Tail
+from pump.spool.reader import RecentRecords
 from pump.spool.sidecar import HighWater, Reserve
 from pump.spool.statements import Group
 from pump.spool.types import Cursor, Receipt, Row
@@ -61,7 +61,7 @@ class Writer:
     """Owns the writing connection. All methods belong to the event loop; `run` is the loop's only writing task."""
 
     def __init__(
-        self, db: Connection, folder: Path, *, high: HighWater, reserve: Reserve, tail: Tail, head: int,
+        self, db: Connection, folder: Path, *, high: HighWater, reserve: Reserve, tail: RecentRecords, head: int,
         clock: Clock, metrics: Metrics,
     ) -> None:  # fmt: skip
         self.db = db

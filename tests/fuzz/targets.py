@@ -15,23 +15,25 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from pump.core.errors import MessageError
 from pump.core.event import Event, encode
 from pump.core.taxonomy import PHASES, SEVERITIES, TYPES
 from pump.ingest.intake import UNWRITABLE
-from pump.ingest.stream.multipart.reader import Judge, Limits, MultipartReader, Part, Skipped
+from pump.ingest.stream.multipart.parts import BodyParser, Limits, Part, Skipped
+from pump.ingest.stream.multipart.reader import MultipartReader
 from pump.vendors.hik_camera.document import read_document
-from pump.vendors.hik_camera.incidents import Matters
+from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Facts
 from pump.vendors.hik_camera.parse import parse as parse_camera
 from pump.vendors.hik_gateway.incidents import Incidents
 from pump.vendors.hik_gateway.lenient import loads
-from pump.vendors.hik_gateway.parse import Context, Device, Unreadable
+from pump.vendors.hik_gateway.parse import Context, Device
 from pump.vendors.hik_gateway.parse import parse as parse_gateway
 from tests.fuzz.shapes import CAMERA_NAMES, CAMERA_VALUES, GATEWAY_NAMES, GATEWAY_VALUES, Shapes
 
 BOUNDARIES: Final = ("boundary", "--boundary", '"<boundary>"', "elsewhere", None, "", "MIME_boundary", "b\u00e9;=")
 LIMITS: Final = (Limits(), Limits(header=100, part=60, picture=70), Limits(header=300, part=1000, picture=200_000))
-JUDGES: Final[tuple[dict[str, Judge], ...]] = (
+JUDGES: Final[tuple[dict[str, BodyParser], ...]] = (
     {},
     {"application/json": orjson.loads},
     {"application/json": loads, "application/xml": read_document, "*": read_document},
@@ -109,7 +111,7 @@ def gateway(data: bytes) -> None:
         return
     try:
         found = parse_gateway(message, _CONTEXT)
-    except Unreadable:
+    except MessageError:
         return
     if found is None:
         return
@@ -143,7 +145,7 @@ def gateway_shapes(data: bytes) -> None:
     for _ in range(1 + shapes.choice(4)):
         try:
             found = parse_gateway({"EventNotificationAlert": shapes.object()}, _CONTEXT)
-        except Unreadable:
+        except MessageError:
             continue
         if found is not None:
             state: dict[str, Any] = {}
@@ -159,7 +161,7 @@ def _camera(trees: list[dict[str, Any]]) -> None:
             alert = parse_camera(tree, _FACTS, _PARIS)
         except ValueError:
             continue
-        matters = Matters(10.0)
+        matters = OpenIncidents(10.0)
         matters.load(kept, float(number))
         events, state = matters.take(alert, float(number))
         state |= matters.counts()
@@ -167,7 +169,7 @@ def _camera(trees: list[dict[str, Any]]) -> None:
             _stored(event, state)
         merged = kept | orjson.loads(orjson.dumps(state))
         kept = {key: value for key, value in merged.items() if value is not None}
-    matters = Matters(10.0)
+    matters = OpenIncidents(10.0)
     matters.load(kept, 0.0)
     for event in matters.expire(100.0)[0]:
         _stored(event, {})

@@ -66,7 +66,7 @@ def client(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
     return peer
 
 
-class Pace:
+class TokenBucket:
     """Requests a second by key: a bucket each, which fills at `rate` and holds a minute's worth, at least one."""
 
     def __init__(self, rate: float, clock: Clock) -> None:
@@ -105,7 +105,7 @@ RETRY_AFTER: Final = 5.0
 """Seconds that a refused sender is asked to wait, where nobody knows better."""
 
 
-class Budget:
+class BodyBudget:
     """One listener's. What is held of a request is in `Push.held`, and given back whatever becomes of it."""
 
     def __init__(self, largest: int) -> None:

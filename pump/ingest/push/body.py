@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import orjson
 
+from pump.core.errors import MessageError
 from pump.ingest.push.request import Refused
 
 DEEPEST: Final = 32
@@ -54,10 +55,6 @@ _SURROGATES: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _INTEGER: Final = 1 << 63
 
 
-class Unreadable(ValueError):
-    """The body is no JSON, and could not be mended. The text says why, and holds nothing of the body."""
-
-
 @dataclass(slots=True, frozen=True)
 class Decoded:
     """A body's value, and what had to be mended.
@@ -76,7 +73,7 @@ def decode(body: bytes, *, deepest: int = DEEPEST) -> Decoded:
     KiB that must be mended is better given to a thread.
     """
     if len(body) > _MANY and (_more(body, b",", MOST_VALUES) or _more(body, b'"', 4 * MOST_VALUES)):
-        raise Unreadable(f"the body has more than {MOST_VALUES} values")
+        raise MessageError(f"the body has more than {MOST_VALUES} values")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -99,18 +96,18 @@ def _more(body: bytes, mark: bytes, most: int) -> bool:
 
 def _mend(body: bytes, deepest: int) -> Decoded:
     if not body.strip():
-        raise Unreadable("the body is empty")
+        raise MessageError("the body is empty")
     if len(body) > MENDABLE:
-        raise Unreadable("the body is not JSON, and too large to be mended")
+        raise MessageError("the body is not JSON, and too large to be mended")
     mended: list[str] = []
     text = _text(body, mended)
     stripped = text.strip(_PADDING)
     if not stripped:
-        raise Unreadable("the body is empty")
+        raise MessageError("the body is empty")
     if len(stripped) != len(text.strip()):
         mended.append("padding")
     if stripped[0] not in "{[":
-        raise Unreadable("the body is neither an object nor an array")
+        raise MessageError("the body is neither an object nor an array")
     text = _with_syntax(stripped, mended)
     value = _load(text, mended, deepest)
     if _SURROGATES.search(text):
@@ -167,9 +164,9 @@ def _load(text: str, mended: list[str], deepest: int) -> Any:
         try:
             value = _LENIENT.decode(text)
         except RecursionError:
-            raise Unreadable(_deep(deepest)) from None
+            raise MessageError(_deep(deepest)) from None
         except ValueError as error:
-            raise Unreadable(f"the body is not JSON: {_reason(error)}") from None
+            raise MessageError(f"the body is not JSON: {_reason(error)}") from None
         mended.append("controls" if _CONTROLS.search(text) else "values")
     _look_down(value, deepest)
     return value
@@ -187,7 +184,7 @@ def _too_deep(text: str, deepest: int) -> None:
         if mark in "[{":
             depth += 1
             if depth > deepest:
-                raise Unreadable(_deep(deepest))
+                raise MessageError(_deep(deepest))
         elif mark in "]}":
             depth -= 1
 
@@ -203,7 +200,7 @@ def _look_down(value: Any, deepest: int) -> None:
     while level:
         depth += 1
         if depth > deepest and isinstance(level[0], dict | list):
-            raise Unreadable(_deep(deepest))
+            raise MessageError(_deep(deepest))
         level = [
             inner
             for each in level

@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
-from pump.ingest.push.admission import RETRY_AFTER, Budget, Network, Pace, client, whole_seconds, within
+from pump.ingest.push.admission import RETRY_AFTER, BodyBudget, Network, TokenBucket, client, whole_seconds, within
 from pump.ingest.push.body import unpack
 from pump.ingest.push.connections import TOO_LARGE, Connection, Connections, Limits, oversized
 from pump.ingest.push.request import Push, Refused, Response, failure
@@ -136,11 +136,11 @@ class PushListener:
         self._settings = settings
         self._clock = clock
         self._table = _Table()
-        self._pace = Pace(settings.device_rate, clock)
+        self._pace = TokenBucket(settings.device_rate, clock)
         self._runner: web.ServerRunner | None = None
         self._tls: ssl.SSLContext | None = None
         self._stamps: tuple[float, float] | None = None
-        self.budget = Budget(settings.max_body)
+        self.budget = BodyBudget(settings.max_body)
         self._turns = asyncio.Semaphore(TURNS)
         limits = Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
         self._server = Connections(self._answer, limits, self._count_malformed)

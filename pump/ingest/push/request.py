@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from pump.ingest.push.admission import Pace
+from pump.ingest.push.admission import TokenBucket
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -30,7 +30,7 @@ class Push:
     """The device's address; behind a trusted proxy, what the proxy says."""
     memo: Any = None
     """What a source has made of the body while it was asked whether the request is its own, for `handle` to use."""
-    pace: Pace | None = None
+    pace: TokenBucket | None = None
     held: int = 0
     """Bytes that count as the request's until it is answered."""
 

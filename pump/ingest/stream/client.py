@@ -49,7 +49,7 @@ class Answer:
         return any(one.lower().startswith("digest ") for one in challenges(self.challenge))
 
 
-class Lost(Exception):
+class ConnectionLost(Exception):
     """The connection did not come about, or has ended. `refused`: the host is there and nobody listens."""
 
     def __init__(self, reason: str, *, refused: bool = False) -> None:
@@ -58,7 +58,7 @@ class Lost(Exception):
         self.refused = refused
 
 
-class Refused(Exception):
+class UnexpectedStatus(Exception):
     """The request was answered with another status than 200."""
 
     def __init__(self, answer: Answer) -> None:
@@ -75,7 +75,7 @@ def tls_context(*, verify: bool, ca: Path | None = None) -> tls.SSLContext:
     return context
 
 
-class Link:
+class DigestClient:
     """One device and one account on it. `count` is told each login attempt as "login"."""
 
     def __init__(
@@ -103,7 +103,8 @@ class Link:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response of status 200, its headers read; closed, with its connection, at the end.
 
-        Without any time-out. Raises `Lost` and `Refused`; reading inside the context raises aiohttp's own errors.
+        Without any time-out. Raises `ConnectionLost` and `UnexpectedStatus`; reading inside the context raises
+        aiohttp's own errors.
         Redirections are not followed: the credentials are for this host alone.
         """
         headers = {"Accept-Encoding": "identity"}
@@ -127,16 +128,16 @@ class Link:
             except aiohttp.ClientConnectorError as error:
                 if isinstance(error.os_error, ConnectionRefusedError):
                     where = f"{self.url.host}:{self.url.port}"
-                    raise Lost(
+                    raise ConnectionLost(
                         f"nothing listens at {where}; is it running, is the port right?", refused=True
                     ) from error
-                raise Lost(f"{self.url.host} cannot be reached: {_why(error)}") from error
+                raise ConnectionLost(f"{self.url.host} cannot be reached: {_why(error)}") from error
             except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: some malformed answers
-                raise Lost(f"{self.url.host} broke the connection or spoke no HTTP: {_why(error)}") from error
+                raise ConnectionLost(f"{self.url.host} broke the connection or spoke no HTTP: {_why(error)}") from error
             finally:
                 self._count("login")
             if response.status != 200:
-                raise Refused(await read_answer(response))
+                raise UnexpectedStatus(await read_answer(response))
             try:
                 yield response
             finally:
@@ -153,7 +154,8 @@ class Link:
     ) -> Answer:
         """One question and its answer, of any status but 401.
 
-        Raises `Lost`, also after `timeout` seconds, and `Refused` for a 401, which must stop whoever asks.
+        Raises `ConnectionLost`, also after `timeout` seconds, and `UnexpectedStatus` for a 401, which must stop
+        whoever asks.
         """
         try:
             async with (
@@ -161,23 +163,23 @@ class Link:
                 self.open(method, path, body=body, content_type=content_type) as response,
             ):
                 return await read_answer(response)
-        except Refused as refused:
+        except UnexpectedStatus as refused:
             if refused.answer.status == 401:
                 raise
             return refused.answer
         except TimeoutError:
-            raise Lost(f"{self.url.host} gave no answer for {timeout:g} s") from None
+            raise ConnectionLost(f"{self.url.host} gave no answer for {timeout:g} s") from None
 
 
 async def read_answer(response: aiohttp.ClientResponse) -> Answer:
-    """An answer that ends, read whole, up to `LARGEST_ANSWER`. Raises `Lost` where one of status 200 is cut."""
+    """An answer that ends, read whole, up to `LARGEST_ANSWER`; `ConnectionLost` where one of status 200 is cut."""
     body = bytearray()
     try:
         while len(body) < LARGEST_ANSWER and (piece := await response.content.readany()):
             body += piece
     except (aiohttp.ClientError, OSError) as error:
         if response.status == 200:
-            raise Lost(f"an answer was cut: {_why(error)}") from error
+            raise ConnectionLost(f"an answer was cut: {_why(error)}") from error
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     challenge = ", ".join(response.headers.getall("WWW-Authenticate", []))
     return Answer(response.status, kind, bytes(body), challenge)

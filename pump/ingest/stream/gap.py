@@ -12,7 +12,7 @@ FRESH: Final = 0.005
 NOT_RUNNING: Final = "the pump was not running"
 
 
-class Lapse:
+class OutageTracker:
     """One stream's, over all its links."""
 
     def __init__(self, clock: Clock) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pump.ingest.stream.client import Answer
-from pump.ingest.stream.multipart.reader import Part, Skipped
+from pump.ingest.stream.multipart.parts import Part, Skipped
 
 
 @dataclass(slots=True, frozen=True)
-class Opening:
+class StreamRequest:
     """The request that opens the stream."""
 
     method: str
@@ -23,7 +23,7 @@ class Opening:
 
 
 @dataclass(slots=True, frozen=True)
-class Retry:
+class RetryAdvice:
     """What an answer other than a stream means: `reason` says what to do, for the log and /status."""
 
     reason: str
@@ -33,15 +33,15 @@ class Retry:
     """Whether the password was; None: a 401 says so, unless it minds the nonce's age and is not the third of them."""
 
 
-class Postponed(Exception):
+class StreamRefused(Exception):
     """The listener itself knows that there is no stream to be had now, as after a refusal."""
 
-    def __init__(self, retry: Retry) -> None:
+    def __init__(self, retry: RetryAdvice) -> None:
         super().__init__(retry.reason)
         self.retry = retry
 
 
-class Listener(ABC):
+class StreamHandler(ABC):
     """No two of its methods run at the same time, but for `upkeep`.
 
     For each link: `opening`, then `refused`, or `greeted` (where it wants a greeting), `opened`, any number of
@@ -49,11 +49,11 @@ class Listener(ABC):
     """
 
     @abstractmethod
-    async def opening(self) -> Opening:
-        """The request; asked before each connection. May raise `Lost`, `Refused` and `Postponed`."""
+    async def opening(self) -> StreamRequest:
+        """The request; asked before each connection. May raise `Lost`, `Refused` and `StreamRefused`."""
 
     def greeted(self, part: Part) -> None:  # noqa: B027  # optional to have
-        """The stream's first part, where `Opening.greeting` wants one. Raises `Postponed` where it is a refusal.
+        """The stream's first part, where `StreamRequest.greeting` wants one; `StreamRefused` where it refuses.
 
         `received` gets it too.
         """
@@ -82,9 +82,9 @@ class Listener(ABC):
     async def closed(self) -> None:  # noqa: B027  # optional to have
         """The link that `opened` told of is closed. With `leaving` it has 5 s; what it raises at a stop is logged."""
 
-    def refused(self, answer: Answer) -> Retry:
+    def refused(self, answer: Answer) -> RetryAdvice:
         """The request was answered without a stream: with another status than 200 mostly, 401 included."""
-        return Retry(f"the device answered HTTP {answer.status}")
+        return RetryAdvice(f"the device answered HTTP {answer.status}")
 
     def due(self) -> float | None:
         """Monotonic seconds at which `tick` wants to be called, None: not. Asked after each of these methods."""

@@ -17,7 +17,7 @@ from pump.spool import Receipt
 T = TypeVar("T")
 
 
-class Patient:
+class StreamIntake:
     """A stream's side of the intake."""
 
     def __init__(self, clock: Clock) -> None:

@@ -23,11 +23,11 @@ def remaining(content: StreamReader) -> bytes:
     return b"".join(chunks)[offset:]
 
 
-class Silent(Exception):
+class ReadTimeout(Exception):
     """No byte came for the time-out."""
 
 
-class Watchdog:
+class ReadWatchdog:
     """Ends a wait for bytes that lasts too long. It counts only time spent waiting for them.
 
     `watch` runs in a task beside the reader's, in one task group, so that its Silent ends the reader; the reader
@@ -64,11 +64,11 @@ class Watchdog:
             since = self._since
             rest = self.timeout if since is None else since + self.timeout - self._clock.monotonic()
             if since is not None and rest <= 0:
-                raise Silent
+                raise ReadTimeout
             await self._clock.sleep(max(rest, 0.001))
 
 
-class Timer:
+class DueTimer:
     """Calls `tick` when what `due` tells has come. `due` is in monotonic seconds, None: nothing is waited for."""
 
     def __init__(self, clock: Clock, due: Callable[[], float | None], tick: Callable[[], Awaitable[None]]) -> None:

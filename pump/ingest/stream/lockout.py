@@ -20,7 +20,7 @@ _NOUGHT: Final = 0.5
 """Seconds too few to wait for."""
 
 
-class Rejection:
+class LoginLockout:
     """One account's. Kept over restarts with a salted hash of `credentials`: others are tried at once."""
 
     def __init__(self, clock: Clock, credentials: tuple[str, ...]) -> None:

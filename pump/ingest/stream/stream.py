@@ -1,6 +1,6 @@
 """The life of an endless multipart response: open, watch, read, lose, tell the gap, open again.
 
-A vendor gives a `Listener` and a `Link`; `Stream.run` does the rest:
+A vendor gives a `StreamHandler` and a `DigestClient`; `Stream.run` does the rest:
 
 - each connection has a digest login with a fresh challenge; a rejected password waits 10 minutes, also over a restart
   of the process, unless it was changed meanwhile;
@@ -8,7 +8,7 @@ A vendor gives a `Listener` and a `Link`; `Stream.run` does the rest:
   breaks the link. Only time spent reading counts: while `put` waits for a spool that refuses, nothing is read, the
   link stands, and the vendor is held back by TCP;
 - a link that carried something is opened again within a second, a refused connection or a silent device is tried
-  every 2 s, all else backs off to 60 s, or waits as long as the listener's `Retry` says;
+  every 2 s, all else backs off to 60 s, or waits as long as the listener's `RetryAdvice` says;
 - time without a link, the process's own downtime included, becomes one `pump.gap` when the link is back.
 """
 
@@ -26,15 +26,14 @@ from pump.core.backoff import Backoff
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured
 from pump.ingest.intake import Intake
-from pump.ingest.stream.client import Answer, Link, Lost, Refused, read_answer
-from pump.ingest.stream.gap import Lapse
-from pump.ingest.stream.handler import Listener, Opening, Postponed, Retry
-from pump.ingest.stream.intake import Patient
-from pump.ingest.stream.liveness import Silent, Timer, Watchdog, remaining
-from pump.ingest.stream.lockout import KEY, Rejection
-from pump.ingest.stream.multipart.reader import Judge, Limits, MultipartReader, Part, Skipped
-
-__all__ = ["STALE", "Link", "Listener", "Lost", "Opening", "Postponed", "Refused", "Retry", "Stream"]
+from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient, UnexpectedStatus, read_answer
+from pump.ingest.stream.gap import OutageTracker
+from pump.ingest.stream.handler import RetryAdvice, StreamHandler, StreamRefused
+from pump.ingest.stream.intake import StreamIntake
+from pump.ingest.stream.liveness import DueTimer, ReadTimeout, ReadWatchdog, remaining
+from pump.ingest.stream.lockout import KEY, LoginLockout
+from pump.ingest.stream.multipart.parts import BodyParser, Limits, Part, Skipped
+from pump.ingest.stream.multipart.reader import MultipartReader
 
 log = structlog.get_logger()
 
@@ -54,21 +53,21 @@ STALE: Final = 2
 _BOUNDARY: Final = re.compile(r"boundary\s*=\s*([^;]*)", re.IGNORECASE)
 
 
-class _Renewed(Lost):
+class _Renewed(ConnectionLost):
     """The listener wants another link."""
 
 
-class Stream(Patient):
+class Stream(StreamIntake):
     """One stream's life. Make it once a source, outside `run`: it remembers over runs when the link was lost."""
 
     def __init__(
         self,
-        link: Link,
-        listener: Listener,
+        link: DigestClient,
+        listener: StreamHandler,
         *,
         clock: Clock,
         heartbeat_timeout: float = 30.0,
-        judges: Mapping[str, Judge] | None = None,
+        judges: Mapping[str, BodyParser] | None = None,
         limits: Limits | None = None,
         most_skipped: int = _SKIPPING,
         credentials: tuple[str, ...] = (),
@@ -80,8 +79,8 @@ class Stream(Patient):
         """
         super().__init__(clock)
         self.link = link
-        self.lapse = Lapse(clock)
-        self.rejection = Rejection(clock, credentials)
+        self.lapse = OutageTracker(clock)
+        self.rejection = LoginLockout(clock, credentials)
         self._listener = listener
         self._timeout = heartbeat_timeout
         self._judges = judges
@@ -89,8 +88,8 @@ class Stream(Patient):
         self._most_skipped = most_skipped
         self._peer = peer
         self._lock = asyncio.Lock()
-        self._timer = Timer(clock, lambda: listener.due() if self.connected else None, self._tick)
-        self._watchdog = Watchdog(clock, heartbeat_timeout)
+        self._timer = DueTimer(clock, lambda: listener.due() if self.connected else None, self._tick)
+        self._watchdog = ReadWatchdog(clock, heartbeat_timeout)
         self._renewal = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._beside: list[asyncio.Task[None]] = []
@@ -128,7 +127,7 @@ class Stream(Patient):
         """Break the link and open it again at once: what is asked for has changed. Called from anywhere."""
         self._renewal.set()
 
-    async def rejected(self, retry: Retry) -> None:
+    async def rejected(self, retry: RetryAdvice) -> None:
         """A call beside the stream was refused for its password: no login until it may be tried again.
 
         The stream itself is left alone: it has its login behind it. Told twice, it counts once.
@@ -157,27 +156,27 @@ class Stream(Patient):
                     await self._connect()
                 finally:
                     self._alone()
-        except* (Lost, Refused, Postponed, Silent) as group_failure:
+        except* (ConnectionLost, UnexpectedStatus, StreamRefused, ReadTimeout) as group_failure:
             failure = _first(group_failure)
         finally:
             self._watchdog.served()
         if (own := asyncio.current_task()) is not None and own.cancelling():
             # A group that is failing already swallows a cancellation that comes then (before Python 3.13).
             raise asyncio.CancelledError
-        if isinstance(failure, Refused):
+        if isinstance(failure, UnexpectedStatus):
             return await self._refused(failure.answer)
-        if isinstance(failure, Postponed):
+        if isinstance(failure, StreamRefused):
             return await self._postponed(failure.retry, None)
         return self._lost(failure)
 
     def _lost(self, failure: BaseException | None) -> float:
         reason = f"the {self._peer} ended the stream"
-        if isinstance(failure, Silent):
+        if isinstance(failure, ReadTimeout):
             reason = f"the {self._peer} was silent for {self._watchdog.timeout:g} s"
-        elif isinstance(failure, Lost):
+        elif isinstance(failure, ConnectionLost):
             reason = failure.reason
         # Silence has taken its time already: an attempt that hangs is answered as soon as the device is back.
-        soon = isinstance(failure, Silent) or (isinstance(failure, Lost) and failure.refused)
+        soon = isinstance(failure, ReadTimeout) or (isinstance(failure, ConnectionLost) and failure.refused)
         self.lapse.lost(reason)
         if self._carried or reason != self._told:  # a device that stays away is tried every 2 s: once is enough
             log.info("the stream's link is lost", source=self.intake.name, reason=reason)
@@ -197,7 +196,7 @@ class Stream(Patient):
             opening.method, opening.path, body=opening.body, content_type=opening.content_type
         ) as response:
             if response.content_length is not None and not response.content_type.startswith("multipart/"):
-                raise Refused(await read_answer(response))  # what ends is no stream
+                raise UnexpectedStatus(await read_answer(response))  # what ends is no stream
             self._watchdog.served()
             self._watchdog.timeout = self._timeout
             self._stale = 0
@@ -241,14 +240,14 @@ class Stream(Patient):
                 batch, items = items, []
                 await self._deliver(batch)
                 if self._skipped + reader.skipping > self._most_skipped:
-                    raise Lost("the stream is malformed beyond repair")
+                    raise ConnectionLost("the stream is malformed beyond repair")
                 if self._part is not None and self._read - self._part > _UNFINISHED * self._timeout:
-                    raise Lost("a part of the stream did not end")
+                    raise ConnectionLost("a part of the stream did not end")
         except (aiohttp.ClientError, OSError) as error:
             self._watchdog.served()
             await self._deliver(reader.feed(remaining(response.content)))
             await self._deliver(reader.close(), ended=True)
-            raise Lost(f"the link was cut: {error or type(error).__name__}") from error
+            raise ConnectionLost(f"the link was cut: {error or type(error).__name__}") from error
         except (asyncio.CancelledError, _Renewed):
             if self._failing is not None:
                 self._watchdog.served()
@@ -309,7 +308,7 @@ class Stream(Patient):
                     await self._listener.closed()
         except TimeoutError:
             log.warning("a stream's last words took too long", source=self.intake.name)
-        except Lost as error:
+        except ConnectionLost as error:
             log.info("a stream's last words were lost", source=self.intake.name, reason=error.reason)
         if opened and stopping:
             self.lapse.stopped()
@@ -320,11 +319,11 @@ class Stream(Patient):
         retry = self._listener.refused(answer)
         if retry.rejected is None:
             rejected = answer.status == 401 and not (answer.stale and self._stale < STALE)
-            retry = Retry(retry.reason, retry.wait, rejected)
+            retry = RetryAdvice(retry.reason, retry.wait, rejected)
         self._stale = self._stale + 1 if answer.stale else 0
         return await self._postponed(retry, answer.status)
 
-    async def _postponed(self, retry: Retry, status: int | None) -> float:
+    async def _postponed(self, retry: RetryAdvice, status: int | None) -> float:
         if retry.rejected:
             self.lapse.lost("the password was rejected")
             await self.rejected(retry)

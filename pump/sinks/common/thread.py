@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Worker:
+class SinkThread:
     """A thread of the sink's own: a file system that hangs must not take a thread that others wait for."""
 
     def __init__(self, name: str) -> None:

@@ -8,7 +8,7 @@ OPENS_AFTER: Final = 5
 """Failures in a row after which the circuit is open: one request is tried, alone, and only its success lets more go."""
 
 
-class Pressure:
+class Throttle:
     """The window (requests at a time), the gap between them, the circuit breaker."""
 
     LONGEST_GAP: ClassVar[float] = 5.0

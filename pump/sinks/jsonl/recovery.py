@@ -33,7 +33,7 @@ _COPY: Final = 1 << 20
 
 
 @dataclass(slots=True, frozen=True)
-class Part:
+class FilePart:
     """A file, and where to begin in it. `ours` says that all behind `start` was to be written by this sink."""
 
     path: Path
@@ -77,7 +77,7 @@ class Written:
         return self.left <= 0 or last.recorded > self.until
 
 
-def parts(path: Path, inode: int, offset: int) -> list[Part] | None:
+def parts(path: Path, inode: int, offset: int) -> list[FilePart] | None:
     """The files that hold what was written behind `offset` of the file `inode`, oldest first.
 
     That is the file itself, perhaps renamed since within its folder, and all that took its place after it. None
@@ -87,20 +87,20 @@ def parts(path: Path, inode: int, offset: int) -> list[Part] | None:
     numbered = sorted(_numbered(path), reverse=True)
     current = path.stat()
     if current.st_ino == inode:
-        return [Part(path, offset, True)] if _fits(path, offset) else None
+        return [FilePart(path, offset, True)] if _fits(path, offset) else None
     older = next((file for file in _files(path.parent) if file.stat().st_ino == inode), None)
     if older is None:
         log.warning("The file that a sink last wrote is gone; those beside it are searched", path=str(path))
-        return [*(Part(file, 0, False) for _, file in numbered), Part(path, 0, False)]
-    first = [Part(older, offset, False)] if _fits(older, offset) else []
+        return [*(FilePart(file, 0, False) for _, file in numbered), FilePart(path, 0, False)]
+    first = [FilePart(older, offset, False)] if _fits(older, offset) else []
     if not first:
         log.warning("The file that a sink last wrote has changed", path=str(older))
     number = next((n for n, file in numbered if file == older), 0)
-    newer = [Part(file, 0, False) for n, file in numbered if n < number]
-    return [*first, *newer, Part(path, 0, False)]
+    newer = [FilePart(file, 0, False) for n, file in numbered if n < number]
+    return [*first, *newer, FilePart(path, 0, False)]
 
 
-def search(found: Sequence[Part], *, sync: bool) -> Written:
+def search(found: Sequence[FilePart], *, sync: bool) -> Written:
     """Remember the whole lines of the parts, and cut the ends that are none; `sync` puts both on disk.
 
     Raises OSError.
@@ -150,7 +150,7 @@ def _fits(path: Path, offset: int) -> bool:
         return offset == 0 or os.pread(file.fileno(), 1, offset - 1) == b"\n"
 
 
-def _scan(file: BinaryIO, part: Part, written: Written) -> tuple[int, bool]:
+def _scan(file: BinaryIO, part: FilePart, written: Written) -> tuple[int, bool]:
     """(Where to cut, or the file's end, whether what is cut may be of use to somebody).
 
     A file that is ours ends with its first line that is no event: zeros after a power cut, or a stranger's text; the

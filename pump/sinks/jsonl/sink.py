@@ -22,7 +22,7 @@ from pump.core.record import Batch, State
 from pump.core.settings import Duration, SinkSettings, Size
 from pump.sink import Settled, Sink
 from pump.sinks.common.stdio import LineStream
-from pump.sinks.common.thread import Worker
+from pump.sinks.common.thread import SinkThread
 from pump.sinks.jsonl.file import Fsync, LinesFile, outside
 from pump.sinks.jsonl.recovery import Written
 
@@ -64,7 +64,7 @@ class JsonlSink(Sink[JsonlSettings]):
 
     def __init__(self, name: str, settings: JsonlSettings, *, state: State | None, clock: Clock, site: str) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
-        self._worker = Worker(f"sink {name}")
+        self._worker = SinkThread(f"sink {name}")
         self._stream: LineStream | None = None
         self._file: LinesFile | None = None
         if settings.path == STANDARD_OUTPUT:

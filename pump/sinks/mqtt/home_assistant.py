@@ -48,7 +48,7 @@ class Discovery(NamedTuple):
     payload: bytes
 
 
-class Home:
+class HomeAssistantDiscovery:
     """Makes the messages for one site and one prefix."""
 
     def __init__(self, prefix: str, site: str, status_topic: str) -> None:

@@ -75,11 +75,11 @@ class Limits:
     retain: bool = True
 
 
-class Lost(Unavailable):
+class BrokerLost(Unavailable):
     """The connection ended while it was in use."""
 
 
-class Link(aiomqtt.Client):
+class MqttConnection(aiomqtt.Client):
     """One life of a connection: `open`, `post` any number, `close` or `drop`; never used again.
 
     Our own acknowledgements and window stand where aiomqtt's `publish` waits: it forgets the reason of a PUBACK (a
@@ -179,7 +179,7 @@ class Link(aiomqtt.Client):
         finally:
             self._own.pop(info.mid, None)
         if not answer.done():
-            raise self.lost or Lost("the broker closed the connection")
+            raise self.lost or BrokerLost("the broker closed the connection")
         if reason := answer.result():
             raise Misconfigured(f"the broker refuses a message to {topic}: {reason}")
 
@@ -267,7 +267,7 @@ class Link(aiomqtt.Client):
 
     def _told_lost(self, disconnected: asyncio.Future[None]) -> None:
         error = None if disconnected.cancelled() else disconnected.exception()
-        self._end(_translated(error) if error is not None else Lost("the connection is closed"))
+        self._end(_translated(error) if error is not None else BrokerLost("the connection is closed"))
 
     def _end(self, error: Exception) -> None:
         if self.lost is None:
@@ -283,7 +283,7 @@ def _translated(error: BaseException) -> Exception:
         return Misconfigured(f"{_MEND[value]} ({code})", retry_after=60.0 if value == TAKEN_OVER else None)
     if isinstance(error, OSError):
         return refusal(error)
-    return Lost(f"the connection ended: {code}" if code is not None else "the connection ended")
+    return BrokerLost(f"the connection ended: {code}" if code is not None else "the connection ended")
 
 
 @contextlib.contextmanager

@@ -27,8 +27,8 @@ from pump.sink import Sink
 from pump.sinks.common.ack_window import Window
 from pump.sinks.common.template import MQTT, Template
 from pump.sinks.common.tls import client_context
-from pump.sinks.mqtt.home_assistant import Home
-from pump.sinks.mqtt.link import FAREWELL, UNSUPPORTED_VERSION, Link, silenced
+from pump.sinks.mqtt.home_assistant import HomeAssistantDiscovery
+from pump.sinks.mqtt.link import FAREWELL, UNSUPPORTED_VERSION, MqttConnection, silenced
 from pump.sinks.mqtt.settings import PORTS, MqttSettings
 from pump.sinks.mqtt.states import facts, summary
 
@@ -67,11 +67,15 @@ class MqttSink(Sink[MqttSettings]):
         self._topic = Template(settings.topic, MQTT, site)
         self._status = settings.status_topic.replace("{site}", site)
         self._state_topic = Template(settings.state_topic, MQTT, site)
-        self._home = None if settings.home_assistant is None else Home(settings.home_assistant, site, self._status)
+        self._home = (
+            None
+            if settings.home_assistant is None
+            else HomeAssistantDiscovery(settings.home_assistant, site, self._status)
+        )
         states = settings.states or (("*",) if self._home is not None else ())
         self._stateful = Routing(SinkSettings(type="mqtt", types=states)) if states else None
         self._version = aiomqtt.ProtocolVersion.V311 if settings.version == "3.1.1" else aiomqtt.ProtocolVersion.V5
-        self._link: Link | None = None
+        self._link: MqttConnection | None = None
         self._window: Window | None = None
         self._properties: dict[tuple[str, str, int], Properties] = {}
         self._known: set[str] = set()
@@ -135,7 +139,7 @@ class MqttSink(Sink[MqttSettings]):
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
-    async def _connected(self) -> Link:
+    async def _connected(self) -> MqttConnection:
         if self._link is not None and self._link.lost is None:
             return self._link
         await self._dropped()
@@ -151,7 +155,7 @@ class MqttSink(Sink[MqttSettings]):
         self._known.clear()
         return link
 
-    async def _opened(self) -> Link:
+    async def _opened(self) -> MqttConnection:
         """A link that the broker has taken a message on, the birth. Raises Unavailable, Misconfigured."""
         settings, parts = self.settings, urlsplit(self.settings.url)
         context = None
@@ -160,7 +164,7 @@ class MqttSink(Sink[MqttSettings]):
             context = await asyncio.to_thread(
                 client_context, settings.ca_file, settings.cert_file, settings.key_file, password
             )
-        link = Link(
+        link = MqttConnection(
             parts.hostname or "",
             parts.port or PORTS[parts.scheme],
             username=settings.username,
@@ -195,7 +199,7 @@ class MqttSink(Sink[MqttSettings]):
         if link is not None:
             await link.drop()
 
-    def _size(self, link: Link) -> int:
+    def _size(self, link: MqttConnection) -> int:
         # An event may bring a state and an entity for each of its aspects: then fewer events fill the broker's window.
         most = link.limits.receive_maximum
         return max(1, min(self.settings.window, most if self._stateful is None else most // 8))
@@ -238,7 +242,7 @@ class MqttSink(Sink[MqttSettings]):
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
-    def _post(self, link: Link, window: Window, place: int, record: Record) -> None:
+    def _post(self, link: MqttConnection, window: Window, place: int, record: Record) -> None:
         if record.seq in self._condemned:
             window.refuse(place, self._condemned[record.seq])
             return
@@ -252,7 +256,7 @@ class MqttSink(Sink[MqttSettings]):
         for topic, payload, qos, retain, event in messages:
             link.post(place, topic, payload, min(qos, link.limits.qos), retain, properties if event else None)
 
-    def _messages(self, record: Record, link: Link) -> Iterator[_Message]:
+    def _messages(self, record: Record, link: MqttConnection) -> Iterator[_Message]:
         qos = self.settings.qos
         stateful = self._stateful is not None and self._stateful.takes(record)
         event: Mapping[str, Any] = orjson.loads(record.body) if stateful or self._topic.decodes else {}
@@ -262,7 +266,7 @@ class MqttSink(Sink[MqttSettings]):
         if stateful and event.get("subject"):
             yield from self._states(record, event, link)
 
-    def _discovered(self, record: Record, event: Mapping[str, Any], link: Link) -> Iterator[_Message]:
+    def _discovered(self, record: Record, event: Mapping[str, Any], link: MqttConnection) -> Iterator[_Message]:
         """What makes Home Assistant know the entities, before they say anything for the first time."""
         home = self._home
         if home is None:
@@ -277,7 +281,7 @@ class MqttSink(Sink[MqttSettings]):
                 self._known.add(topic)
                 yield _Message(topic, payload, 1, link.limits.retain)
 
-    def _states(self, record: Record, event: Mapping[str, Any], link: Link) -> Iterator[_Message]:
+    def _states(self, record: Record, event: Mapping[str, Any], link: MqttConnection) -> Iterator[_Message]:
         for aspect, on in facts(event):
             topic = f"{self._state_topic.fill(record, event)}/{aspect}"
             if self._newest(topic, event["time"]):

@@ -38,7 +38,7 @@ class Answer(NamedTuple):
     text: str
 
 
-class Link:
+class NatsConnection:
     """One life of a connection: `open`, then `publish` any number, `close`; never used again."""
 
     def __init__(

@@ -29,7 +29,7 @@ from pump.sink import Sink
 from pump.sinks.common.ack_window import Window
 from pump.sinks.common.template import NATS, Template
 from pump.sinks.common.tls import client_context
-from pump.sinks.nats.link import Answer, Link
+from pump.sinks.nats.link import Answer, NatsConnection
 from pump.sinks.nats.stream import Wanted, ensure
 
 log = structlog.get_logger()
@@ -142,7 +142,7 @@ class NatsSink(Sink[NatsSettings]):
         self._stream = settings.stream.replace("{site}", site)
         self._servers = list(settings.servers)
         random.shuffle(self._servers)  # so that many pumps do not all ask the first
-        self._link: Link | None = None
+        self._link: NatsConnection | None = None
         self._window: Window | None = None
         self._ids: list[str] = []
         self._last = ""
@@ -197,7 +197,7 @@ class NatsSink(Sink[NatsSettings]):
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
-    async def _publish(self, link: Link, window: Window, place: int, record: Record) -> None:
+    async def _publish(self, link: NatsConnection, window: Window, place: int, record: Record) -> None:
         before = self._ids[-1] if self._ids else self._last
         if record.seq in self._condemned:
             self._ids.append(before)
@@ -247,14 +247,14 @@ class NatsSink(Sink[NatsSettings]):
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
-    async def _connected(self) -> Link:
+    async def _connected(self) -> NatsConnection:
         if self._link is not None and self._link.lost is None:
             return self._link
         await self._dropped()
         failed: list[Exception] = []
         options = await self._options()
         for _ in range(len(self._servers)):
-            link = Link(options, self.settings.timeout, on_answer=self._answered, on_lost=self._lost)
+            link = NatsConnection(options, self.settings.timeout, on_answer=self._answered, on_lost=self._lost)
             try:
                 await link.open(self._servers[0])
                 if not self._checked:
@@ -269,7 +269,7 @@ class NatsSink(Sink[NatsSettings]):
         # One that is only away may be right where the others are not.
         raise next((error for error in failed if isinstance(error, Unavailable)), failed[0])
 
-    async def _check(self, link: Link) -> None:
+    async def _check(self, link: NatsConnection) -> None:
         settings = self.settings
         wanted = Wanted(
             name=self._stream,

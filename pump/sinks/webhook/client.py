@@ -25,7 +25,7 @@ LONGEST_WAIT: Final = 86400.0
 """Seconds; a Retry-After beyond it is taken for a mistake."""
 
 
-class Meaning(Enum):
+class Verdict(Enum):
     """What an answer says."""
 
     TAKEN = "taken"
@@ -40,13 +40,13 @@ class Meaning(Enum):
     """Neither body nor time help: a person must look."""
 
 
-_OF_STATUS: Final[dict[int, Meaning]] = {
-    **dict.fromkeys((401, 402, 403, 404, 405, 407, 415, 421, 426), Meaning.WRONG),
-    **dict.fromkeys((408, 423, 425), Meaning.LATER),
-    **dict.fromkeys((429, 502, 503, 504), Meaning.SLOWER),
-    410: Meaning.GONE,
+_OF_STATUS: Final[dict[int, Verdict]] = {
+    **dict.fromkeys((401, 402, 403, 404, 405, 407, 415, 421, 426), Verdict.WRONG),
+    **dict.fromkeys((408, 423, 425), Verdict.LATER),
+    **dict.fromkeys((429, 502, 503, 504), Verdict.SLOWER),
+    410: Verdict.GONE,
 }
-_OF_CLASS: Final = {2: Meaning.TAKEN, 3: Meaning.WRONG, 4: Meaning.REFUSED, 5: Meaning.LATER}
+_OF_CLASS: Final = {2: Verdict.TAKEN, 3: Verdict.WRONG, 4: Verdict.REFUSED, 5: Verdict.LATER}
 """By the status's first digit, where it has no row of its own. A redirection is not followed: it is wrong."""
 
 
@@ -54,23 +54,23 @@ _NOT_ITS_FAULT: Final = frozenset({408, 423, 425, 429, 503})
 """Of the statuses that mean later, those that are never about what was in the request."""
 
 
-def meaning(status: int) -> Meaning:
+def meaning(status: int) -> Verdict:
     """What an HTTP status says; an unknown class is no promise of anything."""
-    return _OF_STATUS.get(status) or _OF_CLASS.get(status // 100, Meaning.LATER)
+    return _OF_STATUS.get(status) or _OF_CLASS.get(status // 100, Verdict.LATER)
 
 
 @dataclass(slots=True, frozen=True)
 class Answer:
     """What became of a POST; `reason` for people, `wait` the seconds of a Retry-After."""
 
-    meaning: Meaning
+    meaning: Verdict
     reason: str = ""
     wait: float | None = None
     blames: bool = False
     """Of a failure: whether it may be about this body, for the peer was there and could not do with it."""
 
 
-class Poster:
+class WebhookClient:
     """A session with one URL. Made on the running loop, to be closed."""
 
     def __init__(
@@ -109,11 +109,11 @@ class Poster:
                 if last:
                     return self._away(error)
             except TimeoutError:
-                return Answer(Meaning.LATER, f"{self._host} gave no answer for {self._timeout:g} s", blames=True)
+                return Answer(Verdict.LATER, f"{self._host} gave no answer for {self._timeout:g} s", blames=True)
             except (aiohttp.ClientError, OSError) as error:
                 if self._gate.forbidden and isinstance(error, aiohttp.ClientConnectorError):
                     reason = f"{self._host}: {self._gate.forbidden}; allow_private = true would permit it"
-                    return Answer(Meaning.WRONG, reason)
+                    return Answer(Verdict.WRONG, reason)
                 return self._away(error)
         raise AssertionError("the loop returns")
 
@@ -121,12 +121,12 @@ class Poster:
         async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
             found = meaning(response.status)
             text = await _beginning(response)
-            if found is Meaning.TAKEN:
+            if found is Verdict.TAKEN:
                 return Answer(found)
             reason = f"{self._host} answers {response.status} {response.reason or ''}".rstrip()
             if excerpt := _printable(text):
                 reason += f": {excerpt}"
-            blames = found in (Meaning.LATER, Meaning.SLOWER) and response.status not in _NOT_ITS_FAULT
+            blames = found in (Verdict.LATER, Verdict.SLOWER) and response.status not in _NOT_ITS_FAULT
             return Answer(found, reason, self._wait(response.headers.get("Retry-After")), blames)
 
     def _wait(self, value: str | None) -> float | None:
@@ -148,7 +148,7 @@ class Poster:
         if isinstance(error, aiohttp.ClientConnectorError):
             number = error.os_error.errno or 0  # negative where a name could not be resolved
             why = os.strerror(number) if number > 0 else str(error.os_error)
-        return Answer(Meaning.LATER, f"{self._host} cannot be reached: {why or type(error).__name__}", blames=closed)
+        return Answer(Verdict.LATER, f"{self._host} cannot be reached: {why or type(error).__name__}", blames=closed)
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:

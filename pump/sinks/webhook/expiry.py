@@ -24,7 +24,7 @@ LEAST: Final = 60.0
 _SINCE: Final = "failing_since"
 
 
-class Patience:
+class ExpiryPolicy:
     """One sink's. Durations are monotonic within an opening; what was before it is known by the wall clock."""
 
     def __init__(self, limit: float, most: int, *, clock: Clock, state: State | None) -> None:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 from yarl import URL
 
 from pump.core.settings import Duration, Secret, SinkSettings
-from pump.sinks.common.throttle import Pressure
+from pump.sinks.common.throttle import Throttle
 from pump.sinks.webhook.expiry import ROUNDS
 from pump.sinks.webhook.signing import key_of
 from pump.sinks.webhook.targets import inside
@@ -102,7 +102,7 @@ class WebhookSettings(SinkSettings):
     def deadline(self) -> float:
         """Every attempt has its own time; this is for what nobody thought of."""
         attempts = 2 * self.concurrency * AHEAD + (2 + ROUNDS) * self.batch_size.bit_length()
-        return (self.timeout + Pressure.LONGEST_GAP) * attempts
+        return (self.timeout + Throttle.LONGEST_GAP) * attempts
 
     def peer(self) -> str:
         """A digest of the URL, which may hold what others must not see."""

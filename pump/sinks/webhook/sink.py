@@ -20,9 +20,9 @@ from pump.core.record import Batch, Record, State
 from pump.core.settings import duration_text
 from pump.sink import Sink
 from pump.sinks.common.event_key import name_of
-from pump.sinks.common.throttle import Pressure
-from pump.sinks.webhook.client import Answer, Meaning, Poster
-from pump.sinks.webhook.expiry import ROUNDS, Patience
+from pump.sinks.common.throttle import Throttle
+from pump.sinks.webhook.client import Answer, Verdict, WebhookClient
+from pump.sinks.webhook.expiry import ROUNDS, ExpiryPolicy
 from pump.sinks.webhook.settings import WebhookSettings
 from pump.sinks.webhook.signing import Signer
 
@@ -53,18 +53,18 @@ class WebhookSink(Sink[WebhookSettings]):
     def __init__(self, name: str, settings: WebhookSettings, *, state: State | None, clock: Clock, site: str) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
         self._signer = Signer([secret.get_secret_value() for secret in settings.secret])
-        self._pressure = Pressure(settings.concurrency)
-        self._poster: Poster | None = None
+        self._pressure = Throttle(settings.concurrency)
+        self._poster: WebhookClient | None = None
         self._done: set[int] = set()
         self._refused: dict[int, str] = {}
         self._trouble = ""
         """What the last failure said."""
-        self._patience = Patience(settings.max_age, settings.batch_size, clock=clock, state=state)
+        self._patience = ExpiryPolicy(settings.max_age, settings.batch_size, clock=clock, state=state)
 
     async def __aenter__(self) -> Self:
         """Make the session; nothing is connected yet."""
         settings = self.settings
-        self._poster = Poster(
+        self._poster = WebhookClient(
             URL(settings.url),
             timeout=settings.timeout,
             connections=settings.concurrency,
@@ -123,7 +123,7 @@ class WebhookSink(Sink[WebhookSettings]):
         return count
 
     def _give_up(self, batch: Batch, reason: str) -> bool:
-        """Refuse what has outlived `max_age`, see `Patience`; whether the rest may be tried without a wait.
+        """Refuse what has outlived `max_age`, see `ExpiryPolicy`; whether the rest may be tried without a wait.
 
         What waited in the spool while we were not running has not been tried yet, and gets its time.
         """
@@ -134,9 +134,9 @@ class WebhookSink(Sink[WebhookSettings]):
 
     def _despair(self, answer: Answer) -> None:
         memory = self._patience.memory()
-        if answer.meaning is Meaning.GONE:
+        if answer.meaning is Verdict.GONE:
             raise Gone(f"{answer.reason}: the receiver wants no more events", state=memory)
-        if answer.meaning is Meaning.WRONG:
+        if answer.meaning is Verdict.WRONG:
             raise Misconfigured(
                 answer.reason, retry_after=LOOK_AGAIN if answer.wait is None else answer.wait, state=memory
             )
@@ -208,10 +208,10 @@ class WebhookSink(Sink[WebhookSettings]):
         """One request; halves of it, where it is refused as a whole, to find whom it is about. None: all settled."""
         answer = await self._attempt(made or self._make(records))
         self._feel(answer, records)
-        if answer.meaning is Meaning.TAKEN:
+        if answer.meaning is Verdict.TAKEN:
             self._done.update(record.seq for record in records)
             return None
-        if answer.meaning is not Meaning.REFUSED:
+        if answer.meaning is not Verdict.REFUSED:
             return answer
         if len(records) == 1:
             self._refused[records[0].seq] = answer.reason
@@ -238,20 +238,20 @@ class WebhookSink(Sink[WebhookSettings]):
         return await poster.post(*request)
 
     def _feel(self, answer: Answer, records: Sequence[Record]) -> None:
-        if answer.meaning in (Meaning.LATER, Meaning.SLOWER):
+        if answer.meaning in (Verdict.LATER, Verdict.SLOWER):
             self._trouble = answer.reason
             self._patience.failed(records, blames=answer.blames)
-            self._pressure.failed(slower=answer.meaning is Meaning.SLOWER)
+            self._pressure.failed(slower=answer.meaning is Verdict.SLOWER)
             return
         # whatever it says, it is there
         self._pressure.succeeded()
-        if answer.meaning is Meaning.TAKEN:
+        if answer.meaning is Verdict.TAKEN:
             self._patience.taken()
         else:
             self._patience.answered()
 
 
-_GRAVITY: Final = (Meaning.LATER, Meaning.SLOWER, Meaning.WRONG, Meaning.GONE)
+_GRAVITY: Final = (Verdict.LATER, Verdict.SLOWER, Verdict.WRONG, Verdict.GONE)
 
 
 def _name(records: Sequence[Record]) -> str:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
+from pump.core.errors import MessageError
 from pump.core.event import Event, event_id
 from pump.ingest.push.body import number, text, whole
 from pump.vendors.avaeye import codes
@@ -83,24 +84,20 @@ class Message:
         return None if self.device is None else f"{self.park or '-'}/{self.device}"
 
 
-class Invalid(ValueError):
-    """JSON, but no message of this vendor; the text says why."""
-
-
 def read(path: str, document: Any, body: bytes) -> Message:
     """The envelope of a message that came over `path` (behind /api/upark/). Raises Invalid."""
     if type(document) is not dict:
-        raise Invalid("the body is no object")
+        raise MessageError("the body is no object")
     inner = document.get("params")
     if inner is None:
         inner = document.get("data")
     if type(inner) is not dict:
         if inner not in (None, "", []) and path in ("capture", "transchannel"):
-            raise Invalid("params is no object")
+            raise MessageError("params is no object")
         inner = {}
     park, device = text(document.get("parkId")), text(document.get("deviceId"))
     if path == "capture" and not inner:
-        raise Invalid("a capture without params")
+        raise MessageError("a capture without params")
     return Message(path, document, inner, park, device, text(document.get("requestId")), body)
 
 

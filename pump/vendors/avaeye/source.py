@@ -13,18 +13,18 @@ import structlog
 from pydantic import Field, PlainValidator, WithJsonSchema
 
 from pump.core.clock import Clock
-from pump.core.errors import Unavailable
+from pump.core.errors import MessageError, Unavailable
 from pump.core.event import Event, Unparsed
 from pump.core.settings import Duration, Settings, SourceSettings, Zone
-from pump.ingest.devices import Device, Devices, Sign
+from pump.ingest.devices import Device, Devices, SignOfLife
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media, TooLarge
 from pump.ingest.push.admission import within
-from pump.ingest.push.body import Unreadable, decode
+from pump.ingest.push.body import decode
 from pump.ingest.push.request import Push, Refused, Response, json_response
 from pump.source import PushSource
 from pump.vendors.avaeye import about, codes, parse, pictures
-from pump.vendors.avaeye.parse import Camera, Invalid, Message
+from pump.vendors.avaeye.parse import Camera, Message
 from pump.vendors.avaeye.pictures import Picture
 from pump.vendors.avaeye.secrets import strip, strip_ruin
 
@@ -120,7 +120,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
         if self._parks or self._allowed:
             try:
                 message = self._read(push)
-            except (Unreadable, Invalid):
+            except MessageError:
                 return fit
             if not self._knows(message):
                 return 0
@@ -138,7 +138,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
             if push.memo is None and len(push.body) > _IN_THREAD:
                 push.memo = await asyncio.to_thread(self._read, push)
             message = self._read(push)
-        except (Unreadable, Invalid) as error:
+        except MessageError as error:
             push.admit((self.name, "unreadable", push.peer))
             await self._keep_ruin(push, intake, str(error))
             raise Refused(400, str(error)) from error
@@ -260,7 +260,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
         return parse.groups(message, self._configured(device.key, number) if self.settings.cameras else self._plain)
 
 
-async def _put(intake: Intake, devices: Devices, sign: Sign, *events: Event) -> None:
+async def _put(intake: Intake, devices: Devices, sign: SignOfLife, *events: Event) -> None:
     """Store the sign of life and what came with it. Raises Unavailable."""
     try:
         await intake.put(*sign.events, *events, state=sign.state)

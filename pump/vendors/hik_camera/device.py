@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pump.ingest.stream.client import Answer
-from pump.ingest.stream.stream import Retry
+from pump.ingest.stream.handler import RetryAdvice
 from pump.vendors.hik_camera.document import Tree, read_document
 from pump.vendors.hik_camera.fields import child, children, number, text
 from pump.vendors.hik_camera.parse import Facts
@@ -73,7 +73,7 @@ def facts(kept: Mapping[str, Any]) -> Facts:
     )
 
 
-def advise(answer: Answer) -> Retry:
+def advise(answer: Answer) -> RetryAdvice:
     """What a refusal means: for a person, with the attempts that are left and how long an account is locked."""
     reason = _ADVICE.get(answer.status, f"the device answered HTTP {answer.status}")
     try:
@@ -93,4 +93,4 @@ def advise(answer: Answer) -> Retry:
     ]
     more = "; ".join(part for part in said if part)
     wait = locked if answer.status == 401 and lock == "lock" and locked else 60.0 if answer.status == 503 else None
-    return Retry(f"{reason} ({more})" if more else reason, wait)
+    return RetryAdvice(f"{reason} ({more})" if more else reason, wait)

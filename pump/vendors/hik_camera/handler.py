@@ -12,13 +12,14 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.event import Event, Unparsed, event_id
-from pump.ingest.stream.client import Answer, Lost, Refused
-from pump.ingest.stream.multipart.reader import Part, Skipped
-from pump.ingest.stream.stream import Listener, Opening, Retry, Stream
+from pump.ingest.stream.client import Answer, ConnectionLost, UnexpectedStatus
+from pump.ingest.stream.handler import RetryAdvice, StreamHandler, StreamRequest
+from pump.ingest.stream.multipart.parts import Part, Skipped
+from pump.ingest.stream.stream import Stream
 from pump.vendors.hik_camera import device
 from pump.vendors.hik_camera.codes import SILENT_WHEN_INACTIVE
 from pump.vendors.hik_camera.document import Tree
-from pump.vendors.hik_camera.incidents import Matters, State
+from pump.vendors.hik_camera.incidents import OpenIncidents, State
 from pump.vendors.hik_camera.parse import VENDOR, Facts, parse
 
 log = structlog.get_logger()
@@ -59,7 +60,7 @@ class _Batch:
     state: State = field(default_factory=dict)
 
 
-class CameraListener(Listener):
+class CameraHandler(StreamHandler):
     """One device's stream. `wanted`: the event types to keep, in lower case; all where empty."""
 
     stream: Stream
@@ -68,7 +69,7 @@ class CameraListener(Listener):
         self._clock = clock
         self._zone = zone
         self._wanted = wanted
-        self._matters = Matters(event_timeout)
+        self._matters = OpenIncidents(event_timeout)
         self._facts = Facts()
         self._asked: float | None = None
         self._waiting: _Waiting | None = None
@@ -77,11 +78,11 @@ class CameraListener(Listener):
         self._unwanted = False
         """The newest message was not wanted, and neither are its pictures."""
 
-    async def opening(self) -> Opening:
+    async def opening(self) -> StreamRequest:
         """The stream's one request."""
-        return Opening("GET", device.STREAM)
+        return StreamRequest("GET", device.STREAM)
 
-    def refused(self, answer: Answer) -> Retry:
+    def refused(self, answer: Answer) -> RetryAdvice:
         """The device's refusal in words."""
         return device.advise(answer)
 
@@ -277,7 +278,7 @@ class CameraListener(Listener):
                     if (listed := await self._read(path)) is not None:
                         names |= device.read_names(path, listed)
             self._asked = self._clock.monotonic()
-        except Refused as refused:
+        except UnexpectedStatus as refused:
             # The stream's login was accepted just now: it is the right that is missing, or a challenge that was late.
             self.stream.intake.count("inventory_failed")
             log.warning(
@@ -286,7 +287,7 @@ class CameraListener(Listener):
                 status=refused.answer.status,
             )
             self._asked = self._clock.monotonic()
-        except (Lost, TimeoutError):
+        except (ConnectionLost, TimeoutError):
             self.stream.intake.count("inventory_failed")
             self._asked = self._clock.monotonic() - FACTS_SECONDS + ASK_AGAIN_SECONDS
         if names:

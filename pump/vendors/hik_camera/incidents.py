@@ -33,7 +33,7 @@ State = dict[str, Any]
 
 
 @dataclass(slots=True, frozen=True)
-class Matter:
+class Incident:
     """One that has begun and has not ended."""
 
     id: str
@@ -60,14 +60,14 @@ class Matter:
 class Open:
     """A matter, and what the process alone knows of it."""
 
-    matter: Matter
+    matter: Incident
     heard: float
     """Monotonic time of the last message."""
     stored: float
 
 
 @dataclass(slots=True)
-class Matters:
+class OpenIncidents:
     """All open matters of one device. `timeout`: seconds of silence that end one."""
 
     timeout: float
@@ -87,7 +87,7 @@ class Matters:
         for key, value in state.items():
             if key.startswith(PREFIX) and isinstance(value, dict):
                 try:
-                    self.open[key] = Open(Matter(**value), now, now)
+                    self.open[key] = Open(Incident(**value), now, now)
                 except TypeError:
                     continue  # a form of another version: its end is lost, its start is not repeated for ever
 
@@ -159,7 +159,7 @@ class Matters:
         event = alert.event
         event.data["phase"] = "start"
         event.data["incident"] = event.id
-        matter = Matter(
+        matter = Incident(
             event.id, alert.row.end or event.type, str(event.data["code"]), str(event.data["name"]), event.subject,
             _time(alert), _time(alert), alert.serial, event.data.get("device"), event.data.get("place"), lasting,
         )  # fmt: skip
@@ -265,7 +265,7 @@ def _time(alert: Alert) -> str | None:
     return alert.event.time.isoformat() if alert.event.time else None
 
 
-def _again(matter: Matter, alert: Alert) -> Matter:
+def _again(matter: Incident, alert: Alert) -> Incident:
     return replace(matter, count=matter.count + 1, seen=_time(alert) or matter.seen, serial=alert.serial)
 
 
@@ -274,7 +274,7 @@ def _key(alert: Alert) -> str:
     return f"{PREFIX}{kind}|{place}|{region}"
 
 
-def _as_end(event: Event, matter: Matter) -> Event:
+def _as_end(event: Event, matter: Incident) -> Event:
     """One id for the end whoever finds it, the device's word or our patience."""
     event.id = event_id("end", matter.id)
     event.data |= {"phase": "end", "severity": "info", "incident": matter.id, "count": matter.count}

@@ -13,12 +13,12 @@ from pump.core.clock import Clock
 from pump.core.errors import Misconfigured
 from pump.core.settings import Duration, Secret, Size, SourceSettings
 from pump.ingest.intake import Intake
-from pump.ingest.stream.client import Link, tls_context
-from pump.ingest.stream.multipart.reader import Limits
+from pump.ingest.stream.client import DigestClient, tls_context
+from pump.ingest.stream.multipart.parts import Limits
 from pump.ingest.stream.stream import Stream
 from pump.source import Source
 from pump.vendors.hik_camera.document import read_document
-from pump.vendors.hik_camera.handler import CameraListener
+from pump.vendors.hik_camera.handler import CameraHandler
 
 _PART: Final = 1 << 20
 """Bytes of a message: they are a few KB."""
@@ -96,8 +96,8 @@ class HikCamera(Source[HikCameraSettings]):
             except (OSError, ValueError) as error:
                 raise Misconfigured(f"the certificates of {settings.ca} cannot be used: {error}") from error
         password = settings.password.get_secret_value()
-        link = Link(settings.url, username=settings.username, password=password, ssl=ssl, count=intake.count)
-        listener = CameraListener(
+        link = DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=intake.count)
+        listener = CameraHandler(
             clock=self.clock,
             zone=settings.time_zone or ZoneInfo("UTC"),
             event_timeout=settings.event_timeout,

@@ -5,27 +5,28 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from pump.core.errors import MessageError
 from pump.core.event import event_id
 from pump.core.taxonomy import Phase
 from pump.vendors.hik_connect.codes import CODES
 from pump.vendors.hik_connect.fields import TRUE, Group, child, lead, located, moment, text
-from pump.vendors.hik_connect.head import NO_DOOR, Head, Poison, anonymous, pair, unknown
+from pump.vendors.hik_connect.head import NO_DOOR, RecordHead, anonymous, pair, unknown
 from pump.vendors.hik_connect.media import shape
 from pump.vendors.hik_connect.resource import of_alarm
 from pump.vendors.hik_connect.uploads import Uploads
 from pump.vendors.hik_connect.words import CATEGORY_DOMAINS, PRIORITIES
 
 
-def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> Head:
+def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
     """The head of an AlarmMsg. Raises Poison where the record is none."""
     origin = record.get("eventSource")
     if not origin:
         origin = record
     elif type(origin) is not dict:
-        raise Poison("eventSource is not an object")
+        raise MessageError("eventSource is not an object")
     code = text(origin, "eventType")
     if code is None:
-        raise Poison("no eventType")
+        raise MessageError("no eventType")
     where = of_alarm(origin)
     row = CODES.get(code) or unknown(CATEGORY_DOMAINS.get(text(record, "alarmMainCategory") or ""), where.kind)
 
@@ -80,7 +81,7 @@ def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> Head:
         phase = "update"
 
     live = text(record, "dataRetransmission", "currentEvent")
-    return Head(
+    return RecordHead(
         code, row, where, identity, stamp, located(start, zone), phase, severity, incident, live == "0", updates,
         updates is not None, group, record, NO_DOOR,
     )  # fmt: skip

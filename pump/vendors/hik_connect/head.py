@@ -14,23 +14,19 @@ from pump.core.taxonomy import Phase, Severity
 from pump.vendors.hik_connect.codes import Code
 from pump.vendors.hik_connect.fields import Group, child, lead, text
 from pump.vendors.hik_connect.media import LINKS, Shape, shape
-from pump.vendors.hik_connect.resource import Where
+from pump.vendors.hik_connect.resource import Resource
 from pump.vendors.hik_connect.words import SOURCE_DOMAINS
 
 NO_DOOR: Final[tuple[Group, Group, Group]] = ({}, {}, {})
-"""What `Head.door` holds where the record is no door's: an access event, its basicInfo, its intelliInfo."""
+"""What `RecordHead.door` holds where the record is no door's: an access event, its basicInfo, its intelliInfo."""
 
 
-class Poison(Exception):
-    """The record is not what the vendor's document calls one; the text says why."""
-
-
-class Head(NamedTuple):
+class RecordHead(NamedTuple):
     """What the queues say in ways of their own; the rest of a record is alike."""
 
     code: str
     row: Code
-    where: Where
+    where: Resource
     id: str
     lead: int
     time: datetime | None
@@ -51,7 +47,7 @@ def unknown(domain: str | None, source: str | None) -> Code:
     return Code(f"{domain}.unknown", "Unknown Event", "notice")
 
 
-def pair(row: Code, where: Where) -> str | None:
+def pair(row: Code, where: Resource) -> str | None:
     """What start and end share where two codes make one matter: the source, or its device, and the pair."""
     if row.pair is None:
         return None

@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from pump.core.errors import MessageError
 from pump.core.event import event_id
 from pump.vendors.hik_connect import groups as read
 from pump.vendors.hik_connect.codes import CALLS, CODES, Code
 from pump.vendors.hik_connect.fields import TRUE, Group, child, lead, located, moment, text
-from pump.vendors.hik_connect.head import NO_DOOR, Head, Poison, anonymous, pair, unknown
+from pump.vendors.hik_connect.head import NO_DOOR, RecordHead, anonymous, pair, unknown
 from pump.vendors.hik_connect.media import shape
-from pump.vendors.hik_connect.resource import Where, at_door, at_station, of_message
+from pump.vendors.hik_connect.resource import Resource, at_door, at_station, of_message
 from pump.vendors.hik_connect.uploads import Uploads
 
 
-def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo, uploads: Uploads | None) -> Head:
+def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
     basic = record.get("basicInfo") or {}
     if type(basic) is not dict:
-        raise Poison("basicInfo is not an object")
+        raise MessageError("basicInfo is not an object")
     found = child(record, "eventData", "data", "evenData") or {}
     door = read.door_event(found) if "openDoorInfo" in found else NO_DOOR
     event, inner, _ = door
@@ -74,18 +75,18 @@ def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo,
         row = CALLS.get(text(talk, "msgType") or "", (row, ""))[0]
         incident = _call(talk, where) if row.phase != "pulse" else None
     phase = "update" if update else row.phase
-    return Head(
+    return RecordHead(
         code, row, where, identity, ahead, located(stamp, zone), phase, row.severity, incident, late, updates,
         update, dict(row.preset["alarm"]) if "alarm" in row.preset else None, found, door,
     )  # fmt: skip
 
 
-def combine(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> Head:
+def combine(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
     """The head of a CombineEvent. Raises Poison where the record is none."""
     return _message("combine", record, zone, uploads)
 
 
-def rawmsg(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> Head:
+def rawmsg(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
     """The head of an Event(1). Raises Poison where the record is none."""
     return _message("rawmsg", record, zone, uploads)
 
@@ -105,11 +106,11 @@ def _code(record: Group, basic: Group, inner: Group) -> tuple[str, Code | None]:
         if code is None:
             code = own
     if code is None:
-        raise Poison("no eventType or msgType")
+        raise MessageError("no eventType or msgType")
     return code, row
 
 
-def _call(talk: Group, where: Where) -> str:
+def _call(talk: Group, where: Resource) -> str:
     call = read.call_id(talk)
     if call is not None:
         return call

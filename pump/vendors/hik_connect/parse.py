@@ -11,12 +11,13 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
+from pump.core.errors import MessageError
 from pump.core.event import Event, Unparsed
 from pump.vendors.hik_connect import groups as read
 from pump.vendors.hik_connect.alarm import alarm
 from pump.vendors.hik_connect.codes import CALLS
 from pump.vendors.hik_connect.fields import Group, child, text
-from pump.vendors.hik_connect.head import Head, Poison, salvaged
+from pump.vendors.hik_connect.head import RecordHead, salvaged
 from pump.vendors.hik_connect.media import listed
 from pump.vendors.hik_connect.message import combine, rawmsg
 from pump.vendors.hik_connect.resource import locate
@@ -24,7 +25,7 @@ from pump.vendors.hik_connect.uploads import Uploads
 
 Queue = Literal["alarm", "combine", "rawmsg"]
 
-_HEADS: Final[dict[str, Callable[[Group, ZoneInfo, Uploads | None], Head]]] = {
+_HEADS: Final[dict[str, Callable[[Group, ZoneInfo, Uploads | None], RecordHead]]] = {
     "alarm": alarm,
     "combine": combine,
     "rawmsg": rawmsg,
@@ -67,14 +68,14 @@ def normalise(
     if type(record) is dict:
         try:
             return [_event(_HEADS[queue](record, zone, uploads), record, received)]
-        except Poison as poison:
+        except MessageError as poison:
             error = str(poison)
         except Exception as bug:  # noqa: BLE001  # whatever a record does to the parser, the batch goes on
             error = f"{type(bug).__name__}: {bug}"
     return [Unparsed(record, error, salvaged(queue, record))]  # type: ignore[arg-type]  # any JSON value is kept
 
 
-def _event(head: Head, record: Group, received: datetime) -> Event:
+def _event(head: RecordHead, record: Group, received: datetime) -> Event:
     where, row, groups = head.where, head.row, head.groups
     data: dict[str, Any] = {
         "vendor": "hik-connect",

@@ -20,7 +20,7 @@ from pump.vendors.hik_connect.answers import Action
 from pump.vendors.hik_connect.body import batch_id, find_batch_id, pick, whole_number
 from pump.vendors.hik_connect.client import CallFailed, Client
 from pump.vendors.hik_connect.parse import Queue, normalise, records
-from pump.vendors.hik_connect.subscription import CALLS, Memory
+from pump.vendors.hik_connect.subscription import CALLS, SubscriptionState
 from pump.vendors.hik_connect.uploads import Uploads
 
 log = structlog.get_logger()
@@ -38,7 +38,7 @@ _UNSIZED_FULL: Final = 100
 """A batch of rawmsg this long may have more behind it; its size cannot be asked for, and it may tell no remainder."""
 
 
-class Standing:
+class MultiPartHealth:
     """The health of a source of several parts: up when no part is ill."""
 
     def __init__(self, intake: Intake) -> None:
@@ -71,7 +71,7 @@ class Puller:
         client: Client,
         intake: Intake,
         clock: Clock,
-        standing: Standing,
+        standing: MultiPartHealth,
         account: str,
         types: Sequence[str],
         batch_size: int,
@@ -91,7 +91,7 @@ class Puller:
         self._zone = zone
         self._uploads = uploads
         self._key = f"queue/{queue}"
-        self._memory = Memory.load(intake.state(self._key).get(self._key), account)
+        self._memory = SubscriptionState.load(intake.state(self._key).get(self._key), account)
         self._remembered = clock.monotonic()
         self._well = clock.monotonic()
         self._failures = 0

@@ -21,7 +21,7 @@ _ELEMENT: Final = (
 )  # fmt: skip
 
 
-class Where(NamedTuple):
+class Resource(NamedTuple):
     """Which resource of which device a record speaks of."""
 
     kind: str | None
@@ -49,7 +49,7 @@ class Where(NamedTuple):
         return None
 
 
-def of_alarm(origin: Group) -> Where:
+def of_alarm(origin: Group) -> Resource:
     """AlarmEventSource and AlarmDeviceInfo (A.3.10, A.3.11)."""
     if "guid" in origin:  # the alarm itself, where a tenant's has no eventSource: no two are alike
         return _alarm(origin)
@@ -59,7 +59,7 @@ def of_alarm(origin: Group) -> Where:
         return _alarm(origin)
 
 
-def of_message(basic: Group, groups: Group) -> Where:
+def of_message(basic: Group, groups: Group) -> Resource:
     """CombineResourceInfo and CombineDeviceInfo (A.3.62, A.3.59), Resource and DeviceBrief (A.3.142, A.3.68).
 
     A message's resource has no type in the field; with a vehicle's information it is a vehicle.
@@ -72,7 +72,7 @@ def of_message(basic: Group, groups: Group) -> Where:
         return _message(parts, vehicle)
 
 
-def at_door(inner: Group, basic: Group) -> Where:
+def at_door(inner: Group, basic: Group) -> Resource:
     """BasicInfo(2) of an access event (A.3.43), and what it leaves out from the message's own `basic`."""
     parts = [*map(inner.get, _ELEMENT), *map(basic.get, _RESOURCES)]
     try:
@@ -85,23 +85,23 @@ def at_door(inner: Group, basic: Group) -> Where:
 
 
 @lru_cache(_KNOWN)
-def _alarm_again(origin: bytes) -> Where:
+def _alarm_again(origin: bytes) -> Resource:
     return _alarm(orjson.loads(origin))
 
 
 @lru_cache(_KNOWN)
-def _message_again(parts: bytes, vehicle: bool) -> Where:
+def _message_again(parts: bytes, vehicle: bool) -> Resource:
     return _message(orjson.loads(parts), vehicle)
 
 
 @lru_cache(_KNOWN)
-def _door_again(parts: bytes) -> Where:
+def _door_again(parts: bytes) -> Resource:
     return _door(orjson.loads(parts))
 
 
-def _alarm(origin: Group) -> Where:
+def _alarm(origin: Group) -> Resource:
     device = child(origin, "deviceInfo") or {}
-    return Where(
+    return Resource(
         text(origin, "sourceType"),
         text(origin, "sourceID", "sourceld", "sourceId"),
         text(origin, "sourceName"),
@@ -114,14 +114,14 @@ def _alarm(origin: Group) -> Where:
     )
 
 
-def _message(parts: list[Any], vehicle: bool) -> Where:
+def _message(parts: list[Any], vehicle: bool) -> Resource:
     basic = dict(zip(_RESOURCES, parts, strict=True))
     resource = child(basic, "resourceInfo", "resource") or {}
     device = child(resource, "deviceInfo", "device") or child(basic, "device", "deviceInfo") or {}
     kind = text(resource, "sourceType", "type")
     if kind is None and vehicle:
         kind = "vehicle"
-    return Where(
+    return Resource(
         kind,
         text(resource, "sourceID", "id", "sourceld", "sourceId"),
         text(resource, "sourceName", "name"),
@@ -134,12 +134,12 @@ def _message(parts: list[Any], vehicle: bool) -> Where:
     )
 
 
-def _door(parts: list[Any]) -> Where:
+def _door(parts: list[Any]) -> Resource:
     inner = dict(zip(_ELEMENT + _RESOURCES, parts, strict=True))
     resource = child(inner, "resource", "resourceInfo") or {}
     device = child(inner, "device", "deviceInfo") or child(resource, "deviceInfo", "device") or {}
     element = text(inner, "elementType")
-    return Where(
+    return Resource(
         ELEMENTS.get(element, element) if element is not None else text(resource, "type", "sourceType") or "door",
         text(inner, "elementId", "elementld", "elementID") or text(resource, "id", "sourceID"),
         text(inner, "elementName") or text(resource, "name", "sourceName"),
@@ -152,7 +152,7 @@ def _door(parts: list[Any]) -> Where:
     )
 
 
-def at_station(talk: Group, outer: Where) -> Where:
+def at_station(talk: Group, outer: Resource) -> Resource:
     """DeviceTalkInfo (A.3.75); `outer` is what stands around it."""
     door = read.talk_doors(talk) if outer.name is None else None
     return outer._replace(
@@ -164,7 +164,7 @@ def at_station(talk: Group, outer: Where) -> Where:
     )
 
 
-def locate(where: Where, data: dict[str, Any]) -> str | None:
+def locate(where: Resource, data: dict[str, Any]) -> str | None:
     """Add the groups `device` and `place` to an event's data; the event's subject."""
     subject, device, place = _told(where)
     if device:
@@ -175,7 +175,7 @@ def locate(where: Where, data: dict[str, Any]) -> str | None:
 
 
 @lru_cache(_KNOWN)
-def _told(where: Where) -> tuple[str | None, Group, Group]:
+def _told(where: Resource) -> tuple[str | None, Group, Group]:
     kind, device_name = where.kind, where.device_name
     if device_name is None and kind in DEVICE_SOURCES:
         device_name = where.name

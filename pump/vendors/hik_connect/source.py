@@ -19,7 +19,7 @@ from pump.vendors.hik_connect.client import Client
 from pump.vendors.hik_connect.domain import parse_server
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
 from pump.vendors.hik_connect.parse import Queue
-from pump.vendors.hik_connect.queue import Puller, Standing
+from pump.vendors.hik_connect.queue import MultiPartHealth, Puller
 from pump.vendors.hik_connect.uploads import Uploads
 
 log = structlog.get_logger()
@@ -148,7 +148,7 @@ class HikConnect(Source[HikConnectSettings]):
             keep=keep,
             count=intake.count,
         )
-        standing = Standing(intake)
+        standing = MultiPartHealth(intake)
         try:
             async with client, asyncio.TaskGroup() as group:
                 for queue in settings.queues:

@@ -43,7 +43,7 @@ CALLS: Final[dict[Queue, Calls]] = {
 
 
 @dataclass(slots=True)
-class Memory:
+class SubscriptionState:
     """What is known of a queue's subscription; in the spool it outlives the daemon."""
 
     account: str
@@ -68,7 +68,7 @@ class Memory:
         }
 
     @classmethod
-    def load(cls, state: object, account: str) -> Memory:
+    def load(cls, state: object, account: str) -> SubscriptionState:
         """What `state` gave; a blank one where it is another account's."""
         if pick(state, "account") != account:
             return cls(account)

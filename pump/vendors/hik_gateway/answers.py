@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pump.core.backoff import Backoff
 from pump.ingest.stream.client import Answer
-from pump.ingest.stream.handler import Retry
+from pump.ingest.stream.handler import RetryAdvice
 from pump.ingest.stream.lockout import LEAST
 from pump.vendors.hik_gateway.codes import ADVICE, OTHER, REJECTED, STATUS, Advice
 from pump.vendors.hik_gateway.lenient import loads
@@ -48,10 +48,10 @@ class Waits:
     def __init__(self) -> None:
         self._backoffs: dict[Advice, Backoff] = {}
 
-    def retry(self, trouble: Trouble) -> Retry:
+    def retry(self, trouble: Trouble) -> RetryAdvice:
         """As the stream wants it. What has no advice has no wait of its own."""
         rejected = None if isinstance(trouble, Expired) else isinstance(trouble, Rejected)
-        return Retry(trouble.reason, self._wait(trouble), rejected)
+        return RetryAdvice(trouble.reason, self._wait(trouble), rejected)
 
     def reset(self) -> None:
         """The stream has carried something."""

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import orjson
 
-from pump.ingest.stream.client import Answer, Link, Lost, Refused
-from pump.ingest.stream.handler import Retry
+from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient, UnexpectedStatus
+from pump.ingest.stream.handler import RetryAdvice
 from pump.ingest.stream.stream import STALE, Stream
 from pump.vendors.hik_gateway.answers import Away, Expired, Rejected, Trouble, trouble
 from pump.vendors.hik_gateway.lenient import loads
@@ -30,7 +30,7 @@ class Client:
 
     stream: Stream
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: DigestClient) -> None:
         self._link = link
         self._expired = 0
         """Expired challenges in a row."""
@@ -57,9 +57,9 @@ class Client:
         content = None if body is None else orjson.dumps(body)
         try:
             answer = await self._link.ask(method, address(path), body=content, timeout=timeout)
-        except Refused as refused:
+        except UnexpectedStatus as refused:
             answer = refused.answer
-        except Lost as lost:
+        except ConnectionLost as lost:
             raise Away(lost.reason, refused=lost.refused) from None
         if answer.status >= 400:
             found = trouble(answer, what)
@@ -67,7 +67,7 @@ class Client:
             if self._expired > STALE:
                 found = Rejected(f"{found.reason}, {self._expired} times in a row; is its clock or the network slow?")
             if isinstance(found, Rejected):
-                await self.stream.rejected(Retry(found.reason, found.wait))
+                await self.stream.rejected(RetryAdvice(found.reason, found.wait))
             raise found
         self._expired = 0
         return answer

@@ -9,15 +9,17 @@ import orjson
 import structlog
 
 from pump.core.clock import Clock
+from pump.core.errors import MessageError
 from pump.core.event import Event, Unparsed
-from pump.ingest.stream.client import Answer, Lost
-from pump.ingest.stream.multipart.reader import Part, Skipped
-from pump.ingest.stream.stream import Listener, Opening, Postponed, Retry, Stream
+from pump.ingest.stream.client import Answer, ConnectionLost
+from pump.ingest.stream.handler import RetryAdvice, StreamHandler, StreamRefused, StreamRequest
+from pump.ingest.stream.multipart.parts import Part, Skipped
+from pump.ingest.stream.stream import Stream
 from pump.vendors.hik_gateway.answers import Away, Trouble, Waits, status_fields, trouble
 from pump.vendors.hik_gateway.client import address
 from pump.vendors.hik_gateway.incidents import PREFIX, Incidents
-from pump.vendors.hik_gateway.parse import Unreadable, parse
-from pump.vendors.hik_gateway.subscriber import Keeper
+from pump.vendors.hik_gateway.parse import parse
+from pump.vendors.hik_gateway.subscriber import Subscriber
 from pump.vendors.hik_gateway.subscription import PATH, Granted, granted
 
 log = structlog.get_logger()
@@ -25,12 +27,12 @@ log = structlog.get_logger()
 _WHAT: Final = "the subscription"
 
 
-class GatewayListener(Listener):
+class GatewayHandler(StreamHandler):
     """One gateway's stream. `keeper` has what is wanted, and the devices."""
 
     stream: Stream
 
-    def __init__(self, clock: Clock, keeper: Keeper) -> None:
+    def __init__(self, clock: Clock, keeper: Subscriber) -> None:
         self._clock = clock
         self._keeper = keeper
         self._waits = Waits()
@@ -39,19 +41,19 @@ class GatewayListener(Listener):
         """The link's first part, until it was received."""
         self._granted = Granted(None, {})
 
-    async def opening(self) -> Opening:
+    async def opening(self) -> StreamRequest:
         """The subscription. With eventMode device it names devices, which may have to be asked for first."""
         self._incidents = Incidents(self.stream.intake.state(PREFIX))
         try:
             await self._keeper.prepare()
         except Away as away:
-            raise Lost(away.reason, refused=away.refused) from away
+            raise ConnectionLost(away.reason, refused=away.refused) from away
         except Trouble as problem:
-            raise Postponed(self._waits.retry(problem)) from problem
+            raise StreamRefused(self._waits.retry(problem)) from problem
         path = address(f"{PATH}/subscribeDeviceMgmt")
-        return Opening("POST", path, orjson.dumps(self._keeper.wanted.body()), greeting=True)
+        return StreamRequest("POST", path, orjson.dumps(self._keeper.wanted.body()), greeting=True)
 
-    def refused(self, answer: Answer) -> Retry:
+    def refused(self, answer: Answer) -> RetryAdvice:
         """The gateway's refusal in words, with a wait of its own."""
         return self._waits.retry(trouble(answer, _WHAT))
 
@@ -59,7 +61,7 @@ class GatewayListener(Listener):
         """The gateway's answer, though some gateways go right on to events; a refusal may come as 200 too."""
         answered = granted(part.value)
         if answered is None and status_fields(part.body).get("statusCode") is not None:
-            raise Postponed(self.refused(Answer(200, part.head.content_type, part.body)))
+            raise StreamRefused(self.refused(Answer(200, part.head.content_type, part.body)))
         self._greeting, self._granted = part, answered or Granted(None, {})
         self._keeper.number = self._granted.id
 
@@ -105,9 +107,9 @@ class GatewayListener(Listener):
     def _read(self, part: Part, changes: dict[str, Any]) -> Event | Unparsed | None:
         try:
             if part.fault is not None:
-                raise Unreadable(f"the part is damaged: {part.fault}")
+                raise MessageError(f"the part is damaged: {part.fault}")
             parsed = parse(part.value, self._keeper.context)
-        except Unreadable as error:
+        except MessageError as error:
             return Unparsed(part.body, str(error))
         if parsed is None:
             return None

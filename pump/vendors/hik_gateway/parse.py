@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final
 
+from pump.core.errors import MessageError
 from pump.core.event import Event, event_id, group
 from pump.vendors.common.hik_cid import CODES, UNLISTED, Code
 from pump.vendors.hik_gateway.codes import KINDS, PARAMETERS, USER_TYPES, ZONES
@@ -25,10 +26,6 @@ _STAMP: Final = re.compile(
 )
 _COUNTED: Final = frozenset(("activePostCount",))
 """What a repeated message changes: no part of its identity."""
-
-
-class Unreadable(ValueError):
-    """A message that is none of the gateway's: the text says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,7 @@ def parse(message: Any, context: Context) -> Parsed | None:
     """
     alert = message.get("EventNotificationAlert") if isinstance(message, dict) else None
     if not isinstance(alert, dict):
-        raise Unreadable("it has no EventNotificationAlert")
+        raise MessageError("it has no EventNotificationAlert")
     name = _text(alert.get("eventType")) or ""
     if isinstance(alert.get("CIDAlarm"), dict):
         return _cid("CIDAlarm", alert["CIDAlarm"], message, alert, context)

@@ -8,15 +8,15 @@ from typing import Any, Final
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal
 from pump.ingest.intake import Intake
-from pump.ingest.stream.client import Link, tls_context
+from pump.ingest.stream.client import DigestClient, tls_context
 from pump.ingest.stream.stream import Stream
 from pump.source import Source
 from pump.vendors.hik_gateway.answers import Trouble
 from pump.vendors.hik_gateway.client import Client
-from pump.vendors.hik_gateway.handler import GatewayListener
+from pump.vendors.hik_gateway.handler import GatewayHandler
 from pump.vendors.hik_gateway.lenient import loads
 from pump.vendors.hik_gateway.settings import HikGatewaySettings
-from pump.vendors.hik_gateway.subscriber import Keeper
+from pump.vendors.hik_gateway.subscriber import Subscriber
 from pump.vendors.hik_gateway.subscription import amended
 
 _GARBAGE: Final = 1 << 20
@@ -36,10 +36,10 @@ class HikGateway(Source[HikGatewaySettings]):
         super().__init__(name, settings, clock)
         self._intake: Intake | None = None
         password = settings.password.get_secret_value()
-        self._link = link = Link(settings.url, username=settings.username, password=password, count=self._count)
+        self._link = link = DigestClient(settings.url, username=settings.username, password=password, count=self._count)
         client = Client(link)
-        self.keeper = Keeper(settings, clock, client)
-        listener = GatewayListener(clock, self.keeper)
+        self.keeper = Subscriber(settings, clock, client)
+        listener = GatewayHandler(clock, self.keeper)
         self.stream = listener.stream = client.stream = self.keeper.stream = Stream(
             link,
             listener,
@@ -68,7 +68,7 @@ class HikGateway(Source[HikGatewaySettings]):
     async def change(
         self, *, events: tuple[str, ...] | None = None, devices: Mapping[str, tuple[str, ...]] | None = None
     ) -> None:
-        """Want other events from now on, as `Keeper.change`. Raises Trouble where the gateway refuses."""
+        """Want other events from now on, as `Subscriber.change`. Raises Trouble where the gateway refuses."""
         await self.keeper.change(events=events, devices=devices)
 
     async def subscribe(

@@ -25,7 +25,7 @@ _AGAIN: Final = 60.0
 """Seconds after which a failed inventory is asked for again."""
 
 
-class Keeper:
+class Subscriber:
     """One gateway's. What is known and wanted outlives the link; `number` does not."""
 
     stream: Stream

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
+from pump.core.errors import MessageError
 from pump.core.event import Event, event_id, group
 from pump.vendors.kinot import codes
 from pump.vendors.kinot import values as read
@@ -22,10 +23,6 @@ Outcome = Literal["first", "changed", "unchanged", "old"]
 
 _LONGEST_SN: Final = 64
 _STATES: Final = ("commnad_status", "command_status", "commnadStatus", "commandStatus")
-
-
-class Poison(ValueError):
-    """A message that is none: the text says what it lacks."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -118,7 +115,7 @@ def _status(
 ) -> Status:
     sn = read.text(fields.get("sn"))
     if sn is None or len(sn) > _LONGEST_SN:
-        raise Poison("the message has no sn")
+        raise MessageError("the message has no sn")
     values = {facet.field: found for facet in facets if (found := read.flag(fields.get(facet.field))) is not None}
     return Status(
         sn=sn,
@@ -188,7 +185,7 @@ def command(
     """
     guid, sn = read.text(fields.get("guid")), read.text(fields.get("sn"))
     if guid is None and sn is None:
-        raise Poison("the message has neither guid nor sn")
+        raise MessageError("the message has neither guid nor sn")
     word = next((found for name in _STATES if (found := read.text(fields.get(name))) is not None), None)
     name, severity = codes.COMMAND_STATES.get((word or "").lower(), ("Command result", "notice"))
     time = read.instant(fields.get("updated_at"), zone, received)

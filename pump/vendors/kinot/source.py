@@ -14,7 +14,7 @@ import structlog
 
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Unavailable
+from pump.core.errors import MessageError, Misconfigured, Unavailable
 from pump.core.event import Event
 from pump.ingest.intake import Intake
 from pump.ingest.push.request import Push, Refused, Response, json_response
@@ -81,7 +81,7 @@ class Kinot(PushSource[KinotSettings]):
         push.admit(str(fields.get("sn")))
         try:
             await self._accept(fields, intake)
-        except parse.Poison as poison:
+        except MessageError as poison:
             raise await self._bad(push, clean(fields), str(poison), intake) from None
         intake.activity()
         return _OK
@@ -253,7 +253,7 @@ class Kinot(PushSource[KinotSettings]):
                 for fields in page:
                     try:
                         statuses.append(_guarded(parse.status, fields, self._zone, now, KINDS[which]))
-                    except parse.Poison as poison:
+                    except MessageError as poison:
                         await intake.unparsed(clean(fields), str(poison))
                 # together, so that they share their commits
                 await asyncio.gather(*(self._of(intake).take(status, asked=asked) for status in statuses))
@@ -269,7 +269,7 @@ class Kinot(PushSource[KinotSettings]):
         intake.activity()
         try:
             status = _guarded(parse.gateway, {"sn": sn, **fields}, self._zone, self.clock.now())
-        except parse.Poison as poison:
+        except MessageError as poison:
             await intake.unparsed(clean(fields), str(poison))
             return
         await self._of(intake).take(status, asked=asked)
@@ -287,10 +287,10 @@ def _guarded(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What `read` makes of it; a mistake of the parser's is the message's fault to everybody else."""
     try:
         return read(*args, **kwargs)
-    except parse.Poison:
+    except MessageError:
         raise
     except Exception as bug:  # noqa: BLE001  # whatever a message does to the parser, it is kept and the next one goes on
-        raise parse.Poison(f"{type(bug).__name__}: {bug}") from None
+        raise MessageError(f"{type(bug).__name__}: {bug}") from None
 
 
 def _text(body: bytes) -> str:

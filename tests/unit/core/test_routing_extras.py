@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pump.core.record import Record
 from pump.core.routing import Routing, site_of
 from pump.core.settings import SinkSettings
-from pump.delivery.masking import Shape
+from pump.delivery.masking import Masking
 from pump.testing.records import record
 
 
@@ -74,7 +74,7 @@ EVENT = {
 
 
 def shaped(**keys: Any) -> dict[str, Any]:
-    shape = Shape(settings(**keys))
+    shape = Masking(settings(**keys))
     assert shape
     body = orjson.dumps(EVENT)
     found: dict[str, Any] = orjson.loads(shape.body(body))
@@ -83,8 +83,8 @@ def shaped(**keys: Any) -> dict[str, Any]:
 
 
 def test_off_it_is_nothing() -> None:
-    assert not Shape(settings())
-    assert not Shape(settings(raw=True))
+    assert not Masking(settings())
+    assert not Masking(settings(raw=True))
 
 
 def test_raw_is_left_out() -> None:
@@ -142,7 +142,7 @@ def test_records_are_replaced_not_changed() -> None:
     async def main() -> None:
         records = [record(seq) for seq in range(1, 201)]
         before = [one.body for one in records]
-        found = await Shape(settings(raw=False)).apply(records)
+        found = await Masking(settings(raw=False)).apply(records)
         assert [one.body for one in records] == before
         assert [one[:5] for one in found] == [one[:5] for one in records]
         assert all(b'"raw"' not in one.body for one in found)

@@ -14,7 +14,7 @@ import pytest
 
 from pump.core.errors import Unavailable
 from pump.spool import Cursor, Receipt, Spool, statements
-from pump.spool.reader import Tail
+from pump.spool.reader import RecentRecords
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
 from tests.unit.spool.conftest import Opener, number, rows
@@ -258,7 +258,7 @@ def test_what_a_reader_finds_removed_counts_as_removed(opened: Opener) -> None:
         async with opened() as spool:
             for first in range(0, 300, 100):
                 await spool.append(rows(first, 100), source="teams")
-            spool._writer.tail = Tail(spool.head)
+            spool._writer.tail = RecentRecords(spool.head)
             await spool._writer.run(partial(statements.prune, through=200, before=1 << 62))
             found = await spool.read(0)
             assert found[0].seq == 201

@@ -16,7 +16,7 @@ _DASHES: Final = 6
 """Dashes that a delimiter may have before its own."""
 
 
-class Delimiters:
+class BoundaryMatcher:
     """A stream's delimiter: the header's parameter promises one, the body has the last word.
 
     One unlike the header's is believed when a header follows it, and for good when it comes a second time.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-Judge = Callable[[bytes], Any]
+BodyParser = Callable[[bytes], Any]
 """Parses a body: what it returns is the part's `value`; ValueError says that the body does not parse."""
 
 Fault = Literal["cut", "does not parse", "no delimiter"]
@@ -88,7 +88,7 @@ _LONGEST: Final = 140
 _JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
-class Pieces:
+class ChunkedBody:
     """Bytes of one body, of which its length alone tells the end, unless a delimiter comes earlier.
 
     Only what may be the last for a while is looked at for one. One that is overlooked shows at the full length, for

@@ -13,23 +13,21 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any, Final
 
-from pump.ingest.stream.multipart.boundary import Delimiters, without_line_end
+from pump.ingest.stream.multipart.boundary import BoundaryMatcher, without_line_end
 from pump.ingest.stream.multipart.parts import (
     END,
     LARGE,
+    BodyParser,
+    ChunkedBody,
     Fault,
     Head,
-    Judge,
     Limits,
     Part,
-    Pieces,
     Skipped,
     delimited,
     is_picture,
     read_head,
 )
-
-__all__ = ["Head", "Judge", "Limits", "MultipartReader", "Part", "Skipped"]
 
 _BLANK: Final = re.compile(rb"\n\r?\n")
 _SAMPLE: Final = 256
@@ -57,13 +55,13 @@ class MultipartReader:
         self,
         boundary: str | None,
         *,
-        judges: Mapping[str, Judge] | None = None,
+        judges: Mapping[str, BodyParser] | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._judges = judges or {}
         self._limits = limits or Limits()
-        self._delimiters = Delimiters(boundary)
-        self._heads: dict[bytes, tuple[Head, Judge | None, int]] = {}
+        self._delimiters = BoundaryMatcher(boundary)
+        self._heads: dict[bytes, tuple[Head, BodyParser | None, int]] = {}
         self._state = _State.SEEK
         self._buffer: bytes | bytearray = b""
         self._at = 0
@@ -72,7 +70,7 @@ class MultipartReader:
         self._scanned = 0
         """BODY, OPEN: how many bytes from `_at` on hold no delimiter."""
         self._head = Head()
-        self._judge: Judge | None = None
+        self._judge: BodyParser | None = None
         self._limit = 0
         self._reason: Any = "garbage"
         self._sample = b""
@@ -80,7 +78,7 @@ class MultipartReader:
         """A delimiter has been seen within the large body that is on its way."""
         self._closing = False
         """No more will come: every body that is on its way may hold a delimiter."""
-        self._pieces: Pieces | None = None
+        self._pieces: ChunkedBody | None = None
         """Of a large body that is not suspected to hold a delimiter; then nothing is in `_buffer`."""
         self._out: list[Part | Skipped] = []
         self.skipping = 0
@@ -112,7 +110,7 @@ class MultipartReader:
         self._step(buffer)
         if self._state is _State.BODY and self._unsuspected:
             rest = buffer[self._at :] if isinstance(buffer, bytearray) else memoryview(buffer)[self._at :]
-            self._pieces, self._buffer = Pieces(rest, self._head.length or 0, self._delimiters.token), b""
+            self._pieces, self._buffer = ChunkedBody(rest, self._head.length or 0, self._delimiters.token), b""
         elif isinstance(buffer, bytearray):
             del buffer[: self._at]
             self._buffer = buffer if len(buffer) >= LARGE // 2 else bytes(buffer)
@@ -156,7 +154,7 @@ class MultipartReader:
         buffer += data
         return buffer
 
-    def _completed(self, pieces: Pieces, data: bytes) -> bytes | bytearray | None:
+    def _completed(self, pieces: ChunkedBody, data: bytes) -> bytes | bytearray | None:
         """As `_together`, for a body held in pieces: one that is whole by its own marks is handed out here."""
         if pieces.add(data):
             return None
@@ -257,7 +255,7 @@ class MultipartReader:
             self._over_limit()
         return True
 
-    def _enter(self, known: tuple[Head, Judge | None, int], begin: int) -> int:
+    def _enter(self, known: tuple[Head, BodyParser | None, int], begin: int) -> int:
         """The header is read: the body is next, and where it begins."""
         self._head, self._judge, self._limit = known
         self._scanned, self._suspect = 0, False
@@ -324,7 +322,7 @@ class MultipartReader:
 
     # --- headers, parts, what is skipped --------------------------------------------------------------------------
 
-    def _known(self, block: bytes) -> tuple[Head, Judge | None, int] | None:
+    def _known(self, block: bytes) -> tuple[Head, BodyParser | None, int] | None:
         """The header's lines, read; None where there are some and none of them is a field."""
         block = block.removesuffix(b"\n").removesuffix(b"\r")
         if (known := self._heads.get(block)) is not None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pump.ingest.push.body import Unreadable, decode, number, text, whole
+from pump.core.errors import MessageError
+from pump.ingest.push.body import decode, number, text, whole
 
 _MENDED: list[tuple[bytes, Any, tuple[str, ...]]] = [
     (b'{"a":1}', {"a": 1}, ()),
@@ -46,7 +47,7 @@ def test_what_is_beyond_doubt_is_mended(body: bytes, value: Any, mended: tuple[s
     ],
 )  # fmt: skip
 def test_what_is_not_is_refused_in_words_that_hold_nothing_of_it(body: bytes) -> None:
-    with pytest.raises(Unreadable) as told:
+    with pytest.raises(MessageError) as told:
         decode(body)
     assert len(str(told.value)) < 120
 
@@ -55,7 +56,7 @@ def test_what_is_not_is_refused_in_words_that_hold_nothing_of_it(body: bytes) ->
 @pytest.mark.parametrize("begin", ['{"a": "', "{“a”: “"])
 def test_what_never_ends_takes_no_more_than_its_own_length(begin: str, rest: str) -> None:
     # In proportion to the square of it this would take hours: the suite's time-out would tell.
-    with pytest.raises(Unreadable):
+    with pytest.raises(MessageError):
         decode((begin + rest * 300_000).encode())
 
 
@@ -63,7 +64,7 @@ def test_what_never_ends_takes_no_more_than_its_own_length(begin: str, rest: str
 def test_no_bytes_bring_it_down(body: bytes) -> None:
     try:
         found = decode(body)
-    except Unreadable:
+    except MessageError:
         return
     orjson.dumps(found.value)
 

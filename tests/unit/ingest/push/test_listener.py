@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pump.ingest.push.admission import Pace, client, within
+from pump.ingest.push.admission import TokenBucket, client, within
 from pump.spool.errors import Verdict
 from pump.testing import ManualClock
 from tests.unit.vendors.avaeye.site import AvaEyeSite, avaeye_site, capture, read_answer, request
@@ -171,7 +171,7 @@ def test_a_device_may_make_fifty_requests_a_second_unless_told_otherwise(tmp_pat
 
 
 def test_the_pace_forgets_who_was_silent_longest() -> None:
-    pace = Pace(1.0, ManualClock())
+    pace = TokenBucket(1.0, ManualClock())
     for key in range(30_000):
         assert pace.take(key) == 0.0
     assert len(pace._buckets) <= 20_000

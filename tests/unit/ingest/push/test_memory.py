@@ -9,8 +9,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from pump.core.errors import MessageError
 from pump.ingest.push.admission import HELD, SHARE
-from pump.ingest.push.body import MOST_VALUES, Unreadable, decode
+from pump.ingest.push.body import MOST_VALUES, decode
 from pump.ingest.push.connections import LARGEST_HEAD
 from pump.vendors.avaeye.secrets import strip_ruin
 from tests.unit.vendors.avaeye.site import AvaEyeSite, avaeye_site, capture, read_answer, request
@@ -139,7 +140,7 @@ def test_a_body_has_so_many_values() -> None:
     few = b'{"x":[' + b"[]," * (MOST_VALUES - 10) + b"[]]}"
     assert len(decode(few).value["x"]) == MOST_VALUES - 9
     for many in (b'{"x":[' + b"[]," * (MOST_VALUES + 10) + b"[]]}", b'{"x":' * (2 * MOST_VALUES + 10)):
-        with pytest.raises(Unreadable, match="more than 50000 values"):
+        with pytest.raises(MessageError, match="more than 50000 values"):
             decode(many)
 
 

@@ -8,12 +8,12 @@ import aiohttp
 import pytest
 
 from pump.ingest.stream.client import Answer, challenges
-from pump.ingest.stream.liveness import Silent, Watchdog, remaining
+from pump.ingest.stream.liveness import ReadTimeout, ReadWatchdog, remaining
 from pump.testing import ManualClock
 
 
-async def watching(clock: ManualClock, timeout: float) -> tuple[Watchdog, asyncio.Task[None]]:
-    dog = Watchdog(clock, timeout)
+async def watching(clock: ManualClock, timeout: float) -> tuple[ReadWatchdog, asyncio.Task[None]]:
+    dog = ReadWatchdog(clock, timeout)
     task = asyncio.create_task(dog.watch())
     await clock.sleeping()
     return dog, task
@@ -33,7 +33,7 @@ def test_the_watchdog_ends_a_wait_that_lasts_for_the_time_out() -> None:
         await clock.run(29.9)
         assert not task.done()
         await clock.run(0.2)
-        with pytest.raises(Silent):
+        with pytest.raises(ReadTimeout):
             await task
 
     asyncio.run(main())
@@ -69,7 +69,7 @@ def test_the_watchdog_counts_no_time_in_which_nobody_waits() -> None:
         await clock.run(29.0)
         assert not task.done()
         await clock.run(1.1)
-        with pytest.raises(Silent):
+        with pytest.raises(ReadTimeout):
             await task
 
     asyncio.run(main())

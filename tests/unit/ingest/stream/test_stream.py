@@ -16,9 +16,10 @@ import pytest
 
 from pump.core.errors import Misconfigured
 from pump.ingest.intake import Intake
-from pump.ingest.stream.client import Answer, Link
-from pump.ingest.stream.multipart.reader import Part, Skipped
-from pump.ingest.stream.stream import Listener, Lost, Opening, Postponed, Retry, Stream
+from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient
+from pump.ingest.stream.handler import RetryAdvice, StreamHandler, StreamRefused, StreamRequest
+from pump.ingest.stream.multipart.parts import Part, Skipped
+from pump.ingest.stream.stream import Stream
 from pump.spool import Spool, SpoolSettings
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
@@ -35,7 +36,7 @@ def document(status: int, body: bytes) -> bytes:
     return b"HTTP/1.1 %d X\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
 
 
-class Keeper(Listener):
+class Keeper(StreamHandler):
     """Keeps what it is told, in order; a greeting of "no" is a refusal."""
 
     def __init__(self, *, greeting: bool = False) -> None:
@@ -43,17 +44,17 @@ class Keeper(Listener):
         self.told: list[str] = []
         self.looked_after = asyncio.Event()
         self.fails: Exception | None = None
-        self.postponed: Retry | None = None
+        self.postponed: RetryAdvice | None = None
 
-    async def opening(self) -> Opening:
+    async def opening(self) -> StreamRequest:
         if self.postponed is not None:
-            raise Postponed(self.postponed)
-        return Opening("GET", "/events", greeting=self.greeting)
+            raise StreamRefused(self.postponed)
+        return StreamRequest("GET", "/events", greeting=self.greeting)
 
     def greeted(self, part: Part) -> None:
         self.told.append(f"greeted {part.body.decode()}")
         if part.body == b"no":
-            raise Postponed(Retry("not now", 5.0))
+            raise StreamRefused(RetryAdvice("not now", 5.0))
 
     async def opened(self) -> None:
         self.told.append("opened")
@@ -79,9 +80,9 @@ class Keeper(Listener):
     async def closed(self) -> None:
         self.told.append("closed")
 
-    def refused(self, answer: Answer) -> Retry:
+    def refused(self, answer: Answer) -> RetryAdvice:
         self.told.append(f"refused {answer.status} {answer.body.decode()}")
-        return Retry(f"HTTP {answer.status}", 5.0)
+        return RetryAdvice(f"HTTP {answer.status}", 5.0)
 
 
 class Site:
@@ -97,7 +98,7 @@ class Site:
         self.intake = intake("s", spool=spool, site="n", clock=clock, metrics=Metrics(), health=Health(clock))
 
     def begin(self, port: int, **more: Any) -> None:
-        link = Link(f"http://127.0.0.1:{port}", username="u", password="p")
+        link = DigestClient(f"http://127.0.0.1:{port}", username="u", password="p")
         self.stream = Stream(link, self.listener, clock=self.clock, credentials=("u", "p"), **more)
         self.task = asyncio.create_task(self.stream.run(self.intake), name="stream")
 
@@ -323,7 +324,7 @@ def test_a_stop_says_goodbye_before_the_connection_is_closed(tmp_path: Path) -> 
 def test_an_upkeep_that_loses_the_link_breaks_it_and_one_with_a_bug_ends_the_run(tmp_path: Path) -> None:
     async def main() -> None:
         async with site(tmp_path) as one:
-            one.listener.fails = Lost("the keeper has had enough")
+            one.listener.fails = ConnectionLost("the keeper has had enough")
             await one.until(lambda: one.intake.component.reason == "the keeper has had enough")
             one.listener.fails = RuntimeError("a bug")
             with pytest.raises(ExceptionGroup) as failed:
@@ -337,14 +338,14 @@ def test_an_upkeep_that_loses_the_link_breaks_it_and_one_with_a_bug_ends_the_run
 def test_what_an_opening_cannot_have_postpones_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with site(tmp_path) as one:
-            one.listener.postponed = Retry("no list yet", 30.0)
+            one.listener.postponed = RetryAdvice("no list yet", 30.0)
             await one.until(lambda: one.intake.component.reason == "no list yet")
             begin = one.clock.monotonic()
             one.listener.postponed = None
             await one.up()
             assert one.clock.monotonic() - begin >= 29.0
             # A listener that knows the password to be wrong is believed too.
-            one.listener.postponed = Retry("rejected", rejected=True)
+            one.listener.postponed = RetryAdvice("rejected", rejected=True)
             one.writers[-1].close()
             with pytest.raises(Misconfigured, match="rejected") as rejected:
                 await one.until(lambda: False)

@@ -13,8 +13,8 @@ import pytest
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed
 from pump.ingest.intake import Intake
-from pump.ingest.stream.lockout import Rejection
-from pump.ingest.stream.multipart.reader import Part, Skipped
+from pump.ingest.stream.lockout import LoginLockout
+from pump.ingest.stream.multipart.parts import Part, Skipped
 from pump.spool import Receipt
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
@@ -114,11 +114,11 @@ def test_a_stream_of_damaged_parts_alone_is_beyond_repair(tmp_path: Path, greeti
 
 def test_a_clock_that_was_ahead_when_the_password_was_rejected_delays_the_next_login_no_longer_than_said() -> None:
     clock = ManualClock()
-    before = Rejection(clock, ("u", "p"))
+    before = LoginLockout(clock, ("u", "p"))
     state = before.note("rejected", 1800.0)
     behind = ManualClock()
     behind.jump(-30 * 86400.0)
-    after = Rejection(behind, ("u", "p"))
+    after = LoginLockout(behind, ("u", "p"))
     after.load(state)
     assert 1790.0 <= after.left <= 1800.0
 

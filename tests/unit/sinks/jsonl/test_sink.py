@@ -21,7 +21,7 @@ from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.record import Record, State
 from pump.sinks.jsonl.file import LinesFile, TakenBack
-from pump.sinks.jsonl.recovery import Part, parts, search
+from pump.sinks.jsonl.recovery import FilePart, parts, search
 from pump.sinks.jsonl.sink import JsonlSettings, JsonlSink
 from pump.testing import ManualClock
 from pump.testing.records import record
@@ -483,7 +483,7 @@ def test_a_long_run_of_zeros_costs_no_memory_and_is_cut(path: Path) -> None:
     whole = path.stat().st_size
     os.truncate(path, whole + (64 << 20))
     found = parts(path, path.stat().st_ino, 0)
-    assert found == [Part(path, 0, True)]
+    assert found == [FilePart(path, 0, True)]
     assert search(found, sync=False).left == 1
     assert path.stat().st_size == whole
 

@@ -7,8 +7,8 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from pump.sinks.common.event_key import name_of
-from pump.sinks.common.throttle import OPENS_AFTER, Pressure
-from pump.sinks.webhook.client import Meaning, meaning
+from pump.sinks.common.throttle import OPENS_AFTER, Throttle
+from pump.sinks.webhook.client import Verdict, meaning
 from pump.sinks.webhook.signing import Signer, key_of
 from pump.sinks.webhook.targets import Forbidden, Gate, inside
 from pump.testing.records import record
@@ -64,15 +64,15 @@ def test_an_event_s_name_is_of_its_source_and_id_however_it_is_written() -> None
 @pytest.mark.parametrize(
     ("status", "wanted"),
     [
-        (200, Meaning.TAKEN), (204, Meaning.TAKEN), (299, Meaning.TAKEN),
-        (301, Meaning.WRONG), (302, Meaning.WRONG), (308, Meaning.WRONG), (304, Meaning.WRONG),
-        (400, Meaning.REFUSED), (413, Meaning.REFUSED), (422, Meaning.REFUSED), (418, Meaning.REFUSED),
-        (401, Meaning.WRONG), (403, Meaning.WRONG), (404, Meaning.WRONG), (410, Meaning.GONE),
-        (408, Meaning.LATER), (425, Meaning.LATER), (500, Meaning.LATER), (507, Meaning.LATER), (999, Meaning.LATER),
-        (429, Meaning.SLOWER), (502, Meaning.SLOWER), (503, Meaning.SLOWER), (504, Meaning.SLOWER),
+        (200, Verdict.TAKEN), (204, Verdict.TAKEN), (299, Verdict.TAKEN),
+        (301, Verdict.WRONG), (302, Verdict.WRONG), (308, Verdict.WRONG), (304, Verdict.WRONG),
+        (400, Verdict.REFUSED), (413, Verdict.REFUSED), (422, Verdict.REFUSED), (418, Verdict.REFUSED),
+        (401, Verdict.WRONG), (403, Verdict.WRONG), (404, Verdict.WRONG), (410, Verdict.GONE),
+        (408, Verdict.LATER), (425, Verdict.LATER), (500, Verdict.LATER), (507, Verdict.LATER), (999, Verdict.LATER),
+        (429, Verdict.SLOWER), (502, Verdict.SLOWER), (503, Verdict.SLOWER), (504, Verdict.SLOWER),
     ],
 )  # fmt: skip
-def test_statuses(status: int, wanted: Meaning) -> None:
+def test_statuses(status: int, wanted: Verdict) -> None:
     assert meaning(status) is wanted
 
 
@@ -103,7 +103,7 @@ def test_addresses_inside_our_own_network(address: str, is_inside: bool) -> None
 
 
 def test_pressure_falls_when_the_peer_asks_for_it_and_rises_again() -> None:
-    pressure = Pressure(8)
+    pressure = Throttle(8)
     assert (pressure.window, pressure.gap) == (8, 0)
     pressure.failed(slower=False)
     assert (pressure.window, pressure.gap) == (8, 0)
@@ -116,7 +116,7 @@ def test_pressure_falls_when_the_peer_asks_for_it_and_rises_again() -> None:
     assert (pressure.window, pressure.gap) == (8, 0)
     for _ in range(20):
         pressure.failed(slower=True)
-    assert pressure.gap == Pressure.LONGEST_GAP
+    assert pressure.gap == Throttle.LONGEST_GAP
     assert pressure.open
     assert pressure.window == 1
     pressure.succeeded()

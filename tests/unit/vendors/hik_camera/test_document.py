@@ -14,7 +14,7 @@ from pump.core.clock import Clock
 from pump.core.event import encode
 from pump.vendors.hik_camera.document import read_document, read_xml
 from pump.vendors.hik_camera.fields import moment
-from pump.vendors.hik_camera.incidents import Matters
+from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Facts, parse
 from pump.vendors.hik_camera.simulator.messages import Records
 from pump.vendors.hik_camera.simulator.server import BURSTS, ODDITIES, PULSES
@@ -124,9 +124,9 @@ def _to_event(tree: dict[str, Any]) -> None:
         alert = parse(tree, Facts(serial="s", names={"1": "Gate"}), PARIS)
     except ValueError:
         return
-    matters = Matters(10.0)
+    matters = OpenIncidents(10.0)
     events, state = matters.take(alert, 0.0)
-    restarted = Matters(10.0)
+    restarted = OpenIncidents(10.0)
     restarted.load(orjson.loads(orjson.dumps(state)), 0.0)
     assert len(restarted.open) == len(matters.open)
     for event in events + restarted.expire(20.0)[0]:

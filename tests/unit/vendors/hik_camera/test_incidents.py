@@ -14,7 +14,7 @@ import pytest
 from pump.core.event import Event
 from pump.testing import ManualClock
 from pump.vendors.hik_camera.access import ACCESS, FAMILIES
-from pump.vendors.hik_camera.incidents import Matters
+from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Facts, parse
 from pump.vendors.hik_camera.simulator.messages import Records
 from pump.vendors.hik_camera.simulator.server import Message, Quirks, Simulator
@@ -254,7 +254,7 @@ def test_doors_have_starts_and_ends_in_so_many_words(tmp_path: Path) -> None:
 
 
 def test_each_input_of_a_controller_is_a_matter_of_its_own() -> None:
-    matters = Matters(10.0)
+    matters = OpenIncidents(10.0)
 
     def take(minor: int, number: int, **more: Any) -> Event:
         event = {"majorEventType": 1, "subEventType": minor, "serialNo": number, **more}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pump.core.event import Event
-from pump.vendors.hik_camera.incidents import Matters
+from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Facts, parse
 
 BEGIN = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
@@ -29,7 +29,7 @@ _STEPS = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(_STEPS)
 def test_starts_and_ends_belong_together(steps: list[tuple[str, str, str | None, float]]) -> None:
-    matters, state, events = Matters(TIMEOUT), dict[str, Any](), list[Event]()
+    matters, state, events = OpenIncidents(TIMEOUT), dict[str, Any](), list[Event]()
     now, active = 0.0, 0
 
     def put(found: list[Event], change: dict[str, Any]) -> None:
@@ -45,7 +45,7 @@ def test_starts_and_ends_belong_together(steps: list[tuple[str, str, str | None,
             put(*matters.expire(now))
         if what == "restart":
             put([], matters.counts())
-            matters = Matters(TIMEOUT)
+            matters = OpenIncidents(TIMEOUT)
             matters.load(state, now)
             continue
         active += what == "active"
@@ -102,7 +102,7 @@ def _message(what: str, code: str, place: str | None, number: int, *, numbered: 
 def test_whatever_a_device_repeats_after_a_reconnect_is_nothing_new(
     steps: list[tuple[str, str, str | None]], numbered: bool, data: st.DataObject
 ) -> None:
-    matters, state, ids = Matters(TIMEOUT), dict[str, Any](), set[str]()
+    matters, state, ids = OpenIncidents(TIMEOUT), dict[str, Any](), set[str]()
     now, sent = 0.0, list[dict[str, Any]]()
 
     def take(message: dict[str, Any]) -> list[Event]:
@@ -123,7 +123,7 @@ def test_whatever_a_device_repeats_after_a_reconnect_is_nothing_new(
             state = {key: value for key, value in state.items() if value is not None}
         elif what == "reconnect":
             state |= matters.counts()
-            matters = Matters(TIMEOUT)
+            matters = OpenIncidents(TIMEOUT)
             matters.load(state, now)
             before = {key: one.matter.id for key, one in matters.open.items()}
             again = data.draw(st.integers(0, len(sent)))
@@ -138,13 +138,13 @@ def test_whatever_a_device_repeats_after_a_reconnect_is_nothing_new(
 
 
 def test_the_repeated_end_of_one_region_does_not_end_what_names_none() -> None:
-    matters, state = Matters(TIMEOUT), dict[str, Any]()
+    matters, state = OpenIncidents(TIMEOUT), dict[str, Any]()
     sent = [("active", None), ("active", "2"), ("inactive", "2")]
     alerts = [_message(what, "fielddetection", place, n, numbered=False) for n, (what, place) in enumerate(sent)]
     for message in alerts:
         _, change = matters.take(parse(dict(message), Facts(), UTC), 0.0)
         state = {key: value for key, value in (state | change).items() if value is not None}
-    again = Matters(TIMEOUT)
+    again = OpenIncidents(TIMEOUT)
     again.load(state, 1.0)
     assert again.take(parse(dict(alerts[-1]), Facts(), UTC), 1.0) == ([], {})
     assert len(again.open) == 1

@@ -12,7 +12,7 @@ import pytest
 from pump.core.clock import Clock
 from pump.testing import ManualClock
 from pump.vendors.common.hik_cid import CODES
-from pump.vendors.hik_camera.incidents import MOST, Matters
+from pump.vendors.hik_camera.incidents import MOST, OpenIncidents
 from pump.vendors.hik_camera.parse import Facts, parse
 from pump.vendors.hik_camera.simulator.server import Simulator
 from pump.vendors.hik_gateway.incidents import Incidents
@@ -36,14 +36,14 @@ def cid_event(
     return found | ({"recheck": recheck} if recheck is not None else {})
 
 
-def read(matters: Matters, message: dict[str, Any], now: float = 0.0) -> dict[str, Any]:
+def read(matters: OpenIncidents, message: dict[str, Any], now: float = 0.0) -> dict[str, Any]:
     ((event,), _) = matters.take(parse(message, Facts(serial="P"), PARIS), now)
     return {"type": event.type, "id": event.id, **event.data}
 
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_a_code_says_here_what_it_says_at_the_gateway(code: str) -> None:
-    here = read(Matters(10.0), cid_event(int(code)))
+    here = read(OpenIncidents(10.0), cid_event(int(code)))
     message = {
         "EventNotificationAlert": {
             "devIndex": "P", "eventType": "CIDAlarm",
@@ -74,11 +74,11 @@ def test_a_code_says_here_what_it_says_at_the_gateway(code: str) -> None:
 )
 def test_which_of_two_codes_counts(own: int | None, standard: int | None, type_: str) -> None:
     more: dict[str, Any] = {} if standard is None else {"standardCIDcode": standard}
-    assert read(Matters(10.0), cid_event(own, **more))["type"] == type_
+    assert read(OpenIncidents(10.0), cid_event(own, **more))["type"] == type_
 
 
 def test_an_alarm_its_second_report_and_its_end_share_an_incident() -> None:
-    matters = Matters(10.0)
+    matters = OpenIncidents(10.0)
     start = read(matters, cid_event(1103, uuid="a"))
     again = read(matters, cid_event(1103, uuid="a", recheck=1, sent="2026-11-20T09:00:20+01:00"))
     other = read(matters, cid_event(1103, uuid="b", zone=4))
@@ -94,7 +94,7 @@ def test_an_alarm_its_second_report_and_its_end_share_an_incident() -> None:
 
 
 def test_each_peripheral_has_a_matter_of_its_own() -> None:
-    matters = Matters(10.0)
+    matters = OpenIncidents(10.0)
     parts: list[dict[str, Any]] = [{"siren": 1}, {"siren": 2}, {"repeater": 1}]
     low = [read(matters, cid_event(1919, zone=None, **one)) for one in parts]
     assert len({one["incident"] for one in low} | {one["id"] for one in low}) == 3
@@ -104,15 +104,15 @@ def test_each_peripheral_has_a_matter_of_its_own() -> None:
 
 
 def test_identity_is_the_panels_own_and_not_when_it_was_sent() -> None:
-    first = read(Matters(10.0), cid_event(1103))["id"]
-    assert read(Matters(10.0), cid_event(1103, sent="2026-11-20T10:00:00+01:00"))["id"] == first
+    first = read(OpenIncidents(10.0), cid_event(1103))["id"]
+    assert read(OpenIncidents(10.0), cid_event(1103, sent="2026-11-20T10:00:00+01:00"))["id"] == first
     different = [
         cid_event(3103), cid_event(1103, zone=4), cid_event(1103, system=2), cid_event(1103, uuid="x"),
         cid_event(1103, at="2026-11-20T09:00:01+01:00"), cid_event(1103, recheck=1), cid_event(1103, userName="eve"),
     ]  # fmt: skip
-    assert len({read(Matters(10.0), message)["id"] for message in different} | {first}) == 8
+    assert len({read(OpenIncidents(10.0), message)["id"] for message in different} | {first}) == 8
     timeless = cid_event(1103, at="1970-01-01T00:00:00Z")
-    assert len({read(Matters(10.0), timeless)["id"] for _ in range(2)}) == 2, "twice beats never"
+    assert len({read(OpenIncidents(10.0), timeless)["id"] for _ in range(2)}) == 2, "twice beats never"
 
 
 def test_the_time_without_an_offset_is_read_in_the_sources_zone_and_its_key_is_not() -> None:
@@ -123,7 +123,7 @@ def test_the_time_without_an_offset_is_read_in_the_sources_zone_and_its_key_is_n
 
 
 def test_alarms_that_never_end_are_bounded() -> None:
-    matters, state = Matters(10.0), dict[str, Any]()
+    matters, state = OpenIncidents(10.0), dict[str, Any]()
     for zone in range(MOST + 500):
         state |= matters.take(parse(cid_event(1103, zone=zone), Facts(), PARIS), 0.0)[1]
     assert len(matters.open) == MOST

@@ -23,7 +23,7 @@ from pump.vendors.hik_camera.access import ACCESS
 from pump.vendors.hik_camera.codes import EVENTS
 from pump.vendors.hik_camera.device import advise
 from pump.vendors.hik_camera.document import read_document
-from pump.vendors.hik_camera.incidents import Matters
+from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Facts, parse
 from pump.vendors.hik_camera.simulator.messages import Records
 from pump.vendors.hik_camera.simulator.server import BURSTS, PULSES, Quirks, Simulator
@@ -53,7 +53,7 @@ def test_samples_become_what_they_say(path: Path) -> None:
     assert (alert.heartbeat, alert.row.durative, alert.pictures) == (
         sample["heartbeat"], sample["lasts"], sample["pictures"],
     )  # fmt: skip
-    events = [] if alert.heartbeat else Matters(10.0).take(alert, 0.0)[0]
+    events = [] if alert.heartbeat else OpenIncidents(10.0).take(alert, 0.0)[0]
     assert len(events) == len(sample["expect"])
     for event, wanted in zip(events, sample["expect"], strict=True):
         found = check(event)

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pump.ingest.stream.multipart.reader import Judge, Limits, MultipartReader, Part, Skipped
+from pump.ingest.stream.multipart.parts import BodyParser, Limits, Part, Skipped
+from pump.ingest.stream.multipart.reader import MultipartReader
 
-JUDGES: dict[str, Judge] = {"application/json": orjson.loads}
+JUDGES: dict[str, BodyParser] = {"application/json": orjson.loads}
 JPEG = b"\xff\xd8" + bytes(range(256)) * 3 + b"\xff\xd9"
 
 
