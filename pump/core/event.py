@@ -20,12 +20,12 @@ class Event:
     """What happened, in the pump's vocabulary.
 
     `id` is made of the vendor's own identity of the record (`event_id`), unique for ever within its source.
-    `lead` is the vendor's own time as sent, in milliseconds since 1970, when that time is part of the identity,
-    else 0; it leads the key under which redeliveries are found, so that the index grows at its end.
+    `dedup_time_ms` is the vendor's own time as sent, in milliseconds since 1970, when that time is part of the
+    identity, else 0; it leads the key under which redeliveries are found, so that the index grows at its end.
     `time` is aware, in any zone, or None where the vendor's is missing or impossible: then the time of arrival
     serves and `data.time_source` says "received". `data` holds the fields and groups of DESIGN's event, without
     nulls; it must have `phase` and `severity`. It belongs to the event from here on and may be added to.
-    `limited` events count against what a source may keep of things it does not understand (64 MiB).
+    `quarantined` events count against what a source may keep of things it does not understand (64 MiB).
     """
 
     type: str
@@ -33,8 +33,8 @@ class Event:
     data: dict[str, Any]
     time: datetime | None = None
     subject: str | None = None
-    lead: int = 0
-    limited: bool = False
+    dedup_time_ms: int = 0
+    quarantined: bool = False
 
 
 @dataclass(slots=True)

@@ -242,12 +242,12 @@ class SinkSettings(Settings):
         """Whether data.raw goes along. Said by `raw`; else not where something is masked that it may repeat."""
         return not self.mask if self.raw is None else self.raw
 
-    def peer(self) -> str:
+    def endpoint_digest(self) -> str:
         """What tells the receiver from another, for a sink that it may switch off; a digest, for it is stored."""
         return ""
 
     @property
-    def handful(self) -> int:
+    def read_limit(self) -> int:
         """How many records one `send` is given at the most."""
         return self.batch_size
 

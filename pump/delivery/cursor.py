@@ -62,7 +62,7 @@ class SinkCursor:
         """Whether it is time to ask a deferring sink."""
         return self._clock.monotonic() - self._asked >= SETTLE_EVERY
 
-    async def take_up(self, settings: SinkSettings) -> None:
+    async def restore(self, settings: SinkSettings) -> None:
         """Go on from the stored cursor; a new sink's is stored at once, so that what comes now is its own."""
         cursor = self._spool.cursor(self._name)
         head = self._spool.head
@@ -93,7 +93,7 @@ class SinkCursor:
             self.state = state
             self.store(min(self.seq, self.settled) if self.unsettled else None)
 
-    def passed(self, seq: int, deferring: bool) -> None:
+    def advance(self, seq: int, deferring: bool) -> None:
         """Everything through `seq` was given to the sink, or is not for it."""
         self.seq = seq
         if not deferring or not self.unsettled:

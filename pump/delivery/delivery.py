@@ -75,8 +75,8 @@ class Delivery:
     ) -> None:
         self.name = name
         self.settings = settings
-        self.place = SinkCursor(spool, name, clock=clock, metrics=metrics, component=component, on_lost=on_lost)
-        self.switch = SinkShutoff(spool, name, settings, clock=clock, metrics=metrics)
+        self.cursor = SinkCursor(spool, name, clock=clock, metrics=metrics, component=component, on_lost=on_lost)
+        self.shutoff = SinkShutoff(spool, name, settings, clock=clock, metrics=metrics)
         self._spool = spool
         self._make = make
         self._clock = clock
@@ -87,7 +87,7 @@ class Delivery:
         self._shape = Masking(settings)
         self._whole: dict[int, Record] = {}
         """What the sink sees a part of only, by number: dead letters are kept whole."""
-        self.aside = ResendQueue(self._wake)
+        self.resend_queue = ResendQueue(self._wake)
         """What is to go to the sink beside its own stream."""
         self._backoff = Backoff(rng=rng)
         self._failed: Literal["", "opening", "sending"] = ""
@@ -102,12 +102,12 @@ class Delivery:
     @property
     def position(self) -> int:
         """Everything through this number is done with, or in a deferring sink's hands."""
-        return self.place.seq
+        return self.cursor.seq
 
     @property
     def lag(self) -> int:
         """Numbers between the spool's head and the position."""
-        return self.place.lag
+        return self.cursor.lag
 
     @property
     def stopping(self) -> bool:
@@ -115,7 +115,7 @@ class Delivery:
         return self._target is not None
 
     @property
-    def behind(self) -> float:
+    def delay_s(self) -> float:
         """Seconds since the oldest event in hand arrived; 0 while there is none."""
         return 0.0 if self._oldest is None else max(0.0, (self._clock.now_ms() - self._oldest) / 1000.0)
 
@@ -131,16 +131,16 @@ class Delivery:
         """
         if self._target is None:
             self._target = self._spool.head
-            self.aside.close("the sink stops")
+            self.resend_queue.close("the sink stops")
         if self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Deliver until `stop` or cancellation. Raises nothing of the sink's: it is opened again after a wait."""
         self._metrics.lag.labels(sink=self.name).set_function(lambda: self.lag)
-        self.switch.recall()
+        self.shutoff.restore()
         while True:
-            failure = await (self._rest() if self.switch.reason else self._opening())
+            failure = await (self._rest() if self.shutoff.reason else self._opening())
             if failure is not None and self._target is None:
                 await self._pause(failure)
                 self._metrics.restarts.labels(part=self._component.name).inc()
@@ -152,13 +152,13 @@ class Delivery:
 
     async def _rest(self) -> None:
         """Wait until it is switched on, or is to stop."""
-        await self.place.take_up(self.settings)
+        await self.cursor.restore(self.settings)
         self._oldest = None
-        self._component.down(self.switch.reason)
-        self.aside.close(f"the sink is {self.switch.reason}")
-        await self._wait(self.switch.until_on(), None)
+        self._component.down(self.shutoff.reason)
+        self.resend_queue.close(f"the sink is {self.shutoff.reason}")
+        await self._wait(self.shutoff.until_on(), None)
         if not self.stopping:
-            self.aside.open()
+            self.resend_queue.open()
 
     # --- one opening after another ------------------------------------------------------------------------------
 
@@ -179,7 +179,7 @@ class Delivery:
             return Failure(str(error), None, logging.ERROR, "A sink did not answer in time and will be opened again")
         if isinstance(error, Gone):
             self._count_retry("gone")
-            await self.switch.off(error.reason)
+            await self.shutoff.shut_off(error.reason)
             return None
         if not isinstance(error, asyncio.CancelledError):
             self._count_retry("misconfigured" if isinstance(error, Misconfigured) else "error")
@@ -205,14 +205,14 @@ class Delivery:
 
     async def _live(self, guard: CallGuard) -> None:
         self._failed = self._failed or "opening"
-        await self.place.take_up(self.settings)
-        sink = self._make(self.name, self.settings, state=self.place.state, clock=self._clock, site=self._site)
+        await self.cursor.restore(self.settings)
+        sink = self._make(self.name, self.settings, state=self.cursor.state, clock=self._clock, site=self._site)
         await guard.within(OPENING, "opening", sink.__aenter__())
         try:
-            if sink.state != self.place.state:
+            if sink.state != self.cursor.state:
                 # Stored before the first batch, so that what a crash leaves of that batch can be found again.
-                self.place.state = sink.state
-                await self.place.store_now()
+                self.cursor.state = sink.state
+                await self.cursor.store_now()
             if self._failed == "opening":  # what failed in sending is mended by sending alone
                 self._failed = ""
                 self._up()
@@ -226,7 +226,7 @@ class Delivery:
         """Settle and close. A cancellation comes once, so these awaits are not disturbed by the one under way."""
         try:
             if sink.deferring and not guard.abandoned:
-                await self.place.settle(guard, sink, last=True)
+                await self.cursor.settle(guard, sink, last=True)
         except Exception as raised:  # noqa: BLE001  # what is not settled is sent again
             log.warning("A sink could not settle before it was left", sink=self.name, error=type(raised).__name__)
         try:
@@ -249,7 +249,7 @@ class Delivery:
         try:
             return await guard.within(self.settings.deadline, "sending", sink.send(batch))
         except (Unavailable, Rejected, Misconfigured) as error:
-            self.place.remember(error.state)
+            self.cursor.remember(error.state)
             raise
 
     def worked(self) -> None:
@@ -266,23 +266,23 @@ class Delivery:
 
     async def _feed(self, guard: CallGuard, sink: Sink[Any]) -> None:
         while True:
-            if sink.deferring and self.place.due:
-                await self.place.settle(guard, sink)
+            if sink.deferring and self.cursor.due:
+                await self.cursor.settle(guard, sink)
             if self._target is not None and self.position >= self._target:
                 return
             head = self._spool.head
-            if self.aside and await next_errand(self, guard, sink):
+            if self.resend_queue and await next_errand(self, guard, sink):
                 continue
             if self.position >= head:
-                unsettled = sink.deferring and self.place.unsettled
+                unsettled = sink.deferring and self.cursor.unsettled
                 self._idle = True
                 await self._wait(self._spool.wait_above(self.position), SETTLE_EVERY if unsettled else None)
                 self._idle = False
                 continue
-            records = await self._spool.read(self.position, limit=self.settings.handful)
-            await self.place.tell_lost(records, head)
+            records = await self._spool.read(self.position, limit=self.settings.read_limit)
+            await self.cursor.tell_lost(records, head)
             if not records:
-                self.place.passed(head, sink.deferring)
+                self.cursor.advance(head, sink.deferring)
                 continue
             wanted = self._routing.select(records)
             if excluded := len(records) - len(wanted):
@@ -291,7 +291,7 @@ class Delivery:
                 await self._send(guard, sink, await self.shaped(wanted))
             else:
                 await asyncio.sleep(0)  # a read from memory does not yield, and there may be a million of these
-            self.place.passed(records[-1].seq, sink.deferring)
+            self.cursor.advance(records[-1].seq, sink.deferring)
 
     async def shaped(self, records: Sequence[Record]) -> list[Record]:
         """As the sink may see them."""
@@ -313,8 +313,8 @@ class Delivery:
                 done = max(0, min(error.sent, len(batch)))
                 if done:
                     self._count_sent(done)
-                    self.place.handed = batch[done - 1].seq
-                    self.place.passed(self.place.handed, sink.deferring)
+                    self.cursor.handed = batch[done - 1].seq
+                    self.cursor.advance(self.cursor.handed, sink.deferring)
                     self._oldest = batch[min(done, len(batch) - 1)].recorded
                     batch, attempts = batch[done:], 0
                     self._backoff.reset()
@@ -323,10 +323,10 @@ class Delivery:
                 continue
             except Rejected as error:
                 refused = await self._bury(guard, sink, batch, error, attempts)
-                state = self.place.state
-            self.place.handed = batch[-1].seq
+                state = self.cursor.state
+            self.cursor.handed = batch[-1].seq
             if not sink.deferring:
-                self.place.state = state
+                self.cursor.state = state
             self._count_sent(len(batch) - refused)
             self.worked()
             break
@@ -338,7 +338,7 @@ class Delivery:
         refused = [self._whole.get(record.seq, record) for record in batch if record.seq in rejected.sequence]
         while True:
             try:
-                fresh = await self._spool.bury(self.name, refused, rejected.reasons, attempts)
+                fresh = await self._spool.add_dead_letters(self.name, refused, rejected.reasons, attempts)
                 break
             except Unavailable as error:
                 await self.retry(guard, sink, error)
@@ -363,7 +363,7 @@ class Delivery:
             wait_s=round(wait, 3),
         )
         if sink.deferring:
-            await self.place.settle(guard, sink, last=True)
+            await self.cursor.settle(guard, sink, last=True)
         await self._wait(self._clock.sleep(wait), None)
         if self._target is not None:
             raise error

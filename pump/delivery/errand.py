@@ -22,8 +22,8 @@ PATIENCE: Final = 60
 class Loop(Protocol):
     """The sink's own loop, as far as an errand needs it."""
 
-    aside: ResendQueue
-    place: SinkCursor
+    resend_queue: ResendQueue
+    cursor: SinkCursor
 
     @property
     def stopping(self) -> bool: ...  # pragma: no cover
@@ -43,15 +43,15 @@ class Loop(Protocol):
 
 async def next_errand(loop: Loop, guard: CallGuard, sink: Sink[Any]) -> bool:
     """Do one; False where it must wait: after it, a deferring sink's word is about other numbers."""
-    place = loop.place
+    cursor = loop.cursor
     for _ in range(PATIENCE):
-        if not sink.deferring or not place.unsettled:
+        if not sink.deferring or not cursor.unsettled:
             break
-        await place.settle(guard, sink, last=True)
-        await loop.pause(SETTLE_EVERY if place.unsettled else 0.0)
+        await cursor.settle(guard, sink, last=True)
+        await loop.pause(SETTLE_EVERY if cursor.unsettled else 0.0)
     else:
         return False
-    errand = loop.aside.take()
+    errand = loop.resend_queue.take()
     if errand is None or loop.stopping:
         return True
     try:
@@ -65,7 +65,7 @@ async def next_errand(loop: Loop, guard: CallGuard, sink: Sink[Any]) -> bool:
 
 async def _run(loop: Loop, guard: CallGuard, sink: Sink[Any], errand: ResendBatch) -> None:
     outcome, batch = errand.outcome, await loop.shaped(errand.left)
-    last, state, failures = batch[-1].seq, loop.place.state, 0
+    last, state, failures = batch[-1].seq, loop.cursor.state, 0
     while batch:
         if errand.done.done():  # who wanted it has left
             sink.abandoned()
@@ -73,7 +73,7 @@ async def _run(loop: Loop, guard: CallGuard, sink: Sink[Any], errand: ResendBatc
         try:
             state = await loop.attempt(guard, sink, batch)
         except Unavailable as error:
-            state = loop.place.state
+            state = loop.cursor.state
             done = max(0, min(error.sent, len(batch)))
             outcome.sent, batch = outcome.sent + done, batch[done:]
             failures = 0 if done else failures + 1
@@ -85,7 +85,7 @@ async def _run(loop: Loop, guard: CallGuard, sink: Sink[Any], errand: ResendBatc
                 await loop.retry(guard, sink, error)
             continue
         except Rejected as error:
-            state = loop.place.state
+            state = loop.cursor.state
             outcome.refused = {
                 record.seq: error.reasons[record.seq] for record in batch if record.seq in error.sequence
             }
@@ -94,8 +94,8 @@ async def _run(loop: Loop, guard: CallGuard, sink: Sink[Any], errand: ResendBatc
         break
     if sink.deferring:
         state = await _settled(loop, guard, sink, last)
-    loop.place.state = state
-    loop.place.store()
+    loop.cursor.state = state
+    loop.cursor.store()
 
 
 async def _settled(loop: Loop, guard: CallGuard, sink: Sink[Any], last: int) -> State | None:
@@ -103,7 +103,7 @@ async def _settled(loop: Loop, guard: CallGuard, sink: Sink[Any], last: int) -> 
 
     The number may be one that it has settled before: then it says nothing, and there is nothing to wait for.
     """
-    state = loop.place.state
+    state = loop.cursor.state
     for turn in range(PATIENCE):
         found = await guard.within(sink.settings.timeout, "settling", sink.settle())
         if found is not None:

@@ -25,7 +25,7 @@ KEY: Final = "off/"
 
 def standing(stored: Any, settings: SinkSettings) -> tuple[str, str] | None:
     """(Reason, since when) of what is stored, None where it is not about the receiver that the settings name now."""
-    if not isinstance(stored, dict) or stored.get("peer") != settings.peer():
+    if not isinstance(stored, dict) or stored.get("peer") != settings.endpoint_digest():
         return None
     return str(stored.get("reason")), str(stored.get("since"))
 
@@ -52,7 +52,7 @@ class SinkShutoff:
         self._on = asyncio.Event()
         self._shown.set(0)
 
-    def recall(self) -> None:
+    def restore(self) -> None:
         """Take up what a former run has stored."""
         stored = self._spool.state("pump").get(KEY + self._name)
         if (found := standing(stored, self._settings)) is not None:
@@ -61,10 +61,10 @@ class SinkShutoff:
             log.info("A sink is on again, for its settings name another receiver", sink=self._name)
             self._spool.remember("pump", KEY + self._name, None)
 
-    async def off(self, reason: str) -> None:
+    async def shut_off(self, reason: str) -> None:
         """Switch it off, on disk when this returns, if the disk takes it."""
         since = self._clock.now().isoformat(timespec="seconds").replace("+00:00", "Z")
-        stored = {"peer": self._settings.peer(), "reason": reason, "since": since}
+        stored = {"peer": self._settings.endpoint_digest(), "reason": reason, "since": since}
         self._spool.remember("pump", KEY + self._name, stored)
         self._turn_off(reason, since)
         try:
@@ -72,11 +72,11 @@ class SinkShutoff:
         except Unavailable as error:  # it is off all the same, and stored when the spool takes something again
             log.warning("That a sink is off is not stored yet", sink=self._name, reason=error.reason)
 
-    async def on(self) -> None:
+    async def turn_on(self) -> None:
         """Switch it on, as a person asks. Raises `Unavailable` where that cannot be stored; it is on all the same."""
         self.reason = ""
         self._shown.set(0)
-        self._spool.holds(self._name, self._settings.hold)
+        self._spool.set_holding(self._name, self._settings.hold)
         self._on.set()
         log.info("A sink was switched on, as asked", sink=self._name)
         self._spool.remember("pump", KEY + self._name, None)
@@ -91,5 +91,5 @@ class SinkShutoff:
         self.reason = words(self._name, reason, since)
         self._on.clear()
         self._shown.set(1)
-        self._spool.holds(self._name, False)
+        self._spool.set_holding(self._name, False)
         log.error("A sink is switched off, for its receiver wants no more events", sink=self._name, reason=self.reason)

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 LARGEST = 256 << 10
 """Bytes of an event; a larger raw goes to media."""
-LIMITED = 64 << 20
+QUARANTINE_LIMIT = 64 << 20
 """Bytes that a source may keep in the spool of what it does not understand."""
 SAMPLE_SECONDS = 60.0
 """Beyond that limit one record in this time is kept, cut short, with the number of those that were not."""
@@ -209,7 +209,7 @@ class Intake:
 
     def _plain(self, item: Event | Unparsed, recorded: datetime) -> Row | None:
         """The row of an ordinary event, None where anything about it is special: this is the path of nearly all."""
-        if isinstance(item, Unparsed) or item.limited:
+        if isinstance(item, Unparsed) or item.quarantined:
             return None
         try:
             body = encode(item, self._path, recorded)
@@ -227,14 +227,14 @@ class Intake:
             return await self._special(Unparsed(text, f"cannot be written as JSON: {error}", identity), recorded)
         if len(body) > LARGEST:
             body = await self._unload(event, recorded)
-        if not event.limited or self._spool.limited(self.name) + len(body) <= LIMITED:
+        if not event.quarantined or self._spool.quarantined(self.name) + len(body) <= QUARANTINE_LIMIT:
             return self._pack(event, body, recorded)
         return self._sample(event, recorded)
 
     def _pack(self, event: Event, body: bytes, recorded: datetime) -> Row:
         stamp = int(recorded.timestamp() * 1000)
         severity = SEVERITIES.get(event.data.get("severity", "info"), 0)
-        return Row(self.name, event.type, severity, stamp, event.lead, event.id, body, event.limited)
+        return Row(self.name, event.type, severity, stamp, event.dedup_time_ms, event.id, body, event.quarantined)
 
     def _sample(self, event: Event, recorded: datetime) -> Row | None:
         """Beyond its limit a source's strange records are counted; one a minute is kept, cut short."""
@@ -268,7 +268,7 @@ class Intake:
             except UnicodeDecodeError:
                 data["raw_base64"] = base64.b64encode(content).decode()
         identity = item.identity or (content,)
-        return Event("pump.record.unparsed", event_id("unparsed", *identity), data, time=recorded, limited=True)
+        return Event("pump.record.unparsed", event_id("unparsed", *identity), data, time=recorded, quarantined=True)
 
     async def _unload(self, event: Event, recorded: datetime) -> bytes:
         """Move what makes an event too large into media: its raw, and if that is not enough, all of its data."""
@@ -313,20 +313,22 @@ class Intake:
         kept: list[Row] = []
         for row in [rows[place] for place in refused.rows]:
             # By the event's own identity: its body holds when it arrived, and would be another each time.
-            item = Unparsed(row.body, refused.reason, (row.type, row.lead, row.id))
+            item = Unparsed(row.body, refused.reason, (row.type, row.dedup_time_ms, row.id))
             if (other := await self._special(item, recorded)) is not None:
                 kept.append(other)
         receipt, others = await self._spool.append(kept, source=self.name, state=state), refused.others
         return Receipt(
-            others.stored + receipt.stored, others.duplicates + receipt.duplicates, others.limited + receipt.limited
+            others.stored + receipt.stored,
+            others.duplicates + receipt.duplicates,
+            others.quarantined + receipt.quarantined,
         )
 
     def _count(self, receipt: Receipt) -> None:
         self._events.inc(receipt.stored)
         if receipt.duplicates:
             self._duplicates.inc(receipt.duplicates)
-        if receipt.limited:
-            self._metrics.unparsed.labels(self.name).inc(receipt.limited)
+        if receipt.quarantined:
+            self._metrics.unparsed.labels(self.name).inc(receipt.quarantined)
 
 
 def _instance(spool: Spool) -> str:

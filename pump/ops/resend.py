@@ -37,7 +37,7 @@ class EvenPacer:
         self._due = clock.monotonic()
 
     @property
-    def handful(self) -> int:
+    def read_limit(self) -> int:
         """How many may go at once so that a second holds no more than the rate."""
         return max(1, min(HANDFUL, int(self._rate)))
 
@@ -65,11 +65,11 @@ class Resend:
     async def enable(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
         """Switch a `sink` on whose receiver wanted no more; {"behind": numbers that wait for it}."""
         delivery = self._sink(arguments.get("sink"))
-        if not delivery.switch.reason:
+        if not delivery.shutoff.reason:
             raise Refusal(f"the sink {delivery.name} is not switched off")
         behind = delivery.lag
         try:
-            await delivery.switch.on()
+            await delivery.shutoff.turn_on()
         except Unavailable as error:
             raise Refusal(f"it is on until the daemon stops, but that could not be stored: {error.reason}") from error
         return {"behind": behind}
@@ -107,10 +107,10 @@ class Resend:
             for name in [sink] if sink else sorted(self.spool.dead):
                 after = 0
                 while found := await self.spool.letters(sink=name, ids=ids, after=after, through=through):
-                    if name not in self.sinks or (sink is None and self.sinks[name].switch.reason):
+                    if name not in self.sinks or (sink is None and self.sinks[name].shutoff.reason):
                         left.append(name)
                         break
-                    alike = found[: pace.handful]
+                    alike = found[: pace.read_limit]
                     after = alike[-1].id
                     await pace.wait(len(alike))
                     await self._retry(self.sinks[name], alike, counts)
@@ -120,13 +120,13 @@ class Resend:
         return {**counts, "left": left}
 
     async def _retry(self, delivery: Delivery, letters: Sequence[DeadLetter], counts: dict[str, int]) -> None:
-        outcome = await delivery.aside.deliver([letter.record for letter in letters])
+        outcome = await delivery.resend_queue.deliver([letter.record for letter in letters])
         again = {
             letter.id: outcome.refused[letter.record.seq] for letter in letters if letter.record.seq in outcome.refused
         }
         await self.spool.drop_letters(ids=[letter.id for letter in letters if letter.id not in again])
         if again:
-            await self.spool.letters_again(again)
+            await self.spool.mark_refused_again(again)
         self._count(delivery.name, "dead", outcome)
         counts["sent"] += outcome.sent
         counts["refused"] += len(again)
@@ -169,12 +169,12 @@ class Resend:
         told = self.clock.monotonic() - _SECOND
         counts = {"sent": 0, "refused": 0}
         while position < end:
-            records = await self.spool.read(position, limit=pace.handful)
+            records = await self.spool.read(position, limit=pace.read_limit)
             position = max(position, self.spool.floor) if not records else records[-1].seq
             chosen = choose([record for record in records if record.seq <= end])
             if chosen:
                 await pace.wait(len(chosen))
-                outcome = await delivery.aside.deliver(chosen)
+                outcome = await delivery.resend_queue.deliver(chosen)
                 await self._bury(delivery.name, chosen, outcome)
                 self._count(delivery.name, "replay", outcome)
                 counts["sent"] += outcome.sent
@@ -191,7 +191,7 @@ class Resend:
 
     async def _bury(self, sink: str, records: Sequence[Record], outcome: ResendResult) -> None:
         if refused := [record for record in records if record.seq in outcome.refused]:
-            fresh = await self.spool.bury(sink, refused, outcome.refused, 1)
+            fresh = await self.spool.add_dead_letters(sink, refused, outcome.refused, 1)
             self.metrics.dead.labels(sink=sink).inc(fresh)
 
     def _count(self, sink: str, what: str, outcome: ResendResult) -> None:

@@ -190,7 +190,7 @@ class Daemon:
         self.supervisor.add("watch", watch.run, self.health.component("watch"))
         self.supervisor.add("spool probe", watch.probe, self.health.component("spool"))
         self.supervisor.add("media", self._keep_media, self.health.component("media"))
-        spool.hold({name: self.config.sinks[name].hold for name in parts.sinks})
+        spool.set_holders({name: self.config.sinks[name].hold for name in parts.sinks})
         for name, kind in parts.sinks.items():
             self._add_sink(name, kind, spool, announcer)
         for name, source in parts.sources.items():

@@ -50,9 +50,9 @@ class Status:
             return [self.phase]
         reasons = self.health.reasons()
         reasons += [
-            f"sink {name} is {delivery.behind:.0f} s behind"
+            f"sink {name} is {delivery.delay_s:.0f} s behind"
             for name, delivery in self.sinks.items()
-            if delivery.behind > BEHIND_LIMIT
+            if delivery.delay_s > BEHIND_LIMIT
         ]
         return reasons
 
@@ -97,7 +97,7 @@ class Status:
                     "position": delivery.position,
                     "lag": delivery.lag,
                     "dead": spool.dead.get(name, 0) if spool else 0,
-                    **({"off": delivery.switch.reason} if delivery.switch.reason else {}),
+                    **({"off": delivery.shutoff.reason} if delivery.shutoff.reason else {}),
                 }
                 for name, delivery in self.sinks.items()
             },

@@ -35,7 +35,7 @@ class DeadLetter:
     """When it was given up, milliseconds since 1970."""
 
 
-def bury(
+def add_dead_letters(
     db: sqlite3.Connection, *, sink: str, records: Sequence[Record], reasons: Mapping[int, str], attempts: int, at: int
 ) -> int:
     """Store dead letters of a sink in one transaction; how many are new. `reasons` by number; `at` in ms since 1970.

@@ -40,7 +40,7 @@ SLICES = 8
 
 
 class Retention:
-    """What the writer does between commits. `tend` is called after each of them and once a `TICK`."""
+    """What the writer does between commits. `maintain` is called after each of them and once a `TICK`."""
 
     def __init__(self, writer: Writer, path: Path, settings: SpoolSettings, *, clock: Clock, metrics: Metrics) -> None:
         self.floor = 0
@@ -78,7 +78,7 @@ class Retention:
         await self._measure()
         await self._fullness()
 
-    async def tend(self) -> bool:
+    async def maintain(self) -> bool:
         """Do what is due; True where more of it waits."""
         if self._writer.fatal is not None:
             return False
@@ -129,8 +129,8 @@ class Retention:
         if pruned is None:
             return False
         self.floor = pruned.floor
-        if pruned.limited:
-            self._writer.limited = await self._writer.run(statements.limited_bytes)
+        if pruned.quarantined:
+            self._writer.quarantined = await self._writer.run(statements.quarantined_bytes)
         self._metrics.pruned.labels(reason).inc(pruned.events)
         self._writer.written += statements.SLICE * 1024
         await self._measure()

@@ -41,7 +41,7 @@ class Spool:
 
     def __init__(self, writer: Writer, upkeep: Retention, reader: Connection, *, metrics: Metrics) -> None:
         self._writer = writer
-        self._upkeep = upkeep
+        self._retention = upkeep
         self._reader = reader
         self._metrics = metrics
         self._loop: asyncio.Task[None] | None = None
@@ -93,7 +93,7 @@ class Spool:
         )
         writer.state, writer.cursors, writer.stored_cursors = found.state, dict(found.cursors), found.cursors
         upkeep = Retention(writer, path, settings, clock=clock, metrics=metrics)
-        upkeep.floor, writer.limited = found.floor, found.limited
+        upkeep.floor, writer.quarantined = found.floor, found.quarantined
         spool = cls(writer, upkeep, reader, metrics=metrics)
         spool._beside = (high, reserve)
         spool.repaired, spool.dead = repaired, found.dead
@@ -132,7 +132,7 @@ class Spool:
             while True:
                 writer.wake.clear()
                 more = await writer.turn()
-                more = await self._upkeep.tend() or more
+                more = await self._retention.maintain() or more
                 if writer.closing and not more:
                     await writer.last_turn()
                     return
@@ -163,9 +163,9 @@ class Spool:
         """Store a piece of state within a second, without waiting for it."""
         self._writer.remember((source, key), value)
 
-    def limited(self, source: str) -> int:
+    def quarantined(self, source: str) -> int:
         """Bytes stored of what `source` does not understand."""
-        return self._writer.limited.get(source, 0)
+        return self._writer.quarantined.get(source, 0)
 
     # --- sinks' side --------------------------------------------------------------------------------------------
 
@@ -177,7 +177,7 @@ class Spool:
     @property
     def floor(self) -> int:
         """Everything through this number has been removed."""
-        return self._upkeep.floor
+        return self._retention.floor
 
     async def wait_above(self, seq: int) -> None:
         """Return once `head` is above `seq`."""
@@ -190,7 +190,7 @@ class Spool:
         Empty only where nothing readable stands between `after` and the head as it was at the call. Raises
         `Unavailable` where the file cannot be read.
         """
-        after = max(after, self._upkeep.floor)  # memory may still hold what was removed
+        after = max(after, self._retention.floor)  # memory may still hold what was removed
         found = self._writer.tail.read(after, limit, max_bytes)
         while found is None:
             try:
@@ -200,7 +200,7 @@ class Spool:
                     self._writer.fail(Verdict.DAMAGED, error)
                 raise Unavailable(f"the spool cannot be read: {error}") from error
             # The writer's thread may have removed what its task does not know of yet.
-            self._upkeep.floor = max(self._upkeep.floor, page.floor)
+            self._retention.floor = max(self._retention.floor, page.floor)
             if page.damaged:
                 self._tell_damaged(page.damaged)
             if page.records or page.through == after:
@@ -235,17 +235,19 @@ class Spool:
         """Note that the sink has everything through `seq`; stored with the next commit, or within a second."""
         self._writer.set_cursor(sink, Cursor(seq, state))
 
-    def hold(self, sinks: Mapping[str, bool]) -> None:
+    def set_holders(self, sinks: Mapping[str, bool]) -> None:
         """The configured sinks, and whether retention waits for each."""
-        self._upkeep.holders = dict(sinks)
+        self._retention.holders = dict(sinks)
 
-    def holds(self, sink: str, waits: bool) -> None:
+    def set_holding(self, sink: str, waits: bool) -> None:
         """Whether retention waits for this sink, from now on."""
-        self._upkeep.holders[sink] = waits
+        self._retention.holders[sink] = waits
 
     # --- dead letters, and what is sent again; see pump.spool.dead_letters --------------------------------------------
 
-    async def bury(self, sink: str, records: Sequence[Record], reason: str | Mapping[int, str], attempts: int) -> int:
+    async def add_dead_letters(
+        self, sink: str, records: Sequence[Record], reason: str | Mapping[int, str], attempts: int
+    ) -> int:
         """Store records as the sink's dead letters, with one reason or each with its own by number.
 
         How many of them were none before: it may be repeated. Raises `Unavailable` where the disk refuses.
@@ -253,7 +255,7 @@ class Spool:
         reasons = dict.fromkeys((one.seq for one in records), reason) if isinstance(reason, str) else reason
         at = self._writer.now_ms()
         fresh = await self._changing(
-            partial(dead.bury, sink=sink, records=records, reasons=reasons, attempts=attempts, at=at)
+            partial(dead.add_dead_letters, sink=sink, records=records, reasons=reasons, attempts=attempts, at=at)
         )
         self.dead[sink] = self.dead.get(sink, 0) + fresh
         return fresh
@@ -278,7 +280,7 @@ class Spool:
                 count += number
         return count
 
-    async def letters_again(self, reasons: Mapping[int, str]) -> None:
+    async def mark_refused_again(self, reasons: Mapping[int, str]) -> None:
         """Note that these were refused once more. Raises `Unavailable` where the disk refuses."""
         await self._changing(partial(dead.again, reasons=reasons, at=self._writer.now_ms()))
 
@@ -322,7 +324,7 @@ class Spool:
     @property
     def used(self) -> int:
         """Bytes: pages in use, and the WAL."""
-        return self._upkeep.used
+        return self._retention.used
 
     @property
     def failed(self) -> asyncio.Event:
@@ -336,7 +338,7 @@ class Spool:
 
     def on_filling(self, tell: Callable[[str, int, int], None]) -> None:
         """Have `tell(holder, used, max_bytes)` called when the spool is four fifths full."""
-        self._upkeep.on_filling = tell
+        self._retention.on_filling = tell
 
 
 def _repair(path: Path, noted: int, stamp: str) -> None:

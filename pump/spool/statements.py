@@ -62,7 +62,9 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int) -> list[Rec
     fresh = 0
     for part in _parts(numbered):
         sql = _multi("INSERT OR IGNORE INTO keys(lead, source, id, seq) VALUES", 4, len(part))
-        fresh += db.execute(sql, [value for seq, row in part for value in (row.lead, row.source, row.id, seq)]).rowcount
+        fresh += db.execute(
+            sql, [value for seq, row in part for value in (row.dedup_time_ms, row.source, row.id, seq)]
+        ).rowcount
     if fresh < len(numbered):
         numbered = _survivors(db, numbered)
     records = [Record(seq, row.source, row.type, row.severity, row.recorded, row.body) for seq, row in numbered]
@@ -73,9 +75,9 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int) -> list[Rec
         db.execute(
             _multi("INSERT INTO blocks(last, first, recorded, events, bodies) VALUES", 5, len(values) // 5), values
         )
-    limited = [(seq, row.source, len(row.body)) for seq, row in numbered if row.limited]
-    if limited:
-        db.executemany("INSERT INTO limited(seq, source, bytes) VALUES (?, ?, ?)", limited)
+    quarantined = [(seq, row.source, len(row.body)) for seq, row in numbered if row.quarantined]
+    if quarantined:
+        db.executemany("INSERT INTO limited(seq, source, bytes) VALUES (?, ?, ?)", quarantined)
     return records
 
 
@@ -89,10 +91,10 @@ def _survivors(db: sqlite3.Connection, numbered: list[tuple[int, Row]]) -> list[
             + _multi("VALUES", 3, len(part))
             + ")"
         )
-        keys = [value for _, row in part for value in (row.lead, row.source, row.id)]
+        keys = [value for _, row in part for value in (row.dedup_time_ms, row.source, row.id)]
         (answer,) = db.execute(sql, keys).fetchone()
-        known.update(((lead, source, id_), seq) for lead, source, id_, seq in orjson.loads(answer))
-    return [(seq, row) for seq, row in numbered if known.get((row.lead, row.source, row.id)) == seq]
+        known.update(((dedup_time_ms, source, id_), seq) for dedup_time_ms, source, id_, seq in orjson.loads(answer))
+    return [(seq, row) for seq, row in numbered if known.get((row.dedup_time_ms, row.source, row.id)) == seq]
 
 
 def _parts(rows: list[tuple[int, Row]]) -> Iterator[list[tuple[int, Row]]]:
@@ -141,7 +143,7 @@ class Pruned:
 
     floor: int
     events: int
-    limited: bool
+    quarantined: bool
     """Whether events that count against a source's limit were among them."""
 
 
@@ -165,13 +167,13 @@ def prune(db: sqlite3.Connection, *, through: int, before: int) -> Pruned | None
     db.execute("BEGIN IMMEDIATE")
     try:
         db.execute("DELETE FROM blocks WHERE last <= ?", (bound,))
-        limited = db.execute("DELETE FROM limited WHERE seq <= ?", (bound,)).rowcount > 0
+        quarantined = db.execute("DELETE FROM limited WHERE seq <= ?", (bound,)).rowcount > 0
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
-    return Pruned(bound, events, limited)
+    return Pruned(bound, events, quarantined)
 
 
 Key = tuple[int, str, str]
@@ -195,8 +197,8 @@ def prune_keys(db: sqlite3.Connection, *, above: Key, through: int) -> Key | Non
         "DELETE FROM keys WHERE (lead, source, id) > (?, ?, ?) AND (lead, source, id) <= (?, ?, ?) AND seq <= ?",
         (*above, *bound, through),
     )
-    lead, source, id_ = bound
-    return lead, source, id_
+    dedup_time_ms, source, id_ = bound
+    return dedup_time_ms, source, id_
 
 
 def used_bytes(db: sqlite3.Connection) -> int:
@@ -212,7 +214,7 @@ def checkpoint(db: sqlite3.Connection, mode: str = "PASSIVE") -> None:
     db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
 
 
-def limited_bytes(db: sqlite3.Connection) -> dict[str, int]:
+def quarantined_bytes(db: sqlite3.Connection) -> dict[str, int]:
     """Bytes that each source has stored of what it does not understand."""
     return dict(db.execute("SELECT source, sum(bytes) FROM limited GROUP BY source").fetchall())
 
@@ -225,7 +227,7 @@ class Found:
     floor: int
     cursors: dict[str, Cursor]
     state: dict[tuple[str, str], Any]
-    limited: dict[str, int]
+    quarantined: dict[str, int]
     dead: dict[str, int]
     """Dead letters by sink."""
 
@@ -270,6 +272,6 @@ def load(db: sqlite3.Connection, noted: int) -> Found:
         state={
             (source, key): known for source, key, value in db.execute(_STATE) if (known := _json(value)) is not None
         },
-        limited=limited_bytes(db),
+        quarantined=quarantined_bytes(db),
         dead={sink: count for sink, count, _ in letters},
     )

@@ -22,19 +22,19 @@ class Row:
     severity: int
     recorded: int
     """Arrival, milliseconds since 1970."""
-    lead: int
+    dedup_time_ms: int
     id: str
     body: bytes
-    limited: bool = False
+    quarantined: bool = False
 
 
 @dataclass(slots=True, frozen=True)
 class Receipt:
-    """What became of a put: `stored` new events, `limited` of them so marked; `duplicates` were stored before."""
+    """What became of a put: `stored` new events, `quarantined` of them so marked; `duplicates` were stored before."""
 
     stored: int
     duplicates: int
-    limited: int = 0
+    quarantined: int = 0
 
 
 @dataclass(slots=True, frozen=True)

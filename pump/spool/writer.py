@@ -71,7 +71,7 @@ class Writer:
         self.state: dict[tuple[str, str], Any] = {}
         self.cursors: dict[str, Cursor] = {}
         self.stored_cursors: dict[str, Cursor] = {}
-        self.limited: dict[str, int] = {}
+        self.quarantined: dict[str, int] = {}
         """Bytes stored, by source, of what it does not understand."""
         self.refusing = ""
         """Why puts are refused now; empty while they are taken."""
@@ -246,23 +246,23 @@ class Writer:
             begin = bisect_left(numbers, first)
             first += len(put.rows)
             stored = numbers[begin : bisect_left(numbers, first)] if records else []
-            limited = self._count_limited(put, stored, first)
+            quarantined = self._count_quarantined(put, stored, first)
             for key, value in put.state.items():
                 if value is None:
                     self.state.pop(key, None)
                 else:
                     self.state[key] = value
             if not put.done.done():  # the one who waited may have been cancelled
-                put.done.set_result(Receipt(len(stored), len(put.rows) - len(stored), limited))
+                put.done.set_result(Receipt(len(stored), len(put.rows) - len(stored), quarantined))
 
-    def _count_limited(self, put: _Put, stored: Sequence[int], end: int) -> int:
+    def _count_quarantined(self, put: _Put, stored: Sequence[int], end: int) -> int:
         """Add up what was stored of the put's limited rows, whose numbers end before `end`; how many they are."""
         count = 0
-        if stored and any(row.limited for row in put.rows):
+        if stored and any(row.quarantined for row in put.rows):
             kept = set(stored)
             for seq, row in enumerate(put.rows, end - len(put.rows)):
-                if row.limited and seq in kept:
-                    self.limited[row.source] = self.limited.get(row.source, 0) + len(row.body)
+                if row.quarantined and seq in kept:
+                    self.quarantined[row.source] = self.quarantined.get(row.source, 0) + len(row.body)
                     count += 1
         return count
 
@@ -296,13 +296,13 @@ class Writer:
     async def _row_by_row(self, put: _Put) -> None:
         refused: list[int] = []
         reason = ""
-        stored = limited = 0
+        stored = quarantined = 0
         for place, row in enumerate(put.rows):
             try:
                 if records := await self._store(Group([row])):
                     stored += 1
                     one = _Put([row], {}, len(row.body), put.urgent, put.done)
-                    limited += self._count_limited(one, [records[0].seq], self._next)
+                    quarantined += self._count_quarantined(one, [records[0].seq], self._next)
             except REFUSALS as failure:
                 if verdict(failure) is not Verdict.ROW:
                     await self._failed_group([put], failure)
@@ -310,7 +310,7 @@ class Writer:
                 refused.append(place)
                 reason = f"{type(failure).__name__}: {failure}"
         if not put.done.done():
-            others = Receipt(stored, len(put.rows) - len(refused) - stored, limited)
+            others = Receipt(stored, len(put.rows) - len(refused) - stored, quarantined)
             put.done.set_exception(RowRefused(refused, reason, others))
 
     async def _from_reserve(self, puts: list[_Put]) -> None:

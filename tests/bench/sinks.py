@@ -130,8 +130,8 @@ async def _bare_posts(url: str, records: list[Record], size: int, key: bytes = b
 async def _sends(settings: WebhookSettings, records: list[Record]) -> float:
     begun = time.perf_counter()
     async with WebhookSink("hook", settings, state=None, clock=Clock(), site="bench") as sink:
-        for start in range(0, len(records), settings.handful):
-            await sink.send(records[start : start + settings.handful])
+        for start in range(0, len(records), settings.read_limit):
+            await sink.send(records[start : start + settings.read_limit])
     return len(records) / (time.perf_counter() - begun)
 
 

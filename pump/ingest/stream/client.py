@@ -98,7 +98,7 @@ class DigestClient:
         return URL(str(self.url).rstrip("/") + path)
 
     @asynccontextmanager
-    async def open(
+    async def stream(
         self, method: str, path: str, *, body: bytes | None = None, content_type: str = "application/json"
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response of status 200, its headers read; closed, with its connection, at the end.
@@ -143,7 +143,7 @@ class DigestClient:
             finally:
                 response.close()  # an endless body must not be waited for
 
-    async def ask(
+    async def request(
         self,
         method: str,
         path: str,
@@ -160,7 +160,7 @@ class DigestClient:
         try:
             async with (
                 asyncio.timeout(timeout),
-                self.open(method, path, body=body, content_type=content_type) as response,
+                self.stream(method, path, body=body, content_type=content_type) as response,
             ):
                 return await read_answer(response)
         except UnexpectedStatus as refused:

@@ -192,7 +192,7 @@ class Stream(StreamIntake):
         opening = await self._listener.opening()
         self._obey()
         self._watchdog.waiting()
-        async with self.link.open(
+        async with self.link.stream(
             opening.method, opening.path, body=opening.body, content_type=opening.content_type
         ) as response:
             if response.content_length is not None and not response.content_type.startswith("multipart/"):

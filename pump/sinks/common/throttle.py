@@ -25,10 +25,10 @@ class Throttle:
     @property
     def window(self) -> int:
         """Requests that may be on their way at a time."""
-        return 1 if self.open else int(self._window)
+        return 1 if self.circuit_open else int(self._window)
 
     @property
-    def open(self) -> bool:
+    def circuit_open(self) -> bool:
         """Whether the circuit is open: the peer has failed again and again."""
         return self._failures >= OPENS_AFTER
 

@@ -66,7 +66,7 @@ class Answer:
     meaning: Verdict
     reason: str = ""
     wait: float | None = None
-    blames: bool = False
+    suspects_body: bool = False
     """Of a failure: whether it may be about this body, for the peer was there and could not do with it."""
 
 
@@ -109,7 +109,7 @@ class WebhookClient:
                 if last:
                     return self._away(error)
             except TimeoutError:
-                return Answer(Verdict.LATER, f"{self._host} gave no answer for {self._timeout:g} s", blames=True)
+                return Answer(Verdict.LATER, f"{self._host} gave no answer for {self._timeout:g} s", suspects_body=True)
             except (aiohttp.ClientError, OSError) as error:
                 if self._gate.forbidden and isinstance(error, aiohttp.ClientConnectorError):
                     reason = f"{self._host}: {self._gate.forbidden}; allow_private = true would permit it"
@@ -126,8 +126,8 @@ class WebhookClient:
             reason = f"{self._host} answers {response.status} {response.reason or ''}".rstrip()
             if excerpt := _printable(text):
                 reason += f": {excerpt}"
-            blames = found in (Verdict.LATER, Verdict.SLOWER) and response.status not in _NOT_ITS_FAULT
-            return Answer(found, reason, self._wait(response.headers.get("Retry-After")), blames)
+            suspects_body = found in (Verdict.LATER, Verdict.SLOWER) and response.status not in _NOT_ITS_FAULT
+            return Answer(found, reason, self._wait(response.headers.get("Retry-After")), suspects_body)
 
     def _wait(self, value: str | None) -> float | None:
         """Seconds of a Retry-After, which is a number of them or a date."""
@@ -148,7 +148,9 @@ class WebhookClient:
         if isinstance(error, aiohttp.ClientConnectorError):
             number = error.os_error.errno or 0  # negative where a name could not be resolved
             why = os.strerror(number) if number > 0 else str(error.os_error)
-        return Answer(Verdict.LATER, f"{self._host} cannot be reached: {why or type(error).__name__}", blames=closed)
+        return Answer(
+            Verdict.LATER, f"{self._host} cannot be reached: {why or type(error).__name__}", suspects_body=closed
+        )
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:

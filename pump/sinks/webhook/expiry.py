@@ -43,7 +43,7 @@ class ExpiryPolicy:
         self._stubborn = 0
         self._alone: set[int] = set()
         self._blames = False
-        self.narrowing = False
+        self.must_split = False
         """Whether it is time to give up, and what failed last was a batch, which must be cut down first."""
 
     def memory(self) -> dict[str, Any]:
@@ -61,19 +61,19 @@ class ExpiryPolicy:
         self._began = None
         self._alone.clear()
 
-    def failed(self, records: Sequence[Record], *, blames: bool) -> None:
-        """A request failed; `blames`: it may be the fault of what was in it."""
+    def failed(self, records: Sequence[Record], *, suspects_body: bool) -> None:
+        """A request failed; `suspects_body`: it may be the fault of what was in it."""
         if self._began is None:
             self._began, self._began_ms = self._clock.monotonic(), self._clock.now_ms()
-        self._blames = blames
-        self.narrowing = blames and self.over and len(records) > 1
-        if not blames:
+        self._blames = suspects_body
+        self.must_split = suspects_body and self.over and len(records) > 1
+        if not suspects_body:
             return
         if len(records) == 1:
             self._alone.add(records[0].seq)
             return
         self._stubborn += 1
-        if self._stubborn >= STUBBORN or self.size < self._most or self.narrowing:
+        if self._stubborn >= STUBBORN or self.size < self._most or self.must_split:
             self.size = max(1, len(records) // 2)
 
     @property
@@ -91,7 +91,7 @@ class ExpiryPolicy:
         """Whether events are given up one by one, each after it failed alone."""
         return self._blames and len(self._alone) < ALIKE
 
-    def doomed(self, records: Sequence[Record]) -> list[Record]:
+    def expired(self, records: Sequence[Record]) -> list[Record]:
         """Of these, which are not delivered, those to be given up now."""
         if not self.over:
             return []

@@ -94,7 +94,7 @@ class WebhookSettings(SinkSettings):
         return headers
 
     @property
-    def handful(self) -> int:
+    def read_limit(self) -> int:
         """Enough to keep every connection busy for a while."""
         return min(5000, self.batch_size * self.concurrency * AHEAD)
 
@@ -104,7 +104,7 @@ class WebhookSettings(SinkSettings):
         attempts = 2 * self.concurrency * AHEAD + (2 + ROUNDS) * self.batch_size.bit_length()
         return (self.timeout + Throttle.LONGEST_GAP) * attempts
 
-    def peer(self) -> str:
+    def endpoint_digest(self) -> str:
         """A digest of the URL, which may hold what others must not see."""
         return hashlib.blake2b(self.url.encode(), digest_size=16).hexdigest()
 

@@ -83,7 +83,7 @@ class WebhookSink(Sink[WebhookSettings]):
 
     async def send(self, batch: Batch) -> State | None:
         """Post the batch. Raises Unavailable, Rejected, Misconfigured (a redirection, a 401, …), Gone (a 410)."""
-        if self._pressure.open:
+        if self._pressure.circuit_open:
             self._give_up(batch, self._trouble)
         for turn in range(ROUNDS):
             settled = self._done or self._refused
@@ -127,10 +127,10 @@ class WebhookSink(Sink[WebhookSettings]):
 
         What waited in the spool while we were not running has not been tried yet, and gets its time.
         """
-        doomed = self._patience.doomed([record for record in batch if not self._settled(record)])
+        expired = self._patience.expired([record for record in batch if not self._settled(record)])
         words = f"not delivered within {duration_text(self.settings.max_age)}: {reason}"
-        self._refused.update((record.seq, words) for record in doomed)
-        return self._patience.narrowing or (bool(doomed) and self._patience.one_by_one)
+        self._refused.update((record.seq, words) for record in expired)
+        return self._patience.must_split or (bool(expired) and self._patience.one_by_one)
 
     def _despair(self, answer: Answer) -> None:
         memory = self._patience.memory()
@@ -146,7 +146,7 @@ class WebhookSink(Sink[WebhookSettings]):
     async def _all(self, records: Sequence[Record]) -> Answer | None:
         """Post them in requests, one after another or several at a time; the answer that stopped it, None: all done."""
         requests = self._requests(records)
-        if self._pressure.open:  # one is enough to see whether the peer is back
+        if self._pressure.circuit_open:  # one is enough to see whether the peer is back
             if (answer := await self._post([records[0]])) is not None:
                 return answer
             requests = self._requests(records[1:])
@@ -240,7 +240,7 @@ class WebhookSink(Sink[WebhookSettings]):
     def _feel(self, answer: Answer, records: Sequence[Record]) -> None:
         if answer.meaning in (Verdict.LATER, Verdict.SLOWER):
             self._trouble = answer.reason
-            self._patience.failed(records, blames=answer.blames)
+            self._patience.failed(records, suspects_body=answer.suspects_body)
             self._pressure.failed(slower=answer.meaning is Verdict.SLOWER)
             return
         # whatever it says, it is there

@@ -242,7 +242,7 @@ class CameraHandler(StreamHandler):
         groups = ("code", "name", "severity", "incident", "device", "place", "vehicle", "access")
         data |= {name: last.data[name] for name in groups if name in last.data}
         data |= {"update": True, "updates": last.id, "media": [{"id": f"{identity}/0", **reference}]}
-        return Event(last.type, identity, data, time=last.time, subject=last.subject, lead=last.lead)
+        return Event(last.type, identity, data, time=last.time, subject=last.subject, dedup_time_ms=last.dedup_time_ms)
 
     def _skipped(self, skipped: Skipped) -> None:
         self.stream.intake.count(skipped.reason.replace(" ", "_"))
@@ -295,7 +295,7 @@ class CameraHandler(StreamHandler):
         return found
 
     async def _read(self, path: str) -> Tree | None:
-        return device.read_answer(await self.stream.link.ask("GET", path, timeout=ASK_SECONDS))
+        return device.read_answer(await self.stream.link.request("GET", path, timeout=ASK_SECONDS))
 
 
 def _mime(part: Part) -> str | None:

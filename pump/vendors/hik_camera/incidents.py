@@ -203,7 +203,7 @@ class OpenIncidents:
                 continue  # of one before it, which has ended already
             event = alert.event
             events.append(
-                _as_end(Event(matter.type, "", {**event.data}, event.time, event.subject, event.lead), matter)
+                _as_end(Event(matter.type, "", {**event.data}, event.time, event.subject, event.dedup_time_ms), matter)
             )
             state |= self._close(key, _time(alert) or matter.seen, alert.serial)
         self.repeats += not events

@@ -138,8 +138,9 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     regions = ",".join(sorted((*_regions(tree), *_inputs(access))))
     where = name[1] or ""
     matter = panel.matter if panel else kind if phase == "pulse" else FAMILIES.get(type_, type_)
+    subject = f"{name[0]}/{name[1]}" if name[1] else None
     alert = Alert(
-        [Event(type_, "", data, time=stamp, subject=f"{name[0]}/{name[1]}" if name[1] else None, limited=not known)],
+        [Event(type_, "", data, time=stamp, subject=subject, quarantined=not known)],
         row, phase, state, (matter, f"{name[0]}/{where}", regions),
         _fingerprint(tree), listed_pictures(tree), _heartbeat(kind, tree), kind,
     )  # fmt: skip
@@ -156,7 +157,7 @@ def _counted(event: Event, found: list[tuple[str, float]]) -> list[Event]:
     events = []
     for what, value in found:
         data = {**event.data, "measure": {"what": what, "value": value, "unit": "people"}}
-        events.append(Event(event.type, f"{event.id}/{what}", data, event.time, event.subject, event.lead))
+        events.append(Event(event.type, f"{event.id}/{what}", data, event.time, event.subject, event.dedup_time_ms))
     return events or [event]
 
 
@@ -183,7 +184,7 @@ def _identify(alert: Alert, tree: Tree, facts: Facts, panel: Panel | None) -> No
     else:
         # Neither a number nor a time that can be believed: twice beats never.
         alert.event.id = event_id(VENDOR, facts.serial or "", kind, sent, alert.fingerprint, uuid.uuid4().hex)
-    alert.event.lead = int(stamp.timestamp() * 1000) if stamp is not None else 0
+    alert.event.dedup_time_ms = int(stamp.timestamp() * 1000) if stamp is not None else 0
 
 
 def _code(tree: Tree, *names: str) -> int:

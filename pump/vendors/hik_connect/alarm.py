@@ -9,7 +9,7 @@ from pump.core.errors import MessageError
 from pump.core.event import event_id
 from pump.core.taxonomy import Phase
 from pump.vendors.hik_connect.codes import CODES
-from pump.vendors.hik_connect.fields import TRUE, Group, child, lead, located, moment, text
+from pump.vendors.hik_connect.fields import TRUE, Group, child, dedup_time_ms, located, moment, text
 from pump.vendors.hik_connect.head import NO_DOOR, RecordHead, anonymous, pair, unknown
 from pump.vendors.hik_connect.media import shape
 from pump.vendors.hik_connect.resource import of_alarm
@@ -41,7 +41,7 @@ def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
     if guid is None:
         identity, stamp = anonymous("alarm", record, start)
     else:
-        identity, stamp = event_id("alarm", guid, kind, state, mark, affirmed, begin, files), lead(sent)
+        identity, stamp = event_id("alarm", guid, kind, state, mark, affirmed, begin, files), dedup_time_ms(sent)
         if uploads is not None and kind not in ("2", "3"):
             updates = uploads.first((guid, kind, begin), identity, files)
             if not pulse and kind == "1":

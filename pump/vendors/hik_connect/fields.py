@@ -146,7 +146,7 @@ def located(stamp: datetime | None, zone: ZoneInfo) -> datetime | None:
     return stamp.replace(tzinfo=zone)
 
 
-def lead(stamp: datetime | None) -> int:
+def dedup_time_ms(stamp: datetime | None) -> int:
     """Milliseconds since 1970 of the time as sent: one without a zone counts as UTC, whatever the settings say."""
     if stamp is None:
         return 0

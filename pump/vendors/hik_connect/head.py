@@ -12,7 +12,7 @@ import orjson
 from pump.core.event import event_id
 from pump.core.taxonomy import Phase, Severity
 from pump.vendors.hik_connect.codes import Code
-from pump.vendors.hik_connect.fields import Group, child, lead, text
+from pump.vendors.hik_connect.fields import Group, child, dedup_time_ms, text
 from pump.vendors.hik_connect.media import LINKS, Shape, shape
 from pump.vendors.hik_connect.resource import Resource
 from pump.vendors.hik_connect.words import SOURCE_DOMAINS
@@ -28,7 +28,7 @@ class RecordHead(NamedTuple):
     row: Code
     where: Resource
     id: str
-    lead: int
+    dedup_time_ms: int
     time: datetime | None
     phase: Phase
     severity: Severity
@@ -62,7 +62,7 @@ def anonymous(queue: str, record: Group, stamp: datetime | None) -> tuple[str, i
     if b"://" in content:  # seldom: only then are the links to be taken out field by field
         content = orjson.dumps(_linkless(record), option=orjson.OPT_SORT_KEYS)
     # Hashed as it is: event_id would spell every byte out first.
-    return blake2b(content, digest_size=16, person=queue.encode()).hexdigest(), lead(stamp)
+    return blake2b(content, digest_size=16, person=queue.encode()).hexdigest(), dedup_time_ms(stamp)
 
 
 def _linkless(value: Any) -> Any:

@@ -9,7 +9,7 @@ from pump.core.errors import MessageError
 from pump.core.event import event_id
 from pump.vendors.hik_connect import groups as read
 from pump.vendors.hik_connect.codes import CALLS, CODES, Code
-from pump.vendors.hik_connect.fields import TRUE, Group, child, lead, located, moment, text
+from pump.vendors.hik_connect.fields import TRUE, Group, child, dedup_time_ms, located, moment, text
 from pump.vendors.hik_connect.head import NO_DOOR, RecordHead, anonymous, pair, unknown
 from pump.vendors.hik_connect.media import shape
 from pump.vendors.hik_connect.resource import Resource, at_door, at_station, of_message
@@ -59,7 +59,7 @@ def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo,
         update = record.get("update") in TRUE
         late = event != {} and text(inner, "currentEvent") == "0"
         if serial is not None and where.serial is not None and sent is not None:
-            identity, ahead = event_id("access", where.serial, serial, sent), lead(stamp)
+            identity, ahead = event_id("access", where.serial, serial, sent), dedup_time_ms(stamp)
         elif own is not None:
             identity = event_id("rawmsg", own, update, files)
             if uploads is not None:

@@ -116,7 +116,7 @@ def _event(head: RecordHead, record: Group, received: datetime) -> Event:
     if media:
         data["media"] = media
     data["raw"] = record
-    return Event(row.type, head.id, data, head.time, subject, head.lead)
+    return Event(row.type, head.id, data, head.time, subject, head.dedup_time_ms)
 
 
 def _grouped(groups: Group, data: dict[str, Any]) -> None:

@@ -45,13 +45,13 @@ class MultiPartHealth:
         self._intake = intake
         self._ill: dict[str, str] = {}
 
-    def well(self, part: str) -> None:
+    def healthy(self, part: str) -> None:
         """The part works."""
         self._ill.pop(part, None)
         if not self._ill:
             self._intake.up()
 
-    def ill(self, part: str, reason: str) -> None:
+    def unhealthy(self, part: str, reason: str) -> None:
         """The part has not worked for a while."""
         self._ill[part] = reason
         self._intake.down("; ".join(f"{name}: {why}" for name, why in self._ill.items()))
@@ -84,7 +84,7 @@ class Puller:
         self._client = client
         self._intake = intake
         self._clock = clock
-        self._standing = standing
+        self._health = standing
         self._wanted = list(types)
         self._size = batch_size
         self._interval = poll_interval
@@ -131,7 +131,7 @@ class Puller:
         self._garbage = None
         self._intake.activity()
         if self._uncompleted == 0:
-            self._standing.well(self.queue)
+            self._health.healthy(self.queue)
         items, number = await self._read(data)
         await self._store(items, asked)
         batch = batch_id(pick(data, "batchId"))
@@ -225,7 +225,7 @@ class Puller:
                 break
         self._uncompleted = self._unknown = 0
         self._intake.activity()
-        self._standing.well(f"{self.queue} batches")
+        self._health.healthy(f"{self.queue} batches")
         return True
 
     def _told_unknown(self, failure: CallFailed) -> None:
@@ -233,7 +233,7 @@ class Puller:
         self._unknown += 1
         log.warning("The vendor does not know a batch that it gave us", queue=self.queue, times=self._unknown)
         if self._unknown >= _UNKNOWN_BATCHES:
-            self._standing.ill(f"{self.queue} batches", str(failure))
+            self._health.unhealthy(f"{self.queue} batches", str(failure))
 
     async def _set_aside(self, failure: CallFailed) -> float:
         """A batch whose JSON is broken the same way twice will be for ever: keep its bytes, complete it, go on."""
@@ -251,7 +251,7 @@ class Puller:
         self._failures = 0
         self._backoff.reset()
         self._well = self._clock.monotonic()
-        self._standing.well(self.queue)
+        self._health.healthy(self.queue)
 
     def _after(self, failure: CallFailed) -> float:
         """What to do after a failed call; the seconds to wait before the next."""
@@ -259,7 +259,7 @@ class Puller:
         if answer.action is Action.MISCONFIGURED:
             if answer.account:
                 raise Misconfigured(str(failure), retry_after=MISCONFIGURED_WAIT) from None
-            self._standing.ill(self.queue, str(failure))
+            self._health.unhealthy(self.queue, str(failure))
             log.error("A queue needs a person's help", queue=self.queue, reason=str(failure), wait_s=MISCONFIGURED_WAIT)
             return MISCONFIGURED_WAIT
         self._failures += 1
@@ -271,7 +271,7 @@ class Puller:
         wait = max(self._backoff.next(), failure.retry_after or 0.0)
         times, seconds = _LASTING
         if self._failures >= times or self._clock.monotonic() - self._well >= seconds:
-            self._standing.ill(self.queue, str(failure))
+            self._health.unhealthy(self.queue, str(failure))
         log.warning("A call failed and will be repeated", queue=self.queue, reason=str(failure), wait_s=round(wait, 3))
         return wait
 

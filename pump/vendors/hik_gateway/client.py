@@ -56,7 +56,7 @@ class Client:
             raise Trouble(f"the gateway rejected the password; no call, {what} included, for {left:.0f} s more")
         content = None if body is None else orjson.dumps(body)
         try:
-            answer = await self._link.ask(method, address(path), body=content, timeout=timeout)
+            answer = await self._link.request(method, address(path), body=content, timeout=timeout)
         except UnexpectedStatus as refused:
             answer = refused.answer
         except ConnectionLost as lost:

@@ -173,11 +173,13 @@ def _event(
     data: dict[str, Any],
 ) -> Event:  # fmt: skip
     # The lead is the time as sent, read without any configuration: what it stands for must never change.
-    lead = stamp(sent, UTC) if sent else None
+    dedup_time_ms = stamp(sent, UTC) if sent else None
     index = _text(alert.get("devIndex"))
     zone = data.get("place", {}).get("zone")
     subject = None if index is None else f"device/{index}" if zone is None else f"zone/{index}/{zone}"
-    return Event(type_, event_id(*identity), data, time, subject, int(lead.timestamp() * 1000) if lead else 0)
+    return Event(
+        type_, event_id(*identity), data, time, subject, int(dedup_time_ms.timestamp() * 1000) if dedup_time_ms else 0
+    )
 
 
 def _common(data: dict[str, Any], alert: dict[str, Any], context: Context, **place: Any) -> None:

@@ -189,7 +189,7 @@ def command(
     word = next((found for name in _STATES if (found := read.text(fields.get(name))) is not None), None)
     name, severity = codes.COMMAND_STATES.get((word or "").lower(), ("Command result", "notice"))
     time = read.instant(fields.get("updated_at"), zone, received)
-    lead = 0 if time is None else int(time.timestamp() * 1000)
+    dedup_time_ms = 0 if time is None else int(time.timestamp() * 1000)
     raw = read.clean(fields)
     told = codes.CATEGORIES.get(read.text(fields.get("device_type")) or "")
     known: Mapping[str, Any] = (state or {}).get("facts", {})
@@ -209,14 +209,16 @@ def command(
     if result:
         data["command"] = result
     data["raw"] = raw
-    identity = (guid, word, lead) if guid is not None else (sn, word, lead, sorted(raw.items(), key=str))
+    identity = (
+        (guid, word, dedup_time_ms) if guid is not None else (sn, word, dedup_time_ms, sorted(raw.items(), key=str))
+    )
     return Event(
         "command.result",
         event_id("kinot", "command", *identity),
         data,
         time,
         None if sn is None else f"{kind or 'device'}/{sn}",
-        lead,
+        dedup_time_ms,
     )
 
 
@@ -264,7 +266,7 @@ class _Maker:
     def unknown(self) -> Event:
         """The status says nothing that we understand."""
         event = self._event(codes.UNKNOWN, event_id("kinot", self._now.sn, sorted(self._now.raw.items(), key=str)))
-        event.limited = True
+        event.quarantined = True
         return event
 
     def _event(self, row: Row, identity: str) -> Event:

@@ -449,7 +449,7 @@ def test_what_was_removed_before_a_sink_had_it_is_counted_and_told(tmp_path: Pat
     clock = ManualClock()
 
     async def before(on: Stage) -> None:
-        on.spool.hold({"out": False})
+        on.spool.set_holders({"out": False})
         await on.put(10)
         on.spool.set_cursor("out", 4, None)
         await on.spool.flush()

@@ -40,7 +40,7 @@ def delivery(on: Stage, sinks: ScriptedSinks, url: str = "https://example.com/a"
 
 
 async def until_off(on: Stage, one: Delivery) -> None:
-    while not one.switch.reason or one._component.state != "down":
+    while not one.shutoff.reason or one._component.state != "down":
         await asyncio.sleep(0)
 
 
@@ -55,7 +55,7 @@ async def switched_off(on: Stage) -> None:
             assert "pump enable out" in one._component.reason
             assert on.value("pump_sink_off", sink="out") == 1
             assert on.value("pump_sink_retries_total", sink="out", reason="gone") == 1
-            assert one.behind == 0, "nothing is in hand"
+            assert one.delay_s == 0, "nothing is in hand"
     assert [entry["sink"] for entry in logs if entry["event"].startswith("A sink is switched off")] == ["out"]
     assert on.cursor() == (2, {"received": 2})
 
@@ -69,7 +69,7 @@ def test_off_outlives_a_restart_and_nothing_is_opened(tmp_path: Path) -> None:
             await on.put(1)
             one.stop()
             with pytest.raises(Unavailable, match="stops"):
-                await one.aside.deliver(await on.spool.read(0))
+                await one.resend_queue.deliver(await on.spool.read(0))
         assert sinks.states == []
         assert on.value("pump_sink_off", sink="out") == 1
 
@@ -93,7 +93,7 @@ def test_another_address_finds_it_on(tmp_path: Path) -> None:
         await on.put(1)
         async with running(one):
             await sinks.arrived(1)
-        assert not one.switch.reason, "it was forgotten with the change"
+        assert not one.shutoff.reason, "it was forgotten with the change"
 
     run(tmp_path, switched_off)
     run(tmp_path, moved)
@@ -109,7 +109,7 @@ def test_a_person_switches_it_on_and_it_goes_on_where_it_was(tmp_path: Path) -> 
             commands = resend(on, one).commands()
             with pytest.raises(Refusal, match="switched off"):
                 await commands["replay"]({"sink": "out"}, Told())
-            await on.spool.bury("out", await on.spool.read(0, limit=1), "HTTP 400", 1)
+            await on.spool.add_dead_letters("out", await on.spool.read(0, limit=1), "HTTP 400", 1)
             assert await commands["dead.retry"]({"all": True}, Told()) == {"sent": 0, "refused": 0, "left": ["out"]}
             assert await commands["sink.enable"]({"sink": "out"}, Told()) == {"behind": 3}
             await sinks.arrived(3)
@@ -126,7 +126,7 @@ def test_a_person_switches_it_on_and_it_goes_on_where_it_was(tmp_path: Path) -> 
         one = delivery(on, CollectingSinks())
         one.stop()
         await one.run()
-        assert not one.switch.reason
+        assert not one.shutoff.reason
 
     run(tmp_path, switched_off)
     run(tmp_path, asked)
@@ -141,7 +141,7 @@ def test_off_again_in_the_same_life(tmp_path: Path) -> None:
         async with running(one):
             for _ in range(2):
                 await until_off(on, one)
-                await one.switch.on()
+                await one.shutoff.turn_on()
             await sinks.arrived(2)
         assert sinks.sequence == [1, 2]
 
@@ -152,7 +152,7 @@ def test_off_it_holds_nothing_and_what_went_meanwhile_is_told_when_it_is_on(tmp_
     clock = ManualClock()
 
     async def test(on: Stage) -> None:
-        on.spool.hold({"out": True})
+        on.spool.set_holders({"out": True})
         sinks = ScriptedSinks([Gone("example.com answers 410 Gone")])
         one = delivery(on, sinks)
         await on.put(10)
@@ -166,9 +166,9 @@ def test_off_it_holds_nothing_and_what_went_meanwhile_is_told_when_it_is_on(tmp_
             for row in fresh:
                 row.recorded = clock.now_ms()
             await on.spool.append(fresh, source="gate")
-            await one.switch.on()
+            await one.shutoff.turn_on()
             await sinks.arrived(2)
-            assert on.spool._upkeep.holders == {"out": True}, "on, it holds again"
+            assert on.spool._retention.holders == {"out": True}, "on, it holds again"
         assert sinks.sequence == [11, 12]
         assert on.lost == [("out", 1, 10, 10)]
         assert on.value("pump_lost_total", sink="out") == 10

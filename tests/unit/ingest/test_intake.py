@@ -155,7 +155,7 @@ def test_what_the_spool_cannot_hold_is_kept_once_however_often_it_comes(site: _S
         async with site.intake() as (intake, spool):
             for _ in range(3):
                 huge = _event(1)
-                huge.lead = 1 << 70
+                huge.dedup_time_ms = 1 << 70
                 receipt = await intake.put(huge, _event(2), state={"page": 1})
                 site.clock.advance(1.0)
             assert receipt == Receipt(0, 2)
@@ -239,9 +239,9 @@ def test_beyond_its_limit_strange_records_are_counted_and_sampled(site: _Site, m
             last = (await _stored(spool))[-1]
             assert last["data"]["sampled"] == 30 - whole  # all since the first sample, itself included
             # Redeliveries of what was kept do not use the limit up.
-            before = spool.limited("teams")
+            before = spool.quarantined("teams")
             await intake.unparsed("0" * 1000, "strange")
-            assert spool.limited("teams") == before
+            assert spool.quarantined("teams") == before
 
     _run(main)
 

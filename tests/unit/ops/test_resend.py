@@ -131,7 +131,7 @@ def test_a_replay_into_lines_moves_no_cursor_and_tears_nothing(tmp_path: Path) -
         delivery.settings = JsonlSettings(type="jsonl", path=str(path), fsync="interval", fsync_interval="1ms")  # type: ignore[arg-type]
         await on.put(20)
         async with running(delivery):
-            await delivery.aside.deliver(await on.spool.read(5, limit=3))
+            await delivery.resend_queue.deliver(await on.spool.read(5, limit=3))
             await on.put(5)
         async with running(delivery):
             delivery.stop()
@@ -165,7 +165,7 @@ def test_dead_letters_are_sent_again_and_removed(tmp_path: Path) -> None:
             [letter] = await on.spool.letters()
             assert (letter.record.seq, letter.reason, letter.attempts) == (4, "HTTP 400", 2)
             assert sinks.sequence == [1, 3, 5, 2]
-            await on.spool.bury("gone", [letter.record], "HTTP 400", 1)
+            await on.spool.add_dead_letters("gone", [letter.record], "HTTP 400", 1)
             assert await again.retry({"all": True}, told) == {"sent": 1, "refused": 0, "left": ["gone"]}
             assert await again.drop({"sink": "gone"}, told) == {"dropped": 1}
             assert await on.spool.letters() == []
@@ -208,7 +208,7 @@ def test_a_sink_that_stops_gives_errands_back(tmp_path: Path) -> None:
             with pytest.raises(Refusal):
                 await asking
             with pytest.raises(Unavailable):
-                await delivery.aside.deliver(await on.spool.read(0))
+                await delivery.resend_queue.deliver(await on.spool.read(0))
         assert sinks.sequence == [1, 2, 3, 1]
 
     run(tmp_path, test)

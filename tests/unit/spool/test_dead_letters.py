@@ -20,8 +20,8 @@ async def opened(folder: Path, clock: ManualClock | None = None) -> Spool:
 def test_they_are_listed_kept_over_a_restart_and_dropped(tmp_path: Path) -> None:
     async def main() -> None:
         spool = await opened(tmp_path)
-        await spool.bury("hook", [record(seq) for seq in range(1, 451)], "HTTP 400", 1)
-        await spool.bury("other", [record(7)], "HTTP 422", 3)
+        await spool.add_dead_letters("hook", [record(seq) for seq in range(1, 451)], "HTTP 400", 1)
+        await spool.add_dead_letters("other", [record(7)], "HTTP 422", 3)
         await spool.close()
         spool = await opened(tmp_path)
         assert spool.dead == {"hook": 450, "other": 1}
@@ -46,9 +46,9 @@ def test_refused_again_the_reason_and_the_count_change(tmp_path: Path) -> None:
     async def main() -> None:
         clock = ManualClock()
         spool = await opened(tmp_path, clock)
-        await spool.bury("hook", [record(seq) for seq in range(1, 4)], "HTTP 400", 1)
+        await spool.add_dead_letters("hook", [record(seq) for seq in range(1, 4)], "HTTP 400", 1)
         clock.advance(60)
-        await spool.letters_again({1: "HTTP 422", 3: "it's 'quoted'"})
+        await spool.mark_refused_again({1: "HTTP 422", 3: "it's 'quoted'"})
         found = await spool.letters()
         assert [(letter.reason, letter.attempts) for letter in found] == [
             ("HTTP 422", 2), ("HTTP 400", 1), ("it's 'quoted'", 2),
@@ -63,12 +63,12 @@ def test_buried_again_it_is_still_one_letter_with_the_newest_reason(tmp_path: Pa
     async def main() -> None:
         clock = ManualClock()
         spool = await opened(tmp_path, clock)
-        assert await spool.bury("hook", [record(1), record(2)], {1: "HTTP 400", 2: "HTTP 413"}, 1) == 2
+        assert await spool.add_dead_letters("hook", [record(1), record(2)], {1: "HTTP 400", 2: "HTTP 413"}, 1) == 2
         await spool.close()
         spool = await opened(tmp_path, clock)
         clock.advance(60)
-        assert await spool.bury("hook", [record(1), record(3)], {1: "HTTP 422", 3: "HTTP 422"}, 2) == 1
-        assert await spool.bury("other", [record(1)], "HTTP 400", 1) == 1
+        assert await spool.add_dead_letters("hook", [record(1), record(3)], {1: "HTTP 422", 3: "HTTP 422"}, 2) == 1
+        assert await spool.add_dead_letters("other", [record(1)], "HTTP 400", 1) == 1
         found = await spool.letters(sink="hook")
         assert [(one.id, one.record.seq, one.reason, one.attempts) for one in found] == [
             (1, 1, "HTTP 422", 3), (2, 2, "HTTP 413", 1), (4, 3, "HTTP 422", 2),
@@ -86,11 +86,13 @@ def test_a_batch_of_letters_is_written_by_one_statement() -> None:
         statements: list[str] = []
         db.set_trace_callback(statements.append)
         made = [record(seq) for seq in range(1, 501)]
-        assert dead.bury(db, sink="hook", records=made, reasons=dict.fromkeys(range(1, 501), "no"), attempts=1, at=0)
+        assert dead.add_dead_letters(
+            db, sink="hook", records=made, reasons=dict.fromkeys(range(1, 501), "no"), attempts=1, at=0
+        )
         assert sum("INSERT INTO dead" in statement for statement in statements) == 1
         more = [record(seq) for seq in range(400, 1600)]
         reasons = {seq: f"no {seq}" for seq in range(400, 1600)}
-        assert dead.bury(db, sink="hook", records=more, reasons=reasons, attempts=1, at=0) == 1099
+        assert dead.add_dead_letters(db, sink="hook", records=more, reasons=reasons, attempts=1, at=0) == 1099
         assert db.execute("SELECT count(*), count(DISTINCT reason) FROM dead").fetchone() == (1599, 1201)
 
 
@@ -111,7 +113,7 @@ def test_a_spool_of_the_former_version_gives_up_its_twins(tmp_path: Path) -> Non
             spool = await opened(tmp_path)
             assert [(one.id, one.record.seq) for one in await spool.letters()] == [(1, 5), (2, 6)]
             assert spool.dead == {"hook": 2}
-            assert await spool.bury("hook", [record(6)], "HTTP 400", 1) == 0
+            assert await spool.add_dead_letters("hook", [record(6)], "HTTP 400", 1) == 0
             await spool.close()
 
     asyncio.run(main())
@@ -120,7 +122,7 @@ def test_a_spool_of_the_former_version_gives_up_its_twins(tmp_path: Path) -> Non
 def test_no_event_gets_the_number_of_a_letter(tmp_path: Path) -> None:
     async def main() -> None:
         spool = await opened(tmp_path)
-        await spool.bury("hook", [record(900)], "HTTP 400", 1)
+        await spool.add_dead_letters("hook", [record(900)], "HTTP 400", 1)
         await spool.close()
         spool = await opened(tmp_path)
         await spool.append(rows(range(1, 2)), source="gate")

@@ -115,7 +115,7 @@ def test_retention_never_removes_what_a_holding_sink_has_not_had(opened: Opener)
     async def main() -> None:
         clock = ManualClock()
         async with opened(clock, retention="1d") as spool:
-            spool.hold({"out": True, "hook": False})
+            spool.set_holders({"out": True, "hook": False})
             old = clock.now_ms()
             for n in range(10):
                 await spool.append(rows(n * 100, 100, recorded=old), source="teams")
@@ -233,7 +233,7 @@ def test_when_lost_events_arrived_is_known_about(opened: Opener) -> None:
     async def main() -> None:
         clock = ManualClock()
         async with opened(clock, retention="1d") as spool:
-            spool.hold({"out": False})
+            spool.set_holders({"out": False})
             await spool.append(rows(0, 10, recorded=clock.now_ms()), source="teams")
             clock.advance(DAY / 2)
             await _settled(spool, clock)  # notes how far the spool had come by now
@@ -281,7 +281,7 @@ def test_at_the_size_limit_the_spool_refuses_names_the_holder_and_goes_on_by_its
     async def main() -> None:
         told: list[str] = []
         async with opened(max_bytes="16MiB") as spool:
-            spool.hold({"slow": True})
+            spool.set_holders({"slow": True})
             spool.on_filling(lambda holder, used, limit: told.append(holder))
             stored = await _fill(spool)
             with pytest.raises(Unavailable, match="max_bytes is reached, held by the sink slow"):
@@ -301,7 +301,7 @@ def test_at_the_size_limit_the_spool_refuses_names_the_holder_and_goes_on_by_its
 def test_when_full_may_drop_the_oldest(opened: Opener, metrics: Metrics, tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(max_bytes="16MiB", when_full="drop-oldest") as spool:
-            spool.hold({"slow": True})
+            spool.set_holders({"slow": True})
             for n in range(0, 600, 4):
                 await spool.append(rows(n, 4, size=100_000), source="teams")
             # What /metrics tells is what the limit is held against: the WAL belongs to it.
@@ -318,7 +318,7 @@ def test_when_full_may_drop_the_oldest(opened: Opener, metrics: Metrics, tmp_pat
 def test_without_holding_sinks_the_size_limit_is_kept_by_removing_the_oldest(opened: Opener) -> None:
     async def main() -> None:
         async with opened(max_bytes="16MiB") as spool:
-            spool.hold({"preview": False})
+            spool.set_holders({"preview": False})
             for n in range(0, 600, 4):
                 await spool.append(rows(n, 4, size=100_000), source="teams")
             assert spool.used < 16 << 20
@@ -331,7 +331,7 @@ def test_dead_letters_are_stored_and_counted(opened: Opener) -> None:
     async def main() -> None:
         async with opened() as spool:
             await spool.append(rows(0, 3), source="teams")
-            await spool.bury("hook", (await spool.read(0))[1:], "refused: 400", 1)
+            await spool.add_dead_letters("hook", (await spool.read(0))[1:], "refused: 400", 1)
             assert spool.dead == {"hook": 2}
         async with opened() as spool:
             assert spool.dead == {"hook": 2}

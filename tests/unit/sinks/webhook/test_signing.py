@@ -117,11 +117,11 @@ def test_pressure_falls_when_the_peer_asks_for_it_and_rises_again() -> None:
     for _ in range(20):
         pressure.failed(slower=True)
     assert pressure.gap == Throttle.LONGEST_GAP
-    assert pressure.open
+    assert pressure.circuit_open
     assert pressure.window == 1
     pressure.succeeded()
-    assert not pressure.open
+    assert not pressure.circuit_open
     for _ in range(OPENS_AFTER):
-        assert not pressure.open
+        assert not pressure.circuit_open
         pressure.failed(slower=False)
-    assert pressure.open
+    assert pressure.circuit_open

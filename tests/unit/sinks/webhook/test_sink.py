@@ -201,9 +201,9 @@ def test_gone_is_told_and_is_of_this_url_alone() -> None:
             receiver.reply = statuses(410)
             with pytest.raises(Gone, match="410 Gone: the receiver wants no more events"):
                 await hook.send(batch(1))
-            assert hook.settings.peer() == settings(receiver.url, batch_size=7).peer()
-            assert hook.settings.peer() != settings(receiver.url + "?v=2").peer()
-            assert receiver.url not in hook.settings.peer()
+            assert hook.settings.endpoint_digest() == settings(receiver.url, batch_size=7).endpoint_digest()
+            assert hook.settings.endpoint_digest() != settings(receiver.url + "?v=2").endpoint_digest()
+            assert receiver.url not in hook.settings.endpoint_digest()
 
     asyncio.run(main())
 
@@ -338,7 +338,7 @@ def test_an_open_circuit_tries_one_and_gives_up_the_old_untried() -> None:
         clock = ManualClock()
         async with posting(clock, batch_size=10, concurrency=4, max_age="1h") as (receiver, hook):
             receiver.reply = lambda _: web.Response(status=500)
-            while not hook._pressure.open:
+            while not hook._pressure.circuit_open:
                 with pytest.raises(Unavailable):
                     await hook.send(batch(*range(1, 101)))
             receiver.requests.clear()
@@ -357,7 +357,7 @@ def test_an_open_circuit_tries_one_and_gives_up_the_old_untried() -> None:
             await hook.send([one._replace(recorded=now) for one in batch(*range(3, 103))])
             assert sorted(receiver.taken) == list(range(3, 103))
             assert len(receiver.requests[1].numbers) == 1
-            assert not hook._pressure.open
+            assert not hook._pressure.circuit_open
 
     asyncio.run(main())
 

@@ -119,7 +119,7 @@ def test_the_time_without_an_offset_is_read_in_the_sources_zone_and_its_key_is_n
     paris = parse(cid_event(1103, at="2026-11-20T09:00:00"), Facts(), PARIS).event
     tokyo = parse(cid_event(1103, at="2026-11-20T09:00:00"), Facts(), ZoneInfo("Asia/Tokyo")).event
     assert paris.time != tokyo.time
-    assert (paris.id, paris.lead) == (tokyo.id, tokyo.lead)
+    assert (paris.id, paris.dedup_time_ms) == (tokyo.id, tokyo.dedup_time_ms)
 
 
 def test_alarms_that_never_end_are_bounded() -> None:

@@ -99,15 +99,17 @@ def test_a_redelivery_with_links_signed_afresh_has_the_same_id_and_lead(name: st
     first = sample(name)
     for again in (copy.deepcopy(record), _signed_afresh(record)):
         second = one(SAMPLES[name]["queue"], again)
-        assert (second.id, second.lead) == (first.id, first.lead)
+        assert (second.id, second.dedup_time_ms) == (first.id, first.dedup_time_ms)
 
 
 def test_lead_is_the_vendors_time_where_it_is_part_of_the_identity() -> None:
-    assert sample("alarm-leaving-queue").lead == 1681376200000
-    assert sample("alarm-end").lead == 1681376200000
-    assert sample("rawmsg-access").lead == 1730106579000
-    assert sample("rawmsg-gps").lead == 1683544526000, "as sent: no offset counts as UTC, the configured zone does not"
-    assert sample("combine-motion").lead == sample("rawmsg-phone").lead == 0
+    assert sample("alarm-leaving-queue").dedup_time_ms == 1681376200000
+    assert sample("alarm-end").dedup_time_ms == 1681376200000
+    assert sample("rawmsg-access").dedup_time_ms == 1730106579000
+    assert sample("rawmsg-gps").dedup_time_ms == 1683544526000, (
+        "as sent: no offset counts as UTC, the configured zone does not"
+    )
+    assert sample("combine-motion").dedup_time_ms == sample("rawmsg-phone").dedup_time_ms == 0
 
 
 def test_without_identity_the_content_serves_and_without_a_time_nothing_does() -> None:
@@ -125,7 +127,7 @@ def test_the_zone_never_enters_an_id() -> None:
     [paris], [tokyo] = (normalise("alarm", record, ZoneInfo(z), RECEIVED) for z in ("Europe/Paris", "Asia/Tokyo"))
     assert isinstance(paris, Event)
     assert isinstance(tokyo, Event)
-    assert (paris.id, paris.lead) == (tokyo.id, tokyo.lead)
+    assert (paris.id, paris.dedup_time_ms) == (tokyo.id, tokyo.dedup_time_ms)
     assert paris.time != tokyo.time
 
 
@@ -287,8 +289,8 @@ def test_each_spelling_reads_alike(name: str, old: str, new: str) -> None:
     for event in (one_way, other):
         event.data["media"] = [{**entry, "id": ""} for entry in event.data.get("media", [])]
         del event.data["raw"]
-    assert (other.type, other.subject, other.time, other.lead) == (
-        (one_way.type, one_way.subject, one_way.time, one_way.lead)
+    assert (other.type, other.subject, other.time, other.dedup_time_ms) == (
+        (one_way.type, one_way.subject, one_way.time, one_way.dedup_time_ms)
     )
     assert other.data == one_way.data
     assert other.id == one_way.id or name == "rawmsg-gps", "a record without identity is known by its content"
@@ -309,7 +311,12 @@ def _other_numbers(value: Any) -> Any:
 def test_strings_for_numbers_and_the_reverse_read_alike(name: str) -> None:
     one_way, other = sample(name), one(SAMPLES[name]["queue"], _other_numbers(SAMPLES[name]["record"]))
     del one_way.data["raw"], other.data["raw"]
-    assert (other.id, other.type, other.time, other.lead) == (one_way.id, one_way.type, one_way.time, one_way.lead)
+    assert (other.id, other.type, other.time, other.dedup_time_ms) == (
+        one_way.id,
+        one_way.type,
+        one_way.time,
+        one_way.dedup_time_ms,
+    )
     assert other.data == one_way.data
 
 
@@ -431,9 +438,9 @@ def _check(queue: Queue, record: Any) -> None:
     assert orjson.loads(line)["data"]["raw"] == record
     [again] = normalise(queue, copy.deepcopy(record), PARIS, RECEIVED, uploads)
     assert isinstance(again, Event)
-    if item.lead or queue == "combine":
-        assert again.lead == item.lead
-    if item.lead:
+    if item.dedup_time_ms or queue == "combine":
+        assert again.dedup_time_ms == item.dedup_time_ms
+    if item.dedup_time_ms:
         assert again.id == item.id
 
 

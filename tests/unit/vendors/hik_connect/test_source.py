@@ -137,7 +137,7 @@ async def simulator(clock: Clock, quirks: Quirks | None = None) -> AsyncIterator
 async def site(vendor: Simulator, folder: Path, clock: Clock, **settings: Any) -> AsyncIterator[Site]:
     metrics = Metrics()
     spool = await Spool.open(folder, SpoolSettings(), clock=clock, metrics=metrics)
-    spool.hold({"out": True})
+    spool.set_holders({"out": True})
     running = Site(vendor, spool, clock, metrics, settings)
     try:
         yield running

@@ -164,7 +164,7 @@ def test_a_repeated_message_has_one_id_whatever_is_counted_or_configured() -> No
     again["EventNotificationAlert"]["dateTime"] = "2026-01-02T00:00:00Z"
     other = Context(zone=ZoneInfo("Asia/Tokyo"), devices={"d": Device("name")}, url="http://elsewhere")
     repeated = parsed(again, other).event
-    assert (repeated.id, repeated.lead) == (first.id, first.lead)
+    assert (repeated.id, repeated.dedup_time_ms) == (first.id, first.dedup_time_ms)
     different = [alarm("3130"), alarm(at="2026-01-01 10:00:01"), alarm(uuid="7"), alarm(zoneNo=2), alarm(subSys=2)]
     assert len({parsed(message).event.id for message in different} | {first.id}) == 6
 

@@ -152,7 +152,7 @@ async def kinot_site(
             kinot = await stack.enter_async_context(vendor(clock))
         spool = await Spool.open(folder, SpoolSettings(), clock=clock, metrics=Metrics())
         stack.push_async_callback(spool.close)
-        spool.hold({"out": True})
+        spool.set_holders({"out": True})
         site = Site(kinot, spool, clock, settings)
         stack.push_async_callback(site.stop)
         await site.start(running=running)

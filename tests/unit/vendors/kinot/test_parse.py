@@ -131,7 +131,11 @@ def step(state: dict[str, Any] | None, *, reconciled: bool = False, every: bool 
 def test_a_push_and_a_reading_of_the_same_moment_have_the_same_ids() -> None:
     pushed, listed = step(None), step(None, reconciled=True, bt_mac="aa", active=1)
     assert [event.id for event in pushed.events] == [event.id for event in listed.events]
-    assert [event.lead for event in pushed.events] == [event.lead for event in listed.events] == [1795158000000] * 2
+    assert (
+        [event.dedup_time_ms for event in pushed.events]
+        == [event.dedup_time_ms for event in listed.events]
+        == [1795158000000] * 2
+    )
     assert [event.data["reconciled"] for event in pushed.events + listed.events] == [False, False, True, True]
 
 
@@ -164,7 +168,7 @@ def test_without_a_time_the_same_change_happens_as_often_as_it_happens() -> None
         result = step(state, car_detected=car, updated_at=None)
         state = result.state or state
         ids += [event.id for event in result.events if event.type.startswith("parking.space")]
-        assert all(event.time is None and event.lead == 0 for event in result.events)
+        assert all(event.time is None and event.dedup_time_ms == 0 for event in result.events)
     assert len(ids) == len(set(ids)) == 4
 
 
