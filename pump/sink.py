@@ -61,15 +61,12 @@ class Sink(ABC, Generic[C]):
         """Deliver the batch, in order; return when the peer has it all. The state returned is stored with the cursor.
 
         A batch may hold records that were delivered before (a crash came before the cursor was stored).
-        Raises `Unavailable(sent=n)` when the peer is away: the first n are done, the rest is sent again later.
+        Raises `Unavailable(done=numbers)` when the peer is away: those are delivered, the rest is sent again later.
         Raises `Rejected(numbers, reason)` after all others were delivered: those become dead letters.
         Raises `Misconfigured` when only a person can help, `Gone` when the peer wants no more at all: then the sink
         is switched off. A `state` given to any of these is stored although the cursor stays. May be cancelled at any
         await; must then leave nothing that breaks the next opening.
         """
-
-    def abandoned(self) -> None:
-        """What is left of the batch that failed last will not come again as its rest: forget what was noted of it."""
 
     async def settle(self) -> Settled | None:
         """Asked of deferring sinks alone: twice a second, and once more before they are left; None: nothing new."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from pump.core.record import State
 
@@ -14,17 +14,25 @@ class Unavailable(Exception):
     """It cannot be done now, and may be later.
 
     Raised by `Intake.put` when the spool refuses (disk full, size limit, too much waiting): answer the vendor
-    with its failure form, complete nothing. Raised by `Sink.send` when the peer is away: the first `sent`
-    records of the batch are done, the rest is tried again after `retry_after` seconds (None: the engine's backoff).
+    with its failure form, complete nothing. Raised by `Sink.send` when the peer is away: the records whose
+    numbers are in `done` are delivered, those in `refused` will never be (number to reason: they become dead
+    letters), the rest is tried again after `retry_after` seconds (None: the engine's backoff).
     """
 
     def __init__(
-        self, reason: str = "", *, retry_after: float | None = None, sent: int = 0, state: Memory = None
+        self,
+        reason: str = "",
+        *,
+        retry_after: float | None = None,
+        done: Iterable[int] = (),
+        refused: Mapping[int, str] | None = None,
+        state: Memory = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
-        self.sent = sent
+        self.done = frozenset(done)
+        self.refused = dict(refused or {})
         self.state = state
 
 
@@ -48,10 +56,21 @@ class Rejected(Exception):
 class Misconfigured(Exception):
     """Only a person can mend it (wrong key, locked account): wait long, say so loudly, `reason` says what to do."""
 
-    def __init__(self, reason: str, *, retry_after: float | None = None, state: Memory = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retry_after: float | None = None,
+        done: Iterable[int] = (),
+        refused: Mapping[int, str] | None = None,
+        state: Memory = None,
+    ) -> None:
+        """`done`, `refused` and `state` as in `Unavailable`."""
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
+        self.done = frozenset(done)
+        self.refused = dict(refused or {})
         self.state = state
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine
+from collections.abc import Awaitable, Collection, Coroutine
 from typing import Any
+
+import anyio
 
 from pump.core.clock import Clock
 
@@ -36,3 +38,33 @@ async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
         await asyncio.wait(tasks)
     for task in done:
         task.result()
+
+
+class Nap:
+    """One task's waits, which others may end early: once by `cut`, for good by `end`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.over = False
+        """Whether `end` was called: every wait after it lasts one pass of the event loop at the most."""
+        self._clock = clock
+        self._scope: anyio.CancelScope | None = None
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so long."""
+        await self.until(self._clock.sleep(seconds))
+
+    async def until(self, waiting: Awaitable[object], at_most: float | None = None) -> None:
+        """Wait for it, `at_most` seconds of the event loop's own time; raises what it raises."""
+        with anyio.move_on_after(0 if self.over else at_most) as self._scope:
+            await waiting
+        self._scope = None
+
+    def cut(self) -> None:
+        """End the wait that is on its way, if there is one."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def end(self) -> None:
+        """End it, and every later one."""
+        self.over = True
+        self.cut()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -10,7 +12,7 @@ import structlog
 from pump.core.clock import Clock
 from pump.core.record import Record, State
 from pump.core.settings import SinkSettings
-from pump.core.timeouts import CallGuard
+from pump.core.timeouts import GRACE, CallGuard
 from pump.sink import Sink
 from pump.spool import Spool
 from pump.telemetry.health import Component
@@ -25,26 +27,42 @@ OnLost = Callable[[str, int, int, int], Awaitable[object]]
 """Told (sink, first number, last number, how many at most) of what was removed before the sink had it."""
 
 
+@dataclass(slots=True, frozen=True)
+class Surroundings:
+    """What all sinks of one daemon share."""
+
+    spool: Spool
+    clock: Clock
+    metrics: Metrics
+    site: str
+    on_lost: OnLost
+    """Called with what retention or a full disk removed before a sink had it."""
+    rng: random.Random | None = None
+    """For the waits' jitter; None: the system's."""
+    grace: float = GRACE
+    """Seconds that a cancelled call into a sink has to end."""
+
+
 class SinkCursor:
     """One sink's place. Kept over its openings; all methods belong to the event loop."""
 
-    def __init__(
-        self, spool: Spool, name: str, *, clock: Clock, metrics: Metrics, component: Component, on_lost: OnLost
-    ) -> None:
+    def __init__(self, around: Surroundings, name: str, component: Component) -> None:
         self.seq = 0
-        """Everything through this number is done with, or in a deferring sink's hands."""
+        """Everything through this number is done with, or in a deferring sink's hands; never grows smaller."""
         self.state: State | None = None
         """The sink's, as it is stored beside the cursor."""
+        self.deferring = False
+        """Whether the sink that is open says by `settle` alone what is safe."""
         self.handed = 0
-        """The last number that was given to the sink."""
+        """The last number that was given to a deferring sink."""
         self.settled = 0
         """The last number of those that a deferring sink has said to be safe."""
-        self._spool = spool
+        self._spool = around.spool
         self._name = name
-        self._clock = clock
-        self._metrics = metrics
+        self._clock = around.clock
+        self._metrics = around.metrics
         self._component = component
-        self._on_lost = on_lost
+        self._on_lost = around.on_lost
         self._asked = 0.0
 
     @property
@@ -55,7 +73,12 @@ class SinkCursor:
     @property
     def unsettled(self) -> bool:
         """Whether a deferring sink has what it has not said to be safe."""
-        return self.settled < self.handed
+        return self.deferring and self.settled < self.handed
+
+    @property
+    def safe(self) -> int:
+        """What may be stored: everything through this number needs no further send."""
+        return self.settled if self.unsettled else self.seq
 
     @property
     def due(self) -> bool:
@@ -66,6 +89,7 @@ class SinkCursor:
         """Go on from the stored cursor; a new sink's is stored at once, so that what comes now is its own."""
         cursor = self._spool.cursor(self._name)
         head = self._spool.head
+        self.deferring = False  # until an opening says otherwise
         if cursor is None:
             self.seq, self.state = (head if settings.start == "now" else self._spool.floor), None
             await self.store_now()
@@ -74,13 +98,13 @@ class SinkCursor:
             if cursor.seq > head:
                 log.error("A sink's cursor is ahead of the spool; it goes on at the spool's end", sink=self._name)
                 self.seq = head
+                self._spool.rewind_cursor(self._name, head, self.state)
         self.handed = self.settled = self.seq
 
-    def store(self, seq: int | None = None) -> None:
-        """Have the cursor stored with the next commit; None: where the place is."""
-        seq = self.seq if seq is None else seq
-        self._spool.set_cursor(self._name, seq, self.state)
-        self._component.details.update(position=seq, lag=self.lag)
+    def store(self) -> None:
+        """Have the cursor stored with the next commit."""
+        self._spool.set_cursor(self._name, self.safe, self.state)
+        self._component.details.update(position=self.safe, lag=self.lag)
 
     async def store_now(self) -> None:
         """The same, on disk when this returns. Raises `Unavailable`."""
@@ -91,13 +115,23 @@ class SinkCursor:
         """Have what a sink wants remembered beside an error stored; None: it said nothing of it."""
         if state is not None and state != self.state:
             self.state = state
-            self.store(min(self.seq, self.settled) if self.unsettled else None)
+            self.store()
 
-    def advance(self, seq: int, deferring: bool) -> None:
+    def hand(self, seq: int) -> None:
+        """Everything through `seq`, the number of a record that the sink was given, is done or in its hands."""
+        self.handed = seq
+        self.advance(seq)
+
+    def advance(self, seq: int) -> None:
         """Everything through `seq` was given to the sink, or is not for it."""
         self.seq = seq
-        if not deferring or not self.unsettled:
-            self.store()
+        if not self.unsettled:
+            self._pass()
+
+    def _pass(self) -> None:
+        """Store a place behind which nothing is left open, what routing excluded included."""
+        self.handed = self.settled = self.seq
+        self.store()
 
     async def settle(self, guard: CallGuard, sink: Sink[SinkSettings], *, last: bool = False) -> None:
         """Ask a deferring sink how far it is, and move the cursor there.
@@ -109,10 +143,12 @@ class SinkCursor:
             if not self.unsettled:
                 return
             found = await guard.within(sink.settings.timeout, "settling", sink.settle())
-            if found is not None:
+            if found is not None and found.seq >= self.settled:
                 self.settled, self.state = found.seq, found.state
-                # What routing excluded behind the last one that the sink was given needs no word of the sink's.
-                self.store(self.settled if self.unsettled else None)
+                if self.unsettled:
+                    self.store()
+                else:
+                    self._pass()
 
     async def tell_lost(self, records: list[Record], head: int) -> None:
         """Pass, count and tell what was removed before the sink had it; `records` are what was read above the place."""

@@ -8,30 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Awaitable, Sequence
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 import structlog
 
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
-from pump.core.errors import Gone, Misconfigured, Rejected, Unavailable
+from pump.core.errors import Gone, Misconfigured
 from pump.core.failure import Failure, diagnose
-from pump.core.record import Record, State
+from pump.core.record import State
 from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
-from pump.core.timeouts import GRACE, CallGuard, CallTimeout, SessionAbandoned
-from pump.delivery.cursor import SETTLE_EVERY, OnLost, SinkCursor
-from pump.delivery.errand import next_errand
+from pump.core.tasks import Nap
+from pump.core.timeouts import CallGuard, CallTimeout, SessionAbandoned
+from pump.delivery.cursor import SETTLE_EVERY, SinkCursor, Surroundings
 from pump.delivery.masking import Masking
 from pump.delivery.resend_queue import ResendQueue
+from pump.delivery.sender import BatchSender, ForStream, SinkHealth
 from pump.delivery.session import SessionStuck, SinkSessions
 from pump.delivery.shutoff import SinkShutoff
 from pump.sink import Sink
-from pump.spool import Spool
 from pump.telemetry.health import Component
-from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -39,8 +36,6 @@ OPENING: Final = 300.0
 """Seconds that an opening may take: after a crash a sink may have much to look through."""
 LEAVING: Final = 10.0
 """Seconds that closing may take."""
-
-T = TypeVar("T")
 
 
 class MakeSink(Protocol):
@@ -59,43 +54,29 @@ class Delivery:
     """
 
     def __init__(
-        self,
-        spool: Spool,
-        make: MakeSink,
-        name: str,
-        settings: SinkSettings,
-        *,
-        clock: Clock,
-        metrics: Metrics,
-        component: Component,
-        site: str,
-        on_lost: OnLost,
-        rng: random.Random | None = None,
-        grace: float = GRACE,
+        self, around: Surroundings, make: MakeSink, name: str, settings: SinkSettings, component: Component
     ) -> None:
         self.name = name
         self.settings = settings
-        self.cursor = SinkCursor(spool, name, clock=clock, metrics=metrics, component=component, on_lost=on_lost)
-        self.shutoff = SinkShutoff(spool, name, settings, clock=clock, metrics=metrics)
-        self._spool = spool
-        self._make = make
-        self._clock = clock
-        self._metrics = metrics
-        self._component = component
-        self._site = site
-        self._routing = Routing(settings)
-        self._shape = Masking(settings)
-        self._whole: dict[int, Record] = {}
-        """What the sink sees a part of only, by number: dead letters are kept whole."""
+        self.cursor = SinkCursor(around, name, component)
+        self.shutoff = SinkShutoff(around.spool, name, settings, clock=around.clock, metrics=around.metrics)
         self.resend_queue = ResendQueue(self._wake)
         """What is to go to the sink beside its own stream."""
-        self._backoff = Backoff(rng=rng)
-        self._failed: Literal["", "opening", "sending"] = ""
+        self._around = around
+        self._spool = around.spool
+        self._make = make
+        self._clock = around.clock
+        self._metrics = around.metrics
+        self._component = component
+        self._health = SinkHealth(name, component, around.metrics)
+        self._routing = Routing(settings)
+        self._masking = Masking(settings)
+        self._backoff = Backoff(rng=around.rng)
+        self._nap = Nap(around.clock)
         self._target: int | None = None
-        self._waiting: asyncio.Timeout | None = None
         self._idle = False
-        self._oldest: int | None = None
-        self._openings = SinkSessions(name, grace, self._on_stuck)
+        self._sender: BatchSender | None = None
+        self._sessions = SinkSessions(name, around.grace, self._on_stuck)
 
     # --- the daemon's side --------------------------------------------------------------------------------------
 
@@ -117,12 +98,13 @@ class Delivery:
     @property
     def delay_s(self) -> float:
         """Seconds since the oldest event in hand arrived; 0 while there is none."""
-        return 0.0 if self._oldest is None else max(0.0, (self._clock.now_ms() - self._oldest) / 1000.0)
+        oldest = None if self._sender is None else self._sender.oldest
+        return 0.0 if oldest is None else max(0.0, (self._clock.now_ms() - oldest) / 1000.0)
 
     @property
     def stuck(self) -> list[str]:
         """What this sink was doing when it was given up, of each opening that has still not ended."""
-        return list(self._openings.stuck.values())
+        return list(self._sessions.stuck.values())
 
     def stop(self) -> None:
         """Have `run` return once everything is delivered that is in the spool now, or at the sink's next failure.
@@ -132,8 +114,7 @@ class Delivery:
         if self._target is None:
             self._target = self._spool.head
             self.resend_queue.close("the sink stops")
-        if self._waiting is not None and not self._waiting.expired():
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+        self._nap.end()
 
     async def run(self) -> None:
         """Deliver until `stop` or cancellation. Raises nothing of the sink's: it is opened again after a wait."""
@@ -153,10 +134,9 @@ class Delivery:
     async def _rest(self) -> None:
         """Wait until it is switched on, or is to stop."""
         await self.cursor.restore(self.settings)
-        self._oldest = None
-        self._component.down(self.shutoff.reason)
+        self._health.down(self.shutoff.reason)
         self.resend_queue.close(f"the sink is {self.shutoff.reason}")
-        await self._wait(self.shutoff.until_on(), None)
+        await self._nap.until(self.shutoff.until_on())
         if not self.stopping:
             self.resend_queue.open()
 
@@ -164,35 +144,35 @@ class Delivery:
 
     async def _opening(self) -> Failure | None:
         """One life of the sink, from its making to its leaving; why it ended."""
-        while self._openings.full:
-            self._component.down(f"{len(self.stuck)} openings hang and cannot be cancelled")
+        while self._sessions.full:
+            self._health.down(f"{len(self.stuck)} openings hang and cannot be cancelled")
             if self._target is not None:
                 return None
-            await self._wait(self._openings.one_less(), None)
-        error = await self._openings.run(self._live)
+            await self._nap.until(self._sessions.one_less())
+        error = await self._sessions.run(self._live)
         if error is None:
             return None
         if isinstance(error, SessionStuck):
             return Failure(str(error), None, logging.ERROR, "A sink hangs and will be opened anew beside it")
         if isinstance(error, CallTimeout):
-            self._count_retry("stalled")
+            self._health.count_retry("stalled")
             return Failure(str(error), None, logging.ERROR, "A sink did not answer in time and will be opened again")
         if isinstance(error, Gone):
-            self._count_retry("gone")
+            self._health.count_retry("gone")
             await self.shutoff.shut_off(error.reason)
             return None
         if not isinstance(error, asyncio.CancelledError):
-            self._count_retry("misconfigured" if isinstance(error, Misconfigured) else "error")
+            self._health.count_retry("misconfigured" if isinstance(error, Misconfigured) else "error")
         return diagnose(error)
 
     def _on_stuck(self, what: str) -> None:
-        self._count_retry("stuck")
-        self._component.down(f"{what} hangs and cannot be cancelled")
+        self._health.count_retry("stuck")
+        self._health.down(f"{what} hangs and cannot be cancelled")
 
     async def _pause(self, failure: Failure) -> None:
         drawn = self._backoff.next()
         wait = drawn if failure.wait is None else failure.wait
-        self._component.down(failure.reason)
+        self._health.down(failure.reason)
         log.log(
             failure.level,
             failure.sentence,
@@ -201,22 +181,31 @@ class Delivery:
             wait_s=round(wait, 3),
             exc_info=failure.error,
         )
-        await self._wait(self._clock.sleep(wait), None)
+        await self._nap.sleep(wait)
 
     async def _live(self, guard: CallGuard) -> None:
-        self._failed = self._failed or "opening"
+        self._health.opening()
         await self.cursor.restore(self.settings)
-        sink = self._make(self.name, self.settings, state=self.cursor.state, clock=self._clock, site=self._site)
+        site = self._around.site
+        sink = self._make(self.name, self.settings, state=self.cursor.state, clock=self._clock, site=site)
+        self.cursor.deferring = sink.deferring
         await guard.within(OPENING, "opening", sink.__aenter__())
+        sender = self._sender = BatchSender(
+            sink,
+            guard,
+            cursor=self.cursor,
+            masking=self._masking,
+            backoff=self._backoff,
+            nap=self._nap,
+            health=self._health,
+        )
         try:
             if sink.state != self.cursor.state:
                 # Stored before the first batch, so that what a crash leaves of that batch can be found again.
                 self.cursor.state = sink.state
                 await self.cursor.store_now()
-            if self._failed == "opening":  # what failed in sending is mended by sending alone
-                self._failed = ""
-                self._up()
-            await self._feed(guard, sink)
+            self._health.opened()
+            await self._feed(sender)
         except BaseException as error:
             await self._leave(guard, sink, error)
             raise
@@ -237,153 +226,41 @@ class Delivery:
         except Exception:
             log.exception("A sink failed while it was closed", sink=self.name)
 
-    # --- beside its own stream; see pump.delivery.errand --------------------------------------------------------------
-
-    def _wake(self) -> None:
-        if self._idle and self._waiting is not None and not self._waiting.expired():
-            self._waiting.reschedule(asyncio.get_running_loop().time())
-
-    async def attempt(self, guard: CallGuard, sink: Sink[Any], batch: list[Record]) -> State | None:
-        """One `send`, with what the sink wants remembered of its failure. Raises what it raises, and `CallTimeout`."""
-        self._failed = "sending"
-        try:
-            return await guard.within(self.settings.deadline, "sending", sink.send(batch))
-        except (Unavailable, Rejected, Misconfigured) as error:
-            self.cursor.remember(error.state)
-            raise
-
-    def worked(self) -> None:
-        """A `send` has got through."""
-        self._failed = ""
-        self._backoff.reset()
-        self._up()
-
-    async def pause(self, seconds: float) -> None:
-        """Wait so long, or until `stop`."""
-        await self._wait(self._clock.sleep(seconds), None)
-
     # --- batches ------------------------------------------------------------------------------------------------
 
-    async def _feed(self, guard: CallGuard, sink: Sink[Any]) -> None:
+    async def _feed(self, sender: BatchSender) -> None:
+        cursor, deferring = self.cursor, sender.sink.deferring
         while True:
-            if sink.deferring and self.cursor.due:
-                await self.cursor.settle(guard, sink)
+            if deferring and cursor.due:
+                await sender.settle()
             if self._target is not None and self.position >= self._target:
                 return
             head = self._spool.head
-            if self.resend_queue and await next_errand(self, guard, sink):
+            if self.resend_queue and await sender.resend(self.resend_queue):
                 continue
             if self.position >= head:
-                unsettled = sink.deferring and self.cursor.unsettled
                 self._idle = True
-                await self._wait(self._spool.wait_above(self.position), SETTLE_EVERY if unsettled else None)
+                await self._nap.until(self._spool.wait_above(self.position), SETTLE_EVERY if cursor.unsettled else None)
                 self._idle = False
                 continue
             records = await self._spool.read(self.position, limit=self.settings.read_limit)
-            await self.cursor.tell_lost(records, head)
+            await cursor.tell_lost(records, head)
             if not records:
-                self.cursor.advance(head, sink.deferring)
+                cursor.advance(head)
                 continue
             wanted = self._routing.select(records)
             if excluded := len(records) - len(wanted):
                 self._metrics.excluded.labels(sink=self.name).inc(excluded)
             if wanted:
-                await self._send(guard, sink, await self.shaped(wanted))
+                batch = ForStream(wanted, self.name, cursor, self._spool, self._metrics)
+                await sender.send(batch, wanted)
+                cursor.handed = wanted[-1].seq
+                if not deferring:
+                    cursor.state = batch.state
             else:
                 await asyncio.sleep(0)  # a read from memory does not yield, and there may be a million of these
-            self.cursor.advance(records[-1].seq, sink.deferring)
+            cursor.advance(records[-1].seq)
 
-    async def shaped(self, records: Sequence[Record]) -> list[Record]:
-        """As the sink may see them."""
-        if not self._shape:
-            return list(records)
-        self._whole = {record.seq: record for record in records}
-        return await self._shape.apply(records)
-
-    async def _send(self, guard: CallGuard, sink: Sink[Any], batch: list[Record]) -> None:
-        """Deliver the batch, the rest of it again and again while the peer is away."""
-        self._oldest = batch[0].recorded
-        attempts = 0
-        while batch:
-            attempts += 1
-            refused = 0
-            try:
-                state = await self.attempt(guard, sink, batch)
-            except Unavailable as error:
-                done = max(0, min(error.sent, len(batch)))
-                if done:
-                    self._count_sent(done)
-                    self.cursor.handed = batch[done - 1].seq
-                    self.cursor.advance(self.cursor.handed, sink.deferring)
-                    self._oldest = batch[min(done, len(batch) - 1)].recorded
-                    batch, attempts = batch[done:], 0
-                    self._backoff.reset()
-                if batch:
-                    await self.retry(guard, sink, error)
-                continue
-            except Rejected as error:
-                refused = await self._bury(guard, sink, batch, error, attempts)
-                state = self.cursor.state
-            self.cursor.handed = batch[-1].seq
-            if not sink.deferring:
-                self.cursor.state = state
-            self._count_sent(len(batch) - refused)
-            self.worked()
-            break
-        self._oldest = None
-
-    async def _bury(
-        self, guard: CallGuard, sink: Sink[Any], batch: list[Record], rejected: Rejected, attempts: int
-    ) -> int:
-        refused = [self._whole.get(record.seq, record) for record in batch if record.seq in rejected.sequence]
-        while True:
-            try:
-                fresh = await self._spool.add_dead_letters(self.name, refused, rejected.reasons, attempts)
-                break
-            except Unavailable as error:
-                await self.retry(guard, sink, error)
-        self._metrics.dead.labels(sink=self.name).inc(fresh)
-        log.warning("A sink refuses events, which are dead letters now", sink=self.name, events=len(refused))
-        return len(refused)
-
-    async def retry(self, guard: CallGuard, sink: Sink[Any], error: Unavailable) -> None:
-        """Wait before the same sink is tried again; raises the error where the loop is to end."""
-        if self._target is not None:
-            raise error
-        drawn = self._backoff.next()
-        wait = drawn if error.retry_after is None else error.retry_after
-        news = self._component.down(error.reason or "its peer is away")
-        self._component.details.update(lag=self.lag)
-        self._count_retry("unavailable")
-        log.log(
-            logging.WARNING if news else logging.DEBUG,
-            "A sink's peer is away; its events wait",
-            sink=self.name,
-            reason=error.reason,
-            wait_s=round(wait, 3),
-        )
-        if sink.deferring:
-            await self.cursor.settle(guard, sink, last=True)
-        await self._wait(self._clock.sleep(wait), None)
-        if self._target is not None:
-            raise error
-
-    async def _wait(self, waiting: Awaitable[T], at_most: float | None) -> None:
-        """Wait for it, `at_most` seconds, or until `stop`."""
-        try:
-            async with asyncio.timeout(0 if self._target is not None else at_most) as self._waiting:
-                await waiting
-        except TimeoutError:
-            pass
-        finally:
-            self._waiting = None
-
-    def _up(self) -> None:
-        if self._component.up():
-            log.info("A sink delivers", sink=self.name)
-
-    def _count_sent(self, count: int) -> None:
-        self._metrics.sent.labels(sink=self.name).inc(count)
-
-    def _count_retry(self, reason: str) -> None:
-        self._metrics.sink_retries.labels(sink=self.name, reason=reason).inc()
+    def _wake(self) -> None:
+        if self._idle:
+            self._nap.cut()

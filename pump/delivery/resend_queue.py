@@ -43,7 +43,7 @@ class ResendBatch:
     def fail(self, reason: str) -> None:
         """Tell who waits that the rest was not delivered."""
         if not self.done.done():
-            self.done.set_exception(Unavailable(reason, sent=self.outcome.sent))
+            self.done.set_exception(Unavailable(reason))
 
 
 class ResendQueue:

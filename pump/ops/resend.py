@@ -10,6 +10,7 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.errors import Refusal, Unavailable
+from pump.core.rate import EvenPacer
 from pump.core.record import Record
 from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
@@ -23,30 +24,7 @@ log = structlog.get_logger()
 
 RATE: Final = 500.0
 """Events a second, if nothing else is asked for: what a peer gets beside its own stream."""
-HANDFUL: Final = 100
-"""Events at a time, at the most: between two of them the sink's own stream goes on."""
 _SECOND: Final = 1.0
-
-
-class EvenPacer:
-    """Keeps to a rate of events a second, spread evenly."""
-
-    def __init__(self, rate: float, clock: Clock) -> None:
-        self._rate = rate
-        self._clock = clock
-        self._due = clock.monotonic()
-
-    @property
-    def read_limit(self) -> int:
-        """How many may go at once so that a second holds no more than the rate."""
-        return max(1, min(HANDFUL, int(self._rate)))
-
-    async def wait(self, count: int) -> None:
-        """Wait until `count` more may go."""
-        now = self._clock.monotonic()
-        if self._due > now:
-            await self._clock.sleep(self._due - now)
-        self._due = max(self._due, now) + count / self._rate
 
 
 @dataclass(slots=True, frozen=True)

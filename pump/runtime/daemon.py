@@ -16,6 +16,7 @@ from pump.config import Config
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.tasks import first_of, wait_for
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media
@@ -317,15 +318,11 @@ class Daemon:
         """`run` restarts the sink itself; the supervisor is there for a bug in it."""
         component = self.health.component(f"sink {name}")
         delivery = Delivery(
-            spool,
+            Surroundings(spool, self.clock, self.metrics, self.config.site, partial(announcer.sink_lost, spool)),
             kind,
             name,
             self.config.sinks[name],
-            clock=self.clock,
-            metrics=self.metrics,
-            component=component,
-            site=self.config.site,
-            on_lost=partial(announcer.sink_lost, spool),
+            component,
         )
         self.status.sinks[name] = delivery
         self.supervisor.add(component.name, delivery.run, component)

@@ -14,10 +14,12 @@ from typing import Final
 import orjson
 
 from pump.core.clock import Clock
+from pump.core.errors import Unavailable
 from pump.core.record import Batch, State
 from pump.core.settings import SinkSettings
 from pump.core.text import line
 from pump.sink import Sink
+from pump.sinks.common.cut_short import CutShort
 from pump.sinks.common.stdio import LineStream
 from pump.sinks.common.thread import SinkThread
 
@@ -56,7 +58,10 @@ class LogSink(Sink[LogSettings]):
                 await asyncio.sleep(0)
             text = line(orjson.loads(record.body), colour=False).encode("utf-8", "replace")
             lines.append(_PRIORITIES[record.severity] + text if self._journal else text)
-        await self._worker.run(lambda: self._stream.write(lines), abort=self._stream.abort)
+        try:
+            await self._worker.run(lambda: self._stream.write(lines), abort=self._stream.abort)
+        except CutShort as cut:
+            raise Unavailable(cut.reason, done=(record.seq for record in batch[: cut.lines])) from cut
 
 
 def in_journal(fd: int, environ: Mapping[str, str]) -> bool:

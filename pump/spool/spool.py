@@ -232,8 +232,15 @@ class Spool:
         return self._writer.cursors.get(sink)
 
     def set_cursor(self, sink: str, seq: int, state: State | None) -> None:
-        """Note that the sink has everything through `seq`; stored with the next commit, or within a second."""
+        """Note that the sink has everything through `seq`; stored with the next commit, or within a second.
+
+        Raises ValueError for a number below the one that was noted last: a cursor moves back by `rewind_cursor` alone.
+        """
         self._writer.set_cursor(sink, Cursor(seq, state))
+
+    def rewind_cursor(self, sink: str, seq: int, state: State | None) -> None:
+        """Note a number that may be lower: an operator's word, or a spool that has lost its newest events."""
+        self._writer.set_cursor(sink, Cursor(seq, state), rewind=True)
 
     def set_holders(self, sinks: Mapping[str, bool]) -> None:
         """The configured sinks, and whether retention waits for each."""

@@ -119,8 +119,14 @@ class Writer:
         self.wake.set()
         return await put.done
 
-    def set_cursor(self, sink: str, cursor: Cursor) -> None:
-        """Note a cursor; it rides on the next commit, or makes one of its own after `CURSOR_DELAY`."""
+    def set_cursor(self, sink: str, cursor: Cursor, *, rewind: bool = False) -> None:
+        """Note a cursor; it rides on the next commit, or makes one of its own after `CURSOR_DELAY`.
+
+        Raises ValueError where it would move back without `rewind`.
+        """
+        before = self.cursors.get(sink)
+        if before is not None and cursor.seq < before.seq and not rewind:
+            raise ValueError(f"the cursor of {sink} would move back from {before.seq} to {cursor.seq}")
         self.cursors[sink] = self._dirty[sink] = cursor
         self._soon()
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final
 from pump.core.clock import Clock
 from pump.core.errors import Rejected, Unavailable
 from pump.core.record import Record, State
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.sink import Sink
 from pump.spool import Spool, SpoolSettings
@@ -193,7 +194,7 @@ async def away_at_the_opening(peer: Peer) -> None:
         async with sink:
             await sink.send(numbered(1, 3))
     except Unavailable as error:
-        sent = error.sent
+        sent = len(error.done)
     assert sent == 0, "a send to nobody returned, or says that somebody got it"
     await peer.start()
     await Feed(peer)([numbered(1, 3)])
@@ -314,15 +315,11 @@ class _Daemon:
     def delivery(self) -> Delivery:
         assert self._spool is not None
         return Delivery(
-            self._spool,
+            Surroundings(self._spool, Clock(), self._metrics, "testing", _lost),
             self._peer.make,
             "out",
             self._peer.settings().model_copy(update={"batch_size": 50, **self._settings}),
-            clock=Clock(),
-            metrics=self._metrics,
-            component=Component("sink out", Clock()),
-            site="testing",
-            on_lost=_lost,
+            Component("sink out", Clock()),
         )
 
     async def until_stopped(self) -> None:

@@ -7,7 +7,7 @@ makes, one for each opening, share what it holds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -21,6 +21,11 @@ from pump.sink import Sink
 async def hang() -> None:
     """A step that never ends, and lets itself be cancelled."""
     await asyncio.Event().wait()
+
+
+def left_of(batch: Sequence[Record], error: Unavailable) -> list[Record]:
+    """The records of a batch that are to be sent again after `send` raised."""
+    return [record for record in batch if record.seq not in error.done and record.seq not in error.refused]
 
 
 class Deaf:
@@ -110,7 +115,7 @@ class ScriptedSinks:
         try:
             await _take(next(self._steps, None))
         except Unavailable as error:
-            taken = batch[: error.sent]
+            taken = [record for record in batch if record.seq in error.done]
             raise
         except Rejected as error:
             refused = error.sequence

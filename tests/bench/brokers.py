@@ -18,6 +18,7 @@ from nats.js.api import StreamConfig
 from pump.core.clock import Clock
 from pump.core.record import Record
 from pump.core.settings import SinkSettings
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.sink import Sink
 from pump.sinks.mqtt.sink import MqttSettings, MqttSink
@@ -150,15 +151,11 @@ async def _through_the_pump(folder: Path, kind: type[Sink[Any]], settings: SinkS
 
     try:
         delivery = Delivery(
-            spool,
+            Surroundings(spool, Clock(), metrics, "bench", never_lost),
             kind,
             name,
             settings,
-            clock=Clock(),
-            metrics=metrics,
-            component=Component(f"sink {name}", Clock()),
-            site="bench",
-            on_lost=never_lost,
+            Component(f"sink {name}", Clock()),
         )
         delivery.stop()
         rate = await _rate(delivery.run())

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pump.core.clock import Clock
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.sinks.jsonl.sink import SINK
 from pump.spool import Spool, SpoolSettings
@@ -34,9 +35,8 @@ async def _drain(folder: Path, events: int, fsync: str) -> float:
             {"type": "jsonl", "path": f"{place}/out.jsonl", "fsync": fsync}, strict=False
         )
         delivery = Delivery(
-            spool, SINK, "out", settings, clock=clock, metrics=metrics,
-            component=Health(clock).component("sink out"), site="b", on_lost=_lost,
-        )  # fmt: skip
+            Surroundings(spool, clock, metrics, "b", _lost), SINK, "out", settings, Health(clock).component("sink out")
+        )
         running = asyncio.create_task(delivery.run(), name="delivery")
         begun = time.perf_counter()
         while delivery.position < events:

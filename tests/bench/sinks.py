@@ -20,6 +20,7 @@ from aiohttp import web
 from pump.core.clock import Clock
 from pump.core.record import Record
 from pump.core.settings import SinkSettings
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.sink import Sink
 from pump.sinks.sqlite import table as _table
@@ -46,15 +47,11 @@ async def _through_the_pump(spool: Spool, kind: type[Sink[Any]], settings: SinkS
     """Events a second of a new sink that catches up with the spool."""
     name = f"sink-{next(_numbers)}"
     delivery = Delivery(
-        spool,
+        Surroundings(spool, Clock(), metrics, "bench", _never_lost),
         kind,
         name,
         settings,
-        clock=Clock(),
-        metrics=metrics,
-        component=Component(f"sink {name}", Clock()),
-        site="bench",
-        on_lost=_never_lost,
+        Component(f"sink {name}", Clock()),
     )
     begun = time.perf_counter()
     delivery.stop()

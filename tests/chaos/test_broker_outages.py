@@ -18,6 +18,7 @@ from nats.js import JetStreamContext
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.sinks.jsonl.sink import JsonlSettings, JsonlSink
 from pump.sinks.nats.sink import NatsSettings, NatsSink
@@ -54,15 +55,11 @@ class Site:
 
         def delivery(name: str, make: Any, settings: Any) -> Delivery:
             return Delivery(
-                self.spool,
+                Surroundings(self.spool, clock, metrics, "testing", lost),
                 make,
                 name,
                 settings,
-                clock=clock,
-                metrics=metrics,
-                component=Component(f"sink {name}", clock),
-                site="testing",
-                on_lost=lost,
+                Component(f"sink {name}", clock),
             )
 
         path = self._folder / "events.jsonl"

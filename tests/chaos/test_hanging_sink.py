@@ -19,6 +19,7 @@ import asyncio, json, sys
 from pathlib import Path
 from pump import log
 from pump.core.clock import Clock
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics

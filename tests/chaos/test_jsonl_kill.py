@@ -23,6 +23,7 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from pump.core.clock import Clock
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics

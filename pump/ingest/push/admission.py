@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from pump.core.clock import Clock
 from pump.ingest.push.request import Push, Refused
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-BURST: Final = 60.0
-"""Seconds' worth of requests that may come at once: a camera that was cut off brings all that it has kept meanwhile,
-and one that is refused then waits for seconds before each further try."""
-_REMEMBERED: Final = 20_000
-"""Devices whose pace is remembered; of more, those that were longest silent start afresh."""
 
 
 @lru_cache(4096)
@@ -64,30 +57,6 @@ def client(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
         if not within(peer, proxies):
             return peer
     return peer
-
-
-class TokenBucket:
-    """Requests a second by key: a bucket each, which fills at `rate` and holds a minute's worth, at least one."""
-
-    def __init__(self, rate: float, clock: Clock) -> None:
-        """`rate` 0 lets everything pass."""
-        self._rate = rate
-        self._room = max(1.0, BURST * rate)
-        self._clock = clock
-        self._buckets: dict[Hashable, tuple[float, float]] = {}
-
-    def take(self, key: Hashable) -> float:
-        """0.0 where the request may pass, else the seconds until one may."""
-        if not self._rate:
-            return 0.0
-        now = self._clock.monotonic()
-        level, since = self._buckets.pop(key, (self._room, now))
-        level = min(self._room, level + (now - since) * self._rate)
-        wait = 0.0 if level >= 1.0 else (1.0 - level) / self._rate
-        self._buckets[key] = (level if wait else level - 1.0, now)  # at the end: the first is the longest silent
-        if len(self._buckets) > _REMEMBERED:
-            del self._buckets[next(iter(self._buckets))]
-        return wait
 
 
 def whole_seconds(wait: float) -> str:

@@ -21,7 +21,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
-from pump.ingest.push.admission import RETRY_AFTER, BodyBudget, Network, TokenBucket, client, whole_seconds, within
+from pump.core.rate import TokenBucket
+from pump.ingest.push.admission import RETRY_AFTER, BodyBudget, Network, client, whole_seconds, within
 from pump.ingest.push.body import unpack
 from pump.ingest.push.connections import TOO_LARGE, Connection, Connections, Limits, oversized
 from pump.ingest.push.request import Push, Refused, Response, failure

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from pump.ingest.push.admission import TokenBucket
+from pump.core.rate import TokenBucket
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 

@@ -56,9 +56,17 @@ class Window:
         return self._settled
 
     @property
-    def sent(self) -> int:
-        """The same, ending before the first that is refused: it must come again, to be refused once more."""
-        return min([self._settled, *self._refused])
+    def done(self) -> list[int]:
+        """The numbers of those that are acknowledged, up to the first that is neither that nor refused.
+
+        What is acknowledged behind it goes again: the peer shall have the last word on a topic last.
+        """
+        return [record.seq for place, record in enumerate(self._batch[: self._settled]) if place not in self._refused]
+
+    @property
+    def refused(self) -> dict[int, str]:
+        """The numbers of those that will never be taken, with the reasons."""
+        return {self._batch[place].seq: reason for place, reason in self._refused.items()}
 
     @property
     def error(self) -> Exception | None:
@@ -102,8 +110,7 @@ class Window:
         while self._settled < len(self._batch):
             await self._wait()
         if self._refused:
-            reasons = dict.fromkeys(self._refused.values())
-            raise Rejected([self._batch[place].seq for place in self._refused], "; ".join(reasons))
+            raise Rejected(self.refused)
 
     def close(self) -> None:
         """Nobody waits any more."""
@@ -113,8 +120,8 @@ class Window:
     async def _wait(self) -> None:
         if self._error is not None:
             raise self._error
-        if self._slow and self.sent:
-            raise Unavailable("it takes events too slowly", retry_after=0.0, sent=self.sent)
+        if self._slow and self._settled:
+            raise Unavailable("it takes events too slowly", retry_after=0.0)
         if self._slow:  # with nothing done the deadline itself decides
             self._slow = False
             return

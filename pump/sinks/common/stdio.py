@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from pump.core.errors import Unavailable
+from pump.sinks.common.cut_short import CutShort
 
 _ATOMIC: Final = 4096
 """Bytes. A pipe that is ready takes this much (PIPE_BUF) without blocking, and never mixes it with another's."""
@@ -28,7 +28,7 @@ class LineStream:
         self._aborted = threading.Event()
 
     def write(self, bodies: Sequence[bytes]) -> None:
-        """Write the lines. Raises Unavailable, of which `sent` counts the whole lines written: the reader is gone."""
+        """Write the lines. Raises CutShort: the reader is gone."""
         sent = 0
         if self._fd in _torn:
             bodies = [b"", *bodies]  # ends the line that another opening left
@@ -37,10 +37,10 @@ class LineStream:
             regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
             for count, chunk in _chunks(bodies, 1 << 20 if regular else _ATOMIC):
                 if not self._put(chunk, regular):
-                    raise Unavailable("its reader does not read", sent=max(sent, 0))
+                    raise CutShort("its reader does not read", max(sent, 0))
                 sent += count
         except OSError as error:
-            raise Unavailable(f"its reader is gone ({os.strerror(error.errno or 0)})", sent=max(sent, 0)) from error
+            raise CutShort(f"its reader is gone ({os.strerror(error.errno or 0)})", max(sent, 0)) from error
 
     def abort(self) -> None:
         """End a write that is on its way, at the next line where that is soon."""

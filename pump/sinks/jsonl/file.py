@@ -14,6 +14,7 @@ import structlog
 
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.record import Record, State
+from pump.sinks.common.cut_short import CutShort
 from pump.sinks.jsonl import recovery as _tail
 
 log = structlog.get_logger()
@@ -93,7 +94,7 @@ class LinesFile:
     def write(self, bodies: Sequence[bytes]) -> None:
         """Append the lines.
 
-        Raises Unavailable, of which `sent` counts the lines that are there, Misconfigured, TakenBack, OSError.
+        Raises CutShort (the disk is full), Misconfigured, TakenBack, OSError.
         """
         if self.taken_back:
             raise TakenBack  # lines behind a hole would be out of order, and the hole would stay
@@ -115,7 +116,7 @@ class LinesFile:
                 raise
             # All written, and full at the fsync: `_sync` has taken the batch back.
             done = self._back_to_whole_line(data, done) if done < len(data) else 0
-            raise Unavailable(FULL[error.errno], sent=data.count(b"\n", 0, done)) from error
+            raise CutShort(FULL[error.errno], data.count(b"\n", 0, done)) from error
 
     def sync(self) -> None:
         """Put on disk what was written. Raises TakenBack where lines are gone for it, OSError where none are."""

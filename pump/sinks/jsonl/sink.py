@@ -21,6 +21,7 @@ from pump.core.errors import Unavailable
 from pump.core.record import Batch, State
 from pump.core.settings import Duration, SinkSettings, Size
 from pump.sink import Settled, Sink
+from pump.sinks.common.cut_short import CutShort
 from pump.sinks.common.stdio import LineStream
 from pump.sinks.common.thread import SinkThread
 from pump.sinks.jsonl.file import Fsync, LinesFile, outside
@@ -128,12 +129,11 @@ class JsonlSink(Sink[JsonlSettings]):
         if bodies:
             try:
                 await self._worker.run(lambda: file.write(bodies))
-            except Unavailable as error:
-                if places is not None:
-                    error.sent = places[error.sent]  # all before the first that is missing are there
-                if error.sent:
-                    self._accept(batch[error.sent - 1].seq)
-                raise
+            except CutShort as cut:
+                there = cut.lines if places is None else places[cut.lines]  # all before the first missing one
+                if there:
+                    self._accept(batch[there - 1].seq)
+                raise Unavailable(cut.reason, done=(record.seq for record in batch[:there])) from cut
         if self._written is not None and self._written.done(batch[-1]):
             self._written = None
         self._accept(batch[-1].seq)
@@ -158,7 +158,10 @@ class JsonlSink(Sink[JsonlSettings]):
         stream = self._stream
         assert stream is not None  # one of the two is there
         bodies = [record.body for record in batch]
-        await self._worker.run(lambda: stream.write(bodies), abort=stream.abort)
+        try:
+            await self._worker.run(lambda: stream.write(bodies), abort=stream.abort)
+        except CutShort as cut:
+            raise Unavailable(cut.reason, done=(record.seq for record in batch[: cut.lines])) from cut
 
     def _accept(self, seq: int) -> None:
         self._accepted = seq

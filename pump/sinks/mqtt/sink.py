@@ -18,7 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Rejected, Unavailable
+from pump.core.errors import Misconfigured, Unavailable
 from pump.core.record import Batch, Record, State
 from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
@@ -85,7 +85,6 @@ class MqttSink(Sink[MqttSettings]):
         self._suspect = 0
         self._cuts = 0
         self._short = 0
-        self._condemned: dict[int, str] = {}
 
     async def __aenter__(self) -> Self:
         """Connect. Raises Unavailable, Misconfigured."""
@@ -120,16 +119,14 @@ class MqttSink(Sink[MqttSettings]):
                 self._post(link, window, place, record)
             await window.finish()
             self._short = 0
-        except Rejected:
-            self._condemned.clear()
-            raise
         except Unavailable as error:
-            hopeless = self._note_cut(batch, window) if window.error is not None else None
+            condemned, hopeless = self._note_cut(batch, window) if window.error is not None else ({}, None)
             await self._dropped()
             if hopeless is not None:
                 raise hopeless from error
-            error.sent = window.sent
-            raise
+            raise Unavailable(
+                error.reason, retry_after=error.retry_after, done=window.done, refused=window.refused | condemned
+            ) from error
         except BaseException:
             await self._dropped()
             raise
@@ -216,26 +213,25 @@ class MqttSink(Sink[MqttSettings]):
         if self._window is not None:
             self._window.fail(error)
 
-    def _note_cut(self, batch: Batch, window: Window) -> Misconfigured | None:
+    def _note_cut(self, batch: Batch, window: Window) -> tuple[dict[int, str], Misconfigured | None]:
         """A broker that refuses a message may know no other way than to close the connection (MQTT 3.1.1, 4.8).
 
-        A large event is condemned after some attempts. A small one is not refused for what it is: that it is not
-        permitted is what remains, and is returned. Some brokers acknowledge one event before they close.
+        A large event is given up after some attempts: its number and the reason. A small one is not refused for what
+        it is: that it is not permitted is what remains. Some brokers acknowledge one event before they close.
         """
         record = batch[min(window.settled, len(batch) - 1)]
         self._cuts = self._cuts + 1 if record.seq == self._suspect else 1
         self._suspect = record.seq
         self._short = self._short + 1 if window.settled <= 1 else 0
         if self._cuts <= _CUTS and self._short < _SHORT:
-            return None
+            return {}, None
         large = len(record.body) >= _SMALL and self._cuts > _CUTS
         self._cuts = self._short = 0
         if large:
-            self._condemned[record.seq] = "the broker closes the connection when it is sent"
-            return None
+            return {record.seq: "the broker closes the connection when it is sent"}, None
         topic = self._topic.fill(record, orjson.loads(record.body) if self._topic.decodes else {})
         advice = "" if self._version == aiomqtt.ProtocolVersion.V5 else '; version = "5", where it can, tells why'
-        return Misconfigured(
+        return {}, Misconfigured(
             f"the broker closes the connection at each event, such as the one to {topic}: it may not authorise this "
             f"client to publish there (or another client has its client_id): look into its log and access list{advice}"
         )
@@ -243,9 +239,6 @@ class MqttSink(Sink[MqttSettings]):
     # --- messages ---------------------------------------------------------------------------------------------------
 
     def _post(self, link: MqttConnection, window: Window, place: int, record: Record) -> None:
-        if record.seq in self._condemned:
-            window.refuse(place, self._condemned[record.seq])
-            return
         messages = list(self._messages(record, link))
         properties = self._described(record) if self._version == aiomqtt.ProtocolVersion.V5 else None
         largest = max(len(message.payload) + 4 * len(message.topic) for message in messages)

@@ -149,7 +149,6 @@ class NatsSink(Sink[NatsSettings]):
         """The id of the message stored last; "": not known, so the next one names none before it."""
         self._chained = True
         self._foreign = 0
-        self._condemned: dict[int, str] = {}
         self._checked = False
 
     async def __aenter__(self) -> Self:
@@ -176,12 +175,12 @@ class NatsSink(Sink[NatsSettings]):
             await window.finish()
         except Rejected:
             self._last = ""  # what was refused is not in the stream, and the last one may be among it
-            self._condemned.clear()
             raise
         except Unavailable as error:
             await self._dropped()
-            error.sent = window.sent
-            raise
+            raise Unavailable(
+                error.reason, retry_after=error.retry_after, done=window.done, refused=window.refused
+            ) from error
         except BaseException:
             await self._dropped()
             raise
@@ -191,18 +190,10 @@ class NatsSink(Sink[NatsSettings]):
             window.close()
             self._window = None
 
-    def abandoned(self) -> None:
-        """Forget which of the batch the stream has refused: should one come again, it is another attempt."""
-        self._condemned.clear()
-
     # --- messages ---------------------------------------------------------------------------------------------------
 
     async def _publish(self, link: NatsConnection, window: Window, place: int, record: Record) -> None:
         before = self._ids[-1] if self._ids else self._last
-        if record.seq in self._condemned:
-            self._ids.append(before)
-            window.refuse(place, self._condemned[record.seq])
-            return
         event: Mapping[str, Any] = orjson.loads(record.body) if self._subject.decodes else {}
         known = message_id(record.body)
         headers = {"Nats-Msg-Id": known, "Content-Type": "application/cloudevents+json"}
@@ -226,8 +217,7 @@ class NatsSink(Sink[NatsSettings]):
             self._unchain(window, place)
         elif answer.error in _NEVER:
             # What follows names this one as its predecessor and is refused too: it comes again, without this one.
-            self._condemned[window.seq(place)] = f"the stream refuses it: {answer.text}"
-            window.refuse(place, self._condemned[window.seq(place)])
+            window.refuse(place, f"the stream refuses it: {answer.text}")
         elif answer.error in _MEND:
             window.fail(Misconfigured(f"the stream {self._stream} does not take it: {answer.text}"))
         else:
@@ -236,7 +226,7 @@ class NatsSink(Sink[NatsSettings]):
 
     def _unchain(self, window: Window, place: int) -> None:
         """The message before this one is not the stream's last: lost, refused, or somebody else publishes there too."""
-        if place == window.settled and window.seq(place - 1 if place else 0) not in self._condemned:
+        if place == window.settled and window.seq(place - 1 if place else 0) not in window.refused:
             self._foreign += 1
             if self._foreign >= _GIVE_UP:
                 log.warning(

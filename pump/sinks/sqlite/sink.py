@@ -134,7 +134,7 @@ class SqliteSink(Sink[SqliteSettings]):
         except sqlite3.Error as error:
             translated = self._translated(error)
             if isinstance(translated, Unavailable):
-                translated.sent = sent
+                translated.done = frozenset(record.seq for record in batch[:sent])
             raise translated from error
 
     async def _forget(self, db: aiosqlite.Connection) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from yarl import URL
 
@@ -46,7 +46,7 @@ Request = tuple[bytes, dict[str, str]]
 
 
 class WebhookSink(Sink[WebhookSettings]):
-    """Posts to one URL. The object remembers what of a batch is done while the rest is tried again."""
+    """Posts to one URL."""
 
     Settings = WebhookSettings
 
@@ -83,6 +83,7 @@ class WebhookSink(Sink[WebhookSettings]):
 
     async def send(self, batch: Batch) -> State | None:
         """Post the batch. Raises Unavailable, Rejected, Misconfigured (a redirection, a 401, …), Gone (a 410)."""
+        self._done, self._refused = set(), {}
         if self._pressure.circuit_open:
             self._give_up(batch, self._trouble)
         for turn in range(ROUNDS):
@@ -96,31 +97,21 @@ class WebhookSink(Sink[WebhookSettings]):
             if all(self._settled(record) for record in batch):
                 break
             if not at_once or turn == ROUNDS - 1:
-                wait = 0.0 if at_once else answer.wait
-                memory = self._patience.memory()
-                raise Unavailable(answer.reason, retry_after=wait, sent=self._through(batch), state=memory)
-        refused = {record.seq: self._refused[record.seq] for record in batch if record.seq in self._refused}
-        self._done.clear()
-        self._refused.clear()
-        if refused:
-            raise Rejected(refused, state=self._patience.memory())
+                raise Unavailable(
+                    answer.reason,
+                    retry_after=0.0 if at_once else answer.wait,
+                    done=self._done,
+                    refused=self._refused,
+                    state=self._patience.memory(),
+                )
+        if self._refused:
+            raise Rejected(self._refused, state=self._patience.memory())
         return None
-
-    def abandoned(self) -> None:
-        """Forget which of the batch were delivered and refused: should one come again, it is another attempt."""
-        self._done.clear()
-        self._refused.clear()
 
     # --- what of a batch is done --------------------------------------------------------------------------------
 
     def _settled(self, record: Record) -> bool:
         return record.seq in self._done or record.seq in self._refused
-
-    def _through(self, batch: Batch) -> int:
-        """How many at its beginning were delivered; those are delivery's from here on."""
-        count = next((place for place, record in enumerate(batch) if record.seq not in self._done), len(batch))
-        self._done.difference_update(record.seq for record in batch[:count])
-        return count
 
     def _give_up(self, batch: Batch, reason: str) -> bool:
         """Refuse what has outlived `max_age`, see `ExpiryPolicy`; whether the rest may be tried without a wait.
@@ -133,13 +124,11 @@ class WebhookSink(Sink[WebhookSettings]):
         return self._patience.must_split or (bool(expired) and self._patience.one_by_one)
 
     def _despair(self, answer: Answer) -> None:
-        memory = self._patience.memory()
+        book: dict[str, Any] = {"done": self._done, "refused": self._refused, "state": self._patience.memory()}
         if answer.meaning is Verdict.GONE:
-            raise Gone(f"{answer.reason}: the receiver wants no more events", state=memory)
+            raise Gone(f"{answer.reason}: the receiver wants no more events", **book)
         if answer.meaning is Verdict.WRONG:
-            raise Misconfigured(
-                answer.reason, retry_after=LOOK_AGAIN if answer.wait is None else answer.wait, state=memory
-            )
+            raise Misconfigured(answer.reason, retry_after=LOOK_AGAIN if answer.wait is None else answer.wait, **book)
 
     # --- requests -----------------------------------------------------------------------------------------------
 

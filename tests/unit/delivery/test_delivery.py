@@ -12,6 +12,7 @@ from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
 from pump.core.record import State
 from pump.core.settings import SinkSettings
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery, MakeSink
 from pump.sink import Settled, Sink
 from pump.spool import Spool, SpoolSettings
@@ -39,16 +40,11 @@ class Stage:
 
     def delivery(self, make: MakeSink, name: str = "out", **settings: Any) -> Delivery:
         return Delivery(
-            self.spool,
+            Surroundings(self.spool, self.clock, self.metrics, "testing", self._on_lost, grace=0.05),
             make,
             name,
             SinkSettings(type="test", **settings),
-            clock=self.clock,
-            metrics=self.metrics,
-            component=Component(f"sink {name}", self.clock),
-            site="testing",
-            on_lost=self._on_lost,
-            grace=0.05,
+            Component(f"sink {name}", self.clock),
         )
 
     def value(self, metric: str, **labels: str) -> float:
@@ -173,7 +169,9 @@ def test_an_absent_peer_gets_the_rest_after_a_growing_wait_without_a_new_opening
     clock = ManualClock()
 
     async def test(on: Stage) -> None:
-        sinks = ScriptedSinks([Unavailable("away", sent=3), Unavailable("away", retry_after=7.0), Unavailable("away")])
+        sinks = ScriptedSinks(
+            [Unavailable("away", done=(1, 2, 3)), Unavailable("away", retry_after=7.0), Unavailable("away")]
+        )
         await on.put(10)
         delivery = on.delivery(sinks)
         async with running(delivery):

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from pump.core.errors import Gone, Refusal, Unavailable
 from pump.core.settings import SinkSettings
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.telemetry.health import Component
 from pump.testing import ManualClock
@@ -34,9 +35,12 @@ def delivery(on: Stage, sinks: ScriptedSinks, url: str = "https://example.com/a"
         on.lost.append((sink, first, last, count))
 
     return Delivery(
-        on.spool, sinks, "out", Addressed(type="test", url=url, **keys), clock=on.clock, metrics=on.metrics,
-        component=Component("sink out", on.clock), site="testing", on_lost=lost, grace=0.05,
-    )  # fmt: skip
+        Surroundings(on.spool, on.clock, on.metrics, "testing", lost, grace=0.05),
+        sinks,
+        "out",
+        Addressed(type="test", url=url, **keys),
+        Component("sink out", on.clock),
+    )
 
 
 async def until_off(on: Stage, one: Delivery) -> None:

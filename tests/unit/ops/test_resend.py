@@ -12,7 +12,7 @@ import pytest
 from pump.core.clock import Clock
 from pump.core.errors import Refusal, Rejected, Unavailable
 from pump.delivery.delivery import Delivery
-from pump.delivery.errand import TRIES
+from pump.delivery.sender import TRIES
 from pump.ops.resend import Resend
 from pump.sinks.jsonl.sink import JsonlSettings, JsonlSink
 from pump.testing.sinks import ScriptedSinks
@@ -56,7 +56,7 @@ def test_a_replay_sends_again_and_leaves_the_cursor_alone(tmp_path: Path) -> Non
 
 def test_a_replay_survives_a_peer_that_goes_away_and_one_that_refuses(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
-        sinks = ScriptedSinks([None, Unavailable("away", sent=3, retry_after=0.0), Rejected({7: "HTTP 400"})])
+        sinks = ScriptedSinks([None, Unavailable("away", done=(1, 2, 3), retry_after=0.0), Rejected({7: "HTTP 400"})])
         await on.put(10)
         delivery = on.delivery(sinks)
         async with running(delivery):
@@ -197,7 +197,7 @@ def test_masked_events_are_buried_whole_and_masked_once_when_tried_again(tmp_pat
 
 def test_a_sink_that_stops_gives_errands_back(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
-        sinks = ScriptedSinks([None, Unavailable("away", sent=1)])
+        sinks = ScriptedSinks([None, Unavailable("away", done=(1,))])
         await on.put(3)
         delivery = on.delivery(sinks)
         async with running(delivery):

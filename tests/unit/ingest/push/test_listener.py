@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pump.ingest.push.admission import TokenBucket, client, within
+from pump.core.rate import TokenBucket
+from pump.ingest.push.admission import client, within
 from pump.spool.errors import Verdict
 from pump.testing import ManualClock
 from tests.unit.vendors.avaeye.site import AvaEyeSite, avaeye_site, capture, read_answer, request

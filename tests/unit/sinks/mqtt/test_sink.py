@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
 from pump.core.record import Record
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.sinks.mqtt.sink import MqttSettings, MqttSink
 from pump.spool import Spool, SpoolSettings
@@ -25,6 +26,7 @@ from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
 from pump.testing.brokers import Mosquitto, NatsServer
 from pump.testing.records import record, rows
+from pump.testing.sinks import left_of
 
 mosquitto = pytest.mark.skipif(Mosquitto.found() is None, reason="mosquitto is not installed")
 nats_server = pytest.mark.skipif(NatsServer.found() is None, reason="nats-server is not installed")
@@ -166,13 +168,15 @@ def test_what_is_too_large_for_the_broker_is_rejected_alone(tmp_path: Path, vers
         batch = [record(1), record(2, size=50_000), record(3)]
         async with sink(server.url, version=version) as out:
             refused: frozenset[int] = frozenset()
-            while not refused:
+            while batch:
                 try:
                     await out.send(batch)
+                    batch = []
                 except Unavailable as error:
-                    batch = batch[error.sent :]
+                    batch = left_of(batch, error)
+                    refused |= error.refused.keys()
                 except Rejected as error:
-                    refused = error.sequence
+                    batch, refused = [], refused | error.sequence
             assert refused == {2}
             await out.send([record(4)])
 
@@ -205,7 +209,7 @@ async def told(out: MqttSink, batch: list[Record]) -> None:
         try:
             await out.send(batch)
         except Unavailable as error:
-            batch = [*batch[error.sent :], record(batch[-1].seq + 1)]
+            batch = [*left_of(batch, error), record(batch[-1].seq + 1)]
 
 
 @mosquitto
@@ -244,17 +248,7 @@ def test_who_may_not_publish_is_told_in_status_and_does_not_hammer(tmp_path: Pat
         async def lost(*_: object) -> None:
             raise AssertionError
 
-        out = Delivery(
-            spool,
-            MqttSink,
-            "out",
-            settings,
-            clock=clock,
-            metrics=metrics,
-            component=component,
-            site="north",
-            on_lost=lost,
-        )
+        out = Delivery(Surroundings(spool, clock, metrics, "north", lost), MqttSink, "out", settings, component)
 
         def connections() -> int:
             return (server.folder / "log").read_text().count("New client connected")
@@ -294,7 +288,7 @@ def test_a_broker_that_closes_at_small_events_condemns_none_of_them(tmp_path: Pa
             async with out:
                 await told(out, [record(1)])
         assert 'version = "5"' in raised.value.reason
-        assert not out._condemned
+        assert not raised.value.refused
 
     on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\nacl_file {access}")
 

@@ -23,6 +23,7 @@ from pump.sinks.nats.sink import NatsSettings, NatsSink, message_id
 from pump.sinks.nats.stream import covers
 from pump.testing.brokers import NatsServer
 from pump.testing.records import record
+from pump.testing.sinks import left_of
 
 pytestmark = pytest.mark.skipif(NatsServer.found() is None, reason="nats-server is not installed")
 
@@ -57,16 +58,18 @@ def numbers(messages: list[Any]) -> list[int]:
 
 async def delivered(out: NatsSink, batch: list[Record]) -> frozenset[int]:
     """Send as delivery does until it is through; the numbers that were refused."""
+    refused: frozenset[int] = frozenset()
     while batch:
         try:
             await out.send(batch)
         except Unavailable as error:
-            batch = batch[error.sent :]
+            batch = left_of(batch, error)
+            refused |= error.refused.keys()
         except Rejected as error:
-            return error.sequence
+            return refused | error.sequence
         else:
             break
-    return frozenset()
+    return refused
 
 
 def test_the_stream_is_made_from_the_configuration_and_takes_each_event_once(tmp_path: Path) -> None:

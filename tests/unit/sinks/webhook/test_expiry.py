@@ -12,6 +12,7 @@ from aiohttp import web
 
 from pump.core.errors import Rejected, Unavailable
 from pump.core.record import Record, State
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.sinks.webhook.sink import WebhookSettings, WebhookSink
 from pump.spool import Spool, SpoolSettings
@@ -20,6 +21,7 @@ from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
 from pump.testing.receiver import Received, Receiver
 from pump.testing.records import record, rows
+from pump.testing.sinks import left_of
 
 HOUR = 3600.0
 
@@ -46,17 +48,18 @@ async def driven(
     hook: WebhookSink, clock: ManualClock, batch: Sequence[Record], *, wait: float = 30.0, until: float = 100 * HOUR
 ) -> set[int]:
     """Send it as delivery does, waiting `wait` seconds after each failure; what was refused."""
-    left = list(batch)
+    left, refused = list(batch), set[int]()
     while left and clock.monotonic() < until:
         try:
             await hook.send(left)
-            return set()
+            break
         except Unavailable as error:
-            left = left[error.sent :]
+            left = left_of(left, error)
+            refused |= error.refused.keys()
             clock.advance(wait if error.retry_after is None else error.retry_after)
         except Rejected as error:
-            return set(error.sequence)
-    return set()
+            return refused | error.sequence
+    return refused
 
 
 @pytest.mark.parametrize(("size", "bad"), [(100, [37]), (100, [1]), (100, [100]), (100, [40, 41, 90]), (1, [3])])
@@ -233,9 +236,12 @@ async def life(
         raise AssertionError
 
     delivery = Delivery(
-        spool, WebhookSink, "hook", settings(receiver.url, **keys), clock=clock, metrics=Metrics(),
-        component=Component("sink hook", clock), site="testing", on_lost=lost,
-    )  # fmt: skip
+        Surroundings(spool, clock, Metrics(), "testing", lost),
+        WebhookSink,
+        "hook",
+        settings(receiver.url, **keys),
+        Component("sink hook", clock),
+    )
     task = asyncio.create_task(delivery.run())
     try:
         await test(spool)

@@ -22,6 +22,7 @@ from pump.sinks.webhook.sink import WebhookSettings, WebhookSink
 from pump.testing import ManualClock
 from pump.testing.receiver import Received, Receiver
 from pump.testing.records import record
+from pump.testing.sinks import left_of
 
 SECRETS = [f"whsec_{base64.b64encode(bytes([number]) * 32).decode()}" for number in (1, 2)]
 
@@ -114,7 +115,7 @@ def test_the_id_is_the_same_over_retries_and_the_time_is_not(size: int) -> None:
             receiver.reply = statuses(500)
             with pytest.raises(Unavailable) as away:
                 await hook.send(batch(*range(1, size + 1)))
-            assert away.value.sent == 0
+            assert not away.value.done
             clock.advance(60)
             await hook.send(batch(*range(1, size + 1)))
             first, again = receiver.requests
@@ -131,7 +132,7 @@ def test_what_was_delivered_before_a_failure_is_told_and_order_is_kept() -> None
             receiver.reply = statuses(None, None, 500)
             with pytest.raises(Unavailable) as away:
                 await hook.send(batch(1, 2, 3, 4))
-            assert away.value.sent == 2
+            assert away.value.done == {1, 2}
             assert receiver.taken == [1, 2]
             await hook.send(batch(3, 4))
             assert receiver.taken == [1, 2, 3, 4]
@@ -139,13 +140,13 @@ def test_what_was_delivered_before_a_failure_is_told_and_order_is_kept() -> None
     asyncio.run(main())
 
 
-def test_what_was_refused_in_a_batch_that_was_abandoned_is_tried_afresh() -> None:
+def test_one_send_remembers_nothing_of_another() -> None:
     async def main() -> None:
         async with posting() as (receiver, hook):
             receiver.reply = statuses(400, 503)
-            with pytest.raises(Unavailable):
+            with pytest.raises(Unavailable) as away:
                 await hook.send(batch(1, 2))
-            hook.abandoned()
+            assert [*away.value.refused] == [1]
             await hook.send(batch(1))
             assert [received.numbers for received in receiver.requests] == [[1], [2], [1]]
 
@@ -172,10 +173,9 @@ def test_what_was_refused_before_an_outage_is_not_forgotten_in_it() -> None:
             receiver.reply = statuses(None, 400, None, 500)
             with pytest.raises(Unavailable) as away:
                 await hook.send(batch(1, 2, 3, 4))
-            assert away.value.sent == 1
-            with pytest.raises(Rejected) as refused:
-                await hook.send(batch(2, 3, 4))
-            assert refused.value.sequence == {2}
+            assert away.value.done == {1, 3}
+            assert [*away.value.refused] == [2], "it is a dead letter although the rest waits"
+            await hook.send(left_of(batch(1, 2, 3, 4), away.value))
             assert receiver.taken == [1, 3, 4]
             assert len(receiver.requests) == 5
 
@@ -322,12 +322,11 @@ def test_what_outlives_max_age_is_given_up_after_an_outage_as_long() -> None:
             clock.advance(3600)
             with pytest.raises(Unavailable) as away:
                 await hook.send([*old, *young])
-            assert away.value.sent == 0
+            assert not away.value.done
+            assert away.value.refused.keys() == {1, 2}
+            assert "not delivered within 1h" in away.value.refused[1]
             await receiver.start()
-            with pytest.raises(Rejected) as refused:
-                await hook.send([*old, *young])
-            assert refused.value.sequence == {1, 2}
-            assert "not delivered within 1h" in refused.value.reasons[1]
+            await hook.send(left_of([*old, *young], away.value))
             assert receiver.taken == [3, 4]
 
     asyncio.run(main())
@@ -389,15 +388,17 @@ def test_several_at_a_time_and_some_fail_or_are_refused() -> None:
                 return web.Response(status=400) if number == 7 else None
 
             receiver.reply = reply
-            left, refused = batch(*range(1, 21)), frozenset[int]()
+            left, refused = batch(*range(1, 21)), set[int]()
             while left:
                 try:
                     await hook.send(left)
                     left = []
                 except Unavailable as away:
-                    left = left[away.sent :]
+                    left = left_of(left, away)
+                    refused |= away.refused.keys()
                 except Rejected as error:
-                    left, refused = [], error.sequence
+                    left = []
+                    refused |= error.sequence
             assert refused == {7}
             assert sorted(receiver.taken) == [number for number in range(1, 21) if number != 7]
 
