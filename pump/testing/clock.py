@@ -6,10 +6,12 @@ import asyncio
 import heapq
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Final
 
 from pump.core.clock import Clock
 
-_START = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+START: Final = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+"""The moment at which every `ManualClock` begins, and at which the stand-ins' events arrived."""
 
 
 class ManualClock(Clock):
@@ -22,7 +24,7 @@ class ManualClock(Clock):
     For one event loop at a time.
     """
 
-    def __init__(self, start: datetime = _START) -> None:
+    def __init__(self, start: datetime = START) -> None:
         if start.tzinfo is None:
             raise ValueError("start must be aware")
         self._epoch = start.astimezone(UTC)

@@ -24,6 +24,9 @@ from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics
 from pump.testing.records import record, rows
 
+_BEGUN: Final = Clock().now()
+"""The arrival of the events that are sent to a sink directly: recent, and the same when one of them comes again."""
+
 OPENINGS: Final = 5
 """Attempts to open a sink, where a check is not about a peer that is away."""
 
@@ -113,7 +116,7 @@ async def opened(peer: Peer, state: State | None) -> AsyncIterator[Sink[Any]]:
 
 def numbered(begin: int, end: int, size: int = 0) -> list[Record]:
     """The events `begin` to `end` - 1."""
-    return [record(seq, size=size) for seq in range(begin, end)]
+    return [record(seq, size=size, at=_BEGUN) for seq in range(begin, end)]
 
 
 async def order(peer: Peer) -> None:
@@ -166,7 +169,7 @@ async def cancelled_in_mid_send(peer: Peer) -> None:
 
 async def huge_event(peer: Peer) -> None:
     """An event of 256 KiB passes between small ones."""
-    await Feed(peer)([[record(1), record(2, size=256 << 10), record(3)]])
+    await Feed(peer)([[*numbered(1, 2), *numbered(2, 3, size=256 << 10), *numbered(3, 4)]])
     assert await peer.received() == [1, 2, 3]
 
 
@@ -309,7 +312,7 @@ class _Daemon:
 
     async def put(self, count: int) -> None:
         assert self._spool is not None
-        await self._spool.append(rows(range(self._stored + 1, self._stored + count + 1)), source="gate")
+        await self._spool.append(rows(range(self._stored + 1, self._stored + count + 1), Clock()), source="gate")
         self._stored += count
 
     def delivery(self) -> Delivery:

@@ -137,7 +137,7 @@ async def _spool(folder: Path, metrics: Metrics) -> Spool:
 async def _filled(folder: Path) -> None:
     spool = await _spool(folder, Metrics())
     while spool.head < _EVENTS:
-        await spool.append(rows(range(spool.head + 1, spool.head + 501), size=_SIZE), source="gate")
+        await spool.append(rows(range(spool.head + 1, spool.head + 501), Clock(), size=_SIZE), source="gate")
     await spool.close()
 
 

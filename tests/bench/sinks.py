@@ -66,7 +66,7 @@ async def _with_spool(folder: Path, kind: type[Sink[Any]], settings: SinkSetting
     spool = await Spool.open(folder / "spool", SpoolSettings(), clock=Clock(), metrics=metrics)
     try:
         while spool.head < _EVENTS:
-            await spool.append(rows(range(spool.head + 1, spool.head + 501), size=_SIZE), source="gate")
+            await spool.append(rows(range(spool.head + 1, spool.head + 501), Clock(), size=_SIZE), source="gate")
         return await _through_the_pump(spool, kind, settings, metrics)
     finally:
         await spool.close()

@@ -78,7 +78,7 @@ class Site:
 
     async def _traffic(self) -> None:
         while True:
-            batch = rows(range(self.stored + 1, self.stored + _GROUP + 1), size=1000)
+            batch = rows(range(self.stored + 1, self.stored + _GROUP + 1), Clock(), size=1000)
             await asyncio.shield(self.spool.append(batch, source="gate"))
             self.stored += _GROUP
             await asyncio.sleep(_PACE)

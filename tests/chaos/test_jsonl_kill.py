@@ -65,7 +65,7 @@ def test_killed_at_random_moments_it_has_each_line_once(
     async def fill() -> None:
         spool = await Spool.open(tmp_path / "spool", SpoolSettings(), clock=Clock(), metrics=Metrics())
         for begin in range(1, EVENTS + 1, 500):
-            await spool.append(rows(range(begin, begin + 500)), source="gate")
+            await spool.append(rows(range(begin, begin + 500), Clock()), source="gate")
         await spool.close()
 
     def start() -> subprocess.Popen[bytes]:

@@ -32,7 +32,8 @@ class Stage:
         self.stored = 0
 
     async def put(self, count: int, **fields: Any) -> None:
-        await self.spool.append(rows(range(self.stored + 1, self.stored + count + 1), **fields), source="gate")
+        made = rows(range(self.stored + 1, self.stored + count + 1), self.clock, **fields)
+        await self.spool.append(made, source="gate")
         self.stored += count
 
     async def _on_lost(self, sink: str, first: int, last: int, count: int) -> None:

@@ -166,10 +166,7 @@ def test_off_it_holds_nothing_and_what_went_meanwhile_is_told_when_it_is_on(tmp_
             while on.spool.floor < 10:
                 on.spool.remember("pump", "tick", 1)
                 await on.spool.flush()
-            fresh = rows(range(11, 13))
-            for row in fresh:
-                row.recorded = clock.now_ms()
-            await on.spool.append(fresh, source="gate")
+            await on.spool.append(rows(range(11, 13), clock), source="gate")
             await one.shutoff.turn_on()
             await sinks.arrived(2)
             assert on.spool._retention.holders == {"out": True}, "on, it holds again"

@@ -13,14 +13,20 @@ from pump.core.clock import Clock
 from pump.spool import Row, Spool, SpoolSettings
 from pump.telemetry.metrics import Metrics
 
-MOMENT = 1_795_000_000_000
-"""Milliseconds since 1970, in November 2026."""
+HAPPENED = 1_795_000_000_000
+"""The vendor's time of row 0, milliseconds since 1970: of its key, and the same when it comes again on any day."""
 
 
-def rows(first: int, count: int, *, size: int = 200, source: str = "teams", recorded: int = MOMENT) -> list[Row]:
-    """Rows told apart by their number, which their body begins with."""
+def rows(first: int, count: int, *, size: int = 200, source: str = "teams", recorded: int | None = None) -> list[Row]:
+    """Rows told apart by their number, which their body begins with.
+
+    `recorded` is their arrival: now by the real clock, which `opened()` gives the spool too. A spool on another clock
+    wants that one's time here, for it keeps nothing that arrived longer ago than its `retention`.
+    """
+    if recorded is None:
+        recorded = Clock().now_ms()
     return [
-        Row(source, "vehicle.passed", 0, recorded, MOMENT + n, f"id-{n}", str(n).encode().ljust(size, b"."))
+        Row(source, "vehicle.passed", 0, recorded, HAPPENED + n, f"id-{n}", str(n).encode().ljust(size, b"."))
         for n in range(first, first + count)
     ]
 

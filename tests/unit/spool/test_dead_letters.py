@@ -124,8 +124,9 @@ def test_no_event_gets_the_number_of_a_letter(tmp_path: Path) -> None:
         spool = await opened(tmp_path)
         await spool.add_dead_letters("hook", [record(900)], "HTTP 400", 1)
         await spool.close()
-        spool = await opened(tmp_path)
-        await spool.append(rows(range(1, 2)), source="gate")
+        clock = ManualClock()
+        spool = await opened(tmp_path, clock)
+        await spool.append(rows(range(1, 2), clock), source="gate")
         assert [one.seq for one in await spool.read(0)] == [901]
         await spool.close()
 
@@ -134,13 +135,12 @@ def test_no_event_gets_the_number_of_a_letter(tmp_path: Path) -> None:
 
 def test_where_a_time_begins_is_found(tmp_path: Path) -> None:
     async def main() -> None:
-        spool = await opened(tmp_path)
-        base = rows(range(1, 2))[0].recorded
+        clock = ManualClock()
+        spool = await opened(tmp_path, clock)
+        base = clock.now_ms()
         for batch in range(20):
-            made = rows(range(batch * 100, batch * 100 + 100))
-            for row in made:
-                row.recorded = base + batch * 1000
-            await spool.append(made, source="gate")
+            await spool.append(rows(range(batch * 100, batch * 100 + 100), clock), source="gate")
+            clock.advance(1)
         for since, at_most in ((base - 1, 0), (base + 1, 100), (base + 5000, 500), (base + 19_000, 1900)):
             found = await spool.before(since)
             assert at_most - 100 < found <= at_most

@@ -173,7 +173,7 @@ def test_keys_outlive_their_events(opened: Opener) -> None:
             await spool.append(rows(0, 10, recorded=clock.now_ms()), source="teams")
             clock.advance(6 * DAY)
             await _kept(spool, clock, lambda: spool.floor == 10)
-            assert await spool.append(rows(0, 10), source="teams") == Receipt(0, 10)
+            assert await spool.append(rows(0, 10, recorded=clock.now_ms()), source="teams") == Receipt(0, 10)
 
     asyncio.run(main())
 
@@ -201,7 +201,8 @@ def test_keys_go_after_seven_days_beyond_the_newest_million(
             clock.advance(2 * DAY)
             # The first 2000 are old enough; all of them lie beyond the newest thousand.
             await _kept(spool, clock, lambda: keys() == 1500)
-            assert await spool.append(rows(2000, 1500), source="teams") == Receipt(0, 1500)
+            again = rows(2000, 1500, recorded=clock.now_ms())
+            assert await spool.append(again, source="teams") == Receipt(0, 1500)
 
     asyncio.run(main())
 

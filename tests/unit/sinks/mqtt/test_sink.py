@@ -243,7 +243,7 @@ def test_who_may_not_publish_is_told_in_status_and_does_not_hammer(tmp_path: Pat
         settings = MqttSettings.model_validate({"type": "mqtt", "url": server.url, "version": "3.1.1", "qos": 2})
         settings = settings.model_copy(update={"timeout": 1e6})  # the clock runs ahead of the broker
         spool = await Spool.open(tmp_path / "spool", SpoolSettings(), clock=clock, metrics=metrics)
-        await spool.append(rows(range(1, 4)), source="gate")
+        await spool.append(rows(range(1, 4), clock), source="gate")
 
         async def lost(*_: object) -> None:
             raise AssertionError

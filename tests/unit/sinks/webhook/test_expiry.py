@@ -37,7 +37,7 @@ def sink(receiver: Receiver, clock: ManualClock, state: State | None = None, **k
 
 
 def events(clock: ManualClock, first: int, last: int) -> list[Record]:
-    return [record(seq)._replace(recorded=clock.now_ms()) for seq in range(first, last + 1)]
+    return [record(seq, at=clock.now()) for seq in range(first, last + 1)]
 
 
 def poison(*numbers: int, status: int = 500) -> Callable[[Received], web.Response | None]:
@@ -252,10 +252,7 @@ async def life(
 
 
 async def stored(spool: Spool, clock: ManualClock, last: int) -> None:
-    made = rows(range(1, last + 1))
-    for row in made:
-        row.recorded = clock.now_ms()
-    await spool.append(made, source="gate")
+    await spool.append(rows(range(1, last + 1), clock), source="gate")
 
 
 async def passing(clock: ManualClock, done: Callable[[], bool]) -> None:
