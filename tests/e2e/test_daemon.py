@@ -30,6 +30,7 @@ from pump.telemetry.metrics import Metrics
 from pump.testing.standins import StandIns
 from pump.vendors.hik_connect.simulator.messages import identity
 from pump.vendors.hik_connect.simulator.server import Simulator
+from tests.environ import BARE
 
 Line = dict[str, Any]
 
@@ -42,7 +43,7 @@ class Process:
         self.popen = subprocess.Popen(
             [sys.executable, *arguments, "-c", str(config)],
             stderr=subprocess.PIPE,
-            env={"PATH": "/usr/bin:/bin", **environ},
+            env={**BARE, **environ},
         )
         self.log: list[Line] = []
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()

@@ -12,12 +12,13 @@ import jsonschema
 import orjson
 
 from pump.core.schema import event_schema
+from tests.environ import BARE
 
 
 def _demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "pump", "demo", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={"PATH": "/usr/bin:/bin", "TMPDIR": str(folder)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**BARE, "TMPDIR": str(folder)},
     )  # fmt: skip
 
 

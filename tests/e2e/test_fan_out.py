@@ -23,6 +23,7 @@ from pump.sinks.sqlite.sink import SqliteSettings, SqliteSink
 from pump.testing import ManualClock
 from pump.testing.receiver import Received, Receiver
 from pump.testing.records import record
+from tests.environ import BARE
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CONFIG = """
@@ -79,7 +80,7 @@ class Site:
             "-m",
             *arguments,
             cwd=self.folder,
-            env={"PATH": "/usr/bin:/bin", "HOOK_SECRET": SECRET, "NO_COLOR": "1"},
+            env={**BARE, "HOOK_SECRET": SECRET, "NO_COLOR": "1"},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
