@@ -1,4 +1,4 @@
-"""Certificates made when a test wants one: none is kept, for a key in a repository is nobody's secret."""
+"""Certificates, valid on any day, made when a test wants one: a key kept in a repository would be nobody's secret."""
 
 from __future__ import annotations
 
@@ -11,13 +11,53 @@ import pytest
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate with")
 
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+# Only "openssl ca" takes the day on which a validity begins. nats-server ignores the faked day of tests/any_day.sh,
+# and must find a certificate as valid as the tests that live on it do.
+_SPAN = ("-startdate", "20200101000000Z", "-enddate", "21200101000000Z")
+_CONFIG = """\
+[ca]
+default_ca = any
+[any]
+database = {index}
+new_certs_dir = {folder}
+rand_serial = yes
+unique_subject = no
+default_md = sha256
+copy_extensions = copy
+policy = names
+[names]
+commonName = supplied
+"""
+
+
+def certificate(folder: Path, name: str, *, by: str | None = None) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1 and its key, `name`.pem and `name`.key in `folder`.
+
+    `by` names the one there that signs it; without, it is an authority that signs itself.
+    """
+    made, key, order, index = (folder / f"{name}.{ending}" for ending in ("pem", "key", "csr", "index"))
+    config = folder / f"{name}.cnf"
+    config.write_text(_CONFIG.format(index=index, folder=folder))
+    index.touch()
+    extensions = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    signer: list[str | Path] = ["-selfsign", "-keyfile", key]
+    if by is None:
+        extensions += ["-addext", "basicConstraints=critical,CA:TRUE"]
+    else:
+        signer = ["-cert", folder / f"{by}.pem", "-keyfile", folder / f"{by}.key"]
+    _openssl("req", "-new", *_KEY, "-subj", f"/CN={name}", *extensions, "-keyout", key, "-out", order)
+    _openssl("ca", "-batch", "-notext", "-config", config, *_SPAN, *signer, "-in", order, "-out", made)
+    return made, key
+
 
 def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
     """A certificate of 127.0.0.1, its own authority, in `folder`; and the context of a server that shows it."""
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    order = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    names = ["-subj", "/CN=device", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-    subprocess.run([*order, *names, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    made, key = certificate(folder, "device")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return certificate, context
+    context.load_cert_chain(made, key)
+    return made, context
+
+
+def _openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)

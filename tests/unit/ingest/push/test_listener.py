@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pump.core.rate import TokenBucket
 from pump.ingest.push.admission import client, within
 from pump.spool.errors import Verdict
 from pump.testing import ManualClock
+from tests.certificates import certificate, needs_openssl
 from tests.unit.vendors.avaeye.site import AvaEyeSite, avaeye_site, capture, read_answer, request
 
 _BODY = b'{"parkId":"10000","deviceId":"1001","params":{"recordId":"x","plateNo":"B1"}}'
@@ -223,14 +223,9 @@ def test_a_device_that_is_not_configured_is_refused(tmp_path: Path) -> None:
 
 
 def _certificate(folder: Path, name: str) -> None:
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-            "2", "-subj", f"/CN={name}", "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"),
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
+    made, key = certificate(folder, name)
+    made.replace(folder / "cert.pem")
+    key.replace(folder / "key.pem")
 
 
 def _name(port: int) -> str:
@@ -243,6 +238,7 @@ async def _certificates(site: AvaEyeSite) -> str:
     return await asyncio.to_thread(_name, site.port)
 
 
+@needs_openssl
 def test_a_renewed_certificate_is_taken_up_and_a_broken_one_is_not(tmp_path: Path) -> None:
     async def main() -> None:
         _certificate(tmp_path, "first")
