@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pump.core.clock import Clock
 from pump.ingest.devices import Device
 from pump.ingest.push.request import Push
 from pump.vendors.kinot.numbers import Number
 from pump.vendors.kinot.simulator.callbacks import TRICKS, Trick
-from pump.vendors.kinot.simulator.fleet import written
+from pump.vendors.kinot.simulator.fleet import VENDOR_ZONE, written
 from tests.unit.vendors.kinot.site import Site, kinot_site
 
 
@@ -37,6 +38,12 @@ def signed(site: Site, **fields: Any) -> str:
     """A body as Kinot sends it."""
     fields = {name: Number(value) if isinstance(value, int | float) else value for name, value in fields.items()}
     return written({**fields, "sign": site.kinot.platform.sign(fields)})
+
+
+def changed(seconds: int) -> str:
+    """An `updated_at`, so long after a minute ago: the simulator, on the same clock, tells later changes only."""
+    at = Clock().now() - timedelta(minutes=1) + timedelta(seconds=seconds)
+    return at.astimezone(VENDOR_ZONE).isoformat(timespec="seconds")
 
 
 def test_a_status_is_answered_after_its_commit(tmp_path: Path) -> None:
@@ -172,9 +179,7 @@ def test_a_spool_that_refuses_gets_the_failure_form_and_the_callback_comes_again
     async def test(site: Site) -> None:
         sn = sensor(site)
         site.intake.refusing = True
-        status, answer, headers = await site.post(
-            "/status", signed(site, sn=sn, car_detected=1, updated_at="2026-11-20T15:00:00+08:00")
-        )
+        status, answer, headers = await site.post("/status", signed(site, sn=sn, car_detected=1, updated_at=changed(0)))
         assert (status, answer["code"], headers["Retry-After"]) == (503, 10000, "7")
         site.kinot.platform.retries = (0.001,) * 200
         site.kinot.change(sn, car_detected=1)
@@ -207,16 +212,14 @@ def test_a_caller_that_is_cancelled_leaves_memory_and_spool_alike(tmp_path: Path
     async def test(site: Site) -> None:
         sn = sensor(site)
         site.intake.gate = asyncio.Event()
-        body = signed(site, sn=sn, car_detected=1, updated_at="2026-11-20T15:00:00+08:00").encode()
+        body = signed(site, sn=sn, car_detected=1, updated_at=changed(0)).encode()
         task = asyncio.create_task(site.source.handle(Push("POST", "/kinot/bays/status", body=body), site.intake))
         await site.until(lambda: site.intake.entered)
         task.cancel()
         await asyncio.wait({task})
         assert task.cancelled()
         site.intake.gate.set()
-        status, _, _ = await site.post(
-            "/status", signed(site, sn=sn, car_detected=1, updated_at="2026-11-20T15:00:05+08:00")
-        )
+        status, _, _ = await site.post("/status", signed(site, sn=sn, car_detected=1, updated_at=changed(5)))
         assert status == 200
         assert [event["type"] for event in await site.events("parking")] == ["parking.space.occupied"]
         assert site.counted("unchanged") == 1
@@ -312,7 +315,7 @@ def test_a_signed_message_without_a_number_is_kept(tmp_path: Path) -> None:
 
 def test_the_source_is_found_by_its_name_in_any_case(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
-        body = signed(site, sn=1, car_detected=1, updated_at="2026-11-20T15:00:00+08:00")
+        body = signed(site, sn=1, car_detected=1, updated_at=changed(0))
         status, _, _ = await site.post("//Status/", body)
         assert status == 200
 
