@@ -16,7 +16,7 @@ import asyncio, os, sys
 from pathlib import Path
 from pump.core.errors import Rejected
 from pump.testing.sinks import ScriptedSinks
-from tests.unit.test_delivery import stage
+from tests.unit.delivery.test_delivery import stage
 
 async def kill():
     os._exit(9)

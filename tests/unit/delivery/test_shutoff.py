@@ -26,7 +26,7 @@ DAY = 86400.0
 class Addressed(SinkSettings):
     url: str = "https://example.com/a"
 
-    def peer(self) -> str:
+    def endpoint_digest(self) -> str:
         return self.url
 
 

@@ -221,7 +221,7 @@ def test_a_large_raw_goes_to_media_and_the_event_stays_small(site: _Site) -> Non
 
 
 def test_beyond_its_limit_strange_records_are_counted_and_sampled(site: _Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pump.ingest.intake.LIMITED", 10_000)
+    monkeypatch.setattr("pump.ingest.intake.QUARANTINE_LIMIT", 10_000)
 
     async def main() -> None:
         async with site.intake() as (intake, spool):
