@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,23 @@ CACHED_STATEMENTS = 256
 
 
 class Connection(aiosqlite.Connection):
-    """aiosqlite's thread and life cycle, and `run`: a group commit is one hop to the thread, not one a statement."""
+    """aiosqlite's thread and life cycle, and `run`: a group commit is one hop to the thread, not one a statement.
+
+    The thread keeps no process from ending: what it had not committed then, nobody was told of.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], name: str) -> None:
+        """`connect` is called in the thread; `name` is the thread's, for stacks."""
+        super().__init__(connect, iter_chunk_size=64)
+        serve = self._thread.run
+
+        def run() -> None:
+            with suppress(RuntimeError):  # the loop that asked has ended: nobody waits for the answer
+                serve()
+
+        self._thread.run = run  # type: ignore[method-assign]
+        self._thread.name = name
+        self._thread.daemon = True
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` returns or raises when called with the connection, in its thread."""
@@ -48,7 +65,7 @@ async def writing(path: Path) -> Connection:
             raise
         return db
 
-    connection = Connection(connect, iter_chunk_size=64)
+    connection = Connection(connect, "spool writer")
     await connection
     return connection
 
@@ -73,6 +90,6 @@ def connect_reading(path: Path, *, still: bool = False) -> sqlite3.Connection:
 
 async def reading(path: Path) -> Connection:
     """Open `connect_reading` with a thread of its own."""
-    connection = Connection(lambda: connect_reading(path), iter_chunk_size=64)
+    connection = Connection(lambda: connect_reading(path), "spool reader")
     await connection
     return connection

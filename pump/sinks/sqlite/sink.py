@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import aiosqlite
 import structlog
 from pydantic import Field
 
@@ -26,6 +25,7 @@ from pump.core.record import Batch, State
 from pump.core.settings import Duration, SinkSettings
 from pump.sink import Sink
 from pump.sinks.sqlite import table as _table
+from pump.spool.connection import Connection
 
 log = structlog.get_logger()
 
@@ -68,7 +68,7 @@ class SqliteSink(Sink[SqliteSettings]):
 
     def __init__(self, name: str, settings: SqliteSettings, *, state: State | None, clock: Clock, site: str) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
-        self._db: aiosqlite.Connection | None = None
+        self._db: Connection | None = None
         self._looked: float | None = None
 
     async def __aenter__(self) -> Self:
@@ -79,7 +79,7 @@ class SqliteSink(Sink[SqliteSettings]):
             await asyncio.to_thread(_try, path)
         except sqlite3.Error as error:
             raise self._translated(error) from error
-        db = aiosqlite.connect(path, isolation_level=None, cached_statements=64)
+        db = Connection(lambda: sqlite3.connect(path, isolation_level=None, cached_statements=64), f"sink {self.name}")
         try:
             await db
             for pragma in _PRAGMAS:
@@ -95,7 +95,7 @@ class SqliteSink(Sink[SqliteSettings]):
         return self
 
     @staticmethod
-    async def _prepare(db: aiosqlite.Connection, path: Path) -> None:
+    async def _prepare(db: Connection, path: Path) -> None:
         [[version]] = await db.execute_fetchall("PRAGMA user_version")
         [[owner]] = await db.execute_fetchall("PRAGMA application_id")
         [[tables]] = await db.execute_fetchall("SELECT count(*) FROM sqlite_schema")
@@ -137,7 +137,7 @@ class SqliteSink(Sink[SqliteSettings]):
                 translated.done = frozenset(record.seq for record in batch[:sent])
             raise translated from error
 
-    async def _forget(self, db: aiosqlite.Connection) -> None:
+    async def _forget(self, db: Connection) -> None:
         """Remove a slice of what is older than `keep`, every so often, and more where more is due."""
         keep, now = self.settings.keep, self.clock.monotonic()
         if keep is None or (self._looked is not None and now - self._looked < _LOOK):

@@ -1,0 +1,139 @@
+"""Threads of the pump's own: none keeps a process, though a call hangs in it or nobody closed it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+from pump.sinks.common.thread import SinkThread
+
+
+def ends(body: str, folder: object) -> str:
+    """What `body` prints; it must end by itself, for nothing here ends it before the test's own time is up."""
+    code = textwrap.dedent(body)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False, timeout=90
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def test_connections_that_nobody_closed_keep_no_process(tmp_path: object) -> None:
+    said = ends(
+        """
+        import asyncio, sys
+        from pathlib import Path
+        from pump.spool.connection import reading, writing
+
+        async def main():
+            path = Path(sys.argv[1]) / "spool.db"
+            kept.append(await writing(path))
+            kept.append(await reading(path))
+            print("left open")
+
+        kept = []
+        asyncio.run(main())
+        """,
+        tmp_path,
+    )
+    assert said == "left open\n"
+
+
+def test_an_archive_that_nobody_closed_keeps_no_process(tmp_path: object) -> None:
+    said = ends(
+        """
+        import asyncio, sys
+        from pump.core.clock import Clock
+        from pump.sinks.sqlite.sink import SqliteSettings, SqliteSink
+
+        async def main():
+            settings = SqliteSettings(type="sqlite", path=sys.argv[1] + "/archive.db")
+            kept.append(await SqliteSink("a", settings, state=None, clock=Clock(), site="s").__aenter__())
+            print("left open")
+
+        kept = []
+        asyncio.run(main())
+        """,
+        tmp_path,
+    )
+    assert said == "left open\n"
+
+
+def test_a_sinks_call_that_hangs_keeps_no_process(tmp_path: object) -> None:
+    said = ends(
+        """
+        import asyncio, threading
+        from pump.sinks.common.thread import Worker
+
+        async def main():
+            begun = threading.Event()
+
+            def hang():
+                begun.set()
+                threading.Event().wait()
+
+            worker = Worker("sink a")
+            hanging = asyncio.ensure_future(worker._call(hang))
+            while not begun.is_set():
+                await asyncio.sleep(0)
+            worker.close()
+            print("it hangs")
+
+        asyncio.run(main())
+        """,
+        tmp_path,
+    )
+    assert said == "it hangs\n"
+
+
+def test_an_answer_after_the_loop_has_ended_is_dropped(tmp_path: object) -> None:
+    said = ends(
+        """
+        import asyncio, sys, threading
+        from pathlib import Path
+        from pump.sinks.common.thread import Worker
+        from pump.spool.connection import writing
+
+        go_on = threading.Event()
+
+        async def main():
+            worker, db = Worker("sink a"), await writing(Path(sys.argv[1]) / "spool.db")
+            kept.extend((worker, db))
+            worker._call(go_on.wait)
+            work = asyncio.create_task(db.run(lambda _: go_on.wait()))
+            await asyncio.sleep(0)
+            work.cancel()
+
+        kept = []
+        asyncio.run(main())
+        go_on.set()
+        for thread in threading.enumerate():
+            if thread.name == "spool writer":
+                thread.join()
+        kept[0].close()
+        print("quiet")
+        """,
+        tmp_path,
+    )
+    assert said == "quiet\n"
+
+
+def test_calls_run_one_after_another_in_one_thread_and_none_after_the_end() -> None:
+    async def main() -> None:
+        worker = SinkThread("sink a")
+        names = [await worker.run(lambda: threading.current_thread().name) for _ in range(3)]
+        assert names == ["sink a"] * 3
+        with pytest.raises(ZeroDivisionError):
+            await worker.run(lambda: 1 // 0)
+        assert await worker.run(lambda: 7) == 7
+        worker.close()
+        with pytest.raises(RuntimeError):
+            await worker.run(lambda: 7)
+
+    asyncio.run(main())
