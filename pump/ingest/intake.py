@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
-import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,6 +17,7 @@ from typing import Any
 import orjson
 import structlog
 
+from pump import anyjson
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, encode, event_id
@@ -42,8 +41,6 @@ NEWS_KEPT = 100
 """Ups and downs that may wait for a spool that takes nothing; beyond it the oldest go, which the log has."""
 UNWRITABLE = (TypeError, ValueError, OverflowError)
 """What `encode` raises for what JSON or the calendar cannot hold."""
-DEEPEST = 4096
-"""Levels of nesting that can be written at all."""
 SLICE = 64
 """Events encoded between two looks at the event loop."""
 
@@ -222,7 +219,7 @@ class Intake:
         try:
             body = encode(event, self._path, recorded)
         except UNWRITABLE as error:
-            text = _text(event.data)
+            text = anyjson.dump(event.data)
             identity = (event.type, event.id)
             return await self._special(Unparsed(text, f"cannot be written as JSON: {error}", identity), recorded)
         if len(body) > LARGEST:
@@ -348,14 +345,4 @@ def _dump(value: Any) -> bytes:
     try:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
-        return _text(value)
-
-
-def _text(value: Any) -> bytes:
-    """JSON of what orjson refuses: deeper than it writes (it reads 1,024 levels), lone surrogates, odd types."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(limit + DEEPEST)
-    try:
-        return json.dumps(value, default=repr).encode("utf-8", "backslashreplace")
-    finally:
-        sys.setrecursionlimit(limit)
+        return anyjson.dump(value)
