@@ -1,4 +1,4 @@
-"""For all tests: every event that any of them stores is held against the published schema."""
+"""For all tests: each ends (`tests.ending`), and every event that any of them stores fits the published schema."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ import pytest
 import pump.ingest.intake
 from pump.core.event import Event, encode
 from pump.core.schema import event_schema
+from tests import ending
 
 _VALIDATOR = jsonschema.Draft202012Validator(
     event_schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
 )
 _seen: set[Any] = set()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(ending, "tests.ending")
 
 
 def _shape(value: Any) -> Any:
