@@ -159,6 +159,22 @@ def pytest_configure(config: pytest.Config) -> None:
     asyncio.Runner.close = _bounded_close  # type: ignore[method-assign]
 
 
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Note in the file that .ci/run names which tests are on their way."""
+    _note("begins", nodeid)
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """Note there which have ended."""
+    _note("ends", nodeid)
+
+
+def _note(what: str, nodeid: str) -> None:
+    if (path := os.environ.get("PUMP_TESTS_JOURNAL")) and "PYTEST_XDIST_WORKER" not in os.environ:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{what} {nodeid.replace(' ', '_')}\n")
+
+
 def pytest_sessionfinish(exitstatus: int) -> None:
     """Keep the status for an end by force."""
     _status[0] = int(exitstatus)

@@ -83,7 +83,7 @@ def session(folder: Path, body: str, *options: str, timeout: int = 8) -> tuple[i
             *("-rA", f"--basetemp={folder / 'made'}", *options, folder / "test_planted.py"),
         ],
         cwd=_ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+        env={name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PUMP_"))},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
