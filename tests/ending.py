@@ -22,7 +22,7 @@ from typing import Any, Final, TextIO
 
 import aiosqlite
 import pytest
-import pytest_timeout
+import pytest_timeout  # type: ignore[import-untyped]
 
 from pump.runtime.signals import LastResort
 
@@ -156,7 +156,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Take the process's own stderr before pytest captures it; SIGUSR1 writes there where every thread stands."""
     _stderr.append(os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace"))
     faulthandler.register(signal.SIGUSR1, file=_stderr[0], all_threads=True)
-    asyncio.Runner.close = _bounded_close  # type: ignore[method-assign]
+    asyncio.Runner.close = _bounded_close  # type: ignore[assignment, method-assign]
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:

@@ -77,11 +77,10 @@ def session(folder: Path, body: str, *options: str, timeout: int = 8) -> tuple[i
     """
     (folder / "pytest.ini").write_text(f"[pytest]\ntimeout = {timeout}\nfilterwarnings = error\n")
     (folder / "test_planted.py").write_text(_HEAD + textwrap.dedent(body))
+    command = [sys.executable, "-m", "pytest", "-c", str(folder / "pytest.ini"), "-p", "tests.ending"]
+    command += ["-p", "no:randomly", "-rA", f"--basetemp={folder / 'made'}", *options]
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-c", folder / "pytest.ini", "-p", "tests.ending", "-p", "no:randomly"),
-            *("-rA", f"--basetemp={folder / 'made'}", *options, folder / "test_planted.py"),
-        ],
+        [*command, str(folder / "test_planted.py")],
         cwd=_ROOT,
         env={name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PUMP_"))},
         stdout=subprocess.PIPE,
