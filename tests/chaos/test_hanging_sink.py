@@ -79,7 +79,6 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.xdist_group("measures")
 @pytest.mark.parametrize("hold", ["hold", "no hold"])
 def test_a_hanging_sink_holds_back_nobody_and_costs_no_memory(tmp_path: Path, hold: str) -> None:
     events = 150_000  # 180 MB of bodies: more than twice the bound

@@ -34,10 +34,7 @@ HEADS: Final = 3 * CONNECTIONS * LARGEST_HEAD + MARGIN
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
-pytestmark = [
-    pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system tells no peak"),
-    pytest.mark.xdist_group("measures"),
-]
+pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system tells no peak")
 
 
 def _memory(process: int, name: str) -> int:
