@@ -8,26 +8,34 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
+import random
 import shutil
 import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Final, Self
 
 _STARTING: Final = 20.0
 """Seconds until a server listens."""
+_PORTS: Final = (15_000, 32_000)
 _PLACES: Final = ("/usr/sbin", "/usr/local/sbin")
 """Where servers lie that an ordinary user's PATH may leave out."""
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port of loopback that nobody listens on.
+
+    From below those that the system gives to whoever asks for any: one of these may be another's by the time it is
+    used. Drawn at random, so that processes which look at once find different ones.
+    """
+    while True:
+        port = random.randrange(*_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Server:

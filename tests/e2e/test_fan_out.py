@@ -7,7 +7,6 @@ import csv
 import json
 import re
 import signal
-import socket
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +20,7 @@ from standardwebhooks import Webhook
 
 from pump.sinks.sqlite.sink import SqliteSettings, SqliteSink
 from pump.testing import ManualClock
+from pump.testing.brokers import free_port
 from pump.testing.receiver import Received, Receiver
 from pump.testing.records import record
 from tests.environ import BARE
@@ -101,13 +101,6 @@ class Site:
             await reading
             assert process.stdin is not None
             process.stdin.close()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from asyncio.subprocess import Process
@@ -16,16 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from pump.core.clock import Clock
+from pump.testing.brokers import free_port
 from pump.vendors.kinot.simulator.server import Simulator
 
 ENVIRON = {name: value for name, value in os.environ.items() if name not in {"STATE_DIRECTORY", "JOURNAL_STREAM"}}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def configured(folder: Path, kinot: Simulator, port: int) -> Path:

@@ -21,16 +21,11 @@ from typing import Any
 import orjson
 import pytest
 
+from pump.testing.brokers import free_port
+
 ENVIRON = {name: value for name, value in os.environ.items() if name not in {"STATE_DIRECTORY", "JOURNAL_STREAM"}}
 HUSH = ("oss-secret", "mqtt-secret", "register-secret", "oss-key", "61518-59257")
 """What the simulators send that may be kept nowhere."""
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def listens(port: int) -> bool:
