@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import structlog
 
-from pump import anyjson
+from pump.core import deep_json
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, encode, event_id
@@ -219,7 +219,7 @@ class Intake:
         try:
             body = encode(event, self._path, recorded)
         except UNWRITABLE as error:
-            text = anyjson.dump(event.data)
+            text = deep_json.dump(event.data)
             identity = (event.type, event.id)
             return await self._special(Unparsed(text, f"cannot be written as JSON: {error}", identity), recorded)
         if len(body) > LARGEST:
@@ -345,4 +345,4 @@ def _dump(value: Any) -> bytes:
     try:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
-        return anyjson.dump(value)
+        return deep_json.dump(value)

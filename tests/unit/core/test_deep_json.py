@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pump import anyjson
+from pump.core import deep_json
 
 _Pair = namedtuple("_Pair", "left right")
 
@@ -35,7 +35,7 @@ _VALUES = st.recursive(
 
 @given(_VALUES)
 def test_the_bytes_are_those_of_the_standard_library(value: Any) -> None:
-    assert anyjson.dump(value) == json.dumps(value, default=repr).encode()
+    assert deep_json.dump(value) == json.dumps(value, default=repr).encode()
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ def test_the_bytes_are_those_of_the_standard_library(value: Any) -> None:
     ],
 )
 def test_odd_values_are_written_as_the_standard_library_writes_them(value: Any) -> None:
-    assert anyjson.dump(value) == json.dumps(value, default=repr).encode()
+    assert deep_json.dump(value) == json.dumps(value, default=repr).encode()
 
 
 def test_keys_that_json_has_no_form_for_are_kept_as_texts() -> None:
-    assert json.loads(anyjson.dump({b"\xff": 1, (1, 2): 2})) == {"b'\\xff'": 1, "(1, 2)": 2}
+    assert json.loads(deep_json.dump({b"\xff": 1, (1, 2): 2})) == {"b'\\xff'": 1, "(1, 2)": 2}
 
 
 @pytest.mark.parametrize("depth", [2_000, 20_000])
@@ -63,7 +63,7 @@ def test_no_depth_is_too_deep_and_the_interpreters_limit_stays(depth: int) -> No
     deep: Any = 7
     for place in range(depth):
         deep = [deep] if place % 2 else {"k": deep}
-    written = anyjson.dump(deep)
+    written = deep_json.dump(deep)
     assert written.count(b"[") == written.count(b"]") == depth // 2
     assert written.count(b'{"k": ') == written.count(b"}") == depth // 2
     assert sys.getrecursionlimit() == limit
@@ -73,7 +73,7 @@ def test_a_value_that_holds_itself_is_refused() -> None:
     inner: list[Any] = []
     inner.append({"again": inner})
     with pytest.raises(ValueError, match="holds itself"):
-        anyjson.dump(inner)
+        deep_json.dump(inner)
 
 
 def test_nothing_changes_the_interpreters_recursion_limit() -> None:
