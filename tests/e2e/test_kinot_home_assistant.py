@@ -19,9 +19,9 @@ import jinja2
 import pytest
 
 from pump.core.clock import Clock
-from pump.testing.brokers import Mosquitto, NatsServer, Server
+from pump.testing.brokers import Mosquitto, NatsServer, Server, free_port
 from pump.vendors.kinot.simulator.server import Simulator
-from tests.e2e.test_kinot_daemon import configured, daemon, free_port, until
+from tests.e2e.test_kinot_daemon import configured, daemon, until
 
 SINK = """
 [sinks.home]
