@@ -57,6 +57,7 @@ class HikGateway(Source[HikGatewaySettings]):
         Raises Misconfigured for a rejected password and an unusable `ca`.
         """
         self._intake = intake
+        self.keeper.load(intake)
         settings = self.settings
         if settings.url.startswith("https:"):
             try:

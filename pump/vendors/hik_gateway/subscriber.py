@@ -11,9 +11,10 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
+from pump.ingest.intake import Intake
 from pump.ingest.stream.stream import Stream
 from pump.vendors.hik_gateway import inventory
-from pump.vendors.hik_gateway.answers import Trouble
+from pump.vendors.hik_gateway.answers import Away, Rejected, Trouble
 from pump.vendors.hik_gateway.client import Client
 from pump.vendors.hik_gateway.parse import Context
 from pump.vendors.hik_gateway.settings import HikGatewaySettings
@@ -49,16 +50,22 @@ class Subscriber:
         """Whether the devices to subscribe to are those of the gateway's list."""
         return self._settings.by_device and not self._settings.devices
 
-    def load(self) -> None:
-        """Take up what the spool has, and tell what is wanted in /status."""
-        intake = self.stream.intake
+    def load(self, intake: Intake) -> None:
+        """Take up what the spool has, and show in /status what is wanted. Called at the start of each run."""
         intake.component.details = {"mode": self.wanted.told()["mode"], "devices": {}}
         self.context.devices = inventory.from_state(intake.state("inventory").get("inventory", {}))
 
     async def prepare(self) -> None:
         """Know the devices, where a subscription needs their names. Raises Trouble."""
         if self.follows and not self.wanted.devices:
-            await self._refresh()
+            try:
+                await self._refresh()
+            except (Away, Rejected):
+                raise
+            except Trouble as trouble:
+                if not self.context.devices:
+                    raise
+                self._beside_failed("The device list could not be read; the stored one serves", trouble)
             self.wanted.devices = self.wanted.of(self.context.devices)
 
     async def granted(self, answer: Granted) -> None:

@@ -81,3 +81,6 @@ class Faults:
     """So many next requests are read and never answered."""
     no_refresh: bool = False
     """refreshDevInfo is refused as not supported."""
+    answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    """HTTP status and body by the last word of a call's path ("deviceList"), instead of what the call gives: a gateway
+    may refuse inside HTTP 200, in JSON or in XML."""

@@ -157,7 +157,7 @@ class Simulator:
                 self.faults.hang -= 1
                 await asyncio.Event().wait()
             self.account.requests.append(f"{request.method} {request.path}")
-            refusal = self.digest.check(request)
+            refusal = self.digest.check(request) or self._instead(request)
             if refusal is None and request.path == f"{_NOTIFICATION}subscribeDeviceMgmt" and request.method == "POST":
                 answer = await self._subscribe(request, reader, writer)
                 if answer is None:
@@ -166,7 +166,7 @@ class Simulator:
                 answer = refusal or self._answer(request)
             writer.write(answer)
             await writer.drain()
-            if refusal is not None and self.quirks.challenge == "close":
+            if answer.startswith(b"HTTP/1.1 401") and self.quirks.challenge == "close":
                 return
 
     async def _subscribe(
@@ -201,6 +201,14 @@ class Simulator:
                 task.cancel()
             await asyncio.gather(writing, hearing, return_exceptions=True)
         return None
+
+    def _instead(self, request: Request) -> bytes | None:
+        """What a fault answers in this call's place."""
+        told = self.faults.answers.get(request.path.rpartition("/")[2])
+        if told is None:
+            return None
+        status, body = told
+        return response(status, body, kind="application/xml" if body.lstrip().startswith(b"<") else "application/json")
 
     # --- the other calls ------------------------------------------------------------------------------------------
 
