@@ -8,11 +8,14 @@ from pump.core.backoff import Backoff
 from pump.ingest.stream.client import Answer
 from pump.ingest.stream.handler import RetryAdvice
 from pump.ingest.stream.lockout import LEAST
-from pump.vendors.hik_gateway.codes import ADVICE, OTHER, REJECTED, STATUS, Advice
+from pump.vendors._hik_status import refused, status_fields, status_number, status_of_xml
+from pump.vendors.hik_gateway.codes import ADVICE, CLASSES, OTHER, REJECTED, STATUS, Advice
 from pump.vendors.hik_gateway.lenient import loads
 
 _FEW: Final = 2
 """Attempts left with which nothing is risked."""
+_FREE: Final = frozenset(("unlock", "unlocked"))
+"""lockStatus of an account that is not locked (9.24, 9.33)."""
 
 
 class Trouble(Exception):
@@ -68,7 +71,7 @@ class Waits:
 
 def trouble(answer: Answer, what: str) -> Trouble:
     """What an answer tells of, as precisely as it can be said. `what` was asked."""
-    fields = status_fields(answer.body)
+    fields = said(answer.body)
     if answer.status == 401:
         if answer.challenge and not answer.wants_digest:
             return Trouble("the gateway asks for another login than digest", wait=60.0)
@@ -77,11 +80,9 @@ def trouble(answer: Answer, what: str) -> Trouble:
         if answer.stale and not (left.isdecimal() and int(left) <= _FEW):
             return Expired("the gateway's challenge had expired before it was answered")
         return _rejected(fields)
-    sub = str(fields.get("subStatusCode") or "")
-    words = str(fields.get("statusString") or "").replace(" ", "").lower()
-    advice = ADVICE.get(sub.lower()) or STATUS.get(answer.status) or ADVICE.get(words) or _by_class(fields)
-    if advice is REJECTED:
+    if _word(fields) in REJECTED:
         return _rejected(fields)
+    advice = _advice(answer.status, fields)
     told = [
         f"HTTP {answer.status}",
         *(str(fields[key]) for key in ("statusString", "subStatusCode") if fields.get(key)),
@@ -90,35 +91,61 @@ def trouble(answer: Answer, what: str) -> Trouble:
     return Trouble(f"{text}; {advice.text}" if advice.text else text, advice)
 
 
-def status_fields(body: bytes) -> dict[str, Any]:
-    """The ResponseStatus of a body, also one level down; empty where there is none."""
+def said(body: bytes) -> dict[str, Any]:
+    """The ResponseStatus of a body, in JSON or XML, by the document's names; empty where there is none."""
+    if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return status_of_xml(body)
     try:
-        found = loads(body)
+        return status_fields(loads(body))
     except ValueError:
         return {}
-    if isinstance(found, dict) and len(found) == 1 and isinstance(inner := next(iter(found.values())), dict):
-        found = inner
-    return found if isinstance(found, dict) else {}
 
 
-def _by_class(fields: dict[str, Any]) -> Advice:
-    return STATUS[503] if fields.get("statusCode") in (2, "2") else OTHER
+def failed(answer: Answer) -> bool:
+    """Whether a call has failed: by its HTTP status, or by a ResponseStatus in it that says so inside HTTP 200."""
+    return not 200 <= answer.status < 300 or refused(said(answer.body))
+
+
+def _advice(status: int, fields: dict[str, Any]) -> Advice:
+    """The row of the most precise word there is: subStatusCode, statusString, statusCode, the HTTP status.
+
+    403 alone, and 403 as an invalid operation, stand for the gateway's protocol; any other word speaks for itself.
+    """
+    sub = _word(fields)
+    words = str(fields.get("statusString") or "").replace(" ", "").lower()
+    code = status_number(fields.get("statusCode"))
+    if found := ADVICE.get(sub) or (None if sub or words == "ok" else ADVICE.get(words)):
+        return found
+    if found := CLASSES.get(code or 0):
+        return found
+    if status == 403 and (sub or words or code not in (None, 4)):
+        return OTHER
+    return STATUS.get(status, OTHER)
+
+
+def _word(fields: dict[str, Any]) -> str:
+    return str(fields.get("subStatusCode") or "").strip().lower()
 
 
 def _rejected(fields: dict[str, Any]) -> Rejected:
-    lock = _seconds(fields.get("resLockTime"), fields.get("unlockTime"))
+    advice = ADVICE.get(_word(fields), OTHER)
+    words = f": {advice.text}" if advice.text else ""
+    # resLockTime comes with an account that is open as well: then it is how long the next lock would last (9.24).
+    free = str(fields.get("lockStatus") or "").strip().lower() in _FREE
+    lock = 0.0 if free else _seconds(fields.get("resLockTime"), fields.get("unlockTime"))
     wait = max(LEAST, lock)
-    said = []
+    parts = []
     for name, label in (("retryTimes", "attempts left"), ("retryLoginTime", "attempts left"), ("lockStatus", "lock")):
         if fields.get(name) is not None:
-            said.append(f"{label}: {fields[name]}")
+            parts.append(f"{label}: {fields[name]}")
     if lock:
-        said.append(f"locked for {lock:.0f} s")
-    told = f" ({', '.join(said)})" if said else ""
+        parts.append(f"locked for {lock:.0f} s")
+    details = f" ({', '.join(parts)})" if parts else ""
     return Rejected(
-        f"the gateway rejects the user name or the password{told}; the next attempt is in {wait / 60:.0f} minutes, for "
-        "more of them would lock the account",
-        wait=wait,
+        f"the gateway rejects the user name or the password{words}{details}; the next attempt is in "
+        f"{wait / 60:.0f} minutes, for more of them would lock the account",
+        advice,
+        wait,
     )
 
 

@@ -11,7 +11,7 @@ import orjson
 from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient, UnexpectedStatus
 from pump.ingest.stream.handler import RetryAdvice
 from pump.ingest.stream.stream import STALE, Stream
-from pump.vendors.hik_gateway.answers import Away, Expired, Rejected, Trouble, trouble
+from pump.vendors.hik_gateway.answers import Away, Expired, Rejected, Trouble, failed, trouble
 from pump.vendors.hik_gateway.lenient import loads
 from pump.vendors.hik_gateway.subscription import PATH, Wanted, broken
 
@@ -61,7 +61,7 @@ class Client:
             answer = refused.answer
         except ConnectionLost as lost:
             raise Away(lost.reason, refused=lost.refused) from None
-        if answer.status >= 400:
+        if failed(answer):
             found = trouble(answer, what)
             self._expired = self._expired + 1 if isinstance(found, Expired) else 0
             if self._expired > STALE:
@@ -93,4 +93,7 @@ class Client:
     async def broken(self, number: str) -> dict[str, str]:
         """The devices whose subscription does not stand, each with why; only with eventMode device."""
         path = f"{PATH}/subscribeDeviceMgmt/{number}/queryStatus"
-        return broken(await self.call("GET", path, what="the subscription's status"))
+        answer = await self.call("GET", path, what="the subscription's status")
+        if not isinstance(answer, dict) or not isinstance(answer.get("SubscribeQueryStatusList"), list):
+            raise Trouble("the subscription's status was answered without a list of devices")
+        return broken(answer)

@@ -59,32 +59,100 @@ DEPLOY: Final = Advice(
     60.0,
 )
 _LONG: Final = 600.0
-REJECTED: Final = Advice("the gateway rejects the user name or the password", _LONG, _LONG)
 
-ADVICE: Final[dict[str, Advice]] = {
+_CALL: Final = (60.0, 300.0)
+"""The waits of what only a person or another version of the pump mends."""
+_TRIES: Final = (5.0, 60.0)
+"""The waits of what may pass by itself."""
+
+_WORDS: Final[tuple[tuple[str, str, float, float], ...]] = (
+    # subStatusCode; the code's own words, and what a person can do; the first and the longest wait in seconds
+    ("ok", "the gateway says that it is done, and refuses all the same", *_TRIES),
+    ("riskPassword", "the password is a risky one: give the gateway's user a stronger one", *_CALL),
+    ("networkError", "the gateway reports a network error", *_TRIES),
+    ("deviceError", "the device's hardware reports an error", *_TRIES),
+    ("createSocketError", "creating a socket failed on the gateway", *_TRIES),
+    ("sendRequestError", "the gateway's sending of the request failed", *_TRIES),
+    ("passwordDecodeError", "decrypting the password failed: set the password of the gateway's user anew", *_CALL),
+    ("passwordEncryptError", "encrypting the password failed: set the password of the gateway's user anew", *_CALL),
+    ("pictureUploadFailed", "uploading a picture failed", *_TRIES),
+    ("connecteDatabaseError", "connecting to the gateway's database failed: is its database running?", *_TRIES),
+    ("internalError", "the gateway has an internal error", *_TRIES),
+    ("uninitialized", "the gateway is uninitialized: it is still starting, or was never set up", *_TRIES),
+    ("notSupport", "not supported: the gateway does not know this call; is it a Device Gateway?", *_CALL),
+    ("lowPrivilege", "the gateway's user has no permission to subscribe: give it one", _LONG, _LONG),
+    (
+        "methodNotAllowed", "an invalid HTTP method: the gateway does not know this call; is it a Device Gateway?",
+        *_CALL,
+    ),
+    ("notActivated", "the gateway is inactivated: activate it, and set its password", _LONG, _LONG),
+    ("hasActivated", "the gateway is activated already", *_CALL),
+    ("invalidContent", "the gateway finds the message's content invalid", *_CALL),
+    (
+        "maxSessionUserLink", "no more user can log in: the gateway lets no further one in; close other clients",
+        60.0, 60.0,
+    ),
+    ("interfaceOperationError", "the operation failed on the gateway", *_TRIES),
+    ("openFileError", "opening a file failed on the gateway", *_TRIES),
+    ("taskPacking", "the resource is already occupied by another client", *_TRIES),
+    ("taskNoRecFile", "the video file does not exist", *_CALL),
+    ("updateLangUnmatched", "the upgrade packet has another language than the device", *_CALL),
+    ("userMaxNum", "no more user can be added to the gateway", *_CALL),
+    ("monitorNodeOverLimit", "no more camera can be added to the gateway", *_CALL),
+    ("deviceExist", "the device is already added", *_CALL),
+    ("setArmingError", "setting the arming information of a device failed", *_TRIES),
+    ("taskModifyFailed", "editing the task failed", *_TRIES),
+    ("getDeviceInfoFailed", "getting a device's information failed", *_TRIES),
+    ("noDiskSpace", "the gateway has insufficient disk space: free some", *_CALL),
+    ("cannotSameAsOldPassword", "the new password and the old one must be different", *_CALL),
+    ("originalPassError", "the old password is incorrect", *_CALL),
+    ("writeFileError", "writing a file failed on the gateway: is its disk full?", *_TRIES),
+    ("accessFileDirectoryFailed", "accessing a file's path failed on the gateway", *_TRIES),
+    ("unKnownErrorCode", "the gateway met an error code that is unknown to it", *_TRIES),
+    ("deviceVervisionNotMatch", "the device's version mismatches: is its firmware too old?", *_CALL),
+    ("theSessionIdDoesNotExist", "the session does not exist: the gateway has ended the subscription", *_TRIES),
+    ("theCameraIdDoesNotExist", "the camera does not exist on the gateway", *_CALL),
+    ("theDeviceIdDoesNotExist", "the device does not exist on the gateway", *_CALL),
+    ("gettingResourceNodeInformationFailed", "getting a resource node's information failed", *_TRIES),
+    ("noMoreTasksCanBeAdded", "no more task can be added: the gateway runs as many as it may", *_TRIES),
+    ("badJsonFormat", "the gateway finds the JSON invalid", *_CALL),
+    ("badURLFormat", "the gateway finds the URL invalid: is it a Device Gateway?", *_CALL),
+    ("badParameters", "a parameter is incorrect: check events and devices in pump.toml", *_CALL),
+    ("badXmlContent", "the gateway finds the XML content incorrect", *_CALL),
+    ("badPort", "the port number is conflicted: another service has it", *_CALL),
+    ("portError", "the port number is invalid", *_CALL),
+    ("badVersion", "the versions of the gateway and of what it was sent mismatch", *_CALL),
+    ("requestMemoryNULL", "the gateway could not allot the memory requested", *_TRIES),
+    ("tokenTimeout", "the token timed out", *_TRIES),
+    ("passworLlenNoMoreThan16", "up to 16 characters are allowed in the password", *_CALL),
+    ("diskError", "the gateway's disk reports an error", *_TRIES),
+)  # fmt: skip
+
+ADVICE: Final[dict[str, Advice]] = {code.lower(): Advice(*row) for code, *row in _WORDS} | {  # type: ignore[arg-type]
+    "badauthorization": Advice("authentication failed", _LONG, _LONG),
+    "loginpassworderror": Advice("incorrect password", _LONG, _LONG),
+    "pwderrorloginfailed": Advice("login failed, check the user name and the password", _LONG, _LONG),
+    "nomemory": Advice("the gateway is busy: insufficient memory; it is asked again, more and more rarely", *_TRIES),
+    "upgrading": Advice("the gateway is being upgraded", 10.0, 60.0),
+    "rebootrequired": Advice("the gateway wants to be rebooted for it to take effect", 30.0, 300.0),
+    # what the field adds
     "deployexceedmax": DEPLOY,
-    "maxsessionuserlink": Advice("the gateway lets no further user log in: close other clients", 60.0, 60.0),
-    "lowprivilege": Advice("the gateway's user has no permission to subscribe: give it one", _LONG, _LONG),
-    "notactivated": Advice("the gateway is not activated: activate it, and set its password", _LONG, _LONG),
-    "badauthorization": REJECTED,
-    "loginpassworderror": REJECTED,
-    "pwderrorloginfailed": REJECTED,
-    "notsupport": Advice("the gateway does not know this call: is it a Device Gateway?", 60.0, 300.0),
-    "methodnotallowed": Advice("the gateway does not know this call: is it a Device Gateway?", 60.0, 300.0),
     "invalidoperation": PRIVATE,
     "devicebusy": BUSY,
-    "nomemory": BUSY,
-    "upgrading": Advice("the gateway is being upgraded", 10.0, 60.0),
-    "setarmingerror": Advice("the gateway could not set the arming of a device", 5.0, 60.0),
-    "rebootrequired": Advice("the gateway wants to be rebooted", 30.0, 300.0),
 }
-"""By subStatusCode in lower case (A.2, and what the field adds)."""
+"""By subStatusCode in lower case: each of table A.2 has its row."""
+
+REJECTED: Final = frozenset(("badauthorization", "loginpassworderror", "pwderrorloginfailed"))
+"""Those that do not take the password, whatever the call and its HTTP status."""
+
+CLASSES: Final[dict[int, Advice]] = {2: BUSY, 7: ADVICE["rebootrequired"]}
+"""By statusCode, where the body has no subStatusCode that has a row."""
 
 OTHER: Final = Advice("")
 NOT_FOUND: Final = Advice("the address is not a Device Gateway's: it knows no subscriptions", 60.0, 300.0)
 
 STATUS: Final[dict[int, Advice]] = {403: PRIVATE, 404: NOT_FOUND, 503: BUSY, 429: BUSY}
-"""By HTTP status, where the body's subStatusCode has no row."""
+"""By HTTP status, where the body says nothing that has a row."""
 
 DEVICE_FAILURES: Final = {
     "abnormallink": "the gateway's link to it is broken",

@@ -15,7 +15,7 @@ from pump.ingest.stream.client import Answer, ConnectionLost
 from pump.ingest.stream.handler import RetryAdvice, StreamHandler, StreamRefused, StreamRequest
 from pump.ingest.stream.multipart.parts import Part, Skipped
 from pump.ingest.stream.stream import Stream
-from pump.vendors.hik_gateway.answers import Away, Trouble, Waits, status_fields, trouble
+from pump.vendors.hik_gateway.answers import Away, Trouble, Waits, failed, trouble
 from pump.vendors.hik_gateway.client import address
 from pump.vendors.hik_gateway.incidents import PREFIX, Incidents
 from pump.vendors.hik_gateway.parse import parse
@@ -60,8 +60,9 @@ class GatewayHandler(StreamHandler):
     def greeted(self, part: Part) -> None:
         """The gateway's answer, though some gateways go right on to events; a refusal may come as 200 too."""
         answered = granted(part.value)
-        if answered is None and status_fields(part.body).get("statusCode") is not None:
-            raise StreamRefused(self.refused(Answer(200, part.head.content_type, part.body)))
+        answer = Answer(200, part.head.content_type, part.body)
+        if answered is None and failed(answer):
+            raise StreamRefused(self.refused(answer))
         self._greeting, self._granted = part, answered or Granted(None, {})
         self._keeper.number = self._granted.id
 

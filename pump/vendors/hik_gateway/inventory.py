@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Final
 
+from pump.vendors._hik_status import status_number
 from pump.vendors.hik_gateway.answers import Rejected, Trouble
 from pump.vendors.hik_gateway.client import Client
 from pump.vendors.hik_gateway.parse import Device
@@ -20,21 +21,28 @@ _CATEGORIES: Final = {
 
 
 async def fetch(client: Client, known: dict[str, Device]) -> dict[str, Device]:
-    """Every device by devIndex. The list has no serials: they are asked for apart, once a device. Raises Trouble."""
+    """Every device by devIndex. The list has no serials: they are asked for apart, once a device.
+
+    Raises Trouble, also for an answer that is no list: an empty one says that the gateway has no devices.
+    """
     found: dict[str, Device] = {}
     position = 0
     for _ in range(_PAGES):
         order = {"SearchDescription": {"position": position, "maxResult": _PAGE, "Filter": {}}}
         answer = await client.call("POST", f"{_PATH}/deviceList", order, what="the device list")
         result = answer.get("SearchResult") if isinstance(answer, dict) else None
-        rows = result.get("MatchList") if isinstance(result, dict) else None
-        if not isinstance(result, dict) or not isinstance(rows, list) or not rows:
+        if not isinstance(result, dict):
+            raise Trouble("the device list was answered without a SearchResult")
+        total = status_number(result.get("totalMatches"))
+        rows = result.get("MatchList")
+        if not isinstance(rows, list) or not rows:
+            if position == 0 and total:
+                raise Trouble(f"the device list was answered without the {total} devices that it counts")
             break
         for index, row in _rows(rows):
             found[index] = _device(row, known.get(index))
         position += len(rows)
-        total = result.get("totalMatches")
-        if str(total).isdecimal() and position >= int(str(total)):
+        if total is not None and position >= total:
             break
     wanting = [index for index, device in found.items() if device.serial is None]
     for begin in range(0, len(wanting), _PAGE):

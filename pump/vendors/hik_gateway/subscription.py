@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pump.vendors.hik_gateway.codes import ARMED, DEVICE_FAILURES
+from pump.vendors.hik_gateway.codes import ADVICE, ARMED, DEVICE_FAILURES
 
 PATH = "/ISAPI/Event/notification"
 
@@ -101,7 +101,8 @@ def broken(message: Any) -> dict[str, str]:
 
 def why(code: Any) -> str:
     """A failure in words, its code with it."""
-    known = DEVICE_FAILURES.get(str(code).strip().lower())
+    word = str(code).strip().lower()
+    known = DEVICE_FAILURES.get(word) or (ADVICE[word].text if word in ADVICE else None)
     return f"{known} ({code})" if known else f"{code or 'no reason given'}"
 
 

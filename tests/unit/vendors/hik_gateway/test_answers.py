@@ -6,7 +6,6 @@ import pytest
 
 from pump.ingest.stream.client import Answer
 from pump.vendors.hik_gateway.answers import Rejected, Waits, trouble
-from pump.vendors.hik_gateway.codes import ADVICE
 
 
 def answered(status: int, sub: str = "", *, code: int = 4, text: str = "", challenge: str = "") -> Answer:
@@ -66,12 +65,6 @@ def test_backoffs_do_not_grow_by_one_another() -> None:
     assert 10.0 <= wait <= 11.0
 
 
-def test_every_row_of_the_table_is_tried_here_or_is_the_password_s() -> None:
-    passwords = {"badauthorization", "loginpassworderror", "pwderrorloginfailed"}
-    told = {answer.body.decode().split('"subStatusCode": "')[1].split('"')[0].lower() for answer, _, _ in ROWS}
-    assert told - {""} == ADVICE.keys() - passwords
-
-
 @pytest.mark.parametrize("sub", ["badAuthorization", "loginPasswordError", "pwdErrorLoginFailed"])
 @pytest.mark.parametrize("status", [200, 403])
 def test_a_rejected_password_is_known_by_its_word_whatever_the_status(status: int, sub: str) -> None:
@@ -107,6 +100,16 @@ def test_a_401(challenge: str, left: str, rejected: bool | None, word: str) -> N
     retry = Waits().retry(trouble(Answer(401, "application/json", body, challenge), "the login"))
     assert retry.rejected is rejected
     assert word in retry.reason
+
+
+@pytest.mark.parametrize(
+    ("lock", "wait"), [("unlock", 600.0), ("Unlock", 600.0), ("unlocked", 600.0), ("lock", 1700.0), ("LOCKED", 1700.0)]
+)
+def test_an_account_that_is_not_locked_is_not_waited_for_as_a_locked_one(lock: str, wait: float) -> None:
+    body = b'{"statusCode": 4, "retryTimes": 5, "lockStatus": "%s", "resLockTime": 1700}' % lock.encode()
+    found = trouble(Answer(401, "application/json", body), "the login")
+    assert found.wait == wait
+    assert ("locked for 1700 s" in found.reason) == (wait == 1700.0)
 
 
 @pytest.mark.parametrize(("locked", "wait"), [("1700", 1700.0), ('"1700"', 1700.0), ("20", 600.0), ('"soon"', 600.0)])
