@@ -27,7 +27,7 @@ GROUPS: Final[dict[str, dict[str, Any]]] = {
     "parking": _of(_FLAG, "occupied locked fault"),
     "alarm": {
         **_of(_WORD, "zone partition cid user rule priority mode"),
-        **_of(_WORD, "kind user_type user_number keypad channel disk module"),  # a panel's CID parameters
+        **_of(_WORD, "kind user_type user_number keypad channel disk module uuid"),  # a panel's CID parameters
         **_of(_FLAG, "acknowledged marked"),
         "uploaded": _TIME,
     },

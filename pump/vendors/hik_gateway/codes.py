@@ -12,6 +12,24 @@ KINDS: Final = {1: "zone", 2: "video", 3: "virtual zone", 4: "duress", 5: "excep
 USER_TYPES: Final = {1: "keyboard user", 2: "network user"}
 """userType of CIDParam (9.11); the others are invalid."""
 
+_LASTING: Final = (
+    "videoloss vmd shelteralarm linedetection fielddetection regionentrance regionexiting loitering group rapidmove "
+    "parking unattendedbaggage attendedbaggage scenechangedetection defocus audioexception audiodetection "
+    "facedetection io pir diskfull diskerror nicbroken ipconflict badvideo videomismatch storagedetection "
+    "firedetection smokedetection thermometry temperature tma tmpa peopledetection recordexception hotspare "
+    "raidabnormal"
+)
+LASTING: Final = frozenset(_LASTING.split())
+"""Event types, in lower case, that devices repeat until they are inactive, with other numbers each time (9.10)."""
+
+_ONCE: Final = (
+    "accesscontrollerevent idcardinfoevent qrcodeevent identityinfo voicetalkevent anpr vehicledetection "
+    "vehiclematchresult facecapture facesnap facematch alarmresult humanbodyrecognition targetcapture "
+    "mixedtargetdetection peoplecounting framespeoplecounting regiontargetnumbercounting illaccess gpsupload"
+)
+ONCE: Final = frozenset(_ONCE.split())
+"""Event types, in lower case, that happen once each time though eventState says "active"."""
+
 PARAMETERS: Final = (
     "user_type", "user_number", "zone", "keypad", "channel", "disk", "module", "user",
 )  # fmt: skip

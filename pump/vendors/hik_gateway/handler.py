@@ -17,7 +17,7 @@ from pump.ingest.stream.multipart.parts import Part, Skipped
 from pump.ingest.stream.stream import Stream
 from pump.vendors.hik_gateway.answers import Away, Trouble, Waits, failed, trouble
 from pump.vendors.hik_gateway.client import address
-from pump.vendors.hik_gateway.incidents import PREFIX, Incidents
+from pump.vendors.hik_gateway.incidents import ALARM, PREFIX, Incidents
 from pump.vendors.hik_gateway.parse import parse
 from pump.vendors.hik_gateway.subscriber import Subscriber
 from pump.vendors.hik_gateway.subscription import PATH, Granted, granted
@@ -43,7 +43,7 @@ class GatewayHandler(StreamHandler):
 
     async def opening(self) -> StreamRequest:
         """The subscription. With eventMode device it names devices, which may have to be asked for first."""
-        self._incidents = Incidents(self.stream.intake.state(PREFIX))
+        self._incidents = Incidents(self.stream.intake.state(PREFIX) | self.stream.intake.state(ALARM), self._incidents)
         try:
             await self._keeper.prepare()
         except Away as away:
@@ -114,7 +114,9 @@ class GatewayHandler(StreamHandler):
             return Unparsed(part.body, str(error))
         if parsed is None:
             return None
-        self._incidents.note(parsed, changes)
+        if not self._incidents.note(parsed, changes):
+            self.stream.intake.count("repeat")
+            return None
         if parsed.event.data.get("device", {}).get("id") not in self._keeper.context.devices:
             self._keeper.strange.set()
         return parsed.event

@@ -1,48 +1,212 @@
-"""Which matters are open, so that a start and its end share one `incident`."""
+"""Which matters are open and which alarms were heard, so that what belongs together shares one `incident`."""
 
 from __future__ import annotations
 
+from dataclasses import astuple, dataclass, fields
+from datetime import timedelta
 from typing import Any, Final
 
-from pump.vendors.hik_gateway.parse import Parsed
+from pump.vendors.hik_gateway.parse import Parsed, Spot
 
 PREFIX: Final = "incident/"
+ALARM: Final = "alarm/"
+"""Of the state's keys that remember alarms, by their place in a ring."""
 _MOST: Final = 4096
 """Open matters kept; the oldest go first. A panel that never restores must not fill the spool."""
+_ALARMS: Final = 1024
+"""Alarms remembered for their clips, which come within minutes."""
+_HEARD: Final = 1024
+_REPEAT: Final = timedelta(seconds=60)
+"""How long after the last one the same message is a repetition, where its event type is not known to last."""
+ZONE_RULE: Final = "zone and code"
+DEVICE_RULE: Final = "device and code"
+"""What `alarm.rule` of a restore says that differs from its alarm in what CIDParam names."""
+
+
+@dataclass(slots=True, frozen=True)
+class _Open:
+    """A matter that has begun and has not ended."""
+
+    incident: str
+    spot: Spot | None = None
+
+    def state(self) -> Any:
+        return self.incident if self.spot is None else {"incident": self.incident, "spot": [*astuple(self.spot)]}
+
+    @classmethod
+    def of(cls, stored: Any) -> _Open | None:
+        """What `state` gave; a text is what versions before this one stored."""
+        if isinstance(stored, str):
+            return cls(stored)
+        try:
+            return cls(stored["incident"], Spot(*stored["spot"]))
+        except (TypeError, KeyError):
+            return None
+
+
+@dataclass(slots=True, frozen=True)
+class _Alarm:
+    """An alarm that was heard: the two names it may be called by, its event's id and its incident."""
+
+    uuid: str | None
+    moment: str | None
+    id: str
+    incident: str | None
+    code: str
+    phase: str
+
+    @property
+    def names(self) -> tuple[str | None, str | None]:
+        return self.uuid, self.moment
+
+
+_ROW: Final = 1 + len(fields(_Alarm))
 
 
 class Incidents:
-    """The open matters, by name. They live in the source's state, in the same commits as their events."""
+    """The open matters and the newest alarms. They live in the source's state, in the same commits as their events.
 
-    def __init__(self, stored: dict[str, Any]) -> None:
-        self._open: dict[str, str] = {
-            key.removeprefix(PREFIX): value for key, value in stored.items() if isinstance(value, str)
+    `stored` is the state under `PREFIX` and `ALARM`. Of `before`, that of the last link, only what was heard counts:
+    the rest may not have been stored.
+    """
+
+    def __init__(self, stored: dict[str, Any], before: Incidents | None = None) -> None:
+        self._open: dict[str, _Open] = {
+            key.removeprefix(PREFIX): one
+            for key, value in stored.items()
+            if key.startswith(PREFIX) and (one := _Open.of(value)) is not None
         }
+        self._ring: dict[int, _Alarm] = {}
+        self._named: dict[str, _Alarm] = {}
+        self._known: dict[str, _Alarm] = {}
+        """By event id."""
+        self._count = 0
+        """Of the alarms that were ever remembered; it goes round the ring."""
+        self._heard: dict[str, tuple[bool, str, Any]] = before._heard if before is not None else {}
+        """By matter, of what is repeated while it lasts: whether it was active, the content, the time."""
+        self._load([value for key, value in stored.items() if key.startswith(ALARM)])
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def note(self, parsed: Parsed, changes: dict[str, Any]) -> None:
-        """Give the event its incident, and add to `changes` the state that goes with it.
+    def note(self, parsed: Parsed, changes: dict[str, Any]) -> bool:
+        """Give the event its incident, and add to `changes` the state that goes with it. False: it is a repetition.
 
-        A second start of an open matter belongs to it. An end without a known start is told under its matter's
-        own name, and so is what adds to a matter that is not open.
+        A second start of an open matter belongs to it. An end without a known start is given its matter's own
+        name. A clip is its alarm's by the UUID, else by code, zone and the alarm's time, else nobody's.
         """
-        if parsed.matter is None:
-            return
-        data, matter = parsed.event.data, parsed.matter
-        if data["phase"] == "start":
-            incident = self._open.get(matter)
-            if incident is None:
-                incident = self._open[matter] = parsed.event.id
-                changes[PREFIX + matter] = incident
-                while len(self._open) > _MOST:
-                    oldest = next(iter(self._open))
-                    del self._open[oldest]
-                    changes[PREFIX + oldest] = None
-        elif data["phase"] == "end":
-            incident = self._open.pop(matter, matter)
-            changes[PREFIX + matter] = None
-        else:
-            incident = self._open.get(matter, matter)
-        data["incident"] = incident
+        data = parsed.event.data
+        alarm = self._find(parsed)
+        if parsed.clip:
+            if alarm is not None:
+                data |= {"updates": alarm.id, "incident": alarm.incident or alarm.id}
+            return True
+        if (known := self._known.get(parsed.event.id)) is not None:
+            # Sent again, perhaps after its end: it begins and ends nothing anew.
+            data |= {} if known.incident is None else {"incident": known.incident}
+            return True
+        if parsed.content is not None and self._repeated(parsed, parsed.content):
+            return False
+        if data["phase"] == "start" and parsed.matter is not None:
+            if alarm is not None and self._same(alarm, parsed) and parsed.matter in self._open:
+                return False  # one UUID is one alarm, however often it is sent while it lasts
+            data["incident"] = self._begin(parsed, parsed.matter, changes)
+        elif data["phase"] == "end" and (incident := self._end(parsed, alarm, changes)) is not None:
+            data["incident"] = incident
+        if parsed.spot is not None:
+            self._remember(parsed, changes)
+        return True
+
+    # --- what begins and ends -------------------------------------------------------------------------------------
+
+    def _begin(self, parsed: Parsed, matter: str, changes: dict[str, Any]) -> str:
+        one = self._open.get(matter)
+        if one is None:
+            one = self._open[matter] = _Open(parsed.event.id, parsed.spot)
+            changes[PREFIX + matter] = one.state()
+            while len(self._open) > _MOST:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                changes[PREFIX + oldest] = None
+        return one.incident
+
+    def _end(self, parsed: Parsed, alarm: _Alarm | None, changes: dict[str, Any]) -> str | None:
+        if parsed.matter is None:  # of what begins nothing by its code, and yet is said to have ended
+            return alarm and (alarm.incident or alarm.id)
+        matter = parsed.matter
+        if matter not in self._open and parsed.spot is not None and (other := self._nearest(parsed.spot)) is not None:
+            matter = other
+            rule = DEVICE_RULE if parsed.spot.zone is None else ZONE_RULE
+            parsed.event.data.setdefault("alarm", {})["rule"] = rule
+        one = self._open.pop(matter, None)
+        changes[PREFIX + matter] = None
+        return matter if one is None else one.incident
+
+    def _nearest(self, spot: Spot) -> str | None:
+        """The open matter that a restore of this place ends though it differs; the likest, of those the oldest.
+
+        A zone has one alarm of a code, whatever keypad or module says so. Without a zone the parts are what it is
+        about: none may differ, and only one alarm may be meant.
+        """
+        found = [
+            (one.spot.likeness(spot), matter)
+            for matter, one in self._open.items()
+            if one.spot is not None and one.spot.restored_by(spot)
+        ]
+        if not found or (spot.zone is None and len(found) > 1):
+            return None
+        return max(found, key=lambda pair: pair[0])[1]
+
+    def _repeated(self, parsed: Parsed, content: str) -> bool:
+        """Whether it says no more than what is open, or has ended, already."""
+        matter, active, time = str(parsed.matter), parsed.event.data["phase"] == "start", parsed.event.time
+        was, before, at = self._heard.pop(matter, (not active, "", None))
+        self._heard[matter] = (active, content, time)
+        if len(self._heard) > _HEARD:
+            del self._heard[next(iter(self._heard))]
+        if active != (matter in self._open):
+            return False
+        if active and parsed.lasting:
+            return True
+        return was == active and before == content and None not in (at, time) and abs(time - at) <= _REPEAT
+
+    # --- alarms and their clips -----------------------------------------------------------------------------------
+
+    def _find(self, parsed: Parsed) -> _Alarm | None:
+        """The alarm that the message names. Two UUIDs that differ are two alarms, whatever else agrees."""
+        uuid, moment = parsed.names
+        if uuid is not None and (found := self._named.get(uuid)) is not None:
+            return found
+        found = self._named.get(moment) if moment is not None else None
+        return found if found is None or None in (uuid, found.uuid) else None
+
+    def _same(self, alarm: _Alarm, parsed: Parsed) -> bool:
+        return alarm.uuid is not None and alarm.uuid == parsed.names[0] and (alarm.code, alarm.phase) == _said(parsed)
+
+    def _remember(self, parsed: Parsed, changes: dict[str, Any]) -> None:
+        alarm = _Alarm(*parsed.names, parsed.event.id, parsed.event.data.get("incident"), *_said(parsed))
+        changes[f"{ALARM}{self._count % _ALARMS}"] = [self._count, *astuple(alarm)]
+        self._place(self._count, alarm)
+
+    def _place(self, count: int, alarm: _Alarm) -> None:
+        place = count % _ALARMS
+        if (old := self._ring.get(place)) is not None:
+            self._known.pop(old.id, None)
+            for name in old.names:
+                if name is not None and self._named.get(name) is old:
+                    del self._named[name]
+        self._ring[place] = self._known[alarm.id] = alarm
+        for name in alarm.names:
+            # A restore may carry its alarm's UUID: the clip is the alarm's.
+            if name is not None and (alarm.phase != "end" or name not in self._named):
+                self._named[name] = alarm
+        self._count = count + 1
+
+    def _load(self, stored: list[Any]) -> None:
+        rows = [row for row in stored if isinstance(row, list) and len(row) == _ROW and isinstance(row[0], int)]
+        for row in sorted(rows, key=lambda row: row[0]):
+            self._place(row[0], _Alarm(*row[1:]))
+
+
+def _said(parsed: Parsed) -> tuple[str, str]:
+    return str(parsed.event.data["code"]), str(parsed.event.data["phase"])

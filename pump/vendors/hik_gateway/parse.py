@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final
 
 from pump.core.errors import MessageError
 from pump.core.event import Event, event_id, group
 from pump.vendors.common.hik_cid import CODES, UNLISTED, Code
-from pump.vendors.hik_gateway.codes import KINDS, PARAMETERS, USER_TYPES, ZONES
+from pump.vendors.hik_gateway.codes import KINDS, LASTING, ONCE, PARAMETERS, USER_TYPES, ZONES
 
 VENDOR: Final = "hik-gateway"
 HEARTBEAT: Final = "heartbeat"
@@ -24,8 +24,16 @@ _STATUS_OTHER: Final = Code("device.unknown", "Device status changed", "info")
 _STAMP: Final = re.compile(
     r"(\d{4})-(\d\d?)-(\d\d?)[T ]+(\d\d?):(\d\d?):(\d\d?)(?:\.(\d{1,6})\d*)?\s*(Z|[+-]\d{1,2}:?\d{2})?"
 )
+_NONE: Final = frozenset(("none", "null"))
+_WORDS: Final = {
+    "active": True, "true": True, "1": True, "inactive": False, "false": False, "0": False,
+}  # fmt: skip
+"""eventState (9.10), in lower case."""
+_ONLINE: Final = {"true": "online", "1": "online", "false": "offline", "0": "offline"}
 _COUNTED: Final = frozenset(("activePostCount",))
 """What a repeated message changes: no part of its identity."""
+_PASSING: Final = frozenset(("activePostCount", "dateTime", "dataTime", "eventState"))
+"""What changes while something lasts: no part of its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +58,52 @@ class Context:
     """The gateway's own, without a slash at its end; clips' addresses begin with it."""
 
 
+@dataclass(slots=True, frozen=True)
+class Spot:
+    """What an alarm is about, as its restore may say it with other parts of CIDParam; None where nothing is said."""
+
+    device: str | None
+    code: str
+    """Without its qualifier."""
+    zone: int | str | None
+    partition: int | str | None
+    keypad: int | str | None
+    module: int | str | None
+    channel: int | str | None
+    disk: int | str | None
+
+    def restored_by(self, other: Spot) -> bool:
+        """Whether a restore of `other` may mean this: the same zone, or, without one, nothing that differs."""
+        if (self.device, self.code, self.zone) != (other.device, other.code, other.zone):
+            return False
+        parts = 1 if self.zone is not None else len(self._parts)
+        pairs = zip(self._parts[:parts], other._parts[:parts], strict=True)
+        return all(one == two or None in (one, two) for one, two in pairs)
+
+    def likeness(self, other: Spot) -> int:
+        """How many parts agree."""
+        return sum(one == two for one, two in zip(self._parts, other._parts, strict=True))
+
+    @property
+    def _parts(self) -> tuple[int | str | None, ...]:
+        return self.partition, self.keypad, self.module, self.channel, self.disk
+
+
 @dataclass(slots=True)
 class Parsed:
-    """An event, and what it begins or ends: `matter` names it where its phase is start or end, else what it adds to."""
+    """An event, and what it begins or ends: `matter` names that where its phase is start or end."""
 
     event: Event
     matter: str | None = None
+    spot: Spot | None = None
+    """Of an alarm: what it is about."""
+    names: tuple[str | None, str | None] = (None, None)
+    """An alarm's and its clip's: by the UUID, and by code, zone and the alarm's time."""
+    clip: bool = False
+    content: str | None = None
+    """Of what is repeated while it lasts: what does not change meanwhile."""
+    lasting: bool = False
+    """Its event type is known to last until it is inactive."""
 
 
 def parse(message: Any, context: Context) -> Parsed | None:
@@ -93,30 +141,37 @@ def _cid(
     code = _text(cid.get("CIDCode")) or ""
     row = CODES.get(code, UNLISTED)
     index = _text(alert.get("devIndex"))
-    zone, partition = _number(cid, "zoneNo", "ZoneNo"), _number(cid, "subSys")
+    zone, sub = _number(cid, "zoneNo", "ZoneNo"), _number(cid, "subSys")
+    partition = None if sub == 0 else sub  # 0 is a zone's own alarm
     sent = _text(cid.get("triggerTime"))
     uuid = _text(cid.get("UUID"))
     local = ZONES.get(_integer(cid.get("timeZoneIdx")) or 0) or _offset(alert) or context.zone
     time = stamp(sent, local)
     parameters = _text(cid.get("CIDParam"))
     parts = _parameters(parameters)
-    identity = (index, kind, None if uuid == "0" else uuid, code, sent, zone, partition, parameters)
+    review = kind == "videoReview"
+    over = None if review or _active(alert.get("eventState")) is not False else _ending(code, row)
+    identity: tuple[object, ...] = (index, kind, None if uuid == "0" else uuid, code, sent, zone, sub, parameters)
+    if over is not None:
+        row, identity = over, (*identity, "inactive")
     uploaded = stamp(_text(cid.get("uploadTime")), local)
+    place = zone if zone is not None else parts.get("zone")
+    known = _uuid(uuid)
     alarm = group(
         **parts
         | {
-            "zone": zone if zone is not None else parts.get("zone"),
+            "zone": place,
             "partition": partition,
             "cid": code or None,
             "kind": _word(KINDS, cid.get("CIDType")),
+            "uuid": known,
             "uploaded": uploaded and _iso(uploaded),
         }
         | row.preset.get("alarm", {})
     )
-    name = _text(cid.get("CIDDescribe")) if row is UNLISTED else None
+    name = _text(cid.get("CIDDescribe")) if row.name == UNLISTED.name else None
     data: dict[str, Any] = {"vendor": VENDOR, "code": code or kind, "name": name or row.name}
     clips = _clips(cid, context)
-    review = kind == "videoReview"
     data["phase"] = "update" if review else row.phase
     data["severity"] = "info" if review else row.severity
     if review:
@@ -130,18 +185,38 @@ def _cid(
         data["media"] = clips
     data["raw"] = message
     event = _event("security.video_review" if review else row.type, identity, time, sent, alert, data)
-    for place, clip in enumerate(clips):
-        clip["id"] = f"{event.id}/{place}"
-    # Both messages of one alarm name one matter: the alarm begins it, the clip adds to it, the restore ends it.
-    matter = None
-    if row.phase in ("start", "end"):
-        where = (parts.get(name) for name in ("keypad", "module", "channel", "disk"))
-        matter = event_id("matter", index, code[1:], zone, partition, *where)
-    return Parsed(event, matter)
+    for number, clip in enumerate(clips):
+        clip["id"] = f"{event.id}/{number}"
+    names = (
+        event_id("uuid", index, known.lower()) if known else None,
+        event_id("moment", index, code, place, sent) if stamp(sent, UTC) else None,
+    )
+    if review:
+        return Parsed(event, names=names, clip=True)
+    where = [parts.get(name) for name in ("keypad", "module", "channel", "disk")]
+    spot = Spot(index, code[1:], place, partition, *where)
+    # The alarm begins a matter and its restore ends it; what has no restore by its code is a matter of its own.
+    lasts = row.phase in ("start", "end") and code in CODES and CODES[code].phase != "pulse"
+    matter = event_id("matter", index, code[1:], zone, sub, *where) if lasts else None
+    return Parsed(event, matter, spot, names)
+
+
+def _ending(code: str, row: Code) -> Code | None:
+    """The row of an alarm that is inactive; None where its code says no more than that something was done."""
+    if row.phase == "start":
+        return CODES["3" + code[1:]]
+    if row.phase == "pulse" and code.startswith("1") and "3" + code[1:] not in CODES:
+        return replace(row, phase="end")
+    return None
+
+
+def _uuid(text: str | None) -> str | None:
+    """An alarm's UUID; None for those that stand for none: "0", or zeros in a UUID's form."""
+    return text if text and text.strip("{}").replace("-", "").strip("0") and text.lower() not in _NONE else None
 
 
 def _status(message: dict[str, Any], alert: dict[str, Any], context: Context) -> Parsed:
-    status = (_text(alert.get("status")) or "").lower()
+    status = status_word(alert.get("status"))
     row = _STATUS.get(status, _STATUS_OTHER)
     index = _text(alert.get("devIndex"))
     sent = _sent(alert)
@@ -154,18 +229,37 @@ def _status(message: dict[str, Any], alert: dict[str, Any], context: Context) ->
     return Parsed(event, event_id("matter", index, "devStatusChanged") if row.phase != "pulse" else None)
 
 
+def status_word(value: Any) -> str:
+    """A device's status: "online" or "offline", however it is written, or what else was sent, in lower case."""
+    word = str(value).strip().lower() if isinstance(value, str | int) else ""
+    return _ONLINE.get(word, word)
+
+
 def _other(name: str, message: dict[str, Any], alert: dict[str, Any], context: Context) -> Parsed:
-    """An event type that the document does not have: it passes with its payload."""
+    """An event type that the document does not have: it passes with its payload, and lasts where eventState says so."""
     sent = _sent(alert)
+    kind, index = name.lower(), _text(alert.get("devIndex"))
+    active = None if kind in ONCE else _active(alert.get("eventState"))
     data: dict[str, Any] = {
         "vendor": VENDOR, "code": name or "unknown", "name": _text(alert.get("eventDescription")) or name or "Unknown",
-        "phase": "pulse", "severity": "info",
+        "phase": "pulse" if active is None else "start" if active else "end", "severity": "info",
     }  # fmt: skip
     _common(data, alert, context)
     data["raw"] = message
     content = {key: value for key, value in alert.items() if key not in _COUNTED}
-    identity = (_text(alert.get("devIndex")), name, sent, json.dumps(content, sort_keys=True))
-    return Parsed(_event("device.unknown", identity, stamp(sent, context.zone), sent, alert, data))
+    identity = (index, name, sent, json.dumps(content, sort_keys=True))
+    event = _event("device.unknown", identity, stamp(sent, context.zone), sent, alert, data)
+    if active is None:
+        return Parsed(event)
+    channel = _text(alert.get("channelID")) or _text(alert.get("channelName"))
+    rest = {key: value for key, value in content.items() if key not in _PASSING}
+    digest = event_id(json.dumps(rest, sort_keys=True))
+    return Parsed(event, event_id("matter", index, kind, channel), content=digest, lasting=kind in LASTING)
+
+
+def _active(state: Any) -> bool | None:
+    """eventState, however it is written; None where it says nothing."""
+    return _WORDS.get(str(state).strip().lower())
 
 
 def _event(

@@ -70,6 +70,16 @@ def status_body(quirks: Quirks, code: int, text: str, sub: str, error: int, **mo
     return body
 
 
+def status_xml(code: int | str, text: str, sub: str) -> bytes:
+    """The same in XML, as devices of the older interface write it."""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\r\n<ResponseStatus version="2.0" '
+        f'xmlns="http://www.isapi.org/ver20/XMLSchema">\r\n<requestURL></requestURL>\r\n<statusCode>{code}'
+        f"</statusCode>\r\n<statusString>{text}</statusString>\r\n<subStatusCode>{sub}</subStatusCode>\r\n"
+        "</ResponseStatus>\r\n"
+    ).encode()
+
+
 class Digest:
     """The gateway's login (3.1): challenges that expire, attempts that are counted, an account that locks."""
 

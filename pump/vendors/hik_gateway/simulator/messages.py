@@ -44,21 +44,30 @@ class Messages:
             }
         }
 
-    def cid(self, index: str, code: str = "1130", zone: int = 1, partition: int = 1) -> Message:
-        """A CID alarm (9.11)."""
+    def cid(
+        self, index: str, code: str = "1130", zone: int = 1, partition: int = 1, *, state: str = "active", **more: Any
+    ) -> Message:
+        """A CID alarm (9.11); `more` are members of its CIDAlarm that differ, such as CIDParam and UUID."""
         return {
             "EventNotificationAlert": self._common("1", index, 1)
             | {
                 "eventType": self.quirks.cid_event_type,
+                "eventState": state,
                 "eventDescription": "CID alarm",
                 "deviceID": "123456",
-                "CIDAlarm": self._alarm(code, zone, partition) | {"zoneNo": zone},
+                "CIDAlarm": self._alarm(code, zone, partition) | {"zoneNo": zone} | more,
             }
         }
 
-    def review(self, index: str, code: str = "1130", zone: int = 1, partition: int = 1) -> Message:
-        """A clip of a CID alarm (9.14), in that message's own spelling and order."""
+    def review(
+        self, index: str, code: str = "1130", zone: int = 1, partition: int = 1, *, of: Message | None = None
+    ) -> Message:
+        """A clip (9.14), in that message's own spelling and order; with `of` that alarm's, by its UUID and time."""
         alarm = self._alarm(code, zone, partition) | {"ZoneNo": zone}
+        if of is not None:
+            sent = of["EventNotificationAlert"]["CIDAlarm"]
+            alarm = {**sent, "CIDType": 2, "ZoneNo": sent["zoneNo"]}
+            del alarm["zoneNo"]
         alarm["videoURL"] = f"/HikGatewayStorage/pic?{self._number:032X}_CH02.mp4"
         return {
             "EventNotificationAlert": {
@@ -77,16 +86,27 @@ class Messages:
             | {"eventType": kind, "eventDescription": "new", "payload": {"n": self._number}}
         }
 
+    def lasting(self, index: str, kind: str = "linedetection", *, state: str = "active", count: int = 1) -> Message:
+        """What a device repeats, counting, until its eventState is inactive (9.10)."""
+        return {
+            "EventNotificationAlert": self._common("1", index, count)
+            | {"eventType": kind, "eventState": state, "eventDescription": f"{kind} alarm"}
+        }
+
     def mix(self, indexes: list[str]) -> Iterator[Message]:
-        """A realistic mix, for ever."""
+        """A realistic mix, for ever: most clips belong to the last alarm."""
+        last: Message | None = None
         while True:
             index = self._random.choice(indexes)
             zone = self._random.randint(1, 16)
             kind = self._random.random()
             if kind < 0.85:
-                yield self.cid(index, self._random.choice(_CODES), zone)
+                message = self.cid(index, self._random.choice(_CODES), zone)
+                last = message if message["EventNotificationAlert"]["CIDAlarm"]["CIDCode"][0] == "1" else last
+                yield message
             elif kind < 0.95:
-                yield self.review(index, "1130", zone)
+                whose = last["EventNotificationAlert"]["devIndex"] if last is not None else index
+                yield self.review(whose, "1130", zone, of=last)
             else:
                 yield self.status(index, self._random.random() < 0.5)
 

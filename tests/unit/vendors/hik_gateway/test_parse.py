@@ -20,7 +20,7 @@ from pump.core.event import Event, encode
 from pump.core.taxonomy import PHASES, SEVERITIES, TYPES
 from pump.vendors.common.hik_cid import CODES
 from pump.vendors.hik_gateway.codes import ZONES
-from pump.vendors.hik_gateway.incidents import Incidents
+from pump.vendors.hik_gateway.incidents import ALARM, PREFIX, Incidents
 from pump.vendors.hik_gateway.lenient import loads
 from pump.vendors.hik_gateway.parse import Context, Device, Parsed, parse, stamp
 
@@ -192,7 +192,8 @@ def test_matters_that_never_end_are_bounded() -> None:
     for zone in range(5000):
         incidents.note(parsed(alarm(zoneNo=zone)), state)
     assert len(incidents) == 4096
-    assert sum(value is not None for value in state.values()) == 4096
+    assert sum(key.startswith(PREFIX) and value is not None for key, value in state.items()) == 4096
+    assert sum(key.startswith(ALARM) for key in state) == 1024
 
 
 def test_times() -> None:
