@@ -17,7 +17,6 @@ from pump.ingest.stream.multipart.parts import Part, Skipped
 from pump.ingest.stream.stream import Stream
 from pump.vendors.hik_gateway.answers import Away, Trouble, Waits, failed, trouble
 from pump.vendors.hik_gateway.client import address
-from pump.vendors.hik_gateway.incidents import ALARM, PREFIX, Incidents
 from pump.vendors.hik_gateway.parse import parse
 from pump.vendors.hik_gateway.subscriber import Subscriber
 from pump.vendors.hik_gateway.subscription import PATH, Granted, granted
@@ -36,14 +35,13 @@ class GatewayHandler(StreamHandler):
         self._clock = clock
         self._keeper = keeper
         self._waits = Waits()
-        self._incidents = Incidents({})
         self._greeting: Part | None = None
         """The link's first part, until it was received."""
         self._granted = Granted(None, {})
 
     async def opening(self) -> StreamRequest:
         """The subscription. With eventMode device it names devices, which may have to be asked for first."""
-        self._incidents = Incidents(self.stream.intake.state(PREFIX) | self.stream.intake.state(ALARM), self._incidents)
+        self._keeper.begin()
         try:
             await self._keeper.prepare()
         except Away as away:
@@ -114,9 +112,10 @@ class GatewayHandler(StreamHandler):
             return Unparsed(part.body, str(error))
         if parsed is None:
             return None
-        if not self._incidents.note(parsed, changes):
+        if not self._keeper.incidents.note(parsed, changes):
             self.stream.intake.count("repeat")
             return None
+        self._keeper.presence.heard(parsed, changes)
         if parsed.event.data.get("device", {}).get("id") not in self._keeper.context.devices:
             self._keeper.strange.set()
         return parsed.event

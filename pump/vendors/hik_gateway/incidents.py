@@ -132,7 +132,7 @@ class Incidents:
 
     def _end(self, parsed: Parsed, alarm: _Alarm | None, changes: dict[str, Any]) -> str | None:
         if parsed.matter is None:  # of what begins nothing by its code, and yet is said to have ended
-            return alarm and (alarm.incident or alarm.id)
+            return None if alarm is None else alarm.incident or alarm.id
         matter = parsed.matter
         if matter not in self._open and parsed.spot is not None and (other := self._nearest(parsed.spot)) is not None:
             matter = other

@@ -20,12 +20,17 @@ _CATEGORIES: Final = {
 """devType (9.26)."""
 
 
-async def fetch(client: Client, known: dict[str, Device]) -> dict[str, Device]:
-    """Every device by devIndex. The list has no serials: they are asked for apart, once a device.
+Rows = dict[str, dict[str, Any]]
+"""The list's own rows by devIndex."""
+
+
+async def fetch(client: Client, known: dict[str, Device]) -> tuple[dict[str, Device], Rows]:
+    """Every device by devIndex, and its row. The list has no serials: they are asked for apart, once a device.
 
     Raises Trouble, also for an answer that is no list: an empty one says that the gateway has no devices.
     """
     found: dict[str, Device] = {}
+    listed: Rows = {}
     position = 0
     for _ in range(_PAGES):
         order = {"SearchDescription": {"position": position, "maxResult": _PAGE, "Filter": {}}}
@@ -41,6 +46,7 @@ async def fetch(client: Client, known: dict[str, Device]) -> dict[str, Device]:
             break
         for index, row in _rows(rows):
             found[index] = _device(row, known.get(index))
+            listed[index] = row
         position += len(rows)
         if total is not None and position >= total:
             break
@@ -61,7 +67,7 @@ async def fetch(client: Client, known: dict[str, Device]) -> dict[str, Device]:
         for index, row in _rows(rows if isinstance(rows, list) else [rows]):
             if index in found:
                 found[index] = _detailed(row, found[index])
-    return found
+    return found, listed
 
 
 def to_state(devices: dict[str, Device]) -> dict[str, Any]:

@@ -229,6 +229,23 @@ def _status(message: dict[str, Any], alert: dict[str, Any], context: Context) ->
     return Parsed(event, event_id("matter", index, "devStatusChanged") if row.phase != "pulse" else None)
 
 
+def reconciled(index: str, status: str, row: Mapping[str, Any], context: Context, moment: str) -> Parsed:
+    """The event of a device whose status in the gateway's list (9.26) is not the one known; seen at `moment`.
+
+    When it changed nobody knows: the event has no time of its own.
+    """
+    known = _STATUS[status]
+    data: dict[str, Any] = {
+        "vendor": VENDOR, "code": "devStatusChanged", "name": known.name, "phase": known.phase,
+        "severity": known.severity, "reconciled": True,
+    }  # fmt: skip
+    _common(data, {"devIndex": index}, context)
+    data["raw"] = dict(row)
+    identity = event_id(index, "devStatusChanged", "reconciled", status, moment)
+    event = Event(known.type, identity, data, subject=f"device/{index}")
+    return Parsed(event, event_id("matter", index, "devStatusChanged"))
+
+
 def status_word(value: Any) -> str:
     """A device's status: "online" or "offline", however it is written, or what else was sent, in lower case."""
     word = str(value).strip().lower() if isinstance(value, str | int) else ""

@@ -10,13 +10,15 @@ from typing import Final
 import structlog
 
 from pump.core.clock import Clock
-from pump.core.errors import Unavailable
 from pump.ingest.intake import Intake
 from pump.ingest.stream.stream import Stream
 from pump.vendors.hik_gateway import inventory
 from pump.vendors.hik_gateway.answers import Away, Rejected, Trouble
 from pump.vendors.hik_gateway.client import Client
+from pump.vendors.hik_gateway.incidents import ALARM, PREFIX, Incidents
 from pump.vendors.hik_gateway.parse import Context
+from pump.vendors.hik_gateway.presence import PREFIX as STATUS
+from pump.vendors.hik_gateway.presence import Presence
 from pump.vendors.hik_gateway.settings import HikGatewaySettings
 from pump.vendors.hik_gateway.subscription import Granted, Wanted
 
@@ -34,6 +36,8 @@ class Subscriber:
     def __init__(self, settings: HikGatewaySettings, clock: Clock, client: Client) -> None:
         self.wanted = Wanted(settings.events, dict(settings.devices) if settings.by_device else None)
         self.context = Context(zone=settings.time_zone or UTC, url=settings.url)
+        self.incidents = Incidents({})
+        self.presence = Presence()
         self.number: str | None = None
         """The subscription's at the gateway, which closing and changing it needs; None: there is none, or none told."""
         self.strange = asyncio.Event()
@@ -54,6 +58,12 @@ class Subscriber:
         """Take up what the spool has, and show in /status what is wanted. Called at the start of each run."""
         intake.component.details = {"mode": self.wanted.told()["mode"], "devices": {}}
         self.context.devices = inventory.from_state(intake.state("inventory").get("inventory", {}))
+
+    def begin(self) -> None:
+        """Take up, for a new link, what is stored of open matters and of who is online."""
+        intake = self.stream.intake
+        self.incidents = Incidents(intake.state(PREFIX) | intake.state(ALARM), self.incidents)
+        self.presence.load(intake.state(STATUS))
 
     async def prepare(self) -> None:
         """Know the devices, where a subscription needs their names. Raises Trouble."""
@@ -210,17 +220,23 @@ class Subscriber:
             wait.cancel()
 
     async def _refresh(self) -> None:
-        known = dict(self.context.devices)
-        found = await inventory.fetch(self._client, known)
-        if found == known:
-            return
+        """Ask for the devices; what changed is stored, and a status that nobody reported is an event. Raises Trouble.
+
+        Where the spool refuses it waits, as the stream does.
+        """
+        known, words = dict(self.context.devices), self.presence.words
+        found, rows = await inventory.fetch(self._client, known)
         self.context.devices = found
-        try:
-            await self.stream.intake.put(state={"inventory": inventory.to_state(found)})
-        except Unavailable:
-            log.warning(
-                "The spool refuses to keep the device list; it is asked for again", source=self.stream.intake.name
-            )
+        unseen, changes = self.presence.compare(rows, words, self.context, self._clock.now().isoformat())
+        state = dict(changes)
+        for parsed in unseen:
+            self.incidents.note(parsed, state)
+            self.stream.intake.count("reconciled")
+        if found != known:
+            state["inventory"] = inventory.to_state(found)
+        if state:
+            await self.stream.put(*(parsed.event for parsed in unseen), state=state)
+        self.presence.noted(changes.items())
 
     async def _tell_failed(self, failed: dict[str, str]) -> None:
         """Each device that is not subscribed is a gap that begins, and again one that has ended when it is back."""

@@ -131,9 +131,9 @@ def test_alarms_without_a_uuid_are_told_apart_by_their_moments(log: Log) -> None
     assert (of_one["updates"], of_two["updates"]) == (one["id"], two["id"])
 
 
-def test_each_camera_s_clip_is_the_alarm_s_and_a_restore_with_the_same_uuid_takes_none(log: Log) -> None:
-    start, _, *videos = put(log, alarm(), alarm("3103", "A", 1), clip(), clip(url="/b.mp4"))
-    assert [video["updates"] for video in videos] == [start["id"]] * 2
+def test_a_restore_with_its_alarm_s_uuid_takes_no_clip_of_it(log: Log) -> None:
+    start, end, video = put(log, alarm(), alarm("3103", "A", 1), clip())
+    assert end["incident"] == video["incident"] == video["updates"] == start["id"]
 
 
 def test_another_device_s_uuid_is_another_alarm(log: Log) -> None:

@@ -136,7 +136,8 @@ def test_what_is_a_refusal(fields: dict[str, Any], wrong: bool) -> None:
 
 
 def test_anything_else_is_no_status() -> None:
-    for other in (None, [], 4, "x", {"a": 1}, {"EventNotificationAlert": {"status": "offline"}}):
+    others: list[Any] = [None, [], 4, "x", {"a": 1}, {"EventNotificationAlert": {"status": "offline"}}]
+    for other in others:
         assert status_fields(other) == {}
     assert status_of_xml(b"<html><statusCode>4</statusCode></html>") == {}
     assert status_of_xml(b"\xff<") == {}

@@ -94,7 +94,7 @@ class Messages:
         }
 
     def mix(self, indexes: list[str]) -> Iterator[Message]:
-        """A realistic mix, for ever: most clips belong to the last alarm."""
+        """A realistic mix, for ever: most clips belong to the last alarm, one to each."""
         last: Message | None = None
         while True:
             index = self._random.choice(indexes)
@@ -107,6 +107,7 @@ class Messages:
             elif kind < 0.95:
                 whose = last["EventNotificationAlert"]["devIndex"] if last is not None else index
                 yield self.review(whose, "1130", zone, of=last)
+                last = None  # an alarm's second clip has its first one's identity
             else:
                 yield self.status(index, self._random.random() < 0.5)
 

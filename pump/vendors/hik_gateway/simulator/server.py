@@ -43,6 +43,8 @@ class Device:
     serial: str = "DS-PWA32-HS20200101AAWR123456789"
     kind: str = "SecurityCP"
     online: bool = True
+    status: Any = None
+    """Another spelling of its devStatus."""
 
 
 def _some_devices() -> list[Device]:
@@ -116,6 +118,7 @@ class Simulator:
         """Devices send these messages, in this order; returns their identities."""
         names = []
         for message in messages:
+            self._heed(message)
             name = identity(message)
             names.append(name)
             takers = [one for one in self.subscriptions.values() if one.wants(message)]
@@ -124,6 +127,13 @@ class Simulator:
             for one in takers:
                 one.put(message)
         return names
+
+    def _heed(self, message: Message) -> None:
+        """What a device says of being there is what the list says from then on."""
+        alert = message.get("EventNotificationAlert", {})
+        device = self.devices.get(str(alert.get("devIndex")))
+        if device is not None and alert.get("eventType") == "devStatusChanged":
+            device.online = alert.get("status") == "online"
 
     async def traffic(self, rate: float) -> None:
         """Puts a realistic mix of `rate` messages a second until cancelled; what nobody is subscribed to is lost."""
@@ -272,7 +282,7 @@ class Simulator:
                 "devType": device.kind,
                 "protocolType": "ehomeV5",
                 "EhomeParams": {"EhomeID": device.serial[-9:]},
-                "devStatus": "online" if device.online else "offline",
+                "devStatus": device.status or ("online" if device.online else "offline"),
                 "activeStatus": "true",
             }
             if self.quirks.serials == "in the list":

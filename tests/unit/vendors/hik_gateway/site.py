@@ -94,7 +94,16 @@ class Site:
 
     async def events(self) -> list[dict[str, Any]]:
         """What devices sent."""
-        return [event for event in await self.records() if not event["type"].startswith("pump.")]
+        found = [event for event in await self.records() if not event["type"].startswith("pump.")]
+        return [event for event in found if not event["data"].get("reconciled")]
+
+    async def reconciled(self, n: int = 0) -> list[dict[str, Any]]:
+        """What the device list told, once there are `n`."""
+        async with asyncio.timeout(60.0):
+            while len(found := [event for event in await self.records() if event["data"].get("reconciled")]) < n:
+                self.clock.advance(self.pace)
+                await asyncio.sleep(0.002)
+        return found
 
     async def gaps(self) -> list[dict[str, Any]]:
         return [event["data"] for event in await self.records() if event["type"] == "pump.gap"]
