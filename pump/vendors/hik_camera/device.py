@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pump.ingest.stream.client import Answer
 from pump.ingest.stream.handler import RetryAdvice
+from pump.vendors._hik_status import refused, status_fields
 from pump.vendors.hik_camera.document import Tree, read_document
 from pump.vendors.hik_camera.fields import child, children, number, text
 from pump.vendors.hik_camera.parse import Facts
@@ -29,13 +30,14 @@ _ADVICE: Final[dict[int, str]] = {
 
 
 def read_answer(answer: Answer) -> Tree | None:
-    """An answer's document, None where it has none or was refused."""
+    """An answer's document, None where it has none or was refused, by its status or by a ResponseStatus in it."""
     if answer.status != 200:
         return None
     try:
-        return read_document(answer.body)
+        tree = read_document(answer.body)
     except ValueError:
         return None
+    return None if refused(status_fields(tree)) else tree
 
 
 def read_facts(info: Tree) -> dict[str, Any]:
@@ -46,6 +48,13 @@ def read_facts(info: Tree) -> dict[str, Any]:
         "model": text(tree, "model"), "category": text(tree, "deviceType"),
     }  # fmt: skip
     return {name: value for name, value in found.items() if value is not None}
+
+
+def merged(known: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the device with what it has said now; names of a list that it refused stay."""
+    before, now = ({} if not isinstance(names := each.get("names"), dict) else names for each in (known, found))
+    names = {**before, **now}
+    return {**known, **found} | ({"names": names} if names else {})
 
 
 def read_names(path: str, listed: Tree) -> dict[str, str]:
@@ -82,7 +91,7 @@ def advise(answer: Answer) -> RetryAdvice:
         tree = {}
     tree = child(tree, "userCheck", "ResponseStatus") or tree
     sub = text(tree, "subStatusCode")
-    lock = text(tree, "lockStatus")
+    lock = (text(tree, "lockStatus") or "").lower()
     left = number(tree, "retryTimes", "retryLoginTime")
     locked = number(tree, "resLockTime", "unlockTime")
     said = [

@@ -95,7 +95,7 @@ class CameraHandler(StreamHandler):
         kept = state.get("device")
         known = kept if isinstance(kept, dict) else {}
         if self._asked is None or now - self._asked >= FACTS_SECONDS:
-            fresh = {**known, **await self._ask()}
+            fresh = device.merged(known, await self._ask())
             if fresh != known:
                 await self.stream.put(state={"device": fresh})
             known = fresh

@@ -293,6 +293,8 @@ def test_calls_go_where_the_login_says_and_only_if_it_may() -> None:
         (http(b'{"errorCode": "OPEN000021"}'), "OPEN000021", Action.MISCONFIGURED),
         (http(b'{"errorCode": "OPEN987654"}'), "OPEN987654", Action.RETRY),
         (http(b'{"errorCode": 17}'), "17", Action.RETRY),
+        (http(b'{"errorCode": true, "data": {}}'), "True", Action.RETRY),
+        (http(b'{"errorCode": "1", "data": {"event": []}}'), "1", Action.RETRY),
         (http(b"oops", "500 Internal Server Error"), "HTTP 500", Action.RETRY),
         (http(b'{"errorCode": "OPEN000016"}', "500 Internal Server Error"), "OPEN000016", Action.SUBSCRIBE),
         (http(b'{"errorCode": "0"}', "502 Bad Gateway"), "HTTP 502", Action.RETRY),

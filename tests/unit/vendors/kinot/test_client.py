@@ -15,7 +15,7 @@ from pump.core.clock import Clock
 from pump.testing import ManualClock
 from pump.vendors.kinot import answers
 from pump.vendors.kinot.answers import Action
-from pump.vendors.kinot.client import CallFailed, Client
+from pump.vendors.kinot.client import CallFailed, Client, objects_of
 from pump.vendors.kinot.simulator.server import Fault, Quirks, Simulator
 
 
@@ -192,5 +192,37 @@ def test_a_test_notification_is_fired_for_a_device() -> None:
             told = await client.fire_test(sn, "command_resp")
             assert (told["callback_url"], told["error_detail"]) == ("http://127.0.0.1:9/kinot/bays/command", "sent")
             assert kinot.asked[-1].body == {"sn": sn, "callback_type": "command_resp"}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"code": 10012, "message": "x"}', "10012"),
+        (b'{"code": "10012", "message": "x"}', "10012"),
+        (b'{"code": 10012, "objects": [{"sn": 1}],}', "10012"),
+        (b'{"code": "", "objects": []}', ""),
+        (b'{"code": true, "objects": []}', "True"),
+        (b'{"code": null, "objects": []}', "no code"),
+        (b'{"objects": []}', "no code"),
+        (b"[]", "no code"),
+    ],
+)
+def test_a_refusal_inside_200_is_a_failure_however_its_code_is_written(body: bytes, code: str) -> None:
+    async def main() -> None:
+        async with both() as (_, client):
+            with pytest.raises(CallFailed) as caught:
+                client._judge(200, {}, body, "")
+            assert caught.value.code == code
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("code", ["0", '"0"'])
+def test_success_may_be_a_number_or_a_text(code: str) -> None:
+    async def main() -> None:
+        async with both() as (_, client):
+            assert objects_of(client._judge(200, {}, b'{"code": %s, "objects": [{"sn": 1}]}' % code.encode(), ""))
 
     asyncio.run(main())
