@@ -8,7 +8,7 @@ The document's prose calls the last digit the status; its table and its examples
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pump.core.taxonomy import Phase, Severity
@@ -181,3 +181,64 @@ UNLISTED: Final = Code("security.unknown", "CID code that no document lists", "n
 
 CODES: Final[dict[str, Code]] = _table()
 """By CIDCode, its four digits as sent. The document's row "507" stands for 1570 and 3570."""
+
+_NONE: Final = frozenset(("none", "null"))
+
+
+def ending(code: str) -> Code | None:
+    """The row of an alarm whose eventState is inactive; None where its code says no more than that something was done.
+
+    Arming codes and the like have a second code of their own, and are no matter that goes on.
+    """
+    row = CODES.get(code, UNLISTED)
+    if row.phase == "start":
+        return CODES["3" + code[1:]]
+    if row.phase == "pulse" and code.startswith("1") and "3" + code[1:] not in CODES:
+        return replace(row, phase="end")
+    return None
+
+
+def alarm_uuid(text: str | None) -> str | None:
+    """An alarm's UUID; None for those that stand for none: "0", or zeros in a UUID's form."""
+    return text if text and text.strip("{}").replace("-", "").strip("0") and text.lower() not in _NONE else None
+
+
+ZONE_RULE: Final = "zone and code"
+DEVICE_RULE: Final = "device and code"
+"""`alarm.rule` of a restore that ends an alarm from which it differs: what was gone by."""
+
+
+@dataclass(slots=True, frozen=True)
+class Spot:
+    """What an alarm is about, as its restore may say it with other parts of CIDParam; None where nothing is said."""
+
+    device: str | None
+    code: str
+    """Without its qualifier."""
+    zone: int | str | None
+    partition: int | str | None
+    keypad: int | str | None
+    module: int | str | None
+    channel: int | str | None
+    disk: int | str | None
+
+    def restored_by(self, other: Spot) -> bool:
+        """Whether a restore of `other` may mean this: the same zone, or, without one, nothing that differs."""
+        if (self.device, self.code, self.zone) != (other.device, other.code, other.zone):
+            return False
+        parts = 1 if self.zone is not None else len(self._parts)
+        pairs = zip(self._parts[:parts], other._parts[:parts], strict=True)
+        return all(one == two or None in (one, two) for one, two in pairs)
+
+    def likeness(self, other: Spot) -> int:
+        """How many parts agree."""
+        return sum(one == two for one, two in zip(self._parts, other._parts, strict=True))
+
+    @property
+    def _parts(self) -> tuple[int | str | None, ...]:
+        return self.partition, self.keypad, self.module, self.channel, self.disk
+
+    @property
+    def rule(self) -> str:
+        """What a restore goes by that differs."""
+        return DEVICE_RULE if self.zone is None else ZONE_RULE

@@ -6,7 +6,8 @@ from dataclasses import astuple, dataclass, fields
 from datetime import timedelta
 from typing import Any, Final
 
-from pump.vendors.hik_gateway.parse import Parsed, Spot
+from pump.vendors.common.hik_cid import Spot
+from pump.vendors.hik_gateway.parse import Parsed
 
 PREFIX: Final = "incident/"
 ALARM: Final = "alarm/"
@@ -18,9 +19,6 @@ _ALARMS: Final = 1024
 _HEARD: Final = 1024
 _REPEAT: Final = timedelta(seconds=60)
 """How long after the last one the same message is a repetition, where its event type is not known to last."""
-ZONE_RULE: Final = "zone and code"
-DEVICE_RULE: Final = "device and code"
-"""What `alarm.rule` of a restore says that differs from its alarm in what CIDParam names."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -136,8 +134,7 @@ class Incidents:
         matter = parsed.matter
         if matter not in self._open and parsed.spot is not None and (other := self._nearest(parsed.spot)) is not None:
             matter = other
-            rule = DEVICE_RULE if parsed.spot.zone is None else ZONE_RULE
-            parsed.event.data.setdefault("alarm", {})["rule"] = rule
+            parsed.event.data.setdefault("alarm", {})["rule"] = parsed.spot.rule
         one = self._open.pop(matter, None)
         changes[PREFIX + matter] = None
         return matter if one is None else one.incident

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final
 
 from pump.core.errors import MessageError
 from pump.core.event import Event, event_id, group
-from pump.vendors.common.hik_cid import CODES, UNLISTED, Code
+from pump.vendors.common.hik_cid import CODES, UNLISTED, Code, Spot, alarm_uuid, ending
 from pump.vendors.hik_gateway.codes import KINDS, LASTING, ONCE, PARAMETERS, USER_TYPES, ZONES
 
 VENDOR: Final = "hik-gateway"
@@ -24,7 +24,6 @@ _STATUS_OTHER: Final = Code("device.unknown", "Device status changed", "info")
 _STAMP: Final = re.compile(
     r"(\d{4})-(\d\d?)-(\d\d?)[T ]+(\d\d?):(\d\d?):(\d\d?)(?:\.(\d{1,6})\d*)?\s*(Z|[+-]\d{1,2}:?\d{2})?"
 )
-_NONE: Final = frozenset(("none", "null"))
 _WORDS: Final = {
     "active": True, "true": True, "1": True, "inactive": False, "false": False, "0": False,
 }  # fmt: skip
@@ -56,37 +55,6 @@ class Context:
     """By devIndex."""
     url: str = ""
     """The gateway's own, without a slash at its end; clips' addresses begin with it."""
-
-
-@dataclass(slots=True, frozen=True)
-class Spot:
-    """What an alarm is about, as its restore may say it with other parts of CIDParam; None where nothing is said."""
-
-    device: str | None
-    code: str
-    """Without its qualifier."""
-    zone: int | str | None
-    partition: int | str | None
-    keypad: int | str | None
-    module: int | str | None
-    channel: int | str | None
-    disk: int | str | None
-
-    def restored_by(self, other: Spot) -> bool:
-        """Whether a restore of `other` may mean this: the same zone, or, without one, nothing that differs."""
-        if (self.device, self.code, self.zone) != (other.device, other.code, other.zone):
-            return False
-        parts = 1 if self.zone is not None else len(self._parts)
-        pairs = zip(self._parts[:parts], other._parts[:parts], strict=True)
-        return all(one == two or None in (one, two) for one, two in pairs)
-
-    def likeness(self, other: Spot) -> int:
-        """How many parts agree."""
-        return sum(one == two for one, two in zip(self._parts, other._parts, strict=True))
-
-    @property
-    def _parts(self) -> tuple[int | str | None, ...]:
-        return self.partition, self.keypad, self.module, self.channel, self.disk
 
 
 @dataclass(slots=True)
@@ -150,13 +118,15 @@ def _cid(
     parameters = _text(cid.get("CIDParam"))
     parts = _parameters(parameters)
     review = kind == "videoReview"
-    over = None if review or _active(alert.get("eventState")) is not False else _ending(code, row)
+    over = None if review or _active(alert.get("eventState")) is not False else ending(code)
     identity: tuple[object, ...] = (index, kind, None if uuid == "0" else uuid, code, sent, zone, sub, parameters)
     if over is not None:
         row, identity = over, (*identity, "inactive")
+        # triggerTime is the alarm's: that it is over was sent later.
+        time = max((one for one in (time, stamp(_sent(alert), local)) if one is not None), default=None)
     uploaded = stamp(_text(cid.get("uploadTime")), local)
     place = zone if zone is not None else parts.get("zone")
-    known = _uuid(uuid)
+    known = alarm_uuid(uuid)
     alarm = group(
         **parts
         | {
@@ -199,20 +169,6 @@ def _cid(
     lasts = row.phase in ("start", "end") and code in CODES and CODES[code].phase != "pulse"
     matter = event_id("matter", index, code[1:], zone, sub, *where) if lasts else None
     return Parsed(event, matter, spot, names)
-
-
-def _ending(code: str, row: Code) -> Code | None:
-    """The row of an alarm that is inactive; None where its code says no more than that something was done."""
-    if row.phase == "start":
-        return CODES["3" + code[1:]]
-    if row.phase == "pulse" and code.startswith("1") and "3" + code[1:] not in CODES:
-        return replace(row, phase="end")
-    return None
-
-
-def _uuid(text: str | None) -> str | None:
-    """An alarm's UUID; None for those that stand for none: "0", or zeros in a UUID's form."""
-    return text if text and text.strip("{}").replace("-", "").strip("0") and text.lower() not in _NONE else None
 
 
 def _status(message: dict[str, Any], alert: dict[str, Any], context: Context) -> Parsed:

@@ -15,6 +15,8 @@ PREFIX: Final = "status/"
 """Of the state's keys: the last known status by devIndex, "online" or "offline"."""
 CODE: Final = "devStatusChanged"
 _STATES: Final = frozenset(("online", "offline"))
+_MOST: Final = 20_000
+"""Devices that are remembered, as many as the list is read for."""
 
 
 class Presence:
@@ -39,6 +41,8 @@ class Presence:
         index = data.get("device", {}).get("id")
         status = parsed.event.type.removeprefix("device.")
         if data["code"] != CODE or status not in _STATES or index is None:
+            return
+        if index not in self._known and len(self._known) >= _MOST:
             return
         self.words += 1
         self._heard[index] = self.words

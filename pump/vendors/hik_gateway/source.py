@@ -26,7 +26,8 @@ _GARBAGE: Final = 1 << 20
 class HikGateway(Source[HikGatewaySettings]):
     """Reads one gateway's stream for as long as the task lives.
 
-    Its state in the spool: `incident/<matter>`, the open alarms; `inventory`, the devices' names; `stream/rejected`,
+    Its state in the spool: `incident/<matter>`, the open alarms; `alarm/<place>`, the newest ones, for their clips;
+    `status/<devIndex>`, who is online; `inventory`, the devices' names; `stream/rejected`,
     until when a password that was not taken is not tried again (with a hash of it, so that a new one is tried at once).
     """
 
