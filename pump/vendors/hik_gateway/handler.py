@@ -15,7 +15,7 @@ from pump.ingest.stream.client import Answer, ConnectionLost
 from pump.ingest.stream.handler import RetryAdvice, StreamHandler, StreamRefused, StreamRequest
 from pump.ingest.stream.multipart.parts import Part, Skipped
 from pump.ingest.stream.stream import Stream
-from pump.vendors.hik_gateway.answers import Away, Trouble, Waits, failed, trouble
+from pump.vendors.hik_gateway.answers import Away, Trouble, Waits, failed, said, trouble
 from pump.vendors.hik_gateway.client import address
 from pump.vendors.hik_gateway.parse import parse
 from pump.vendors.hik_gateway.subscriber import Subscriber
@@ -38,6 +38,8 @@ class GatewayHandler(StreamHandler):
         self._greeting: Part | None = None
         """The link's first part, until it was received."""
         self._granted = Granted(None, {})
+        self._answered = False
+        """The link's first part was the gateway's word on the subscription, and no event."""
 
     async def opening(self) -> StreamRequest:
         """The subscription. With eventMode device it names devices, which may have to be asked for first."""
@@ -62,6 +64,7 @@ class GatewayHandler(StreamHandler):
         if answered is None and failed(answer):
             raise StreamRefused(self.refused(answer))
         self._greeting, self._granted = part, answered or Granted(None, {})
+        self._answered = answered is not None or bool(said(part.body))
         self._keeper.number = self._granted.id
 
     async def opened(self) -> None:
@@ -93,7 +96,7 @@ class GatewayHandler(StreamHandler):
                 await self._put(found, changes)
                 found, changes = [], {}
                 await self._tell_skipped(item)
-            elif item is self._greeting and granted(item.value) is not None:
+            elif item is self._greeting and self._answered:
                 pass  # it has been heard
             else:
                 if item is not self._greeting:

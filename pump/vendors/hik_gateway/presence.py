@@ -6,7 +6,7 @@ differs from what is stored has happened unseen, and becomes an event with `reco
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pump.vendors.hik_gateway.parse import Context, Parsed, reconciled, status_word
@@ -52,27 +52,21 @@ class Presence:
     def compare(
         self, rows: Mapping[str, Mapping[str, Any]], words: int, context: Context, moment: str
     ) -> tuple[list[Parsed], dict[str, Any]]:
-        """The events of what the list knows better, and the state to be stored with them; `noted` when it is.
+        """Take the list's word: the events of what it knows better, and the state to be stored with them.
 
         `words` is the count before the list was asked for: a device that the stream spoke of since is left alone. A
         device that nobody has spoken of yet is taken for online.
         """
         found: list[Parsed] = []
         changes: dict[str, Any] = {PREFIX + index: None for index in self._known.keys() - rows.keys()}
+        for index in self._known.keys() - rows.keys():
+            del self._known[index]
         for index, row in rows.items():
             status = status_word(row.get("devStatus"))
             if status not in _STATES or self._heard.get(index, 0) > words or self._known.get(index) == status:
                 continue
-            changes[PREFIX + index] = status
-            if self._known.get(index, "online") != status:
+            before = self._known.get(index, "online")
+            self._known[index] = changes[PREFIX + index] = status
+            if before != status:
                 found.append(reconciled(index, status, row, context, moment))
         return found, changes
-
-    def noted(self, changes: Iterable[tuple[str, Any]]) -> None:
-        """What `compare` gave is stored."""
-        for key, status in changes:
-            index = key.removeprefix(PREFIX)
-            if status is None:
-                self._known.pop(index, None)
-            else:
-                self._known[index] = status

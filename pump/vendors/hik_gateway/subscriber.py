@@ -227,8 +227,7 @@ class Subscriber:
         known, words = dict(self.context.devices), self.presence.words
         found, rows = await inventory.fetch(self._client, known)
         self.context.devices = found
-        unseen, changes = self.presence.compare(rows, words, self.context, self._clock.now().isoformat())
-        state = dict(changes)
+        unseen, state = self.presence.compare(rows, words, self.context, self._clock.now().isoformat())
         for parsed in unseen:
             self.incidents.note(parsed, state)
             self.stream.intake.count("reconciled")
@@ -236,7 +235,6 @@ class Subscriber:
             state["inventory"] = inventory.to_state(found)
         if state:
             await self.stream.put(*(parsed.event for parsed in unseen), state=state)
-        self.presence.noted(changes.items())
 
     async def _tell_failed(self, failed: dict[str, str]) -> None:
         """Each device that is not subscribed is a gap that begins, and again one that has ended when it is back."""

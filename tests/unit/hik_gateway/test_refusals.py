@@ -13,6 +13,7 @@ from pump.ingest.stream.client import Answer
 from pump.vendors._hik_status import refused, status_class, status_fields, status_of_xml
 from pump.vendors.hik_gateway.answers import failed, trouble
 from pump.vendors.hik_gateway.codes import ADVICE, PRIVATE
+from pump.vendors.hik_gateway.simulator.server import Quirks
 from pump.vendors.hik_gateway.subscription import why
 from tests.unit.vendors.hik_gateway.site import site
 
@@ -236,3 +237,37 @@ def test_a_device_whose_subscription_is_refused_inside_200_stays_as_it_was(tmp_p
             assert one.source.keeper.wanted.devices == {first: ()}
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("first", "word"),
+    [
+        (b'{"statusCode": 1, "statusString": "OK", "subStatusCode": "ok"}', None),
+        (b"<ResponseStatus><statusCode>1</statusCode><statusString>OK</statusString></ResponseStatus>", None),
+        (b'{"statusCode": "4", "subStatusCode": "lowPrivilege", "errorCode": 0x40000002}', "no permission"),
+        (b"<ResponseStatus><statusCode>2</statusCode><subStatusCode>upgrading</subStatusCode>", "upgraded"),
+    ],
+)
+def test_a_status_for_the_stream_s_first_part_is_no_event(tmp_path: Path, first: bytes, word: str | None) -> None:
+    async def main() -> None:
+        part = b"--boundary\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(first), first)
+        async with site(tmp_path, quirks=Quirks(answer="absent")) as one:
+            one.vendor.faults.garbage = [part]
+            index = next(iter(one.vendor.devices))
+            await one.until(lambda: one.vendor.subscriptions)
+            one.vendor.put(one.vendor.messages.cid(index))
+            if word is None:
+                await one.stored(1)
+                assert one.intake.component.state == "up"
+            else:
+                await one.until(lambda: word in (one.intake.component.reason or ""))
+            assert not [event for event in await one.records() if event["type"] == "pump.record.unparsed"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("begin", [b"<ResponseStatus><", b"<ResponseStatus>", b"<ResponseStatus><a:"])
+@pytest.mark.parametrize("rest", [b"<a ", b"a", b"<a>", b" ", b"<a:a", b"&amp;", b"<statusCode>4</"])
+def test_no_status_takes_longer_than_its_length(begin: bytes, rest: bytes) -> None:
+    # In proportion to the square of it this would take minutes: the suite's time-out would tell.
+    failed(Answer(200, "", begin + rest * 500_000))

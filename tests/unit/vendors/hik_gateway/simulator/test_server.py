@@ -11,6 +11,8 @@ from aiohttp import ClientSession, DigestAuthMiddleware
 
 from pump.core.clock import Clock
 from pump.vendors.hik_gateway.lenient import loads
+from pump.vendors.hik_gateway.simulator.http import status_xml
+from pump.vendors.hik_gateway.simulator.messages import Messages
 from pump.vendors.hik_gateway.simulator.server import Quirks, Simulator, simulate
 from tests.certificates import needs_openssl, self_signed
 from tests.unit.vendors.hik_gateway.site import site
@@ -141,3 +143,36 @@ def test_a_ca_that_cannot_be_used_is_told_and_a_mended_one_is_taken_without_a_re
             await one.up()
 
     asyncio.run(main())
+
+
+def test_it_refuses_inside_200_and_tells_who_is_offline() -> None:
+    async def main() -> None:
+        async with Simulator(clock=Clock()) as vendor, session() as http:
+            path = f"{vendor.url}/ISAPI/ContentMgmt/DeviceMgmt/deviceList?format=json"
+            order = orjson.dumps({"SearchDescription": {"position": 0, "maxResult": 9, "Filter": {}}})
+            vendor.faults.answers["deviceList"] = (200, status_xml("2", "Device Busy", "noMemory"))
+            async with http.post(path, data=order) as answer:
+                assert (answer.status, answer.content_type) == (200, "application/xml")
+                assert b"<subStatusCode>noMemory</subStatusCode>" in await answer.read()
+            vendor.faults.answers.clear()
+            first, second, third = list(vendor.devices.values())[:3]
+            vendor.put(vendor.messages.status(first.index, online=False))
+            second.status = "OffLine"
+            async with http.post(path, data=order) as answer:
+                rows = orjson.loads(await answer.read())["SearchResult"]["MatchList"]
+            assert [row["Device"]["devStatus"] for row in rows] == ["offline", "OffLine", "online"]
+            assert third.online
+
+    asyncio.run(main())
+
+
+def test_a_clip_is_its_alarm_s_and_what_lasts_counts() -> None:
+    messages = Messages(Clock(), Quirks())
+    alarm = messages.cid("d", "1103", zone=4, CIDParam="", state="inactive")
+    clip = messages.review("d", of=alarm)["EventNotificationAlert"]["VideoReview"]["HikCIDParams"]
+    cid = alarm["EventNotificationAlert"]["CIDAlarm"]
+    assert (clip["UUID"], clip["triggerTime"], clip["ZoneNo"]) == (cid["UUID"], cid["triggerTime"], 4)
+    assert "zoneNo" not in clip
+    assert alarm["EventNotificationAlert"]["eventState"] == "inactive"
+    lasting = messages.lasting("d", "VMD", count=3)["EventNotificationAlert"]
+    assert (lasting["eventState"], lasting["activePostCount"]) == ("active", 3)
