@@ -6,8 +6,9 @@ from dataclasses import astuple, dataclass, fields
 from datetime import timedelta
 from typing import Any, Final
 
+from pump.core.event import event_id
 from pump.vendors.common.hik_cid import Spot
-from pump.vendors.hik_gateway.parse import Parsed
+from pump.vendors.hik_gateway.parse import Parsed, renamed
 
 PREFIX: Final = "incident/"
 ALARM: Final = "alarm/"
@@ -44,7 +45,10 @@ class _Open:
 
 @dataclass(slots=True, frozen=True)
 class _Alarm:
-    """An alarm that was heard: the two names it may be called by, its event's id and its incident."""
+    """An alarm that was heard: the two names it may be called by, its event's id and its incident.
+
+    Or a clip, without names: its `code` is the camera.
+    """
 
     uuid: str | None
     moment: str | None
@@ -98,6 +102,7 @@ class Incidents:
         if parsed.clip:
             if alarm is not None:
                 data |= {"updates": alarm.id, "incident": alarm.incident or alarm.id}
+            self._film(parsed, changes)
             return True
         if (known := self._known.get(parsed.event.id)) is not None:
             # Sent again, perhaps after its end: it begins and ends nothing anew.
@@ -112,7 +117,7 @@ class Incidents:
         elif data["phase"] == "end" and (incident := self._end(parsed, alarm, changes)) is not None:
             data["incident"] = incident
         if parsed.spot is not None:
-            self._remember(parsed, changes)
+            self._remember(parsed, changes, parsed.names, str(data["code"]))
         return True
 
     # --- what begins and ends -------------------------------------------------------------------------------------
@@ -177,11 +182,30 @@ class Incidents:
         found = self._named.get(moment) if moment is not None else None
         return found if found is None or None in (uuid, found.uuid) else None
 
-    def _same(self, alarm: _Alarm, parsed: Parsed) -> bool:
-        return alarm.uuid is not None and alarm.uuid == parsed.names[0] and (alarm.code, alarm.phase) == _said(parsed)
+    def _film(self, parsed: Parsed, changes: dict[str, Any]) -> None:
+        """Tell the clips of one alarm apart by their cameras: what identifies the alarm identifies the first alone."""
+        known = self._known.get(parsed.event.id)
+        if known is None:
+            self._remember(parsed, changes, (None, None), parsed.channel or "")
+        elif parsed.channel is not None and known.code != parsed.channel:
+            renamed(parsed.event, event_id(parsed.event.id, parsed.channel))
 
-    def _remember(self, parsed: Parsed, changes: dict[str, Any]) -> None:
-        alarm = _Alarm(*parsed.names, parsed.event.id, parsed.event.data.get("incident"), *_said(parsed))
+    def _same(self, alarm: _Alarm, parsed: Parsed) -> bool:
+        return (
+            alarm.uuid is not None
+            and alarm.uuid == parsed.names[0]
+            and (alarm.code, alarm.phase)
+            == (
+                str(parsed.event.data["code"]),
+                parsed.event.data["phase"],
+            )
+        )
+
+    def _remember(
+        self, parsed: Parsed, changes: dict[str, Any], names: tuple[str | None, str | None], code: str
+    ) -> None:
+        data = parsed.event.data
+        alarm = _Alarm(*names, parsed.event.id, data.get("incident"), code, data["phase"])
         changes[f"{ALARM}{self._count % _ALARMS}"] = [self._count, *astuple(alarm)]
         self._place(self._count, alarm)
 
@@ -203,7 +227,3 @@ class Incidents:
         rows = [row for row in stored if isinstance(row, list) and len(row) == _ROW and isinstance(row[0], int)]
         for row in sorted(rows, key=lambda row: row[0]):
             self._place(row[0], _Alarm(*row[1:]))
-
-
-def _said(parsed: Parsed) -> tuple[str, str]:
-    return str(parsed.event.data["code"]), str(parsed.event.data["phase"])

@@ -15,9 +15,9 @@ _PAGE: Final = 50
 _PAGES: Final = 400
 """20,000 devices; a list that goes on is a gateway that does not count."""
 _CATEGORIES: Final = {
-    "encodingDev": "encoding device", "SecurityCP": "alarm device", "AccessControl": "access control device",
+    "encodingdev": "encoding device", "securitycp": "alarm device", "accesscontrol": "access control device",
 }  # fmt: skip
-"""devType (9.26)."""
+"""devType (9.26), in lower case."""
 
 
 Rows = dict[str, dict[str, Any]]
@@ -98,7 +98,7 @@ def _device(row: dict[str, Any], known: Device | None) -> Device:
         name=_text(row, "devName") or (known.name if known else None),
         model=_text(row, "devMode", "devModel", "model") or (known.model if known else None),
         serial=_text(row, "serialNumber", "devSerial") or (known.serial if known else None),
-        category=_CATEGORIES.get(category or "", category),
+        category=_CATEGORIES.get((category or "").lower(), category),
     )
 
 

@@ -68,6 +68,8 @@ class Parsed:
     names: tuple[str | None, str | None] = (None, None)
     """An alarm's and its clip's: by the UUID, and by code, zone and the alarm's time."""
     clip: bool = False
+    channel: str | None = None
+    """A clip's camera."""
     content: str | None = None
     """Of what is repeated while it lasts: what does not change meanwhile."""
     lasting: bool = False
@@ -155,14 +157,13 @@ def _cid(
         data["media"] = clips
     data["raw"] = message
     event = _event("security.video_review" if review else row.type, identity, time, sent, alert, data)
-    for number, clip in enumerate(clips):
-        clip["id"] = f"{event.id}/{number}"
+    renamed(event, event.id)
     names = (
         event_id("uuid", index, known.lower()) if known else None,
         event_id("moment", index, code, place, sent) if stamp(sent, UTC) else None,
     )
     if review:
-        return Parsed(event, names=names, clip=True)
+        return Parsed(event, names=names, clip=True, channel=_text(alert.get("channelID")))
     where = [parts.get(name) for name in ("keypad", "module", "channel", "disk")]
     spot = Spot(index, code[1:], place, partition, *where)
     # The alarm begins a matter and its restore ends it; what has no restore by its code is a matter of its own.
@@ -233,6 +234,13 @@ def _other(name: str, message: dict[str, Any], alert: dict[str, Any], context: C
 def _active(state: Any) -> bool | None:
     """eventState, however it is written; None where it says nothing."""
     return _WORDS.get(str(state).strip().lower())
+
+
+def renamed(event: Event, identity: str) -> None:
+    """Give the event another id, and its media those that follow from it."""
+    event.id = identity
+    for place, entry in enumerate(event.data.get("media", ())):
+        entry["id"] = f"{identity}/{place}"
 
 
 def _event(

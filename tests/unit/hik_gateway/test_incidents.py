@@ -136,6 +136,20 @@ def test_a_restore_with_its_alarm_s_uuid_takes_no_clip_of_it(log: Log) -> None:
     assert end["incident"] == video["incident"] == video["updates"] == start["id"]
 
 
+def test_each_camera_s_clip_is_told_and_the_same_one_sent_again_is_not(log: Log) -> None:
+    def of(channel: Any, url: str) -> Data:
+        message = clip(url=url)
+        message["EventNotificationAlert"]["channelID"] = channel
+        return message
+
+    cameras: list[tuple[Any, str]] = [("1", "/a"), ("2", "/b"), ("1", "/a"), (2, "/signed afresh"), (None, "/a")]
+    start, *videos = put(log, alarm(), *(of(*camera) for camera in cameras))
+    first, second, again, too, unnamed = videos
+    assert {video["updates"] for video in videos} == {start["id"]}
+    assert first["id"] == again["id"] == unnamed["id"] != second["id"] == too["id"]
+    assert second["media"][0]["id"] == f"{second['id']}/0"
+
+
 def test_another_device_s_uuid_is_another_alarm(log: Log) -> None:
     other = clip()
     other["EventNotificationAlert"]["devIndex"] = "e"

@@ -214,10 +214,10 @@ class Simulator:
 
     def _instead(self, request: Request) -> bytes | None:
         """What a fault answers in this call's place."""
-        told = self.faults.answers.get(request.path.rpartition("/")[2])
-        if told is None:
+        instead = self.faults.answers.get(request.path.rpartition("/")[2])
+        if instead is None:
             return None
-        status, body = told
+        status, body = instead
         return response(status, body, kind="application/xml" if body.lstrip().startswith(b"<") else "application/json")
 
     # --- the other calls ------------------------------------------------------------------------------------------
