@@ -55,7 +55,7 @@ def status_of_xml(body: bytes) -> dict[str, Any]:
 
 
 def refused(fields: Mapping[str, Any]) -> bool:
-    """Whether a ResponseStatus says that the call has failed; where it has no statusCode, by its other codes."""
+    """True where a ResponseStatus says that the call has failed: by its statusCode, without one by its other codes."""
     code = status_number(fields.get("statusCode"))
     if code is not None:
         return code not in _DONE

@@ -9,7 +9,7 @@ The document's prose calls the last digit the status; its table and its examples
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pump.core.taxonomy import Phase, Severity
 
@@ -208,9 +208,8 @@ DEVICE_RULE: Final = "device and code"
 """`alarm.rule` of a restore that ends an alarm from which it differs: what was gone by."""
 
 
-@dataclass(slots=True, frozen=True)
-class Spot:
-    """What an alarm is about, as its restore may say it with other parts of CIDParam; None where nothing is said."""
+class Spot(NamedTuple):
+    """The place and the parts that an alarm is about, as CIDParam and zone give them; None where nothing is said."""
 
     device: str | None
     code: str
@@ -223,22 +222,17 @@ class Spot:
     disk: int | str | None
 
     def restored_by(self, other: Spot) -> bool:
-        """Whether a restore of `other` may mean this: the same zone, or, without one, nothing that differs."""
-        if (self.device, self.code, self.zone) != (other.device, other.code, other.zone):
+        """True where a restore of `other` may mean this: the same zone, or, without one, nothing that differs."""
+        if self[:3] != other[:3]:
             return False
-        parts = 1 if self.zone is not None else len(self._parts)
-        pairs = zip(self._parts[:parts], other._parts[:parts], strict=True)
-        return all(one == two or None in (one, two) for one, two in pairs)
+        end = len(self) if self.zone is None else 4  # of a zone's alarm the partition alone
+        return all(one == two or None in (one, two) for one, two in zip(self[3:end], other[3:end], strict=True))
 
     def likeness(self, other: Spot) -> int:
-        """How many parts agree."""
-        return sum(one == two for one, two in zip(self._parts, other._parts, strict=True))
-
-    @property
-    def _parts(self) -> tuple[int | str | None, ...]:
-        return self.partition, self.keypad, self.module, self.channel, self.disk
+        """The number of parts that agree."""
+        return sum(one == two for one, two in zip(self, other, strict=True))
 
     @property
     def rule(self) -> str:
-        """What a restore goes by that differs."""
+        """The rule that a restore goes by where it differs."""
         return DEVICE_RULE if self.zone is None else ZONE_RULE

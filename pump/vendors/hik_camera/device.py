@@ -51,7 +51,7 @@ def read_facts(info: Tree) -> dict[str, Any]:
 
 
 def merged(known: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of the device with what it has said now; names of a list that it refused stay."""
+    """All that is known of the device, with its newest word; names of a list that it refused stay."""
     before, now = ({} if not isinstance(names := each.get("names"), dict) else names for each in (known, found))
     names = {**before, **now}
     return {**known, **found} | ({"names": names} if names else {})

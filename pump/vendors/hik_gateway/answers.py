@@ -102,7 +102,7 @@ def said(body: bytes) -> dict[str, Any]:
 
 
 def failed(answer: Answer) -> bool:
-    """Whether a call has failed: by its HTTP status, or by a ResponseStatus in it that says so inside HTTP 200."""
+    """True for a call that has failed: by its HTTP status, or by a ResponseStatus that says so inside HTTP 200."""
     return not 200 <= answer.status < 300 or refused(said(answer.body))
 
 

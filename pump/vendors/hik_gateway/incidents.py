@@ -1,10 +1,10 @@
-"""Which matters are open and which alarms were heard, so that what belongs together shares one `incident`."""
+"""The open matters and the newest alarms, so that events that belong together share one `incident`."""
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pump.core.event import event_id
 from pump.vendors.common.hik_cid import Spot
@@ -19,7 +19,7 @@ _ALARMS: Final = 1024
 """Alarms remembered for their clips, which come within minutes."""
 _HEARD: Final = 1024
 _REPEAT: Final = timedelta(seconds=60)
-"""How long after the last one the same message is a repetition, where its event type is not known to last."""
+"""Time after the last one in which the same message is a repetition, where its event type is not known to last."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -30,11 +30,11 @@ class _Open:
     spot: Spot | None = None
 
     def state(self) -> Any:
-        return self.incident if self.spot is None else {"incident": self.incident, "spot": [*astuple(self.spot)]}
+        return self.incident if self.spot is None else {"incident": self.incident, "spot": [*self.spot]}
 
     @classmethod
     def of(cls, stored: Any) -> _Open | None:
-        """What `state` gave; a text is what versions before this one stored."""
+        """The one that `state` gave; versions before this one stored a text."""
         if isinstance(stored, str):
             return cls(stored)
         try:
@@ -43,8 +43,7 @@ class _Open:
             return None
 
 
-@dataclass(slots=True, frozen=True)
-class _Alarm:
+class _Alarm(NamedTuple):
     """An alarm that was heard: the two names it may be called by, its event's id and its incident.
 
     Or a clip, without names: its `code` is the camera.
@@ -62,7 +61,7 @@ class _Alarm:
         return self.uuid, self.moment
 
 
-_ROW: Final = 1 + len(fields(_Alarm))
+_ROW: Final = 1 + len(_Alarm._fields)
 
 
 class Incidents:
@@ -73,11 +72,12 @@ class Incidents:
     """
 
     def __init__(self, stored: dict[str, Any], before: Incidents | None = None) -> None:
-        self._open: dict[str, _Open] = {
-            key.removeprefix(PREFIX): one
-            for key, value in stored.items()
-            if key.startswith(PREFIX) and (one := _Open.of(value)) is not None
-        }
+        self._open: dict[str, _Open] = {}
+        self._near: dict[tuple[str | None, str], dict[str, Spot]] = {}
+        """Of those open the alarms', by device and code."""
+        for key, value in stored.items():
+            if key.startswith(PREFIX) and (one := _Open.of(value)) is not None:
+                self._add(key.removeprefix(PREFIX), one)
         self._ring: dict[int, _Alarm] = {}
         self._named: dict[str, _Alarm] = {}
         self._known: dict[str, _Alarm] = {}
@@ -125,13 +125,27 @@ class Incidents:
     def _begin(self, parsed: Parsed, matter: str, changes: dict[str, Any]) -> str:
         one = self._open.get(matter)
         if one is None:
-            one = self._open[matter] = _Open(parsed.event.id, parsed.spot)
+            one = _Open(parsed.event.id, parsed.spot)
+            self._add(matter, one)
             changes[PREFIX + matter] = one.state()
             while len(self._open) > _MOST:
                 oldest = next(iter(self._open))
-                del self._open[oldest]
+                self._drop(oldest)
                 changes[PREFIX + oldest] = None
         return one.incident
+
+    def _add(self, matter: str, one: _Open) -> None:
+        self._open[matter] = one
+        if one.spot is not None:
+            self._near.setdefault(one.spot[:2], {})[matter] = one.spot
+
+    def _drop(self, matter: str) -> _Open | None:
+        one = self._open.pop(matter, None)
+        if one is not None and one.spot is not None and (near := self._near.get(one.spot[:2])) is not None:
+            near.pop(matter, None)
+            if not near:
+                del self._near[one.spot[:2]]
+        return one
 
     def _end(self, parsed: Parsed, alarm: _Alarm | None, changes: dict[str, Any]) -> str | None:
         if parsed.matter is None:  # of what begins nothing by its code, and yet is said to have ended
@@ -140,7 +154,7 @@ class Incidents:
         if matter not in self._open and parsed.spot is not None and (other := self._nearest(parsed.spot)) is not None:
             matter = other
             parsed.event.data.setdefault("alarm", {})["rule"] = parsed.spot.rule
-        one = self._open.pop(matter, None)
+        one = self._drop(matter)
         changes[PREFIX + matter] = None
         return matter if one is None else one.incident
 
@@ -150,17 +164,14 @@ class Incidents:
         A zone has one alarm of a code, whatever keypad or module says so. Without a zone the parts are what it is
         about: none may differ, and only one alarm may be meant.
         """
-        found = [
-            (one.spot.likeness(spot), matter)
-            for matter, one in self._open.items()
-            if one.spot is not None and one.spot.restored_by(spot)
-        ]
+        near = self._near.get(spot[:2], {})
+        found = [(each.likeness(spot), matter) for matter, each in near.items() if each.restored_by(spot)]
         if not found or (spot.zone is None and len(found) > 1):
             return None
         return max(found, key=lambda pair: pair[0])[1]
 
     def _repeated(self, parsed: Parsed, content: str) -> bool:
-        """Whether it says no more than what is open, or has ended, already."""
+        """True for a message that says no more than that a matter is open, or has ended, as is known already."""
         matter, active, time = str(parsed.matter), parsed.event.data["phase"] == "start", parsed.event.time
         was, before, at = self._heard.pop(matter, (not active, "", None))
         self._heard[matter] = (active, content, time)
@@ -183,7 +194,7 @@ class Incidents:
         return found if found is None or None in (uuid, found.uuid) else None
 
     def _film(self, parsed: Parsed, changes: dict[str, Any]) -> None:
-        """Tell the clips of one alarm apart by their cameras: what identifies the alarm identifies the first alone."""
+        """Keep the clips of one alarm apart by their cameras: the alarm's identity is the first one's alone."""
         known = self._known.get(parsed.event.id)
         if known is None:
             self._remember(parsed, changes, (None, None), parsed.channel or "")
@@ -191,22 +202,16 @@ class Incidents:
             renamed(parsed.event, event_id(parsed.event.id, parsed.channel))
 
     def _same(self, alarm: _Alarm, parsed: Parsed) -> bool:
-        return (
-            alarm.uuid is not None
-            and alarm.uuid == parsed.names[0]
-            and (alarm.code, alarm.phase)
-            == (
-                str(parsed.event.data["code"]),
-                parsed.event.data["phase"],
-            )
-        )
+        data = parsed.event.data
+        said = parsed.names[0], str(data["code"]), data["phase"]
+        return alarm.uuid is not None and (alarm.uuid, alarm.code, alarm.phase) == said
 
     def _remember(
         self, parsed: Parsed, changes: dict[str, Any], names: tuple[str | None, str | None], code: str
     ) -> None:
         data = parsed.event.data
         alarm = _Alarm(*names, parsed.event.id, data.get("incident"), code, data["phase"])
-        changes[f"{ALARM}{self._count % _ALARMS}"] = [self._count, *astuple(alarm)]
+        changes[f"{ALARM}{self._count % _ALARMS}"] = [self._count, *alarm]
         self._place(self._count, alarm)
 
     def _place(self, count: int, alarm: _Alarm) -> None:

@@ -32,7 +32,7 @@ _ONLINE: Final = {"true": "online", "1": "online", "false": "offline", "0": "off
 _COUNTED: Final = frozenset(("activePostCount",))
 """What a repeated message changes: no part of its identity."""
 _PASSING: Final = frozenset(("activePostCount", "dateTime", "dataTime", "eventState"))
-"""What changes while something lasts: no part of its content."""
+"""Members that change while something lasts: no part of its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ def _cid(
     uuid = _text(cid.get("UUID"))
     local = ZONES.get(_integer(cid.get("timeZoneIdx")) or 0) or _offset(alert) or context.zone
     time = stamp(sent, local)
+    dated = time is not None
     parameters = _text(cid.get("CIDParam"))
     parts = _parameters(parameters)
     review = kind == "videoReview"
@@ -160,7 +161,7 @@ def _cid(
     renamed(event, event.id)
     names = (
         event_id("uuid", index, known.lower()) if known else None,
-        event_id("moment", index, code, place, sent) if stamp(sent, UTC) else None,
+        event_id("moment", index, code, place, sent) if dated else None,
     )
     if review:
         return Parsed(event, names=names, clip=True, channel=_text(alert.get("channelID")))

@@ -1,4 +1,4 @@
-"""Which devices are online: what the stream said last, and what the gateway's list says after each connection.
+"""Devices online and offline, by the stream's last word and by the gateway's list after each connection.
 
 The gateway keeps no event for a client that is away, but it knows each device's devStatus (document, 9.26). What
 differs from what is stored has happened unseen, and becomes an event with `reconciled: true`.
@@ -29,7 +29,7 @@ class Presence:
         self._heard: dict[str, int] = {}
         """By device: which of the stream's words on devices was the last on it."""
         self.words = 0
-        """How many of them there were: what was asked for before a word may be older than it."""
+        """The number of those words: a list that was asked for before one may be older than it."""
 
     def load(self, stored: Mapping[str, Any]) -> None:
         """Take up the state under `PREFIX`."""

@@ -87,7 +87,7 @@ class Messages:
         }
 
     def lasting(self, index: str, kind: str = "linedetection", *, state: str = "active", count: int = 1) -> Message:
-        """What a device repeats, counting, until its eventState is inactive (9.10)."""
+        """An event that a device repeats, counting, until its eventState is inactive (9.10)."""
         return {
             "EventNotificationAlert": self._common("1", index, count)
             | {"eventType": kind, "eventState": state, "eventDescription": f"{kind} alarm"}

@@ -129,7 +129,7 @@ class Simulator:
         return names
 
     def _heed(self, message: Message) -> None:
-        """What a device says of being there is what the list says from then on."""
+        """Have the list say from now on what a device says of itself."""
         alert = message.get("EventNotificationAlert", {})
         device = self.devices.get(str(alert.get("devIndex")))
         if device is not None and alert.get("eventType") == "devStatusChanged":
@@ -213,7 +213,7 @@ class Simulator:
         return None
 
     def _instead(self, request: Request) -> bytes | None:
-        """What a fault answers in this call's place."""
+        """A fault's answer in this call's place."""
         instead = self.faults.answers.get(request.path.rpartition("/")[2])
         if instead is None:
             return None
