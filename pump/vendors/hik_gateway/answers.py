@@ -8,7 +8,7 @@ from pump.core.backoff import Backoff
 from pump.ingest.stream.client import Answer
 from pump.ingest.stream.handler import RetryAdvice
 from pump.ingest.stream.lockout import LEAST
-from pump.vendors._hik_status import refused, status_fields, status_number, status_of_xml
+from pump.vendors.common.hik_status import refused, status_fields, status_number, status_of_xml
 from pump.vendors.hik_gateway.codes import ADVICE, CLASSES, OTHER, REJECTED, STATUS, Advice
 from pump.vendors.hik_gateway.lenient import loads
 

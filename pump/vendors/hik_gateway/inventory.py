@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Final
 
-from pump.vendors._hik_status import status_number
+from pump.vendors.common.hik_status import status_number
 from pump.vendors.hik_gateway.answers import Rejected, Trouble
 from pump.vendors.hik_gateway.client import Client
 from pump.vendors.hik_gateway.parse import Device

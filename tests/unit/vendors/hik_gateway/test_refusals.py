@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from pump.ingest.stream.client import Answer
-from pump.vendors._hik_status import refused, status_class, status_fields, status_of_xml
+from pump.vendors.common.hik_status import refused, status_class, status_fields, status_of_xml
 from pump.vendors.hik_gateway.answers import failed, trouble
 from pump.vendors.hik_gateway.codes import ADVICE, PRIVATE
 from pump.vendors.hik_gateway.simulator.server import Quirks
 from pump.vendors.hik_gateway.subscription import why
 from tests.unit.vendors.hik_gateway.site import site
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 DOCUMENT = ROOT.parent / "shared" / "vendor" / "hik-device-gateway-1.3.txt"
 LIST = ROOT / "tests" / "data" / "hik_gateway_refusals.txt"
 CODES: list[tuple[int, str, str]] = [
