@@ -1,0 +1,195 @@
+"""Every name of the pump that the golden tests use. After a move this file alone is pointed to the new places."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import aiohttp
+
+import pump.vendors
+from pump import registry
+from pump.cli import COMMANDS, group
+from pump.config import load
+from pump.config.model import ServerSettings
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.core.event import Event, Unparsed, encode
+from pump.ingest.devices import Devices
+from pump.ingest.intake import Intake
+from pump.ingest.media import Media
+from pump.ingest.push.listener import PushListener, Route
+from pump.ops.control import Refusal, ask
+from pump.runtime.daemon import Daemon
+from pump.spool import Cursor, Receipt, Spool, SpoolSettings
+from pump.telemetry.health import Health
+from pump.telemetry.metrics import Metrics
+from pump.testing import ManualClock
+from pump.testing.standins import StandIns
+from pump.vendors.hik_camera.access import ACCESS
+from pump.vendors.hik_camera.codes import EVENTS
+from pump.vendors.hik_camera.document import read_document
+from pump.vendors.hik_camera.incidents import OpenIncidents
+from pump.vendors.hik_camera.parse import Facts
+from pump.vendors.hik_camera.parse import parse as parse_alert
+from pump.vendors.hik_connect.parse import normalise
+from pump.vendors.hik_connect.simulator import control as simulator_control
+from pump.vendors.hik_connect.uploads import Uploads
+from pump.vendors.hik_gateway import inventory
+from pump.vendors.hik_gateway.incidents import PREFIX as INCIDENT
+from pump.vendors.hik_gateway.incidents import Incidents
+from pump.vendors.hik_gateway.lenient import loads
+from pump.vendors.hik_gateway.parse import Context, Device
+from pump.vendors.hik_gateway.parse import parse as parse_part
+from pump.vendors.kinot import parse as kinot
+from pump.vendors.kinot.client import objects_of
+from pump.vendors.kinot.numbers import decode
+
+__all__ = [
+    "ACCESS", "COMMANDS", "EVENTS", "INCIDENT", "Clock", "Cursor", "Daemon", "Device", "Devices", "Event", "Health",
+    "Incidents", "Intake", "ManualClock", "Matters", "Metrics", "Receipt", "Refusal", "Spool", "SpoolSettings",
+    "StandIns", "Unavailable", "Unparsed", "ask", "encode", "group", "inventory", "load", "registry",
+    "simulator_control",
+]  # fmt: skip
+
+ARRIVED: Final = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+"""When everything arrives."""
+SITE: Final = "north"
+VENDORS: Final = ("avaeye", "hik_camera", "hik_connect", "hik_gateway", "kinot")
+PARIS: Final = ZoneInfo("Europe/Paris")
+FACTS: Final = Facts(
+    serial="DS-2CD000020260101AAWRTEST00001", name="North gate", model="DS-2CD0000", category="IPCamera",
+    names={"1": "Lane 1", "33": "Yard"},
+)  # fmt: skip
+DEVICES: Final = {
+    "2cd6716d-767f-4756-ac55-50276a5e3b4a": Device(name="Main panel", model="DS-PWA96", serial="Q1", category="panel")
+}
+_KINDS: Final = {"lockers": "lock", "sensors": "sensor"}
+
+
+@dataclass(slots=True)
+class Put:
+    """What a vendor's code hands to the intake for a message: the events, and the state stored with them."""
+
+    events: list[Event | Unparsed]
+    state: dict[str, Any]
+
+
+def samples(vendor: str) -> dict[str, bytes]:
+    """The committed samples of a vendor, by file name without its ending."""
+    folder = Path(pump.vendors.__file__).parent / vendor / "samples"
+    ending = "*.txt" if vendor == "avaeye" else "*.json"
+    return {path.stem: path.read_bytes() for path in sorted(folder.glob(ending))}
+
+
+async def read(vendor: str, messages: Iterable[bytes], folder: Path) -> list[Put]:
+    """What the vendor's code makes of each sample, or of a text formed like one; `folder` is for pictures."""
+    if vendor == "avaeye":
+        return await _avaeye(messages, folder)
+    return [_READERS[vendor](message) for message in messages]
+
+
+def _camera(text: bytes) -> Put:
+    sample, matters, put = json.loads(text), OpenIncidents(10.0), Put([], {})
+    for now, body in enumerate([sample["body"], *sample.get("then", [])]):
+        alert = parse_alert(dict(read_document(body.encode())), FACTS, PARIS)
+        if not alert.heartbeat:
+            events, state = matters.take(alert, float(now))
+            put.events += events
+            put.state |= state
+    return put
+
+
+def _connect(text: bytes) -> Put:
+    sample, uploads, put = json.loads(text), Uploads(), Put([], {})
+    for record in [*sample.get("before", []), sample["record"]]:
+        put.events += normalise(sample["queue"], record, PARIS, ARRIVED, uploads)
+    return put
+
+
+def _gateway(text: bytes) -> Put:
+    sample, put = json.loads(text), Put([], {})
+    context = Context(zone=PARIS, url="http://gateway.example", devices=DEVICES)
+    incidents = Incidents({})
+    for part in [sample["part"], *sample.get("then", [])]:
+        found = parse_part(loads(part.encode()), context)
+        if found is not None:
+            incidents.note(found, put.state)
+            put.events.append(found.event)
+    return put
+
+
+def _kinot(text: bytes) -> Put:
+    sample, put = json.loads(text), Put([], {})
+    kind, state = sample["as"], sample.get("state")
+    decoded = decode(sample["text"])
+    for fields in objects_of(decoded) or [decoded]:
+        if kind == "command":
+            put.events.append(kinot.command(fields, PARIS, ARRIVED, state))
+            continue
+        if kind == "dtu_devices":
+            status = kinot.gateway(fields, PARIS, ARRIVED)
+        else:
+            status = kinot.status(fields, PARIS, ARRIVED, _KINDS.get(kind))
+        result = kinot.compare(status, state, every=sample.get("emit") == "all", reconciled=kind in _KINDS)
+        put.events += result.events
+        put.state[status.key] = result.state
+    return put
+
+
+_READERS: Final = {"hik_camera": _camera, "hik_connect": _connect, "hik_gateway": _gateway, "kinot": _kinot}
+
+
+class _Recording(Intake):
+    """The real intake; what is put stays to be looked at."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.puts: list[Put] = []
+
+    async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
+        self.puts.append(Put(list(items), dict(state or {})))
+        return await super().put(*items, state=state)
+
+
+async def _avaeye(messages: Iterable[bytes], folder: Path) -> list[Put]:
+    """By the real listener, for identity, pictures and device table belong to what a camera's message becomes."""
+    found = []
+    for message in messages:
+        path, _, body = message.partition(b"\n")
+        async with _avaeye_listener(folder) as (url, intake), aiohttp.ClientSession() as http:
+            async with http.post(f"{url}/api/upark/{path.decode().strip()}", data=body) as answer:
+                assert answer.status == 200, await answer.text()
+            events = [event for put in intake.puts for event in put.events]
+            state = {key: value for put in intake.puts for key, value in put.state.items()}
+            found.append(Put(events, state))
+    return found
+
+
+@asynccontextmanager
+async def _avaeye_listener(folder: Path) -> AsyncIterator[tuple[str, _Recording]]:
+    """A listener with the real source over a spool that nobody has written to."""
+    clock, metrics = ManualClock(ARRIVED), Metrics()
+    room = folder / str(len(list(folder.iterdir())))
+    spool = await Spool.open(room, SpoolSettings(), clock=clock, metrics=metrics)
+    kind = registry.source("avaeye")
+    source: Any = kind("gate", kind.Settings.model_validate({"type": "avaeye"}), clock)
+    intake = _Recording(
+        "gate", spool=spool, site=SITE, clock=clock, metrics=metrics, health=Health(clock),
+        media=Media(room / "media", clock=clock),
+    )  # fmt: skip
+    settings = ServerSettings.model_validate({"listen": "127.0.0.1:0"})
+    listener = PushListener(settings, clock=clock, registry=metrics.registry)
+    listener.swap([Route(source, intake)])
+    await listener.open()
+    try:
+        yield listener.url, intake
+    finally:
+        await listener.close()
+        await spool.close()
