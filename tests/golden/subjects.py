@@ -88,11 +88,16 @@ def samples(vendor: str) -> dict[str, bytes]:
     return {path.stem: path.read_bytes() for path in sorted(folder.glob(ending))}
 
 
-async def read(vendor: str, messages: Iterable[bytes], folder: Path) -> list[Put]:
-    """What the vendor's code makes of each sample, or of a text formed like one; `folder` is for pictures."""
-    if vendor == "avaeye":
-        return await _avaeye(messages, folder)
-    return [_READERS[vendor](message) for message in messages]
+async def read(vendor: str, messages: Iterable[bytes], folder: Path, *, apart: bool) -> list[Put]:
+    """What the vendor's code makes of each sample, or of a text formed like one.
+
+    `folder` is for pictures; `apart`: each meets a pump that nothing has come to before.
+    """
+    if vendor != "avaeye":
+        return [_READERS[vendor](message) for message in messages]
+    if not apart:
+        return await _avaeye(messages, folder / "all")
+    return [put for n, message in enumerate(messages) for put in await _avaeye([message], folder / str(n))]
 
 
 def _camera(text: bytes) -> Put:
@@ -161,9 +166,10 @@ class _Recording(Intake):
 async def _avaeye(messages: Iterable[bytes], folder: Path) -> list[Put]:
     """By the real listener, for identity, pictures and device table belong to what a camera's message becomes."""
     found = []
-    for message in messages:
-        path, _, body = message.partition(b"\n")
-        async with _avaeye_listener(folder) as (url, intake), aiohttp.ClientSession() as http:
+    async with _avaeye_listener(folder) as (url, intake), aiohttp.ClientSession() as http:
+        for message in messages:
+            path, _, body = message.partition(b"\n")
+            intake.puts.clear()
             async with http.post(f"{url}/api/upark/{path.decode().strip()}", data=body) as answer:
                 assert answer.status == 200, await answer.text()
             events = [event for put in intake.puts for event in put.events]
@@ -176,13 +182,12 @@ async def _avaeye(messages: Iterable[bytes], folder: Path) -> list[Put]:
 async def _avaeye_listener(folder: Path) -> AsyncIterator[tuple[str, _Recording]]:
     """A listener with the real source over a spool that nobody has written to."""
     clock, metrics = ManualClock(ARRIVED), Metrics()
-    room = folder / str(len(list(folder.iterdir())))
-    spool = await Spool.open(room, SpoolSettings(), clock=clock, metrics=metrics)
+    spool = await Spool.open(folder, SpoolSettings(), clock=clock, metrics=metrics)
     kind = registry.source("avaeye")
     source: Any = kind("gate", kind.Settings.model_validate({"type": "avaeye"}), clock)
     intake = _Recording(
         "gate", spool=spool, site=SITE, clock=clock, metrics=metrics, health=Health(clock),
-        media=Media(room / "media", clock=clock),
+        media=Media(folder / "media", clock=clock),
     )  # fmt: skip
     settings = ServerSettings.model_validate({"listen": "127.0.0.1:0"})
     listener = PushListener(settings, clock=clock, registry=metrics.registry)

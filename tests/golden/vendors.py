@@ -25,18 +25,17 @@ Lines = dict[str, list[str]]
 
 def sample_lines(vendor: str) -> Lines:
     """What today's code makes of the vendor's samples."""
-    return _lines(vendor, subjects.samples(vendor))
+    return _lines(vendor, subjects.samples(vendor), apart=True)
 
 
 def code_lines(vendor: str, messages: dict[str, str]) -> Lines:
     """What today's code makes of messages that differ in their code alone."""
-    return _lines(vendor, {name: text.encode() for name, text in messages.items()})
+    return _lines(vendor, {name: text.encode() for name, text in messages.items()}, apart=False)
 
 
-def _lines(vendor: str, messages: dict[str, bytes]) -> Lines:
+def _lines(vendor: str, messages: dict[str, bytes], *, apart: bool) -> Lines:
     """Read twice: an id that differs is random, for the vendor gives no identity, and stands as that."""
-    with tempfile.TemporaryDirectory() as folder:
-        puts, again = (asyncio.run(subjects.read(vendor, messages.values(), Path(folder))) for _ in range(2))
+    puts, again = (_read(vendor, messages, apart=apart) for _ in range(2))
     found: Lines = {}
     for name, put, other in zip(messages, puts, again, strict=True):
         lines = list(_spelled(vendor, put))
@@ -45,6 +44,11 @@ def _lines(vendor: str, messages: dict[str, bytes]) -> Lines:
                 lines = [line.replace(one, "<random>") for line in lines]
         found[name] = lines
     return found
+
+
+def _read(vendor: str, messages: dict[str, bytes], *, apart: bool) -> list[Put]:
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(subjects.read(vendor, messages.values(), Path(folder), apart=apart))
 
 
 def _ids(put: Put) -> list[str]:
