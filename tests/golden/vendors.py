@@ -121,18 +121,19 @@ def differences(name: str, wanted: list[str], found: list[str]) -> list[str]:
         said.append(f"{name}: {len(found)} lines instead of {len(wanted)}")
     for number, (old, new) in enumerate(zip(wanted, found, strict=False)):
         if old != new:
-            keys = list(_differing("", orjson.loads(old), orjson.loads(new)))
+            keys = list(differing("", orjson.loads(old), orjson.loads(new)))
             said += [f"{name}, line {number + 1}: {key}" for key in keys or ["the order of keys or a number's form"]]
     return said
 
 
-def _differing(path: str, old: Any, new: Any) -> Iterator[str]:
+def differing(path: str, old: Any, new: Any) -> Iterator[str]:
+    """Each key path at which two JSON values differ, with both."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
-            yield from _differing(f"{path}.{key}" if path else key, old.get(key), new.get(key))
+            yield from differing(f"{path}.{key}" if path else key, old.get(key), new.get(key))
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for number, (one, other) in enumerate(zip(old, new, strict=True)):
-            yield from _differing(f"{path}[{number}]", one, other)
+            yield from differing(f"{path}[{number}]", one, other)
     elif old != new:
         yield f"{path} was {_short(old)}, is {_short(new)}"
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from tests.golden import subjects, vendors
+from tests.golden import interface, running, subjects, vendors
 
 
 def _vendor(name: str) -> None:
@@ -21,7 +21,11 @@ def _vendor(name: str) -> None:
     vendors.write_codes(name)
 
 
-WRITERS: Final[dict[str, Callable[[], None]]] = {name: partial(_vendor, name) for name in subjects.VENDORS}
+WRITERS: Final[dict[str, Callable[[], None]]] = {
+    **{name: partial(_vendor, name) for name in subjects.VENDORS},
+    "interface": interface.write,
+    "running": running.write,
+}
 
 
 def main(names: list[str]) -> int:
