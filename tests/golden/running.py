@@ -6,8 +6,8 @@ import asyncio
 import json
 import re
 import tempfile
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,8 +53,31 @@ def look(wanted: Seen | None = None) -> Seen:
 
 
 async def _run(folder: Path, wanted: Seen | None) -> Seen:
+    seen: Seen = {}
+    async with daemon(folder, play=False) as (running, http, state), _within(wanted):
+        while wanted is None or not _holds(seen, wanted):
+            for what, lines in (await _seen(running, http, state)).items():
+                seen[what] = sorted({*seen.get(what, ()), *lines})  # some details come and go
+            await asyncio.sleep(_PAUSE)
+    return seen
+
+
+@asynccontextmanager
+async def _within(wanted: Seen | None) -> AsyncIterator[None]:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE if wanted is not None else _PATIENCE / 4):
+            yield
+
+
+@asynccontextmanager
+async def daemon(folder: Path, *, play: bool) -> AsyncIterator[tuple[Any, aiohttp.ClientSession, Path]]:
+    """One with every kind of source and sink before simulators, a client of its ops listener, its state directory.
+
+    With `play` the simulators make traffic and a few faults.
+    """
     async with AsyncExitStack() as stack:
-        lines = ["[pump]", 'site = "north"', f"state_dir = {json.dumps(str(folder / 'state'))}"]
+        state = folder / "state"
+        lines = ["[pump]", f"site = {json.dumps(subjects.SITE)}", f"state_dir = {json.dumps(str(state))}"]
         lines += ["[ops]", 'listen = "127.0.0.1:0"', "[server]", 'listen = "127.0.0.1:0"']
         stages: list[Any] = []
         for kind in subjects.registry.demo_kinds():
@@ -63,26 +86,25 @@ async def _run(folder: Path, wanted: Seen | None) -> Seen:
             lines += [f"[sources.{kind}]", *(f"{key} = {json.dumps(value)}" for key, value in stage.source.items())]
         path = folder / "pump.toml"
         path.write_text("\n".join(lines) + _SINKS.replace("FOLDER", str(folder)))
-        daemon = subjects.Daemon(subjects.load(path))
-        running = asyncio.create_task(daemon.run(signals=False))
+        subject = subjects.Daemon(subjects.load(path))
+        running = asyncio.create_task(subject.run(signals=False))
+        ready = asyncio.create_task(subject.ready.wait())
+        players: list[asyncio.Task[None]] = []
         try:
-            await asyncio.wait({running, asyncio.ensure_future(daemon.ready.wait())}, return_when="FIRST_COMPLETED")
+            await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
             assert not running.done(), "the daemon did not start"
             for stage in stages:
                 if hasattr(stage, "reached_at"):
-                    stage.reached_at(daemon.push_url)
-            http = await stack.enter_async_context(aiohttp.ClientSession(daemon.ops_url))
-            seen: Seen = {}
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE if wanted is not None else _PATIENCE / 4):
-                    while wanted is None or not _holds(seen, wanted):
-                        for what, lines in (await _seen(daemon, http, folder)).items():
-                            seen[what] = sorted({*seen.get(what, ()), *lines})  # some details come and go
-                        await asyncio.sleep(_PAUSE)
-            return seen
+                    stage.reached_at(subject.push_url)
+            players += [asyncio.create_task(stage.play(lambda words: None)) for stage in stages if play]
+            yield subject, await stack.enter_async_context(aiohttp.ClientSession(subject.ops_url)), state
         finally:
-            daemon.stop()
-            daemon.stop()  # at once: nobody is there for half of the sinks
+            for task in (ready, *players):
+                task.cancel()
+            await asyncio.wait({ready, *players})
+            subject.stop()
+            if not play:
+                subject.stop()  # at once: nobody is there for half of the sinks
             await running
 
 
@@ -103,7 +125,7 @@ async def _seen(daemon: Any, http: aiohttp.ClientSession, folder: Path) -> Seen:
         "metrics": _metrics(exposed, daemon.metrics.registry),
         "status": _status(status),
         "verdicts": verdicts,
-        "commands": await asyncio.to_thread(_commands, folder / "state"),
+        "commands": await asyncio.to_thread(_commands, folder),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,10 +21,13 @@ from pump.config.model import ServerSettings
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, encode
+from pump.core.settings import SinkSettings
+from pump.delivery.shutoff import SinkShutoff
 from pump.ingest.devices import Devices
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media
 from pump.ingest.push.listener import PushListener, Route
+from pump.ingest.stream.lockout import LoginLockout
 from pump.ops.control import Refusal, ask
 from pump.runtime.daemon import Daemon
 from pump.spool import Cursor, Receipt, Spool, SpoolSettings
@@ -34,12 +37,14 @@ from pump.testing import ManualClock
 from pump.testing.standins import StandIns
 from pump.vendors.hik_camera.access import ACCESS
 from pump.vendors.hik_camera.codes import EVENTS
+from pump.vendors.hik_camera.device import facts as device_facts
 from pump.vendors.hik_camera.document import read_document
 from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Facts
 from pump.vendors.hik_camera.parse import parse as parse_alert
 from pump.vendors.hik_connect.parse import normalise
 from pump.vendors.hik_connect.simulator import control as simulator_control
+from pump.vendors.hik_connect.subscription import SubscriptionState
 from pump.vendors.hik_connect.uploads import Uploads
 from pump.vendors.hik_gateway import inventory
 from pump.vendors.hik_gateway.incidents import PREFIX as INCIDENT
@@ -70,6 +75,7 @@ FACTS: Final = Facts(
 DEVICES: Final = {
     "2cd6716d-767f-4756-ac55-50276a5e3b4a": Device(name="Main panel", model="DS-PWA96", serial="Q1", category="panel")
 }
+CREDENTIALS: Final = ("admin", "wrong")
 _KINDS: Final = {"lockers": "lock", "sensors": "sensor"}
 
 
@@ -198,3 +204,89 @@ async def _avaeye_listener(folder: Path) -> AsyncIterator[tuple[str, _Recording]
     finally:
         await listener.close()
         await spool.close()
+
+
+# --- what the old spool's state is loaded by --------------------------------------------------------------------------
+
+
+def open_matters(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The camera's open matters, loaded and stored again."""
+    matters = OpenIncidents(10.0)
+    matters.load(state, 0.0)
+    return {key: asdict(one.matter) for key, one in matters.open.items()}
+
+
+def ended_matters(state: Mapping[str, Any]) -> int:
+    """How many ended matters the camera remembers."""
+    matters = OpenIncidents(10.0)
+    matters.load(state, 0.0)
+    return len(matters.ended)
+
+
+def camera_facts(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What a camera said of itself."""
+    return asdict(device_facts(kept))
+
+
+def gateway_devices(stored: Any) -> dict[str, Any]:
+    """The gateway's inventory, loaded and stored again."""
+    return inventory.to_state(inventory.from_state(stored))
+
+
+def gateway_incident(state: dict[str, Any], part: str) -> str | None:
+    """The incident of a message that ends what was open when the spool was written."""
+    found = parse_part(loads(part.encode()), Context(zone=PARIS, url="http://gateway.example", devices=DEVICES))
+    assert found is not None
+    Incidents(state).note(found, {})
+    incident: str | None = found.event.data.get("incident")
+    return incident
+
+
+def queue_memory(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a queue's subscription, loaded and stored again."""
+    return SubscriptionState.load(kept, kept["account"]).state()
+
+
+def device_rows(intake: Intake, clock: Clock) -> dict[str, dict[str, Any]]:
+    """The device table, loaded and stored again."""
+    return {device.key: device.json() for device in Devices(intake, clock, vendor="avaeye", kind="camera")}
+
+
+def device_sign(intake: Intake, clock: Clock, key: str, interval: float, facts: dict[str, Any]) -> Any:
+    """A sign of life that is to be put."""
+    return Devices(intake, clock, vendor="avaeye", kind="camera").sign(key, interval=interval, facts=facts)
+
+
+def _receiver() -> SinkSettings:
+    given = {"type": "webhook", "url": "https://example.com/hook", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+    settings: SinkSettings = registry.sink("webhook").Settings.model_validate(given)
+    return settings
+
+
+async def shut_off(spool: Spool, name: str, reason: str, clock: Clock) -> None:
+    """Shut a sink off, as its receiver's last word does."""
+    await SinkShutoff(spool, name, _receiver(), clock=clock, metrics=Metrics()).off(reason)
+
+
+def shut_off_reason(spool: Spool, name: str, clock: Clock) -> str:
+    """Why the sink is off, as its next start finds it."""
+    switch = SinkShutoff(spool, name, _receiver(), clock=clock, metrics=Metrics())
+    switch.recall()
+    return switch.reason
+
+
+def locked_out(clock: Clock) -> dict[str, Any]:
+    """The state of a source whose password was rejected."""
+    return LoginLockout(clock, CREDENTIALS).note("the password is wrong", 1800.0)
+
+
+def lockout_left(state: Mapping[str, Any], clock: Clock) -> float:
+    """Seconds that a source with this state still has to wait."""
+    rejection = LoginLockout(clock, CREDENTIALS)
+    rejection.load(state)
+    return rejection.left
+
+
+async def add_dead_letters(spool: Spool, sink: str, records: list[Any], reason: str) -> None:
+    """Make dead letters of the records."""
+    await spool.add_dead_letters(sink, records, reason, 3)

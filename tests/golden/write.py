@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from tests.golden import interface, running, subjects, vendors
+from tests.golden import interface, old_spool, running, subjects, vendors
 
 
 def _vendor(name: str) -> None:
@@ -25,6 +25,7 @@ WRITERS: Final[dict[str, Callable[[], None]]] = {
     **{name: partial(_vendor, name) for name in subjects.VENDORS},
     "interface": interface.write,
     "running": running.write,
+    "old-spool": old_spool.write,
 }
 
 
