@@ -51,7 +51,7 @@ GROUPS: Final[dict[str, dict[str, Any]]] = {
     "command": _of(_WORD, "request_id status reason"),
     "payload": {**_of(_WORD, "hex text"), **_of(_NUMBER, "bytes")},  # what a serial port sent
 }
-"""Each group of `data` with its fields (DESIGN, "The event")."""
+"""Each group of `data` with its fields."""
 
 _MEDIA: Final[dict[str, Any]] = {
     "id": _TEXT,

@@ -199,7 +199,7 @@ class Daemon:
         await self._take_pushes()
         await self._take_commands(spool, parts)
         await self.supervisor.started()
-        # What start-up made stays for ever: the collector need not walk through it again and again (MEASURED.md).
+        # What start-up made stays for ever: the collector need not walk through it (docs/measurements.md).
         gc.collect()
         gc.freeze()
         self.status.phase = ""

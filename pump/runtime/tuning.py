@@ -1,4 +1,4 @@
-"""The interpreter's settings that the pump's pace depends on, each measured (MEASURED.md, tests/bench)."""
+"""The interpreter's settings that the pump's pace depends on, each measured (docs/measurements.md, tests/bench)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import aiosqlite
 T = TypeVar("T")
 
 PAGE_SIZE = 16384
-"""Bytes; MEASURED: half again the rate of 4 KiB pages for events of 1 KiB."""
+"""Bytes: half again the rate of 4 KiB pages for events of 1 KiB (docs/measurements.md)."""
 CACHED_STATEMENTS = 256
 """Multi-row statements exist once for each power of two of rows; none of them should be compiled twice."""
 

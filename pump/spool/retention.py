@@ -20,7 +20,7 @@ from pump.telemetry.metrics import Metrics
 log = structlog.get_logger()
 
 CHECKPOINT_BYTES = 4 << 20
-"""Small checkpoints keep the commits beside them quick: 3 ms instead of 22 at the 99th percentile (MEASURED)."""
+"""Small checkpoints keep the commits beside them quick: 99 % within 3 ms instead of 22 (docs/measurements.md)."""
 TICK = 1.0
 """Seconds between two looks while anything is due."""
 KEYS_KEPT = 1_000_000

@@ -16,7 +16,7 @@ TABLES = (
     """CREATE TABLE blocks(
         last INTEGER PRIMARY KEY AUTOINCREMENT, first INTEGER NOT NULL, recorded INTEGER NOT NULL,
         events BLOB NOT NULL, bodies BLOB NOT NULL)""",
-    # Keys outlive their events. The vendor's time leads, so that the tree grows at its end (MEASURED).
+    # Keys outlive their events. The vendor's time leads, so that the tree grows at its end (docs/measurements.md).
     """CREATE TABLE keys(
         lead INTEGER, source TEXT, id TEXT, seq INTEGER NOT NULL, PRIMARY KEY(lead, source, id)) WITHOUT ROWID""",
     "CREATE TABLE cursors(sink TEXT PRIMARY KEY, seq INTEGER NOT NULL, state TEXT) WITHOUT ROWID",

@@ -16,8 +16,8 @@ _MAGIC = b"pumphigh"
 class HighWater:
     """The highest committed sequence number, noted after each commit.
 
-    A damaged WAL is cut back by SQLite without a word (MEASURED): only this number tells that rows are gone. It is
-    written without fsync: after a power cut it may be a little low, never too high.
+    A damaged WAL is cut back by SQLite without a word (docs/measurements.md): only this number shows that rows are
+    gone. It is written without fsync: after a power cut it may be a little low, never too high.
     """
 
     def __init__(self, path: Path) -> None:

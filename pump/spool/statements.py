@@ -1,7 +1,7 @@
 """The SQL of a commit, run in the writer's thread.
 
 Each statement takes the GIL back when it ends, and under a busy event loop every take waits: so one statement serves
-many rows, and a question's answer is one row (MEASURED).
+many rows, and a question's answer is one row (docs/measurements.md).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pump.spool.types import Cursor, Row
 log = structlog.get_logger()
 
 SLICE = 500
-"""Rows removed at a time: a large DELETE takes seconds and a WAL as large as the rows (MEASURED)."""
+"""Rows removed at a time: a large DELETE takes seconds and a WAL as large as the rows (docs/measurements.md)."""
 _LARGEST = 512
 _STATE = "SELECT source, key, value FROM state"
 

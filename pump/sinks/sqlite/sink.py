@@ -34,7 +34,7 @@ _SLICE: Final = 50
 _LARGEST: Final = 512
 """Rows of one statement; SQLite binds 32,766 values."""
 _REMOVED: Final = 500
-"""Rows removed at a time: a large DELETE takes seconds and as large a WAL (MEASURED.md)."""
+"""Rows removed at a time: a large DELETE takes seconds and as large a WAL (docs/measurements.md)."""
 _FORGET: Final = (
     "DELETE FROM events WHERE number IN (SELECT number FROM events WHERE recorded < ? ORDER BY recorded LIMIT ?)"
 )

@@ -2,7 +2,7 @@
 
 `CODES` has a row for every code of the document, under its digits: alarm type "80001" and message type "Msg110003" are
 "80001" and "110003". The on-board message types whose values the document's scan lost stand here as the field knows
-them (FIELD.md).
+them (docs/field.md).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pump.vendors.hik_connect.words import FILE_KINDS, FILE_STATES
 FILES: Final = 15 * 60
 """Seconds that a link to an alarm file or an attachment lives (A.3.12, A.3.38)."""
 PERSONS: Final = 60 * 60
-"""Seconds that a link to a person's, a driver's or a licence's picture lives (FIELD.md)."""
+"""Seconds that a link to a person's, a driver's or a licence's picture lives (docs/field.md)."""
 DOORS: Final = 2 * 60 * 60
 """Seconds that a link to the picture of an access control point lives (A.3.134)."""
 SNAPSHOTS: Final = 24 * 60 * 60

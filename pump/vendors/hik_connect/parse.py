@@ -1,7 +1,7 @@
 """Records of the three queues to events: pure, whatever the vendor sends.
 
 Shapes: AlarmMsg (A.3.20), CombineEvent (A.3.60), Event(1) of the message queue (A.3.91), each in every spelling that
-the document or the field knows (FIELD.md).
+the document or the field knows (docs/field.md).
 """
 
 from __future__ import annotations

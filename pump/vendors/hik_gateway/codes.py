@@ -1,4 +1,4 @@
-"""The gateway's smaller dictionaries, as tables (document, 9.11, 9.14, A.2; FIELD.md)."""
+"""The gateway's smaller dictionaries, as tables (document, 9.11, 9.14, A.2; docs/field.md)."""
 
 from __future__ import annotations
 

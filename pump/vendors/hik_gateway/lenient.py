@@ -1,4 +1,4 @@
-"""JSON as the gateway really writes it (FIELD.md): trailing commas, bare hexadecimal, missing values, raw controls."""
+"""JSON as the gateway really writes it (docs/field.md): stray commas, bare hexadecimal, missing values, controls."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What each answer of the REST API means, and what its operator can do.
 
-Two tables, for two parties answer: Kinot's own servers with a `code` in the body (FIELD.md), and before them Alibaba's
-API gateway with X-Ca-Error-Message, of which the words before the first comma or colon are fixed.
+Two tables, for two parties answer: Kinot's own servers with a `code` in the body (docs/field.md), and before them
+Alibaba's API gateway with X-Ca-Error-Message, of which the words before the first comma or colon are fixed.
 """
 
 from __future__ import annotations

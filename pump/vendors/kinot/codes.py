@@ -19,7 +19,7 @@ CATEGORIES: Final[dict[str, tuple[str, str]]] = {
     "33": ("sensor", "radar"),
     "34": ("sensor", "parking sensor"),
 }
-"""`device_type` to the kind that its subject names, and its words (document, "Subscribe"; FIELD.md)."""
+"""`device_type` to the kind that its subject names, and its words (document, "Subscribe"; docs/field.md)."""
 EITHER: Final = "38"
 """The `device_type` in the document's samples of locks and of sensors: it tells nothing."""
 PLAIN: Final = {"lock": "parking lock", "sensor": "parking sensor", "gateway": "gateway"}

@@ -1,6 +1,6 @@
 """Two signatures: of what Kinot sends (`sign` in a callback), and of what it is asked (X-Ca, Alibaba's API gateway).
 
-Both from FIELD.md; the section of the document that would tell them is lost, and its sample values are no vectors.
+Both from docs/field.md; the section of the document that would tell them is lost, and its sample values are no vectors.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ GATEWAYS_ALONE: Final = 300.0
 """Seconds between two questions after the gateways where `snapshot` is off."""
 _PATHS: Final = ("status", "command")
 _CODES: Final = {404: 10016, 405: 10016, 500: 10000, 503: 10000}
-"""HTTP status to the vendor's code (FIELD.md); all others are 10012, body or query."""
+"""HTTP status to the vendor's code (docs/field.md); all others are 10012, body or query."""
 _OK: Final = Response(200, b'{"code":0,"message":"OK"}')
 
 

@@ -1,7 +1,7 @@
 """An endless multipart response, taken apart: a state machine over bytes that knows no socket.
 
 Written for the event streams of Hikvision's gateways, cameras and panels, whose framing is rarely what RFC 2046
-wants (FIELD.md): a boundary that differs from the header's, bare line feeds, a delimiter glued to the body before
+wants (docs/field.md): a boundary that differs from the header's, bare line feeds, a delimiter glued to the body before
 it, lengths that are one off, parts cut in their middle. A part is handed out as soon as its Content-Length is
 complete; what cannot be a part is skipped up to the next delimiter, and told.
 """

@@ -11,7 +11,7 @@ BOUNDARY: Final = "boundary"
 
 @dataclass(frozen=True)
 class Quirks:
-    """FIELD.md, "Camera and recorder alertStream"; the defaults are a well-behaved device's."""
+    """docs/field.md, "Cameras, recorders, terminals and panels"; the defaults are a well-behaved device's."""
 
     chunked: bool = True
     boundary: Literal["same", "differs", "dashes", "angle", "quoted", "none"] = "same"

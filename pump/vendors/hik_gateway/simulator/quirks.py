@@ -1,4 +1,4 @@
-"""Where gateways differ from their document, as switches, and what can go wrong on demand (FIELD.md)."""
+"""Where gateways differ from their document, as switches, and what can go wrong on demand (docs/field.md)."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_a_sample_gives_the_event_expected_of_it(name: str) -> None:
 
 
 def test_start_end_confirmation_mark_and_uploads_of_one_alarm_have_ids_of_their_own() -> None:
-    """DESIGN, "Ids": an alarm's guid repeats for all of them."""
+    """docs/field.md, "Hik-Connect for Teams": an alarm's guid repeats for all of them."""
     names = ["alarm-leaving-queue", "alarm-end", "alarm-confirm", "alarm-mark"]
     assert len({SAMPLES[name]["record"]["guid"] for name in names}) == 1
     assert len({sample(name).id for name in names}) == len(names)

@@ -1,4 +1,4 @@
-"""What each refusal means: its advice, its own wait, and whether it is the password (document, A.2; FIELD.md)."""
+"""What each refusal means: its advice, its own wait, and whether it is the password (document, A.2; docs/field.md)."""
 
 from __future__ import annotations
 

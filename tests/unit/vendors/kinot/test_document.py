@@ -15,7 +15,7 @@ from tests.unit.vendors.kinot.test_parse import DATA, NOW, ROWS, SAMPLES, UTC_ZO
 
 SHARED = Path(__file__).parents[5] / "shared"
 DOCUMENT = SHARED / "vendor" / "kinot-open-platform.md"
-FIELD = SHARED / "FIELD.md"
+FIELD = Path(__file__).parents[4] / "docs" / "field.md"
 
 needs_document = pytest.mark.skipif(not DOCUMENT.exists(), reason="the vendor's document is not here")
 
@@ -56,9 +56,9 @@ ERRORS = {
     "10016": "Kinot does not know this API",
     "10111": "Kinot has no such record",
 }
-"""FIELD.md: "Errors: 10000 internal, 10012 body or query, 10013 path, 10016 unknown API, 10111 no record"."""
+"""docs/field.md, "Codes of errors"."""
 TYPES = {"17": "arm lock", "18": "parking lock", "26": "flat lock", "33": "radar", "34": "parking sensor"}
-"""The document's 18 and 34; FIELD.md: "More device types: 17 arm lock, 26 flat lock, 33 radar"."""
+"""The document's 18 and 34, and those of docs/field.md."""
 
 
 def test_each_error_and_device_type_has_its_words_and_no_other_has_any() -> None:
@@ -67,10 +67,10 @@ def test_each_error_and_device_type_has_its_words_and_no_other_has_any() -> None
     assert {number: kind for number, (kind, _) in codes.CATEGORIES.items()} == {
         number: "lock" if "lock" in words else "sensor" for number, words in TYPES.items()
     }
-    if FIELD.exists():
-        text = FIELD.read_text()
-        assert "Errors: 10000 internal, 10012 body or query, 10013 path, 10016 unknown API, 10111 no record." in text
-        assert "17 arm lock, 26 flat lock, 33 radar;" in text
+    text = " ".join(FIELD.read_text().split())
+    assert "10000 for an internal error, 10012 for the body or the query, 10013 for the path, 10016 for an" in text
+    assert "10111 for a record that is not there." in text
+    assert "18 (lock) and 34 (sensor): 17 is an arm lock, 26 a flat lock, 33 a radar." in text
 
 
 @pytest.mark.parametrize(
