@@ -24,7 +24,8 @@ class Event:
     identity, else 0; it leads the key under which redeliveries are found, so that the index grows at its end.
     `time` is aware, in any zone, or None where the vendor's is missing or impossible: then the time of arrival
     serves and `data.time_source` says "received". `data` holds the fields and groups that `pump schema event`
-    prints, without nulls; it must have `phase` and `severity`. It belongs to the event from here on and may be added to.
+    prints, without nulls; it must have `phase` and `severity`. It belongs to the event from here on and may be added
+    to.
     `quarantined` events count against what a source may keep of things it does not understand (64 MiB).
     """
 
