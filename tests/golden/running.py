@@ -17,7 +17,7 @@ from tests.golden import subjects
 from tests.golden.interface import keys
 from tests.golden.vendors import DATA
 
-_PATIENCE: Final = 20.0
+_PATIENCE: Final = 60.0
 """Seconds that the parts have to come up."""
 _PAUSE: Final = 0.1
 _SINKS: Final = """
@@ -65,7 +65,7 @@ async def _run(folder: Path, wanted: Seen | None) -> Seen:
 @asynccontextmanager
 async def _within(wanted: Seen | None) -> AsyncIterator[None]:
     with suppress(TimeoutError):
-        async with asyncio.timeout(_PATIENCE if wanted is not None else _PATIENCE / 4):
+        async with asyncio.timeout(_PATIENCE if wanted is not None else _PATIENCE / 10):
             yield
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from tests.golden import old_spool, subjects, vendors
 from tests.golden.old_spool import intake, opened
@@ -166,3 +167,19 @@ def test_the_daemon_starts_on_it_and_goes_on(tmp_path: Path, held: Held) -> None
     (started,) = [line["data"] for line in lines[len(stored) :] if line["type"] == "pump.started"]
     assert (started["previous"], started["instance"]) == ("clean", held["state"]["pump"]["instance"])
     assert "pump.spool.repaired" in {line["type"] for line in lines[len(stored) :]}
+
+
+def test_commands_that_read_find_the_same_in_it(tmp_path: Path, held: Held) -> None:
+    """From outside, as a person does while no daemon runs."""
+    config = tmp_path / "pump.toml"
+    config.write_text(f'[pump]\nsite = "north"\nstate_dir = "{tmp_path}"\n[sinks.log]\ntype = "log"\n')
+
+    def lines(*command: str) -> list[str]:
+        result = CliRunner().invoke(subjects.group, [*command, "-c", str(config)])
+        assert result.exit_code == 0, result.output
+        return result.output.splitlines()
+
+    events = [json.loads(line) for line in lines("events", "--json")]
+    assert [event["type"] for event in events] == [event[2] for event in held["events"]]
+    letters = "\n".join(lines("dead", "list"))
+    assert all(letter[4] in letters for letter in held["letters"])
