@@ -157,7 +157,7 @@ def _kinot(text: bytes) -> Put:
 _READERS: Final = {"hik_camera": _camera, "hik_connect": _connect, "hik_gateway": _gateway, "kinot": _kinot}
 
 
-class _Recording(Intake):
+class Recording(Intake):
     """The real intake; what is put stays to be looked at."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -178,32 +178,54 @@ async def _avaeye(messages: Iterable[bytes], folder: Path) -> list[Put]:
             intake.puts.clear()
             async with http.post(f"{url}/api/upark/{path.decode().strip()}", data=body) as answer:
                 assert answer.status == 200, await answer.text()
-            events = [event for put in intake.puts for event in put.events]
-            state = {key: value for put in intake.puts for key, value in put.state.items()}
-            found.append(Put(events, state))
+            found.append(merged(intake.puts))
     return found
 
 
 @asynccontextmanager
-async def _avaeye_listener(folder: Path) -> AsyncIterator[tuple[str, _Recording]]:
-    """A listener with the real source over a spool that nobody has written to."""
-    clock, metrics = ManualClock(ARRIVED), Metrics()
-    spool = await Spool.open(folder, SpoolSettings(), clock=clock, metrics=metrics)
-    kind = registry.source("avaeye")
-    source: Any = kind("gate", kind.Settings.model_validate({"type": "avaeye"}), clock)
-    intake = _Recording(
-        "gate", spool=spool, site=SITE, clock=clock, metrics=metrics, health=Health(clock),
-        media=Media(folder / "media", clock=clock),
-    )  # fmt: skip
-    settings = ServerSettings.model_validate({"listen": "127.0.0.1:0"})
-    listener = PushListener(settings, clock=clock, registry=metrics.registry)
-    listener.swap([Route(source, intake)])
-    await listener.open()
+async def stored(folder: Path) -> AsyncIterator[tuple[Spool, ManualClock]]:
+    """A spool that nobody has written to, with the time of arrival standing still."""
+    clock = ManualClock(ARRIVED)
+    spool = await Spool.open(folder, SpoolSettings(), clock=clock, metrics=Metrics())
     try:
-        yield listener.url, intake
+        yield spool, clock
     finally:
-        await listener.close()
         await spool.close()
+
+
+def source(vendor: str, name: str, table: dict[str, Any], clock: Clock) -> Any:
+    """A source of the vendor's kind, by its table of pump.toml."""
+    kind = vendor.replace("_", "-")
+    found = registry.source(kind)
+    return found(name, found.Settings.model_validate({"type": kind, **table}), clock)
+
+
+def merged(puts: Iterable[Put]) -> Put:
+    """All of them as one."""
+    found = Put([], {})
+    for put in puts:
+        found.events += put.events
+        found.state |= put.state
+    return found
+
+
+@asynccontextmanager
+async def _avaeye_listener(folder: Path) -> AsyncIterator[tuple[str, Recording]]:
+    """A listener with the real source."""
+    async with stored(folder) as (spool, clock):
+        metrics = Metrics()
+        intake = Recording(
+            "gate", spool=spool, site=SITE, clock=clock, metrics=metrics, health=Health(clock),
+            media=Media(folder / "media", clock=clock),
+        )  # fmt: skip
+        settings = ServerSettings.model_validate({"listen": "127.0.0.1:0"})
+        listener = PushListener(settings, clock=clock, registry=metrics.registry)
+        listener.swap([Route(source("avaeye", "gate", {}, clock), intake)])
+        await listener.open()
+        try:
+            yield listener.url, intake
+        finally:
+            await listener.close()
 
 
 # --- what the old spool's state is loaded by --------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.golden import vendors
+from tests.golden import streams, vendors
 from tests.golden.subjects import VENDORS, samples
 from tests.golden.vendors import Lines
 
@@ -43,3 +43,9 @@ def test_each_code_gives_the_same_events(vendor: str) -> None:
     ]
     more = f"and {len(differing) - 40} more" if len(differing) > 40 else ""
     assert not differing, "\n".join([*differing[:40], more, f"{ADVICE} {vendor}"])
+
+
+@pytest.mark.parametrize("vendor", streams.STREAMS)
+def test_a_stream_gives_the_same_events_at_first_and_after_a_restart(vendor: str) -> None:
+    differing = vendors.differences(f"the stream of {vendor}", streams.read(vendor), streams.lines(vendor))
+    assert not differing, "\n".join([*differing, f"{ADVICE} {vendor}"])

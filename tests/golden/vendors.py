@@ -38,7 +38,7 @@ def _lines(vendor: str, messages: dict[str, bytes], *, apart: bool) -> Lines:
     puts, again = (_read(vendor, messages, apart=apart) for _ in range(2))
     found: Lines = {}
     for name, put, other in zip(messages, puts, again, strict=True):
-        lines = list(_spelled(vendor, put))
+        lines = list(spelled(vendor, put))
         for one, two in zip(_ids(put), _ids(other), strict=True):
             if one != two:
                 lines = [line.replace(one, "<random>") for line in lines]
@@ -55,7 +55,8 @@ def _ids(put: Put) -> list[str]:
     return [event.id for event in put.events if isinstance(event, subjects.Event)]
 
 
-def _spelled(vendor: str, put: Put) -> Iterator[str]:
+def spelled(vendor: str, put: Put) -> Iterator[str]:
+    """A line for each event and, where there is any, one for the state."""
     for event in put.events:
         if isinstance(event, subjects.Unparsed):
             yield json.dumps({"unparsed": event.error, "identity": list(event.identity)})
@@ -64,7 +65,7 @@ def _spelled(vendor: str, put: Put) -> Iterator[str]:
         # The event stands as it was encoded: the order of its keys and the form of its numbers count too.
         yield f'{{"lead":{event.lead},"limited":{json.dumps(event.limited)},"event":{body}}}'
     if put.state:
-        yield orjson.dumps({"state": put.state}).decode()
+        yield orjson.dumps({"state": put.state}, option=orjson.OPT_SORT_KEYS).decode()
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

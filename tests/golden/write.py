@@ -13,12 +13,14 @@ from typing import Final
 
 import structlog
 
-from tests.golden import interface, old_spool, running, subjects, vendors
+from tests.golden import interface, old_spool, running, streams, subjects, vendors
 
 
 def _vendor(name: str) -> None:
     vendors.write_samples(name)
     vendors.write_codes(name)
+    if name in streams.STREAMS:
+        streams.write(name)
 
 
 WRITERS: Final[dict[str, Callable[[], None]]] = {
