@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
+from functools import cached_property
+
+from pump.ages import Ages
 
 
 class Clock:
@@ -21,6 +24,11 @@ class Clock:
     def monotonic(self) -> float:
         """Seconds that only ever grow; the origin means nothing."""
         return time.monotonic()
+
+    @cached_property
+    def ages(self) -> Ages:
+        """How long ago the wall time was this or that, though it may have jumped meanwhile."""
+        return Ages(self.now_ms, self.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         """Wait for `seconds` of monotonic time."""

@@ -278,6 +278,7 @@ PUMP: Final[dict[str, str]] = {
     "pump.source.up": "A source reaches its vendor",
     "pump.source.down": "A source does not reach its vendor",
     "pump.gap": "Events of a span of time may be missing: from, to, how many, why",
+    "pump.clock.jumped": "The wall clock has jumped by more than a minute: before, after, by how many seconds",
     "pump.record.unparsed": "A vendor's record that could not be parsed, kept whole",
     "pump.spool.filling": "The spool is four fifths full; the data names who holds it",
     "pump.spool.repaired": "A damaged spool was set aside; the data tells what was carried over and what is lost",

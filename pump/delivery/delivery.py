@@ -99,7 +99,7 @@ class Delivery:
     def delay_s(self) -> float:
         """Seconds since the oldest event in hand arrived; 0 while there is none."""
         oldest = None if self._sender is None else self._sender.oldest
-        return 0.0 if oldest is None else max(0.0, (self._clock.now_ms() - oldest) / 1000.0)
+        return 0.0 if oldest is None else self._clock.ages.age(oldest, down=True) or 0.0
 
     @property
     def stuck(self) -> list[str]:

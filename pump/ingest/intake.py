@@ -9,7 +9,7 @@ import asyncio
 import base64
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -126,10 +126,12 @@ class Intake:
     async def gap(self, begin: datetime, end: datetime, reason: str, count: int | None = None) -> Receipt:
         """Tell that events between `begin` and `end` may be missing. The same gap told twice is one event.
 
-        A beginning that lies after the end, for the clock was set back meanwhile, is told as the end. Counted and
-        logged once it is stored: who waits for a spool that refuses asks again and again.
+        Times from before a jump of the clock are given by the clock of now; a beginning that still lies after the end,
+        for the clock was set back while the pump did not run, is given as the end. Counted and logged once it is
+        stored: who waits for a spool that refuses asks again and again.
         """
-        begin = min(begin, end)
+        end = self._presently(end)
+        begin = min(self._presently(begin), end)
         span = {"from": _stamp(begin), "to": _stamp(end)}
         event = self.own("pump.gap", "Gap", "warning", **span, reason=reason, count=count)
         event.id = f"{self._instance}-{event_id('gap', self.name, *span.values(), reason)[:16]}"
@@ -139,6 +141,10 @@ class Intake:
             "events may be missing", source=self.name, begin=str(begin), end=str(end), reason=reason, count=count
         )
         return receipt
+
+    def _presently(self, moment: datetime) -> datetime:
+        at = int(moment.timestamp() * 1000)
+        return moment + timedelta(milliseconds=self.clock.ages.present(at) - at)
 
     def own(self, type_: str, name: str, severity: str, **facts: Any) -> Event:
         """One of the pump's own events, not put yet: its id carries the instance; facts that are None are left out."""

@@ -56,6 +56,7 @@ class Media:
         self.used = 0
         """Bytes of all files, as last counted and since added up."""
         self._clock = clock or Clock()
+        self._clock.ages.look()  # a jump is known from now on
         self._max_bytes = max_bytes
         self._retention = retention
         self._lock = threading.Lock()  # between finding a file there and removing it
@@ -127,16 +128,19 @@ class Media:
 
     def prune(self) -> int:
         """Remove files that are too old, then the oldest while there are too many bytes; how many were removed."""
-        files = sorted(self._files())
-        used = sum(size for _, size, _ in files)
-        oldest = self._clock.now().timestamp() - self._retention
+        # By what the clock showed when: one that was in 1970 for a while must not make the newest go first.
+        ages = self._clock.ages
+        files = sorted((ages.latest(int(when * 1000)), when, size, path) for when, size, path in self._files())
+        used = sum(size for _, _, size, _ in files)
+        old = ages.old(self._retention)
         most = self._max_bytes * _ROOM if used > self._max_bytes else self._max_bytes
         removed = 0
-        for when, size, path in files:
+        for _, when, size, path in files:
             part = path.endswith(_PART)
-            if when >= oldest and used <= most and not part:
+            young = not any(begin <= when * 1000 < end for begin, end in old)
+            if young and used <= most and not part:
                 break
-            if part and when >= oldest:
+            if part and young:
                 continue  # one that is being written
             if self._remove(Path(path), when):
                 removed += 1

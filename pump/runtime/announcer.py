@@ -90,6 +90,13 @@ class Announcer:
                 self.gap(begin, "the spool was damaged", found.lost)
             self._all_told = spool.repair_told
 
+    def _look_at_clock(self) -> None:
+        """Each jump of the wall clock becomes an event, also one that happened while the pump did not run."""
+        for jump in self._clock.ages.jumps():
+            before, after = (datetime.fromtimestamp(at / 1000, UTC) for at in (jump.before, jump.after))
+            by = (jump.after - jump.before) / 1000
+            self.tell("pump.clock.jumped", "Clock jumped", "warning", before=before, after=after, by_s=by)
+
     async def run(self) -> None:
         """Store what is given, for ever."""
         while True:
@@ -98,6 +105,7 @@ class Announcer:
 
     async def flush(self) -> None:
         """Store all that waits; what the spool refuses goes on waiting."""
+        self._look_at_clock()
         while self._waiting:
             event = self._waiting[0]
             try:

@@ -24,8 +24,8 @@ CHECKPOINT_BYTES = 4 << 20
 TICK = 1.0
 """Seconds between two looks while anything is due."""
 KEYS_KEPT = 1_000_000
-KEYS_MS = 7 * 86400 * 1000
-MARK_MS = 6 * 3600 * 1000
+KEYS_SECONDS = 7 * 86400.0
+MARK_SECONDS = 6 * 3600.0
 SWEEP_SECONDS = 60.0
 PRESSED = 0.75
 """Share of `max_bytes` from which delivered events go before their retention is over."""
@@ -34,7 +34,9 @@ RELIEVED = 0.7
 RESUME = 0.95
 NEVER = 1 << 62
 MARKS = ("pump", "marks")
-"""The piece of state that notes, every `MARK_MS`, how far the spool had come: [milliseconds since 1970, number]."""
+"""The piece of state that notes, every `MARK_SECONDS`, how far the spool had come: [milliseconds since 1970, number]."""
+TIME = ("pump", "time")
+"""The piece of state that notes the time the pump has seen pass, and what the clock showed: `Ages.note`."""
 SLICES = 8
 """Slices in a row, so that removing keeps up with storing; more would keep puts waiting."""
 
@@ -83,6 +85,7 @@ class Retention:
         if self._writer.fatal is not None:
             return False
         more = False
+        self.note_time()
         try:
             if self._writer.written >= min(CHECKPOINT_BYTES, self._settings.max_bytes // 16):
                 self._writer.written = 0
@@ -113,11 +116,8 @@ class Retention:
     async def _prune(self) -> bool:
         """One slice: by age, or by size before the size becomes a matter of refusing."""
         limit = self._settings.max_bytes
-        through, before, reason = (
-            self.held_through(),
-            self._clock.now_ms() - int(self._settings.retention * 1000),
-            "age",
-        )
+        (_, before), *old = self._clock.ages.old(self._settings.retention)
+        through, reason = self.held_through(), "age"
         if self.used > PRESSED * limit:
             before, reason = NEVER, "size"
             if self.used > RESUME * limit and self._settings.when_full == "drop-oldest":
@@ -125,7 +125,7 @@ class Retention:
         through = min(through, self._writer.head)
         if through <= self.floor:
             return False
-        pruned = await self._writer.run(partial(statements.prune, through=through, before=before))
+        pruned = await self._writer.run(partial(statements.prune, through=through, before=before, old=old))
         if pruned is None:
             return False
         self.floor = pruned.floor
@@ -152,14 +152,19 @@ class Retention:
 
     def _seven_days_ago(self) -> int:
         """The head as it was seven days ago, by the marks that are kept of it; 0 where none is so old."""
-        now = self._clock.now_ms()
-        # Those of a clock that ran ahead would keep every key until their time comes.
-        marks: list[list[int]] = [mark for mark in self._writer.state.get(MARKS) or [] if mark[0] <= now]
-        if not marks or now - marks[-1][0] >= MARK_MS:
-            old = [mark for mark in marks if now - mark[0] > KEYS_MS]
-            marks = [*old[-1:], *(mark for mark in marks if now - mark[0] <= KEYS_MS), [now, self._writer.head]]
-            self._writer.remember(MARKS, marks)
-        return next((head for at, head in reversed(marks) if now - at > KEYS_MS), 0)
+        now, ages = self._clock.now_ms(), self._clock.ages
+        # Those of a future that is not known would keep every key until their time comes.
+        marks = [(age, mark) for mark in self._writer.state.get(MARKS) or [] if (age := ages.age(mark[0])) is not None]
+        if not marks or marks[-1][0] >= MARK_SECONDS or marks[-1][1][0] > now:
+            old = [each for each in marks if each[0] > KEYS_SECONDS]
+            marks = [*old[-1:], *(each for each in marks if each[0] <= KEYS_SECONDS), (0.0, [now, self._writer.head])]
+            self._writer.remember(MARKS, [mark for _, mark in marks])
+        return int(next((head for age, (_, head) in reversed(marks) if age > KEYS_SECONDS), 0))
+
+    def note_time(self, *, now: bool = False) -> None:
+        """Have the time that was seen stored, where that is due."""
+        if (note := self._clock.ages.note(self._writer.head, now=now)) is not None:
+            self._writer.remember(TIME, note)
 
     async def _fullness(self) -> None:
         limit = self._settings.max_bytes

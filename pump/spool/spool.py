@@ -23,7 +23,8 @@ from pump.spool.dead_letters import DeadLetter
 from pump.spool.errors import Fatal, Verdict, verdict
 from pump.spool.reader import RecentRecords, read
 from pump.spool.repair import Repaired
-from pump.spool.retention import MARKS, TICK, Retention
+from pump.spool.retention import MARKS, TICK, TIME, Retention
+from pump.spool.settings import SpoolSettings
 from pump.spool.sidecar import HighWater, Reserve
 from pump.spool.types import Cursor, Receipt, Row, SpoolSettings
 from pump.spool.writer import MARGIN, Writer
@@ -79,6 +80,7 @@ class Spool:
                 await db.run(partial(repair.note, found=Repaired(reason, noted - before[0], 0, None, before[1])))
             found = await db.run(partial(statements.load, noted=noted))
             repaired = repair.noted(found.state)
+            clock.ages.load(found.state.get(TIME), await db.run(_arrival))
             high.write(found.head)
             reader = await reading(path)
         except BaseException:
@@ -112,6 +114,8 @@ class Spool:
 
     async def close(self) -> None:
         """Store what waits, checkpoint, let go of the files. What cannot be stored is logged."""
+        if self._writer.fatal is None:
+            self._retention.note_time(now=True)
         self._writer.closing = True
         self._writer.wake.set()
         if self._loop is not None:
@@ -214,9 +218,12 @@ class Spool:
         After is what the notes of four times a day tell, None where they do not reach back so far; before is the
         arrival of the first event behind them, now where there is none. Raises `Unavailable`.
         """
-        after = max((at for at, head in self._writer.state.get(MARKS) or () if head < first), default=None)
+        marks: list[list[int]] = self._writer.state.get(MARKS) or []
+        noted = next((at for at, head in reversed(marks) if head < first), None)
         found = await self.read(last, limit=1)
-        before = found[0].recorded if found else self._writer.now_ms()
+        present = self._writer.present
+        after = None if noted is None else present(noted)
+        before = present(found[0].recorded) if found else self._writer.now_ms()
         return (None if after is None else min(after, before)), before
 
     def _tell_damaged(self, numbers: list[int]) -> None:
@@ -359,6 +366,14 @@ def _newest(db: sqlite3.Connection) -> tuple[int, int | None]:
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
     newest = db.execute("SELECT recorded FROM blocks ORDER BY last DESC LIMIT 1").fetchone()
     return (row[0] if row else 0, newest[0] if newest else None)
+
+
+def _arrival(db: sqlite3.Connection) -> tuple[int, int] | None:
+    """The number and the arrival of the newest event that is there."""
+    found: tuple[int, int] | None = db.execute(
+        "SELECT last, recorded FROM blocks ORDER BY last DESC LIMIT 1"
+    ).fetchone()
+    return found
 
 
 def _words(repaired: Repaired) -> dict[str, object]:

@@ -147,8 +147,9 @@ class Pruned:
     """Whether events that count against a source's limit were among them."""
 
 
-def prune(db: sqlite3.Connection, *, through: int, before: int) -> Pruned | None:
-    """Remove a slice of the oldest events: none above `through`, none that arrived at or after `before` (ms).
+def prune(db: sqlite3.Connection, *, through: int, before: int, old: Sequence[tuple[int, int]] = ()) -> Pruned | None:
+    """Remove a slice of the oldest events: none above `through`, none whose arrival (ms) is neither before `before` nor
+    in one of the ranges `old`, which a clock that ran ahead once leaves.
 
     Whole blocks go. None where nothing was due.
     """
@@ -159,7 +160,7 @@ def prune(db: sqlite3.Connection, *, through: int, before: int) -> Pruned | None
     ).fetchone()
     bound, events = None, 0
     for first, last, recorded in orjson.loads(answer):
-        if recorded >= before or events >= SLICE:
+        if events >= SLICE or not (recorded < before or any(begin <= recorded < end for begin, end in old)):
             break
         bound, events = last, events + last + 1 - first
     if bound is None:

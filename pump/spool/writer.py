@@ -161,6 +161,10 @@ class Writer:
         """Wall time, milliseconds since 1970."""
         return self._clock.now_ms()
 
+    def present(self, wall_ms: int) -> int:
+        """A stamp of this run as the clock of now would have given it; see `Ages.present`."""
+        return self._clock.ages.present(wall_ms)
+
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in the writer's thread, between commits."""
         return await self.db.run(work)

@@ -43,12 +43,11 @@ class OutageTracker:
     def over(self) -> tuple[datetime, datetime, str] | None:
         """The gap to be told now that the link is back; None where there never was one. Ask again until it is stored.
 
-        `back` ends it.
+        `back` ends it. `Intake.gap` sees to a clock that jumped meanwhile.
         """
         if self.alive is None:
             return None
-        now = self._clock.now()
-        return min(self.alive, now), now, self._reason or "the link was cut"
+        return self.alive, self._clock.now(), self._reason or "the link was cut"
 
     def back(self) -> None:
         """The link is up and the gap is stored."""

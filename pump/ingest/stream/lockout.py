@@ -55,9 +55,10 @@ class LoginLockout:
         if not isinstance(kept, dict) or self._reason:
             return
         if hmac.compare_digest(kept["hash"], self._hash(bytes.fromhex(kept["salt"]))):
-            left = (datetime.fromisoformat(kept["until"]) - self._clock.now()).total_seconds()
-            # A clock that is behind, as after a start without a battery, must not make weeks of it.
-            left = min(left, kept.get("wait", LEAST))
+            wait = kept.get("wait", LEAST)
+            noted = datetime.fromisoformat(kept["until"]).timestamp() - wait
+            # By the time that passed: a wrong clock must neither make weeks of it nor hurry the next login.
+            left = wait - (self._clock.ages.age(int(noted * 1000), down=True) or 0.0)
             self._until, self._reason = self._clock.monotonic() + left, kept["reason"]
 
     def check(self) -> None:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -36,8 +36,12 @@ _LARGEST: Final = 512
 _REMOVED: Final = 500
 """Rows removed at a time: a large DELETE takes seconds and as large a WAL (docs/measurements.md)."""
 _FORGET: Final = (
-    "DELETE FROM events WHERE number IN (SELECT number FROM events WHERE recorded < ? ORDER BY recorded LIMIT ?)"
+    "DELETE FROM events WHERE number IN"
+    " (SELECT number FROM events WHERE recorded >= ? AND recorded < ? ORDER BY recorded LIMIT ?)"
 )
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # as text without an offset
+_CALENDAR: Final = (-62_135_596_800, 253_402_300_799)
+"""The years 1 to 9999, in seconds since 1970."""
 _LOOK: Final = 60.0
 """Seconds between two looks for what is older than `keep`."""
 _PRAGMAS: Final = (
@@ -70,6 +74,7 @@ class SqliteSink(Sink[SqliteSettings]):
         super().__init__(name, settings, state=state, clock=clock, site=site)
         self._db: Connection | None = None
         self._looked: float | None = None
+        clock.ages.look()  # a jump is known from now on
 
     async def __aenter__(self) -> Self:
         """Open the file, make its table. Raises Misconfigured (not an archive, not ours to write), Unavailable."""
@@ -142,17 +147,23 @@ class SqliteSink(Sink[SqliteSettings]):
         keep, now = self.settings.keep, self.clock.monotonic()
         if keep is None or (self._looked is not None and now - self._looked < _LOOK):
             return
-        before = (self.clock.now() - timedelta(seconds=keep)).strftime("%Y-%m-%dT%H:%M:%S")
-        async with db.execute(_FORGET, (before, _REMOVED)) as cursor:
-            removed = cursor.rowcount
-        if removed < _REMOVED:
-            self._looked = now
+        for begin, end in self.clock.ages.old(keep):
+            async with db.execute(_FORGET, (_stamp(begin + 999), _stamp(end), _REMOVED)) as cursor:
+                if cursor.rowcount >= _REMOVED:
+                    return
+        self._looked = now
 
     def _translated(self, error: sqlite3.Error) -> Exception:
         name = getattr(error, "sqlite_errorname", "")
         if name in _WRONG:
             return Misconfigured(f"{self.settings.path} cannot be used: {error}")
         return Unavailable(f"{self.settings.path} cannot be written: {error}")
+
+
+def _stamp(wall_ms: int) -> str:
+    """As `recorded` begins; milliseconds since 1970, cut down to what the calendar holds and to the second."""
+    seconds = min(max(wall_ms // 1000, _CALENDAR[0]), _CALENDAR[1])
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds")
 
 
 def _try(path: Path) -> None:

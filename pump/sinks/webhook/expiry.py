@@ -25,7 +25,7 @@ _SINCE: Final = "failing_since"
 
 
 class ExpiryPolicy:
-    """One sink's. Durations are monotonic within an opening; what was before it is known by the wall clock."""
+    """One sink's. Durations are time that passed: a clock that jumps, or a start with a wrong one, shortens none."""
 
     def __init__(self, limit: float, most: int, *, clock: Clock, state: State | None) -> None:
         """`limit`: seconds; `most`: events a request; `state`: what `memory` once gave."""
@@ -38,8 +38,7 @@ class ExpiryPolicy:
         self._began: float | None = None
         self._began_ms: Any = (state or {}).get(_SINCE)
         if isinstance(self._began_ms, int):
-            # a clock that was set back meanwhile makes it wait longer, never give up earlier
-            self._began = self._opened - max(0, clock.now_ms() - self._began_ms) / 1000.0
+            self._began = self._opened - (clock.ages.age(self._began_ms) or 0.0)
         self._stubborn = 0
         self._alone: set[int] = set()
         self._blames = False
@@ -95,8 +94,7 @@ class ExpiryPolicy:
         """Of these, which are not delivered, those to be given up now."""
         if not self.over:
             return []
-        now = self._clock.now_ms()
-        oldest = now - int(self._limit * 1000)
-        # one that comes from the future was stored before the clock was set back
-        old = [record for record in records if record.recorded <= oldest or record.recorded > now]
+        ages = self._clock.ages
+        # one that comes from an unknown future was stored before the clock was set back
+        old = [one for one in records if (age := ages.age(one.recorded)) is None or age >= self._limit]
         return [record for record in old if record.seq in self._alone] if self.one_by_one else old

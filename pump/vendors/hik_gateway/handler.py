@@ -134,4 +134,4 @@ class GatewayHandler(StreamHandler):
             "Bytes of the stream were skipped", source=intake.name, reason=skipped.reason, bytes=skipped.size
         )  # fmt: skip
         reason = f"{skipped.size} bytes of the stream were skipped: {skipped.reason}"
-        await self.stream.gap(min(self.stream.lapse.before or now, now), now, reason)
+        await self.stream.gap(self.stream.lapse.before or now, now, reason)

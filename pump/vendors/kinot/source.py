@@ -188,7 +188,9 @@ class Kinot(PushSource[KinotSettings]):
         if self._ran:
             return
         last, now = intake.last_activity, self.clock.now()
-        if last is not None and (now - last).total_seconds() > self.settings.snapshot + _SILENCE:
+        away = 0.0 if last is None else (now - last).total_seconds()
+        # A clock that was set back meanwhile does not say how long it was.
+        if last is not None and not -_SILENCE < away <= self.settings.snapshot + _SILENCE:
             reason = "the pump did not run; what came and went meanwhile is known only where Kinot sends it again"
             await intake.gap(last, now, reason)
         self._ran = True
