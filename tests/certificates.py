@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,11 @@ commonName = supplied
 """
 
 
-def certificate(folder: Path, name: str, *, by: str | None = None) -> tuple[Path, Path]:
+def certificate(folder: Path, name: str, *, by: str | None = None, span: tuple[str, ...] = _SPAN) -> tuple[Path, Path]:
     """A certificate of 127.0.0.1 and its key, `name`.pem and `name`.key in `folder`.
 
-    `by` names the one there that signs it; without, it is an authority that signs itself.
+    `by` names the one there that signs it; without, it is an authority that signs itself. `span`: the options of
+    "openssl ca" that say when it is valid.
     """
     made, key, order, index = (folder / f"{name}.{ending}" for ending in ("pem", "key", "csr", "index"))
     config = folder / f"{name}.cnf"
@@ -47,13 +49,22 @@ def certificate(folder: Path, name: str, *, by: str | None = None) -> tuple[Path
     else:
         signer = ["-cert", folder / f"{by}.pem", "-keyfile", folder / f"{by}.key"]
     _openssl("req", "-new", *_KEY, "-subj", f"/CN={name}", *extensions, "-keyout", key, "-out", order)
-    _openssl("ca", "-batch", "-notext", "-config", config, *_SPAN, *signer, "-in", order, "-out", made)
+    _openssl("ca", "-batch", "-notext", "-config", config, *span, *signer, "-in", order, "-out", made)
     return made, key
 
 
 def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
     """A certificate of 127.0.0.1, its own authority, in `folder`; and the context of a server that shows it."""
     made, key = certificate(folder, "device")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made, key)
+    return made, context
+
+
+def dated(folder: Path, begin: datetime, end: datetime) -> tuple[Path, ssl.SSLContext]:
+    """As `self_signed`, valid from `begin` to `end`."""
+    span = ("-startdate", f"{begin:%Y%m%d%H%M%SZ}", "-enddate", f"{end:%Y%m%d%H%M%SZ}")
+    made, key = certificate(folder, "dated", span=span)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made, key)
     return made, context

@@ -21,6 +21,8 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from pump.core.validity import clock_doubt
+
 LARGEST_ANSWER: Final = 4 << 20
 """Bytes that are read of an answer that is no stream."""
 _BUFFER: Final = 1 << 17
@@ -186,7 +188,7 @@ async def read_answer(response: aiohttp.ClientResponse) -> Answer:
 
 
 def _why(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return (str(error) or type(error).__name__) + clock_doubt(error)
 
 
 _TOKEN: Final = r"[A-Za-z][\w!#$%&'*+.^`|~-]*"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 
 from pump.core.errors import Misconfigured, Unavailable
+from pump.core.validity import clock_doubt, outside_its_time
 
 
 class _Socket(ssl.SSLSocket):
@@ -41,7 +42,12 @@ def client_context(
 
 
 def refusal(error: OSError) -> Misconfigured | Unavailable:
-    """What an error of the socket means: a certificate that is not accepted waits for a person."""
+    """What an error of the socket means: a certificate that is not accepted waits for a person.
+
+    One outside its time does not: the clock may be mended in a minute.
+    """
+    if outside_its_time(error):
+        return Unavailable(f"the server's certificate is not valid now{clock_doubt(error)}")
     if isinstance(error, ssl.SSLCertVerificationError):
         return Misconfigured(f"the server's certificate is not accepted: {error.verify_message}")
     if isinstance(error, ssl.SSLError):

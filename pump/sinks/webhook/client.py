@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -15,6 +16,7 @@ from yarl import URL
 
 import pump
 from pump.core.clock import Clock
+from pump.core.validity import clock_doubt
 from pump.sinks.webhook.targets import Gate
 
 _EXCERPT: Final = 200
@@ -146,11 +148,11 @@ class WebhookClient:
         closed = isinstance(error, aiohttp.ServerDisconnectedError)
         why = "the connection was closed" if closed else str(error)
         if isinstance(error, aiohttp.ClientConnectorError):
-            number = error.os_error.errno or 0  # negative where a name could not be resolved
+            # Negative where a name could not be resolved; what TLS numbers is none of the system's.
+            number = 0 if isinstance(error.os_error, ssl.SSLError) else error.os_error.errno or 0
             why = os.strerror(number) if number > 0 else str(error.os_error)
-        return Answer(
-            Verdict.LATER, f"{self._host} cannot be reached: {why or type(error).__name__}", suspects_body=closed
-        )
+        why = (why or type(error).__name__) + clock_doubt(error)
+        return Answer(Verdict.LATER, f"{self._host} cannot be reached: {why}", suspects_body=closed)
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:

@@ -1,0 +1,117 @@
+"""A certificate outside its time, as a clock in 1970 or years ahead finds each: the reason names the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pump.core.clock import Clock
+from pump.core.errors import Misconfigured, Unavailable
+from pump.core.validity import clock_doubt
+from pump.ingest.stream.client import ConnectionLost, DigestClient, tls_context
+from pump.sinks.common.tls import refusal
+from pump.sinks.webhook.sink import WebhookSettings, WebhookSink
+from pump.testing.records import record
+from pump.vendors.hik_connect import answers as hik_connect
+from pump.vendors.kinot import answers as kinot
+from tests.certificates import dated, needs_openssl, self_signed
+
+pytestmark = needs_openssl
+DOUBT = "is this machine's clock right? It says "
+YEAR = timedelta(days=365)
+
+
+@asynccontextmanager
+async def server(context: ssl.SSLContext) -> AsyncIterator[str]:
+    """Speaks TLS and nothing else; its URL."""
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with listening:
+        yield f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+
+
+def spans() -> dict[str, tuple[datetime, datetime]]:
+    """By this machine's clock: such certificates are to it what right ones are to a wrong clock."""
+    now = datetime.now(UTC)
+    return {"the clock is behind": (now + YEAR, now + 2 * YEAR), "the clock is ahead": (now - 2 * YEAR, now - YEAR)}
+
+
+@pytest.fixture(params=["the clock is behind", "the clock is ahead"])
+def wrong(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
+    return dated(tmp_path, *spans()[request.param])
+
+
+async def handshake(url: str, authority: Path) -> OSError:
+    host, port = url.removeprefix("https://").split(":")
+    with pytest.raises(ssl.SSLCertVerificationError) as caught:
+        await asyncio.open_connection(host, int(port), ssl=ssl.create_default_context(cafile=authority))
+    return caught.value
+
+
+def test_a_device_s_certificate_outside_its_time_names_the_clock(wrong: tuple[Path, ssl.SSLContext]) -> None:
+    async def main() -> None:
+        authority, context = wrong
+        async with server(context) as url:
+            link = DigestClient(url, username="u", password="p", ssl=tls_context(verify=True, ca=authority))
+            with pytest.raises(ConnectionLost) as caught:
+                await link.request("GET", "/")
+            assert DOUBT in caught.value.reason
+
+    asyncio.run(main())
+
+
+def test_a_broker_s_certificate_outside_its_time_is_tried_again_soon(wrong: tuple[Path, ssl.SSLContext]) -> None:
+    async def main() -> None:
+        authority, context = wrong
+        async with server(context) as url:
+            meant = refusal(await handshake(url, authority))
+            assert isinstance(meant, Unavailable)
+            assert DOUBT in meant.reason
+
+    asyncio.run(main())
+
+
+def test_a_webhook_s_certificate_outside_its_time_names_the_clock(
+    wrong: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, context = wrong
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+
+    async def main() -> None:
+        async with server(context) as url:
+            settings = WebhookSettings.model_validate({"type": "webhook", "url": url, "allow_private": True})
+            async with WebhookSink("hook", settings, state=None, clock=Clock(), site="testing") as hook:
+                with pytest.raises(Unavailable) as caught:
+                    await hook.send([record(1)])
+                assert DOUBT in caught.value.reason
+                assert "certificate" in caught.value.reason
+                assert "Operation not permitted" not in caught.value.reason
+
+    asyncio.run(main())
+
+
+def test_a_stranger_s_certificate_says_nothing_of_the_clock(tmp_path: Path) -> None:
+    async def main() -> None:
+        _, context = self_signed(tmp_path)
+        (tmp_path / "other").mkdir()
+        other, _ = self_signed(tmp_path / "other")
+        async with server(context) as url:
+            error = await handshake(url, other)
+            assert clock_doubt(error) == ""
+            assert isinstance(refusal(error), Misconfigured)
+
+    asyncio.run(main())
+
+
+def test_a_cloud_s_certificate_that_is_not_trusted_names_the_clock() -> None:
+    for answer in (hik_connect.UNTRUSTED, kinot.UNTRUSTED):
+        assert "clock" in answer.text
