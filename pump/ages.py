@@ -88,7 +88,7 @@ class Ages:
         with self._lock:
             self._look()
             latest = self._latest(wall_ms)
-            return None if latest is None else max(0, self._last - latest - (0 if down else self._doubted())) / 1000.0
+            return None if latest is None else max(0, self._last - latest - (0 if down else self._doubt)) / 1000.0
 
     def latest(self, wall_ms: int) -> int:
         """The seen time at which the clock showed this, the last time it did; for sorting by age."""
@@ -104,7 +104,7 @@ class Ages:
         """
         with self._lock:
             self._look()
-            cut = self._last - self._doubted() - int(seconds * 1000)
+            cut = self._last - self._doubt - int(seconds * 1000)
             young: list[tuple[int, int]] = []
             limit, shown = self._wall, BEGINNING
             for span in self._spans:
@@ -178,7 +178,7 @@ class Ages:
         """What `load` needs after the next start, where that is due: JSON; `head` is the highest stored number."""
         with self._lock:
             self._look()
-            if self._doubted():
+            if self._doubt:
                 return None  # the note of before still serves, and says more
             mono = self._monotonic()
             if not (now or self._due or mono - self._noted >= NOTE):
@@ -209,22 +209,17 @@ class Ages:
         """Seen time at the start, and at the last look; milliseconds."""
         self._wall = wall
         self._doubt = doubt
-
-    def _doubted(self) -> int:
-        """Milliseconds without the pump that may be an error of the clock."""
-        if self._doubt and self._monotonic() - self._started >= STEADY:
-            self._doubt = 0
-            self._due = True
-        return self._doubt
+        """Of the seen time, milliseconds without the pump that may be an error of the clock."""
 
     def _look(self) -> None:
         wall, mono = self._read()
         seen = int(self._anchor + (mono - self._started) * 1000.0)
         expected = self._wall + seen - self._last
-        self._doubted()
         if abs(wall - expected) > JUMP_MS:
             seen = self._jumped(wall, mono, seen)
             self._tell(Jump(expected, wall))
+        elif self._doubt and mono - self._started >= STEADY:
+            self._doubt, self._due = 0, True
         elif abs(wall - seen - self._spans[-1].offset) > STEP_MS:
             self._close(seen)
             self._follow(_Span(self._last, None, wall - seen))

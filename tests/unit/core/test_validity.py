@@ -84,7 +84,9 @@ def test_a_webhook_s_certificate_outside_its_time_names_the_clock(
     wrong: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority, context = wrong
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    # aiohttp loads the system's authorities once, at its import; the sink has no setting for others
+    believing = ssl.create_default_context(cafile=authority)
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", believing)
 
     async def main() -> None:
         async with server(context) as url:
