@@ -88,7 +88,10 @@ class Ages:
         with self._lock:
             self._look()
             latest = self._latest(wall_ms)
-            return None if latest is None else max(0, self._last - latest - (0 if down else self._doubt)) / 1000.0
+            if latest is None:
+                return None
+            doubt = 0 if down or latest >= self._start else self._doubt
+            return max(0, self._last - latest - doubt) / 1000.0
 
     def latest(self, wall_ms: int) -> int:
         """The seen time at which the clock showed this, the last time it did; for sorting by age."""

@@ -34,7 +34,7 @@ RELIEVED = 0.7
 RESUME = 0.95
 NEVER = 1 << 62
 MARKS = ("pump", "marks")
-"""The piece of state that notes, every `MARK_SECONDS`, how far the spool had come: [milliseconds since 1970, number]."""
+"""The piece of state that notes, every `MARK_SECONDS`, how far the spool had come: [ms since 1970, number]."""
 TIME = ("pump", "time")
 """The piece of state that notes the time the pump has seen pass, and what the clock showed: `Ages.note`."""
 SLICES = 8

@@ -157,7 +157,11 @@ def test_time_without_the_pump_counts_after_an_hour_without_a_jump() -> None:
     assert not is_old(later.ages, stamp)
     assert later.ages.age(stamp) == 0
     assert later.ages.age(stamp, down=True) == 3 * WEEK
-    later.advance(STEADY)
+    own = ms(later)
+    later.advance(STEADY - 1)
+    assert not is_old(later.ages, stamp)
+    assert later.ages.age(own) == later.ages.age(stamp) == STEADY - 1
+    later.advance(1)
     assert is_old(later.ages, stamp)
     assert later.ages.age(stamp) == 3 * WEEK + STEADY
     assert later.ages.jumps() == []

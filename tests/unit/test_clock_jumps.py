@@ -1,6 +1,6 @@
-"""A host without a battery clock: 1970 or years ahead at boot, mended minutes later. Each part by name (docs/clocks.md).
+"""A host without a battery clock: 1970 or years ahead at boot, mended minutes later. Each part by name.
 
-The clock is injected; whoever is started again gets a new one, as a new process does.
+The clock is injected; whoever is started again gets a new one, as a new process does. docs/clocks.md has the table.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from pump.ingest.devices import Devices
 from pump.ingest.intake import Intake
@@ -117,6 +118,25 @@ def test_a_standstill_of_the_process_is_no_time_spent_listening(tmp_path: Path) 
             clock.advance(500)
             await clock.sleeping()
             assert await _types(intake) == ["device.online"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("jump", [10 * 86400.0, 3650 * 86400.0, -10 * 86400.0, -20_000 * 86400.0])
+def test_a_clock_that_jumps_makes_nobody_offline_and_keeps_nobody_online(tmp_path: Path, jump: float) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with _table(tmp_path, clock) as (devices, intake):
+            await _sign(devices, intake, interval=10.0)
+            clock.jump(jump)
+            await _pass(clock, 25)
+            assert await _types(intake) == ["device.online"]
+            await _sign(devices, intake)
+            clock.jump(-jump)
+            await _pass(clock, 25)
+            assert await _types(intake) == ["device.online"]
+            await _pass(clock, 10)
+            assert await _types(intake) == ["device.online", "device.offline"]
 
     asyncio.run(main())
 

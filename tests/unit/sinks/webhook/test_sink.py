@@ -126,6 +126,25 @@ def test_the_id_is_the_same_over_retries_and_the_time_is_not(size: int) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("days", [-20_000, 10])
+def test_a_retry_after_the_clock_was_mended_is_signed_with_the_right_time(days: int) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        right = clock.now_ms() // 1000
+        clock.jump(days * 86400)
+        async with posting(clock) as (receiver, hook):
+            receiver.reply = statuses(500)
+            with pytest.raises(Unavailable):
+                await hook.send(batch(1))
+            clock.jump(-days * 86400)
+            await hook.send(batch(1))
+            first, again = receiver.requests
+            assert first.headers["webhook-id"] == again.headers["webhook-id"]
+            assert int(again.headers["webhook-timestamp"]) == right
+
+    asyncio.run(main())
+
+
 def test_what_was_delivered_before_a_failure_is_told_and_order_is_kept() -> None:
     async def main() -> None:
         async with posting() as (receiver, hook):

@@ -197,6 +197,30 @@ def test_a_token_is_renewed_before_it_expires_and_a_failure_then_stops_nothing()
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("away", [timedelta(days=-20_000), timedelta(days=10), timedelta(days=3650)])
+def test_a_token_of_a_wrong_clock_makes_no_login_loop_and_serves_on_when_it_is_mended(away: timedelta) -> None:
+    async def main() -> None:
+        right, account = ManualClock(), Account()
+        wrong = ManualClock(right.now() + away)
+        async with simulator(right) as vendor, account.client(vendor.url, wrong) as client:
+            await client.call("combine", SUBSCRIBE, {"subscribeType": 1})
+            for _ in range(5):
+                await client.call("combine", MESSAGES, {})
+            assert vendor.account.logins == 1
+            wrong.jump(-away.total_seconds())
+            for _ in range(5):
+                await client.call("combine", MESSAGES, {})
+            assert vendor.account.logins <= 2, "renewed at most once more"
+            for clock in (right, wrong):
+                clock.advance(timedelta(days=8).total_seconds())
+            vendor.expire_tokens()
+            vendor.faults.push(Fault("error", MESSAGES, times=1, code="OPEN000007"))
+            await client.call("combine", SUBSCRIBE, {"subscribeType": 1})
+            assert vendor.account.logins <= 3
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     "expires", [1, 0, -1, None, "soon", [], True, 1e300, "inf", "nan", "9" * 400, 2**63, 1795000000000]
 )

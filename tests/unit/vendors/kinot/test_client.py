@@ -121,6 +121,22 @@ def test_a_wrong_clock_is_told_as_one(minutes: int) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("days", [-20_000, 10, 3650])
+def test_a_signature_of_a_mended_clock_is_taken_at_once(days: int) -> None:
+    async def main() -> None:
+        clock = ManualClock(Clock().now())
+        clock.jump(days * 86400)
+        async with both(clock=clock) as (_, client):
+            with pytest.raises(CallFailed) as caught:
+                await client.device("dtu_devices", "644219880")
+            assert caught.value.answer.action is Action.RETRY
+            assert "clock" in caught.value.answer.text
+            clock.jump(-days * 86400)
+            assert await client.device("dtu_devices", "644219880")
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(("message", "answer"), answers.MESSAGES.items())
 def test_each_message_of_the_gateway_has_its_row(message: str, answer: answers.Answer) -> None:
     told = f"{message.title()} USER Flow Control" if "throttled" in message else message.title()

@@ -168,6 +168,23 @@ def test_a_long_absence_is_told_as_a_gap(tmp_path: Path, minutes: int, gaps: int
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("days", [-20_000, -1])
+def test_an_absence_with_a_clock_that_went_back_is_told_too(tmp_path: Path, days: int) -> None:
+    """How long it was nobody knows: it is told as a gap without width."""
+
+    async def main() -> None:
+        clock = ManualClock()
+        async with vendor(clock) as kinot, kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+            await site.snapshot()
+        clock = ManualClock(clock.now() + timedelta(days=days))
+        async with vendor(clock) as kinot, kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+            await site.snapshot()
+            [told] = await site.events("pump.gap")
+            assert told["data"]["from"] <= told["data"]["to"]
+
+    asyncio.run(main())
+
+
 def test_gateways_are_online_and_offline(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         gateway = site.kinot.fleet.gateways[644219880]
