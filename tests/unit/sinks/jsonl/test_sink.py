@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,33 @@ def test_an_end_that_is_no_event_is_cut(path: Path, tail: bytes) -> None:
         assert numbers(path) == list(range(1, 8))
         kept = path.with_name("events.jsonl.cut")
         assert kept.exists() == tail.startswith(b"stranger")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("days", [-20_000, -10, 10, 3650])
+def test_a_clock_that_went_back_between_two_lines_brings_no_line_twice(path: Path, days: int) -> None:
+    """What was written is looked for among lines whose times of arrival do not grow."""
+
+    def arrived(seq: int, at: datetime) -> Record:
+        event = json.loads(record(seq).body) | {"recordedtime": at.isoformat().replace("+00:00", "Z")}
+        return record(seq)._replace(recorded=int(at.timestamp() * 1000), body=json.dumps(event).encode())
+
+    async def main() -> None:
+        clock = ManualClock()
+        right = [arrived(seq, clock.now()) for seq in (1, 2)]
+        clock.jump(days * 86400)
+        wrong = [arrived(seq, clock.now()) for seq in (3, 4)]
+        clock.jump(-days * 86400)
+        mended = [arrived(seq, clock.now()) for seq in (5, 6)]
+        async with sink(path) as out:
+            opened = out.state
+            await out.send([*right, *wrong, *mended])
+        async with sink(path, opened) as out:
+            for one in [*right, *wrong, *mended]:
+                await out.send([one])
+            await out.send([arrived(7, clock.now())])
+        assert numbers(path) == [1, 2, 3, 4, 5, 6, 7]
 
     asyncio.run(main())
 
