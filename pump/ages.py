@@ -124,10 +124,15 @@ class Ages:
         """A stamp of this run as the clock of now would have given it, milliseconds since 1970; older ones as is."""
         with self._lock:
             self._look()
-            latest = self._latest(wall_ms)
-            if latest is None or latest < self._start or self._latest_in(self._spans[-1], wall_ms) == latest:
+            *former, present = self._spans
+            if self._latest_in(present, wall_ms) is not None:
                 return wall_ms
-            return latest + self._spans[-1].offset
+            for span in reversed(former):
+                if span.end is None or span.end <= self._start:
+                    break
+                if max(span.begin, self._start) <= wall_ms - span.offset <= span.end:
+                    return wall_ms - span.offset + present.offset
+            return wall_ms
 
     def jumps(self) -> list[Jump]:
         """The jumps that are not events yet; each is given once."""

@@ -273,6 +273,7 @@ def test_a_clock_that_jumps_without_end_is_remembered_within_bounds() -> None:
 
 
 def test_a_note_that_cannot_be_read_is_none() -> None:
-    for note in ({}, [], 7, {"seen": 1, "wall": "x", "head": 0, "spans": [], "untold": []}):
+    notes: list[Any] = [{}, [], 7, {"seen": 1, "wall": "x", "head": 0, "spans": [], "untold": []}]
+    for note in notes:
         clock = started(note, at=_NOW, newest=(3, int(_NOW.timestamp() * 1000)))
         assert clock.ages.age(ms(clock, ago=WEEK)) == WEEK

@@ -87,6 +87,12 @@ async def stored(spool: Spool, type_: str) -> list[dict[str, Any]]:
     return [one["data"] for one in found]
 
 
+def forget_the_stop(folder: Path, note: Any) -> None:
+    """A kill notes nothing: the note of before stands."""
+    with closing(sqlite3.connect(folder / "spool" / "spool.db")) as db, db:
+        db.execute("UPDATE state SET value = ? WHERE key = 'time'", (json.dumps(note),))
+
+
 @pytest.fixture(params=JUMPS)
 def jump(request: pytest.FixtureRequest) -> float:
     return JUMPS[request.param]
@@ -146,9 +152,8 @@ def test_a_start_in_1970_with_events_of_2026_removes_none_before_its_time(tmp_pa
             note = spool.state("pump", "time")
             await look(spool, clock, 300)
             await put(spool, clock, 64)
-        if killed:  # what the stop has noted is not there
-            with closing(sqlite3.connect(tmp_path / "spool" / "spool.db")) as db, db:
-                db.execute("UPDATE state SET value = ? WHERE key = 'time'", (json.dumps(note["time"]),))
+        if killed:
+            forget_the_stop(tmp_path, note["time"])
         clock = ManualClock(BOOT)
         async with opened(tmp_path, clock) as spool:
             await put(spool, clock, 128)
@@ -445,6 +450,34 @@ def test_a_gap_ends_no_earlier_than_it_begins_whatever_the_clock_did(tmp_path: P
             await gate.gap(again, clock.now(), "the link was cut")
             for event in await stored(spool, "pump.gap"):
                 assert event["from"] <= event["to"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
+def test_a_gap_over_a_boot_in_1970_begins_with_the_last_sign_of_life(tmp_path: Path, killed: bool) -> None:
+    async def main() -> None:
+        clock = ManualClock(NOW)
+        async with opened(tmp_path, clock) as spool:
+            gate = intake_of(spool, clock, "gate")
+            await look(spool, clock)
+            note = spool.state("pump", "time")["time"]
+            await look(spool, clock, 300)
+            gate.activity()
+            alive = clock.now()
+        if killed:
+            forget_the_stop(tmp_path, note)
+        clock = ManualClock(BOOT)
+        async with opened(tmp_path, clock) as spool:
+            gate = intake_of(spool, clock, "gate")
+            assert gate.last_activity == alive
+            await look(spool, clock, 300)
+            clock.jump((NOW - BOOT).total_seconds() + 3600)
+            await look(spool, clock)
+            await gate.gap(alive, clock.now(), "the pump was not running")
+            [event] = await stored(spool, "pump.gap")
+            assert datetime.fromisoformat(event["from"]) == alive
+            assert datetime.fromisoformat(event["to"]) == clock.now()
 
     asyncio.run(main())
 
