@@ -56,6 +56,36 @@ class _Span:
     offset: int
 
 
+@dataclass(slots=True, frozen=True)
+class _Line:
+    """How far the seen time had come, at which wall time and highest number, and all spans until then."""
+
+    seen: int
+    wall: int
+    head: int
+    spans: list[_Span]
+
+    def through(self, newest: tuple[int, int] | None) -> _Line:
+        """The line up to the newest event, which may have come after the note was written."""
+        if newest is None or newest[0] <= self.head:
+            return self
+        return replace(self, seen=self.seen + min(max(0, newest[1] - self.wall), int(2000 * NOTE)), wall=newest[1])
+
+    def json(self) -> dict[str, Any]:
+        """As it is noted."""
+        spans = [[span.begin, span.end, span.offset] for span in self.spans]
+        return {"seen": self.seen, "wall": self.wall, "head": self.head, "spans": spans}
+
+    @classmethod
+    def of(cls, kept: dict[str, Any]) -> _Line:
+        """As `json` gave it. Raises TypeError, ValueError, KeyError, IndexError for what it did not give."""
+        spans = [
+            _Span(int(begin), None if end is None else int(end), int(offset)) for begin, end, offset in kept["spans"]
+        ]
+        spans[-1] = replace(spans[-1], end=None)
+        return cls(int(kept["seen"]), int(kept["wall"]), int(kept["head"]), spans)
+
+
 class Ages:
     """One clock's history. Its methods may be called from any thread; each takes a look at the clock first."""
 
@@ -72,6 +102,10 @@ class Ages:
         self._begin(wall, mono, seen=wall, doubt=0)
         self._spans = [_Span(BEGINNING, None, 0)]
         self._fresh = True
+        self._line = _Line(wall, wall, 0, [])
+        """While in doubt: where the last run without doubt ended."""
+        self._mistrusting: list[_Span] = []
+        """While in doubt: the spans as they are if the time without the pump does not count."""
 
     # --- what is asked ------------------------------------------------------------------------------------------
 
@@ -158,47 +192,40 @@ class Ages:
             if former is None and newest is None:
                 self._due = True
                 return
-            if former is None:
-                assert newest is not None
-                seen = was = shown = newest[1]  # by the clock alone, as before there were notes
-                spans = [_Span(BEGINNING, None, 0)]
-            else:
-                seen, was, head, spans, self._untold = former
-                shown = was
-                if newest is not None and newest[0] > head:  # the notes came every few minutes
-                    shown = newest[1]
-                    seen += min(max(0, shown - was), int(2000 * NOTE))
             self._fresh = False
-            self._spans = spans
-            down = wall - spans[-1].offset - seen
-            back = wall < shown - JUMP_MS
-            if back or down > LONGEST_MS:
-                down = 0
-            self._begin(wall, mono, seen=seen + max(0, down), doubt=max(0, down))
-            if abs(self._last + spans[-1].offset - wall) > STEP_MS:
-                self._spans[-1] = replace(spans[-1], end=seen)
-                self._follow(_Span(seen, None, wall - self._last))
+            if former is not None:
+                line, doubted, self._untold = former
+            else:  # by the clock alone, as before there were notes
+                assert newest is not None
+                line, doubted = _Line(newest[1], newest[1], newest[0], [_Span(BEGINNING, None, 0)]), None
+            known = (doubted or line).through(newest)
+            down = wall - line.spans[-1].offset - line.seen
+            back = wall < known.wall - JUMP_MS
+            mistrusting = [*known.spans[:-1], replace(known.spans[-1], end=known.seen)]
+            mistrusting.append(_Span(known.seen, None, wall - known.seen))
+            if back or down > LONGEST_MS or line.seen + down <= known.seen:
+                self._spans = mistrusting if abs(down) > STEP_MS or doubted else line.spans
+                self._begin(wall, mono, seen=known.seen, doubt=0)
+            else:
+                self._spans, self._line, self._mistrusting = line.spans, line, mistrusting
+                self._begin(wall, mono, seen=line.seen + down, doubt=line.seen + down - known.seen)
+            self._due = True
             if back:
-                self._tell(Jump(shown, wall))
-            self._due = former is None or back
+                self._tell(Jump(known.wall, wall))
 
     def note(self, head: int, *, now: bool = False) -> dict[str, Any] | None:
         """What `load` needs after the next start, where that is due: JSON; `head` is the highest stored number."""
         with self._lock:
             self._look()
-            if self._doubt:
-                return None  # the note of before still serves, and says more
             mono = self._monotonic()
             if not (now or self._due or mono - self._noted >= NOTE):
                 return None
             self._due, self._noted = False, mono
-            return {
-                "seen": self._last,
-                "wall": self._wall,
-                "head": head,
-                "spans": [[span.begin, span.end, span.offset] for span in self._spans],
-                "untold": [[jump.before, jump.after] for jump in self._untold],
-            }
+            note = _Line(self._last, self._wall, head, self._spans).json()
+            if self._doubt:  # which of the two is right shows later, perhaps in another run
+                doubted = _Line(self._last - self._doubt, self._wall, head, self._mistrusting)
+                note = {**self._line.json(), "doubted": doubted.json()}
+            return {**note, "untold": [[jump.before, jump.after] for jump in self._untold]}
 
     # --- the clock ----------------------------------------------------------------------------------------------
 
@@ -231,6 +258,10 @@ class Ages:
         elif abs(wall - seen - self._spans[-1].offset) > STEP_MS:
             self._close(seen)
             self._follow(_Span(self._last, None, wall - seen))
+            if self._doubt:
+                *former, last = self._mistrusting
+                step = _Span(self._last - self._doubt, None, wall - seen + self._doubt)
+                self._mistrusting = [*former, replace(last, end=seen - self._doubt), step]
         self._last, self._wall = seen, wall
 
     def _jumped(self, wall: int, mono: float, seen: int) -> int:
@@ -242,9 +273,7 @@ class Ages:
             self._start -= doubt
             self._last -= doubt
             seen -= doubt
-            offset = self._spans[-1].offset
-            self._close(self._start)
-            self._follow(_Span(self._start, None, offset + doubt))
+            self._spans = self._mistrusting
         elif self._fresh and mono - self._started < STEADY:
             # What is older than the history may have been stamped by a clock as right as this one: the later counts.
             self._fresh = False
@@ -298,15 +327,12 @@ def _between(young: Iterable[tuple[int, int]], limit: int) -> Iterable[tuple[int
         yield last, limit + 1
 
 
-def _former(kept: object) -> tuple[int, int, int, list[_Span], list[Jump]] | None:
+def _former(kept: object) -> tuple[_Line, _Line | None, list[Jump]] | None:
     """What `note` gave; None where it is none."""
     if not isinstance(kept, dict):
         return None
     with suppress(TypeError, ValueError, KeyError, IndexError):
-        spans = [
-            _Span(int(begin), None if end is None else int(end), int(offset)) for begin, end, offset in kept["spans"]
-        ]
-        spans[-1] = replace(spans[-1], end=None)
+        doubted = _Line.of(kept["doubted"]) if "doubted" in kept else None
         untold = [Jump(int(before), int(after)) for before, after in kept["untold"]]
-        return int(kept["seen"]), int(kept["wall"]), int(kept["head"]), spans, untold
+        return _Line.of(kept), doubted, untold
     return None
