@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -181,6 +182,106 @@ def test_a_start_with_a_clock_that_is_ahead_and_mended_within_the_hour_makes_not
     later.advance(WEEK)
     assert is_old(later.ages, before)
     assert is_old(later.ages, ahead)
+
+
+def test_several_starts_within_the_hour_are_in_doubt_together() -> None:
+    clock = ManualClock()
+    before = ms(clock)
+    first = restarted(clock.ages, at=_NOW + timedelta(days=10))
+    first.advance(300)
+    ahead = ms(first)
+    second = restarted(first.ages, at=first.now() + timedelta(seconds=10), head=11)
+    assert second.ages.age(before) == pytest.approx(300, abs=1)
+    second.advance(300)
+    second.ages.look()
+    second.jump(-10 * DAY)
+    second.advance(2 * STEADY)
+    for stamp in (before, ahead):
+        assert not is_old(second.ages, stamp)
+        assert second.ages.age(stamp) == pytest.approx(2 * STEADY + 300, abs=301)
+    second.advance(WEEK)
+    assert is_old(second.ages, before)
+    assert is_old(second.ages, ahead)
+
+
+def test_several_starts_within_the_hour_with_a_right_clock_count_after_it() -> None:
+    clock = ManualClock()
+    stamp = ms(clock)
+    first = restarted(clock.ages, at=_NOW + timedelta(weeks=3))
+    first.advance(300)
+    second = restarted(first.ages, at=first.now() + timedelta(seconds=10), head=11)
+    assert not is_old(second.ages, stamp)
+    second.advance(STEADY)
+    assert second.ages.age(stamp) == pytest.approx(3 * WEEK + 310 + STEADY, abs=1)
+
+
+class _Host:
+    """A machine with a true time, a clock that is off by `error`, and a pump that is stopped, killed and started."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.true = self.error = 0.0
+        self.clock = started(None, at=_NOW)
+        self.stamps: list[tuple[float, int]] = []
+        self.stored = 0
+        self.kept: Any = None
+        self.note()
+
+    def note(self, *, now: bool = False) -> None:
+        note = self.clock.ages.note(self.stored, now=now)
+        self.kept = self.kept if note is None else note
+
+    def run(self, seconds: float) -> None:
+        for _ in range(parts := min(40, int(seconds / 600) + 1)):
+            self.clock.advance(seconds / parts)
+            self.true += seconds / parts
+            self.note()
+
+    def put(self) -> None:
+        self.stored += 1
+        self.stamps.append((self.true, ms(self.clock)))
+
+    def set_clock(self, error: float) -> None:
+        self.clock.ages.look()
+        self.clock.jump(error - self.error)
+        self.error = error
+        self.put()
+        self.run(1)
+        self.put()
+
+    def restart(self) -> None:
+        self.set_clock(0.0)
+        if self.random.random() < 0.5:
+            self.note(now=True)
+        self.true += self.random.choice([1, 60, 3600, DAY, 3 * DAY, 3 * WEEK])
+        self.error = self.random.choice([0, 0, -20_000 * DAY, 3650 * DAY, 10 * DAY, -40 * DAY])
+        at = _NOW + timedelta(seconds=self.true + self.error)
+        self.clock = started(self.kept, at=at, newest=(self.stored, self.stamps[-1][1]))
+        self.note()
+        self.put()
+        if self.error:  # NTP mends it within the hour
+            self.run(self.random.choice([30, 600, 3000]))
+            self.set_clock(0.0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_the_clock_does_nothing_is_old_before_its_time(seed: int) -> None:
+    host = _Host(seed)
+    errors = [0, 10 * DAY, 3650 * DAY, -10 * DAY, -20_000 * DAY, 70, -70, 7200, -7200]
+    for _ in range(40):
+        host.random.choice(
+            [
+                lambda: host.run(host.random.choice([5, 300, 4000, DAY / 2, 2 * DAY])),
+                host.put,
+                lambda: host.set_clock(host.random.choice(errors)),
+                host.restart,
+            ]
+        )()
+        for arrived, stamp in host.stamps:
+            age = host.clock.ages.age(stamp)
+            assert age is not None
+            assert age <= host.true - arrived + 5
+            assert not is_old(host.clock.ages, stamp) or host.true - arrived >= WEEK - 5
 
 
 @pytest.mark.parametrize("away", [_1970, -DAY, 3650 * DAY], ids=["1970", "a day behind", "ten years ahead"])
