@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from functools import cached_property
 
-from pump.ages import Ages
+from pump.core.ages import Ages
 
 
 class Clock:

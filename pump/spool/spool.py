@@ -24,7 +24,6 @@ from pump.spool.errors import Fatal, Verdict, verdict
 from pump.spool.reader import RecentRecords, read
 from pump.spool.repair import Repaired
 from pump.spool.retention import MARKS, TICK, TIME, Retention
-from pump.spool.settings import SpoolSettings
 from pump.spool.sidecar import HighWater, Reserve
 from pump.spool.types import Cursor, Receipt, Row, SpoolSettings
 from pump.spool.writer import MARGIN, Writer

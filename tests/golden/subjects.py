@@ -19,7 +19,7 @@ from pump.cli import COMMANDS, group
 from pump.config import load
 from pump.config.model import ServerSettings
 from pump.core.clock import Clock
-from pump.core.errors import Unavailable
+from pump.core.errors import Refusal, Unavailable
 from pump.core.event import Event, Unparsed, encode
 from pump.core.settings import SinkSettings
 from pump.delivery.shutoff import SinkShutoff
@@ -28,7 +28,7 @@ from pump.ingest.intake import Intake
 from pump.ingest.media import Media
 from pump.ingest.push.listener import PushListener, Route
 from pump.ingest.stream.lockout import LoginLockout
-from pump.ops.control import Refusal, ask
+from pump.ops.control import ask
 from pump.runtime.daemon import Daemon
 from pump.spool import Cursor, Receipt, Spool, SpoolSettings
 from pump.telemetry.health import Health
@@ -58,7 +58,7 @@ from pump.vendors.kinot.numbers import decode
 
 __all__ = [
     "ACCESS", "COMMANDS", "EVENTS", "INCIDENT", "Clock", "Cursor", "Daemon", "Device", "Devices", "Event", "Health",
-    "Incidents", "Intake", "ManualClock", "Matters", "Metrics", "Receipt", "Refusal", "Spool", "SpoolSettings",
+    "Incidents", "Intake", "ManualClock", "OpenIncidents", "Metrics", "Receipt", "Refusal", "Spool", "SpoolSettings",
     "StandIns", "Unavailable", "Unparsed", "ask", "encode", "group", "inventory", "load", "registry",
     "simulator_control",
 ]  # fmt: skip
@@ -287,14 +287,14 @@ def _receiver() -> SinkSettings:
 
 async def shut_off(spool: Spool, name: str, reason: str, clock: Clock) -> None:
     """Shut a sink off, as its receiver's last word does."""
-    await SinkShutoff(spool, name, _receiver(), clock=clock, metrics=Metrics()).off(reason)
+    await SinkShutoff(spool, name, _receiver(), clock=clock, metrics=Metrics()).shut_off(reason)
 
 
 def shut_off_reason(spool: Spool, name: str, clock: Clock) -> str:
     """Why the sink is off, as its next start finds it."""
-    switch = SinkShutoff(spool, name, _receiver(), clock=clock, metrics=Metrics())
-    switch.recall()
-    return switch.reason
+    shutoff = SinkShutoff(spool, name, _receiver(), clock=clock, metrics=Metrics())
+    shutoff.restore()
+    return shutoff.reason
 
 
 def locked_out(clock: Clock) -> dict[str, Any]:

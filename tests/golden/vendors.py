@@ -63,7 +63,7 @@ def spelled(vendor: str, put: Put) -> Iterator[str]:
             continue
         body = subjects.encode(event, f"/{subjects.SITE}/{vendor}", subjects.ARRIVED).decode()
         # The event stands as it was encoded: the order of its keys and the form of its numbers count too.
-        yield f'{{"lead":{event.lead},"limited":{json.dumps(event.limited)},"event":{body}}}'
+        yield f'{{"lead":{event.dedup_time_ms},"limited":{json.dumps(event.quarantined)},"event":{body}}}'
     if put.state:
         yield orjson.dumps({"state": put.state}, option=orjson.OPT_SORT_KEYS).decode()
 

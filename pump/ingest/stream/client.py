@@ -1,9 +1,9 @@
 """A device's HTTP interface behind a digest login: single questions, and the request that opens a stream.
 
 Each request is a connection of its own with a fresh challenge: nonces may live 3 s, and an expired one may count as
-a failed login (docs/field.md). A header may hold several challenges, and there may be several headers (RFC 9110, 11.6.1);
-aiohttp's middleware reads the beginning of the first alone (3.14), so that a device that offers Basic before Digest
-could not be logged in to.
+a failed login (docs/field.md). A header may hold several challenges, and there may be several headers (RFC 9110,
+11.6.1); aiohttp's middleware reads the beginning of the first alone (3.14), so that a device that offers Basic before
+Digest could not be logged in to.
 """
 
 from __future__ import annotations

@@ -18,20 +18,22 @@ from typing import Any
 import pytest
 
 from pump.core.event import Event, encode
+from pump.core.record import Record
+from pump.core.settings import SinkSettings
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media
 from pump.ingest.stream.gap import OutageTracker
 from pump.ingest.stream.lockout import LEAST, LoginLockout
 from pump.runtime.announcer import Announcer
-from pump.sink import Record
-from pump.sinks.log import SINK as LOG
 from pump.sinks.sqlite.sink import SqliteSettings, SqliteSink
 from pump.sinks.webhook.expiry import ExpiryPolicy
 from pump.spool import Receipt, Spool, SpoolSettings
 from pump.telemetry.health import Component, Health
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
+from pump.testing.sinks import HangingSinks
 from tests.unit.spool.conftest import rows
 
 DAY = 86400.0
@@ -562,14 +564,17 @@ def test_a_sink_s_delay_is_the_time_that_passed(tmp_path: Path, jump: float) -> 
             async def lost(*_: object) -> None:
                 raise AssertionError
 
-            settings = LOG.Settings.model_validate({"type": "log"})
-            component = Component("sink out", clock)
-            delivery = Delivery(
-                spool, LOG, "out", settings, clock=clock, metrics=Metrics(), component=component, site="s", on_lost=lost
-            )
-            delivery._oldest = clock.now_ms()  # as `_send` does with the first event of a batch
+            sinks = HangingSinks()
+            around = Surroundings(spool, clock, Metrics(), "s", lost)
+            delivery = Delivery(around, sinks, "out", SinkSettings(type="test"), Component("sink out", clock))
+            await spool.append(rows(1, 1, recorded=clock.now_ms()), source="teams")
+            spool.set_cursor("out", 0, None)
+            running = asyncio.create_task(delivery.run(), name="delivery")
+            await sinks.called(1)
             clock.advance(7)
             clock.jump(jump)
-            assert delivery.behind == pytest.approx(7, abs=0.01)
+            assert delivery.delay_s == pytest.approx(7, abs=0.01)
+            running.cancel()
+            await asyncio.wait({running})
 
     asyncio.run(main())

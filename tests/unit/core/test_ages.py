@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pump.ages import MOST, STEADY, Ages, Jump
+from pump.core.ages import MOST, STEADY, Ages, Jump
 from pump.testing import ManualClock
 
 DAY = 86400.0
