@@ -13,7 +13,7 @@ import pytest
 
 from pump.core.event import Event
 from pump.testing import ManualClock
-from pump.vendors.hik_camera.access import ACCESS, FAMILIES
+from pump.vendors.hik_camera.access import ACCESS
 from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Facts, parse
 from pump.vendors.hik_camera.simulator.messages import Records
@@ -277,8 +277,8 @@ def test_each_input_of_a_controller_is_a_matter_of_its_own() -> None:
 def test_every_kind_of_door_that_begins_can_end() -> None:
     for major in (1, 2, 5):
         rows = [row for (one, _), row in ACCESS.items() if one == major]
-        begin = {FAMILIES.get(row.type, row.type) for row in rows if row.phase == "start"}
-        assert begin == {FAMILIES.get(row.type, row.type) for row in rows if row.phase == "end"}
+        begin = {row.matter for row in rows if row.phase == "start"}
+        assert begin == {row.matter for row in rows if row.phase == "end"}
 
 
 def test_what_is_unknown_is_kept_once_while_it_repeats_itself(tmp_path: Path) -> None:
