@@ -46,7 +46,12 @@ GROUPS: Final[dict[str, dict[str, Any]]] = {
     "power": {**_of(_NUMBER, "volts"), **_of(_FLAG, "low")},
     "radio": _of(_NUMBER, "rssi coil_frequency"),
     "queue": {**_of(_WORD, "region"), **_of(_NUMBER, "threshold wait_s")},
-    "measure": {**_of(_WORD, "what unit"), "value": {"type": ["number", "string", "boolean"]}},
+    "measure": {
+        **_of(_WORD, "what unit method"),
+        "value": {"type": ["number", "string", "boolean"]},
+        **_of(_NUMBER, "threshold"),
+    },
+    "target": {**_of(_WORD, "kind person list"), **_of(_NUMBER, "similarity")},  # what a camera saw, or compared
     "intercom": _of(_WORD, "call_id room state"),
     "command": _of(_WORD, "request_id status reason"),
     "payload": {**_of(_WORD, "hex text"), **_of(_NUMBER, "bytes")},  # what a serial port sent

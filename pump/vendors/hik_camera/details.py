@@ -1,57 +1,44 @@
-"""The groups of an event that single kinds of messages fill: plates, doors, temperatures, counts."""
+"""The groups of an event that single kinds of messages fill: plates, doors, temperatures, targets."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from pump.core.event import group
 from pump.vendors.hik_camera.codes import ATTENDANCE, DIRECTIONS, MASKS, NO_PLATE, PLATE_LISTS, UNSAID, Row
 from pump.vendors.hik_camera.document import Tree
-from pump.vendors.hik_camera.fields import child, children, number, text, whole
+from pump.vendors.hik_camera.fields import child, children, number, text
+from pump.vendors.hik_camera.readings import temperatures
 
-PICTURES: Final = 32
-"""The most pictures that a message is believed to bring."""
-
-_TEMPERATURES: Final = ("TMA", "TMPA", "TMDA", "Thermometry", "ThermometryAlarm")
-_UNITS: Final = {"celsius": "°C", "fahrenheit": "°F", "kelvin": "K"}
+_PLATES: Final = (
+    "ANPR", "VehicleMatchResult", "vehicleMatchResult", "VehicleRcogResult", "vehicleRcogResult", "PlateInfo",
+    "plateInfo",
+)  # fmt: skip
+"""Objects that tell of a plate."""
+_PLATE: Final = ("licensePlate", "plate", "plateNumber", "plateNo", "licensePlateNumber", "originalLicensePlate")
+_LISTS: Final = ("listType", "vehicleListName", "matchingResult", "listName")
+_TARGETS: Final = ("detectionTarget", "recognitionType", "targetType")
+_LIBRARIES: Final = ("FDLibName", "customFaceLibID", "listType", "libName")
+_DEPTH: Final = 16
+_SEPARATORS: Final = str.maketrans("", "", " _-")
 
 
 def details(row: Row, tree: Tree) -> dict[str, Any]:
     """The groups that are there, by name."""
     found: dict[str, Any] = {}
-    if (anpr := child(tree, "ANPR")) is not None:
-        found["vehicle"] = _vehicle(anpr)
-        speed = number(child(anpr, "vehicleInfo"), "speed")
+    if plates := _plates(tree):
+        found["vehicle"] = _vehicle(plates)
+        speeds = (number(child(part, "vehicleInfo", "VehicleInfo"), "speed") for part in plates)
+        speed = next((speed for speed in speeds if speed is not None), None)
         if speed is not None and speed > 0:
             found["position"] = {"speed_kmh": speed}
     if (access := child(tree, "AccessControllerEvent", "AcsEventInfo")) is not None:
         found["access"] = _access(access)
-    if row.type.startswith("video.temperature"):
-        found["measure"] = _temperature(tree)
+    elif row.type == "access.temperature" and (degrees := temperatures(tree)):
+        found["access"] = {"temperature_c": _in_celsius(degrees[0].value, degrees[0].unit)}
+    found["target"] = _target(row, tree)
     return {name: value for name, value in found.items() if value}
-
-
-def counts(tree: Tree) -> list[tuple[str, float]]:
-    """What was counted: (entered, exited, passed or present; how many)."""
-    found = []
-    for part in children(tree, "peopleCounting", "PeopleCounting", "FramesPeopleCounting", "framesPeopleCounting"):
-        for name, what in (("enter", "entered"), ("exit", "exited"), ("pass", "passed"), ("peopleNum", "present")):
-            if (value := number(part, name)) is not None:
-                found.append((what, value))
-    return found
-
-
-def listed_pictures(tree: Tree) -> int | None:
-    """How many pictures the message says will follow it, None where it does not say."""
-    anpr = child(tree, "ANPR")
-    access = child(tree, "AccessControllerEvent", "AcsEventInfo")
-    count = whole(tree, "detectionPicturesNumber", "picturesNumber", "picNum")
-    for part in (anpr, access):
-        if count is None:
-            count = whole(part, "picNum", "picturesNumber", "detectionPicturesNumber")
-    if count is None and (listed := child(anpr, "pictureInfoList") or child(tree, "pictureInfoList")) is not None:
-        count = sum(1 for info in children(listed, "pictureInfo") if text(info, "pictureURL", "url") is None)
-    return None if count is None else max(0, min(PICTURES, count))
 
 
 def _said(tree: Tree | None, *names: str) -> str | None:
@@ -59,23 +46,41 @@ def _said(tree: Tree | None, *names: str) -> str | None:
     return None if value is None or value.lower() in UNSAID else value
 
 
-def _vehicle(anpr: Tree) -> dict[str, Any] | None:
-    info = child(anpr, "vehicleInfo")
-    plate = text(anpr, "licensePlate", "originalLicensePlate")
-    direction = _said(anpr, "direction")
-    listed = _said(anpr, "vehicleListName")
-    confidence = number(anpr, "confidenceLevel", "confidence")
+def _plates(tree: Tree) -> list[Tree]:
+    """The objects that tell of the plate, the outer before the inner."""
+    found = children(tree, *_PLATES)[:1]
+    for name in ("ANPR", "PlateInfo", "plateInfo"):
+        for part in tuple(found):
+            found += [one for one in children(part, name)[:1] if one not in found]
+    return found
+
+
+def _first(parts: list[Tree], *names: str) -> str | None:
+    return next((value for part in parts if (value := text(part, *names)) is not None), None)
+
+
+def _vehicle(parts: list[Tree]) -> dict[str, Any] | None:
+    infos = [info for part in parts if (info := child(part, "vehicleInfo", "VehicleInfo")) is not None]
+    plate = _first(parts, *_PLATE) or _first(infos, *_PLATE)
+    direction = _known(parts, "direction")
+    listed = _known(parts, *_LISTS)
+    confidences = (number(part, "confidenceLevel", "confidence") for part in parts)
     return group(
         plate=None if plate is None or plate.lower() in NO_PLATE else plate,
-        confidence=confidence,
-        plate_color=_said(anpr, "plateColor"),
-        plate_type=_said(anpr, "plateType"),
-        color=_said(info, "color"),
-        type=_said(anpr, "vehicleType") or _said(info, "vehicleType"),
-        brand=_said(info, "vehicleLogoRecog", "vehicleLogo"),
+        confidence=next((confidence for confidence in confidences if confidence is not None), None),
+        plate_color=_known(parts, "plateColor"),
+        plate_type=_known(parts, "plateType"),
+        color=_known(infos, "color"),
+        type=_known([*parts, *infos], "vehicleType"),
+        brand=_known(infos, "vehicleLogoRecog", "vehicleLogo"),
         direction=None if direction is None else DIRECTIONS.get(direction.lower(), direction),
-        list=None if listed is None else PLATE_LISTS.get(listed.lower(), listed),
+        list=None if listed is None else PLATE_LISTS.get(listed.lower().translate(_SEPARATORS), listed),
     )
+
+
+def _known(parts: list[Tree], *names: str) -> str | None:
+    """The first of the fields, in this order, with which any of the objects says something."""
+    return next((value for name in names for part in parts if (value := _said(part, name)) is not None), None)
 
 
 def _access(event: Tree) -> dict[str, Any] | None:
@@ -96,15 +101,38 @@ def _celsius(event: Tree) -> float | None:
     degrees = number(event, "currTemperature")
     if degrees is None or degrees == 0.0:
         return None
-    if (text(event, "thermometryUnit") or "celsius").lower() == "fahrenheit":
-        return round((degrees - 32.0) / 1.8, 2)
-    return degrees
+    return _in_celsius(degrees, (text(event, "thermometryUnit") or "celsius").lower())
 
 
-def _temperature(tree: Tree) -> dict[str, Any] | None:
-    part = child(tree, *_TEMPERATURES) or tree
-    value = number(part, "currTemperature", "curTemperature", "temperatureDiff", "temperature")
-    if value is None:
-        return None
-    unit = (text(part, "thermometryUnit", "temperatureUnit") or text(tree, "thermometryUnit") or "celsius").lower()
-    return {"what": "temperature", "value": value, "unit": _UNITS.get(unit, unit)}
+def _in_celsius(degrees: float, unit: str) -> float:
+    return round((degrees - 32.0) / 1.8, 2) if unit in ("fahrenheit", "°F") else degrees
+
+
+def _target(row: Row, tree: Tree) -> dict[str, Any] | None:
+    """What was seen, and whom a face was found to be: of several candidates the most similar."""
+    objects = list(_objects(tree, 0))
+    found = group(kind=next((kind for one in objects if (kind := _said(one, *_TARGETS)) is not None), None))
+    if not row.type.startswith("video.face."):
+        return found
+    candidates = [(likeness, one) for one in objects if (likeness := number(one, "similarity")) is not None]
+    # A candidate has its pictures' likeness inside it: the outer object is the person.
+    best = max(candidates, key=lambda candidate: (candidate[0], "human_data" in candidate[1]), default=None)
+    if best is None:
+        nearest = (number(one, "maxsimilarity", "maxSimilarity") for one in objects)
+        return group(**(found or {}), similarity=next((one for one in nearest if one is not None), None))
+    likeness, candidate = best
+    person = child(candidate, "reserve_field", "reserveField", "PersonInfo", "personInfo")
+    name = text(person, "name", "certificateNumber") or text(candidate, "name", "employeeNo", "human_id", "PID")
+    return group(**(found or {}), person=name, similarity=likeness, list=_said(candidate, *_LIBRARIES))
+
+
+def _objects(value: Any, depth: int) -> Iterator[Tree]:
+    if depth > _DEPTH:
+        return
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from _objects(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _objects(inner, depth + 1)

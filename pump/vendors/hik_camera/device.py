@@ -70,8 +70,8 @@ def read_names(path: str, listed: Tree) -> dict[str, str]:
     return found
 
 
-def facts(kept: Mapping[str, Any]) -> Facts:
-    """What the spool has of the device."""
+def facts(kept: Mapping[str, Any], url: str | None = None) -> Facts:
+    """What the spool has of the device at this address."""
     names = kept.get("names")
     return Facts(
         serial=kept.get("serial"),
@@ -79,6 +79,7 @@ def facts(kept: Mapping[str, Any]) -> Facts:
         model=kept.get("model"),
         category=kept.get("category"),
         names=names if isinstance(names, dict) else {},
+        url=url,
     )
 
 

@@ -19,6 +19,12 @@ _FIRST_YEAR: Final = 2000
 _EXACT: Final = 2**53
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _FALSE: Final = frozenset({"false", "0", "no"})
+_HISTORY: Final = frozenset({"1", "1.0", "true", "history", "historical", "historydata"})
+_LATE: Final[dict[str, frozenset[str]]] = {
+    "isdataretransmission": _TRUE, "isretransmission": _TRUE, "dataretransmission": _TRUE, "alarmdatatype": _HISTORY,
+    "currentevent": _FALSE | {"2"},
+}  # fmt: skip
+"""Marks of what the device had stored and sends later, by their name in lower case, with what they then say."""
 
 
 def text(tree: Tree | None, *names: str) -> str | None:
@@ -58,6 +64,23 @@ def flag(tree: Tree | None, name: str) -> bool | None:
     value = tree.get(name) if tree else None
     word = str(value).strip().lower()
     return True if word in _TRUE else False if word in _FALSE else None
+
+
+def stored(tree: Tree) -> bool:
+    """Whether a mark anywhere in the message says that the device had stored it and sends it later."""
+    return any(
+        str(value).strip().lower() in late
+        for name, value in leaves(tree)
+        if (late := _LATE.get(name.lower())) is not None
+    )
+
+
+def entries(tree: Tree) -> list[Tree]:
+    """The entries of the message's DetectionRegionList, whether it holds one or several, or they stand alone."""
+    listed = [tree, *children(tree, "DetectionRegionList")]
+    return [entry for one in listed for entry in children(one, "DetectionRegionEntry")] or [
+        one for one in listed[1:] if "regionID" in one
+    ]
 
 
 def child(tree: Tree | None, *names: str) -> Tree | None:

@@ -20,7 +20,8 @@ from pump.vendors.hik_camera import device
 from pump.vendors.hik_camera.codes import SILENT_WHEN_INACTIVE
 from pump.vendors.hik_camera.document import Tree
 from pump.vendors.hik_camera.incidents import OpenIncidents, State
-from pump.vendors.hik_camera.parse import VENDOR, Facts, parse
+from pump.vendors.hik_camera.parse import VENDOR, Alert, Facts, parse
+from pump.vendors.hik_camera.uploads import Upload, Uploads
 
 log = structlog.get_logger()
 
@@ -49,7 +50,15 @@ class _Waiting:
     state: State
     need: int | None
     deadline: float
+    upload: Upload | None = None
+    """Where the event is of a record that may come again."""
     media: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def next_id(self) -> str:
+        """Of the next medium, behind those that the message names by an address."""
+        first = self.events[0]
+        return f"{first.id}/{len(first.data.get('media', ())) + len(self.media)}"
 
 
 @dataclass(slots=True)
@@ -65,12 +74,16 @@ class CameraHandler(StreamHandler):
 
     stream: Stream
 
-    def __init__(self, *, clock: Clock, zone: tzinfo, event_timeout: float, wanted: frozenset[str]) -> None:
+    def __init__(
+        self, *, clock: Clock, zone: tzinfo, event_timeout: float, wanted: frozenset[str], url: str | None = None
+    ) -> None:
         self._clock = clock
         self._zone = zone
         self._wanted = wanted
+        self._url = url
         self._matters = OpenIncidents(event_timeout)
-        self._facts = Facts()
+        self._uploads = Uploads()
+        self._facts = Facts(url=url)
         self._asked: float | None = None
         self._waiting: _Waiting | None = None
         self._last: Event | None = None
@@ -91,6 +104,7 @@ class CameraHandler(StreamHandler):
         now = self._clock.monotonic()
         state = self.stream.intake.state()
         self._matters.load(state, now)
+        self._uploads.load(state)
         self._waiting, self._last, self._unwanted = None, None, False
         kept = state.get("device")
         known = kept if isinstance(kept, dict) else {}
@@ -99,7 +113,7 @@ class CameraHandler(StreamHandler):
             if fresh != known:
                 await self.stream.put(state={"device": fresh})
             known = fresh
-        self._facts = device.facts(known)
+        self._facts = device.facts(known, self._url)
 
     async def received(self, items: Sequence[Part | Skipped]) -> None:
         """Put what the parts bring, in one transaction."""
@@ -156,34 +170,71 @@ class CameraHandler(StreamHandler):
         if alert.heartbeat:
             self.stream.intake.count("heartbeat")
             return
+        now = self._clock.monotonic()
+        if alert.prolongs:
+            batch.state |= self._matters.take(alert, now)[1]
+            self.stream.intake.count("repeat")
+            return
         self._unwanted = bool(self._wanted) and alert.kind not in self._wanted
         if self._unwanted:
             self.stream.intake.count("unwanted")
             return
-        now = self._clock.monotonic()
-        events, state = self._matters.take(alert, now)
+        events: list[Event] = []
+        state: State = {}
+        for one in (alert, *alert.others):
+            found, change = self._matters.take(one, now)
+            events += found
+            state |= change
         if not events:
-            quiet = alert.kind in SILENT_WHEN_INACTIVE and alert.state == "inactive"
-            self.stream.intake.count("heartbeat" if quiet else "repeat")
-            batch.state |= state
-            if (start := self._matters.start_of(alert)) is not None:
-                alert.event.id = start
-                self._last = alert.event
+            self._repetition(alert, state, batch)
             return
-        self._last = events[0]
-        if alert.pictures or (alert.pictures is None and alert.row.pictures and events[0].data["phase"] != "end"):
-            wait = COUNTED_WAIT if alert.pictures else UNCOUNTED_WAIT
-            self._waiting = _Waiting(events, state, alert.pictures, now + wait)
+        upload = self._uploads.take(alert) if alert.record is not None else Upload(events)
+        events, state = upload.events, state | upload.state
+        self._last = upload.first or events[0]
+        wait = self._wait(alert, events[0])
+        if wait is not None or upload.same:
+            need = 0 if wait is None else alert.pictures
+            self._waiting = _Waiting(events, state, need, now + (wait or 0.0), upload)
+            if wait is None:
+                self._flush(batch)
             return
         batch.items += events
         batch.state |= state
+
+    def _repetition(self, alert: Alert, state: State, batch: _Batch) -> None:
+        quiet = alert.kind in SILENT_WHEN_INACTIVE and alert.state == "inactive"
+        self.stream.intake.count("heartbeat" if quiet else "repeat")
+        batch.state |= state
+        if (start := self._matters.start_of(alert)) is not None:
+            alert.event.id = start
+            self._last = alert.event
+
+    @staticmethod
+    def _wait(alert: Alert, first: Event) -> float | None:
+        """The seconds to wait for the event's pictures; None where none follow."""
+        if alert.pictures == 0:
+            return None
+        if alert.more:
+            # The device is in a hurry, and will send the whole: the plate does not wait for its pictures.
+            return UNCOUNTED_WAIT
+        if alert.pictures:
+            return COUNTED_WAIT
+        if alert.pictures is None and alert.row.pictures and first.data["phase"] != "end":
+            return UNCOUNTED_WAIT
+        return None
 
     def _flush(self, batch: _Batch) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is None:
             return
+        first = waiting.events[0]
         if waiting.media:
-            waiting.events[0].data["media"] = waiting.media
+            first.data["media"] = [*first.data.get("media", ()), *waiting.media]
+        if waiting.upload is not None:
+            more = waiting.upload.pictured(len(first.data.get("media", ())))
+            if waiting.upload.same and not more:
+                self.stream.intake.count("repeat")
+                return
         batch.items += waiting.events
         batch.state |= waiting.state
 
@@ -220,7 +271,7 @@ class CameraHandler(StreamHandler):
             "state": "stored",
         }  # fmt: skip
         if waiting is not None:
-            waiting.media.append({"id": f"{waiting.events[0].id}/{len(waiting.media)}", **reference})
+            waiting.media.append({"id": waiting.next_id, **reference})
             if waiting.need is None:
                 waiting.deadline = self._clock.monotonic() + UNCOUNTED_WAIT
             elif len(waiting.media) >= waiting.need:
@@ -257,9 +308,7 @@ class CameraHandler(StreamHandler):
 
     def _missing(self, state: str) -> None:
         if (waiting := self._waiting) is not None:
-            waiting.media.append(
-                {"id": f"{waiting.events[0].id}/{len(waiting.media)}", "kind": "picture", "state": state}
-            )
+            waiting.media.append({"id": waiting.next_id, "kind": "picture", "state": state})
 
     # --- the device -----------------------------------------------------------------------------------------------
 

@@ -12,11 +12,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from pump.core.event import Event, event_id
-from pump.vendors.hik_camera.codes import UNKNOWN
+from pump.vendors.hik_camera.codes import EVENTS, UNKNOWN
 from pump.vendors.hik_camera.parse import VENDOR, Alert
 
 PREFIX: Final = "matter/"
 """Of the state's keys."""
+LATE: Final = "|late"
+"""Behind the key of a matter that the device had stored: it is another than the one that is going on now."""
 ENDED: Final = "ended/"
 """Of the keys of what has ended: its last message's time and number, by which a repetition of it is known."""
 REPLAY_SECONDS: Final = 30.0
@@ -54,6 +56,8 @@ class Incident:
     lasting: bool
     """Ends with an explicit message alone, never by silence."""
     count: int = 1
+    late: bool = False
+    """The device had stored it and sent it later."""
 
 
 @dataclass(slots=True)
@@ -93,6 +97,8 @@ class OpenIncidents:
 
     def take(self, alert: Alert, now: float) -> tuple[list[Event], State]:
         """The message's events, and the state to be stored with them; both empty for a repeat."""
+        if alert.prolongs:
+            return self._prolonged(alert, now)
         if alert.phase == "update":
             return self._added(alert)
         if alert.phase != "pulse":
@@ -105,7 +111,7 @@ class OpenIncidents:
 
     def start_of(self, alert: Alert) -> str | None:
         """The id of the start that the message repeats, None where it repeats none."""
-        one = self.open.get(_key(alert))
+        one = self.open.get(self._lasting_key(alert) if alert.row.durative else _key(alert))
         return one.matter.id if one is not None else None
 
     def paused(self, seconds: float) -> None:
@@ -126,7 +132,7 @@ class OpenIncidents:
                 continue
             matter = one.matter
             data: dict[str, Any] = {"vendor": VENDOR, "code": matter.code, "name": matter.name}
-            data |= {"late": False, "update": False, "reconciled": False}
+            data |= {"late": matter.late, "update": False, "reconciled": False}
             data |= {name: value for name, value in (("device", matter.device), ("place", matter.place)) if value}
             time = datetime.fromisoformat(matter.seen) if matter.seen else None
             events.append(_as_end(Event(matter.type, "", data, time=time, subject=matter.subject), matter))
@@ -138,7 +144,7 @@ class OpenIncidents:
         return {key: asdict(one.matter) for key, one in self.open.items() if one.matter.count > 1}
 
     def _active(self, alert: Alert, now: float) -> tuple[list[Event], State]:
-        key = _key(alert)
+        key = self._lasting_key(alert)
         one = self.open.get(key)
         if one is None:
             if self._old(alert, *self.ended.get(key, (None, None)), now=now):
@@ -162,6 +168,7 @@ class OpenIncidents:
         matter = Incident(
             event.id, alert.row.end or event.type, str(event.data["code"]), str(event.data["name"]), event.subject,
             _time(alert), _time(alert), alert.serial, event.data.get("device"), event.data.get("place"), lasting,
+            late=alert.late,
         )  # fmt: skip
         self.open[key] = Open(matter, now, now)
         state: State = {key: asdict(matter)}
@@ -170,6 +177,32 @@ class OpenIncidents:
             del self.open[oldest]
             state[oldest] = None
         return [event], state
+
+    def _prolonged(self, alert: Alert, now: float) -> tuple[list[Event], State]:
+        """The message is no event: what it says goes on is not silent."""
+        self.repeats += 1
+        state: State = {}
+        for kind, place, region in alert.prolongs:
+            for key in self._going_on(kind, place, region):
+                one = self.open[key]
+                if one.matter.lasting:
+                    continue
+                one.heard = now
+                time = _time(alert)
+                if time is not None and (one.matter.seen is None or _earlier(one.matter.seen, alert.event.time)):
+                    one.matter = replace(one.matter, seen=time)
+                if now - one.stored >= STORE_SECONDS:
+                    one.stored = now
+                    state[key] = asdict(one.matter)
+        return [], state
+
+    def _going_on(self, kind: str, place: str, region: str) -> list[str]:
+        """The open matters of the type, however the device spells it, in the region, or anywhere at the place."""
+        row = EVENTS.get(kind)
+        kinds = {kind, *(name for name, other in EVENTS.items() if row is not None and other.type == row.type)} - {""}
+        begins = [f"{PREFIX}{name}|{place}|" for name in kinds]
+        found = [key for begin in begins for key in self._fitting(begin, region)]
+        return found or [key for begin in begins for key in self._fitting(begin, "")]
 
     def _close(self, key: str, time: str | None, serial: int | None) -> State:
         """Forget an open matter, but not when it ended."""
@@ -197,7 +230,7 @@ class OpenIncidents:
     def _ended(self, alert: Alert, now: float) -> tuple[list[Event], State]:
         events: list[Event] = []
         state: State = {}
-        for key in () if self._said(alert, now) else self._matching(alert):
+        for key in () if self._said(alert, now) else self._ending(alert):
             matter = self.open[key].matter
             if self._old(alert, matter.seen, matter.serial, now=now):
                 continue  # of one before it, which has ended already
@@ -211,7 +244,7 @@ class OpenIncidents:
 
     def _said(self, alert: Alert, now: float) -> bool:
         """Whether it repeats the end of what has ended: it must not end what its place alone would fit."""
-        time, serial = self.ended.get(key := _key(alert), (None, None))
+        time, serial = self.ended.get(key := self._lasting_key(alert), (None, None))
         if key in self.open or time is None or alert.event.time is None or now - self._opened > REPLAY_SECONDS:
             return False
         newer = alert.serial is not None and serial is not None and alert.serial > serial
@@ -222,17 +255,28 @@ class OpenIncidents:
         event, key = alert.event, _key(alert)
         if alert.phase == "start":
             one = self.open.get(key)
-            if one is None:
+            resent = alert.late or now - self._opened <= REPLAY_SECONDS
+            if one is None and resent and self._over(key, event.time):
+                event.data |= {"phase": "start", "incident": event.id}
+                return [event], {}
+            if one is None or alert.anew:
                 return self._begun(alert, key, now, lasting=True)
             one.matter = _again(one.matter, alert)  # a second start of what is open belongs to it
             event.data |= {"phase": "start", "incident": one.matter.id}
             return [event], {key: asdict(one.matter)}
         event.data["phase"] = "end"
         state: State = {}
-        for key in self._matching(alert):
-            event.data["incident"] = self.open.pop(key).matter.id
-            state[key] = None
+        _, place, region = alert.matter
+        family = self._fitting(f"{PREFIX}{alert.family}|{place}|", region) if alert.family else []
+        for key in self._matching(alert) or family:
+            event.data["incident"] = self.open[key].matter.id
+            state |= self._close(key, _time(alert), alert.serial)
         return [event], state
+
+    def _over(self, key: str, time: datetime | None) -> bool:
+        """Whether what began then has ended already: the device sends its start again, or late."""
+        ended, _ = self.ended.get(key, (None, None))
+        return ended is not None and time is not None and time < datetime.fromisoformat(ended)
 
     def _added(self, alert: Alert) -> tuple[list[Event], State]:
         """A second report: of the matter that is open, else of one that nobody knows."""
@@ -241,14 +285,38 @@ class OpenIncidents:
             alert.event.data["incident"] = incident
         return [alert.event], {}
 
-    def _matching(self, alert: Alert) -> list[str]:
+    def _matching(self, alert: Alert, mark: str = "") -> list[str]:
         """The open matters that the message ends: of its region, or all of its place where it names none."""
         kind, place, region = alert.matter
-        begin = f"{PREFIX}{kind}|{place}|"
-        exact = begin + region
+        return self._fitting(f"{PREFIX}{kind}|{place}|", region, mark)
+
+    def _fitting(self, begin: str, region: str, mark: str = "") -> list[str]:
+        exact = begin + region + mark
         if region and exact in self.open:
             return [exact]
-        return [key for key in self.open if key.startswith(begin) and (not region or key == begin)]
+        if "," in region and (each := [key for one in region.split(",") if (key := begin + one + mark) in self.open]):
+            return each
+        return [
+            key
+            for key in self.open
+            if key.startswith(begin) and key.endswith(LATE) == bool(mark) and (not region or key == begin + mark)
+        ]
+
+    def _ending(self, alert: Alert) -> list[str]:
+        """As `_matching`, of what lasts: a stored end is of a stored start, or of one that came before it."""
+        if not alert.late:
+            return self._matching(alert) or self._matching(alert, LATE)
+        return self._matching(alert, LATE) or [
+            key for key in self._matching(alert) if _earlier(self.open[key].matter.began, alert.event.time)
+        ]
+
+    def _lasting_key(self, alert: Alert) -> str:
+        """What the device had stored is of a matter of its own, unless it repeats the one that is open."""
+        key = _key(alert)
+        one = self.open.get(key)
+        if not alert.late or (one is not None and _earlier(one.matter.began, alert.event.time)):
+            return key
+        return key + LATE
 
     def _repeated(self, fingerprint: str, now: float) -> bool:
         """Whether an unknown message of this content came less than a time-out ago."""
@@ -265,6 +333,11 @@ def _time(alert: Alert) -> str | None:
     return alert.event.time.isoformat() if alert.event.time else None
 
 
+def _earlier(time: str | None, than: datetime | None) -> bool:
+    """Whether the moment is not after the other; False where one of them is not known."""
+    return time is not None and than is not None and datetime.fromisoformat(time) <= than
+
+
 def _again(matter: Incident, alert: Alert) -> Incident:
     return replace(matter, count=matter.count + 1, seen=_time(alert) or matter.seen, serial=alert.serial)
 
@@ -278,4 +351,6 @@ def _as_end(event: Event, matter: Incident) -> Event:
     """One id for the end whoever finds it, the device's word or our patience."""
     event.id = event_id("end", matter.id)
     event.data |= {"phase": "end", "severity": "info", "incident": matter.id, "count": matter.count}
+    if "media" in event.data:
+        event.data["media"] = [{**one, "id": f"{event.id}/{n}"} for n, one in enumerate(event.data["media"])]
     return event

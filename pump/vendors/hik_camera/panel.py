@@ -2,18 +2,20 @@
 
 `code` is Hikvision's own (1103 instant alarm), `standardCIDcode` that of the Contact ID standard (1130): where the
 own one has no row, the standard's does, if both say triggered or both restored. A message with `recheck` 1 is the
-second report of an alarm, which brings its clip or picture.
+second report of an alarm, which brings its clip or picture. `name` is who did it, or the event's own name: it is a
+person where it shares no word with what the code means.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any, Final
 
 from pump.core.event import group
 from pump.core.taxonomy import Phase, Severity
-from pump.vendors.common.hik_cid import CODES, UNLISTED
+from pump.vendors.common.hik_cid import CODES, UNLISTED, Code
 from pump.vendors.hik_camera.document import Tree
 from pump.vendors.hik_camera.fields import moment, text, whole
 
@@ -22,6 +24,14 @@ _PERIPHERALS: Final = (
     "ipcChannel",
 )  # fmt: skip
 """What a message is about where that is no zone: two sirens' batteries are two matters."""
+_WORD: Final = re.compile(r"[^\W\d_]{3,}")
+_DEEDS: Final = frozenset(
+    (
+        "alarm", "arm", "armed", "arming", "away", "bypass", "bypassed", "clear", "cleared", "disarm", "disarmed",
+        "disarming", "event", "fault", "restore", "restored", "stay", "system", "test", "zone",
+    )
+)  # fmt: skip
+"""Words of the names of events."""
 _BLANK: Final = ("", "0")
 """UUIDs that say that there is none."""
 
@@ -63,16 +73,21 @@ def read_panel(tree: Tree, cid: Tree, zone_: tzinfo) -> Panel:
     others = [_place(cid, one) for one in _PERIPHERALS]
     triggered = text(cid, "trigger")
     uploaded = moment(text(cid, "upload"), zone_)
+    user = text(cid, "userName")
+    number = _place(cid, "user")
     alarm = {
         "zone": zone, "partition": partition, "cid": code or None, "kind": text(cid, "type"),
-        "user": text(cid, "userName"), "keypad": keypad, "module": _place(cid, "extensionModule"),
+        "user": user or _who(cid, row), "user_type": text(cid, "userType"), "user_number": number,
+        "keypad": keypad, "module": _place(cid, "extensionModule"),
         "uploaded": uploaded and uploaded.astimezone(UTC).isoformat().replace("+00:00", "Z"),
     }  # fmt: skip
     again = whole(tree, "recheck") == 1
     groups: dict[str, Any] = {"alarm": group(**alarm | row.preset.get("alarm", {}))}
     if "power" in row.preset and not again:
         groups["power"] = row.preset["power"]
-    uuid = text(tree, "uuid") or ""
+    uuid = text(tree, "uuid", "UUID") or text(cid, "uuid", "UUID") or ""
+    area = text(cid, "subSystemName", "subsystemName", "systemName") or text(tree, "subSystemName")
+    named = text(cid, "zoneName") or text(tree, "zoneName")
     return Panel(
         code or None,
         "security.video_review" if again else row.type,
@@ -81,13 +96,22 @@ def read_panel(tree: Tree, cid: Tree, zone_: tzinfo) -> Panel:
         "update" if again else row.phase,
         groups,
         ("zone", str(zone)) if zone is not None else ("panel", None),
-        group(zone=zone, partition=partition, channel=text(tree, "channelName")),
+        group(zone=named or zone, partition=area or partition, channel=text(tree, "channelName")),
         None if uuid in _BLANK else uuid,
-        (code, zone, partition, alarm["user"], again, *others),
+        (code, zone, partition, user, again, *others),
         triggered,
         "/".join(("cid", code[1:], *(str(one) for one in (zone, partition, *others)))),
         _media(tree) if again else [],
     )
+
+
+def _who(cid: Tree, row: Code) -> str | None:
+    """Who did it: the name, unless it is the event's own."""
+    name = text(cid, "name")
+    if name is None or (row is UNLISTED and _place(cid, "user") is None):
+        return None
+    own = _DEEDS | {word.lower() for word in _WORD.findall(row.name)}
+    return None if any(word.lower() in own for word in _WORD.findall(name)) else name
 
 
 def _place(cid: Tree, name: str) -> int | str | None:

@@ -72,7 +72,7 @@ class HikCamera(Source[HikCameraSettings]):
     """Reads GET /ISAPI/Event/notification/alertStream for as long as the device has it.
 
     Its state in the spool: `device`, what the device says of itself; `matter/...`, what has begun and not ended;
-    `stream/rejected`, after a rejected password.
+    `record/...`, what came with a UUID; `stream/rejected`, after a rejected password.
     """
 
     Settings = HikCameraSettings
@@ -102,6 +102,7 @@ class HikCamera(Source[HikCameraSettings]):
             zone=settings.time_zone or ZoneInfo("UTC"),
             event_timeout=settings.event_timeout,
             wanted=frozenset(kind.lower() for kind in settings.events),
+            url=settings.url,
         )
         stream = Stream(
             link,

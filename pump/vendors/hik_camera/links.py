@@ -1,0 +1,118 @@
+"""Pictures and clips that a message names by an address: no part of the stream follows for these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pump.vendors.hik_camera.document import Tree
+from pump.vendors.hik_camera.fields import child, children, whole
+
+MOST: Final = 32
+"""The most pictures that a message is believed to bring."""
+
+_ADDRESS: Final = re.compile(r"(?:https?|ftps?)://[^\s/?#]", re.IGNORECASE)
+_NAMES: Final = ("url", "uri", "link")
+"""How the names of fields with addresses end."""
+_PICTURES: Final = ("pic", "image", "img", "photo")
+"""Words in the names of fields that hold a picture, its address as well."""
+_NO_MEDIA: Final = (
+    "request", "callback", "notify", "stream", "rtsp", "server", "host", "web", "help", "upgrade", "firmware", "model",
+    "certificat", "home",
+)  # fmt: skip
+"""Words in the names of addresses of something else."""
+_KINDS: Final = (("video", "video"), ("clip", "video"), ("record", "video"), ("audio", "audio"), ("voice", "audio"))
+"""Words in a field's name, and the kind of medium that it leads to; a picture where none is there."""
+_MIMES: Final = {
+    "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "bmp": "image/bmp", "gif": "image/gif",
+    "mp4": "video/mp4", "avi": "video/x-msvideo", "wav": "audio/wav", "mp3": "audio/mpeg", "aac": "audio/aac",
+}  # fmt: skip
+_WAYS: Final = ("transtype", "pictureurltype", "picurltype", "imageurltype", "imagesdatatype")
+"""How the names of fields end that say how pictures are sent: "binary", or some word with "url"."""
+_COUNTS: Final = ("detectionPicturesNumber", "picturesNumber", "picNum", "pictureNumber", "imageNum")
+_DEPTH: Final = 64
+
+
+def links(tree: Tree, base: str | None) -> list[dict[str, Any]]:
+    """The media behind the message's addresses, in its order, without ids; each address once.
+
+    `base`: the device's own address, which completes "/picture/..."; without it such a path is no medium.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in _named(tree, "", 0):
+        lower = name.lower()
+        named = lower.endswith(_NAMES)
+        if not (named or any(word in lower for word in _PICTURES)) or any(word in lower for word in _NO_MEDIA):
+            continue
+        address = _address(value, base if named else None)
+        if address is None or address in found or len(found) >= MOST:
+            continue
+        kind = next((kind for word, kind in _KINDS if word in lower), "picture")
+        mime = _MIMES.get(_ending(address))
+        if mime is not None and not mime.startswith("image/"):
+            kind = mime.partition("/")[0]
+        medium = {"id": "", "kind": kind, "mime": mime, "url": address, "state": "remote"}
+        found[address] = {field: value for field, value in medium.items() if value is not None}
+    return list(found.values())
+
+
+def pictures_to_come(tree: Tree, by_address: bool) -> int | None:
+    """How many pictures follow the message as parts of their own, None where it does not say.
+
+    `by_address`: the message has addresses of pictures.
+    """
+    way = _way(tree)
+    if way == "url":
+        return 0
+    anpr = child(tree, "ANPR")
+    listed = child(anpr, "pictureInfoList") or child(tree, "pictureInfoList")
+    infos = None if listed is None else children(listed, "pictureInfo")
+    if by_address and way is None:
+        return min(MOST, sum(1 for info in infos or () if not links(info, "")))
+    parts = (tree, anpr, child(tree, "AccessControllerEvent", "AcsEventInfo"))
+    count = next((count for part in parts if (count := whole(part, *_COUNTS)) is not None), None)
+    if count is None and infos is not None:
+        count = sum(1 for info in infos if not links(info, ""))
+    return None if count is None else max(0, min(MOST, count))
+
+
+def _way(tree: Tree) -> str | None:
+    """How the pictures are sent, "url" or "binary", where the message says so anywhere."""
+    for name, value in _named(tree, "", 0):
+        if name.lower().endswith(_WAYS):
+            if "url" in value.lower():
+                return "url"
+            if value.strip():
+                return "binary"
+    return None
+
+
+def _address(value: str, base: str | None) -> str | None:
+    stripped = value.strip()
+    if _ADDRESS.match(stripped):
+        return stripped
+    if base is not None and stripped.startswith("/") and not stripped.startswith("//"):
+        return base.rstrip("/") + stripped
+    return None
+
+
+def _ending(address: str) -> str:
+    """The file's ending; a terminal puts a number behind it ("x.jpeg@WEB000000000085")."""
+    path = address.partition("?")[0].partition("#")[0]
+    return path.rpartition("/")[2].rpartition(".")[2].partition("@")[0].lower()
+
+
+def _named(value: Any, name: str, depth: int) -> Iterator[tuple[str, str]]:
+    """(name, text) of every text below; a list's texts have the list's name."""
+    if depth > _DEPTH:
+        return
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, dict):
+        for inner_name, inner in value.items():
+            # The text of an element with attributes is the element's.
+            yield from _named(inner, name if inner_name == "#text" else str(inner_name), depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _named(inner, name, depth + 1)

@@ -1,0 +1,216 @@
+"""What a message measured, region by region: temperatures, counts, queues.
+
+One message may speak of several regions, as a list or one below the other, in XML and in JSON; each reading keeps the
+region it is of.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pump.vendors.hik_camera.document import Tree
+from pump.vendors.hik_camera.fields import number, text
+
+MOST: Final = 512
+"""The most readings that a message is believed to bring."""
+
+_DEPTH: Final = 16
+_UNITS: Final = {"celsius": "°C", "fahrenheit": "°F", "kelvin": "K", "celcius": "°C"}
+_DEGREES: Final = ("currTemperature", "curTemperature", "currentTemperature", "temperatureDiff", "temperature")
+_SEVERAL_DEGREES: Final = (
+    ("maxTemperature", "highest temperature"), ("highestTemperature", "highest temperature"),
+    ("minTemperature", "lowest temperature"), ("lowestTemperature", "lowest temperature"),
+    ("averageTemperature", "average temperature"), ("aveTemperature", "average temperature"),
+)  # fmt: skip
+"""Read where no single temperature is given."""
+_LIMITS: Final = ("ruleTemperature", "alarmTemperature", "alertTemperature", "threshold")
+_RULES: Final = ("ruleType", "alarmRule", "rule", "ruleCalibType", "ruleName")
+_REGIONS: Final = ("regionID", "regionsID", "regionId", "ruleID", "ruleId", "areaID", "lineID")
+_REGION_NAMES: Final = ("regionName", "ruleName", "areaName", "lineName")
+
+_COUNTED: Final[dict[str, tuple[str, str]]] = {
+    "enter": ("entered", "people"), "exit": ("exited", "people"), "pass": ("passed", "people"),
+    "enternum": ("entered", "people"), "exitnum": ("exited", "people"), "passnum": ("passed", "people"),
+    "leave": ("exited", "people"), "leavenum": ("exited", "people"), "passing": ("passed", "people"),
+    "peoplenum": ("present", "people"), "framespeoplecountingnum": ("present", "people"),
+    "framespeoplecounting_number": ("present", "people"), "peoplenumber": ("present", "people"),
+    "personnum": ("present", "people"), "personcnt": ("present", "people"), "personcount": ("present", "people"),
+    "alarmcount": ("present", "people"), "queuenum": ("present", "people"),
+    "duplicatepeople": ("counted twice", "people"), "repeatnum": ("counted twice", "people"),
+    "childenter": ("entered", "children"), "childexit": ("exited", "children"), "childpass": ("passed", "children"),
+    "adultenter": ("entered", "adults"), "adultexit": ("exited", "adults"), "adultpass": ("passed", "adults"),
+    "vehicleenter": ("entered", "vehicles"), "vehicleexit": ("exited", "vehicles"),
+    "vehiclepass": ("passed", "vehicles"),
+    "bicycleenter": ("entered", "bicycles"), "bicycleexit": ("exited", "bicycles"),
+    "bicyclepass": ("passed", "bicycles"),
+    "nonmotorenter": ("entered", "bicycles"), "nonmotorexit": ("exited", "bicycles"),
+    "humancount": ("counted", "people"), "humannum": ("counted", "people"),
+    "vehiclecount": ("counted", "vehicles"), "vehiclenum": ("counted", "vehicles"),
+    "nonmotorcount": ("counted", "bicycles"), "nonmotornum": ("counted", "bicycles"),
+}  # fmt: skip
+"""Names of counts in lower case: what was counted, and in what unit."""
+_COUNT: Final = re.compile(
+    r"(?:num|number|count|cnt|enter|exit|pass|people|persons?|total)$|(?:Num|Count)(?=[A-Z])|^(?:num|total|count)(?=[A-Z])"
+)
+"""Names of numbers that no table lists and that count something all the same."""
+_NO_COUNT: Final = (
+    "id", "no", "port", "channel", "post", "time", "picture", "pic", "image", "serial", "rule", "region", "index",
+    "version", "phone", "card", "page", "package",
+)  # fmt: skip
+"""Words in the names of numbers that count nothing of the scene."""
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_ENVELOPE: Final = frozenset(
+    (
+        "channelID", "dynChannelID", "portNo", "activePostCount", "serialNo", "picNum", "picturesNumber",
+        "detectionPicturesNumber", "UUID", "uuid", "alarmDataType", "relatedChannelList",
+    )
+)  # fmt: skip
+_DIRECTIONS: Final = ("statisticalDirection", "direction")
+_WAYS: Final = {"back": "backward", "reverse": "backward", "bothway": "both ways", "bothways": "both ways"}
+_PERIODIC: Final = frozenset({"pdc", "timing"})
+"""Sources of a density that is reported by the clock, and is no alarm."""
+
+
+@dataclass(slots=True, frozen=True)
+class Reading:
+    """One number, and what it is of."""
+
+    what: str
+    value: float
+    unit: str
+    region: str | None = None
+    region_name: str | None = None
+    threshold: float | None = None
+    rule: str | None = None
+    method: str | None = None
+
+    def measure(self) -> dict[str, Any]:
+        """The event's group of that name."""
+        found = {"what": self.what, "value": self.value, "unit": self.unit}
+        more = {"threshold": self.threshold, "method": self.method}
+        return found | {name: value for name, value in more.items() if value is not None}
+
+    @property
+    def word(self) -> str:
+        """What tells the event from the others of its message, beside the region."""
+        words = self.what if self.unit in ("people", "1") else f"{self.what} {self.unit}"
+        return words.replace(" ", "_")
+
+
+@dataclass(slots=True, frozen=True)
+class _Place:
+    """What the objects around a number say of it."""
+
+    region: str | None = None
+    name: str | None = None
+    unit: str | None = None
+    direction: str | None = None
+    method: str | None = None
+
+    def inside(self, tree: Tree, *, top: bool = False) -> _Place:
+        """The same, with what this object says."""
+        region = text(tree, *_REGIONS) or (None if top or not _countable(tree) else text(tree, "id", "ID"))
+        name = text(tree, *_REGION_NAMES) or (text(tree, "name") if region is not None and not top else None)
+        return _Place(
+            region or self.region,
+            name or (self.name if region is None else None),
+            text(tree, "thermometryUnit", "temperatureUnit") or self.unit,
+            text(tree, *_DIRECTIONS) or self.direction,
+            text(tree, "statisticalMethods", "statisticalMethod", "dataSource") or self.method,
+        )
+
+
+def temperatures(tree: Tree) -> list[Reading]:
+    """The temperatures of the message, in its order: one a region, or rule."""
+    found: list[Reading] = []
+    for part, place in _objects(tree, _Place().inside(tree, top=True), 0):
+        unit = (place.unit or "celsius").lower()
+        values = [("temperature", value)] if (value := number(part, *_DEGREES)) is not None else []
+        if not values:
+            values = [(what, value) for name, what in _SEVERAL_DEGREES if (value := number(part, name)) is not None]
+        for what, degrees in values[: MOST - len(found)]:
+            found.append(
+                Reading(
+                    what, degrees, _UNITS.get(unit, unit), place.region, place.name,
+                    number(part, *_LIMITS), text(part, *_RULES),
+                )
+            )  # fmt: skip
+    return found
+
+
+def counts(tree: Tree) -> list[Reading]:
+    """Every number that a counting message carries, in its order, each of its region."""
+    found: list[Reading] = []
+    for part, place in _objects(tree, _Place().inside(tree, top=True), 0):
+        for name in part:
+            if name in _ENVELOPE or (value := number(part, name)) is None or (kind := _kind(name)) is None:
+                continue
+            what, unit = kind
+            if what == "counted":
+                way = place.direction or what
+                what = _WAYS.get(way.lower(), way)
+            if len(found) < MOST:
+                found.append(Reading(what, value, unit, place.region, place.name, method=place.method))
+    return _once(found)
+
+
+def waited(tree: Tree) -> float | None:
+    """The seconds that somebody has waited in a queue, or stays in a region."""
+    for part, _ in _objects(tree, _Place(), 0):
+        if (seconds := number(part, "waitTime", "waitingTime", "alarmTime", "dwellTime")) is not None:
+            return seconds
+    return None
+
+
+def limit(tree: Tree) -> float | None:
+    """The threshold of a queue or a density."""
+    for part, _ in _objects(tree, _Place(), 0):
+        if (value := number(part, "threshold", "alarmThreshold", "peopleNumThreshold")) is not None:
+            return value
+    return None
+
+
+def periodic(tree: Tree) -> bool:
+    """Whether a density message is a count by the clock."""
+    return any((text(part, "dataSource") or "").lower() in _PERIODIC for part, _ in _objects(tree, _Place(), 0))
+
+
+def _objects(value: Any, place: _Place, depth: int) -> Iterator[tuple[Tree, _Place]]:
+    """Every object of the message, the outer before the inner, with what stands around it."""
+    if depth > _DEPTH:
+        return
+    if isinstance(value, dict):
+        yield value, place
+        for inner in value.values():
+            if isinstance(inner, dict):
+                yield from _objects(inner, place.inside(inner), depth + 1)
+            elif isinstance(inner, list):
+                yield from _objects(inner, place, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            if isinstance(inner, dict):
+                yield from _objects(inner, place.inside(inner), depth + 1)
+            elif isinstance(inner, list):
+                yield from _objects(inner, place, depth + 1)
+
+
+def _kind(name: str) -> tuple[str, str] | None:
+    """What a number of this name counts, and its unit; None where it counts nothing."""
+    if (known := _COUNTED.get(name.lower())) is not None:
+        return known
+    words = [word.lower() for word in _WORD.findall(name)]
+    if not words or _COUNT.search(name) is None or any(word in _NO_COUNT for word in words):
+        return None
+    return " ".join(words), "1"
+
+
+def _countable(tree: Tree) -> bool:
+    return any(_kind(name) is not None for name in tree)
+
+
+def _once(readings: list[Reading]) -> list[Reading]:
+    """Without what is said again in other words: the same number of the same thing in the same region."""
+    return list(dict.fromkeys(readings))
