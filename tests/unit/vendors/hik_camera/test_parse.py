@@ -53,7 +53,9 @@ def test_samples_become_what_they_say(path: Path) -> None:
     assert (alert.heartbeat, alert.row.durative, alert.pictures) == (
         sample["heartbeat"], sample["lasts"], sample["pictures"],
     )  # fmt: skip
-    events = [] if alert.heartbeat else OpenIncidents(10.0).take(alert, 0.0)[0]
+    matters = OpenIncidents(10.0)
+    alerts = [] if alert.heartbeat else [alert, *alert.others]
+    events = [event for one in alerts for event in matters.take(one, 0.0)[0]]
     assert len(events) == len(sample["expect"])
     for event, wanted in zip(events, sample["expect"], strict=True):
         found = check(event)
