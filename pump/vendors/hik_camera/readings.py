@@ -52,13 +52,18 @@ _COUNTED: Final[dict[str, tuple[str, str]]] = {
     "nonmotorcount": ("counted", "bicycles"), "nonmotornum": ("counted", "bicycles"),
 }  # fmt: skip
 """Names of counts in lower case: what was counted, and in what unit."""
-_COUNT: Final = re.compile(
-    r"(?:num|number|count|cnt|enter|exit|pass|people|persons?|total)$|(?:Num|Count)(?=[A-Z])|^(?:num|total|count)(?=[A-Z])"
+_COUNTS: Final = frozenset(
+    ("num", "number", "count", "cnt", "enter", "exit", "pass", "people", "person", "persons", "total", "amount")
 )
-"""Names of numbers that no table lists and that count something all the same."""
-_NO_COUNT: Final = (
-    "id", "no", "port", "channel", "post", "time", "picture", "pic", "image", "serial", "rule", "region", "index",
-    "version", "phone", "card", "page", "package",
+"""Words of which one is in the names of numbers of the message itself that count something."""
+_NO_COUNT: Final = frozenset(
+    (
+        "id", "no", "port", "channel", "post", "time", "picture", "pictures", "pic", "image", "serial", "rule",
+        "region", "index", "version", "phone", "card", "page", "package", "x", "y", "width", "height", "size", "level",
+        "sensitivity", "ratio", "rate", "percent", "interval", "year", "month", "day", "hour", "minute", "second",
+        "duration", "angle", "confidence", "position", "resolution", "score", "speed", "distance", "threshold",
+        "similarity", "type", "status", "state", "enabled", "longitude", "latitude", "temperature",
+    )
 )  # fmt: skip
 """Words in the names of numbers that count nothing of the scene."""
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -146,7 +151,9 @@ def counts(tree: Tree) -> list[Reading]:
     found: list[Reading] = []
     for part, place in _objects(tree, _Place().inside(tree, top=True), 0):
         for name in part:
-            if name in _ENVELOPE or (value := number(part, name)) is None or (kind := _kind(name)) is None:
+            value = number(part, name)
+            kind = None if value is None or name in _ENVELOPE else _kind(name, top=part is tree)
+            if value is None or kind is None:
                 continue
             what, unit = kind
             if what == "counted":
@@ -197,18 +204,21 @@ def _objects(value: Any, place: _Place, depth: int) -> Iterator[tuple[Tree, _Pla
                 yield from _objects(inner, place, depth + 1)
 
 
-def _kind(name: str) -> tuple[str, str] | None:
-    """What a number of this name counts, and its unit; None where it counts nothing."""
+def _kind(name: str, *, top: bool = False) -> tuple[str, str] | None:
+    """What a number of this name counts, and its unit; None where it counts nothing.
+
+    `top`: it stands in the message itself, among much that counts nothing.
+    """
     if (known := _COUNTED.get(name.lower())) is not None:
         return known
     words = [word.lower() for word in _WORD.findall(name)]
-    if not words or _COUNT.search(name) is None or any(word in _NO_COUNT for word in words):
+    if not words or not _NO_COUNT.isdisjoint(words) or (top and _COUNTS.isdisjoint(words)):
         return None
     return " ".join(words), "1"
 
 
 def _countable(tree: Tree) -> bool:
-    return any(_kind(name) is not None for name in tree)
+    return any(number(tree, name) is not None and _kind(name) is not None for name in tree)
 
 
 def _once(readings: list[Reading]) -> list[Reading]:
