@@ -27,6 +27,9 @@ _TYPES: Final[dict[str, tuple[str, str]]] = {
     "anpr": ("ANPR", "ANPR"),
 }  # fmt: skip
 _GRANTS: Final = ((5, 75), (5, 1), (5, 38), (5, 76), (5, 9), (5, 21))
+_SEEN: Final[tuple[Kind, ...]] = ("line", "motion")
+"""What a camera's picture shows."""
+_PICTURES: Final = "http://192.0.2.10/picture/"
 _JPEG: Final = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00"
 
 
@@ -64,8 +67,14 @@ class Records:
             return [self._panel(1103, zone), self._panel(1103, zone, again=True), self._panel(3103, zone)]
         if kind in BURSTS:
             region = self._rng.randrange(1, 4)
-            active = [self._alert(kind, "active", count, region) for count in range(1, repeats + 1)]
+            seen = self.quirks.duration and kind in _SEEN
+            active = [
+                self._duration(kind) if seen and count > 1 else self._alert(kind, "active", count, region)
+                for count in range(1, repeats + 1)
+            ]
             return [*active, self._alert(kind, "inactive", 0, region)]
+        if kind == "anpr" and self.quirks.record != "once":
+            return self._twice()
         return [self._access() if kind == "access" else self._alert(kind, "active", 1, 1)]
 
     def heartbeat(self) -> Message | None:
@@ -77,9 +86,53 @@ class Records:
                 return self._xml("videoloss", "videoloss alarm", "inactive", 0, "", number=-1)
             case "cidEvent":
                 body = {"eventType": "cidEvent", "eventState": "inactive", "dateTime": self._time(), "CIDEvent": {}}
-                return Message(-1, "heartbeat", "application/json", orjson.dumps(body), state="inactive")
+                return self._json(-1, "heartbeat", body, state="inactive")
             case word:
                 return self._xml(word, "heartbeat", "active" if word == "heartBeat" else "inactive", 1, "", number=-1)
+
+    def _twice(self) -> list[Message]:
+        """One plate's record in two messages, under one UUID."""
+        number = self._next()
+        plate, rest = self._anpr(number)
+        record = f"<UUID>{uuid.UUID(int=number)}</UUID><ANPR>{plate}"
+        if self.quirks.record == "again":
+            inside = f"{record}{rest}</ANPR><isDataRetransmission>{{}}</isDataRetransmission>"
+            both = [(inside.format("false"), True), (inside.format("true"), True)]
+        else:
+            both = [
+                (f"{record}</ANPR><hasMoreData>true</hasMoreData>", False),
+                (f"{record}{rest}</ANPR><hasMoreData>false</hasMoreData>", True),
+            ]
+        pictures = (self._picture(), self._picture())
+        return [
+            self._xml("ANPR", "ANPR", "active", 1, one, number=number, kind="anpr", pictures=pictures if all_ else ())
+            for one, all_ in both
+        ]
+
+    def _duration(self, kind: Kind) -> Message:
+        """What was seen goes on."""
+        number = self._next()
+        inside = f"<DurationList><Duration><relationEvent>{_TYPES[kind][0]}</relationEvent></Duration></DurationList>"
+        return self._xml("duration", "duration alarm", "active", 1, inside, number=number, kind=kind)
+
+    def _anpr(self, number: int) -> tuple[str, str]:
+        """What is in ANPR: the plate, and the rest."""
+        names = ("licensePlatePicture.jpg", "detectionPicture.jpg")
+        infos = [
+            f"<fileName>{name}</fileName>"
+            + (f"<pictureURL>{_PICTURES}{number}/{name}</pictureURL>" if self.quirks.pictures_by_address else "")
+            for name in names
+        ]
+        plate = (
+            f"<country>7</country><licensePlate>{self._plate()}</licensePlate><line>1</line>"
+            f"<direction>forward</direction><confidenceLevel>{self._rng.randrange(60, 100)}</confidenceLevel>"
+        )
+        return plate, (
+            "<plateType>unknown</plateType><plateColor>white</plateColor><vehicleType>SUVMPV</vehicleType>"
+            "<vehicleInfo><color>black</color><speed>23</speed></vehicleInfo>"
+            "<vehicleListName>allowList</vehicleListName>"
+            f"<pictureInfoList>{''.join(f'<pictureInfo>{info}</pictureInfo>' for info in infos)}</pictureInfoList>"
+        )
 
     def _alert(self, kind: Kind, state: str, count: int, region: int) -> Message:
         code, description = _TYPES[kind]
@@ -90,15 +143,7 @@ class Records:
         match kind:
             case "anpr":
                 pictures = (self._picture(), self._picture())
-                inside += (
-                    f"<ANPR><country>7</country><licensePlate>{self._plate()}</licensePlate><line>1</line>"
-                    f"<direction>forward</direction><confidenceLevel>{self._rng.randrange(60, 100)}</confidenceLevel>"
-                    "<plateType>unknown</plateType><plateColor>white</plateColor><vehicleType>SUVMPV</vehicleType>"
-                    "<vehicleInfo><color>black</color><speed>23</speed></vehicleInfo>"
-                    "<vehicleListName>allowList</vehicleListName>"
-                    "<pictureInfoList><pictureInfo><fileName>licensePlatePicture.jpg</fileName></pictureInfo>"
-                    "<pictureInfo><fileName>detectionPicture.jpg</fileName></pictureInfo></pictureInfoList></ANPR>"
-                )
+                inside += f"<ANPR>{''.join(self._anpr(number))}</ANPR>"
             case "line" | "motion" | "temperature":
                 inside += (
                     f"<DetectionRegionList><DetectionRegionEntry><regionID>{region}</regionID>"
@@ -117,6 +162,11 @@ class Records:
                 )
             case _:
                 pass
+        if self.quirks.pictures_by_address and kind in _SEEN and state == "active":
+            inside += (
+                "<detectionPictureTransType>url</detectionPictureTransType>"
+                f"<detectionPicturesNumber>1</detectionPicturesNumber><bkgUrl>{_PICTURES}{number}.jpg</bkgUrl>"
+            )
         return self._xml(code, description, state, count, inside, number=number, kind=kind, pictures=pictures)
 
     def _xml(
@@ -124,6 +174,10 @@ class Records:
         pictures: tuple[bytes, ...] = (),
     ) -> Message:  # fmt: skip
         channel = 33 if self.quirks.recorder else 1
+        if self.quirks.pictures_by_address:
+            pictures = ()
+        if self.quirks.marks:
+            inside += "<isDataRetransmission>false</isDataRetransmission>"
         xml = (
             "<EventNotificationAlert><ipAddress>192.0.2.10</ipAddress><portNo>80</portNo><protocol>HTTP</protocol>"
             f"<macAddress>00:00:5e:00:53:01</macAddress><channelID>{channel}</channelID>"
@@ -145,12 +199,23 @@ class Records:
         }  # fmt: skip
         if self.quirks.serial_numbers:
             event["serialNo"] = number
+        if self.quirks.pictures_by_address:
+            event["pictureURL"] = f"{_PICTURES}{number}.jpeg@WEB{number:012}"
         body = {
             "ipAddress": "192.0.2.11", "portNo": 80, "protocol": "HTTP", "macAddress": "00:00:5e:00:53:02",
             "channelID": 1, "dateTime": self._time(), "activePostCount": 1, "eventType": "AccessControllerEvent",
             "eventState": "active", "eventDescription": "Access Controller Event", "AccessControllerEvent": event,
         }  # fmt: skip
-        return Message(number, "access", "application/json", orjson.dumps(body), (self._picture(),))
+        return self._json(number, "access", body, (self._picture(),))
+
+    def _json(
+        self, number: int, kind: str, body: dict[str, Any], pictures: tuple[bytes, ...] = (), state: str = "active"
+    ) -> Message:
+        if self.quirks.marks:
+            body["isDataRetransmission"] = False
+        if self.quirks.pictures_by_address:
+            pictures = ()
+        return Message(number, kind, "application/json", orjson.dumps(body), pictures, state)
 
     def _panel(self, code: int, zone: int, *, again: bool = False) -> Message:
         number, time = self._next(), self._time()
@@ -165,7 +230,7 @@ class Records:
                 "upload": time, "system": 1, "zone": zone, "UUID": number,
             },
         }  # fmt: skip
-        return Message(number, "panel", "application/json", orjson.dumps(body))
+        return self._json(number, "panel", body)
 
     def _next(self) -> int:
         self.numbers += 1
@@ -199,5 +264,6 @@ def identity(raw: Any) -> int | None:
         if isinstance(inner, dict):
             for name in ("UUID", "serialNo"):
                 if inner.get(name) is not None:
-                    return int(inner[name])
+                    text = str(inner[name])
+                    return int(text) if text.isdigit() else uuid.UUID(text).int
     return None

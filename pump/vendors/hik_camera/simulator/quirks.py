@@ -37,6 +37,14 @@ class Quirks:
     """Events that nobody listened to are kept and sent to the next connection."""
     close_after: int | None = None
     """Parts after which the device ends a stream."""
+    marks: bool = False
+    """isDataRetransmission behind every message, heartbeats included."""
+    pictures_by_address: bool = False
+    """Messages name their pictures by an address; no part follows."""
+    duration: bool = False
+    """What a camera sees is reported once; from then on `duration` says that it goes on."""
+    record: Literal["once", "again", "in two"] = "once"
+    """A plate's record comes twice under one UUID: with the mark of a retransmission, or the plate first, then all."""
     withheld: tuple[str, ...] = ()
     """Paths that the user may not read, which is answered as a wrong password is."""
     most_streams: int = 8
@@ -70,6 +78,12 @@ ODDITIES: Final[dict[str, Quirks]] = {
     "other as heartbeat": Quirks(heartbeat="other"),
     "empty cidEvent": Quirks(heartbeat="cidEvent"),
     "no serial numbers": Quirks(serial_numbers=False),
+    "marks": Quirks(marks=True, heartbeat="other"),
+    "marks on an empty cidEvent": Quirks(marks=True, heartbeat="cidEvent"),
+    "pictures by address": Quirks(pictures_by_address=True),
+    "duration": Quirks(duration=True),
+    "record sent again": Quirks(record="again", serial_numbers=False),
+    "record in two": Quirks(record="in two", serial_numbers=False),
     "everything at once": Quirks(
         chunked=False, boundary="angle", line_feed=True, length="none", namespace="changing", empty_elements=True,
         bare_ampersand=True, time="short offset", heartbeat="cidEvent", serial_numbers=False, recorder=True,

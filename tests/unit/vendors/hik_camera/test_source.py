@@ -34,7 +34,11 @@ def test_every_habit_of_devices_is_read(tmp_path: Path, name: str) -> None:
             assert kinds.count(("video.line.crossed", "start")) == kinds.count(("video.line.crossed", "end")) == 1
             assert kinds.count(("security.input.triggered", "start")) == 1
             assert kinds.count(("security.input.restored", "end")) == 1
-            plates = [event["data"] for event in found if event["type"] == "vehicle.passed"]
+            plates = [
+                event["data"] for event in found if event["type"] == "vehicle.passed" and "media" in event["data"]
+            ]
             assert [len(data["media"]) for data in plates] == [2, 2]
+            assert kinds.count(("vehicle.passed", "update")) == (2 if name == "record in two" else 0)
+            assert {event["data"]["late"] for event in found if event["type"] != "pump.gap"} == {False}
 
     asyncio.run(main())
