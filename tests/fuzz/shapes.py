@@ -17,6 +17,9 @@ _UNWRITABLE: Final = (2**64, -(2**64), 10**400, "\ud800")
 CAMERA_VALUES: Final = (
     *_ODD, "VMD", "IO", "diskfull", "videoloss", "ANPR", "AccessControllerEvent", "cidEvent", "PeopleCounting", "TMA",
     "heartBeat", "other", "active", "inactive", 1103, 3103, 1302, 3302, 1401, 5, 0x404, 0x405, 75, "fahrenheit",
+    "duration", "fielddetection", "vehicleMatchResult", "personDensityDetection", "MultiRadarTargetEvent",
+    "alarmResult", "regionTargetNumberCounting", "zoneUpdate", "url",
+    "http://[::1/a.jpg", "/picture/1.jpg", "u-1", "PDC", "white",
 )  # fmt: skip
 CAMERA_NAMES: Final = (
     "eventType", "eventState", "dateTime", "channelID", "dynChannelID", "serialNo", "ANPR", "AccessControllerEvent",
@@ -24,7 +27,10 @@ CAMERA_NAMES: Final = (
     "standardCIDcode", "trigger", "upload", "zone", "system", "keypad", "uuid", "recheck", "videoURL", "peopleCounting",
     "enter", "TMA", "currTemperature", "thermometryUnit", "pictureInfoList", "pictureInfo", "picNum", "licensePlate",
     "vehicleInfo", "speed", "direction", "confidenceLevel", "inputIOPortID", "doorNo", "currentEvent", "deviceID",
-    "EventNotificationAlert", "eventDescription", "name", "userName",
+    "EventNotificationAlert", "eventDescription", "name", "userName", "isDataRetransmission", "alarmDataType", "UUID",
+    "hasMoreData", "relationEvent", "DurationList", "bkgUrl", "detectionPictureTransType", "pictureURL", "TargetInfo",
+    "faces", "candidate", "similarity", "reserve_field", "isTargetDisappear", "FramesPeopleCounting", "ruleTemperature",
+    "framesPeopleCountingNum", "id", "dataSource", "listType", "PlateInfo", "VehicleMatchResult", "ZoneUpdate", "user",
 )  # fmt: skip
 GATEWAY_VALUES: Final = (
     *_ODD, *_UNWRITABLE, "CIDAlarm", "videoReview", "heartBeat ", "devStatusChanged", "online", "offline", "1103",

@@ -25,6 +25,7 @@ from pump.vendors.hik_camera.document import read_document
 from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Facts
 from pump.vendors.hik_camera.parse import parse as parse_camera
+from pump.vendors.hik_camera.uploads import Uploads
 from pump.vendors.hik_gateway.incidents import Incidents
 from pump.vendors.hik_gateway.lenient import loads
 from pump.vendors.hik_gateway.parse import Context, Device
@@ -154,16 +155,24 @@ def gateway_shapes(data: bytes) -> None:
 
 
 def _camera(trees: list[dict[str, Any]]) -> None:
-    """Each message through the parser and the matters, with a restart between them, then silence."""
+    """Each message through the parser, the matters and the records, with a restart between them, then silence."""
     kept: dict[str, Any] = {}
     for number, tree in enumerate(trees):
         try:
             alert = parse_camera(tree, _FACTS, _PARIS)
         except ValueError:
             continue
-        matters = OpenIncidents(10.0)
+        matters, uploads = OpenIncidents(10.0), Uploads()
         matters.load(kept, float(number))
-        events, state = matters.take(alert, float(number))
+        uploads.load(kept)
+        events, state = list[Event](), dict[str, Any]()
+        for one in (alert, *alert.others):
+            found, change = matters.take(one, float(number))
+            events += found
+            state |= change
+        if events and alert.record is not None:
+            upload = uploads.take(alert)
+            events, state = upload.events, state | upload.state
         state |= matters.counts()
         for event in events:
             _stored(event, state)

@@ -9,7 +9,7 @@ import orjson
 
 ATTRIBUTES: Final = (
     "name", "phase", "severity", "incident", "late", "device", "place", "vehicle", "parking", "alarm", "access",
-    "power", "radio", "queue", "measure", "intercom", "command",
+    "power", "radio", "queue", "measure", "target", "intercom", "command",
 )  # fmt: skip
 """What of an event's data goes into small messages beside the whole event; the vendor's raw message does not."""
 
@@ -45,6 +45,8 @@ _PAIRS: Final[dict[str, Fact]] = {
     "intercom.call.started": Fact("call", True),
     "intercom.call.ended": Fact("call", False),
     "intercom.call.missed": Fact("call", False),
+    "access.exit.requested": Fact("exit_button", True),
+    "access.exit.released": Fact("exit_button", False),
     "security.keypad.locked": Fact("keypad_locked", True),
     "security.keypad.unlocked": Fact("keypad_locked", False),
 }
