@@ -18,7 +18,7 @@ _PLATES: Final = (
 """Objects that tell of a plate."""
 _PLATE: Final = ("licensePlate", "plate", "plateNumber", "plateNo", "licensePlateNumber", "originalLicensePlate")
 _LISTS: Final = ("listType", "vehicleListName", "matchingResult", "listName")
-_TARGETS: Final = ("detectionTarget", "recognitionType", "targetType")
+_TARGETS: Final = frozenset({"detectionTarget", "recognitionType", "targetType"})
 _LIBRARIES: Final = ("FDLibName", "customFaceLibID", "listType", "libName")
 _DEPTH: Final = 16
 _SEPARATORS: Final = str.maketrans("", "", " _-")
@@ -111,7 +111,8 @@ def _in_celsius(degrees: float, unit: str) -> float:
 def _target(row: Row, tree: Tree) -> dict[str, Any] | None:
     """What was seen, and whom a face was found to be: of several candidates the most similar."""
     objects = list(_objects(tree, 0))
-    found = group(kind=next((kind for one in objects if (kind := _said(one, *_TARGETS)) is not None), None))
+    kinds = (_said(one, *sorted(_TARGETS)) for one in objects if not _TARGETS.isdisjoint(one))
+    found = group(kind=next((kind for kind in kinds if kind is not None), None))
     if not row.type.startswith("video.face."):
         return found
     candidates = [(likeness, one) for one in objects if (likeness := number(one, "similarity")) is not None]

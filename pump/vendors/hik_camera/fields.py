@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone, tzinfo
 from math import isfinite
 from typing import Any, Final
@@ -66,12 +66,10 @@ def flag(tree: Tree | None, name: str) -> bool | None:
     return True if word in _TRUE else False if word in _FALSE else None
 
 
-def stored(tree: Tree) -> bool:
-    """Whether a mark anywhere in the message says that the device had stored it and sends it later."""
+def stored(named: Sequence[tuple[str, Any]]) -> bool:
+    """Whether a mark among a message's leaves says that the device had stored it and sends it later."""
     return any(
-        str(value).strip().lower() in late
-        for name, value in leaves(tree)
-        if (late := _LATE.get(name.lower())) is not None
+        str(value).strip().lower() in late for name, value in named if (late := _LATE.get(name.lower())) is not None
     )
 
 

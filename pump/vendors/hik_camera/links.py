@@ -41,6 +41,8 @@ def links(tree: Tree, base: str | None) -> list[dict[str, Any]]:
     """
     found: dict[str, dict[str, Any]] = {}
     for name, value in _named(tree, "", 0):
+        if "/" not in value:
+            continue
         lower = name.lower()
         named = lower.endswith(_NAMES)
         if not (named or any(word in lower for word in _PICTURES)) or any(word in lower for word in _NO_MEDIA):
@@ -80,7 +82,7 @@ def pictures_to_come(tree: Tree, by_address: bool) -> int | None:
 def _way(tree: Tree) -> str | None:
     """How the pictures are sent, "url" or "binary", where the message says so anywhere."""
     for name, value in _named(tree, "", 0):
-        if name.lower().endswith(_WAYS):
+        if name[-4:] in ("Type", "type") and name.lower().endswith(_WAYS):
             if "url" in value.lower():
                 return "url"
             if value.strip():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from typing import Any, Final
@@ -165,7 +165,9 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
         code, stamp = panel.code or code, moment(panel.triggered, zone) or stamp
         found |= panel.groups
         place, name = panel.place, panel.subject
-    late = stored(tree)
+    root = message.pop("", "")
+    named = [*leaves(tree)]
+    late = stored(named)
     device = group(
         id=text(tree, "deviceID") or facts.serial,
         name=text(access, "deviceName") or facts.name,
@@ -179,17 +181,19 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     media = (panel.media if panel else None) or links(tree, facts.url)
     if media:
         data["media"] = media
-    data["raw"] = {root: tree} if (root := message.pop("", "")) and tree is message else message
+    data["raw"] = {root: tree} if root and tree is message else message
     where = name[1] or ""
     matter = panel.matter if panel else coded.matter if coded and phase != "pulse" else kind
     alert = Alert(
         [Event(type_, "", data, time=stamp, subject=f"{name[0]}/{name[1]}" if name[1] else None, quarantined=not known)],
         row, phase, _state(row, tree), (matter, f"{name[0]}/{where}", ",".join(_parts(tree, access, coded))),
-        _digest(tree, _PASSING), pictures_to_come(tree, any(one["kind"] == "picture" for one in media)),
+        _digest(named, _PASSING), pictures_to_come(tree, any(one["kind"] == "picture" for one in media)),
         _heartbeat(kind, tree) or coded is SIGN_OF_LIFE, kind, late=late, anew=coded is not None and coded.anew,
         family=coded.family if coded else "", more=any(flag(one, "hasMoreData") for one in (tree, child(tree, "ANPR"))),
     )  # fmt: skip
     _identify(alert, tree, facts, panel)
+    if alert.record is not None:
+        alert.content = _digest(named, _PASSING | _SENDING)
     _number(alert.event)
     _spread(alert, tree)
     return alert
@@ -345,7 +349,6 @@ def _identify(alert: Alert, tree: Tree, facts: Facts, panel: Panel | None) -> No
     alert.event.dedup_time_ms = int(stamp.timestamp() * 1000) if stamp is not None else 0
     if record is not None and panel is None and alert.phase == "pulse" and not alert.row.durative:
         alert.record = event_id(kind, record, sent if counter else None)
-        alert.content = _digest(tree, _PASSING | _SENDING)
 
 
 def _uuid(tree: Tree, access: Tree | None) -> str | None:
@@ -422,10 +425,10 @@ def _heartbeat(kind: str, tree: Tree) -> bool:
     )
 
 
-def _digest(tree: Tree, without: frozenset[str]) -> str:
-    """Of the content but for these fields and signed links: messages of one content differ in nothing else."""
+def _digest(named: Sequence[tuple[str, Any]], without: frozenset[str]) -> str:
+    """Of the leaves but for these fields and signed links: messages of one content differ in nothing else."""
     digest = hashlib.blake2b(digest_size=16)
-    for name, value in leaves(tree):
+    for name, value in named:
         lower = name.lower()
         if lower in without or lower.endswith(_LINKS):
             continue

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+import pump.vendors.hik_camera
 from pump.core.event import Event
 from pump.vendors.hik_camera.access import ACCESS
 from pump.vendors.hik_camera.codes import CONTINUES, EVENTS, HEARTBEATS
+from pump.vendors.hik_camera.document import read_document
 from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Alert, Facts, parse
 
@@ -147,3 +151,11 @@ def test_lanes_and_operations(pair: tuple[int, int], type_: str) -> None:
 
 def test_a_terminals_sign_of_life_is_no_event() -> None:
     assert door(5, 0x83).heartbeat
+
+
+@pytest.mark.parametrize("line", lines("hik_camera_ids.txt"))
+def test_the_ids_of_what_has_no_uuid_never_change(line: str) -> None:
+    name, *ids = line.split()
+    sample = json.loads((Path(pump.vendors.hik_camera.__file__).parent / "samples" / f"{name}.json").read_text("utf-8"))
+    alert = parse(read_document(sample["body"].encode()), Facts(serial="S"), ZoneInfo("Europe/Paris"))
+    assert [event.id for event in alert.events] == ids
