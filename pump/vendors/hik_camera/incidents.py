@@ -68,6 +68,8 @@ class Open:
     heard: float
     """Monotonic time of the last message."""
     stored: float
+    pictured: bool = True
+    """A message named its pictures by an address already, or nobody knows."""
 
 
 @dataclass(slots=True)
@@ -156,10 +158,12 @@ class OpenIncidents:
         if self._old(alert, one.matter.seen, one.matter.serial, now=now):
             return [], {}
         one.matter = _again(one.matter, alert)
-        if now - one.stored < STORE_SECONDS:
+        pictures = [] if one.pictured or "media" not in alert.event.data else [_pictured(alert.event, one.matter)]
+        one.pictured |= bool(pictures)
+        if now - one.stored < STORE_SECONDS and not pictures:
             return [], {}
         one.stored = now
-        return [], {key: asdict(one.matter)}
+        return pictures, {key: asdict(one.matter)}
 
     def _begun(self, alert: Alert, key: str, now: float, *, lasting: bool) -> tuple[list[Event], State]:
         event = alert.event
@@ -170,7 +174,7 @@ class OpenIncidents:
             _time(alert), _time(alert), alert.serial, event.data.get("device"), event.data.get("place"), lasting,
             late=alert.late,
         )  # fmt: skip
-        self.open[key] = Open(matter, now, now)
+        self.open[key] = Open(matter, now, now, "media" in event.data)
         state: State = {key: asdict(matter)}
         if len(self.open) > MOST:
             oldest = next(iter(self.open))
@@ -345,6 +349,14 @@ def _again(matter: Incident, alert: Alert) -> Incident:
 def _key(alert: Alert) -> str:
     kind, place, region = alert.matter
     return f"{PREFIX}{kind}|{place}|{region}"
+
+
+def _pictured(event: Event, matter: Incident) -> Event:
+    """The first repetition that has an address of a picture, as the start had none: its second upload."""
+    identity = event_id(VENDOR, "picture", matter.id, "by address")
+    data = {**event.data, "phase": "update", "incident": matter.id, "update": True, "updates": matter.id}
+    data["media"] = [{**one, "id": f"{identity}/{n}"} for n, one in enumerate(data["media"])]
+    return Event(event.type, identity, data, event.time, event.subject, event.dedup_time_ms)
 
 
 def _as_end(event: Event, matter: Incident) -> Event:

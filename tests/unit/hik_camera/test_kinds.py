@@ -145,6 +145,18 @@ def test_the_media_of_an_end_carry_its_id() -> None:
     assert end.data["media"][0]["id"] == f"{end.id}/0"
 
 
+def test_an_address_that_a_repetition_brings_is_a_second_upload_of_the_start() -> None:
+    matters = OpenIncidents(10.0)
+    ((start,), _) = matters.take(read(next(forms("VMD", {}))), 0.0)
+    assert matters.take(read(next(forms("VMD", {}, time="08:00:01"))), 1.0)[0] == []
+    ((update,), _) = matters.take(read(next(forms("VMD", {"bkgUrl": ADDRESS}, time="08:00:02"))), 2.0)
+    assert (update.data["updates"], update.data["incident"], update.data["update"]) == (start.id, start.id, True)
+    assert update.data["media"][0]["id"] == f"{update.id}/0"
+    assert matters.take(read(next(forms("VMD", {"bkgUrl": f"{ADDRESS}2"}, time="08:00:03"))), 3.0)[0] == []
+    ((end,), _) = matters.take(read(next(forms("VMD", {}, state="inactive", time="08:00:04"))), 4.0)
+    assert end.data["count"] == 4
+
+
 # --- marks ---------------------------------------------------------------------------------------------------------
 
 MARKS: list[tuple[dict[str, Any], bool]] = [
