@@ -10,8 +10,10 @@ from pump.core.event import event_id
 from pump.core.taxonomy import Phase
 from pump.vendors.hik_connect.codes import CODES
 from pump.vendors.hik_connect.fields import TRUE, Group, child, dedup_time_ms, located, moment, text
+from pump.vendors.hik_connect.groups import plain
 from pump.vendors.hik_connect.head import NO_DOOR, RecordHead, anonymous, pair, unknown
-from pump.vendors.hik_connect.media import shape
+from pump.vendors.hik_connect.marks import KINDS
+from pump.vendors.hik_connect.media import links, shape
 from pump.vendors.hik_connect.resource import of_alarm
 from pump.vendors.hik_connect.uploads import Uploads
 from pump.vendors.hik_connect.words import CATEGORY_DOMAINS, PRIORITIES
@@ -36,21 +38,33 @@ def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
     mark, affirmed = text(record, "markState"), text(record, "affirmedState")
     files = shape(record, record)
     guid = text(record, "guid")
-    updates = None
+    updates, second = None, False
     pulse = record.get("pulseAlarm") in TRUE
     if guid is None:
         identity, stamp = anonymous("alarm", record, start)
     else:
         identity, stamp = event_id("alarm", guid, kind, state, mark, affirmed, begin, files), dedup_time_ms(sent)
-        if uploads is not None and kind not in ("2", "3"):
-            updates = uploads.first((guid, kind, begin), identity, files)
-            if not pulse and kind == "1":
-                pulse = uploads.repeated(guid, begin)
+        key = (guid, kind, begin)
+        if uploads is None:
+            pass
+        elif kind in KINDS:
+            again = uploads.marks.nth(key, f"{state}/{mark}/{affirmed}")
+            if again > 1:
+                identity = event_id("alarm", guid, kind, state, mark, affirmed, begin, files, again)
+            updates = _pulse(uploads, guid, begin, flagged=pulse)
+        else:
+            if kind == "1":
+                pulse = uploads.repeated(guid, begin, identity, pulse=pulse) or pulse
+            linked = links(record, record, plain(record))
+            identity = uploads.fuller(key, identity, linked)
+            updates = uploads.first(key, identity, files, linked, pulse=pulse)
+            second = updates is not None
 
     phase: Phase
     incident = None if pulse else guid
-    if kind in ("2", "3"):
-        phase = "update"
+    if kind in KINDS:
+        # A pulse is no incident unless its code has a pair, and yet a mark of it must name it.
+        phase, incident = "update", (pair(row, where) if pulse else None) or guid
     elif kind == "0" or (state == "0" and kind != "1" and not pulse):
         phase, incident = "end", guid
         start = _end(times)
@@ -75,16 +89,27 @@ def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
         group["acknowledged"] = affirmed in ("1", "true")
     if mark is not None:
         group["marked"] = mark in ("1", "true")
+    if guid is not None:
+        group["guid"] = guid
     if "alarm" in row.preset:
         group.update(row.preset["alarm"])
-    if updates is not None:
+    if second:
         phase = "update"
 
     live = text(record, "dataRetransmission", "currentEvent")
     return RecordHead(
         code, row, where, identity, stamp, located(start, zone), phase, severity, incident, live == "0", updates,
-        updates is not None, group, record, NO_DOOR,
+        second, group, record, NO_DOOR,
     )  # fmt: skip
+
+
+def _pulse(uploads: Uploads, guid: str, begin: str | None, *, flagged: bool) -> str | None:
+    """The id of the pulse that a confirmation or a mark speaks of; `flagged` where it says itself that it is one."""
+    for key in ((guid, "1", begin), (guid, None, begin), ("start", guid)):
+        found = uploads.seen(key)
+        if found is not None:
+            return found.id if flagged or found.pulse else None
+    return None
 
 
 def _begin(times: Group) -> tuple[str | None, datetime | None, datetime | None]:

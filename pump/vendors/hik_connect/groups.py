@@ -10,7 +10,7 @@ from pump.vendors.hik_connect.words import ATTENDANCE, DRIVE_DIRECTIONS, MASKS, 
 
 _KNOWN = (
     "vehicleRelatedInfo", "vehicleReletedInfo", "queueRelatedInfo", "queueReletedInfo", "anprinfo", "anprInfo",
-    "ANPRInfo", "deviceTalkInfo", "openDoorInfo",
+    "ANPRInfo", "deviceTalkInfo", "openDoorInfo", "acsSnapPicList", "temperatureInfo",
 )  # fmt: skip
 
 _CENTIMETRES = 100_000  # in a kilometre

@@ -24,6 +24,9 @@ SNAPSHOTS: Final = 24 * 60 * 60
 
 Shape = tuple[object, ...]
 
+_SAVED: Final = ("0", "None", "")
+"""An AlarmFile's saveState, as text, beside which a link is expected (A.3.12)."""
+
 LINKS: Final = frozenset(
     (
         "URL", "url", "pictureURL", "pictureUrl", "driverFacePic", "imageUrl", "personPicUrl", "elementPicUrl",
@@ -39,13 +42,14 @@ _MIMES: Final = {
 
 
 def shape(record: Group, groups: Group) -> Shape:
-    """The file list without its links: type, source, capture index and saving state of each, and how many attachments.
+    """The uploads that a record brings, without their links: what tells a second upload from the first.
 
-    An empty list and none are the same.
+    Of each file type, source, capture index and saving state; of attachments and access snapshots how many; of a plate
+    how many pictures, unless it is the usual one. A link that is there although the file is not saved, or is not there
+    although it is, is noted too: a file may come without its link first. An empty list and none are the same.
     """
     found: list[object] = []
-    files = groups.get("fileInfo")
-    if files:
+    if groups.get("fileInfo"):
         for file in _files(groups):
             extended = file.get("extendInfo")
             source = index = None
@@ -53,12 +57,33 @@ def shape(record: Group, groups: Group) -> Shape:
                 source = extended.get("sourceID") or extended.get("sourceld") or extended.get("sourceId")
                 index = extended.get("captureIndex")
             # As text, for a value that comes as a number once and as text then is the same.
-            found.append((str(file.get("type")), str(source), str(index), str(file.get("saveState"))))
+            state = file.get("saveState")
+            parts = (str(file.get("type")), str(source), str(index), str(state))
+            linked = _url(file) is not None
+            found.append(parts if linked == (str(state) in _SAVED) else (*parts, linked))
     for name in ("picture", "video"):
         attached = record.get(name)
         if attached:
-            found.append((name, len(children(record, name))))
+            listed = children(record, name)
+            linked = sum(1 for one in listed if _attachment(one))
+            found.append((name, len(listed)) if linked == len(listed) else (name, len(listed), linked))
+    anpr = child(groups, "anprinfo", "anprInfo", "ANPRInfo")
+    if anpr is not None and (pictures := len(_plates(anpr))) != 1:
+        found.append(("pictureInfo", pictures))
+    if "openDoorInfo" in groups or "acsSnapPicList" in groups:
+        snapshots = sum(name == "acsSnapPicList" for name, _ in _doors(groups))
+        if snapshots:
+            found.append(("acsSnapPicList", snapshots))
     return tuple(found)
+
+
+def links(record: Group, groups: Group, plain: bool) -> int:
+    """How many links there are in a record."""
+    count = sum(1 for file in _files(groups) if _url(file)) if groups.get("fileInfo") else 0
+    for name in ("picture", "video"):
+        if record.get(name):
+            count += sum(1 for one in children(record, name) if _attachment(one))
+    return count if plain else count + len(_others(groups))
 
 
 def listed(identity: str, record: Group, groups: Group, received: datetime, plain: bool) -> list[dict[str, Any]]:
@@ -74,7 +99,7 @@ def listed(identity: str, record: Group, groups: Group, received: datetime, plai
     for name in ("picture", "video"):
         if record.get(name):
             for attached in children(record, name):
-                url = attached if type(attached) is str else _url(attached)
+                url = _attachment(attached)
                 if url:
                     found.append(_link(f"{identity}/{len(found)}", name, url, FILES, received))
     if not plain:
@@ -91,6 +116,10 @@ def _files(groups: Group) -> list[Group]:
 
 def _url(value: object) -> str | None:
     return text(value, "url", "URL") if type(value) is dict else None
+
+
+def _attachment(value: object) -> str | None:
+    return (value or None) if type(value) is str else _url(value)
 
 
 def _file(identity: str, file: Group, received: datetime) -> dict[str, Any]:
@@ -133,14 +162,18 @@ def _expiry(received: datetime, life: int) -> str:
     return (received + timedelta(seconds=life)).astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-_DOOR_LINKS: Final = (("personPicUrl", PERSONS), ("elementPicUrl", DOORS))
+_DOOR_LINKS: Final = (
+    ("personPicUrl", PERSONS, ("personPicUrl",)),
+    ("elementPicUrl", DOORS, ("elementPicUrl",)),
+    ("acsSnapPicList", SNAPSHOTS, ("snapPicUrl",)),
+)
 
 
 def _others(groups: Group) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     anpr = child(groups, "anprinfo", "anprInfo", "ANPRInfo")
     if anpr is not None:
-        _each(found, FILES, children(anpr, "pictureInfo"), "pictureURL", "pictureUrl")
+        found += [(url, FILES) for url in _plates(anpr)]
     vehicle = child(groups, "vehicleRelatedInfo", "vehicleReletedInfo")
     info = child(vehicle, "vehicleInfo") if vehicle is not None else None
     if info is not None:
@@ -150,16 +183,29 @@ def _others(groups: Group) -> list[tuple[str, int]]:
                     _each(found, PERSONS, (driver,), "driverFacePic")
                 if "licenseInfo" in driver:
                     _each(found, PERSONS, (driver["licenseInfo"],), "imageUrl")
-    door = child(groups, "openDoorInfo")
-    if door is not None:
-        event = child(door, "event") or door
-        for part in (event, event.get("basicInfo"), event.get("intelliInfo")):
-            if type(part) is dict:
-                for name, life in _DOOR_LINKS:
-                    if name in part:
-                        _each(found, life, (part,), name)
-                if "acsSnapPicList" in part:
-                    _each(found, SNAPSHOTS, children(part, "acsSnapPicList"), "snapPicUrl")
+    return found + [link for _, link in _doors(groups)]
+
+
+def _plates(anpr: Group) -> list[str]:
+    """The links of ANPRInfo's pictures (A.3.31, A.3.127)."""
+    found: list[tuple[str, int]] = []
+    _each(found, FILES, children(anpr, "pictureInfo"), "pictureURL", "pictureUrl")
+    return [url for url, _ in found]
+
+
+def _doors(groups: Group) -> list[tuple[str, tuple[str, int]]]:
+    """The links of an access event with the field that they stand in, wherever in the event that is."""
+    door = child(groups, "openDoorInfo") or {}
+    event = child(door, "event") or {}
+    found: list[tuple[str, tuple[str, int]]] = []
+    inner = event or door
+    for part in (inner, inner.get("basicInfo"), inner.get("intelliInfo"), door if event else None, groups):
+        if type(part) is dict:
+            for name, life, fields in _DOOR_LINKS:
+                if name in part:
+                    linked: list[tuple[str, int]] = []
+                    _each(linked, life, children(part, name) if name != fields[0] else (part,), *fields)
+                    found += [(name, link) for link in linked]
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import datetime
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from pump.core.errors import MessageError
@@ -11,9 +12,13 @@ from pump.vendors.hik_connect import groups as read
 from pump.vendors.hik_connect.codes import CALLS, CODES, Code
 from pump.vendors.hik_connect.fields import TRUE, Group, child, dedup_time_ms, located, moment, text
 from pump.vendors.hik_connect.head import NO_DOOR, RecordHead, anonymous, pair, unknown
-from pump.vendors.hik_connect.media import shape
+from pump.vendors.hik_connect.media import links, shape
 from pump.vendors.hik_connect.resource import Resource, at_door, at_station, of_message
 from pump.vendors.hik_connect.uploads import Uploads
+
+_UPLOADED: Final = ("update", "picture", "video")
+"""What a second upload of a message changes (A.3.91)."""
+_WHO: Final = ("cardNumber", "personId", "firstName", "lastName")
 
 
 def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
@@ -43,6 +48,7 @@ def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo,
         stamp = moment(text(talk, "deviceTimeStamp"))
     files = shape(record, found)
     update, updates = False, None
+    key: tuple[object, ...] | None = None
     ahead = 0
     serial = text(inner, "serialNo") if event else None
     if queue == "combine":
@@ -50,9 +56,7 @@ def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo,
         if own is None:
             identity, ahead = anonymous(queue, record, stamp)
         else:
-            identity = event_id("combine", own, files)
-            if uploads is not None:
-                updates = uploads.first(own, identity, files)
+            identity, key = event_id("combine", own, files), (own,)
         late = text(basic, "dataRetransmission") == "1"
     else:
         own = text(record, "uuid")
@@ -60,14 +64,21 @@ def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo,
         late = event != {} and text(inner, "currentEvent") == "0"
         if serial is not None and where.serial is not None and sent is not None:
             identity, ahead = event_id("access", where.serial, serial, sent), dedup_time_ms(stamp)
+            key = ("access", where.serial, serial, sent)
+            if update:
+                identity = event_id("access", where.serial, serial, sent, update, files)
         elif own is not None:
-            identity = event_id("rawmsg", own, update, files)
-            if uploads is not None:
-                updates = uploads.first(own, identity, files)
-            if update and updates is None:
-                updates = event_id("rawmsg", own, False, ())
+            identity, key = event_id("rawmsg", own, update, files), (own,)
         else:
             identity, ahead = anonymous(queue, record, stamp)
+            key = _content(record, event, stamp) if uploads is not None else None
+    if uploads is not None and key is not None:
+        linked = links(record, found, read.plain(found))
+        identity = uploads.fuller(key, identity, linked)
+        if not update:
+            updates = uploads.first(key, identity, files, linked)
+        elif (first := uploads.seen(key)) is not None and first.id != identity:
+            updates = first.id
     update = update or updates is not None
 
     incident = pair(row, where)
@@ -108,6 +119,21 @@ def _code(record: Group, basic: Group, inner: Group) -> tuple[str, Code | None]:
     if code is None:
         raise MessageError("no eventType or msgType")
     return code, row
+
+
+def _content(record: Group, event: Group, stamp: datetime | None) -> tuple[object, ...] | None:
+    """What a message that has no identity shares with its second upload; None where it cannot have one.
+
+    All but the attachments; of an access event its head, for its snapshots may stand anywhere in it.
+    """
+    if stamp is None or not (event or any(name in record for name in _UPLOADED)):
+        return None
+    rest = {name: value for name, value in record.items() if name not in _UPLOADED}
+    if event:
+        basic, person = child(event, "basicInfo") or {}, child(event, "intelliInfo") or {}
+        heads = [text(basic, name) for name in ("eventType", "elementId", "deviceId", "deviceSerial", "occurTime")]
+        rest = {"basicInfo": record.get("basicInfo"), "heads": heads, "who": [text(person, name) for name in _WHO]}
+    return ("content", anonymous("rawmsg", rest, stamp)[0])
 
 
 def _call(talk: Group, where: Resource) -> str:

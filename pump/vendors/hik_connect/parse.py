@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
+import orjson
+
 from pump.core.errors import MessageError
 from pump.core.event import Event, Unparsed
 from pump.vendors.hik_connect import groups as read
@@ -66,13 +68,29 @@ def normalise(
     """
     error = "the record is not an object"
     if type(record) is dict:
+        if uploads is not None:
+            uploads.begin()
         try:
-            return [_event(_HEADS[queue](record, zone, uploads), record, received)]
+            event = _event(_HEADS[queue](record, zone, uploads), record, received)
+            if uploads is not None and uploads.fresh and not _writable(event):
+                uploads.forget()  # the intake keeps it under another id
+            return [event]
         except MessageError as poison:
             error = str(poison)
         except Exception as bug:  # noqa: BLE001  # whatever a record does to the parser, the batch goes on
             error = f"{type(bug).__name__}: {bug}"
+        if uploads is not None:
+            uploads.forget()
     return [Unparsed(record, error, salvaged(queue, record))]  # type: ignore[arg-type]  # any JSON value is kept
+
+
+def _writable(event: Event) -> bool:
+    """Whether JSON can hold the event: a record that is nested deep, or has endless numbers, can be read but not written."""
+    try:
+        orjson.dumps([event.data])
+    except TypeError:
+        return False
+    return True
 
 
 def _event(head: RecordHead, record: Group, received: datetime) -> Event:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -19,8 +19,11 @@ from pump.ingest.intake import Intake
 from pump.vendors.hik_connect.answers import Action
 from pump.vendors.hik_connect.body import batch_id, find_batch_id, pick, whole_number
 from pump.vendors.hik_connect.client import CallFailed, Client
+from pump.vendors.hik_connect.marks import PREFIX as MARKS
+from pump.vendors.hik_connect.marks import Marks
 from pump.vendors.hik_connect.parse import Queue, normalise, records
 from pump.vendors.hik_connect.subscription import CALLS, SubscriptionState
+from pump.vendors.hik_connect.uploads import PREFIX as UPLOADS
 from pump.vendors.hik_connect.uploads import Uploads
 
 log = structlog.get_logger()
@@ -77,7 +80,6 @@ class Puller:
         batch_size: int,
         poll_interval: float,
         zone: ZoneInfo,
-        uploads: Uploads,
     ) -> None:
         self.queue = queue
         self._calls = CALLS[queue]
@@ -89,7 +91,8 @@ class Puller:
         self._size = batch_size
         self._interval = poll_interval
         self._zone = zone
-        self._uploads = uploads
+        self._account = account
+        self._uploads = self._load()
         self._key = f"queue/{queue}"
         self._memory = SubscriptionState.load(intake.state(self._key).get(self._key), account)
         self._remembered = clock.monotonic()
@@ -100,6 +103,13 @@ class Puller:
         self._garbage: str | None = None
         self._backoff = Backoff()
         self._refused = Backoff(cap=10.0)
+
+    def _load(self) -> Uploads:
+        """What came before, as far as it is stored: what a refused put took along must be forgotten."""
+        uploads, marks = (f"{prefix}{self._account}/{self.queue}/" for prefix in (UPLOADS, MARKS))
+        found = Uploads.load(self._intake.state(uploads), uploads)
+        found.marks = Marks.load(self._intake.state(marks), marks)
+        return found
 
     async def run(self) -> None:
         """Never returns. Raises Misconfigured where the whole account is concerned."""
@@ -175,15 +185,16 @@ class Puller:
         if not items and self._clock.monotonic() - self._remembered < _REMEMBER:
             return
         try:
-            await self._put(*items)
+            await self._put(*items, state=self._uploads.state(asked) | self._uploads.marks.state())
         except Unavailable:
             # What was seen and not stored is no success: if the vendor loses it now, the gap must reach back to it.
             memory.last = before
+            self._uploads = self._load()
             raise
         self._refused.reset()
 
-    async def _put(self, *items: Event | Unparsed) -> None:
-        await self._intake.put(*items, state={self._key: self._memory.state()})
+    async def _put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> None:
+        await self._intake.put(*items, state={self._key: self._memory.state(), **(state or {})})
         self._remembered = self._clock.monotonic()
 
     async def _read(self, data: object) -> tuple[list[Event | Unparsed], int]:
@@ -194,6 +205,8 @@ class Puller:
         """
         found = records(self.queue, data)
         received = self._clock.now()
+        if found:
+            self._uploads.marks.begin(batch_id(pick(data, "batchId")), found, received)
         items: list[Event | Unparsed] = []
         for begin in range(0, len(found), _SLICE):
             for record in found[begin : begin + _SLICE]:

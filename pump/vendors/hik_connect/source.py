@@ -18,9 +18,10 @@ from pump.source import Source
 from pump.vendors.hik_connect.client import Client
 from pump.vendors.hik_connect.domain import parse_server
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
+from pump.vendors.hik_connect.marks import PREFIX as MARKS
 from pump.vendors.hik_connect.parse import Queue
 from pump.vendors.hik_connect.queue import MultiPartHealth, Puller
-from pump.vendors.hik_connect.uploads import Uploads
+from pump.vendors.hik_connect.uploads import PREFIX as UPLOADS
 
 log = structlog.get_logger()
 
@@ -98,8 +99,8 @@ class HikConnectSettings(SourceSettings):
 class HikConnect(Source[HikConnectSettings]):
     """Pulls the configured queues of one account, each in a task of its own, through one limiter.
 
-    Its state in the spool: `queue/<name>`, what is known of the subscription; `token/<digest>`, the account's token
-    with its server, kept so that a restart needs no login. A token is a secret: it lets its holder act for the
+    Its state in the spool: `queue/<name>`, what is known of the subscription; `uploads/<digest>/<queue>/…` and
+    `marks/<digest>/<queue>/…`, what came before on it; `token/<digest>`, the account's token with its server, kept so that a restart needs no login. A token is a secret: it lets its holder act for the
     account for 7 days, and is why the spool's folder is for the daemon's user alone. The app key appears as a digest.
     """
 
@@ -111,7 +112,6 @@ class HikConnect(Source[HikConnectSettings]):
         # It lives as long as the source, not as long as a run: a restart is no reason to exceed the rate.
         self._limiter = Limiter(clock) if paced else None
         self._ran = False
-        self._uploads = {queue: Uploads() for queue in settings.queues}
         account = f"{settings.app_key.get_secret_value()}\0{settings.server}"
         self._account = blake2b(account.encode(), digest_size=16).hexdigest()
 
@@ -127,8 +127,11 @@ class HikConnect(Source[HikConnectSettings]):
             self._limiter.hold(WINDOW)
         self._ran = True
         intake.component.expects = max(2 * settings.timeout, settings.poll_interval) + _SILENCE
-        wanted = {token, *(f"queue/{queue}" for queue in settings.queues)}
-        if gone := {key: None for key in stored if key.startswith(("token/", "queue/")) and key not in wanted}:
+        wanted = [token, *(f"queue/{queue}" for queue in settings.queues)]
+        # Last a slash: one queue's name may begin another's.
+        wanted += [f"{prefix}{self._account}/{queue}/" for prefix in (UPLOADS, MARKS) for queue in settings.queues]
+        ours = ("token/", "queue/", UPLOADS, MARKS)
+        if gone := {key: None for key in stored if key.startswith(ours) and not key.startswith(tuple(wanted))}:
             await intake.put(state=gone)
 
         async def keep(state: dict[str, Any]) -> None:
@@ -163,7 +166,6 @@ class HikConnect(Source[HikConnectSettings]):
                         batch_size=settings.batch_size,
                         poll_interval=settings.poll_interval,
                         zone=settings.time_zone or ZoneInfo("UTC"),
-                        uploads=self._uploads[queue],
                     )
                     group.create_task(puller.run(), name=f"source {self.name} queue {queue}")
         except ExceptionGroup as failures:

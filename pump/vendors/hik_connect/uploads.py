@@ -1,43 +1,201 @@
-"""What was seen of late, so that a second upload and a repeated guid are told from first ones."""
+"""What came before on a queue: by it a second upload, a repeated guid and a mark made again differ from first ones.
+
+The memory is stored with the events it speaks of, in the same transaction, so that a restart forgets nothing and no
+update names an id that was never stored.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from pump.core.event import event_id
+from pump.vendors.hik_connect.body import pick, whole_number
+from pump.vendors.hik_connect.marks import Marks
 from pump.vendors.hik_connect.media import Shape
+
+PREFIX: Final = "uploads/"
+"""Begins the state keys of this memory."""
+LIFE: Final = timedelta(days=7)
+"""Age at which a first upload is forgotten: the vendor keeps messages for 3 days (document, 1.2.2)."""
+_SEGMENT: Final = 64
+"""First uploads in a piece of state at the least; the newest piece is written anew until it has so many."""
+_DIGITS: Final = 16
+
+
+class Seen(NamedTuple):
+    """A first upload: its event's id, its files, how many links it had, and whether it was a pulse."""
+
+    id: str
+    shape: str
+    links: int
+    pulse: bool
+
+
+@dataclass(slots=True)
+class _Segment:
+    """A piece of state: milliseconds since 1970 of its newest record, and how many of its records are remembered."""
+
+    at: int
+    count: int
 
 
 class Uploads:
-    """The first upload of each of the newest records, in memory: about 250 bytes each.
+    """The first upload of each of the newest records of one queue: about 250 bytes each, 75 on disk.
 
-    The caller keeps one for a queue for as long as its source lives. What it has forgotten, or a restart cost, makes
-    a second upload an event of its own instead of an update: its id is the same either way.
+    Bounded by `limit` and by LIFE. What it has forgotten makes a second upload an event of its own instead of an
+    update. A caller whose put was refused throws it away and loads it again: it then knows what the spool knows.
     """
 
-    def __init__(self, limit: int = 10_000) -> None:
+    def __init__(self, limit: int = 10_000, prefix: str = PREFIX) -> None:
+        self.marks = Marks()
+        """Confirmations and marks of the queue's alarms."""
         self._limit = limit
-        # No tuples: the collector would count them, and stop the loop to walk through them.
-        self._uploads: dict[int, str] = {}
-        self._shapes: dict[int, int] = {}
-        self._starts: dict[int, str | None] = {}
+        self._prefix = prefix
+        # Texts alone, no tuples: the collector would count them, and stop the loop to walk through them.
+        self._seen: dict[str, str] = {}
+        self._fresh: list[str] = []
+        self._pending: dict[str, None] = {}
+        self._segments: dict[int, _Segment] = {}
+        self._number = 0
+        self._newest = ""
+        self._gone: list[int] = []
 
-    def first(self, key: object, identity: str, shape: Shape) -> str | None:
-        """The id of the first upload where this one brings other files than it, else None.
+    @classmethod
+    def load(cls, stored: Mapping[str, Any], prefix: str, limit: int = 10_000) -> Uploads:
+        """What `state` gave for the keys that begin with `prefix`; pieces that cannot be read are left out."""
+        made = cls(limit, prefix)
+        pieces = {whole_number(key.removeprefix(prefix)): value for key, value in stored.items()}
+        for number in sorted(number for number in pieces if number is not None):
+            piece = pieces[number]
+            lines = pick(piece, "seen")
+            found = [line.split(" ", 1) for line in lines.splitlines()] if isinstance(lines, str) else []
+            kept = {key: rest for key, rest in (pair for pair in found if len(pair) == 2) if key not in made._seen}
+            made._seen.update(kept)
+            made._segments[number] = _Segment(whole_number(pick(piece, "at")) or 0, len(kept))
+            made._number = number
+            made._newest = "\n".join(f"{key} {rest}" for key, rest in kept.items())
+            made._shorten()
+        return made
+
+    def seen(self, key: object) -> Seen | None:
+        """The first upload of a record, by the record's identity without its files."""
+        return _read(self._seen.get(_digest(key)))
+
+    def fuller(self, key: object, identity: str, links: int) -> str:
+        """The id of a record that may bring more links than the first upload that made the same id.
+
+        Pictures may come later in places that the identity does not know.
+        """
+        seen = self.seen(key)
+        return event_id("upload", identity, links) if seen and seen.id == identity and links > seen.links else identity
+
+    def first(self, key: object, identity: str, shape: Shape, links: int = 0, *, pulse: bool = False) -> str | None:
+        """The id of the first upload where this one brings other files or more links than it, else None.
 
         `key` is the record's identity without its files, `identity` the id of the event that it makes.
         """
-        uploads, shapes, place = self._uploads, self._shapes, hash(key)
-        seen = uploads.get(place)
+        place, files = _digest(key), _digest(shape)
+        seen = _read(self._seen.get(place))
         if seen is None:
-            uploads[place], shapes[place] = identity, hash(shape)
-            if len(uploads) > self._limit:
-                oldest = next(iter(uploads))
-                del uploads[oldest], shapes[oldest]
+            self._add(place, f"{identity} {files} {links} {pulse:d}")
             return None
-        return None if seen == identity or not shape or shapes[place] == hash(shape) else seen
+        if seen.id == identity or (links <= seen.links and (not shape or seen.shape == files)):
+            return None
+        return seen.id
 
-    def repeated(self, guid: str, start: str | None) -> bool:
+    def repeated(self, guid: str, start: str | None, identity: str = "", *, pulse: bool = False) -> bool:
         """Whether the alarm's guid began before, at another time: the vendor's second way to say pulse (A.3.20)."""
-        starts = self._starts
-        seen = starts.setdefault(hash(guid), start)
-        if len(starts) > self._limit:
-            del starts[next(iter(starts))]
-        return seen != start
+        place, begun = _digest(("start", guid)), _digest(start)
+        seen = _read(self._seen.get(place))
+        if seen is None:
+            self._add(place, f"{identity} {begun} 0 {pulse:d}")
+            return False
+        return seen.shape != begun
+
+    def begin(self) -> None:
+        """Begin a record: `forget` undoes what is remembered from here on."""
+        self._fresh.clear()
+        self.marks.begin_record()
+
+    def forget(self) -> None:
+        """The record made no event: nothing may name it."""
+        for place in self._fresh:
+            self._seen.pop(place, None)
+            self._pending.pop(place, None)
+        self._fresh.clear()
+        self.marks.forget()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the record is one to remember."""
+        return bool(self._fresh)
+
+    def state(self, now: datetime) -> dict[str, Any]:
+        """What of the spool's state changes with the events that came since the last call; `now` is aware."""
+        changes: dict[str, Any] = {}
+        stamp = int(now.timestamp() * 1000)
+        if self._pending:
+            lines = "\n".join(f"{key} {self._seen[key]}" for key in self._pending)
+            newest = self._segments.get(self._number)
+            if newest is None or self._newest.count("\n") + 1 >= _SEGMENT:
+                self._number += 1  # never again the number of a piece that goes with this very change
+                newest, self._newest = self._segments.setdefault(self._number, _Segment(stamp, 0)), ""
+            newest.at, newest.count = stamp, newest.count + len(self._pending)
+            self._newest = f"{self._newest}\n{lines}" if self._newest else lines
+            self._pending.clear()
+            changes[f"{self._prefix}{self._number}"] = {"at": stamp, "seen": self._newest}
+            self._age(stamp)
+        for number in self._gone:
+            changes[f"{self._prefix}{number}"] = None
+        self._gone.clear()
+        return changes
+
+    def _add(self, place: str, line: str) -> None:
+        self._seen[place] = line
+        self._pending[place] = None
+        self._fresh.append(place)
+        self._shorten()
+
+    def _shorten(self) -> None:
+        while len(self._seen) > self._limit:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Forget the oldest; it stands in the oldest piece, or is not stored yet."""
+        place = next(iter(self._seen))
+        del self._seen[place]
+        if place in self._pending:
+            del self._pending[place]
+            return
+        number = next(iter(self._segments))
+        self._segments[number].count -= 1
+        self._clear(number)
+
+    def _clear(self, number: int) -> None:
+        if self._segments[number].count <= 0:
+            del self._segments[number]
+            self._gone.append(number)
+
+    def _age(self, stamp: int) -> None:
+        oldest = stamp - int(LIFE.total_seconds() * 1000)
+        for number, segment in list(self._segments.items()):
+            if segment.at >= oldest:
+                break
+            for _ in range(segment.count):
+                del self._seen[next(iter(self._seen))]
+            segment.count = 0
+            self._clear(number)
+
+
+def _digest(value: object) -> str:
+    return event_id(value)[:_DIGITS]
+
+
+def _read(line: str | None) -> Seen | None:
+    parts = line.split(" ") if line is not None else []
+    if len(parts) != 4:
+        return None
+    return Seen(parts[0], parts[1], whole_number(parts[2]) or 0, parts[3] == "1")
