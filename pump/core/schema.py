@@ -28,12 +28,13 @@ GROUPS: Final[dict[str, dict[str, Any]]] = {
     "alarm": {
         **_of(_WORD, "zone partition cid user rule priority mode"),
         **_of(_WORD, "kind user_type user_number keypad channel disk module uuid"),  # a panel's CID parameters
+        **_of(_WORD, "guid"),  # a cloud's own name of the alarm
         **_of(_FLAG, "acknowledged marked"),
         "uploaded": _TIME,
     },
     "access": {
         **_of(_FLAG, "granted"),
-        **_of(_WORD, "method person card door reader reason attendance mask"),
+        **_of(_WORD, "method person person_id card door reader reason attendance mask temperature_status"),
         **_of(_NUMBER, "temperature_c"),
     },
     "position": {
@@ -52,7 +53,7 @@ GROUPS: Final[dict[str, dict[str, Any]]] = {
         **_of(_NUMBER, "threshold"),
     },
     "target": {**_of(_WORD, "kind person list"), **_of(_NUMBER, "similarity")},  # what a camera saw, or compared
-    "intercom": _of(_WORD, "call_id room state"),
+    "intercom": _of(_WORD, "call_id room state call_type user person_id"),
     "command": _of(_WORD, "request_id status reason"),
     "payload": {**_of(_WORD, "hex text"), **_of(_NUMBER, "bytes")},  # what a serial port sent
 }
@@ -89,7 +90,7 @@ def _data() -> dict[str, Any]:
         "incident": _TEXT,
         "late": _FLAG,
         "update": _FLAG,
-        "updates": {**_TEXT, "description": "the id of the first upload"},
+        "updates": {**_TEXT, "description": "the id of the first upload, or of the pulse that is confirmed or marked"},
         "reconciled": _FLAG,
         "time_source": {"const": "received"},
         "count": {"type": "integer", "minimum": 1, "description": "of an end: how often the device repeated itself"},

@@ -284,6 +284,20 @@ def _table() -> dict[str, Code]:
 
 CODES: Final[dict[str, Code]] = _table()
 
+TWINS: Final[tuple[tuple[str, str], ...]] = tuple(
+    (row[0], row[1]) for table in (_DRIVING, _GRANTED, _DENIED, _DOOR) for row in table
+)
+"""Alarm type and message type of one thing; empty where the document lists it in one of the two alone."""
+
+_BOTH: Final = ("330407", "330408", "330510")  # listed among the alarm types and among the message types
+_SECOND: Final = ("140001", "330001")  # message types, and what A.1.5 has beyond A.1.4
+_MESSAGES: Final = frozenset(message for _, message in TWINS if message) | {*_BOTH, *_SECOND}
+_TYPES: Final = frozenset(CODES) - _MESSAGES | {*_BOTH}
+LISTED: Final[dict[str, frozenset[str]]] = {
+    "alarm": _TYPES, "combine": _TYPES | {*_SECOND}, "rawmsg": _MESSAGES
+}  # fmt: skip
+"""The codes that each queue has by the document (A.1.4, A.1.5, A.1.7)."""
+
 CALLS: Final[dict[str, tuple[Code, str]]] = {
     "0": (Code("intercom.call.started", "Call Pushed", "notice", "start"), "pushed"),
     "1": (Code("intercom.call.answered", "Call Answered by Others", "info", "update"), "answered by others"),

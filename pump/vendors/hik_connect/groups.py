@@ -6,12 +6,21 @@
 from __future__ import annotations
 
 from pump.vendors.hik_connect.fields import Group, child, children, number, text, word
-from pump.vendors.hik_connect.words import ATTENDANCE, DRIVE_DIRECTIONS, MASKS, VEHICLE_LISTS
+from pump.vendors.hik_connect.words import (
+    ATTENDANCE,
+    CALL_TYPES,
+    DRIVE_DIRECTIONS,
+    MASKS,
+    TEMPERATURES,
+    VEHICLE_LISTS,
+)
 
 _KNOWN = (
     "vehicleRelatedInfo", "vehicleReletedInfo", "queueRelatedInfo", "queueReletedInfo", "anprinfo", "anprInfo",
     "ANPRInfo", "deviceTalkInfo", "openDoorInfo", "acsSnapPicList", "temperatureInfo",
 )  # fmt: skip
+
+_PERSON = ("personId", "personld", "personID")
 
 _CENTIMETRES = 100_000  # in a kilometre
 _ZERO_CELSIUS = 273.15  # kelvin
@@ -110,9 +119,14 @@ def intercom(talk: Group, state: str | float | None) -> Group | None:
     call = call_id(talk)
     if call is not None:
         found["call_id"] = call
-    room = text(talk, "roomNumber")
-    if room is not None:
-        found["room"] = room
+    for name, value in (
+        ("room", text(talk, "roomNumber")),
+        ("call_type", word(talk, CALL_TYPES, "callType")),
+        ("user", text(talk, "userId", "userld", "userID")),
+        ("person_id", text(talk, *_PERSON)),
+    ):
+        if value is not None:
+            found[name] = value
     if state is not None:
         found["state"] = state
     return found or None
@@ -133,7 +147,9 @@ def door_event(groups: Group) -> tuple[Group, Group, Group]:
     return event, child(event, "basicInfo") or {}, child(event, "intelliInfo") or {}
 
 
-def access(preset: Group | None, door: str | None, event: Group, basic: Group, person: Group) -> Group | None:
+def access(
+    preset: Group | None, door: str | None, groups: Group, event: Group, basic: Group, person: Group
+) -> Group | None:
     """BasicInfo(2) and IntelliInfo (A.3.43, A.3.106); `preset` is what the code itself says.
 
     Temperature and mask are documented for the search of records (A.3.134) and read here wherever they stand.
@@ -146,9 +162,11 @@ def access(preset: Group | None, door: str | None, event: Group, basic: Group, p
     reason = found.pop("reason", None)
     if person:
         name = f"{text(person, 'firstName') or ''} {text(person, 'lastName') or ''}".strip()
-        name = name or text(person, "personId", "personld", "personID") or ""
-        if name:
-            found["person"] = name
+        known = text(person, *_PERSON)
+        if name or known:
+            found["person"] = name or known
+        if known:
+            found["person_id"] = known
         card = text(person, "cardNumber")
         if card is not None:
             found["card"] = card
@@ -164,11 +182,15 @@ def access(preset: Group | None, door: str | None, event: Group, basic: Group, p
         attendance = word(person, ATTENDANCE, "attendanceStatus")
         if attendance is not None:
             found["attendance"] = attendance
-    for part in (event, basic, person):
+    for part in (groups, event, basic, person):
         if "temperatureInfo" in part:
-            degrees = _celsius(child(part, "temperatureInfo") or {})
+            info = child(part, "temperatureInfo") or {}
+            degrees = _celsius(info)
             if degrees is not None:
                 found["temperature_c"] = degrees
+            status = word(info, TEMPERATURES, "temperatureStatus")
+            if status is not None:
+                found["temperature_status"] = status
         if "masksStatus" in part or "maskStatus" in part:
             mask = word(part, MASKS, "masksStatus", "maskStatus")
             if mask is not None:

@@ -15,6 +15,7 @@ import orjson
 
 from pump.core.errors import MessageError
 from pump.core.event import Event, Unparsed
+from pump.core.taxonomy import SEVERITIES, Severity
 from pump.vendors.hik_connect import groups as read
 from pump.vendors.hik_connect.alarm import alarm
 from pump.vendors.hik_connect.codes import CALLS
@@ -24,9 +25,13 @@ from pump.vendors.hik_connect.media import listed
 from pump.vendors.hik_connect.message import combine, rawmsg
 from pump.vendors.hik_connect.resource import locate
 from pump.vendors.hik_connect.uploads import Uploads
+from pump.vendors.hik_connect.words import TEMPERATURES
 
 Queue = Literal["alarm", "combine", "rawmsg"]
 
+_FEVER: Final = TEMPERATURES["2"]
+_AT_FEVER: Final[Severity] = "warning"
+"""Severity, at the least, of an access event whose temperature the device finds exceptional (A.3.156)."""
 _HEADS: Final[dict[str, Callable[[Group, ZoneInfo, Uploads | None], RecordHead]]] = {
     "alarm": alarm,
     "combine": combine,
@@ -120,10 +125,12 @@ def _event(head: RecordHead, record: Group, received: datetime) -> Event:
     if head.alarm:
         data["alarm"] = head.alarm
     found = preset.get("access")
-    if found is not None or where.kind == "door" or "openDoorInfo" in groups:
-        found = read.access(found, where.door, *head.door)
+    if found is not None or where.kind == "door" or "openDoorInfo" in groups or "temperatureInfo" in groups:
+        found = read.access(found, where.door, groups, *head.door)
         if found:
             data["access"] = found
+            if found.get("temperature_status") == _FEVER and SEVERITIES[head.severity] < SEVERITIES[_AT_FEVER]:
+                data["severity"] = _AT_FEVER
     if not plain:
         _grouped(groups, data)
     if "power" in preset:

@@ -17,6 +17,7 @@ from pump.ingest.intake import Intake
 from pump.source import Source
 from pump.vendors.hik_connect.client import Client
 from pump.vendors.hik_connect.domain import parse_server
+from pump.vendors.hik_connect.event_types import spelled
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
 from pump.vendors.hik_connect.parse import Queue
@@ -71,19 +72,13 @@ class HikConnectSettings(SourceSettings):
                 raise ValueError(f"event_types names {queue}, which is not among queues")
             if not types:
                 raise ValueError(f"event_types.{queue} is empty; leave it out to subscribe to everything")
-            if queue == "alarm" and not all(str(code).isdecimal() for code in types):
-                raise ValueError("event_types.alarm: numbers such as 10002 are wanted")
+            for code in types:
+                spelled(queue, code)
         return self
 
     def types(self, queue: Queue) -> list[str]:
-        """What to subscribe to, sorted, in the vendor's spelling; empty for all.
-
-        The combine queue's codes are bare numbers, those of rawmsg begin with "Msg" (document, A.1.5 and A.1.7).
-        """
-        codes = {str(code).strip() for code in self.event_types.get(queue, ())}
-        if queue == "rawmsg":
-            codes = {f"Msg{code}" if code.isdecimal() else code for code in codes}
-        return sorted(codes)
+        """What to subscribe to, sorted, in the vendor's spelling; empty for all."""
+        return sorted({spelled(queue, code) for code in self.event_types.get(queue, ())})
 
     def identity(self) -> str | None:
         """Two sources of one app key would take each other's batches."""

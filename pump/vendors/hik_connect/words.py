@@ -70,5 +70,9 @@ ATTENDANCE: Final = {
     "0": "undefined", "1": "on work", "2": "off work", "3": "break starts", "4": "break ends", "5": "overtime starts",
     "6": "overtime ends",
 }  # fmt: skip
+TEMPERATURES: Final = {"1": "normal", "2": "exception", "3": "unknown"}
 MASKS: Final = {"1": "unknown", "2": "no mask", "3": "wearing mask"}
-"""IntelliInfo's attendance status (A.3.106), masks status (A.3.134)."""
+"""IntelliInfo's attendance status (A.3.106), temperatureStatus (A.3.156), masks status (A.3.134)."""
+
+CALL_TYPES: Final = {"0": "to room", "1": "to call management center"}
+"""DeviceTalkInfo's callType (A.3.75)."""

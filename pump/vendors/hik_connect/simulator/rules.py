@@ -32,6 +32,7 @@ MESSAGES: Final[dict[str, str]] = {
     "OPEN000019": "Hik-Connect server response error.",
     "OPEN000021": "No permission for viewing the resource",
     "OPEN000023": "Reading Dynamo failed.",
+    "OPEN000029": "Incorrect request volume.",
     "VMS000009": "Concurrent requests (distributed lock is enabled).",
     "VMS001000": "Gateway error.",
     "VMS001001": "Service instance unavailable. Service is overloaded.",
@@ -51,17 +52,21 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One body parameter: its JSON types, whether it must be there, its values, its longest text, its items."""
+    """One body parameter: its JSON types, whether it must be there, its values, its longest text, its items.
+
+    `code` is the vendor's for a value that is none of `values`.
+    """
 
     types: tuple[type, ...]
     required: bool = True
     values: tuple[int, ...] = ()
     longest: int | None = None
     items: type | None = None
+    code: str = "OPEN000010"
 
 
 _ON_OFF = Rule((int,), values=(0, 1))
-_MESSAGES = {"maxNumberPerTime": Rule((int,), required=False, values=BATCH_SIZES)}
+_MESSAGES = {"maxNumberPerTime": Rule((int,), required=False, values=BATCH_SIZES, code="OPEN000029")}
 _COMPLETE = {"batchId": Rule((str,), longest=256)}
 
 RULES: Final[dict[str, Mapping[str, Rule]]] = {
@@ -98,8 +103,8 @@ def media_type(content_type: str | None) -> None:
 def body(path: str, content: bytes, *, strict: bool) -> dict[str, Any]:
     """The parameters in a request's body; an empty one has none.
 
-    Raises Refused: OPEN000010 for a missing or impossible parameter, and with `strict` for an unknown one;
-    OPEN000008 for what is no JSON object or has the wrong type.
+    Raises Refused: OPEN000010 for a missing or impossible parameter, and with `strict` for an unknown one; OPEN000029
+    for an impossible size; OPEN000008 for what is no JSON object or has the wrong type.
     """
     given = _decode(content)
     rules = RULES[path]
@@ -128,7 +133,7 @@ def _check(name: str, value: Any, rule: Rule) -> None:
     if not _is(value, rule.types) or (rule.items and not all(_is(item, (rule.items,)) for item in value)):
         raise Refused("OPEN000008", f"{name} has the wrong type")
     if rule.values and value not in rule.values:
-        raise Refused("OPEN000010", f"{name} is not one of its values")
+        raise Refused(rule.code, f"{name} is not one of its values")
     if rule.longest is not None and len(str(value)) > rule.longest:
         raise Refused("OPEN000010", f"{name} is too long")
 

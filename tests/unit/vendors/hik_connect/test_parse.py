@@ -233,7 +233,7 @@ def test_positions(fields: dict[str, Any], position: dict[str, Any]) -> None:
         ({"pulseAlarm": 1}, "pulse", None),
         ({"msgType": 0, "alarmState": 0}, "end", "guid"),
         ({"msgType": None, "alarmState": "0"}, "end", "guid"),
-        ({"msgType": "2", "pulseAlarm": "1"}, "update", None),
+        ({"msgType": "2", "pulseAlarm": "1"}, "update", "guid"),
         ({"msgType": "3"}, "update", "guid"),
     ],
 )
