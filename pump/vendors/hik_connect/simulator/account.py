@@ -68,6 +68,8 @@ class Queue:
     subscriptions: int = 0
     died: int = 0
     last_pull: float = 0.0
+    # The queued records by what they speak of, each as an "upload" or a "mark" (`traffic.matter`).
+    matters: dict[str, dict[str, str]] = field(default_factory=dict)
     waiting: deque[Entry] = field(default_factory=deque)
     out: list[Batch] = field(default_factory=list)
     last: Batch | None = None
@@ -103,6 +105,16 @@ class Queue:
         else:
             self.put.append(identity)
             self.waiting.append(Entry(identity, body, now))
+
+    def speaks(self, identity: str, of: tuple[str, str] | None) -> None:
+        """Note what a record that was queued speaks of."""
+        if of is not None and self.put and self.put[-1] == identity:
+            self.matters.setdefault(of[0], {})[identity] = of[1]
+
+    def counted(self, role: str) -> int:
+        """How many second uploads, or how many marks and confirmations were queued."""
+        roles = [list(records.values()).count(role) for records in self.matters.values()]
+        return sum(roles) if role == "mark" else sum(number - 1 for number in roles if number)
 
     def pull(self, limit: int, now: float) -> Batch | None:
         """The batch to hand out: the same until it is completed. None when the queue is empty."""
@@ -238,6 +250,7 @@ _NUMBERS = ("redelivered", "batches", "subscribed", "subscriptions", "died", "re
 def _report(queue: Queue, lists: bool) -> dict[str, Any]:
     report: dict[str, Any] = {name: getattr(queue, name) for name in _NUMBERS}
     report["types"] = None if queue.types is None else sorted(queue.types)
+    report["second_uploads"], report["marks"] = queue.counted("upload"), queue.counted("mark")
     for name in _LISTS:
         value = getattr(queue, name)
         report[name] = value if lists else len(value)

@@ -1,6 +1,7 @@
 """What no vendor has: paths by which another process fills, harms and audits a simulator.
 
     GET    /_simulator/account         the account as JSON (Account.report); ?lists=no gives numbers for the long lists
+    POST   /_simulator/audit           {"events": [...]}: what the pump made of the queued records; {"wrong": [sentences]}
     POST   /_simulator/put             {"queue": "combine", "records": [...]}: the records arrive in this order
     POST   /_simulator/make            {"queue": "combine", "n": 500, "kind": "mix"}: made, and put unless "put": false
     POST   /_simulator/fault           a Fault's fields, or a list of such: {"kind": "delay", "seconds": 3, "times": 2}
@@ -21,6 +22,7 @@ import orjson
 from aiohttp import web
 
 from pump.vendors.hik_connect.simulator.faults import Fault
+from pump.vendors.hik_connect.simulator_audit import audit
 
 if TYPE_CHECKING:
     from pump.vendors.hik_connect.simulator.server import Simulator
@@ -42,6 +44,10 @@ async def control(simulator: Simulator, request: web.BaseRequest) -> web.Respons
 
 def _account(simulator: Simulator, request: web.BaseRequest, given: Any) -> Any:
     return simulator.account.report(lists=request.query.get("lists") != "no") | {"faults": dict(simulator.faults.done)}
+
+
+def _audit(simulator: Simulator, request: web.BaseRequest, given: Any) -> Any:
+    return {"wrong": audit(simulator.account, given["events"])}
 
 
 def _put(simulator: Simulator, request: web.BaseRequest, given: Any) -> Any:
@@ -71,6 +77,7 @@ def _forget(simulator: Simulator, request: web.BaseRequest, given: Any) -> Any:
 
 _ACTIONS: Final[dict[tuple[str, str], Callable[[Simulator, web.BaseRequest, Any], Any]]] = {
     ("GET", "account"): _account,
+    ("POST", "audit"): _audit,
     ("POST", "put"): _put,
     ("POST", "make"): _make,
     ("POST", "fault"): _push,

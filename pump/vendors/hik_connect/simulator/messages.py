@@ -33,6 +33,11 @@ Kind = Literal[
     "matter",  # start, confirmation, mark and end of one alarm; in combine a pair of codes
     "pulse",  # one guid several times, each a pulse
     "second upload",  # a record, and the same again with its files
+    "plate picture later",  # a plate, and the same again with its picture
+    "link later",  # a file without its link, and the same again with it
+    "attachment later",  # a person at a door, and the same again marked as an update, with a picture
+    "snapshot later",  # a person at a door, and the same again with a snapshot, marked as nothing
+    "marks",  # an alarm or a pulse, its confirmation, and marked, unmarked, marked again
     "late",  # kept by the device while it was offline
     "maintenance",  # a device's own trouble
 ]
@@ -136,6 +141,24 @@ class Traffic:
         first = parts.alarm("10002", source, files=[parts.picture(source, saved=False)])
         return [first, parts.again(first, fileInfo=parts.files([parts.picture(source), parts.video(source)], "alarm"))]
 
+    def _alarm_plate(self) -> list[dict[str, Any]]:
+        parts, source = self._parts, self._parts.source("camera")
+        anpr = parts.anpr(source, block=True)
+        first = parts.alarm("10500", source, anprinfo=anpr | {"pictureInfo": []}, files=[parts.picture(source)])
+        return [first, parts.again(first, anprinfo=anpr)]
+
+    def _alarm_link(self) -> list[dict[str, Any]]:
+        parts, source = self._parts, self._parts.source("camera")
+        file = parts.picture(source)
+        first = parts.alarm("10103", source, files=[file | {"url": ""}])
+        return [first, parts.again(first, fileInfo=parts.files([file], "alarm"))]
+
+    def _alarm_marks(self) -> list[dict[str, Any]]:
+        parts, source = self._parts, self._parts.source("camera")
+        first = parts.alarm("10103", source, files=[parts.picture(source)], pulse=self._random.random() < 0.5)
+        confirmed = parts.again(first, msgType="2", affirmedState="1")
+        return [first, confirmed, *(parts.again(confirmed, msgType="3", markState=state) for state in "101")]
+
     def _alarm_late(self) -> list[dict[str, Any]]:
         parts, source = self._parts, self._parts.source("camera")
         return [parts.alarm("10002", source, files=[parts.picture(source)], late=True)]
@@ -189,6 +212,23 @@ class Traffic:
         second["basicInfo"] = first["basicInfo"] | {}
         return [first, second]
 
+    def _combine_plate(self) -> list[dict[str, Any]]:
+        parts, source = self._parts, self._parts.source("camera")
+        anpr = parts.anpr(source, block=True)
+        first = parts.combine("10500", source, anprinfo=anpr | {"pictureInfo": []}, files=[parts.picture(source)])
+        return [first, self._with(first, anprinfo=anpr)]
+
+    def _combine_link(self) -> list[dict[str, Any]]:
+        parts, source = self._parts, self._parts.source("camera")
+        file = parts.picture(source)
+        first = parts.combine("10103", source, files=[file | {"url": ""}])
+        return [first, self._with(first, fileInfo=parts.files([file], "combine"))]
+
+    def _with(self, event: dict[str, Any], **data: Any) -> dict[str, Any]:
+        """A CombineEvent again, with other data."""
+        name = self._parts.quirks.combine_data
+        return event | {"basicInfo": event["basicInfo"] | {}, name: event[name] | data}
+
     def _combine_late(self) -> list[dict[str, Any]]:
         parts, source = self._parts, self._parts.source("camera")
         return [parts.combine("10002", source, files=[parts.picture(source)], late=True)]
@@ -222,6 +262,20 @@ class Traffic:
     def _rawmsg_access(self) -> list[dict[str, Any]]:
         return [self._parts.access(self._random.choice(_ACCESS_MESSAGES), self._parts.source("door"))]
 
+    def _rawmsg_attachment(self) -> list[dict[str, Any]]:
+        parts, source = self._parts, self._parts.source("door")
+        first = parts.access(self._random.choice(_ACCESS_MESSAGES), source)
+        later = {"picture": [{"url": parts.link(source)}], "update": True}
+        return [first, first | later | {"basicInfo": first["basicInfo"] | {}}]
+
+    def _rawmsg_snapshot(self) -> list[dict[str, Any]]:
+        parts, source = self._parts, self._parts.source("door")
+        first = parts.access(self._random.choice(_ACCESS_MESSAGES), source)
+        event = first["data"]["openDoorInfo"]["event"]
+        snapshots = {"acsSnapPicList": [{"snapPicUrl": parts.link(source), "snapPicType": 0}]}
+        later = event | {"intelliInfo": event.get("intelliInfo", {}) | snapshots}
+        return [first, {"basicInfo": first["basicInfo"] | {}, "data": {"openDoorInfo": {"event": later}}}]
+
     def _rawmsg_late(self) -> list[dict[str, Any]]:
         return [self._parts.access("Msg110003", self._parts.source("door"), late=True)]
 
@@ -239,6 +293,9 @@ KINDS: Final = {
         "matter": Traffic._alarm_matter,
         "pulse": Traffic._alarm_pulse,
         "second upload": Traffic._alarm_second_upload,
+        "plate picture later": Traffic._alarm_plate,
+        "link later": Traffic._alarm_link,
+        "marks": Traffic._alarm_marks,
         "late": Traffic._alarm_late,
         "maintenance": Traffic._alarm_maintenance,
     },
@@ -252,6 +309,8 @@ KINDS: Final = {
         "intercom": Traffic._combine_intercom,
         "matter": Traffic._combine_pair,
         "second upload": Traffic._combine_second_upload,
+        "plate picture later": Traffic._combine_plate,
+        "link later": Traffic._combine_link,
         "late": Traffic._combine_late,
         "maintenance": Traffic._combine_maintenance,
     },
@@ -261,6 +320,8 @@ KINDS: Final = {
         "driving": Traffic._rawmsg_driving,
         "intercom": Traffic._rawmsg_intercom,
         "second upload": Traffic._rawmsg_second_upload,
+        "attachment later": Traffic._rawmsg_attachment,
+        "snapshot later": Traffic._rawmsg_snapshot,
         "late": Traffic._rawmsg_late,
     },
 }
@@ -286,6 +347,29 @@ def number(identity: str) -> int:
     if len(identity) != 32 or identity[0] not in "acr":
         raise ValueError(f"not a made-up record's identity: {identity}")
     return int(identity[8:])
+
+
+def matter(queue: QueueName, record: Record) -> tuple[str, str] | None:
+    """What a record speaks of and whether it is an "upload", a confirmation or a mark ("mark"), by its vendor's identity.
+
+    Two uploads of one matter are a first and a second one. None for a record that no other can belong to.
+    """
+    if not isinstance(record, dict):
+        return None
+    if queue == "alarm":
+        guid, kind, times = record.get("guid"), str(record.get("msgType")), record.get("timeInfo")
+        if not isinstance(guid, str) or not isinstance(times, dict):
+            return None
+        alarm = f"{guid} {times.get('startTime') or times.get('startTimeLocal')}"
+        return (alarm, "mark") if kind in ("2", "3") else (f"{alarm} {kind}", "upload")
+    own = record.get("eventId" if queue == "combine" else "uuid")
+    if own is None and queue == "rawmsg":
+        try:
+            basic = record["data"]["openDoorInfo"]["event"]["basicInfo"]
+            own = f"{basic['deviceSerial']} {basic['serialNo']} {basic['occurTime']}"
+        except (KeyError, TypeError):
+            return None
+    return (str(own), "upload") if own is not None else None
 
 
 def code(queue: QueueName, record: Record) -> str | None:

@@ -132,6 +132,7 @@ class Simulator:
                 target.lost.append(identity)
             else:
                 target.add(identity, traffic.code(queue, record), body, now)
+                target.speaks(identity, traffic.matter(queue, record))
             identities.append(identity)
         return identities
 
