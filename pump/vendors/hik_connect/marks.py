@@ -9,7 +9,8 @@ own. A message that says the last state again changes nothing and is the same ev
 A batch that is handed out again must not count as changes. A queue gives the same batch until it is completed, so a
 batch is the same where its messages are those of the batch before it, in their order, or where it has the id and the
 messages of one of the last few. Its marks are then numbered from where the alarms stood before it, as the first time.
-What comes again in another batch of other messages is taken for new: twice beats never.
+What comes again in another batch of other messages is taken for new: twice beats never. Two batches in a row that say
+the same, word for word, are one: an operator does not mark and unmark twice within two polls and nothing else happens.
 """
 
 from __future__ import annotations

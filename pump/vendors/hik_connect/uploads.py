@@ -22,6 +22,8 @@ LIFE: Final = timedelta(days=7)
 """Age at which a first upload is forgotten: the vendor keeps messages for 3 days (document, 1.2.2)."""
 _SEGMENT: Final = 64
 """First uploads in a piece of state at the least; the newest piece is written anew until it has so many."""
+_DAY: Final = 86_400_000
+"""Milliseconds after which a piece is full, for all of it is forgotten at once."""
 _DIGITS: Final = 16
 
 
@@ -36,8 +38,9 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class _Segment:
-    """A piece of state: milliseconds since 1970 of its newest record, and how many of its records are remembered."""
+    """A piece of state: milliseconds since 1970 of its oldest and newest record, how many of them are remembered."""
 
+    begun: int
     at: int
     count: int
 
@@ -74,7 +77,8 @@ class Uploads:
             found = [line.split(" ", 1) for line in lines.splitlines()] if isinstance(lines, str) else []
             kept = {key: rest for key, rest in (pair for pair in found if len(pair) == 2) if key not in made._seen}
             made._seen.update(kept)
-            made._segments[number] = _Segment(whole_number(pick(piece, "at")) or 0, len(kept))
+            at = whole_number(pick(piece, "at")) or 0
+            made._segments[number] = _Segment(at, at, len(kept))
             made._number = number
             made._newest = "\n".join(f"{key} {rest}" for key, rest in kept.items())
             made._shorten()
@@ -140,9 +144,9 @@ class Uploads:
         if self._pending:
             lines = "\n".join(f"{key} {self._seen[key]}" for key in self._pending)
             newest = self._segments.get(self._number)
-            if newest is None or self._newest.count("\n") + 1 >= _SEGMENT:
+            if newest is None or self._newest.count("\n") + 1 >= _SEGMENT or stamp - newest.begun > _DAY:
                 self._number += 1  # never again the number of a piece that goes with this very change
-                newest, self._newest = self._segments.setdefault(self._number, _Segment(stamp, 0)), ""
+                newest, self._newest = self._segments.setdefault(self._number, _Segment(stamp, stamp, 0)), ""
             newest.at, newest.count = stamp, newest.count + len(self._pending)
             self._newest = f"{self._newest}\n{lines}" if self._newest else lines
             self._pending.clear()
