@@ -33,7 +33,7 @@ def spelled(queue: str, code: str | int) -> str:
 
 
 def _twin(queue: str, digits: str) -> str | None:
-    """What the queue calls the thing that is `digits` in another."""
+    """The queue's own code for the thing that is `digits` in another."""
     for alarm, message in TWINS:
         if digits in (alarm, message) and alarm and message:
             return f"Msg{message}" if queue == "rawmsg" else alarm

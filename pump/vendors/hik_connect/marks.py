@@ -1,4 +1,4 @@
-"""Confirmations and marks of alarms: which of them is which, though the vendor gives them neither time nor number.
+"""The numbering of an alarm's confirmations and marks, to which the vendor gives neither a time nor a number.
 
 An alarm that is marked, unmarked and marked again sends three messages, and the third says exactly what the first
 said (A.3.20: guid, msgType, markState, affirmedState and the alarm's own startTime; there is no time of the mark and no
@@ -33,7 +33,7 @@ _BATCHES: Final = 4
 _SAID: Final = ("guid", "msgType", "alarmState", "markState", "affirmedState")
 
 History = dict[str, Any]
-"""`at`: milliseconds since 1970; `last`: the state; `counts`: how often each state was entered. Never changed in place."""
+"""`at`: milliseconds since 1970; `last`: the state; `counts`: how often each was entered. Never changed in place."""
 
 
 class Marks:
@@ -45,7 +45,7 @@ class Marks:
         self._alarms: dict[str, History] = {}
         self._batches: list[dict[str, Any]] = []
         self._latest = False
-        """Whether the newest of `_batches` is the newest of all."""
+        """The newest of `_batches` is the newest of all."""
         self._again: dict[str, History | None] | None = None
         self._undo: dict[str, History | None] = {}
         self._changed: set[str] = set()
@@ -53,7 +53,7 @@ class Marks:
 
     @classmethod
     def load(cls, stored: Mapping[str, Any], prefix: str, limit: int = 2_000) -> Marks:
-        """What `state` gave for the keys that begin with `prefix`."""
+        """The memory that `state` gave, from the keys that begin with `prefix`."""
         made = cls(limit, prefix)
         found = {key.removeprefix(prefix): value for key, value in stored.items()}
         batches = found.pop(_LAST, None)
@@ -112,7 +112,7 @@ class Marks:
         self._undo.clear()
 
     def state(self) -> dict[str, Any]:
-        """What of the spool's state changes with the events that came since the last call."""
+        """The changes of the spool's state that go with the events since the last call."""
         changes: dict[str, Any] = {}
         for place in self._changed:
             if place == _LAST:
@@ -140,7 +140,7 @@ _LAST: Final = "batches"
 
 
 def _digest(records: Sequence[object]) -> str | None:
-    """What a batch says, without its links, which may be signed afresh; None where it has no mark."""
+    """A digest of a batch without its links, which may be signed afresh; None where it has no mark."""
     messages = [record if type(record) is dict else {} for record in records]
     if not any(text(record, "msgType") in KINDS for record in messages):
         return None

@@ -65,8 +65,8 @@ def shape(record: Group, groups: Group) -> Shape:
         attached = record.get(name)
         if attached:
             listed = children(record, name)
-            linked = sum(1 for one in listed if _attachment(one))
-            found.append((name, len(listed)) if linked == len(listed) else (name, len(listed), linked))
+            count = sum(1 for one in listed if _attachment(one))
+            found.append((name, len(listed)) if count == len(listed) else (name, len(listed), count))
     anpr = child(groups, "anprinfo", "anprInfo", "ANPRInfo")
     if anpr is not None and (pictures := len(_plates(anpr))) != 1:
         found.append(("pictureInfo", pictures))

@@ -122,7 +122,7 @@ def _code(record: Group, basic: Group, inner: Group) -> tuple[str, Code | None]:
 
 
 def _content(record: Group, event: Group, stamp: datetime | None) -> tuple[object, ...] | None:
-    """What a message that has no identity shares with its second upload; None where it cannot have one.
+    """The part of a message without identity that its second upload repeats; None where it cannot have one.
 
     All but the attachments; of an access event its head, for its snapshots may stand anywhere in it.
     """

@@ -90,7 +90,7 @@ def normalise(
 
 
 def _writable(event: Event) -> bool:
-    """Whether JSON can hold the event: a record that is nested deep, or has endless numbers, can be read but not written."""
+    """True where JSON can hold the event: what is nested deep, or has endless numbers, can be read and not written."""
     try:
         orjson.dumps([event.data])
     except TypeError:

@@ -1,8 +1,8 @@
-"""What the vendor's side finds wrong in the events that a pump made of its records: uploads, confirmations and marks.
+"""The vendor's audit of the events that a pump made of its records: uploads, confirmations and marks.
 
 By the document a second upload brings attachments to the same alarm (4.2) or message (A.3.91), and a confirmation or a
-mark repeats the alarm's guid (A.3.20). So each record that was completed must be one event; the later uploads of a matter
-updates that name the first; each mark an event of its own that names its alarm.
+mark repeats the alarm's guid (A.3.20). So each record that was completed must be one event; the later uploads of a
+matter updates that name the first; each mark an event of its own that names its alarm.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Event = Mapping[str, Any]
 def audit(account: Account, events: Iterable[Event]) -> list[str]:
     """A sentence for each fault; none where all is as it should be.
 
-    `events` are the pump's, in any order, with the whole record in `data.raw`. What is not completed yet may be missing.
+    `events` are the pump's, in any order, each with its record in `data.raw`. What is not completed may be missing.
     """
     made: dict[str, list[Event]] = {}
     ids: set[str] = set()

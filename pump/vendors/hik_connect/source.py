@@ -95,8 +95,9 @@ class HikConnect(Source[HikConnectSettings]):
     """Pulls the configured queues of one account, each in a task of its own, through one limiter.
 
     Its state in the spool: `queue/<name>`, what is known of the subscription; `uploads/<digest>/<queue>/…` and
-    `marks/<digest>/<queue>/…`, what came before on it; `token/<digest>`, the account's token with its server, kept so that a restart needs no login. A token is a secret: it lets its holder act for the
-    account for 7 days, and is why the spool's folder is for the daemon's user alone. The app key appears as a digest.
+    `marks/<digest>/<queue>/…`, what came before on the queue; `token/<digest>`, the account's token with its server,
+    kept so that a restart needs no login. A token is a secret: it lets its holder act for the account for 7 days, and is why
+    the spool's folder is for the daemon's user alone. The app key appears as a digest.
     """
 
     Settings = HikConnectSettings
@@ -123,7 +124,6 @@ class HikConnect(Source[HikConnectSettings]):
         self._ran = True
         intake.component.expects = max(2 * settings.timeout, settings.poll_interval) + _SILENCE
         wanted = [token, *(f"queue/{queue}" for queue in settings.queues)]
-        # Last a slash: one queue's name may begin another's.
         wanted += [f"{prefix}{self._account}/{queue}/" for prefix in (UPLOADS, MARKS) for queue in settings.queues]
         ours = ("token/", "queue/", UPLOADS, MARKS)
         if gone := {key: None for key in stored if key.startswith(ours) and not key.startswith(tuple(wanted))}:

@@ -1,4 +1,4 @@
-"""What came before on a queue: by it a second upload, a repeated guid and a mark made again differ from first ones.
+"""The memory of a queue, by which a second upload, a repeated guid and a mark made again differ from first ones.
 
 The memory is stored with the events it speaks of, in the same transaction, so that a restart forgets nothing and no
 update names an id that was never stored.
@@ -68,7 +68,7 @@ class Uploads:
 
     @classmethod
     def load(cls, stored: Mapping[str, Any], prefix: str, limit: int = 10_000) -> Uploads:
-        """What `state` gave for the keys that begin with `prefix`; pieces that cannot be read are left out."""
+        """The memory that `state` gave, from the keys that begin with `prefix`; unreadable pieces are left out."""
         made = cls(limit, prefix)
         pieces = {whole_number(key.removeprefix(prefix)): value for key, value in stored.items()}
         for number in sorted(number for number in pieces if number is not None):
@@ -111,7 +111,7 @@ class Uploads:
         return seen.id
 
     def repeated(self, guid: str, start: str | None, identity: str = "", *, pulse: bool = False) -> bool:
-        """Whether the alarm's guid began before, at another time: the vendor's second way to say pulse (A.3.20)."""
+        """True where the alarm's guid began before, at another time: the vendor's second way to say pulse (A.3.20)."""
         place, begun = _digest(("start", guid)), _digest(start)
         seen = _read(self._seen.get(place))
         if seen is None:
@@ -134,11 +134,11 @@ class Uploads:
 
     @property
     def fresh(self) -> bool:
-        """Whether the record is one to remember."""
+        """True where the record is one to remember."""
         return bool(self._fresh)
 
     def state(self, now: datetime) -> dict[str, Any]:
-        """What of the spool's state changes with the events that came since the last call; `now` is aware."""
+        """The changes of the spool's state that go with the events since the last call; `now` is aware."""
         changes: dict[str, Any] = {}
         stamp = int(now.timestamp() * 1000)
         if self._pending:

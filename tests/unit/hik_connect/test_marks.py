@@ -21,7 +21,7 @@ from pump.vendors.hik_connect.uploads import Uploads
 
 RECEIVED = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 FOLDER = Path(pump.vendors.hik_connect.__file__).parent / "samples"
-START = json.loads((FOLDER / "alarm-leaving-queue.json").read_text())["record"]
+START: dict[str, Any] = json.loads((FOLDER / "alarm-leaving-queue.json").read_text())["record"]
 
 
 def alarm(**fields: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Second uploads, confirmations and marks through the whole source: simulator, socket, spool, restart; the vendor audits."""
+"""Second uploads, confirmations and marks through the whole source, over restarts, with the vendor's audit."""
 
 from __future__ import annotations
 
@@ -121,9 +121,11 @@ def test_the_memory_stays_bounded_and_goes_with_its_account(tmp_path: Path) -> N
                 await deliver(vendor, pump, "alarm", *vendor.make("alarm", 10, "marks"))
             assert len(pump.intake.state("uploads/")) == 1, "small batches share a piece"
             assert len(pump.intake.state("marks/")) == 8 * 2 + 1
-        async with Simulator(clock=clock, app_key="other", secret_key="sk-north") as second:
-            async with site(second, tmp_path, clock, queues=["alarm"], app_key="other") as pump:
-                await pump.polls()
-                assert pump.intake.state("uploads/") == pump.intake.state("marks/") == {}
+        async with (
+            Simulator(clock=clock, app_key="other", secret_key="sk-north") as second,
+            site(second, tmp_path, clock, queues=["alarm"], app_key="other") as pump,
+        ):
+            await pump.polls()
+            assert pump.intake.state("uploads/") == pump.intake.state("marks/") == {}
 
     asyncio.run(main())

@@ -102,7 +102,9 @@ LATER: dict[str, tuple[str, dict[str, Any], list[dict[str, Any]]]] = {
     "pulse": ("alarm-pulse-late", {"fileInfo": None}, [{"fileInfo": {"file": [LINKED]}}]),
     **{
         f"snapshot in {place}": (
-            "rawmsg-temperature", {}, [{f"{place}__acsSnapPicList": SNAPSHOT}, {f"{place}__acsSnapPicList": SNAPSHOT * 2}]
+            "rawmsg-temperature",
+            {},
+            [{f"{place}__acsSnapPicList": SNAPSHOT}, {f"{place}__acsSnapPicList": SNAPSHOT * 2}],
         )
         for place in (DOOR, f"{DOOR}__basicInfo", f"{DOOR}__intelliInfo", "data__openDoorInfo", "data")
     },
@@ -165,7 +167,7 @@ def test_what_comes_later_is_an_update_of_the_first(kind: str, restart: bool) ->
     first = one(queue, record, uploads)
     assert first.data["update"] is False
     assert "updates" not in first.data
-    seconds = []
+    seconds: list[Event] = []
     for fields in later:
         if restart:
             uploads = restarted(uploads, stored)

@@ -1,7 +1,7 @@
 """What no vendor has: paths by which another process fills, harms and audits a simulator.
 
     GET    /_simulator/account         the account as JSON (Account.report); ?lists=no gives numbers for the long lists
-    POST   /_simulator/audit           {"events": [...]}: what the pump made of the queued records; {"wrong": [sentences]}
+    POST   /_simulator/audit           {"events": [...]} that a pump made of the records; answers {"wrong": [sentences]}
     POST   /_simulator/put             {"queue": "combine", "records": [...]}: the records arrive in this order
     POST   /_simulator/make            {"queue": "combine", "n": 500, "kind": "mix"}: made, and put unless "put": false
     POST   /_simulator/fault           a Fault's fields, or a list of such: {"kind": "delay", "seconds": 3, "times": 2}

@@ -350,7 +350,7 @@ def number(identity: str) -> int:
 
 
 def matter(queue: QueueName, record: Record) -> tuple[str, str] | None:
-    """What a record speaks of and whether it is an "upload", a confirmation or a mark ("mark"), by its vendor's identity.
+    """The identity of the matter that a record speaks of, and "upload", or "mark" for a confirmation or a mark.
 
     Two uploads of one matter are a first and a second one. None for a record that no other can belong to.
     """

@@ -452,3 +452,61 @@ def test_normalise_takes_any_json(queue: Queue, record: Any) -> None:
 @given(mutated())
 def test_normalise_takes_any_damage_to_a_record(case: tuple[Queue, Any]) -> None:
     _check(*case)
+
+
+DOOR = "data__openDoorInfo__event__"
+
+
+@pytest.mark.parametrize(
+    ("fields", "severity", "status"),
+    [
+        ({}, "info", "normal"),
+        ({f"{DOOR}intelliInfo__temperatureInfo__temperatureStatus": 2}, "warning", "exception"),
+        ({f"{DOOR}intelliInfo__temperatureInfo__temperatureStatus": "2"}, "warning", "exception"),
+        ({f"{DOOR}intelliInfo__temperatureInfo__temperatureStatus": 3}, "info", "unknown"),
+        ({f"{DOOR}intelliInfo__temperatureInfo": {"temperatureStatus": 2}}, "warning", "exception"),
+        ({f"{DOOR}basicInfo__temperatureInfo": {"temperatureStatus": 2}, f"{DOOR}intelliInfo__temperatureInfo": None},
+         "warning", "exception"),
+        ({f"{DOOR}temperatureInfo": {"temperatureStatus": 2}, f"{DOOR}intelliInfo__temperatureInfo": None},
+         "warning", "exception"),
+        ({"data__temperatureInfo": {"temperatureStatus": 2}, f"{DOOR}intelliInfo__temperatureInfo": None},
+         "warning", "exception"),
+        # A higher severity stays: a duress alarm is critical whatever the temperature.
+        ({"basicInfo__msgType": "Msg110007", f"{DOOR}intelliInfo__temperatureInfo__temperatureStatus": 2},
+         "critical", "exception"),
+        ({"basicInfo__msgType": "Msg110561", f"{DOOR}intelliInfo__temperatureInfo__temperatureStatus": 2},
+         "warning", "exception"),
+    ],
+)  # fmt: skip
+def test_an_exceptional_temperature_raises_the_severity(fields: dict[str, Any], severity: str, status: str) -> None:
+    event = changed("rawmsg-access", **fields)
+    assert event.data["severity"] == severity
+    assert event.data["access"]["temperature_status"] == status
+
+
+@pytest.mark.parametrize("spelling", ["personId", "personld", "personID"])
+def test_a_persons_id_stands_beside_the_name(spelling: str) -> None:
+    person = {f"{DOOR}intelliInfo__personId": None, f"{DOOR}intelliInfo__{spelling}": "p-7"}
+    found = changed("rawmsg-access", **person).data["access"]
+    assert (found["person"], found["person_id"]) == ("Anna Example", "p-7")
+    nameless = {f"{DOOR}intelliInfo__firstName": "", f"{DOOR}intelliInfo__lastName": None}
+    found = changed("rawmsg-access", **person, **nameless).data["access"]
+    assert (found["person"], found["person_id"]) == ("p-7", "p-7"), "somebody stands there, by name or by id"
+
+
+@pytest.mark.parametrize(
+    ("sample_name", "talk"),
+    [("rawmsg-intercom", "data__deviceTalkInfo__"), ("combine-intercom", "eventData__deviceTalkInfo__")],
+)
+@pytest.mark.parametrize(("type_", "words"), [(0, "to room"), ("1", "to call management center"), (7, 7), (None, None)])
+def test_a_call_has_its_type_its_user_and_its_person(sample_name: str, talk: str, type_: Any, words: Any) -> None:
+    event = changed(sample_name, **{f"{talk}callType": type_, f"{talk}userId": "u-1", f"{talk}personId": "p-1"})
+    found = event.data["intercom"]
+    assert (found.get("call_type"), found["user"], found["person_id"]) == (words, "u-1", "p-1")
+
+
+@pytest.mark.parametrize("kind", ["0", "1", "2", "3"])
+def test_an_alarm_carries_its_guid_whatever_is_said_of_it(kind: str) -> None:
+    for pulse in ("0", "1"):
+        event = changed("alarm-leaving-queue", msgType=kind, pulseAlarm=pulse)
+        assert event.data["alarm"]["guid"] == event.data["raw"]["guid"]
