@@ -96,8 +96,8 @@ class HikConnect(Source[HikConnectSettings]):
 
     Its state in the spool: `queue/<name>`, what is known of the subscription; `uploads/<digest>/<queue>/…` and
     `marks/<digest>/<queue>/…`, what came before on the queue; `token/<digest>`, the account's token with its server,
-    kept so that a restart needs no login. A token is a secret: it lets its holder act for the account for 7 days, and is why
-    the spool's folder is for the daemon's user alone. The app key appears as a digest.
+    kept so that a restart needs no login. A token is a secret: it lets its holder act for the account for 7 days, and
+    is why the spool's folder is for the daemon's user alone. The app key appears as a digest.
     """
 
     Settings = HikConnectSettings
