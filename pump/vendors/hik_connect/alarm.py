@@ -52,6 +52,7 @@ def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
             if again > 1:
                 identity = event_id("alarm", guid, kind, state, mark, affirmed, begin, files, again)
             updates = _pulse(uploads, guid, begin, flagged=pulse)
+            pulse = pulse or updates is not None
         else:
             if kind == "1":
                 pulse = uploads.repeated(guid, begin, identity, pulse=pulse) or pulse

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from pump.core.event import event_id
@@ -65,6 +66,8 @@ class Uploads:
         self._number = 0
         self._newest = ""
         self._gone: list[int] = []
+        self._asked: object = None
+        self._placed = _digest(None)
 
     @classmethod
     def load(cls, stored: Mapping[str, Any], prefix: str, limit: int = 10_000) -> Uploads:
@@ -86,7 +89,12 @@ class Uploads:
 
     def seen(self, key: object) -> Seen | None:
         """The first upload of a record, by the record's identity without its files."""
-        return _read(self._seen.get(_digest(key)))
+        return _read(self._seen.get(self._place(key)))
+
+    def _place(self, key: object) -> str:
+        if key is not self._asked:  # each record is looked up twice
+            self._asked, self._placed = key, _digest(key)
+        return self._placed
 
     def fuller(self, key: object, identity: str, links: int) -> str:
         """The id of a record that may bring more links than the first upload that made the same id.
@@ -101,7 +109,7 @@ class Uploads:
 
         `key` is the record's identity without its files, `identity` the id of the event that it makes.
         """
-        place, files = _digest(key), _digest(shape)
+        place, files = self._place(key), _files(shape)
         seen = _read(self._seen.get(place))
         if seen is None:
             self._add(place, f"{identity} {files} {links} {pulse:d}")
@@ -196,6 +204,11 @@ class Uploads:
 
 def _digest(value: object) -> str:
     return event_id(value)[:_DIGITS]
+
+
+@lru_cache(maxsize=512)
+def _files(shape: Shape) -> str:
+    return _digest(shape)
 
 
 def _read(line: str | None) -> Seen | None:
