@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
+from pump.vendors.hik_connect.simulator.audit import audit
 from pump.vendors.hik_connect.simulator.faults import Fault
-from pump.vendors.hik_connect.simulator_audit import audit
 
 if TYPE_CHECKING:
     from pump.vendors.hik_connect.simulator.server import Simulator

@@ -13,7 +13,7 @@ from pump.vendors.hik_connect.codes import LISTED
 from pump.vendors.hik_connect.event_types import spelled
 from pump.vendors.hik_connect.source import HikConnectSettings
 
-CODES = Path(__file__).parents[2] / "data/hik_connect_codes.txt"
+CODES = Path(__file__).parents[3] / "data/hik_connect_codes.txt"
 
 
 def test_what_each_queue_has_is_the_documents() -> None:

@@ -20,7 +20,7 @@ from pump.vendors.hik_camera.document import read_document
 from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Alert, Facts, parse
 
-DATA = Path(__file__).parents[2] / "data"
+DATA = Path(__file__).parents[3] / "data"
 
 
 def lines(name: str) -> list[str]:

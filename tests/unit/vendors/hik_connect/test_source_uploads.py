@@ -11,8 +11,8 @@ import pytest
 
 from pump.testing import ManualClock
 from pump.vendors.hik_connect.simulator.account import QueueName
+from pump.vendors.hik_connect.simulator.audit import audit
 from pump.vendors.hik_connect.simulator.server import Fault, Simulator
-from pump.vendors.hik_connect.simulator_audit import audit
 from tests.unit.vendors.hik_connect.test_source import MESSAGES, Site, simulator, site
 
 LATER: list[tuple[QueueName, Any, int]] = [

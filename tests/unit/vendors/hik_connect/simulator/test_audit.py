@@ -15,9 +15,9 @@ from pump.core.event import Event
 from pump.testing import ManualClock
 from pump.vendors.hik_connect.parse import normalise
 from pump.vendors.hik_connect.simulator.account import QUEUES
+from pump.vendors.hik_connect.simulator.audit import audit
 from pump.vendors.hik_connect.simulator.messages import KINDS
 from pump.vendors.hik_connect.simulator.server import Simulator
-from pump.vendors.hik_connect.simulator_audit import audit
 from pump.vendors.hik_connect.uploads import Uploads
 
 RECEIVED = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
