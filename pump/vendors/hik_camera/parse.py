@@ -184,8 +184,9 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     data["raw"] = {root: tree} if root and tree is message else message
     where = name[1] or ""
     matter = panel.matter if panel else coded.matter if coded and phase != "pulse" else kind
+    subject = f"{name[0]}/{name[1]}" if name[1] else None
     alert = Alert(
-        [Event(type_, "", data, time=stamp, subject=f"{name[0]}/{name[1]}" if name[1] else None, quarantined=not known)],
+        [Event(type_, "", data, time=stamp, subject=subject, quarantined=not known)],
         row, phase, _state(row, tree), (matter, f"{name[0]}/{where}", ",".join(_parts(tree, access, coded))),
         _digest(named, _PASSING), pictures_to_come(tree, any(one["kind"] == "picture" for one in media)),
         _heartbeat(kind, tree) or coded is SIGN_OF_LIFE, kind, late=late, anew=coded is not None and coded.anew,
