@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -43,7 +45,10 @@ NAMES: Final[dict[str, str]] = {
 }
 _NO_PLATE: Final = frozenset(("", "unknown", "none", "null", "noplate", "unlicensed", "-", "无车牌", "未知", "无牌车"))
 _DRESS: Final = re.compile(r"[\s{}\[\]()]+")
-_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
+_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}[\s:-]?)+")
+_APART: Final = re.compile(r"[\s:-]")
+_CODE: Final = re.compile(r"[A-Za-z]?\d*")
+"""What stands for a brand in some table of the vendor's that the document does not have: A0, 12."""
 _EARLIEST: Final = 2000
 """The year before which a camera's clock was never set."""
 _LATEST: Final = 2100
@@ -238,8 +243,9 @@ def _vehicle(inner: Mapping[str, Any], camera: Camera) -> dict[str, Any]:
             word = text(value)  # an unknown value stays as it came
         if word is not None:
             found[name] = word
-    brand = text(inner.get("vehicleBrandType")) or text(inner.get("vehicleLogoType"))
-    if brand is not None:
+    # The document has no table of logos, so that vehicleLogoType ("A0") names no brand; vehicleBrandType does.
+    brand = text(inner.get("vehicleBrandType"))
+    if brand is not None and not _CODE.fullmatch(brand) and brand.casefold() not in _NO_PLATE:
         found["brand"] = brand
     if camera.direction is not None:
         found["direction"] = camera.direction
@@ -277,19 +283,36 @@ def _result(
 
 
 def _transchannel(message: Message, camera: Camera, media: list[dict[str, Any]], identity: str) -> list[Event]:
-    """Upstream Transparent Channel: what a peripheral sent, as hexadecimal digits or as characters."""
+    """Upstream Transparent Channel: the bytes that a peripheral sent."""
     data = _data(message, camera)
     sent = message.inner.get("data")
     if type(sent) is int:
         sent = str(sent)  # digits alone lose their quotes on some firmware
     if type(sent) is str and sent:
-        content = bytes.fromhex(sent) if _HEX.fullmatch(sent) else sent.encode("utf-8", "replace")
+        content = serial_bytes(sent, whole(message.inner.get("size")))
         payload: dict[str, Any] = {"hex": content.hex(), "bytes": len(content)}
         if content.isascii() and (printed := content.decode("ascii")).isprintable():
             payload["text"] = printed
         data["payload"] = payload
     data["raw"] = message.whole
     return [_event("device.message", identity, message, data, None)]
+
+
+def serial_bytes(sent: str, size: int | None) -> bytes:
+    """The bytes of a peripheral's `data`: characters, unless only another form of it has `size` bytes.
+
+    "77aa77aa" is eight characters or four bytes, and nothing but the size says which (Upstream Transparent Channel).
+    """
+    content = sent.encode("utf-8", "replace")
+    if size is None or size == len(content):
+        return content
+    if _HEX.fullmatch(sent) and len(found := bytes.fromhex(_APART.sub("", sent))) == size:
+        return found
+    try:
+        found = base64.b64decode("".join(sent.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return content
+    return found if len(found) == size else content
 
 
 def _message(message: Message, camera: Camera, media: list[dict[str, Any]], identity: str) -> list[Event]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import pybase64
@@ -21,6 +22,14 @@ _MAGIC: Final = (
     (b"BM", "image/bmp"),
     (b"GIF8", "image/gif"),
 )
+_LISTS: Final = frozenset(
+    ("picinfo", "picinfos", "picinfolist", "pictureinfo", "pictureinfos", "imageinfo", "pictures")
+)
+"""picInfo as it is spelled (`_plain`); the document's one, and what stands for it elsewhere."""
+_DATA: Final = ("data", "picdata", "imagedata", "picturedata", "base64", "content", "image", "picture")
+_URL: Final = ("url", "picurl", "imageurl", "pictureurl", "uri")
+_SHORTEST: Final = 64
+"""Characters of a bare text that may be a picture's base64."""
 _BLANKS: Final = str.maketrans("", "", " \t\r\n")
 _WEB: Final = str.maketrans("-_", "+/")
 
@@ -37,29 +46,73 @@ class Picture:
     url: str | None
 
 
-def take(params: dict[str, Any], event: str) -> list[Picture]:
-    """Take the pictures out of a message's params, which it changes: `{"$media": id}` stands where data stood."""
-    info = params.get("picInfo")
-    if type(info) is dict:
-        info = [info]
-    if type(info) is not list:
-        return []
+def take(message: dict[str, Any], inner: dict[str, Any], event: str) -> list[Picture]:
+    """Take the pictures out of a message, which it changes: `{"$media": id}` stands where data stood.
+
+    They stand in `inner`, its params or data, and by some firmware beside that; a list of them or a single one.
+    """
     found: list[Picture] = []
-    for entry in info[:MOST]:
-        if type(entry) is not dict:
-            continue
-        data, url = entry.get("data"), values.text(entry.get("url"))
-        if (type(data) is not str or not data) and url is None:
-            continue
-        picture = Picture(f"{event}/{len(found)}", _kind(entry), data if type(data) is str else "", url)
-        if picture.data:
-            entry["data"] = {"$media": picture.id}
-        found.append(picture)
+    for place in (inner,) if inner is message else (inner, message):
+        for key in [name for name in place if _plain(name) in _LISTS]:
+            listed = place[key]
+            if type(listed) is list:
+                listed[:MOST] = [_taken(entry, event, found) for entry in listed[:MOST]]
+            else:
+                place[key] = _taken(listed, event, found)
     return found
 
 
-def _kind(entry: dict[str, Any]) -> str | int:
-    code = values.whole(entry.get("type"))
+def _taken(entry: Any, event: str, found: list[Picture]) -> Any:
+    """What stands for the entry in the message; its picture is added to `found`."""
+    if len(found) >= MOST:
+        return entry
+    id_ = f"{event}/{len(found)}"
+    if type(entry) is str:
+        data, url = _apart(entry, None)
+        if url is None and len(entry) < _SHORTEST:
+            return entry  # a word, and no picture
+        found.append(Picture(id_, "picture", data, url))
+        return {"$media": id_} if data else entry
+    if type(entry) is not dict:
+        return entry
+    keys = {_plain(name): name for name in entry}
+    data_key, url_key = (next((keys[name] for name in names if name in keys), "") for names in (_DATA, _URL))
+    data, url = _apart(entry.get(data_key), entry.get(url_key))
+    if not data and url is None:
+        return entry
+    found.append(Picture(id_, _kind(entry.get(keys.get("type", "")) or entry.get(keys.get("pictype", ""))), data, url))
+    for key in (data_key, url_key):
+        if data and key and _apart(entry[key], None)[0]:
+            entry[key] = {"$media": id_}
+            break
+    return entry
+
+
+def _apart(data: Any, link: Any) -> tuple[str, str | None]:
+    """The base64 and the address of an entry, whichever of its two fields each of them stands in."""
+    found, url = "", values.text(link)
+    if url is not None and url[:5].lower() == "data:":
+        found, url = url, None
+    if type(data) is str and data:
+        if data[:8].lower().startswith(("http://", "https://", "ftp://")):
+            url = url or data.strip()
+        else:
+            found = data
+    return found, url
+
+
+@lru_cache(2048)
+def _spelled(key: str) -> str:
+    return key.lower().replace("_", "").replace("-", "")
+
+
+def _plain(key: str) -> str:
+    """A key without its spelling: picInfo, PicInfo, pic_info. Long ones are none of ours, and are not remembered."""
+    return _spelled(key) if len(key) <= 24 else key
+
+
+def _kind(type_: Any) -> str:
+    code = values.whole(type_)
     return "picture" if code is None else codes.PHOTOS.get(code, "picture")
 
 

@@ -217,10 +217,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
         """Everything else is an event or two, and a sign of life too."""
         camera = self._camera(message)
         identity = parse.record_id(message) if message.path in _RECORDS else parse.content_id(message)
-        media: list[dict[str, Any]] = []
-        if "picInfo" in message.inner:
-            taken = pictures.take(message.inner, identity)
-            media = await _stored(taken, intake.media) if taken else []
+        taken = pictures.take(message.whole, message.inner, identity)
+        media = await _stored(taken, intake.media) if taken else []
         key = message.key
         if key is None:
             await intake.put(*parse.events(message, camera, media, identity))

@@ -103,20 +103,54 @@ def test_a_blocked_vehicle_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "payload"),
+    ("size", "sent", "payload"),
     [
-        ("77aa77aa", {"hex": "77aa77aa", "bytes": 4}),
-        ("hello", {"hex": "68656c6c6f", "bytes": 5, "text": "hello"}),
-        ("4142", {"hex": "4142", "bytes": 2, "text": "AB"}),
-        ("é", {"hex": "c3a9", "bytes": 2}),
-        ("", None),
-        (None, None),
+        (4, "77aa77aa", {"hex": "77aa77aa", "bytes": 4}),
+        ("4", "77 AA 77 aa", {"hex": "77aa77aa", "bytes": 4}),
+        (4, "77:AA-77 aa", {"hex": "77aa77aa", "bytes": 4}),
+        (8, "77aa77aa", {"hex": "3737616137376161", "bytes": 8, "text": "77aa77aa"}),
+        (8, "12345678", {"hex": "3132333435363738", "bytes": 8, "text": "12345678"}),
+        (8, 12345678, {"hex": "3132333435363738", "bytes": 8, "text": "12345678"}),
+        (4, "12345678", {"hex": "12345678", "bytes": 4}),
+        (4, 12345678, {"hex": "12345678", "bytes": 4}),
+        (6, "12345678", {"hex": "d76df8e7aefc", "bytes": 6}),  # base64
+        (3, "qrvM", {"hex": "aabbcc", "bytes": 3}),
+        (4, "d6qqdw==", {"hex": "77aaaa77", "bytes": 4}),
+        (8, "d6qqdw==", {"hex": "643671716477 3d3d".replace(" ", ""), "bytes": 8, "text": "d6qqdw=="}),
+        (1024, "77aa77aa", {"hex": "3737616137376161", "bytes": 8, "text": "77aa77aa"}),  # as the document prints it
+        (None, "4142", {"hex": "34313432", "bytes": 4, "text": "4142"}),
+        (2, "4142", {"hex": "4142", "bytes": 2, "text": "AB"}),
+        (0, "4142", {"hex": "34313432", "bytes": 4, "text": "4142"}),
+        ("many", "4142", {"hex": "34313432", "bytes": 4, "text": "4142"}),
+        (5, "hello", {"hex": "68656c6c6f", "bytes": 5, "text": "hello"}),
+        (2, "é", {"hex": "c3a9", "bytes": 2}),
+        (4, "", None),
+        (4, None, None),
     ],
 )
-def test_serial_bytes_are_decoded(sent: object, payload: object) -> None:
-    (event,) = parsed("transchannel", {"parkId": "1", "deviceId": "2", "params": {"size": 4, "data": sent}})
+def test_serial_bytes_are_decoded_only_where_the_size_says_so(size: object, sent: object, payload: object) -> None:
+    (event,) = parsed("transchannel", {"parkId": "1", "deviceId": "2", "params": {"size": size, "data": sent}})
     assert event.type == "device.message"
     assert event.data.get("payload") == payload
+
+
+@pytest.mark.parametrize(
+    ("params", "brand"),
+    [
+        ({"vehicleBrandType": "AODI-A6-2004", "vehicleLogoType": "A0"}, "AODI-A6-2004"),
+        ({"vehicleLogoType": "A0"}, None),
+        ({"vehicleLogoType": "VOLVO"}, None),
+        ({"vehicleLogoType": 12}, None),
+        ({"vehicleBrandType": "A0"}, None),
+        ({"vehicleBrandType": 12}, None),
+        ({"vehicleBrandType": "0"}, None),
+        ({"vehicleBrandType": "", "vehicleLogoType": "A0"}, None),
+        ({"vehicleBrandType": "Unknown"}, None),
+    ],
+)
+def test_a_code_is_no_brand(params: dict[str, Any], brand: str | None) -> None:
+    (event,) = parsed("capture", capture(**params))
+    assert event.data["vehicle"].get("brand") == brand
 
 
 def test_equal_serial_messages_are_two_and_a_repeated_request_is_one() -> None:
@@ -158,6 +192,65 @@ _JPEG = b"\xff\xd8\xff\xe0" + bytes(range(64))
 )
 def test_pictures_however_they_are_encoded(data: str) -> None:
     assert pictures.decoded(data) == _JPEG
+
+
+_DATA = base64.b64encode(_JPEG).decode()
+_LINK = "http://192.0.2.7/1.jpg"
+
+
+@pytest.mark.parametrize("name", ["picInfo", "PicInfo", "picinfo", "pic_info", "picInfoList", "pictureInfo"])
+@pytest.mark.parametrize("where", ["params", "beside", "data"])
+@pytest.mark.parametrize(
+    ("info", "kinds", "links"),
+    [
+        ([{"type": 1, "size": 68, "data": _DATA}, {"type": 2, "data": _DATA}], ["picture", "plate picture"], []),
+        ({"type": "2", "size": 68, "data": _DATA}, ["plate picture"], []),
+        ({"Type": 2, "Size": 68, "Data": _DATA}, ["plate picture"], []),
+        ({"picType": 2, "picData": _DATA}, ["plate picture"], []),
+        ({"type": 1, "url": _LINK}, ["picture"], [_LINK]),
+        ({"type": 1, "data": "", "picUrl": _LINK}, ["picture"], [_LINK]),
+        ({"type": 1, "data": _LINK}, ["picture"], [_LINK]),
+        ({"type": 1, "url": f"data:image/jpeg;base64,{_DATA}"}, ["picture"], []),
+        ({"type": 1, "data": _DATA, "url": _LINK}, ["picture"], [_LINK]),
+        ([_DATA, _LINK], ["picture", "picture"], [_LINK]),
+        (_DATA, ["picture"], []),
+    ],
+)
+def test_pictures_are_media_wherever_they_stand(
+    tmp_path: Path, name: str, where: str, info: Any, kinds: list[str], links: list[str]
+) -> None:
+    body = capture()
+    if where == "data":
+        body["data"] = body.pop("params")
+    (body if where == "beside" else body[where])[name] = info
+    path = "notifyresult/manualcapture/common" if where == "data" else "capture"
+
+    async def main() -> None:
+        async with avaeye_site(tmp_path) as site:
+            assert (await site.post(path, body)).status == 200
+            event = (await site.events())[0]
+            media = event["data"]["media"]
+            assert [entry["kind"] for entry in media] == kinds
+            assert [entry["url"] for entry in media if "url" in entry] == links
+            assert [entry["id"] for entry in media] == [f"{event['id']}/{number}" for number in range(len(kinds))]
+            for entry in media:
+                assert entry["state"] == ("stored" if "sha256" in entry else "remote")
+                assert entry.get("bytes", len(_JPEG)) == len(_JPEG)
+            assert _DATA not in orjson.dumps(event["data"]["raw"]).decode()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("info", [None, "", "none", 0, [], [None, 1, "no"], {}, {"type": 1}, {"data": 5, "url": ""}])
+def test_what_is_no_picture_stays_in_the_message(tmp_path: Path, info: Any) -> None:
+    async def main() -> None:
+        async with avaeye_site(tmp_path) as site:
+            assert (await site.post("capture", {**capture(), "picInfo": info})).status == 200
+            (event,) = await site.events()
+            assert "media" not in event["data"]
+            assert event["data"]["raw"]["picInfo"] == info
+
+    asyncio.run(main())
 
 
 def test_a_picture_leaves_the_message_and_is_stored_once(tmp_path: Path) -> None:
