@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pump.ingest.push.body import number, text, whole
 from pump.vendors.avaeye import codes
 from pump.vendors.avaeye.parse import Message
+
+ASKED: Final = "asked"
+"""The fact that says how often a camera's keep-alives were refused, so that it introduces itself."""
+REFUSALS: Final = 3
+"""Keep-alives without a response after which a camera begins anew with its basic data (Interaction Model, step 2)."""
+UNSAID: Final = frozenset(("address", ASKED))
+"""The facts that a camera need not have said itself: one that has no others never introduced itself."""
 
 
 def facts(message: Message) -> dict[str, Any]:

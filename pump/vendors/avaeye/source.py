@@ -16,7 +16,7 @@ from pump.core.clock import Clock
 from pump.core.errors import MessageError, Unavailable
 from pump.core.event import Event, Unparsed
 from pump.core.settings import Duration, Settings, SourceSettings, Zone
-from pump.ingest.devices import Device, Devices, SignOfLife
+from pump.ingest.devices import MOST, Device, Devices, SignOfLife
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media, TooLarge
 from pump.ingest.push.admission import within
@@ -72,6 +72,11 @@ class AvaEyeSettings(SourceSettings):
     cameras: dict[str, CameraSettings] = Field(default_factory=dict, description="what the cameras do not say")
     keepalive: Duration = Field(
         default=30.0, gt=0, description="between two signs of life of a camera that has not told its interval"
+    )
+    ask_basicinfo: bool = Field(
+        default=False,
+        description="refuse three keep-alives of a camera that never introduced itself, so that it does; "
+        "some firmware then sends its basicinfo for ever",
     )
     echo_ids: bool = Field(default=True, description="repeat parkId and deviceId in the answer to a keep-alive")
 
@@ -202,16 +207,39 @@ class AvaEye(PushSource[AvaEyeSettings]):
                 facts = {"address": push.peer}  # until it says itself where it is
             if interval is None and (known is None or known.interval is None):
                 interval = self.settings.keepalive
+            asked = self._asks(message, known)
+            if asked is not None:
+                facts = {**(facts or {}), about.ASKED: asked or None}
             message.facts = {**(known.facts if known is not None else {}), **(facts or {})}
             groups = parse.groups(message, self._camera(message))
             sign = devices.sign(message.key, interval=interval, facts=facts, groups=groups, store=True)
             await _put(intake, devices, sign)
+            if asked:
+                intake.count("introduction_asked")
+                raise Refused(503, "introduce yourself with basicinfo")
         if message.path == "basicinfo":
             return _DONE
         data: dict[str, Any] = {"svrTime": self.clock.now_ms()}
         if self.settings.echo_ids:
             data |= {name: message.whole[name] for name in ("parkId", "deviceId") if name in message.whole}
         return json_response({"code": codes.SUCCESS, "message": "success", "data": data})
+
+    def _asks(self, message: Message, known: Device | None) -> int | None:
+        """Which refusal in a row a message of a sign of life gets, for its camera never said who it is; 0: none.
+
+        None: nothing changes. A camera whose keep-alive finds no response three times begins anew with its basic data
+        (Interaction Model, steps 1 to 3). One that does not is left in peace until it was away: its clock is set by
+        the answers.
+        """
+        before = 0 if known is None else int(known.facts.get(about.ASKED, 0))
+        if message.path == "basicinfo":
+            return 0 if before else None
+        if not self.settings.ask_basicinfo or known is None and len(self._table or ()) >= MOST:
+            return None
+        if known is not None and not known.facts.keys() <= about.UNSAID:
+            return None
+        asked = 1 if known is None or not known.online else before + 1
+        return asked if asked <= about.REFUSALS else None
 
     async def _store(self, message: Message, intake: Intake) -> Response:
         """Everything else is an event or two, and a sign of life too."""

@@ -64,6 +64,7 @@ def _vehicle(parts: list[Tree]) -> dict[str, Any] | None:
     plate = _first(parts, *_PLATE) or _first(infos, *_PLATE)
     direction = _known(parts, "direction")
     listed = _known(parts, *_LISTS)
+    logo = _known(infos, "vehicleLogoRecog", "vehicleLogo")
     confidences = (number(part, "confidenceLevel", "confidence") for part in parts)
     return group(
         plate=None if plate is None or plate.lower() in NO_PLATE else plate,
@@ -72,7 +73,7 @@ def _vehicle(parts: list[Tree]) -> dict[str, Any] | None:
         plate_type=_known(parts, "plateType"),
         color=_known(infos, "color"),
         type=_known([*parts, *infos], "vehicleType"),
-        brand=_known(infos, "vehicleLogoRecog", "vehicleLogo"),
+        brand=None if logo is not None and logo.isdigit() else logo,  # a number is the vendor's code of a logo
         direction=None if direction is None else DIRECTIONS.get(direction.lower(), direction),
         list=None if listed is None else PLATE_LISTS.get(listed.lower().translate(_SEPARATORS), listed),
     )

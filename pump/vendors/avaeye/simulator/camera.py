@@ -6,9 +6,10 @@ A message that is not answered with code 200 stays in its memory and is sent aga
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections import deque
 from collections.abc import Sequence
-from datetime import tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
 import aiohttp
@@ -43,8 +44,15 @@ class Camera:
         keepalive: float = 30.0,
         picture: int = 0,
         retries: Sequence[float] = RETRY,
+        ahead: timedelta = timedelta(),
+        beside: bool = False,
+        introduced: bool = False,
     ) -> None:
-        """`curve` is the day of its lane, `picture` the bytes of each picture (0: none)."""
+        """`curve` is the day of its lane, `picture` the bytes of each picture (0: none).
+
+        `ahead`: how far its clock is before the world's. `beside`: its picInfo stands beside params, as some firmware
+        has it. `introduced`: it believes to have introduced itself, as after a change of the platform at its address.
+        """
         self.park = park
         self.device = device
         self.waiting: deque[dict[str, Any]] = deque(maxlen=MEMORY)
@@ -63,6 +71,9 @@ class Camera:
         self._keepalive = keepalive
         self._picture = picture
         self._retries = retries
+        self.ahead = ahead
+        self._beside = beside
+        self._introduced = introduced
         self._last: dict[str, Any] | None = None
         self._seen: dict[str, float] = {}
         self._more = asyncio.Event()
@@ -77,14 +88,26 @@ class Camera:
 
     def see(self) -> str:
         """A vehicle comes; its recordId."""
-        now = self._clock.now().astimezone(self._zone)
-        message = self._scene.message(self.park, self.device, now, picture=self._picture)
+        message = self._scene.message(self.park, self.device, self._now(), picture=self._picture, beside=self._beside)
         record: str = message["params"]["recordId"]
         self._seen[record] = self._clock.monotonic()
         self._last = message
         self.waiting.append(message)
         self._more.set()
         return record
+
+    async def relay(self, session: aiohttp.ClientSession, url: str, content: bytes, *, form: str = "text") -> bool:
+        """Pass on what a peripheral sent (Upstream Transparent Channel), as "text", "hex" or "base64".
+
+        Whether it was answered. The size is always that of the bytes.
+        """
+        forms = {"text": content.decode, "hex": content.hex, "base64": lambda: base64.b64encode(content).decode()}
+        message = self._message({"size": len(content), "data": forms[form]()})
+        return await self._post(session, url, "transchannel", message)
+
+    def _now(self) -> datetime:
+        """The time by its own clock, in its own zone."""
+        return self._clock.now().astimezone(self._zone) + self.ahead
 
     def repeat(self) -> None:
         """Send the newest capture once more, as after a power cut that took the answer with it."""
@@ -105,12 +128,13 @@ class Camera:
     async def _sign(self, session: aiohttp.ClientSession, url: str) -> None:
         """(1) basic data every 30 s till it is answered, (2) keep-alives till three in a row are not."""
         while True:
-            while not await self._post(session, url, "basicinfo", self.introduction()):
+            while not self._introduced and not await self._post(session, url, "basicinfo", self.introduction()):
                 await self._clock.sleep(BASICINFO)
+            self._introduced = False
             missed = 0
             while missed < MISSED:
                 await self._clock.sleep(self._keepalive)
-                body = self._message({"uploadTime": self._clock.now_ms()})
+                body = self._message({"uploadTime": int(self._now().timestamp() * 1000)})
                 missed = 0 if await self._post(session, url, "keepalive", body) else missed + 1
 
     async def _tell(self, session: aiohttp.ClientSession, url: str) -> None:

@@ -42,9 +42,12 @@ class Scene:
         """True in such a part of all cases."""
         return self._random.random() < part
 
-    def message(self, park: str, device: str, now: datetime, *, picture: int = 0) -> dict[str, Any]:
+    def message(
+        self, park: str, device: str, now: datetime, *, picture: int = 0, beside: bool = False
+    ) -> dict[str, Any]:
         """A capture (document, Vehicle Capture), with two pictures of so many bytes; `now` in the camera's own zone.
 
+        `beside`: the pictures stand beside params.
         Some plates are dressed or unknown, some numbers are texts, as the field knows them.
         """
         draw = self._random
@@ -70,8 +73,10 @@ class Scene:
             "carListType": draw.choices(("0", "1", "2"), (90, 9, 1))[0],
             "picNum": 0,
         }
+        message: dict[str, Any] = {"version": "1.0", "parkId": park, "deviceId": device, "params": params}
         if picture:
             data = base64.b64encode(b"\xff\xd8\xff\xe0" + draw.randbytes(picture)).decode()
             params["picNum"] = 2
-            params["picInfo"] = [{"type": kind, "size": picture, "data": data} for kind in (1, 2)]
-        return {"version": "1.0", "parkId": park, "deviceId": device, "params": params}
+            place = message if beside else params
+            place["picInfo"] = [{"type": kind, "size": picture, "data": data} for kind in (1, 2)]
+        return message

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from datetime import UTC, tzinfo
+from datetime import UTC, timedelta, tzinfo
 from types import TracebackType
 from typing import Final, Self
 
@@ -43,10 +43,14 @@ class Fleet:
         retries: Sequence[float] = RETRY,
         persistent: bool = True,
         curves: Sequence[Sequence[int]] = (ENTRY, EXIT),
+        ahead: timedelta = timedelta(),
+        beside: bool = False,
+        introduced: bool = False,
     ) -> None:
         """`rate` is vehicles a second of all cameras together, on the day's average; 0: only what `see` is told.
 
         `persistent`: connections are kept, else each request has its own. `curves` are the days of lanes, in turn.
+        `ahead`, `beside`, `introduced`: see Camera; the first is the clock of the first camera alone.
         """
         self.clock = clock or Clock()
         self.rate = rate
@@ -56,6 +60,7 @@ class Fleet:
             Camera(
                 park, str(FIRST + number), curves[number % len(curves)], clock=self.clock, zone=zone,
                 seed=f"{seed}/{number}", keepalive=keepalive, picture=picture, retries=retries,
+                ahead=timedelta() if number else ahead, beside=beside, introduced=introduced,
             )
             for number in range(count)
         ]  # fmt: skip

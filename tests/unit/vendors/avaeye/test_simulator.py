@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -144,3 +145,84 @@ def test_an_hour_brings_the_vehicles_that_its_curve_has(hour: int, zone: str, re
 
     expected = 0.05 * 3600 * relative * 24 / sum(ENTRY)
     assert asyncio.run(main()) == pytest.approx(expected, rel=0.15, abs=12)
+
+
+def test_a_camera_that_never_introduced_itself_is_made_to(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with (
+            avaeye_site(tmp_path, {"ask_basicinfo": True}, clock=clock) as site,
+            Fleet(1, clock=clock, rate=0, introduced=True) as fleet,
+        ):
+            await fleet.reach(site.listener.url)
+            devices = site.sources[0].devices(site.intakes[0])
+            for _ in range(2000):
+                known = devices.get("10000/1001")
+                if known is not None and "version" in known.facts:
+                    break
+                clock.advance(1.0)
+                await asyncio.sleep(0.005)
+            assert known is not None
+            assert known.facts["version"] == "PARK_1201-B0003"
+            assert "asked" not in known.facts
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("ask", [False, True])
+def test_keepalives_of_a_stranger_are_refused_three_times_at_most_and_only_where_that_is_wanted(
+    tmp_path: Path, ask: bool
+) -> None:
+    async def main() -> None:
+        alive = {"parkId": "1", "deviceId": "2", "params": {"uploadTime": 1}}
+        async with avaeye_site(tmp_path, {"ask_basicinfo": ask}) as site:
+            statuses = []
+            for _ in range(6):
+                answer = await site.post("keepalive", alive)
+                statuses.append((answer.status, answer.json["code"]))
+            refused, taken = (503, 101), (200, 200)
+            assert statuses == ([refused] * 3 + [taken] * 3 if ask else [taken] * 6)
+            known = site.sources[0].devices(site.intakes[0]).get("1/2")
+            assert known is not None
+            assert known.online  # it lives all the same
+            info = {"parkId": "1", "deviceId": "3", "params": {"softwareVersion": "V7"}}
+            assert (await site.post("basicinfo", info)).status == 200
+            assert (await site.post("keepalive", {**alive, "deviceId": "3"})).status == 200
+            assert (await site.post("keepalive", {"params": {}})).status == 200  # nobody in particular
+
+    asyncio.run(main())
+
+
+def test_a_stranger_is_asked_again_once_it_was_away(tmp_path: Path) -> None:
+    async def main() -> None:
+        alive = {"parkId": "1", "deviceId": "2", "params": {"uploadTime": 1}}
+        async with avaeye_site(tmp_path, {"ask_basicinfo": True}) as site:
+            devices = site.sources[0].devices(site.intakes[0])
+            for _ in range(4):
+                last = (await site.post("keepalive", alive)).status
+            assert last == 200
+            devices.noted(sign := devices.lost("1/2"))
+            await site.intakes[0].put(*sign.events, state=sign.state)
+            assert (await site.post("keepalive", alive)).status == 503
+
+    asyncio.run(main())
+
+
+def test_pictures_beside_params_and_serial_messages_of_the_fleet_arrive(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            avaeye_site(tmp_path) as site,
+            Fleet(1, rate=0, picture=500, beside=True) as fleet,
+            aiohttp.ClientSession() as session,
+        ):
+            await fleet.reach(site.listener.url)
+            camera = fleet.cameras[0]
+            camera.see()
+            await _until_told(fleet)
+            for form in ("text", "hex", "base64"):
+                assert await camera.relay(session, site.listener.url, b"12345678", form=form)
+            passed, *messages = await site.events()
+            assert [entry["state"] for entry in passed["data"]["media"]] == ["stored", "stored"]
+            assert [event["data"]["payload"]["text"] for event in messages] == ["12345678"] * 3
+
+    asyncio.run(main())
