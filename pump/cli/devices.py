@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +12,13 @@ import click
 from pump.cli.options import coloured, config_option, places
 
 _HEADS: Final = ("source", "device", "state", "last seen", "address", "version", "name")
+_MEASURED: Final[tuple[tuple[str, str, Callable[[Any], str]], ...]] = (
+    ("voltage", "volts", lambda value: f"{value:.2f} V"),
+    ("signal", "rssi", lambda value: f"{value:g} dBm"),
+    ("frequency", "coil_frequency", lambda value: f"{value:g} kHz"),
+    ("active", "active", lambda value: "yes" if value else "no"),
+)
+"""Heads of the columns that are shown where any device has them, the facts' names, and how each is written."""
 _COLOURS: Final = {"online": "green", "offline": "red"}
 
 
@@ -26,7 +33,8 @@ _COLOURS: Final = {"online": "green", "offline": "red"}
 def command(config: Path, state_dir: Path | None, source: str | None, offline: bool, as_json: bool) -> None:
     """List the devices that have pushed: when each was last seen, its state, address and version.
 
-    It reads what is stored, whether or not the daemon runs. Times are UTC.
+    It reads what is stored, whether or not the daemon runs. Times are UTC. Of devices that measure (voltage, signal,
+    coil frequency, whether they are active) the last values are shown.
 
     \b
     Examples:
@@ -46,8 +54,10 @@ def command(config: Path, state_dir: Path | None, source: str | None, offline: b
     if not rows:
         click.echo("No device is known.", err=True)
         return
-    cells = [_HEADS, *(_cells(row) for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADS))]
+    more = [column for column in _MEASURED if any(_is_number(row["facts"].get(column[1])) for row in rows)]
+    heads = (*_HEADS, *(head for head, _, _ in more))
+    cells = [heads, *((*_cells(row), *_measures(row, more)) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
     colour = coloured()
     for line in cells:
         texts = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
@@ -81,6 +91,16 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     state = "online" if row["online"] else "offline"
     seen = str(row["seen"]).replace("T", " ").replace("Z", "")[:19]
     return (str(row["source"]), _text(row["device"]), state, seen, *told)
+
+
+def _measures(row: Mapping[str, Any], columns: Sequence[tuple[str, str, Callable[[Any], str]]]) -> Iterator[str]:
+    for _, name, written in columns:
+        value = row["facts"].get(name)
+        yield written(value) if _is_number(value) else "-"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 def _text(value: object) -> str:

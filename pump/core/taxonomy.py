@@ -282,9 +282,12 @@ CAMERA: Final[dict[str, str]] = {
 
 BAY: Final[dict[str, str]] = {
     "command.result": "What became of a command to a device; command.status says how far it is",
+    "device.activated": "A sensor that was deactivated works again",
     "device.battery.normal": "A battery that was low is not any more, or is well at its first sight",
+    "device.deactivated": "A sensor was frozen: it reports nothing until it is activated",
     "device.fault.cleared": "A fault of a device is gone; the name says which",
     "device.fault.raised": "A device reports a fault; the name says which",
+    "device.measure": "What a device measures about itself: hourly, and at a change that matters; measure has the value",
     "device.status": "A device reported how it is, which is as it was",
     "device.tamper": "The cabinet of a device was opened; at the end: closed",
     "parking.lock.lowered": "A parking lock was lowered: the bay is open",

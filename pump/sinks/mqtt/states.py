@@ -30,6 +30,8 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
 _PAIRS: Final[dict[str, Fact]] = {
     "device.online": Fact("online", True),
     "device.offline": Fact("online", False),
+    "device.activated": Fact("active", True),
+    "device.deactivated": Fact("active", False),
     "device.camera.online": Fact("online", True),
     "device.camera.offline": Fact("online", False),
     "device.signal.fault": Fact("signal", False),

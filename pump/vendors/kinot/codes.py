@@ -114,6 +114,15 @@ FACETS: Final = (
 )
 """In the order in which the events of one status are told."""
 
+ACTIVE: Final = Facet(
+    "active",
+    Row(0, "active=0", "device.deactivated", "Sensor deactivated", "start", "warning"),
+    Row(1, "active=1", "device.activated", "Sensor activated", "end", "info"),
+    at_first=False,
+)
+"""A sensor's `active`, which the lists' sample alone shows: a command's 1 activates it, 2 freezes it ("Send command").
+A frozen one reports no cars, so that 0 is what begins and ends."""
+
 GATEWAY: Final = Facet(
     "online",
     Row(0, "offline", "device.offline", "Gateway offline", "start", "warning"),
@@ -123,6 +132,34 @@ GATEWAY: Final = Facet(
 """A gateway's ("dtu") one facet, sent as "online" or "offline"; being offline is what begins and ends."""
 ONLINE: Final = {"online": 1, "offline": 0}
 
+
+@dataclass(slots=True, frozen=True)
+class Quantity:
+    """What a device measures, told hourly and at a change that matters."""
+
+    name: str
+    """In the device table."""
+    what: str
+    unit: str | None
+    change: float
+    """The difference to what was told last from which on it is told at once."""
+
+
+QUANTITIES: Final = (
+    Quantity("volts", "voltage", "V", 0.1),
+    Quantity("rssi", "signal", "dBm", 10.0),
+    Quantity("coil_frequency", "coil frequency", "kHz", 4.0),
+    Quantity("active", "active", None, 1.0),
+)
+"""A tenth of a volt is weeks of a lithium cell's end; a signal wanders by a few dB; a car shifts a coil's frequency by a
+few per cent, a tenth is the coil itself. The document has no unit of signal and frequency: they are those of LoRa and
+of loops in the ground."""
+HOURLY: Final = 3_600_000
+"""Milliseconds from one telling of a quantity to the next where it changes by less."""
+MILLIVOLTS: Final = 100.0
+"""A voltage from here on is in millivolts: the table says so, the samples and the field have volts."""
+
+MEASURE: Final = Row(0, "measure", "device.measure", "Measurement", "pulse", "info")
 STATUS: Final = Row(0, "status", "device.status", "Status unchanged", "pulse", "info")
 """With `emit = "all"`: a status that changes nothing."""
 

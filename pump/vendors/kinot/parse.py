@@ -49,6 +49,14 @@ class Status:
     """The message, without what opens a lock."""
 
     @property
+    def measures(self) -> dict[str, float]:
+        """What was measured (`codes.QUANTITIES`), by its name in the device table."""
+        found: dict[str, float] = {**(self.power or {}), **(self.radio or {})}
+        if (active := self.values.get(codes.ACTIVE.field)) is not None:
+            found[codes.ACTIVE.field] = active
+        return found
+
+    @property
     def stamp(self) -> int | None:
         """`time` in milliseconds since 1970."""
         return None if self.time is None else int(self.time.timestamp() * 1000)
@@ -97,7 +105,7 @@ def status(fields: Mapping[str, Any], zone: ZoneInfo, received: datetime, kind: 
             category = number  # a type that nobody lists stays as it came
     elif told and told[0] != kind:
         category = None
-    return _status(fields, zone, received, kind, category, codes.FACETS)
+    return _status(fields, zone, received, kind, category, (*codes.FACETS, codes.ACTIVE))
 
 
 def gateway(fields: Mapping[str, Any], zone: ZoneInfo, received: datetime) -> Status:
@@ -124,7 +132,7 @@ def _status(
         time=read.instant(fields.get("updated_at"), zone, received),
         values=values,
         facets=facets,
-        power=group(volts=read.number(fields.get("voltage"))),
+        power=group(volts=read.volts(fields.get("voltage"))),
         radio=group(rssi=read.number(fields.get("rs_si")), coil_frequency=read.number(fields.get("frequency"))),
         received=received,
         facts=group(address=read.text(fields.get("host")), version=read.text(fields.get("firmware"))) or {},
@@ -148,12 +156,15 @@ def compare(now: Status, state: Mapping[str, Any] | None, *, every: bool = False
         value = now.values.get(facet.field)
         if value is None or value == known.get(facet.field):
             continue
-        if facet.field in known or facet.at_first or value:
+        if facet.field in known or facet.at_first or facet.row(value).phase == "start":
             maker.changed(facet, value)
-    if not now.values:
+    measures = now.measures
+    if not now.values and not measures:
         return Result("unchanged", [maker.unknown()], None)
+    changed = bool(maker.events)
+    measured = maker.measured(measures)
     told = bool(maker.events)
-    if every and not told and (now.stamp is not None or not reconciled):
+    if every and not changed and (now.stamp is not None or not reconciled):
         maker.same()
     # Without `updated_at` a revision stands in for it: it must grow exactly when there are events.
     category = now.category or before.get("facts", {}).get("name") or codes.PLAIN[now.kind]
@@ -165,14 +176,16 @@ def compare(now: Status, state: Mapping[str, Any] | None, *, every: bool = False
         "turns": 0,
         "heard": 0.0,
         "seen": before.get("seen", "") if seen is None else _iso(seen),
-        "facts": {**before.get("facts", {}), "serial": now.sn, "kind": now.kind, "name": category, **now.facts},
+        "facts": {**before.get("facts", {}), "serial": now.sn, "kind": now.kind, "name": category, **now.facts}
+        | measures,
         # what the next status is compared with
         "at": now.stamp if now.stamp is not None else at,
         "revision": before.get("revision", 0) + told,
         "values": values,
         "incidents": maker.incidents,
+        "measured": measured,
     }
-    outcome: Outcome = "first" if state is None else "changed" if told else "unchanged"
+    outcome: Outcome = "first" if state is None else "changed" if changed else "unchanged"
     return Result(outcome, maker.events, None if wanted == before else wanted)
 
 
@@ -232,6 +245,7 @@ class _Maker:
         self.events: list[Event] = []
         self.incidents: dict[str, str] = dict(before.get("incidents", {}))
         self._now = now
+        self._measured: dict[str, list[float]] = dict(before.get("measured", {}))
         self._reconciled = reconciled
         self._moment: object = now.stamp if now.stamp is not None else ("revision", before.get("revision", 0))
         category = now.category or before.get("facts", {}).get("name") or codes.PLAIN[now.kind]
@@ -253,6 +267,25 @@ class _Maker:
         incident = self.incidents.get(facet.field) if row.phase == "start" else self.incidents.pop(facet.field, None)
         if incident is not None:
             event.data["incident"] = incident
+
+    def measured(self, measures: Mapping[str, float]) -> dict[str, list[float]]:
+        """An event for each quantity that is due; what was last told of each, and when (ms since 1970)."""
+        now = self._now
+        at = now.stamp if now.stamp is not None else int(now.received.timestamp() * 1000)
+        for quantity in codes.QUANTITIES:
+            value = measures.get(quantity.name)
+            if value is None:
+                continue
+            last = self._measured.get(quantity.name)
+            steady = last is not None and round(abs(value - last[0]), 6) < quantity.change
+            if last is not None and steady and at - last[1] < codes.HOURLY:
+                continue
+            self._measured[quantity.name] = [value, at]
+            event = self._event(codes.MEASURE, event_id("kinot", now.sn, self._moment, "measure", quantity.name))
+            told = bool(value) if quantity.name == codes.ACTIVE.field else value
+            event.data |= {"code": quantity.what, "name": f"{quantity.what.capitalize()} measured"}
+            event.data["measure"] = group(what=quantity.what, value=told, unit=quantity.unit)
+        return self._measured
 
     def same(self) -> None:
         """Nothing has another value."""

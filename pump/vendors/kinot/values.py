@@ -76,6 +76,12 @@ def number(value: object) -> int | float | None:
     return found if abs(found) < 1e300 else None  # NaN compares false
 
 
+def volts(value: object) -> float | None:
+    """`voltage` in volts, whichever of its two units it was sent in."""
+    found = number(value)
+    return found / 1000 if found is not None and found >= codes.MILLIVOLTS else found
+
+
 def reason(value: object) -> str | None:
     """Why a command failed; the platform writes "NULL" for nothing."""
     told = text(value)

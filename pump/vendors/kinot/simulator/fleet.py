@@ -40,6 +40,8 @@ class Bay:
     volts: float = 3.65
     frequency: float = 38.0
     rssi: float = -90.0
+    millivolts: bool = False
+    """Its voltage is sent in the unit that the document's table names, not in that of its samples."""
     updated: datetime = datetime(2019, 3, 13, tzinfo=VENDOR_ZONE)
     sent: list[str] = field(default_factory=list)
     """The last bodies of its callbacks, newest last."""
@@ -49,7 +51,7 @@ class Bay:
         return LOCK_TYPE if self.lock else SENSOR_TYPE
 
     def set(self, now: datetime, **flags: int) -> None:
-        """Change flags; `updated_at` has whole seconds and grows with each change."""
+        """Change flags, `active` among them, which the lists alone show; `updated_at` has whole seconds and grows with each change."""
         self.flags |= flags
         at = now.astimezone(VENDOR_ZONE).replace(microsecond=0)
         self.updated = max(at, self.updated + timedelta(seconds=1))
@@ -58,17 +60,17 @@ class Bay:
         """A status as the callbacks have it, numbers as Kinot writes them."""
         return {
             "sn": Number(self.sn),
-            "voltage": Number(f"{self.volts:.3f}"),
+            "voltage": Number(f"{self.volts * 1000:.0f}" if self.millivolts else f"{self.volts:.3f}"),
             "frequency": Number(f"{self.frequency:.3f}"),
-            **{name: Number(value) for name, value in self.flags.items()},
+            **{name: Number(value) for name, value in self.flags.items() if name != "active"},
             "rs_si": Number(f"{self.rssi:.1f}"),
             "updated_at": self.updated.isoformat(),
         }
 
     def listed(self) -> dict[str, Any]:
-        """The same as the lists have it: locks show the code that opens them."""
+        """The same as the lists have it: locks show the code that opens them, sensors whether they are active."""
         if not self.lock:
-            return {**self.fields(), "active": Number(1)}
+            return {**self.fields(), "active": Number(self.flags.get("active", 1))}
         return {**self.fields(), "bt_match_code": "61518-59257-29505-55487-10411-15740", "bt_mac": "aa0018382001"}
 
 

@@ -69,6 +69,8 @@ class Quirks:
     """`count` is that of the page's devices: the document's only sample leaves it open."""
     numbers_for_urls: bool = False
     """What was never set is told as numbers, as the document's samples do, instead of as no record."""
+    millivolts: bool = False
+    """Voltages are sent as the document's table has them."""
     urls: dict[int, dict[str, str]] = field(default_factory=dict)
     """What is registered: device type to the two addresses."""
 
@@ -95,6 +97,8 @@ class Simulator:
         self.clock = clock
         self.quirks = quirks or Quirks()
         self.fleet = Fleet(bays, gateways, seed)
+        for bay in self.fleet.bays.values():
+            bay.millivolts = self.quirks.millivolts
         self.asked: list[Asked] = []
         self.faults: deque[Fault] = deque()
         self._gate = Gate(app_key, app_secret)

@@ -26,6 +26,7 @@ from pump.vendors.kinot import SOURCE
 from pump.vendors.kinot.simulator.callbacks import Callback
 from pump.vendors.kinot.simulator.server import Simulator
 
+MEASURE = "device.measure"
 APP_KEY, APP_SECRET = "ak-north", "sk-north"
 
 
@@ -110,14 +111,13 @@ class Site:
         return sum("/sensors?" in call.target and call.outcome == "0" for call in self.kinot.asked)
 
     async def events(self, prefix: str = "") -> list[dict[str, Any]]:
-        """What is stored, without the source's ups and downs."""
+        """What is stored, without the source's ups and downs, and without measures unless they are asked for."""
         found, after = list[dict[str, Any]](), 0
         while batch := await self.spool.read(after):
             found += [orjson.loads(record.body) for record in batch]
             after = batch[-1].seq
-        return [
-            event for event in found if not event["type"].startswith("pump.source") and event["type"].startswith(prefix)
-        ]
+        left_out = ("pump.source",) if prefix == MEASURE else ("pump.source", MEASURE)
+        return [event for event in found if event["type"].startswith(prefix) and not event["type"].startswith(left_out)]
 
     async def post(
         self, path: str, body: bytes | str, *, method: str = "POST", **headers: str

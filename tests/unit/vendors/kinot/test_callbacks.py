@@ -103,7 +103,8 @@ def test_the_state_is_a_row_of_the_device_table(tmp_path: Path) -> None:
         row = Device.of(str(sn), site.intake.state("device/")[f"device/{sn}"])
         assert (row.online, row.interval) == (True, None)
         assert datetime.fromisoformat(row.seen) == bay.updated
-        assert row.facts == {"serial": str(sn), "kind": "lock", "name": "parking lock"}
+        measures = {"volts": round(bay.volts, 3), "rssi": round(bay.rssi, 1), "coil_frequency": round(bay.frequency, 3)}
+        assert row.facts == {"serial": str(sn), "kind": "lock", "name": "parking lock", **measures}
 
     run(tmp_path, test)
 

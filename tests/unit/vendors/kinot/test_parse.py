@@ -65,8 +65,9 @@ def test_a_sample_gives_the_events_beside_it(sample: Path) -> None:
 
 def test_there_are_samples_of_every_type() -> None:
     told = {event["type"] for sample in SAMPLES for event in orjson.loads(sample.read_bytes())["expect"]}
-    rows = [row for facet in (*codes.FACETS, codes.GATEWAY) for row in (facet.off, facet.on)]
-    assert told == {row.type for row in rows} | {"command.result", codes.STATUS.type, codes.UNKNOWN.type}
+    rows = [row for facet in (*codes.FACETS, codes.ACTIVE, codes.GATEWAY) for row in (facet.off, facet.on)]
+    others = {"command.result", codes.STATUS.type, codes.UNKNOWN.type, codes.MEASURE.type}
+    assert told == {row.type for row in rows} | others
     assert told <= set(TYPES)
 
 
@@ -129,14 +130,14 @@ def step(state: dict[str, Any] | None, *, reconciled: bool = False, every: bool 
 
 
 def test_a_push_and_a_reading_of_the_same_moment_have_the_same_ids() -> None:
-    pushed, listed = step(None), step(None, reconciled=True, bt_mac="aa", active=1)
+    pushed, listed = step(None, voltage=3.6), step(None, reconciled=True, bt_mac="aa", voltage=3.6)
     assert [event.id for event in pushed.events] == [event.id for event in listed.events]
     assert (
         [event.dedup_time_ms for event in pushed.events]
         == [event.dedup_time_ms for event in listed.events]
-        == [1795158000000] * 2
+        == [1795158000000] * 3
     )
-    assert [event.data["reconciled"] for event in pushed.events + listed.events] == [False, False, True, True]
+    assert [event.data["reconciled"] for event in pushed.events + listed.events] == [False] * 3 + [True] * 3
 
 
 def test_a_stay_has_one_incident() -> None:
@@ -159,6 +160,102 @@ def test_what_is_older_or_the_same_changes_nothing() -> None:
     assert (later.outcome, later.events) == ("unchanged", [])
     assert later.state is not None
     assert later.state["at"] > known["at"]  # type: ignore[index]  # it is one
+
+
+def told(result: parse.Result) -> list[tuple[str, object]]:
+    """What was measured, of the events that tell it."""
+    measures = [event.data["measure"] for event in result.events if event.type == "device.measure"]
+    return [(measure["what"], measure["value"]) for measure in measures]
+
+
+MEASURED = {"voltage": 3.65, "rs_si": -90, "frequency": 38.6, "active": 1}
+FIRST = [("voltage", 3.65), ("signal", -90), ("coil frequency", 38.6), ("active", True)]
+
+
+def test_a_device_is_measured_at_its_first_sight_and_then_hourly() -> None:
+    first = step(None, **MEASURED)
+    assert told(first) == FIRST
+    units = {event.data["measure"]["what"]: event.data["measure"].get("unit") for event in first.events[2:]}
+    assert units == {"voltage": "V", "signal": "dBm", "coil frequency": "kHz", "active": None}
+    assert len({event.id for event in first.events}) == 6
+    soon = step(first.state, **MEASURED, updated_at="2026-11-20T15:59:59+08:00")
+    assert (told(soon), soon.outcome) == ([], "unchanged")
+    hour = step(soon.state, **MEASURED, updated_at="2026-11-20T16:00:00+08:00")
+    assert (told(hour), hour.outcome) == (FIRST, "unchanged")
+    assert not {event.id for event in hour.events} & {event.id for event in first.events}
+    assert told(step(hour.state, **MEASURED, updated_at="2026-11-20T16:30:00+08:00")) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "steps"),
+    [
+        ("voltage", [(3.65, False), (3.6, False), (3.56, False), (3.55, True), (3.5, False), (3.65, True)]),
+        ("voltage", [(3.65, False), (3600, False), ("3500", True), (3.52, False)]),
+        ("rs_si", [(-99.9, False), (-100, True), (-95, False), (-90, True)]),
+        ("frequency", [(40, False), (36, False), (42.6, True), (43, False), (33, True)]),
+        ("active", [(1, False), (0, True), (0, False), (1, True)]),
+    ],
+)
+def test_a_change_that_matters_is_told_at_once(field: str, steps: list[tuple[Any, bool]]) -> None:
+    state = step(None, **MEASURED).state
+    for minute, (value, matters) in enumerate(steps, 1):
+        stamp = f"2026-11-20T15:{minute:02}:00+08:00"
+        result = step(state, **{**MEASURED, field: value}, updated_at=stamp)
+        assert bool(told(result)) == matters, value
+        assert len(told(result)) <= 1
+        state = result.state
+
+
+@pytest.mark.parametrize(
+    ("sent", "volts"),
+    [(3600, 3.6), ("3600", 3.6), (3659, 3.659), (2900.0, 2.9), (3.6, 3.6), ("3.6", 3.6), (12, 12), (0, 0), (100, 0.1)],
+)
+def test_millivolts_are_volts(sent: object, volts: float) -> None:
+    result = step(None, voltage=sent)
+    assert result.state is not None
+    assert result.state["facts"]["volts"] == volts
+    assert all(event.data["power"]["volts"] == volts for event in result.events)
+    assert told(result) == [("voltage", volts)]
+    assert result.events[0].data["raw"]["voltage"] == sent
+
+
+def test_a_sensor_that_is_deactivated_and_activated_again_is_told_of() -> None:
+    first = step(None, active=1)
+    assert not any(event.type.startswith("device.act") for event in first.events)
+    off = step(first.state, active=0, updated_at="2026-11-20T15:20:00+08:00", reconciled=True)
+    assert [event.type for event in off.events] == ["device.deactivated", "device.measure"]
+    assert (off.events[0].data["phase"], off.outcome) == ("start", "changed")
+    unsaid = step(off.state, updated_at="2026-11-20T15:21:00+08:00")  # callbacks do not have it
+    assert unsaid.events == []
+    on = step(unsaid.state, active=1, updated_at="2026-11-20T15:22:00+08:00", reconciled=True)
+    assert [event.type for event in on.events] == ["device.activated", "device.measure"]
+    assert on.events[0].data["incident"] == off.events[0].id
+    found = step(None, active=0)
+    assert "device.deactivated" in [event.type for event in found.events]
+
+
+def test_the_device_table_has_what_was_measured_last() -> None:
+    state = step(None, **MEASURED).state
+    later = step(state, updated_at="2026-11-20T15:01:00+08:00", voltage=3.61, rs_si=-95).state
+    assert later is not None
+    facts = {name: later["facts"][name] for name in ("volts", "rssi", "coil_frequency", "active")}
+    assert facts == {"volts": 3.61, "rssi": -95, "coil_frequency": 38.6, "active": 1}
+
+
+def test_a_status_that_only_measures_is_no_unknown_message() -> None:
+    status = parse.status({"sn": 7, "voltage": 3600, "updated_at": "2026-11-20T15:00:00+08:00"}, UTC_ZONE, NOW)
+    assert [event.type for event in parse.compare(status, None).events] == ["device.measure"]
+
+
+def test_without_a_time_measures_are_told_hourly_by_their_arrival() -> None:
+    state: dict[str, Any] | None = None
+    ids = []
+    for minutes in (0, 30, 60, 90, 121):
+        status = parse.status({"sn": 7, "car_detected": 0, "voltage": 3.6}, UTC_ZONE, NOW + timedelta(minutes=minutes))
+        result = parse.compare(status, state)
+        state = result.state or state
+        ids += [event.id for event in result.events if event.type == "device.measure"]
+    assert len(ids) == len(set(ids)) == 3
 
 
 def test_without_a_time_the_same_change_happens_as_often_as_it_happens() -> None:
