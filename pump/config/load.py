@@ -192,7 +192,9 @@ class _Reader:
             return None
         if (nul := _nul(raw)) is not None:
             self.problem((*keys, *nul), "a text with a NUL in it, which no path, name or address may hold")
-        context = {"environ": self.environ, "secrets": self.secrets, "unopened": self.unopened}
+        context = {
+            "environ": self.environ, "secrets": self.secrets, "unopened": self.unopened, "folder": self.path.parent,
+        }  # fmt: skip
         # as JSON, for there strict means what TOML's own types mean: "500" is no number, a list is a tuple
         text = json.dumps({**defaults, **raw}, default=str)
         try:

@@ -25,6 +25,8 @@ from pydantic import (
     model_validator,
 )
 
+from pump.naming import Named, NameTable
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KiB|MiB|GiB|TiB)")
@@ -195,6 +197,13 @@ class SourceSettings(Settings):
     type: str
     enabled: bool = True
     time_zone: Zone | None = Field(default=None, description="for times without an offset; default: [pump] time_zone")
+    names: NameTable = Field(
+        default_factory=dict, description="names and places of devices, channels, zones and partitions; or a CSV file"
+    )
+
+    def named(self) -> Mapping[str, Named]:
+        """The rows that name what the vendor does not, by key (`pump.naming`)."""
+        return self.names
 
 
 class SinkSettings(Settings):

@@ -287,7 +287,7 @@ BAY: Final[dict[str, str]] = {
     "device.deactivated": "A sensor was frozen: it reports nothing until it is activated",
     "device.fault.cleared": "A fault of a device is gone; the name says which",
     "device.fault.raised": "A device reports a fault; the name says which",
-    "device.measure": "What a device measures about itself: hourly, and at a change that matters; measure has the value",
+    "device.measure": "A value that a device measured: hourly, and at a change that matters",
     "device.status": "A device reported how it is, which is as it was",
     "device.tamper": "The cabinet of a device was opened; at the end: closed",
     "parking.lock.lowered": "A parking lock was lowered: the bay is open",

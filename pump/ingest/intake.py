@@ -23,6 +23,7 @@ from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, encode, event_id
 from pump.core.taxonomy import SEVERITIES
 from pump.ingest.media import Media
+from pump.naming import Names
 from pump.spool import Receipt, Row, RowRefused, Spool
 from pump.telemetry.health import Component, Health
 from pump.telemetry.metrics import Metrics
@@ -50,7 +51,7 @@ class Intake:
 
     def __init__(
         self, name: str, *, spool: Spool, site: str, clock: Clock, metrics: Metrics, health: Health,
-        media: Media | None = None,
+        media: Media | None = None, names: Names | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.clock = clock
@@ -60,6 +61,7 @@ class Intake:
         self._spool = spool
         self._path = f"/{site}/{name}"
         self._metrics = metrics
+        self._names = names or None
         self._media = media or Media(spool.folder / "media")
         self._instance = _instance(spool)
         self._alive_stored = -ALIVE_SECONDS
@@ -98,6 +100,10 @@ class Intake:
         recorded = self.clock.now()
         own, self._own = self._own, []
         rows: list[Row] = []
+        if self._names is not None:
+            for item in items:
+                if isinstance(item, Event):
+                    self._names.fill(item)
         try:
             for place, item in enumerate([*own, *items] if own else items):
                 row = self._plain(item, recorded) or await self._special(item, recorded)

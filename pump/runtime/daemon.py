@@ -21,6 +21,7 @@ from pump.delivery.delivery import Delivery
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media
 from pump.ingest.push.listener import PushListener, Route
+from pump.naming import Names
 from pump.ops.control import Control
 from pump.ops.http import Ops, Views
 from pump.ops.resend import Resend
@@ -295,7 +296,7 @@ class Daemon:
     def _note_run(self, spool: Spool, *, clean: bool) -> None:
         spool.remember("pump", "run", {"clean": clean})
 
-    def _intake(self, name: str, spool: Spool) -> Intake:
+    def _intake(self, name: str, spool: Spool, names: Names | None = None) -> Intake:
         return Intake(
             name,
             spool=spool,
@@ -304,10 +305,11 @@ class Daemon:
             metrics=self.metrics,
             health=self.health,
             media=self.media,
+            names=names,
         )
 
     def _add_source(self, name: str, source: Source[Any], spool: Spool) -> None:
-        intake = self._intake(name, spool)
+        intake = self._intake(name, spool, Names(source.settings.named()))
         if self._announcer is not None:
             self._announcer.intakes.append(intake)
         if isinstance(source, PushSource):

@@ -163,3 +163,28 @@ def test_a_test_callback_comes_to_the_running_daemon(tmp_path: Path) -> None:
                 assert words in err
 
     asyncio.run(main())
+
+
+def test_bays_are_named_from_a_csv_and_a_broken_one_is_told_by_check(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Simulator(clock=Clock(), bays=3, retries=()) as kinot:
+            file = configured(tmp_path, kinot, free_port())
+            text = file.read_text().replace('snapshot = "1s"', 'snapshot = "1s"\nbays = "bays.csv"')
+            file.write_text(text, encoding="utf-8")
+            names = {str(sn): f"B{number}" for number, sn in enumerate(kinot.fleet.bays)}
+            rows = [f"{sn},{space},P1,north" for sn, space in names.items()]
+            (tmp_path / "bays.csv").write_text("\n".join(["sn,space,area,lot", *rows[:2], "7", *rows[2:]]))
+            code, _, err = await pump("check", "-c", str(file))
+            assert code == 78
+            assert "pump.toml:16: sources.bays.bays: the CSV file bays.csv has mistakes: line 4: 1 cells" in err
+            (tmp_path / "bays.csv").write_text("\n".join(["sn,space,area,lot", *rows]))
+            code, _, _ = await pump("check", "-c", str(file))
+            assert code == 0
+            async with daemon(file):
+                await until(lambda: len(states(told(tmp_path))) == 3)
+            for event in told(tmp_path):
+                if event["type"].startswith("parking."):
+                    place = {"space": names[event["data"]["device"]["id"]], "area": "P1", "lot": "north"}
+                    assert event["data"]["place"] == place
+
+    asyncio.run(main())

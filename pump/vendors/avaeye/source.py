@@ -234,7 +234,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
         before = 0 if known is None else int(known.facts.get(about.ASKED, 0))
         if message.path == "basicinfo":
             return 0 if before else None
-        if not self.settings.ask_basicinfo or known is None and len(self._table or ()) >= MOST:
+        if not self.settings.ask_basicinfo or (known is None and len(self._table or ()) >= MOST):
             return None
         if known is not None and not known.facts.keys() <= about.UNSAID:
             return None

@@ -151,8 +151,8 @@ QUANTITIES: Final = (
     Quantity("coil_frequency", "coil frequency", "kHz", 4.0),
     Quantity("active", "active", None, 1.0),
 )
-"""A tenth of a volt is weeks of a lithium cell's end; a signal wanders by a few dB; a car shifts a coil's frequency by a
-few per cent, a tenth is the coil itself. The document has no unit of signal and frequency: they are those of LoRa and
+"""A tenth of a volt is weeks of a lithium cell's end; a signal wanders by a few dB; a car shifts a coil's frequency by
+a few per cent, a tenth is the coil itself. The document has no unit of signal and frequency: they are those of LoRa and
 of loops in the ground."""
 HOURLY: Final = 3_600_000
 """Milliseconds from one telling of a quantity to the next where it changes by less."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from pump.core.settings import Duration, Secret, SourceSettings
+from pump.naming import Named, NameTable
 
 
 def _url(text: str) -> str:
@@ -45,6 +47,10 @@ class KinotSettings(SourceSettings):
     gateways: tuple[PositiveInt, ...] = Field(
         default=(), description="serial numbers of gateways to ask after: with each snapshot, without one every 5 min"
     )
+    bays: NameTable = Field(
+        default_factory=dict,
+        description="space, area and lot of each sensor and lock by its serial number; or a CSV file",
+    )
     emit: Literal["changes", "all"] = Field(
         default="changes", description="all: a status that changes nothing is an event too"
     )
@@ -55,6 +61,10 @@ class KinotSettings(SourceSettings):
         if self.register_callbacks and self.callback_base is None:
             raise ValueError("callback_base is missing; it may be left out with register_callbacks = false")
         return self
+
+    def named(self) -> Mapping[str, Named]:
+        """Gateways may stand in `names`."""
+        return {**self.names, **self.bays}
 
     def identity(self) -> str | None:
         """Two sources of one app key would take each other's callbacks."""

@@ -51,7 +51,10 @@ class Bay:
         return LOCK_TYPE if self.lock else SENSOR_TYPE
 
     def set(self, now: datetime, **flags: int) -> None:
-        """Change flags, `active` among them, which the lists alone show; `updated_at` has whole seconds and grows with each change."""
+        """Change flags, `active` among them, which the lists alone show.
+
+        `updated_at` has whole seconds and grows with each change.
+        """
         self.flags |= flags
         at = now.astimezone(VENDOR_ZONE).replace(microsecond=0)
         self.updated = max(at, self.updated + timedelta(seconds=1))
