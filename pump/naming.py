@@ -220,8 +220,9 @@ def _devices(subject: str | None, device: Mapping[str, Any]) -> Iterator[str]:
     """What a device may be called in a key, the most exact first."""
     id_ = device.get("id")
     if id_ is not None:
-        if subject is not None and subject.endswith(f"/{id_}"):
-            yield subject.partition("/")[2]  # "10000/1001" of "camera/10000/1001"
+        kind, _, rest = (subject or "").partition("/")
+        if kind not in PARTS and rest.endswith(f"/{id_}"):
+            yield rest  # "10000/1001" of "camera/10000/1001"
         yield str(id_)
     if device.get("serial") is not None:
         yield str(device["serial"])

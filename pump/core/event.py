@@ -26,6 +26,7 @@ class Event:
     serves and `data.time_source` says "received". `data` holds the fields and groups that `pump schema event`
     prints, without nulls; it must have `phase` and `severity`. It belongs to the event from here on and may be added
     to.
+    `clocked`: `time` is what the device's clock said when it sent the event; not where the pump finds out later.
     `quarantined` events count against what a source may keep of things it does not understand (64 MiB).
     """
 
@@ -36,6 +37,7 @@ class Event:
     subject: str | None = None
     dedup_time_ms: int = 0
     quarantined: bool = False
+    clocked: bool = True
 
 
 @dataclass(slots=True)

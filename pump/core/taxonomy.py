@@ -122,6 +122,7 @@ DEVICE: Final[dict[str, str]] = {
     "device.cellular.exceeded": "The cellular data allowance is used up",
     "device.cellular.offline": "The cellular network is not reachable",
     "device.detector.offline": "A wireless detector is not reachable",
+    "device.clock.off": "A device's clock is more than a minute off, as ten live events show; at the end: right again",
     "device.disk.bad_sector": "A disk has a bad sector",
     "device.disk.error": "A disk cannot be read or written",
     "device.disk.failing": "A disk fails its self-test",

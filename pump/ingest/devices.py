@@ -255,7 +255,8 @@ class Devices:
         data.update(groups)
         kind = "device.online" if come else "device.offline"
         identity = event_id("turn", self._vendor, device.key, device.turns)
-        return Event(kind, identity, data, time=self._clock.now(), subject=f"{self._kind}/{device.key}")
+        time, subject = self._clock.now(), f"{self._kind}/{device.key}"
+        return Event(kind, identity, data, time=time, subject=subject, clocked=False)
 
 
 class _Mark:

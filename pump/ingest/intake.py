@@ -22,6 +22,8 @@ from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, encode, event_id
 from pump.core.taxonomy import SEVERITIES
+from pump.device_clock import PREFIX as CLOCKS
+from pump.device_clock import DeviceClocks
 from pump.ingest.media import Media
 from pump.naming import Names
 from pump.spool import Receipt, Row, RowRefused, Spool
@@ -62,6 +64,7 @@ class Intake:
         self._path = f"/{site}/{name}"
         self._metrics = metrics
         self._names = names or None
+        self._clocks = DeviceClocks(name, spool.state(name, CLOCKS))
         self._media = media or Media(spool.folder / "media")
         self._instance = _instance(spool)
         self._alive_stored = -ALIVE_SECONDS
@@ -72,6 +75,8 @@ class Intake:
         alive = spool.state(name).get("alive")
         if isinstance(alive, str):
             self.last_activity = datetime.fromisoformat(alive)
+        if (offset := self._clocks.largest) is not None:
+            metrics.clock_offset.labels(name).set(offset)
         self._events = metrics.events.labels(name)
         self._duplicates = metrics.duplicates.labels(name)
 
@@ -123,6 +128,8 @@ class Intake:
             self._own = own + self._own  # ids make those that were stored all the same harmless
             raise
         self._count(receipt)
+        if receipt.stored and not receipt.duplicates:
+            await self._watch_clocks(items, recorded)
         return receipt
 
     async def unparsed(self, raw: Any, error: str) -> Receipt:
@@ -213,6 +220,32 @@ class Intake:
                 return  # they wait for the next put or flush
             if self._own and self._own[0] is event:  # a put may have taken them meanwhile; ids make that harmless
                 self._own.pop(0)
+
+    async def _watch_clocks(self, items: Sequence[Event | Unparsed], arrived: datetime) -> None:
+        """See whose clock the stored events show to be off; where duplicates are among them nobody knows which are new.
+
+        A turn has a commit of its own, for it is known only once its event is stored. Where the spool refuses it the
+        device's next event finds it again.
+        """
+        for item in items:
+            found = self._clocks.hear(item, arrived) if isinstance(item, Event) else None
+            if found is None:
+                continue
+            key, value = CLOCKS + found.device, found.verdict.json()
+            if found.event is None:
+                self._spool.remember(self.name, key, value)
+            else:
+                row = self._plain(found.event, arrived) or await self._special(found.event, arrived)
+                try:
+                    self._count(await self._spool.append([row] if row else [], source=self.name, state={key: value}))
+                except Unavailable:
+                    return
+                level, state = (log.warning, "off") if found.verdict.off else (log.info, "right again")
+                level(
+                    f"the clock of a device is {state}", source=self.name, device=found.device, offset_s=value["offset"]
+                )
+            self._clocks.noted(found)
+            self._metrics.clock_offset.labels(self.name).set(self._clocks.largest or 0.0)
 
     # --- from item to row ---------------------------------------------------------------------------------------
 

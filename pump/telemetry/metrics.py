@@ -39,6 +39,11 @@ class Metrics:
         self.last_activity = gauge(
             "pump_source_last_activity_seconds", "Last sign of life, seconds since 1970", "source"
         )
+        self.clock_offset = gauge(
+            "pump_device_clock_offset_seconds",
+            "The largest offset of a device's clock, its time less the arrival, as ten live events tell it",
+            "source",
+        )
         self.up = gauge("pump_up", "1 while the part is up", "part")
 
         self.sent = counter("pump_sent", "Events that a sink has delivered", "sink")

@@ -137,7 +137,8 @@ class OpenIncidents:
             data |= {"late": matter.late, "update": False, "reconciled": False}
             data |= {name: value for name, value in (("device", matter.device), ("place", matter.place)) if value}
             time = datetime.fromisoformat(matter.seen) if matter.seen else None
-            events.append(_as_end(Event(matter.type, "", data, time=time, subject=matter.subject), matter))
+            end = Event(matter.type, "", data, time=time, subject=matter.subject, clocked=False)
+            events.append(_as_end(end, matter))
             state |= self._close(key, matter.seen, matter.serial)
         return events, state
 

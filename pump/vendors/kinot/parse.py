@@ -316,6 +316,7 @@ class _Maker:
         }
         now = self._now
         event = Event(row.type, identity, data, now.time, f"{now.kind}/{now.sn}", now.stamp or 0)
+        event.clocked = now.kind != "gateway"  # those are asked, and do not send
         self.events.append(event)
         return event
 

@@ -1,0 +1,182 @@
+"""Devices whose clock is off, found by their events: what a device calls now, less when that arrives. No I/O.
+
+A source's intake keeps one `DeviceClocks` and shows it each event that was stored. Ten live events of a device make a
+verdict: their median offset beyond a minute is a clock that is off, and one within it a clock that is right again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+from typing import Any, Final
+
+from pump.core.event import Event, event_id
+
+PREFIX: Final = "clock/"
+"""Of the keys under which the spool has each device's verdict."""
+LIVE: Final = 10
+"""Events that make a verdict: all that is remembered of a device beside its last one."""
+OFF: Final = 60.0
+"""Seconds beyond which a clock is off."""
+MOST: Final = 20_000
+"""Devices of one source; the clocks of more are not watched, for their number is in the senders' hands."""
+_STORE: Final = 1.0
+"""Seconds, and the share of what is stored, by which an offset must differ from it to be stored anew."""
+_SHARE: Final = 0.1
+_ALIKE: Final = 10.0
+"""Seconds by which offsets differ that are alike all the same."""
+
+
+@dataclass(slots=True, frozen=True)
+class Verdict:
+    """What is known of a device's clock."""
+
+    offset: float
+    """Seconds it is ahead; below 0 it is behind."""
+    off: bool = False
+    turns: int = 0
+    """How often it went off or was right again: it makes each turn's event id."""
+
+    def json(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {"offset": round(self.offset, 3), "off": self.off, "turns": self.turns}
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Verdict:
+        """As `json` gave it."""
+        return cls(float(stored.get("offset", 0.0)), bool(stored.get("off")), int(stored.get("turns", 0)))
+
+
+@dataclass(slots=True, frozen=True)
+class Finding:
+    """What is to be stored of a device's clock, and then `noted`."""
+
+    device: str
+    verdict: Verdict
+    event: Event | None = None
+    """Where the clock went off or is right again; None where its offset alone is another."""
+
+
+_NOTHING: Final = Verdict(0.0)
+
+
+class DeviceClocks:
+    """The clocks of one source's devices. `source` is what a device is called whose events name none."""
+
+    def __init__(self, source: str, stored: Mapping[str, Any]) -> None:
+        """`stored`: what the spool has under PREFIX."""
+        self._source = source
+        self._heard: dict[str, deque[tuple[float, float]]] = {}
+        """Each event's offset, and when it arrived."""
+        self._known = {
+            key.removeprefix(PREFIX): Verdict.of(row) for key, row in stored.items() if isinstance(row, Mapping)
+        }
+        self._stored = {device: verdict.offset for device, verdict in self._known.items()}
+        self._largest: str | None = None
+        self._find_largest()
+
+    @property
+    def largest(self) -> float | None:
+        """The offset farthest from 0, with its sign, seconds; None where no device has a verdict."""
+        return None if self._largest is None else self._known[self._largest].offset
+
+    def hear(self, event: Event, arrived: datetime) -> Finding | None:
+        """Take in an event that was stored; `arrived` is aware. None where it changes nothing that is worth storing."""
+        time = event.time
+        if time is None or not event.clocked or not _live(event.data):
+            return None
+        device = self._device(event)
+        heard = self._heard.get(device)
+        if heard is None:
+            if len(self._heard) >= MOST:
+                return None
+            heard = self._heard[device] = deque(maxlen=LIVE)
+        heard.append(((time - arrived).total_seconds(), arrived.timestamp()))
+        if len(heard) < LIVE:
+            return None
+        offset = median(each for each, _ in heard)
+        off, known = abs(offset) > OFF, self._known.get(device, _NOTHING)
+        if off and _delayed(heard, offset):
+            return None
+        if off != known.off:
+            verdict = Verdict(offset, off, known.turns + 1)
+            return Finding(device, verdict, self._event(device, verdict, event, arrived))
+        self._note(device, Verdict(offset, off, known.turns))
+        before = self._stored.get(device)
+        if before is not None and abs(offset - before) <= max(_STORE, _SHARE * abs(before)):
+            return None
+        return Finding(device, self._known[device])
+
+    def noted(self, finding: Finding) -> None:
+        """The finding was stored; the clock's next turn takes as many live events again."""
+        device, verdict = finding.device, finding.verdict
+        if verdict.turns < self._known.get(device, _NOTHING).turns:
+            return  # two puts at a time found the same turn
+        self._stored[device] = verdict.offset
+        if finding.event is not None:
+            self._heard[device].clear()
+            self._note(device, verdict)
+
+    def _note(self, device: str, verdict: Verdict) -> None:
+        self._known[device] = verdict
+        if self._largest is None or abs(verdict.offset) >= abs(self._known[self._largest].offset):
+            self._largest = device
+        elif device == self._largest:
+            self._find_largest()
+
+    def _find_largest(self) -> None:
+        self._largest = max(self._known, key=lambda device: abs(self._known[device].offset), default=None)
+
+    def _device(self, event: Event) -> str:
+        """What the device table calls it where there is one: a camera's number is unique only within its park."""
+        device = event.data.get("device")
+        if not isinstance(device, dict):
+            return self._source
+        id_ = device.get("id") or device.get("serial")
+        if id_ is None:
+            return self._source
+        kind, _, rest = (event.subject or "").partition("/")
+        return rest if kind != "zone" and rest.endswith(f"/{id_}") else str(id_)
+
+    def _event(self, device: str, verdict: Verdict, by: Event, arrived: datetime) -> Event:
+        turned = verdict.turns if verdict.off else verdict.turns - 1
+        data: dict[str, Any] = {
+            "vendor": by.data.get("vendor", "pump"),
+            "code": "clock.off" if verdict.off else "clock.right",
+            "name": "Device clock off" if verdict.off else "Device clock right again",
+            "phase": "start" if verdict.off else "end",
+            "severity": "warning" if verdict.off else "info",
+            "incident": event_id("clock off", device, turned),
+            "late": False,
+            "update": False,
+            "reconciled": False,
+        }
+        data |= {name: by.data[name] for name in ("device", "place") if name in by.data}
+        data["measure"] = {"what": "clock offset", "value": round(verdict.offset, 1), "unit": "s"}
+        own = by.subject is not None and by.subject.endswith(f"/{device}")
+        subject = by.subject if own else f"device/{device}"
+        identity = event_id("clock turn", device, verdict.turns)
+        return Event("device.clock.off", identity, data, arrived, subject, clocked=False)
+
+
+def _live(data: Mapping[str, Any]) -> bool:
+    """Whether the event came when it happened: no late one, no second upload, no difference that a query found."""
+    if data.get("late") or data.get("update") or data.get("reconciled"):
+        return False
+    return data.get("phase") != "update" and data.get("time_source") != "received"
+
+
+def _delayed(heard: Iterable[tuple[float, float]], offset: float) -> bool:
+    """Whether these offsets are a backlog's: it comes quicker than it happened, so that its offsets shrink.
+
+    Those of a clock are alike, however long the events took. Nobody sends what is yet to happen.
+    """
+    if offset > 0:
+        return False
+    kept = sorted(heard)[2:-2]  # stragglers apart
+    times = [each + arrived for each, arrived in kept]
+    spread = kept[-1][0] - kept[0][0]
+    return spread > _ALIKE and spread > (max(times) - min(times)) / 2
