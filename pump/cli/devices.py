@@ -10,8 +10,9 @@ from typing import Any, Final
 import click
 
 from pump.cli.options import coloured, config_option, places
+from pump.device_clock import PREFIX as CLOCKS
 
-_HEADS: Final = ("source", "device", "state", "last seen", "address", "version", "name")
+_HEADS: Final = ("source", "device", "state", "last seen", "clock", "address", "version", "name")
 _MEASURED: Final[tuple[tuple[str, str, Callable[[Any], str]], ...]] = (
     ("voltage", "volts", lambda value: f"{value:.2f} V"),
     ("signal", "rssi", lambda value: f"{value:g} dBm"),
@@ -31,10 +32,11 @@ _COLOURS: Final = {"online": "green", "offline": "red"}
 @click.option("--offline", is_flag=True, help="Only those that are not there.")
 @click.option("--json", "as_json", is_flag=True, help="All that is known of each, as JSON lines.")
 def command(config: Path, state_dir: Path | None, source: str | None, offline: bool, as_json: bool) -> None:
-    """List the devices that have pushed: when each was last seen, its state, address and version.
+    """List the devices: when each was last seen, its state, how far its clock is off, its address and version.
 
-    It reads what is stored, whether or not the daemon runs. Times are UTC. Of devices that measure (voltage, signal,
-    coil frequency, whether they are active) the last values are shown.
+    It reads what is stored, whether or not the daemon runs. Times are UTC. A clock is seconds ahead (+) or behind (-)
+    by the last ten live events; of devices that no source keeps a table of it is all that is known. Of devices that
+    measure (voltage, signal, coil frequency, whether they are active) the last values are shown.
 
     \b
     Examples:
@@ -45,7 +47,7 @@ def command(config: Path, state_dir: Path | None, source: str | None, offline: b
     rows = [
         row
         for row in _stored(state_dir or places(config).state_dir)
-        if (source is None or row["source"] == source) and not (offline and row["online"])
+        if (source is None or row["source"] == source) and not (offline and row["online"] is not False)
     ]
     if as_json:
         for row in rows:
@@ -72,11 +74,18 @@ def _stored(folder: Path) -> list[dict[str, Any]]:
     from pump.spool.offline import state
 
     try:
-        return [
-            {"source": source, "device": key.removeprefix("device/"), **value}
+        rows = {
+            (source, key.removeprefix("device/")): {"source": source, "device": key.removeprefix("device/"), **value}
             for source, key, value in state(folder, "device/")
             if isinstance(value, dict) and {"online", "seen", "facts"} <= value.keys()
-        ]
+        }
+        for source, key, value in state(folder, CLOCKS):
+            if isinstance(value, dict) and _is_number(value.get("offset")):
+                device = key.removeprefix(CLOCKS)
+                unknown = {"source": source, "device": device, "online": None, "seen": "", "facts": {}}
+                row = rows.setdefault((source, device), unknown)
+                row |= {"clock_offset_s": value["offset"], "clock_off": bool(value.get("off"))}
+        return [rows[key] for key in sorted(rows)]
     except FileNotFoundError:
         raise click.ClickException(
             f"there is no spool in {folder}: has the daemon run with this state_dir? (--state-dir names another)"
@@ -88,9 +97,11 @@ def _stored(folder: Path) -> list[dict[str, Any]]:
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     facts = row["facts"]
     told = (_text(facts.get(name)) for name in ("address", "version", "name"))
-    state = "online" if row["online"] else "offline"
-    seen = str(row["seen"]).replace("T", " ").replace("Z", "")[:19]
-    return (str(row["source"]), _text(row["device"]), state, seen, *told)
+    state = "-" if row["online"] is None else "online" if row["online"] else "offline"
+    seen = str(row["seen"]).replace("T", " ").replace("Z", "")[:19] or "-"
+    offset = row.get("clock_offset_s")
+    clock = "-" if offset is None else f"{offset:+.0f} s{' off' if row['clock_off'] else ''}"
+    return (str(row["source"]), _text(row["device"]), state, seen, clock, *told)
 
 
 def _measures(row: Mapping[str, Any], columns: Sequence[tuple[str, str, Callable[[Any], str]]]) -> Iterator[str]:
