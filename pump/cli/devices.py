@@ -82,7 +82,7 @@ def _stored(folder: Path) -> list[dict[str, Any]]:
         for source, key, value in state(folder, CLOCKS):
             if isinstance(value, dict) and _is_number(value.get("offset")):
                 device = key.removeprefix(CLOCKS)
-                unknown = {"source": source, "device": device, "online": None, "seen": "", "facts": {}}
+                unknown: dict[str, Any] = {"source": source, "device": device, "online": None, "seen": "", "facts": {}}
                 row = rows.setdefault((source, device), unknown)
                 row |= {"clock_offset_s": value["offset"], "clock_off": bool(value.get("off"))}
         return [rows[key] for key in sorted(rows)]

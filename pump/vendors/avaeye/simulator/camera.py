@@ -101,8 +101,8 @@ class Camera:
 
         Whether it was answered. The size is always that of the bytes.
         """
-        forms = {"text": content.decode, "hex": content.hex, "base64": lambda: base64.b64encode(content).decode()}
-        message = self._message({"size": len(content), "data": forms[form]()})
+        forms = {"hex": content.hex(), "base64": base64.b64encode(content).decode()}
+        message = self._message({"size": len(content), "data": forms.get(form) or content.decode()})
         return await self._post(session, url, "transchannel", message)
 
     def _now(self) -> datetime:

@@ -168,7 +168,7 @@ def told(result: parse.Result) -> list[tuple[str, object]]:
     return [(measure["what"], measure["value"]) for measure in measures]
 
 
-MEASURED = {"voltage": 3.65, "rs_si": -90, "frequency": 38.6, "active": 1}
+MEASURED: dict[str, Any] = {"voltage": 3.65, "rs_si": -90, "frequency": 38.6, "active": 1}
 FIRST = [("voltage", 3.65), ("signal", -90), ("coil frequency", 38.6), ("active", True)]
 
 
