@@ -12,7 +12,7 @@ import click
 from pump.cli.options import coloured, config_option, places
 from pump.device_clock import PREFIX as CLOCKS
 
-_HEADS: Final = ("source", "device", "state", "last seen", "clock", "address", "version", "name")
+_HEADS: Final = ("source", "device", "state", "last seen", "address", "version", "name", "clock")
 _MEASURED: Final[tuple[tuple[str, str, Callable[[Any], str]], ...]] = (
     ("voltage", "volts", lambda value: f"{value:.2f} V"),
     ("signal", "rssi", lambda value: f"{value:g} dBm"),
@@ -101,7 +101,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     seen = str(row["seen"]).replace("T", " ").replace("Z", "")[:19] or "-"
     offset = row.get("clock_offset_s")
     clock = "-" if offset is None else f"{offset:+.0f} s{' off' if row['clock_off'] else ''}"
-    return (str(row["source"]), _text(row["device"]), state, seen, clock, *told)
+    return (str(row["source"]), _text(row["device"]), state, seen, *told, clock)
 
 
 def _measures(row: Mapping[str, Any], columns: Sequence[tuple[str, str, Callable[[Any], str]]]) -> Iterator[str]:

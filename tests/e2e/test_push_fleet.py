@@ -207,11 +207,14 @@ def _listed(site: Site) -> None:
     assert (gateway["device"], gateway["online"]) == ("gateway/644219880", True)
     assert (gateway["facts"]["address"], gateway["facts"]["version"]) == ("192.0.2.18:44062", "17")
     head, *lines = site.devices().splitlines()
-    assert head.split() == ["source", "device", "state", "last", "seen", "address", "version", "name"]
+    assert head.split() == [
+        "source", "device", "state", "last", "seen", "address", "version", "name", "clock", "voltage", "signal",
+        "frequency", "active",
+    ]  # fmt: skip
     assert len(lines) == 8 + 61
     (line,) = (line for line in lines if "10000/1003" in line)
     assert line.split()[0:3] == ["gate", "10000/1003", "online"]
-    assert line.split()[5:] == ["192.168.1.3", "PARK_1201-B0003", "HC121@1003"]
+    assert line.split()[5:8] == ["192.168.1.3", "PARK_1201-B0003", "HC121@1003"]
     assert len(site.devices("--source", "gate").splitlines()) == 1 + 8
     told = "".join(map(str, rows))
     assert not [word for word in HUSH if word in told]

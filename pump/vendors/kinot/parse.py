@@ -282,6 +282,7 @@ class _Maker:
                 continue
             self._measured[quantity.name] = [value, at]
             event = self._event(codes.MEASURE, event_id("kinot", now.sn, self._moment, "measure", quantity.name))
+            del event.data["raw"]  # what else the message says is told beside it
             told = bool(value) if quantity.name == codes.ACTIVE.field else value
             event.data |= {"code": quantity.what, "name": f"{quantity.what.capitalize()} measured"}
             event.data["measure"] = group(what=quantity.what, value=told, unit=quantity.unit)

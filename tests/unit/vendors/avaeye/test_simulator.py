@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -204,6 +204,33 @@ def test_a_stranger_is_asked_again_once_it_was_away(tmp_path: Path) -> None:
             devices.noted(sign := devices.lost("1/2"))
             await site.intakes[0].put(*sign.events, state=sign.state)
             assert (await site.post("keepalive", alive)).status == 503
+
+    asyncio.run(main())
+
+
+def test_a_camera_three_hours_ahead_is_reported(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            avaeye_site(tmp_path) as site,
+            Fleet(2, rate=0, ahead=timedelta(hours=3)) as fleet,
+        ):
+            await fleet.reach(site.listener.url)
+            for _ in range(15):
+                for camera in fleet.cameras:
+                    camera.see()
+            await _until_told(fleet)
+            (off,) = [event for event in await site.events(whole=True) if event["type"] == "device.clock.off"]
+            assert off["subject"] == "camera/10000/1001"
+            assert off["data"]["place"] == {"lot": "10000"}
+            assert 10800 - 60 < off["data"]["measure"]["value"] < 10800 + 60
+            stored = site.intakes[0].state("clock/")
+            assert stored["clock/10000/1001"]["off"]
+            fleet.cameras[0].ahead = timedelta()
+            for _ in range(15):
+                fleet.cameras[0].see()
+            await _until_told(fleet)
+            (right,) = [event for event in await site.events(whole=True) if event["type"] == "device.clock.off"]
+            assert (right["data"]["phase"], right["data"]["incident"]) == ("end", off["data"]["incident"])
 
     asyncio.run(main())
 
