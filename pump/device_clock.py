@@ -7,10 +7,9 @@ verdict: their median offset beyond a minute is a clock that is off, and one wit
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import median
 from typing import Any, Final
 
 from pump.core.event import Event, event_id
@@ -23,8 +22,8 @@ OFF: Final = 60.0
 """Seconds beyond which a clock is off."""
 MOST: Final = 20_000
 """Devices of one source; the clocks of more are not watched, for their number is in the senders' hands."""
-_STORE: Final = 1.0
-"""Seconds, and the share of what is stored, by which an offset must differ from it to be stored anew."""
+_STORE: Final = 5.0
+"""Seconds, and the share of the offset, by which it must differ from what is stored to be stored anew."""
 _SHARE: Final = 0.1
 _ALIKE: Final = 10.0
 """Seconds by which offsets differ that are alike all the same."""
@@ -60,7 +59,26 @@ class Finding:
     """Where the clock went off or is right again; None where its offset alone is another."""
 
 
-_NOTHING: Final = Verdict(0.0)
+class _Heard:
+    """The last live events of one device: how far each was ahead, and when it arrived, seconds."""
+
+    __slots__ = ("arrivals", "offsets")
+
+    def __init__(self) -> None:
+        self.offsets: deque[float] = deque(maxlen=LIVE)
+        self.arrivals: deque[float] = deque(maxlen=LIVE)
+
+    def delayed(self, offset: float) -> bool:
+        """Whether they are a backlog's: it comes quicker than it happened, so that its offsets shrink.
+
+        Those of a clock are alike, however long the events took. Nobody sends what is yet to happen.
+        """
+        if offset > 0:
+            return False
+        kept = sorted(zip(self.offsets, self.arrivals, strict=True))[2:-2]  # stragglers apart
+        times = [each + arrived for each, arrived in kept]
+        spread = kept[-1][0] - kept[0][0]
+        return spread > _ALIKE and spread > (max(times) - min(times)) / 2
 
 
 class DeviceClocks:
@@ -69,12 +87,11 @@ class DeviceClocks:
     def __init__(self, source: str, stored: Mapping[str, Any]) -> None:
         """`stored`: what the spool has under PREFIX."""
         self._source = source
-        self._heard: dict[str, deque[tuple[float, float]]] = {}
-        """Each event's offset, and when it arrived."""
+        self._heard: dict[str, _Heard] = {}
         self._known = {
             key.removeprefix(PREFIX): Verdict.of(row) for key, row in stored.items() if isinstance(row, Mapping)
         }
-        self._stored = {device: verdict.offset for device, verdict in self._known.items()}
+        """As it is stored."""
         self._largest: str | None = None
         self._find_largest()
 
@@ -93,34 +110,32 @@ class DeviceClocks:
         if heard is None:
             if len(self._heard) >= MOST:
                 return None
-            heard = self._heard[device] = deque(maxlen=LIVE)
-        heard.append(((time - arrived).total_seconds(), arrived.timestamp()))
-        if len(heard) < LIVE:
+            heard = self._heard[device] = _Heard()
+        heard.offsets.append((time - arrived).total_seconds())
+        heard.arrivals.append(arrived.timestamp())
+        if len(heard.offsets) < LIVE:
             return None
-        offset = median(each for each, _ in heard)
-        off, known = abs(offset) > OFF, self._known.get(device, _NOTHING)
-        if off and _delayed(heard, offset):
+        ordered = sorted(heard.offsets)
+        offset = (ordered[LIVE // 2 - 1] + ordered[LIVE // 2]) / 2  # the median
+        off, known = abs(offset) > OFF, self._known.get(device)
+        if known is not None and off == known.off and abs(offset - known.offset) <= max(_STORE, _SHARE * abs(offset)):
+            return None  # the path of nearly all
+        if off and heard.delayed(offset):
             return None
-        if off != known.off:
-            verdict = Verdict(offset, off, known.turns + 1)
-            return Finding(device, verdict, self._event(device, verdict, event, arrived))
-        self._note(device, Verdict(offset, off, known.turns))
-        before = self._stored.get(device)
-        if before is not None and abs(offset - before) <= max(_STORE, _SHARE * abs(before)):
-            return None
-        return Finding(device, self._known[device])
+        turns = 0 if known is None else known.turns
+        if off == (known is not None and known.off):
+            return Finding(device, Verdict(offset, off, turns))
+        verdict = Verdict(offset, off, turns + 1)
+        return Finding(device, verdict, self._event(device, verdict, event, arrived))
 
     def noted(self, finding: Finding) -> None:
         """The finding was stored; the clock's next turn takes as many live events again."""
         device, verdict = finding.device, finding.verdict
-        if verdict.turns < self._known.get(device, _NOTHING).turns:
+        known = self._known.get(device)
+        if known is not None and verdict.turns < known.turns + (finding.event is not None):
             return  # two puts at a time found the same turn
-        self._stored[device] = verdict.offset
         if finding.event is not None:
-            self._heard[device].clear()
-            self._note(device, verdict)
-
-    def _note(self, device: str, verdict: Verdict) -> None:
+            self._heard[device] = _Heard()
         self._known[device] = verdict
         if self._largest is None or abs(verdict.offset) >= abs(self._known[self._largest].offset):
             self._largest = device
@@ -167,16 +182,3 @@ def _live(data: Mapping[str, Any]) -> bool:
     if data.get("late") or data.get("update") or data.get("reconciled"):
         return False
     return data.get("phase") != "update" and data.get("time_source") != "received"
-
-
-def _delayed(heard: Iterable[tuple[float, float]], offset: float) -> bool:
-    """Whether these offsets are a backlog's: it comes quicker than it happened, so that its offsets shrink.
-
-    Those of a clock are alike, however long the events took. Nobody sends what is yet to happen.
-    """
-    if offset > 0:
-        return False
-    kept = sorted(heard)[2:-2]  # stragglers apart
-    times = [each + arrived for each, arrived in kept]
-    spread = kept[-1][0] - kept[0][0]
-    return spread > _ALIKE and spread > (max(times) - min(times)) / 2

@@ -242,7 +242,7 @@ def test_memory_is_bounded() -> None:
         for _ in range(LIVE + 1 if number < 3 else 1):
             clocks.hear(Event("x.y", "1", {**data, "device": {"id": str(number)}}, NOW), NOW)
     assert len(clocks._heard) == MOST
-    assert max(len(heard) for heard in clocks._heard.values()) == LIVE
+    assert max(len(heard.offsets) for heard in clocks._heard.values()) == LIVE
 
 
 def test_what_is_stored_wrong_is_no_clock() -> None:
