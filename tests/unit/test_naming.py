@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -11,6 +12,10 @@ from pump.config.load import load
 from pump.config.problems import ConfigError
 from pump.core.event import Event
 from pump.naming import Named, Names, read_csv
+from pump.vendors.hik_camera.parse import Facts
+from pump.vendors.hik_camera.parse import parse as parse_camera
+from pump.vendors.hik_gateway.parse import Context
+from pump.vendors.hik_gateway.parse import parse as parse_gateway
 from tests.unit.vendors.avaeye.site import capture
 from tests.unit.vendors.avaeye.test_parse import parsed
 
@@ -106,6 +111,37 @@ def test_a_cameras_own_events_are_named() -> None:
     (event,) = parsed("capture", capture())
     Names({"10000/1001": Named(name="North", space="7")}).fill(event)
     assert (event.data["device"]["name"], event.data["place"]["space"]) == ("North", "7")
+
+
+def test_a_gateways_zones_and_partitions_are_named() -> None:
+    cid = {"CIDCode": "1103", "triggerTime": "2026-11-20T09:00:00+01:00", "zoneNo": 3, "subSys": 1, "UUID": "7"}
+    alert = {"eventType": "CIDAlarm", "devIndex": "DEV", "dateTime": "2026-11-20T09:00:00+01:00", "CIDAlarm": cid}
+    found = parse_gateway({"EventNotificationAlert": alert}, Context())
+    assert found is not None
+    event = found.event
+    before = event.id
+    Names(
+        {"DEV/zone/3": Named(name="Back door", area="Store"), "partition/1": Named(name="House"), "DEV": Named(lot="n")}
+    ).fill(event)
+    assert event.data["place"] == {"zone": "Back door", "partition": "House", "area": "Store", "lot": "n"}
+    assert (event.data["alarm"]["zone"], event.data["alarm"]["partition"]) == (3, 1)
+    assert (event.id, event.subject) == (before, "zone/DEV/3")
+
+
+@pytest.mark.parametrize(
+    ("names", "device"),
+    [({}, None), ({"2": "Vendor's own"}, None), ({}, "Vendor's own")],
+    ids=["none", "channel", "device"],
+)
+def test_a_cameras_channel_is_named_where_its_device_does_not(names: dict[str, str], device: str | None) -> None:
+    tree = {
+        "": "EventNotificationAlert", "channelID": "2", "dateTime": "2026-11-20T09:00:00+01:00",
+        "eventType": "linedetection", "eventState": "active",
+    }  # fmt: skip
+    event = parse_camera(dict(tree), Facts(serial="S1", name=device, names=names), ZoneInfo("UTC")).event
+    Names({"channel/2": Named(name="Yard", area="Outside"), "S1": Named(name="Recorder", lot="n")}).fill(event)
+    assert event.data["place"] == {"channel": names.get("2", "Yard"), "area": "Outside", "lot": "n"}
+    assert event.data["device"]["name"] == (device or "Recorder")
 
 
 # --- CSV --------------------------------------------------------------------------------------------------------------
