@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from pump.cli.options import coloured, config_option, places
-from pump.device_clock import PREFIX as CLOCKS
+from pump.ingest.device_clock import PREFIX as CLOCKS
 
 _HEADS: Final = ("source", "device", "state", "last seen", "address", "version", "name", "clock")
 _MEASURED: Final[tuple[tuple[str, str, Callable[[Any], str]], ...]] = (

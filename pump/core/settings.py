@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from pump.naming import Named, NameTable
+from pump.core.naming import Named, NameTable
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -202,7 +202,7 @@ class SourceSettings(Settings):
     )
 
     def named(self) -> Mapping[str, Named]:
-        """The rows that name what the vendor does not, by key (`pump.naming`)."""
+        """The rows that name what the vendor does not, by key (`pump.core.naming`)."""
         return self.names
 
 

@@ -21,11 +21,11 @@ from pump.core import deep_json
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, encode, event_id
+from pump.core.naming import Names
 from pump.core.taxonomy import SEVERITIES
-from pump.device_clock import PREFIX as CLOCKS
-from pump.device_clock import DeviceClocks
+from pump.ingest.device_clock import PREFIX as CLOCKS
+from pump.ingest.device_clock import DeviceClocks
 from pump.ingest.media import Media
-from pump.naming import Names
 from pump.spool import Receipt, Row, RowRefused, Spool
 from pump.telemetry.health import Component, Health
 from pump.telemetry.metrics import Metrics

@@ -15,13 +15,13 @@ from pump import registry
 from pump.config import Config
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
+from pump.core.naming import Names
 from pump.core.tasks import first_of, wait_for
 from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media
 from pump.ingest.push.listener import PushListener, Route
-from pump.naming import Names
 from pump.ops.control import Control
 from pump.ops.http import Ops, Views
 from pump.ops.resend import Resend

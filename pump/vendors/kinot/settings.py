@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
+from pump.core.naming import Named, NameTable
 from pump.core.settings import Duration, Secret, SourceSettings
-from pump.naming import Named, NameTable
 
 
 def _url(text: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from pump.config.load import load
 from pump.config.problems import ConfigError
 from pump.core.event import Event
-from pump.naming import Named, Names, read_csv
+from pump.core.naming import Named, Names, read_csv
 from pump.vendors.hik_camera.parse import Facts
 from pump.vendors.hik_camera.parse import parse as parse_camera
 from pump.vendors.hik_gateway.parse import Context

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from pump.core.errors import Unavailable
 from pump.core.event import Event, event_id
 from pump.core.schema import event_schema
-from pump.device_clock import LIVE, MOST, DeviceClocks
+from pump.ingest.device_clock import LIVE, MOST, DeviceClocks
 from pump.ingest.intake import Intake
 from pump.spool import Spool, SpoolSettings
 from pump.spool.errors import Verdict
