@@ -239,9 +239,12 @@ class Delivery:
             if self.resend_queue and await sender.resend(self.resend_queue):
                 continue
             if self.position >= head:
+                at_most = SETTLE_EVERY if cursor.unsettled else None
                 self._idle = True
-                await self._nap.until(self._spool.wait_above(self.position), SETTLE_EVERY if cursor.unsettled else None)
-                self._idle = False
+                try:
+                    await sender.idle(self._nap.until(self._spool.wait_above(self.position), at_most))
+                finally:
+                    self._idle = False
                 continue
             records = await self._spool.read(self.position, limit=self.settings.read_limit)
             await cursor.tell_lost(records, head)
