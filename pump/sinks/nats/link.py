@@ -52,6 +52,7 @@ class NatsConnection:
         """`on_answer` is told the caller's place of each publish; `timeout` is the sink's."""
         self.client = Client()
         self.lost: Exception | None = None
+        self._ended = asyncio.Event()
         self._options = options
         self._connecting = min(CONNECTING, timeout)
         self._on_answer = on_answer
@@ -99,8 +100,13 @@ class NatsConnection:
         except nats.errors.Error as error:
             self._end(_translated(error, self._last))
 
+    async def until_lost(self) -> None:
+        """Wait until the connection ends; `lost` says why. The server is asked every ten seconds."""
+        await self._ended.wait()
+
     async def close(self) -> None:
         """End the connection, in an orderly way where that is quick."""
+        self._ended.set()
         self.lost = self.lost or Unavailable("the connection is closed")
         transport = self.client._transport
         try:
@@ -138,6 +144,7 @@ class NatsConnection:
     def _end(self, error: Exception) -> None:
         if self.lost is None:
             self.lost = error
+            self._ended.set()
             self._on_lost(error)
 
 

@@ -129,9 +129,10 @@ class NatsSettings(SinkSettings):
 
 
 class NatsSink(Sink[NatsSettings]):
-    """Publishes with a window of pending acknowledgements; connects again, to the next server, at the next send."""
+    """Publishes with a window of pending acknowledgements; connects again, to the next server, while idle too."""
 
     Settings = NatsSettings
+    watches = True
 
     def __init__(self, name: str, settings: NatsSettings, *, state: State | None, clock: Clock, site: str) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
@@ -186,6 +187,16 @@ class NatsSink(Sink[NatsSettings]):
         finally:
             window.close()
             self._window = None
+
+    async def watch(self) -> None:
+        """Wait for the connection's end. Returns where one that was lost is there again. Raises as `send` does."""
+        link = self._link
+        if link is None or link.lost is not None:
+            await self._connected()
+            return
+        await link.until_lost()
+        assert link.lost is not None  # that is what was waited for
+        raise link.lost
 
     # --- messages ---------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from pump.sinks.common.throttle import OPENS_AFTER, Throttle
 from pump.sinks.webhook.client import Verdict, meaning
 from pump.sinks.webhook.signing import Signer, key_of
 from pump.sinks.webhook.targets import Forbidden, Gate, inside
-from pump.testing.records import record
 
 OLD, NEW = (f"whsec_{base64.b64encode(bytes([number]) * 32).decode()}" for number in (1, 2))
 
