@@ -29,6 +29,11 @@ _DAEMON: Final = "pump"
 _DESCRIPTIONS: Final = 4096
 
 
+def spelled(topic: str, *, spaces: bool) -> str:
+    """The topic as a broker takes it: MQTT allows spaces (4.7.3), nats-server closes the connection at one."""
+    return topic if spaces else topic.replace(" ", "%20")
+
+
 class EventMessages:
     """Makes an event's messages in the dialect of one broker, and notes what is retained and what is held."""
 
@@ -38,7 +43,7 @@ class EventMessages:
         """`spaces`: whether the broker takes spaces in topics; else they are percent-encoded, as the rest is."""
         self._site = site
         self._qos = settings.qos
-        self._spaces = spaces
+        self.spaces = spaces
         self._retained = retained
         self._first_events = first_events
         self.status = self._spelled(settings.status_topic.replace("{site}", site))
@@ -127,8 +132,7 @@ class EventMessages:
         return "" if source == _DAEMON or not self.status else f"{self.status}/{self._spelled(source)}"
 
     def _spelled(self, topic: str) -> str:
-        """Of what may stand in a topic, nats-server closes the connection at a space (MQTT 3.1.1, 4.7.3 allows it)."""
-        return topic if self._spaces else topic.replace(" ", "%20")
+        return spelled(topic, spaces=self.spaces)
 
     def _properties(self, record: Record) -> tuple[tuple[str, str], ...]:
         """The user properties of an event's message; the id changes with each event and stands in the payload alone."""

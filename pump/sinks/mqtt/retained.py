@@ -28,6 +28,7 @@ class Retained:
         self._times: dict[str, str] = {}
         self._again: dict[str, None] = {}
         self._posted: list[str] = []
+        self._stopped = False
 
     def __contains__(self, topic: str) -> bool:
         return topic in self._said
@@ -66,12 +67,19 @@ class Retained:
 
     def interrupted(self) -> None:
         """Of what was on its way the broker may have some: all of it is to be said again."""
-        self._again.update(dict.fromkeys(topic for topic in self._posted if topic in self._said))
+        if not self._stopped:
+            self._again.update(dict.fromkeys(topic for topic in self._posted if topic in self._said))
         self._posted.clear()
 
     def all_again(self) -> None:
         """Have everything said again, in the order in which it was said last: entities before their first states."""
-        self._again = dict.fromkeys(self._said)
+        if not self._stopped:
+            self._again = dict.fromkeys(self._said)
+
+    def stop(self) -> None:
+        """Say nothing again any more: the broker takes it amiss."""
+        self._stopped = True
+        self._again.clear()
 
     def next_again(self, most: int) -> list[Message]:
         """Some of what is to be said again, and still is until it is `settled`."""

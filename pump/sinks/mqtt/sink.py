@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Callable
 from types import TracebackType
 from typing import ClassVar, Final, Self
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -20,23 +19,13 @@ from pump.core.record import Batch, Record, State
 from pump.core.tasks import first_of
 from pump.sink import Sink
 from pump.sinks.common.ack_window import Window
-from pump.sinks.common.tls import client_context
+from pump.sinks.mqtt.connector import Connector
 from pump.sinks.mqtt.first_events import FirstEvents
 from pump.sinks.mqtt.link import FAREWELL, MqttConnection
 from pump.sinks.mqtt.messages import OFFLINE, ONLINE, EventMessages
-from pump.sinks.mqtt.protocol import (
-    BrokerLost,
-    Connect,
-    LinkOptions,
-    Listener,
-    Message,
-    MqttLink,
-    Version,
-    VersionRefused,
-    WillRefused,
-)
+from pump.sinks.mqtt.protocol import BrokerLost, Connect, Listener, Message, MqttLink
 from pump.sinks.mqtt.retained import Retained
-from pump.sinks.mqtt.settings import PORTS, MqttSettings
+from pump.sinks.mqtt.settings import MqttSettings
 from pump.sinks.mqtt.suspects import Suspects, Verdict
 
 __all__ = ["SINK", "MqttSettings", "MqttSink"]
@@ -61,15 +50,13 @@ class MqttSink(Sink[MqttSettings]):
 
     def __init__(self, name: str, settings: MqttSettings, *, state: State | None, clock: Clock, site: str) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
-        self._version: Version = "5" if settings.version == "auto" else settings.version
+        self._connector = Connector(name, settings, site, type(self).connect)
         self._retained = Retained()
         self._first_events = FirstEvents(clock, state)
         self._messages = self._spoken()
         self._link: MqttLink | None = None
         self._window: Window | None = None
         self._suspects = Suspects()
-        self._wills = True
-        """Whether the broker takes a will."""
         self._asks = True
         """Whether the broker may be asked what it has; one that closes the connection at that is asked no more."""
         self._found: dict[str, bytes] = {}
@@ -163,49 +150,33 @@ class MqttSink(Sink[MqttSettings]):
         if self._link is not None and self._link.lost is None:
             return self._link
         await self._dropped()
-        while True:
-            try:
-                link = await self._opened()
-            except VersionRefused:
-                if self.settings.version != "auto" or self._version == "3.1.1":
-                    raise
-                self._version = "3.1.1"
-                self._messages = self._spoken()
-            except WillRefused as error:
-                if not self._wills:
-                    raise
-                self._wills = False
-                log.warning(
-                    'The broker takes no will: nobody hears when the pump dies. Set status_topic = "", or have the '
-                    "broker retain messages",
-                    sink=self.name,
-                    setting="status_topic",
-                    reason=error.reason,
-                )
-            else:
-                self._link = link
-                return link
-
-    async def _opened(self) -> MqttLink:
-        """A link that the broker has taken a message on, the birth. Raises Unavailable, Misconfigured."""
-        settings, status = self.settings, self._messages.status
-        link = type(self).connect(await self._options(), Listener(self._acknowledged, self._heard, self._lost))
-        await link.open()
-        asked: list[str] = []
+        link = await self._connector.open(Listener(self._acknowledged, self._heard, self._lost))
+        if self._connector.spaces != self._messages.spaces:
+            self._retained.forget_spaces()
+            self._messages = self._spoken()
         try:
-            if status:
-                asked = self._asked()
-                self._found.clear()
-                link.listen(asked)
-                refused = (await link.say([Message(status, ONLINE, 1, retain=True)]))[0]
-                if refused is not None:
-                    raise Misconfigured(f"the broker refuses a message to {status}: {refused}: look at status_topic")
-                link.ignore([topic for topic in asked if topic != self._messages.birth])
-        except BaseException as error:
-            if asked and isinstance(error, BrokerLost):
-                self._asks = False
+            await self._greet(link)
+        except BaseException:
             await link.drop()
             raise
+        self._link = link
+        return link
+
+    async def _greet(self, link: MqttLink) -> None:
+        """Say that the pump is there, and see what the broker remembers. Raises Unavailable, Misconfigured."""
+        settings, status = self.settings, self._messages.status
+        asked = self._asked()
+        self._found.clear()
+        if status:
+            link.listen(asked)
+            try:
+                refused = (await link.say([Message(status, ONLINE, 1, retain=True)]))[0]
+            except BrokerLost:
+                self._asks = self._asks and not asked
+                raise
+            if refused is not None:
+                raise Misconfigured(f"the broker refuses a message to {status}, the status_topic: {refused}")
+            link.ignore([topic for topic in asked if topic != self._messages.birth])
         self._first_events.begin_again()
         if not self._remembers():
             self._retained.all_again()
@@ -213,35 +184,12 @@ class MqttSink(Sink[MqttSettings]):
             log.warning("The broker's highest quality of service is lower", sink=self.name, qos=link.limits.qos)
         if self._messages.stateful and not link.limits.retain:
             log.warning("The broker retains nothing: states are seen as they change only", sink=self.name)
-        return link
-
-    async def _options(self) -> LinkOptions:
-        settings, parts = self.settings, urlsplit(self.settings.url)
-        context, status = None, self._messages.status
-        if parts.scheme == "mqtts":
-            password = settings.key_password.get_secret_value() if settings.key_password is not None else None
-            context = await asyncio.to_thread(
-                client_context, settings.ca_file, settings.cert_file, settings.key_file, password
-            )
-        return LinkOptions(
-            parts.hostname or "",
-            parts.port or PORTS[parts.scheme],
-            client_id=settings.client_id or f"pump-{self.site}-{self.name}",
-            version=self._version,
-            keepalive=round(settings.keepalive),
-            timeout=settings.timeout,
-            username=settings.username,
-            password=settings.password.get_secret_value() if settings.password is not None else None,
-            tls=context,
-            will=Message(status, OFFLINE, 1, retain=True) if status and self._wills else None,
-        )
 
     def _spoken(self) -> EventMessages:
-        """The messages in the dialect of the version that is spoken."""
-        spaces = self._version == "5"
-        if not spaces:
-            self._retained.forget_spaces()
-        return EventMessages(self.settings, self.site, self._retained, self._first_events, spaces=spaces)
+        """The messages in the dialect that is spoken."""
+        return EventMessages(
+            self.settings, self.site, self._retained, self._first_events, spaces=self._connector.spaces
+        )
 
     async def _dropped(self) -> None:
         self._retained.interrupted()
@@ -313,29 +261,30 @@ class MqttSink(Sink[MqttSettings]):
 
     async def _say_again(self, link: MqttLink) -> None:
         messages = self._retained.next_again(min(_AGAIN, link.limits.receive_maximum))
-        await self._say(link, messages, self._retained.settled)
+        await self._say(link, messages, self._retained.stop)
+        self._retained.settled(messages)
 
     async def _say_due(self, link: MqttLink) -> bool:
         """Say what was held and can be heard now; whether there was any."""
         messages = self._first_events.due()[: min(_AGAIN, link.limits.receive_maximum)]
         if messages:
-            await self._say(link, messages, self._first_events.said)
+            await self._say(link, messages, lambda: self._first_events.said(messages))
+            self._first_events.said(messages)
         return bool(messages)
 
-    async def _say(self, link: MqttLink, messages: list[Message], settled: Callable[[list[Message]], None]) -> None:
-        """Say messages that belong to no event in hand; at which a broker closes more than once are given up."""
+    async def _say(self, link: MqttLink, messages: list[Message], give_up: Callable[[], None]) -> None:
+        """Say messages that belong to no event in hand; where a broker always closes at them events go without."""
         try:
             await link.say(messages)
-        except Unavailable as error:
+        except BrokerLost:
             self._vain += 1
             if self._vain >= _VAIN:
                 self._vain = 0
-                settled(messages)
+                give_up()
                 topic = messages[0].topic
-                log.warning("Retained messages are given up", sink=self.name, topic=topic, reason=error.reason)
+                log.warning("The broker closes at messages that are said again", sink=self.name, topic=topic)
             raise
         self._vain = 0
-        settled(messages)
 
     def _memory(self) -> State:
         return self._first_events.memory()
@@ -390,7 +339,7 @@ class MqttSink(Sink[MqttSettings]):
         return {}, self._forbidden(record) if verdict is Verdict.FORBIDDEN else None
 
     def _forbidden(self, record: Record) -> Misconfigured:
-        advice = "" if self._version == "5" else '; version = "5", where it can, tells why'
+        advice = "" if self._connector.version == "5" else '; version = "5", where it can, tells why'
         return Misconfigured(
             f"the broker closes the connection at each event, such as the one to {self._messages.topic(record)}: it "
             "may not authorise this client to publish there (or another client has its client_id): look into its log "
