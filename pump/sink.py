@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pump.core.clock import Clock
 from pump.core.record import Batch, State
@@ -45,6 +46,13 @@ class Sink(ABC, Generic[C]):
         self.state = state
         self.clock = clock
         self.site = site
+
+    def recall(self, memory: MutableMapping[str, Any]) -> None:
+        """Called by delivery once, before the sink is entered, with what it remembers by key over all openings.
+
+        For what is too much for `state`, such as something of each device. What the sink sets or deletes is stored
+        within a second, beside the cursor and not with it; values are JSON and not None.
+        """
 
     async def __aenter__(self) -> Self:
         """Open what is needed. May raise what `send` may.

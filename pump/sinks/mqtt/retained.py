@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Iterable, MutableMapping
+from typing import Any, Final, NamedTuple
+
+import orjson
 
 from pump.sinks.mqtt.protocol import Message
 
 REMEMBERED: Final = 20_000
 """Retained messages that are remembered; beyond, the oldest are no longer said again, and entities are once more."""
 _QOS: Final = 1
+_FORM: Final = ""
+"""The key of the form in the memory; no topic is empty."""
+_STATE: Final = 2
 
 
 class Marker(NamedTuple):
@@ -24,11 +29,25 @@ class Retained:
 
     def __init__(self) -> None:
         self.marker: Marker | None = None
+        self._memory: MutableMapping[str, Any] = {}
+        """The same by topic as text, over restarts, and the form that it is in."""
         self._said: dict[str, bytes] = {}
         self._times: dict[str, str] = {}
         self._again: dict[str, None] = {}
         self._posted: list[str] = []
         self._stopped = False
+
+    def recall(self, memory: MutableMapping[str, Any], form: str) -> None:
+        """Go on from what former openings said. Memory of another `form`, by other settings, is emptied."""
+        if memory.get(_FORM) != form:
+            memory.clear()
+            memory[_FORM] = form
+        self._memory = memory
+        said = [(topic, str(payload)) for topic, payload in memory.items() if topic != _FORM]
+        for topic, payload in sorted(said, key=_rank):
+            self._said[topic] = payload.encode()
+            if _rank((topic, payload)) == _STATE:
+                self._times[topic] = str(orjson.loads(payload).get("time", ""))
 
     def __contains__(self, topic: str) -> bool:
         return topic in self._said
@@ -56,7 +75,11 @@ class Retained:
         self._said[topic] = payload
         self._again.pop(topic, None)
         self._posted.append(topic)
-        _shorten(self._said)
+        if (gone := _shorten(self._said)) is not None:
+            self._memory.pop(gone, None)
+        text = payload.decode()
+        if self._memory.get(topic) != text:
+            self._memory[topic] = text
         return Message(topic, payload, max(_QOS, qos), retain=True)
 
     def acknowledged(self) -> None:
@@ -104,8 +127,19 @@ class Retained:
         """Forget the topics that a broker of another dialect would close the connection at."""
         for topic in [topic for topic in self._said if " " in topic]:
             del self._said[topic]
+            self._memory.pop(topic, None)
 
 
-def _shorten(found: dict[str, str] | dict[str, bytes]) -> None:
-    if len(found) > REMEMBERED:
-        del found[next(iter(found))]
+def _rank(said: tuple[str, str]) -> int:
+    """Sources first, then entities, then their states, as they would be said by events."""
+    topic, payload = said
+    return _STATE if payload[:1] == "{" and not topic.endswith("/config") else int(payload[:1] == "{")
+
+
+def _shorten(found: dict[str, Any]) -> str | None:
+    """Drop the oldest of too many, and name it."""
+    if len(found) <= REMEMBERED:
+        return None
+    oldest = next(iter(found))
+    del found[oldest]
+    return oldest

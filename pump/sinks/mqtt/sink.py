@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from types import TracebackType
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import structlog
 
+import pump
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
 from pump.core.record import Batch, Record, State
@@ -66,6 +67,15 @@ class MqttSink(Sink[MqttSettings]):
         self._news = asyncio.Event()
         """Set where something is to be said although no event has come."""
 
+    def recall(self, memory: MutableMapping[str, Any]) -> None:
+        """Take up what former openings gave the broker to keep, if they did so by the same settings."""
+        settings = self.settings
+        if not self._messages.stateful:
+            memory.clear()
+            return
+        by = (pump.__version__, self.site, settings.status_topic, settings.state_topic, settings.home_assistant)
+        self._retained.recall(memory, repr((*by, settings.states)))
+
     async def __aenter__(self) -> Self:
         """Connect. Raises Unavailable, Misconfigured."""
         await self._connected()
@@ -105,14 +115,13 @@ class MqttSink(Sink[MqttSettings]):
             await window.finish()
             self._suspects.through()
             self._retained.acknowledged()
-        except Unavailable as error:
-            condemned, hopeless = self._note_cut(batch, window) if window.error is not None else ({}, None)
+        except (Unavailable, Misconfigured) as error:
+            condemned, hopeless = self._note_cut(batch, window, error)
             await self._dropped()
-            if hopeless is not None:
-                raise hopeless from error
-            raise Unavailable(
-                error.reason,
-                retry_after=error.retry_after,
+            kind = Misconfigured if isinstance(hopeless or error, Misconfigured) else Unavailable
+            raise kind(
+                (hopeless or error).reason,
+                retry_after=(hopeless or error).retry_after,
                 done=window.done,
                 refused=window.refused | condemned,
                 state=self._memory(),
@@ -180,6 +189,8 @@ class MqttSink(Sink[MqttSettings]):
         self._first_events.begin_again()
         if not self._remembers():
             self._retained.all_again()
+            if count := self._retained.waiting:
+                log.info("The broker has forgotten what it was given to keep", sink=self.name, messages=count)
         if settings.qos > link.limits.qos:
             log.warning("The broker's highest quality of service is lower", sink=self.name, qos=link.limits.qos)
         if self._messages.stateful and not link.limits.retain:
@@ -331,8 +342,12 @@ class MqttSink(Sink[MqttSettings]):
             state=self._memory(),
         )
 
-    def _note_cut(self, batch: Batch, window: Window) -> tuple[dict[int, str], Misconfigured | None]:
+    def _note_cut(
+        self, batch: Batch, window: Window, error: Unavailable | Misconfigured
+    ) -> tuple[dict[int, str], Misconfigured | None]:
         """What follows of a cut: the event that is refused with its reason, or that a person is needed."""
+        if window.error is None or isinstance(error, Misconfigured):
+            return {}, None
         record, verdict = self._suspects.cut(batch, window.settled)
         if verdict is Verdict.REFUSED:
             return {record.seq: "the broker closes the connection when it is sent"}, None

@@ -144,3 +144,58 @@ def test_the_oldest_are_forgotten() -> None:
     assert kept.waiting == REMEMBERED
     assert "t/1" not in kept
     assert "t/2" in kept
+
+
+@mosquitto
+def test_a_pump_that_was_started_again_tells_a_broker_that_forgot(tmp_path: Path) -> None:
+    """As after a power cut: both begin anew. Entities that were announced before are not new: no event waits."""
+    memory: dict[str, Any] = {}
+
+    async def body(server: Mosquitto) -> None:
+        async with sink(server.url, home_assistant="homeassistant") as out:
+            out.recall(memory)
+            await out.send([bay(1, 1), bay(2, 2)])
+            before = await retained(server.port)
+        await server.kill()
+        await server.start()
+        out = sink(server.url, home_assistant="homeassistant")
+        out.recall(memory)
+        async with out, watched(out):
+            while await retained(server.port) != before:
+                await asyncio.sleep(0.02)
+        async with sink(server.url, home_assistant="homeassistant") as out:
+            out.recall(memory)
+            assert await out.send([bay(3, 1), bay(2, 1, occupied=False)]) is None
+            assert b'"state":true' in (await retained(server.port))["pump/north/state/space/1/occupied"]
+
+    on_mosquitto(tmp_path, body)
+
+
+def test_memory_by_other_settings_is_forgotten() -> None:
+    memory: dict[str, Any] = {}
+    one = sink("mqtt://127.0.0.1", home_assistant="a")
+    one.recall(memory)
+    one._retained.say("a/binary_sensor/x/config", b"{}")
+    assert len(memory) == 2
+    same = sink("mqtt://127.0.0.1", home_assistant="a")
+    same.recall(memory)
+    assert "a/binary_sensor/x/config" in same._retained
+    other = sink("mqtt://127.0.0.1", home_assistant="b")
+    other.recall(memory)
+    assert len(memory) == 1
+
+
+def test_what_is_recalled_is_said_in_the_order_that_receivers_need() -> None:
+    memory: dict[str, Any] = {}
+    kept = Retained()
+    kept.recall(memory, "form")
+    kept.say("state", b'{"state":true,"time":"2026-11-20T08:00:05Z"}')
+    kept.say("x/config", b'{"unique_id":"x"}')
+    kept.say("status/bays", b"online")
+    again = Retained()
+    again.recall(memory, "form")
+    again.all_again()
+    assert [one.topic for one in again.next_again(9)] == ["status/bays", "x/config", "state"]
+    assert not again.newest("state", "2026-11-20T08:00:04Z")
+    again.forget_spaces()
+    assert len(memory) == 4
