@@ -59,7 +59,8 @@ class Home:
         """(Serial number, entity's name) to ON or OFF, of the entities that are available."""
         found = {}
         for config in self.configs("binary_sensor"):
-            if self.topics.get(config["availability_topic"]) != b"online" or config["state_topic"] not in self.topics:
+            there = [self.topics.get(where["topic"]) for where in config["availability"]]  # availability_mode: all
+            if set(there) != {b"online"} or config["state_topic"] not in self.topics:
                 continue
             value = self.topics[config["state_topic"]].decode()
             template = jinja2.Environment(autoescape=False).from_string(config["value_template"])
