@@ -109,6 +109,7 @@ class MqttConnection(aiomqtt.Client):
         self._client.connect_timeout = min(ANSWER / 2, options.timeout)
         self.limits = Limits()
         self.lost: Exception | None = None
+        self._address = f"{options.host}:{options.port}"
         self._v5 = v5
         self._thread = threading.get_ident()
         self._listener = listener
@@ -134,17 +135,17 @@ class MqttConnection(aiomqtt.Client):
             raise
         except OSError as error:
             await self.drop()
-            raise refusal(error) from error
+            raise refusal(error, self._address) from error
         self._prepare()
         try:
             async with asyncio.timeout(self.timeout):
                 await self._connected
         except TimeoutError:
             await self.drop()
-            raise Unavailable("the broker does not answer") from None
+            raise Unavailable(f"the broker at {self._address} does not answer") from None
         except aiomqtt.MqttError as error:
             await self.drop()
-            raise _translated(error, connecting=True) from error
+            raise _translated(error, self._address, connecting=True) from error
         except BaseException:
             await self.drop()
             raise
@@ -187,9 +188,9 @@ class MqttConnection(aiomqtt.Client):
                     ends: set[asyncio.Future[Any]] = {answer, self._disconnected}
                     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                     if not answer.done():
-                        raise self.lost or BrokerLost("the broker closed the connection")
+                        raise self.lost or BrokerLost(f"the broker at {self._address} closed the connection")
         except TimeoutError:
-            raise Unavailable("the broker does not acknowledge") from None
+            raise Unavailable(f"the broker at {self._address} does not acknowledge") from None
         finally:
             for mid in answers:
                 self._own.pop(mid, None)
@@ -317,7 +318,11 @@ class MqttConnection(aiomqtt.Client):
 
     def _told_lost(self, disconnected: asyncio.Future[None]) -> None:
         error = None if disconnected.cancelled() else disconnected.exception()
-        self._end(_translated(error) if error is not None else BrokerLost("the connection is closed"))
+        self._end(
+            _translated(error, self._address)
+            if error is not None
+            else BrokerLost(f"the connection to {self._address} is closed")
+        )
 
     def _end(self, error: Exception) -> None:
         if self.lost is None:
@@ -326,7 +331,7 @@ class MqttConnection(aiomqtt.Client):
             self._listener.lost(error)
 
 
-def _translated(error: BaseException, *, connecting: bool = False) -> Exception:
+def _translated(error: BaseException, address: str, *, connecting: bool = False) -> Exception:
     """A library's exception as one of ours."""
     code = error.rc if isinstance(error, aiomqtt.MqttCodeError) else None
     value = code.value if isinstance(code, ReasonCode) else None
@@ -339,5 +344,5 @@ def _translated(error: BaseException, *, connecting: bool = False) -> Exception:
     if value in _MEND:
         return Misconfigured(f"{_MEND[value]} ({code})", retry_after=60.0 if value == _TAKEN_OVER else None)
     if isinstance(error, OSError):
-        return refusal(error)
-    return BrokerLost(f"the connection ended: {code}" if code is not None else "the connection ended")
+        return refusal(error, address)
+    return BrokerLost(f"the connection to {address} ended" + (f": {code}" if code is not None else ""))

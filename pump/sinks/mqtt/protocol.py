@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, Protocol
 
 from pump.core.errors import Misconfigured, Unavailable
@@ -53,7 +53,7 @@ class LinkOptions:
     timeout: float
     """The sink's own: no step of the link takes longer."""
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
     will: Message | None = None
 
