@@ -16,6 +16,8 @@ HEARD_AFTER: Final = 2.0
 """Seconds after an entity's first discovery from which on its events are heard."""
 _ENTITIES: Final = 20_000
 """Entities whose moment is remembered."""
+_MOST: Final = 2_000
+"""Messages that are held; more come together only where a new sink begins with old events, and go at once."""
 _STORED: Final = 256 << 10
 """Bytes of held messages that are stored beside the cursor; a crash within two seconds would lose what is beyond."""
 _KEY: Final = "held"
@@ -30,6 +32,7 @@ class FirstEvents:
         self._heard_from: dict[str, float] = {}
         self._held: dict[str, dict[bytes, Message]] = {}
         """By topic, in the order of arrival; a record that is sent again brings the same message again."""
+        self._count = 0
         for topic, payload, qos in (state or {}).get(_KEY, []):
             self.announced(topic)
             self._hold(Message(topic, payload.encode(), qos))
@@ -54,6 +57,8 @@ class FirstEvents:
         """Hold the message where its entity's moment has not come, or others of its entity are held. False: send it."""
         if message.topic not in self._held and not self._waits(message.topic):
             return False
+        if self._count >= _MOST:
+            return False
         self._hold(message)
         return True
 
@@ -65,7 +70,8 @@ class FirstEvents:
         """The broker has answered these."""
         for one in messages:
             held = self._held.get(one.topic, {})
-            held.pop(one.payload, None)
+            if held.pop(one.payload, None) is not None:
+                self._count -= 1
             if not held:
                 self._held.pop(one.topic, None)
 
@@ -91,4 +97,7 @@ class FirstEvents:
         return self._heard_from.get(topic, 0.0) > self._clock.monotonic()
 
     def _hold(self, message: Message) -> None:
-        self._held.setdefault(message.topic, {}).setdefault(message.payload, message)
+        held = self._held.setdefault(message.topic, {})
+        if message.payload not in held:
+            held[message.payload] = message
+            self._count += 1

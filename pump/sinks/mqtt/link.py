@@ -345,4 +345,5 @@ def _translated(error: BaseException, address: str, *, connecting: bool = False)
         return Misconfigured(f"{_MEND[value]} ({code})", retry_after=60.0 if value == _TAKEN_OVER else None)
     if isinstance(error, OSError):
         return refusal(error, address)
-    return BrokerLost(f"the connection to {address} ended" + (f": {code}" if code is not None else ""))
+    why = f": {code}" if value not in (None, 0, _REFUSED) else ""  # 0x80 is paho's word for an end without any
+    return BrokerLost(f"the connection to {address} ended{why}")

@@ -24,6 +24,8 @@ OFFLINE: Final = b"offline"
 """Of the pump as a whole, and of a source of it."""
 _NAMES: Final = {rank: name for name, rank in SEVERITIES.items()}
 _PRESENCE: Final = {"pump.source.up": ONLINE, "pump.source.down": OFFLINE}
+_NEWS: Final = {"pump.source.up": SEVERITIES["info"], "pump.source.down": SEVERITIES["warning"]}
+"""The severities that these come with."""
 _DAEMON: Final = "pump"
 """The source of the daemon's own events, which is there as long as the daemon is."""
 _DESCRIPTIONS: Final = 4096
@@ -58,6 +60,8 @@ class EventMessages:
         """Where Home Assistant says that it has started; "": nobody asks."""
         states = settings.states or (("*",) if self._home is not None else ())
         self._stateful = Routing(SinkSettings(type="mqtt", types=states)) if states else None
+        self._routing = Routing(settings)
+        self._presences: dict[str, str] = {}
         self._described: dict[tuple[str, str, int], tuple[tuple[str, str], ...]] = {}
 
     @property
@@ -74,7 +78,7 @@ class EventMessages:
         stateful = self._stateful is not None and self._stateful.takes(record)
         event: Mapping[str, Any] = orjson.loads(record.body) if stateful or self._topic.decodes else {}
         known = stateful and bool(event.get("subject"))
-        if self._stateful is not None and self.status and record.source != _DAEMON:
+        if self._stateful is not None:
             yield from self._sources(record, known=known)
         if known:
             yield from self._discovered(record, event)
@@ -87,6 +91,8 @@ class EventMessages:
     def _sources(self, record: Record, *, known: bool) -> Iterator[Message]:
         """Presence of the event's source: as it says, and by the first event of its own."""
         topic = self._presence(record.source)
+        if not topic:
+            return
         said = _PRESENCE.get(record.type)
         if said is not None:
             if self._retained.newest(topic, orjson.loads(record.body)["time"]):
@@ -129,7 +135,13 @@ class EventMessages:
         return self._spelled(f"pump/{self._site}/homeassistant/{self._home.object_id(event['subject'], domain)}")
 
     def _presence(self, source: str) -> str:
-        return "" if source == _DAEMON or not self.status else f"{self.status}/{self._spelled(source)}"
+        """The topic of a source's presence; "" where the sink does not hear of both its ups and downs."""
+        if source not in self._presences:
+            body = orjson.dumps({"source": f"/{self._site}/{source}"})
+            news = (Record(0, source, type_, rank, 0, body) for type_, rank in _NEWS.items())
+            follows = self.status and source != _DAEMON and all(self._routing.takes(one) for one in news)
+            self._presences[source] = f"{self.status}/{self._spelled(source)}" if follows else ""
+        return self._presences[source]
 
     def _spelled(self, topic: str) -> str:
         return spelled(topic, spaces=self.spaces)

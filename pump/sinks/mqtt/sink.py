@@ -38,6 +38,11 @@ _ROOM: Final = 164
 _AGAIN: Final = 100
 """Retained messages that are said again at once; before a batch no more, so that no event waits for all."""
 
+_FORM: Final = {
+    "status_topic", "state_topic", "states", "home_assistant",
+    "types", "exclude_types", "sources", "exclude_sources", "sites", "min_severity",
+}  # fmt: skip
+"""Settings that decide what is retained, where, and what an entity's availability names."""
 _VAIN: Final = 3
 """Connections that may end at one lot of them."""
 
@@ -73,8 +78,7 @@ class MqttSink(Sink[MqttSettings]):
         if not self._messages.stateful:
             memory.clear()
             return
-        by = (pump.__version__, self.site, settings.status_topic, settings.state_topic, settings.home_assistant)
-        self._retained.recall(memory, repr((*by, settings.states)))
+        self._retained.recall(memory, f"{pump.__version__} {self.site} {settings.model_dump_json(include=_FORM)}")
 
     async def __aenter__(self) -> Self:
         """Connect. Raises Unavailable, Misconfigured."""
@@ -265,7 +269,8 @@ class MqttSink(Sink[MqttSettings]):
         try:
             if self._retained.waiting:
                 await self._say_again(link)
-            await self._say_due(link)
+            while await self._say_due(link):
+                pass
         except BaseException:
             await self._dropped()
             raise

@@ -119,3 +119,13 @@ def test_a_new_connection_begins_the_wait_anew_and_a_repeated_message_is_held_on
     again = FirstEvents(clock, first.memory())
     assert again.memory() == first.memory()
     assert again.next_in == HEARD_AFTER
+
+
+def test_a_flood_of_old_events_is_not_held_without_end() -> None:
+    first = FirstEvents(ManualClock(), None)
+    first.announced("new")
+    held = [number for number in range(5_000) if first.holds(message("new", number))]
+    assert held == list(range(2_000))
+    assert len(first.memory()["held"]) == 2_000
+    first.said(first.due() or [message("new", 0)])
+    assert first.holds(message("new", 5_000))

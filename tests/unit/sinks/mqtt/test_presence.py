@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -98,5 +99,23 @@ def test_without_a_status_topic_nothing_is_said_of_availability(tmp_path: Path) 
             there = await retained(server.port)
             assert not any("availability" in orjson.loads(body) for topic, body in there.items() if "config" in topic)
             assert not any("status" in topic for topic in there)
+
+    on_mosquitto(tmp_path, body)
+
+
+@mosquitto
+@pytest.mark.parametrize("more", [{"types": ["video.*"]}, {"min_severity": "warning"}, {"exclude_types": ["pump.*"]}])
+def test_a_sink_that_does_not_hear_of_its_sources_says_nothing_of_their_presence(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """Else a source would be there for ever, or never again."""
+
+    async def body(server: Mosquitto) -> None:
+        async with sink(server.url, home_assistant="homeassistant", **more) as out:
+            await out.send([about_source(1, "pump.source.down"), event(2, "video.motion", "camera/1", phase="start")])
+            there = await retained(server.port)
+            configs = [orjson.loads(body) for topic, body in there.items() if topic.endswith("/config")]
+            assert [one["availability"] for one in configs] == [[{"topic": "pump/north/status"}]] * 2
+            assert "pump/north/status/bays" not in there
 
     on_mosquitto(tmp_path, body)
