@@ -9,6 +9,7 @@ from typing import ClassVar, Generic, TypeVar
 from pump.core.clock import Clock
 from pump.core.settings import SourceSettings
 from pump.ingest.intake import Intake
+from pump.ingest.push.admission import Admission
 from pump.ingest.push.request import Push, Refused, Response
 
 S = TypeVar("S", bound=SourceSettings)
@@ -55,16 +56,16 @@ class PushSource(Source[S]):
     def claims(self) -> Sequence[str]:
         """Path prefixes ("/api/upark", "/kinot/bays"); whole segments, in any case. The longest that fits wins."""
 
-    def claim(self, push: Push) -> int:
+    async def claim(self, push: Push) -> int:
         """How well a request fits, asked only where several sources claim its path: 0 not at all, more is better.
 
-        It may decode the body, and keep what it found in `push.memo` for `handle`.
+        What stands in the body is read by `await push.read(...)`: once for all who ask, a large one beside the loop.
         """
         return 1
 
     @abstractmethod
-    async def handle(self, push: Push, intake: Intake) -> Response:
-        """Answer one request; many run at a time.
+    async def handle(self, push: Push, intake: Intake, admission: Admission) -> Response:
+        """Answer one request; many run at a time. `admission.admit` counts a device's requests, once it is known.
 
         Success may be answered only after `await intake.put(...)`. May raise `Unavailable` (as `put` does: the device
         gets `failure` with 503 and Retry-After) and `Refused`; anything else is a bug: logged, answered 500.

@@ -1,4 +1,4 @@
-"""JSON as devices send it, read without believing that it is JSON; its Content-Encoding taken off within a limit.
+"""JSON as devices send it, read without believing that it is JSON.
 
 What parses strictly costs one call. Else the text is mended where the meaning is beyond doubt: a byte order mark,
 GBK where UTF-8 was promised, control characters inside strings, padding behind the end, trailing commas, curly
@@ -7,19 +7,16 @@ quotes where a quote must stand. Nothing else is guessed.
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import json
 import math
 import re
-import zlib
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from pump.core.errors import MessageError
-from pump.ingest.push.request import Refused
 
 DEEPEST: Final = 32
 """Levels of arrays and objects; the vendors' own messages have five."""
@@ -69,7 +66,7 @@ class Decoded:
 def decode(body: bytes, *, deepest: int = DEEPEST) -> Decoded:
     """The JSON value of a body. Of a key that comes twice the last counts, as everywhere.
 
-    Raises Unreadable, also for more than `MOST_VALUES`. Costs time in proportion to the body; one of several hundred
+    Raises MessageError, also for more than `MOST_VALUES`. Costs time in proportion to the body; one of several hundred
     KiB that must be mended is better given to a thread.
     """
     if len(body) > _MANY and (_more(body, b",", MOST_VALUES) or _more(body, b'"', 4 * MOST_VALUES)):
@@ -177,7 +174,7 @@ def _brackets(text: str) -> int:
 
 
 def _too_deep(text: str, deepest: int) -> None:
-    """Raises Unreadable where brackets nest too deeply: the lenient parser would recurse for each."""
+    """Raises MessageError where brackets nest too deeply: the lenient parser would recurse for each."""
     depth = 0
     for match in re.finditer(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[\[{]|[\]}]', text, re.DOTALL):
         mark = match[0]
@@ -194,7 +191,7 @@ def _deep(deepest: int) -> str:
 
 
 def _look_down(value: Any, deepest: int) -> None:
-    """Raises Unreadable where arrays and objects nest more than `deepest` levels."""
+    """Raises MessageError where arrays and objects nest more than `deepest` levels."""
     level = [value]
     depth = 0
     while level:
@@ -276,35 +273,3 @@ def whole(value: Any) -> int | None:
     """An integer, also 1.0 and "1"; None for anything else."""
     found = number(value)
     return int(found) if found is not None and float(found).is_integer() else None
-
-
-_CODINGS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
-"""Content-Encoding to zlib's window bits; 47 finds out whether deflate means zlib's form or gzip's."""
-
-
-async def unpack(body: bytes, coding: str, most: int) -> bytes:
-    """The body without its Content-Encoding. Raises Refused: unknown coding, broken, or larger than `most`."""
-    bits = _CODINGS.get(coding)
-    if bits is None:
-        raise Refused(415, "the Content-Encodings that are understood are gzip and deflate")
-    try:
-        return (
-            await asyncio.to_thread(_inflate, body, bits, most) if len(body) > 1 << 16 else _inflate(body, bits, most)
-        )
-    except zlib.error:
-        if coding == "deflate":
-            try:
-                return _inflate(body, -15, most)  # some mean the bare stream
-            except zlib.error:
-                pass
-        raise Refused(400, "the body's compression is broken") from None
-
-
-def _inflate(body: bytes, bits: int, most: int) -> bytes:
-    stream = zlib.decompressobj(bits)
-    plain = stream.decompress(body, most + 1)
-    if len(plain) > most:
-        raise Refused(413, f"unpacked, a body may have {most} bytes")
-    if not stream.eof:
-        raise zlib.error("cut short")
-    return plain
