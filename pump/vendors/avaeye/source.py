@@ -13,9 +13,9 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 
 from pump.core.clock import Clock
 from pump.core.errors import MessageError, Unavailable
-from pump.core.event import Event, Unparsed
+from pump.core.event import Unparsed
 from pump.core.settings import Duration, Settings, SourceSettings, Zone
-from pump.ingest.devices import MOST, Device, Devices, SignOfLife
+from pump.ingest.devices import MOST, Device, Devices
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media, TooLarge
 from pump.ingest.push.admission import Admission, within
@@ -192,8 +192,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
                 facts = {**(facts or {}), about.ASKED: asked or None}
             message.facts = {**(known.facts if known is not None else {}), **(facts or {})}
             groups = parse.groups(message, self._camera(message))
-            sign = devices.sign(message.key, interval=interval, facts=facts, groups=groups, store=True)
-            await _put(intake, devices, sign)
+            async with devices.heard(message.key, interval=interval, facts=facts, groups=groups, store=True) as sign:
+                await intake.put(*sign.events, state=sign.state)
             if asked:
                 intake.count("introduction_asked")
                 raise Refused(503, "introduce yourself with basicinfo")
@@ -237,8 +237,9 @@ class AvaEye(PushSource[AvaEyeSettings]):
                 message.facts = known.facts
             interval = self.settings.keepalive if known is None or known.interval is None else None
             groups = None if known is not None and known.online else parse.groups(message, camera)
-            sign = devices.sign(key, interval=interval, groups=groups)
-            await _put(intake, devices, sign, *parse.events(message, camera, media, identity))
+            events = parse.events(message, camera, media, identity)
+            async with devices.heard(key, interval=interval, groups=groups) as sign:
+                await intake.put(*sign.events, *events, state=sign.state)
         return _CAPTURED if message.path == "capture" else _DONE
 
     # --- what is known of a camera ----------------------------------------------------------------------------------
@@ -274,16 +275,6 @@ def _message(push: Push) -> Message:
         # a capture is the path of nearly all, and its flat fields hold no secrets: pictures make it long
         return parse.read(path, strip(document), push.body)
     return parse.read(path, strip(_of_query(push.query)), repr(sorted(push.query.items())).encode())
-
-
-async def _put(intake: Intake, devices: Devices, sign: SignOfLife, *events: Event) -> None:
-    """Store the sign of life and what came with it. Raises Unavailable."""
-    try:
-        await intake.put(*sign.events, *events, state=sign.state)
-    except Unavailable:
-        devices.unstored(sign)
-        raise
-    devices.noted(sign)
 
 
 _RECORDS: Final = frozenset(("capture", "notifyresult/manualcapture/common"))
