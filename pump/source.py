@@ -1,4 +1,4 @@
-"""What a source is: the interface between the daemon and a vendor's folder."""
+"""The contract of sources: the interface between the daemon and a vendor's folder."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Source(ABC, Generic[S]):
 
         Cancelled to stop it: close sockets, do not unsubscribe what the vendor keeps for us while we are away.
         `await intake.put(...)` returns when the events are on disk; only the line after it may tell the vendor.
-        Tell health with `intake.up()`, `intake.down(reason)` and, at every sign of life, `intake.activity()`.
+        Report health with `intake.up()`, `intake.down(reason)` and, at every sign of life, `intake.activity()`.
 
         May raise `Unavailable` (the peer or the spool is away: restarted with backoff, or after `retry_after`),
-        `Misconfigured` (only a person can mend it: restarted after its long wait, told loudly). Anything else is
+        `Misconfigured` (only a person can mend it: restarted after its long wait, logged loudly). Anything else is
         a bug: logged whole, and the source restarts with backoff all the same. A failure that is the vendor's
         daily life (a time-out, a lost token) is better handled inside, where connections and tokens are kept.
         """

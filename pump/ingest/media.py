@@ -65,7 +65,7 @@ class Media:
         self._counted = False
         self._prepared = False
         self.threads = Threads("media", THREADS)
-        """What the store does in them waits for its disk and for nothing else."""
+        """The store's own: work in them waits for its disk and for nothing else."""
 
     async def store(self, content: bytes) -> Stored:
         """Keep the content; returns once file and folder are fsynced. Raises OSError (the disk refuses), TooLarge."""
@@ -101,7 +101,7 @@ class Media:
         return stored
 
     def _stands(self, path: Path, content: bytes) -> bool:
-        """Whether the content is there, whole, and safe; it is young again then.
+        """True where the content is there, whole, and safe; it is young again then.
 
         A name alone proves nothing: another thread may not have fsynced it yet, and a crash before that may have
         left anything under it.

@@ -1,4 +1,4 @@
-"""Who may send, and how much: address ranges, trusted proxies, requests a second a device, bytes of bodies held."""
+"""Admission of requests: address ranges, trusted proxies, requests a second a device, bytes of bodies held."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def within(peer: str, networks: Sequence[Network]) -> bool:
-    """Whether the address lies in one of the networks; what is no address lies in none."""
+    """True for an address in one of the networks; what is no address lies in none."""
     address = _address(peer)
     return address is not None and any(address in network for network in networks)
 
@@ -45,7 +45,7 @@ def plain(peer: str) -> str:
 
 
 def client(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
-    """Whose request it is: `peer`, or where that is a trusted proxy, the last address in X-Forwarded-For that is none.
+    """The sender of a request: `peer`; for a trusted proxy, the last address in X-Forwarded-For that is none.
 
     What stands left of that address was written by the client itself and is not believed.
     """

@@ -82,7 +82,7 @@ def decode(body: bytes, *, deepest: int = DEEPEST) -> Decoded:
 
 
 def _more(body: bytes, mark: bytes, most: int) -> bool:
-    """Whether the mark comes more often: looking for the few in a picture takes a tenth of counting its bytes."""
+    """True where the mark comes more often: looking for the few in a picture takes a tenth of counting its bytes."""
     at = -1
     for _ in range(most + 1):
         at = body.find(mark, at + 1)

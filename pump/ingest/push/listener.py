@@ -145,7 +145,7 @@ class PushListener:
         while True:
             await self._clock.sleep(TICK)
             if late := self._server.sweep():
-                log.debug("connections were closed, for no request came over them in time", count=late)
+                log.debug("Connections were closed, for no request came over them in time", count=late)
             since_look += TICK
             if since_look >= RELOAD:
                 since_look = 0.0
@@ -154,7 +154,7 @@ class PushListener:
     def reload_certificate(self) -> bool:
         """Use the certificate on disk for new connections where its files have changed; False where not.
 
-        One that cannot be used is told, and the old one stays.
+        One that cannot be used is logged, and the old one stays.
         """
         cert, key = self._settings.tls_cert, self._settings.tls_key
         if self._tls is None or cert is None or key is None:
@@ -205,7 +205,7 @@ class PushListener:
         except ConnectionError:
             raise
         except Exception:
-            log.exception("a push source met a bug", source=route.source.name if route else None, path=push.path)
+            log.exception("A push source met a bug", source=route.source.name if route else None, path=push.path)
             response = self._refuse(route, push, Refused(500, "internal error"))
         finally:
             held.release()

@@ -1,4 +1,4 @@
-"""What a push source sees of a request, and what it answers: no library's types, so that tests need no socket."""
+"""A request as a push source sees it, and its answer: no library's types, so that tests need no socket."""
 
 from __future__ import annotations
 
