@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,16 @@ def test_what_the_work_raises_is_raised_and_gives_the_turn_back() -> None:
             with pytest.raises(ValueError, match="invalid literal"):
                 await disk.run(int, "x")
         assert disk.busy == 0
+
+    asyncio.run(main())
+
+
+def test_the_work_has_its_caller_s_context() -> None:
+    word: ContextVar[str] = ContextVar("word")
+
+    async def main() -> None:
+        word.set("mine")
+        assert await Threads("disk", 1).run(word.get) == "mine"
 
     asyncio.run(main())
 
