@@ -1,66 +1,58 @@
 """Threads for work that would hold up the event loop, a share of their own for each kind of it.
 
 asyncio's `to_thread` has one pool for everything, name look-ups too: a disk that hangs under six pictures stops all
-of it. Here each kind of work has its own limit, and asyncio's pool is left to the look-ups.
+of it. Here each kind of work has its own pool, and asyncio's is left to the look-ups.
+
+These are pools and not anyio's `to_thread` with a limiter: that one gives a cancelled caller's place back while its
+thread still runs, so that restarts over a disk that hangs would pile threads up, and it took a fifth more of the
+processor for a pushed picture (docs/architecture.md).
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar
-
-from anyio import CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Threads:
-    """So many threads for one kind of work, in each event loop; more work waits its turn, first come, first served."""
+    """So many threads for one kind of work, made when they are needed; more work waits, first come, first served."""
 
     def __init__(self, kind: str, most: int) -> None:
-        """`kind` is the work's name, for the tasks' names; `most` threads at a time."""
+        """`kind` is the name of the work and of its threads; `most` run at a time."""
         self.kind = kind
         self.most = most
-        # of the event loop: a limiter that was waited for in one must not be used in another
-        self._limiter: RunVar[CapacityLimiter] = RunVar(f"threads for {kind}")
+        self._pools: dict[asyncio.AbstractEventLoop, tuple[ThreadPoolExecutor, AsyncGenerator[None, None]]] = {}
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do the work in one of the threads; raises what it raises.
+        """Do the work in one of the threads, with the caller's context variables; raises what it raises.
 
-        Cancelled while it waits its turn, it is not begun. Cancelled later, it goes on, and its thread counts until
-        it has ended: restarts over a disk that hangs must not each leave another thread in it.
+        Cancelled while it waits its turn, it is not begun. Cancelled later, it goes on and keeps its thread until it
+        has ended.
         """
-        limiter = self._of_loop()
-        turn = object()
-        await limiter.acquire_on_behalf_of(turn)
-        task = asyncio.create_task(
-            to_thread.run_sync(lambda: work(*args, **kwargs), limiter=_UNLIMITED), name=self.kind
-        )
+        loop = asyncio.get_running_loop()
+        pool, _ = self._pools.get(loop) or await self._begin(loop)
+        return await loop.run_in_executor(pool, partial(copy_context().run, partial(work, *args, **kwargs)))
 
-        def ended(_: asyncio.Task[T]) -> None:
-            limiter.release_on_behalf_of(turn)
-            if not task.cancelled():
-                task.exception()  # whoever waited has it; where they were cancelled nobody wants it
+    async def _begin(self, loop: asyncio.AbstractEventLoop) -> tuple[ThreadPoolExecutor, AsyncGenerator[None, None]]:
+        pool = ThreadPoolExecutor(self.most, thread_name_prefix=self.kind)
+        life = self._last_as_long_as(loop, pool)
+        self._pools[loop] = pool, life
+        await anext(life)
+        return pool, life
 
-        task.add_done_callback(ended)
-        return await asyncio.shield(task)
-
-    @property
-    def busy(self) -> int:
-        """Threads at work in this event loop."""
-        return self._of_loop().borrowed_tokens
-
-    def _of_loop(self) -> CapacityLimiter:
-        limiter = self._limiter.get(None)
-        if limiter is None:
-            limiter = CapacityLimiter(self.most)
-            self._limiter.set(limiter)
-        return limiter
-
-
-_UNLIMITED: Final = CapacityLimiter(math.inf)
-"""In place of anyio's own limit of 40 for all, which would give a turn back before a cancelled caller's thread ends."""
+    async def _last_as_long_as(
+        self, loop: asyncio.AbstractEventLoop, pool: ThreadPoolExecutor
+    ) -> AsyncGenerator[None, None]:
+        """Stay open until the event loop closes its generators, as each does before it ends; then end the pool."""
+        try:
+            yield
+        finally:
+            del self._pools[loop]
+            pool.shutdown(wait=False, cancel_futures=True)  # a thread that hangs must not keep the loop from ending

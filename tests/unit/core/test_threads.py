@@ -46,7 +46,6 @@ def test_a_kind_that_hangs_stops_neither_another_nor_a_name_look_up() -> None:
         try:
             for _ in range(disk.most):
                 await hang.begun()
-            assert disk.busy == 3
             async with asyncio.timeout(60):
                 assert await other.run(sum, [1, 2]) == 3
                 assert await asyncio.get_running_loop().getaddrinfo("localhost", 80)
@@ -54,7 +53,6 @@ def test_a_kind_that_hangs_stops_neither_another_nor_a_name_look_up() -> None:
         finally:
             hang.let_go()
         assert await asyncio.gather(*tasks) == [*range(50)]
-        assert disk.busy == 0
 
     asyncio.run(main())
 
@@ -69,8 +67,8 @@ def test_who_is_cancelled_leaves_no_more_threads_behind_than_may_be() -> None:
         for task in at_work:
             task.cancel()
         await asyncio.wait(at_work)
-        assert disk.busy == 2, "their threads are still at work"
-        assert not waiting.done()
+        assert await Threads("other", 1).run(int, "1") == 1
+        assert hang.none_has_begun(), "the threads of those that were cancelled are still at work"
         waiting.cancel()
         await asyncio.wait([waiting])
         last = asyncio.create_task(disk.run(hang.work, 3))
@@ -87,7 +85,7 @@ def test_what_the_work_raises_is_raised_and_gives_the_turn_back() -> None:
         for _ in range(3):
             with pytest.raises(ValueError, match="invalid literal"):
                 await disk.run(int, "x")
-        assert disk.busy == 0
+        assert await disk.run(int, "1") == 1
 
     asyncio.run(main())
 
@@ -117,6 +115,32 @@ def test_it_serves_one_event_loop_after_another() -> None:
 
     asyncio.run(hung())
     asyncio.run(main())
+
+
+def test_its_threads_end_with_the_event_loop_and_one_that_hangs_does_not_hold_it_up() -> None:
+    disk, go = Threads("ending with its loop", 2), threading.Event()
+
+    async def main() -> list[threading.Thread]:
+        assert await disk.run(int, "1") == 1
+        found = [thread for thread in threading.enumerate() if thread.name.startswith(disk.kind)]
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def hang() -> None:
+            loop.call_soon_threadsafe(begun.set)
+            go.wait()
+
+        task = asyncio.create_task(disk.run(hang))
+        await begun.wait()
+        task.cancel()
+        return found
+
+    found = asyncio.run(main())
+    assert found
+    go.set()
+    for thread in found:
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("room", ["ingest", "vendors"])
