@@ -29,6 +29,8 @@ COMMANDS: Final[dict[str, str]] = {
     "enable": "Switch a sink on whose receiver wanted no more.",
     "subscribe": "Change what a source asks its vendor for, while it runs.",
     "schema": "Print the JSON Schema of pump.toml or of an event.",
+    "new-source": "Write the folder of a new vendor, which works at once.",
+    "new-sink": "Write the folder of a new sink, which works at once.",
 }
 """Name and short help; `pump --help` is printed without importing any of them."""
 
