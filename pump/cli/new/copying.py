@@ -82,9 +82,9 @@ def make(template: Template, name: str, folder: Path | None) -> Made:
 
 
 def table_of(readme: str) -> str:
-    """The lines of pump.toml that a README shows: its first indented block, without the indent."""
+    """The table that a README shows, its first indented block, as the shipped pump.toml offers one: each line with #."""
     lines = readme.partition("## In pump.toml")[2].splitlines()
-    return "\n".join(line[4:] for line in lines if line.startswith("    "))
+    return "\n".join(f"#{line[4:].removeprefix('# ')}" for line in lines if line.startswith("    "))
 
 
 def _module(name: str) -> str:
@@ -112,6 +112,7 @@ def _names(word: str, module: str, package: str) -> dict[str, str]:
     return {
         f"{_PACKAGE}.{word}": package,
         word: module,
+        word.upper(): module.upper(),
         word.replace("_", "-"): module.replace("_", "-"),
         _joined(word): _joined(module),
         _spaced(word): _spaced(module),
