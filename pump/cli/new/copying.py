@@ -65,7 +65,7 @@ def make(template: Template, name: str, folder: Path | None) -> Made:
     beside = _files(_TEMPLATES / template.tests) if checkout else ()
     copies_of_tests = [(path, tests / _renamed(relative, names)) for path, relative in beside]
     for target in (home / module, home / f"{module}.py", *(target for _, target in copies_of_tests)):
-        if target.exists():
+        if _holds_something(target):
             raise CannotMake(f"{target} is there already: take another name, or remove it")
     try:
         for path, target in (*copies, *copies_of_tests):
@@ -82,7 +82,7 @@ def make(template: Template, name: str, folder: Path | None) -> Made:
 
 
 def table_of(readme: str) -> str:
-    """The table that a README shows, its first indented block, as the shipped pump.toml offers one: each line with #."""
+    """The table that a README shows, its first indented block, as the shipped pump.toml offers it: behind #."""
     lines = readme.partition("## In pump.toml")[2].splitlines()
     return "\n".join(f"#{line[4:].removeprefix('# ')}" for line in lines if line.startswith("    "))
 
@@ -96,6 +96,12 @@ def _module(name: str) -> str:
     if keyword.iskeyword(module) or keyword.issoftkeyword(module) or module in _TAKEN:
         raise CannotMake(f'"{name}" means something else here: take another name')
     return module
+
+
+def _holds_something(path: Path) -> bool:
+    """Is it there? A folder with nothing but compiled files is what git leaves of a branch's folder: it is not."""
+    inside = (file for file in path.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    return next(inside, None) is not None if path.is_dir() else path.exists()
 
 
 def _package(home: Path) -> tuple[str, Path]:

@@ -47,6 +47,5 @@ def _print(made: Made, what: str) -> None:
     for path in made.tests:
         if path.name != "__init__.py":
             click.echo(f"{path} tests it.")
-    click.echo(
-        f'\nFor pump.toml, where a part that is not in use stands behind #:\n\n{table_of(made.readme)}\n\nGo on with "How to add" in docs/architecture.md.'
-    )
+    click.echo(f"\nFor pump.toml, where a part that is not in use stands behind #:\n\n{table_of(made.readme)}")
+    click.echo(f'\nGo on with "How to add a {"vendor" if what == "source" else what}" in docs/architecture.md.')
