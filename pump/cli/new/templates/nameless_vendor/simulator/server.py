@@ -123,6 +123,8 @@ class Simulator:
             while request.transport in self._dead:
                 await self._clock.sleep(_TICK)
             await self._flowing.wait()
+            if request.transport is None:  # its client has given up: it is handed nothing
+                return web.StreamResponse()
             return self._broken(request) or self._answer(request, body)
         finally:
             self._busy.discard(task)
