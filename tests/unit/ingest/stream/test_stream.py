@@ -106,6 +106,7 @@ class Site:
         self.intake = intake("s", spool=spool, site="n", clock=clock, metrics=Metrics(), health=Health(clock))
 
     def begin(self, port: int, **more: Any) -> None:
+        self.port = port
         link = DigestClient(f"http://127.0.0.1:{port}", username="u", password="p")
         store, lockout = StreamIntake(self.intake, self.clock), LoginLockout(self.clock, ("u", "p"))
         options = StreamOptions(**more)
