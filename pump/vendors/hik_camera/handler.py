@@ -207,7 +207,11 @@ class CameraHandler(StreamHandler):
         upload = self._uploads.take(alert) if alert.record is not None else Upload(events)
         events, state = upload.events, state | upload.state
         self._last = upload.first or events[0]
-        if "updates" in events[0].data and (start := self._matters.start_of(alert)) is not None:
+        if (
+            "updates" in events[0].data
+            and events[0] is not alert.event
+            and (start := self._matters.start_of(alert)) is not None
+        ):
             alert.event.id = start
             self._last = alert.event
         wait = self._wait(alert, events[0])

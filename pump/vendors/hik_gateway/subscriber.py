@@ -15,10 +15,11 @@ from pump.core.tasks import first_of
 from pump.ingest.stream.handler import Batch
 from pump.ingest.stream.intake import StreamIntake
 from pump.ingest.stream.lockout import LoginLockout
+from pump.vendors.common.hik_alarms import ALARM
 from pump.vendors.hik_gateway import inventory
 from pump.vendors.hik_gateway.answers import Away, Rejected, Trouble
 from pump.vendors.hik_gateway.client import Client
-from pump.vendors.hik_gateway.incidents import ALARM, PREFIX, Incidents
+from pump.vendors.hik_gateway.incidents import PREFIX, Incidents
 from pump.vendors.hik_gateway.parse import Context
 from pump.vendors.hik_gateway.presence import PREFIX as STATUS
 from pump.vendors.hik_gateway.presence import Presence
