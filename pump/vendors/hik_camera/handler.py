@@ -307,7 +307,7 @@ class CameraHandler(StreamHandler):
     def _skipped(self, skipped: Skipped) -> None:
         self._intake.count(skipped.reason.replace(" ", "_"))
         log.warning(
-            "bytes of the stream were skipped",
+            "Bytes of the stream were skipped",
             source=self._intake.name,
             reason=skipped.reason,
             bytes=skipped.size,
@@ -340,7 +340,7 @@ class CameraHandler(StreamHandler):
             # The stream's login was accepted just now: it is the right that is missing, or a challenge that was late.
             self._intake.count("inventory_failed")
             log.warning(
-                "the device's lists may not be read; events may be without names, give the user the right to read them",
+                "The device's lists may not be read; events may be without names, give the user the right to read them",
                 source=self._intake.name,
                 status=refused.answer.status,
             )

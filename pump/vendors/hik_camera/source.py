@@ -75,7 +75,8 @@ class HikCamera(Source[HikCameraSettings]):
     """Reads GET /ISAPI/Event/notification/alertStream for as long as the device has it.
 
     Its state in the spool: `device`, what the device says of itself; `matter/...`, what has begun and not ended;
-    `record/...`, what came with a UUID; `stream/rejected`, after a rejected password.
+    `ended/...`, what has; `record/...`, what came with a UUID; `alarm/...`, a panel's newest alarms, for their clips;
+    `stream/rejected`, after a rejected password.
     """
 
     Settings = HikCameraSettings

@@ -63,7 +63,7 @@ class HikGateway(Source[HikGatewaySettings]):
     @property
     def _running(self) -> _Parts:
         if self._parts is None:
-            raise Refusal("the source does not run yet")
+            raise Refusal("the source does not run yet; ask again when it does")
         return self._parts
 
     async def run(self, intake: Intake) -> None:
