@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, cast
 
 import aiohttp
+import anyio
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -78,7 +79,7 @@ def tls_context(*, verify: bool, ca: Path | None = None) -> tls.SSLContext:
 
 
 class DigestClient:
-    """One device and one account on it. `count` is told each login attempt as "login"."""
+    """One device and one account on it. `count` gets "login" for each attempt."""
 
     def __init__(
         self,
@@ -92,8 +93,7 @@ class DigestClient:
         self.url = URL(url)
         self._username = username
         self._password = password
-        self.ssl = ssl
-        """Whom to believe behind https; what is set holds from the next request on."""
+        self._ssl = ssl
         self._count = count
 
     def _address(self, path: str) -> URL:
@@ -114,15 +114,14 @@ class DigestClient:
             headers["Content-Type"] = content_type
         digest = Digest(self._username, self._password, preemptive=False)
         async with AsyncExitStack() as stack:
-            session = await stack.enter_async_context(
-                aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(ssl=self.ssl, force_close=True),
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                    middlewares=(digest,),
-                    read_bufsize=_BUFFER,
-                    trust_env=False,
-                )
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._ssl, force_close=True),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                middlewares=(digest,),
+                read_bufsize=_BUFFER,
+                trust_env=False,
             )
+            stack.push_async_callback(_closed, session)
             try:
                 response = await stack.enter_async_context(
                     session.request(method, self._address(path), data=body, headers=headers, allow_redirects=False)
@@ -171,6 +170,11 @@ class DigestClient:
             return refused.answer
         except TimeoutError:
             raise ConnectionLost(f"{self.url.host} gave no answer for {timeout:g} s") from None
+
+
+async def _closed(session: aiohttp.ClientSession) -> None:
+    with anyio.CancelScope(shield=True):  # a scope that was cancelled would leave it open
+        await session.close()
 
 
 async def read_answer(response: aiohttp.ClientResponse) -> Answer:

@@ -8,6 +8,7 @@ The document's prose calls the last digit the status; its table and its examples
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
@@ -236,3 +237,15 @@ class Spot(NamedTuple):
     def rule(self) -> str:
         """The rule that a restore goes by where it differs."""
         return DEVICE_RULE if self.zone is None else ZONE_RULE
+
+
+def likeliest(spot: Spot, near: Iterable[tuple[str, Spot]]) -> str | None:
+    """The one, by its name, that a restore of this place ends though it differs; the likest, of those the first.
+
+    A zone has one alarm of a code, whatever keypad or module says so. Without a zone the parts are what it is about:
+    none may differ, and only one alarm may be meant.
+    """
+    found = [(each.likeness(spot), name) for name, each in near if each.restored_by(spot)]
+    if not found or (spot.zone is None and len(found) > 1):
+        return None
+    return max(found, key=lambda pair: pair[0])[1]

@@ -116,6 +116,8 @@ class Alert:
     """Of the record without what says how it was sent."""
     more: bool = False
     """The device will send the record again, with more in it."""
+    panel: Panel | None = None
+    """Of a panel's CID event."""
     others: list[Alert] = field(default_factory=list)
     """Of the message's further regions, where each is a matter of its own."""
 
@@ -190,7 +192,8 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
         row, phase, _state(row, tree), (matter, f"{name[0]}/{where}", ",".join(_parts(tree, access, coded))),
         _digest(named, _PASSING), pictures_to_come(tree, any(one["kind"] == "picture" for one in media)),
         _heartbeat(kind, tree) or coded is SIGN_OF_LIFE, kind, late=late, anew=coded is not None and coded.anew,
-        family=coded.family if coded else "", more=any(flag(one, "hasMoreData") for one in (tree, child(tree, "ANPR"))),
+        family=coded.family if coded else "", panel=panel,
+        more=any(flag(one, "hasMoreData") for one in (tree, child(tree, "ANPR"))),
     )  # fmt: skip
     _identify(alert, tree, facts, panel)
     if alert.record is not None:

@@ -14,6 +14,9 @@ from pump.core.errors import Misconfigured
 from pump.core.settings import Duration, Secret, Size, SourceSettings
 from pump.ingest.intake import Intake
 from pump.ingest.stream.client import DigestClient, tls_context
+from pump.ingest.stream.connection import StreamOptions
+from pump.ingest.stream.intake import StreamIntake
+from pump.ingest.stream.lockout import LoginLockout
 from pump.ingest.stream.multipart.parts import Limits
 from pump.ingest.stream.stream import Stream
 from pump.source import Source
@@ -72,7 +75,8 @@ class HikCamera(Source[HikCameraSettings]):
     """Reads GET /ISAPI/Event/notification/alertStream for as long as the device has it.
 
     Its state in the spool: `device`, what the device says of itself; `matter/...`, what has begun and not ended;
-    `record/...`, what came with a UUID; `stream/rejected`, after a rejected password.
+    `ended/...`, what has; `record/...`, what came with a UUID; `alarm/...`, a panel's newest alarms, for their clips;
+    `stream/rejected`, after a rejected password.
     """
 
     Settings = HikCameraSettings
@@ -85,7 +89,7 @@ class HikCamera(Source[HikCameraSettings]):
         """As Source.run. Raises Misconfigured for a rejected password and an unusable `ca`."""
         if self._stream is None:
             self._stream = self._make(intake)
-        await self._stream.run(intake)
+        await self._stream.run()
 
     def _make(self, intake: Intake) -> Stream:
         settings = self.settings
@@ -97,21 +101,25 @@ class HikCamera(Source[HikCameraSettings]):
                 raise Misconfigured(f"the certificates of {settings.ca} cannot be used: {error}") from error
         password = settings.password.get_secret_value()
         link = DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=intake.count)
-        listener = CameraHandler(
+        store = StreamIntake(intake, self.clock)
+        handler = CameraHandler(
+            store,
+            link,
             clock=self.clock,
             zone=settings.time_zone or ZoneInfo("UTC"),
             event_timeout=settings.event_timeout,
             wanted=frozenset(kind.lower() for kind in settings.events),
             url=settings.url,
         )
-        stream = Stream(
+        return Stream(
+            store,
             link,
-            listener,
+            handler,
             clock=self.clock,
-            heartbeat_timeout=settings.heartbeat_timeout,
-            judges=dict.fromkeys(_JUDGED, read_document),
-            limits=Limits(part=_PART, picture=settings.max_picture),
-            credentials=(settings.url, settings.username, password),
+            lockout=LoginLockout(self.clock, (settings.url, settings.username, password)),
+            options=StreamOptions(
+                heartbeat_timeout=settings.heartbeat_timeout,
+                judges=dict.fromkeys(_JUDGED, read_document),
+                limits=Limits(part=_PART, picture=settings.max_picture),
+            ),
         )
-        listener.stream = stream
-        return stream

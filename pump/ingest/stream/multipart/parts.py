@@ -71,13 +71,43 @@ class Part:
     fault: Fault | None = None
 
 
+Reason = Literal["garbage", "header malformed", "header over its limit", "part over its limit", "header cut"]
+
+
 @dataclass(slots=True)
 class Skipped:
     """Bytes that became no part: how many, why, and the first 256 of them."""
 
-    reason: Literal["garbage", "header malformed", "header over its limit", "part over its limit", "header cut"]
+    reason: Reason
     size: int
     sample: bytes
+
+
+_SAMPLE: Final = 256
+
+
+class SkippedRun:
+    """Bytes in a row that become no part, until they are reported."""
+
+    def __init__(self) -> None:
+        self.reason: Reason = "garbage"
+        """Of what comes next, too."""
+        self.size = 0
+        self._sample = b""
+
+    def add(self, content: bytes | bytearray) -> None:
+        """They too; white space before the first ones is none."""
+        if not self.size:
+            content = content.lstrip(b" \t\r\n")
+        self.size += len(content)
+        if len(self._sample) < _SAMPLE:
+            self._sample += bytes(content[: _SAMPLE - len(self._sample)])
+
+    def taken(self) -> list[Skipped]:
+        """The run, if there is one; a new one begins."""
+        found = [Skipped(self.reason, self.size, self._sample)] if self.size else []
+        self.size, self._sample, self.reason = 0, b"", "garbage"
+        return found
 
 
 LARGE: Final = 1 << 16

@@ -17,7 +17,10 @@ import pytest
 from pump.core.errors import Misconfigured
 from pump.ingest.intake import Intake
 from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient
-from pump.ingest.stream.handler import RetryAdvice, StreamHandler, StreamRefused, StreamRequest
+from pump.ingest.stream.connection import StreamOptions
+from pump.ingest.stream.handler import Batch, RetryAdvice, StreamHandler, StreamRefused, StreamRequest
+from pump.ingest.stream.intake import StreamIntake
+from pump.ingest.stream.lockout import LoginLockout
 from pump.ingest.stream.multipart.parts import Part, Skipped
 from pump.ingest.stream.stream import Stream
 from pump.spool import Spool, SpoolSettings
@@ -40,6 +43,7 @@ class Keeper(StreamHandler):
     """Keeps what it is told, in order; a greeting of "no" is a refusal."""
 
     def __init__(self, *, greeting: bool = False) -> None:
+        super().__init__()
         self.greeting = greeting
         self.told: list[str] = []
         self.looked_after = asyncio.Event()
@@ -56,14 +60,17 @@ class Keeper(StreamHandler):
         if part.body == b"no":
             raise StreamRefused(RetryAdvice("not now", 5.0))
 
-    async def opened(self) -> None:
+    async def opened(self) -> Sequence[Batch]:
         self.told.append("opened")
+        return ()
 
-    async def received(self, items: Sequence[Part | Skipped]) -> None:
+    async def received(self, items: Sequence[Part | Skipped]) -> Sequence[Batch]:
         self.told += [item.body.decode() if isinstance(item, Part) else item.reason for item in items]
+        return ()
 
-    async def rest(self, items: Sequence[Part | Skipped]) -> None:
+    async def rest(self, items: Sequence[Part | Skipped]) -> Sequence[Batch]:
         self.told += [f"rest {item.body.decode()}" if isinstance(item, Part) else item.reason for item in items]
+        return ()
 
     async def upkeep(self) -> None:
         self.looked_after.set()
@@ -77,8 +84,9 @@ class Keeper(StreamHandler):
     async def leaving(self) -> None:
         self.told.append("leaving")
 
-    async def closed(self) -> None:
+    async def closed(self) -> Sequence[Batch]:
         self.told.append("closed")
+        return ()
 
     def refused(self, answer: Answer) -> RetryAdvice:
         self.told.append(f"refused {answer.status} {answer.body.decode()}")
@@ -98,9 +106,12 @@ class Site:
         self.intake = intake("s", spool=spool, site="n", clock=clock, metrics=Metrics(), health=Health(clock))
 
     def begin(self, port: int, **more: Any) -> None:
+        self.port = port
         link = DigestClient(f"http://127.0.0.1:{port}", username="u", password="p")
-        self.stream = Stream(link, self.listener, clock=self.clock, credentials=("u", "p"), **more)
-        self.task = asyncio.create_task(self.stream.run(self.intake), name="stream")
+        store, lockout = StreamIntake(self.intake, self.clock), LoginLockout(self.clock, ("u", "p"))
+        options = StreamOptions(**more)
+        self.stream = Stream(store, link, self.listener, clock=self.clock, lockout=lockout, options=options)
+        self.task = asyncio.create_task(self.stream.run(), name="stream")
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
@@ -329,9 +340,8 @@ def test_an_upkeep_that_loses_the_link_breaks_it_and_one_with_a_bug_ends_the_run
             one.listener.fails = ConnectionLost("the keeper has had enough")
             await one.until(lambda: one.intake.component.reason == "the keeper has had enough")
             one.listener.fails = RuntimeError("a bug")
-            with pytest.raises(ExceptionGroup) as failed:
+            with pytest.raises(RuntimeError, match="a bug"):
                 await one.until(lambda: False)
-            assert failed.value.subgroup(RuntimeError) is not None
             assert one.listener.told[-1] == "closed"
 
     asyncio.run(main())
@@ -354,7 +364,7 @@ def test_what_an_opening_cannot_have_postpones_it(tmp_path: Path) -> None:
             assert rejected.value.retry_after == pytest.approx(600.0, abs=1.0)
             one.listener.postponed = None
             with pytest.raises(Misconfigured, match="rejected"):
-                await one.stream.run(one.intake)
+                await one.stream.run()
             assert len(one.writers) == 1
 
     asyncio.run(main())

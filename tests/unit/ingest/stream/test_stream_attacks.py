@@ -13,6 +13,7 @@ import pytest
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed
 from pump.ingest.intake import Intake
+from pump.ingest.stream.handler import Batch
 from pump.ingest.stream.lockout import LoginLockout
 from pump.ingest.stream.multipart.parts import Part, Skipped
 from pump.spool import Receipt
@@ -43,10 +44,10 @@ class Slow(Keeper):
         self.let = asyncio.Event()
         self.asked = 0
 
-    async def received(self, items: Sequence[Part | Skipped]) -> None:
+    async def received(self, items: Sequence[Part | Skipped]) -> Sequence[Batch]:
         self.asked += 1
         await self.let.wait()
-        await super().received(items)
+        return await super().received(items)
 
 
 def test_a_renewal_drops_nothing_that_was_read(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_day_of_heartbeats(tmp_path: Path, hours: int) -> None:
             await one.until(lambda: one.vendor.account.heartbeats >= 2)
             before, tasks, sleepers = await one.records(), len(asyncio.all_tasks()), one.clock.sleepers
             begin, streams, beats = one.clock.monotonic(), one.vendor.account.streams, one.vendor.account.heartbeats
-            lapse = one.source.stream.lapse
+            lapse = one.source.stream.store.outage
             for _ in range(hours * 360):
                 one.clock.advance(10.0)
                 now = one.clock.now()

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from pump.core.errors import Refusal
 from pump.testing import ManualClock
+from pump.vendors.hik_gateway import SOURCE
 from pump.vendors.hik_gateway.simulator.server import Quirks, Simulator, variants
 from tests.unit.vendors.hik_gateway.site import Site, site, spooled
 
@@ -403,3 +405,10 @@ def test_a_password_that_is_changed_under_way_costs_no_stream(tmp_path: Path) ->
             assert one.vendor.account.streams == 1
 
     asyncio.run(main())
+
+
+def test_a_source_that_was_never_run_refuses_to_subscribe() -> None:
+    more = {"type": "hik-gateway", "url": "http://192.0.2.1", "username": "admin", "password": "secret1"}
+    source = SOURCE("arc", SOURCE.Settings.model_validate(more), ManualClock())
+    with pytest.raises(Refusal, match="does not run yet"):
+        asyncio.run(source.subscribe(None, types=["videoReview"]))
