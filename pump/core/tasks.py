@@ -55,9 +55,11 @@ class Nap:
 
     async def until(self, waiting: Awaitable[object], at_most: float | None = None) -> None:
         """Wait for it, `at_most` seconds of the event loop's own time; raises what it raises."""
-        with anyio.move_on_after(0 if self.over else at_most) as self._scope:
-            await waiting
-        self._scope = None
+        try:
+            with anyio.move_on_after(0 if self.over else at_most) as self._scope:
+                await waiting
+        finally:
+            self._scope = None
 
     def cut(self) -> None:
         """End the wait that is on its way, if there is one."""
