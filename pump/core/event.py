@@ -92,8 +92,3 @@ def encode(event: Event, source: str, recorded: datetime) -> bytes:
         encoded = orjson.dumps(body, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
     # A copy, for orjson's own bytes keep the kilobytes they were written into, and the newest events stay in memory.
     return bytes(memoryview(encoded))
-
-
-def group(**fields: Any) -> dict[str, Any] | None:
-    """The fields that are not None, or None where none is: absent groups and null fields are left out."""
-    return {name: value for name, value in fields.items() if value is not None} or None

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pump.core.groups import Medium, group
 from pump.vendors.hik_camera.document import Tree
 from pump.vendors.hik_camera.fields import child, children, whole
 
@@ -34,12 +35,12 @@ _COUNTS: Final = ("detectionPicturesNumber", "picturesNumber", "picNum", "pictur
 _DEPTH: Final = 64
 
 
-def links(tree: Tree, base: str | None) -> list[dict[str, Any]]:
+def links(tree: Tree, base: str | None) -> list[Medium]:
     """The media behind the message's addresses, in its order, without ids; each address once.
 
     `base`: the device's own address, which completes "/picture/..."; without it such a path is no medium.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Medium] = {}
     for name, value in _named(tree, "", 0):
         if "/" not in value:
             continue
@@ -54,8 +55,8 @@ def links(tree: Tree, base: str | None) -> list[dict[str, Any]]:
         mime = _MIMES.get(_ending(address))
         if mime is not None and not mime.startswith("image/"):
             kind = mime.partition("/")[0]
-        medium = {"id": "", "kind": kind, "mime": mime, "url": address, "state": "remote"}
-        found[address] = {field: value for field, value in medium.items() if value is not None}
+        medium = group(Medium(id="", kind=kind, mime=mime, url=address, state="remote"))
+        found[address] = medium or Medium()
     return list(found.values())
 
 

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pump.core.errors import MessageError
 from pump.core.event import event_id
+from pump.core.groups import Alarm
 from pump.core.taxonomy import Phase
 from pump.vendors.hik_connect.codes import CODES
 from pump.vendors.hik_connect.fields import TRUE, Group, child, dedup_time_ms, located, moment, text
@@ -74,7 +75,7 @@ def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
     else:
         phase = "start"
 
-    group: Group = {}
+    group: Alarm = {}
     rule = child(record, "alarmRule")
     if rule is not None:
         name = text(rule, "name")

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from pump.core.event import event_id
+from pump.core.groups import Alarm
 from pump.core.taxonomy import Phase, Severity
 from pump.vendors.hik_connect.codes import Code
 from pump.vendors.hik_connect.fields import Group, child, dedup_time_ms, text
@@ -36,7 +37,7 @@ class RecordHead(NamedTuple):
     late: bool
     updates: str | None
     update: bool
-    alarm: Group | None
+    alarm: Alarm | None
     groups: Group
     door: tuple[Group, Group, Group]
 

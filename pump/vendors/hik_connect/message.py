@@ -83,12 +83,12 @@ def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo,
 
     incident = pair(row, where)
     if talk is not None and code.endswith("140001"):
-        row = CALLS.get(text(talk, "msgType") or "", (row, ""))[0]
+        row = call.code if (call := CALLS.get(text(talk, "msgType") or "")) else row
         incident = _call(talk, where) if row.phase != "pulse" else None
     phase = "update" if update else row.phase
     return RecordHead(
         code, row, where, identity, ahead, located(stamp, zone), phase, row.severity, incident, late, updates,
-        update, dict(row.preset["alarm"]) if "alarm" in row.preset else None, found, door,
+        update, row.preset["alarm"].copy() if "alarm" in row.preset else None, found, door,
     )  # fmt: skip
 
 
