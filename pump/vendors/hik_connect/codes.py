@@ -55,8 +55,15 @@ class _Alarm(NamedTuple):
     preset: Groups = _NOTHING
 
 
-class _Twin(NamedTuple):
-    """Both queues' codes of one thing; "" where the document lists it in one of the two alone."""
+class Twin(NamedTuple):
+    """Alarm type and message type of one thing; "" where the document lists it in one of the two alone."""
+
+    alarm: str
+    message: str
+
+
+class _Both(NamedTuple):
+    """A row of both queues' codes of one thing; "" as in `Twin`."""
 
     alarm: str
     message: str
@@ -75,7 +82,7 @@ class _Granted(NamedTuple):
 
 
 class _Denied(NamedTuple):
-    """Both queues' codes of a door that stayed shut; "" where the document lists it in one of the two alone."""
+    """Both queues' codes of a door that stayed shut; "" as in `Twin`."""
 
     alarm: str
     message: str
@@ -193,39 +200,39 @@ _ALARMS: Final = (
 )
 
 _DRIVING: Final = (
-    _Twin("11009", "330405", "driving.speeding", "Speeding", "warning"),
-    _Twin("11010", "330404", "driving.rollover", "Rollover", "critical"),
-    _Twin("11011", "330406", "driving.collision", "Collision", "critical"),
-    _Twin("11012", "330401", "driving.sharp_turn", "Sharp Turn", "notice"),
-    _Twin("11013", "330402", "driving.sudden_brake", "Sudden Brake", "notice"),
-    _Twin("11014", "330403", "driving.sudden_acceleration", "Sudden Acceleration", "notice"),
-    _Twin("100351", "", "driving.fence.entered", "Fence for Entry Detection", "notice"),
-    _Twin("100352", "", "driving.route.deviated", "Deviation", "warning"),
-    _Twin("100359", "330501", "driving.driver.smoking", "Smoking", "notice"),
-    _Twin("100360", "330502", "driving.driver.phone", "Using Mobile Phone", "warning"),
-    _Twin("100361", "330503", "driving.driver.fatigued", "Fatigue Driving", "warning"),
-    _Twin("100362", "330504", "driving.driver.distracted", "Distraction", "warning"),
-    _Twin("100363", "330505", "driving.driver.seatbelt", "Seatbelt Unbuckled", "warning"),
-    _Twin("100364", "330201", "driving.warning.forward_collision", "Forward Collision Warning", "warning"),
-    _Twin("100365", "330202", "driving.warning.headway", "Headway Monitoring Warning", "notice"),
-    _Twin("100366", "330203", "driving.warning.lane_departure", "Lane Deviation Warning", "notice"),
-    _Twin("100367", "330204", "driving.warning.pedestrian", "Pedestrian Collision Warning", "warning"),
-    _Twin("100368", "330205", "driving.warning.speed_limit", "Speed Limit Warning", "notice"),
-    _Twin("100369", "330301", "driving.warning.blind_spot", "Blind Spot Warning", "notice"),
-    _Twin("100370", "", "security.panic", "Emergency Alarm", "critical"),
-    _Twin("", "330101", "security.panic", "Alarm Triggered by Panic Button", "critical"),
-    _Twin("100371", "330102", "security.input.triggered", "Alarm Input", "warning"),
-    _Twin("100372", "330507", "driving.driver.yawning", "Yawning", "notice"),
-    _Twin("100373", "330508", "driving.driver.sunglasses", "Wearing IR Interrupted Sunglasses", "notice"),
-    _Twin("100374", "330509", "driving.driver.absent", "Absence", "notice"),
-    _Twin("100377", "", "driving.driver.license_expired", "Driving License Expired", "warning"),
-    _Twin("100396", "330506", "video.tampering", "Video Tampering", "warning"),
-    _Twin("100398", "", "driving.route.entered", "Entering Route", "info"),
-    _Twin("330407", "", "driving.ignition.on", "ACC ON", "info"),
-    _Twin("330408", "", "driving.ignition.off", "ACC OFF", "info"),
-    _Twin("330510", "", "driving.passenger.detected", "Front Passenger Detection", "info"),
-    _Twin("", "335000", "driving.driver.match", "Person and Vehicle Match", "info"),
-    _Twin("", "335001", "driving.driver.mismatch", "Person and Vehicle Mismatch", "warning"),
+    _Both("11009", "330405", "driving.speeding", "Speeding", "warning"),
+    _Both("11010", "330404", "driving.rollover", "Rollover", "critical"),
+    _Both("11011", "330406", "driving.collision", "Collision", "critical"),
+    _Both("11012", "330401", "driving.sharp_turn", "Sharp Turn", "notice"),
+    _Both("11013", "330402", "driving.sudden_brake", "Sudden Brake", "notice"),
+    _Both("11014", "330403", "driving.sudden_acceleration", "Sudden Acceleration", "notice"),
+    _Both("100351", "", "driving.fence.entered", "Fence for Entry Detection", "notice"),
+    _Both("100352", "", "driving.route.deviated", "Deviation", "warning"),
+    _Both("100359", "330501", "driving.driver.smoking", "Smoking", "notice"),
+    _Both("100360", "330502", "driving.driver.phone", "Using Mobile Phone", "warning"),
+    _Both("100361", "330503", "driving.driver.fatigued", "Fatigue Driving", "warning"),
+    _Both("100362", "330504", "driving.driver.distracted", "Distraction", "warning"),
+    _Both("100363", "330505", "driving.driver.seatbelt", "Seatbelt Unbuckled", "warning"),
+    _Both("100364", "330201", "driving.warning.forward_collision", "Forward Collision Warning", "warning"),
+    _Both("100365", "330202", "driving.warning.headway", "Headway Monitoring Warning", "notice"),
+    _Both("100366", "330203", "driving.warning.lane_departure", "Lane Deviation Warning", "notice"),
+    _Both("100367", "330204", "driving.warning.pedestrian", "Pedestrian Collision Warning", "warning"),
+    _Both("100368", "330205", "driving.warning.speed_limit", "Speed Limit Warning", "notice"),
+    _Both("100369", "330301", "driving.warning.blind_spot", "Blind Spot Warning", "notice"),
+    _Both("100370", "", "security.panic", "Emergency Alarm", "critical"),
+    _Both("", "330101", "security.panic", "Alarm Triggered by Panic Button", "critical"),
+    _Both("100371", "330102", "security.input.triggered", "Alarm Input", "warning"),
+    _Both("100372", "330507", "driving.driver.yawning", "Yawning", "notice"),
+    _Both("100373", "330508", "driving.driver.sunglasses", "Wearing IR Interrupted Sunglasses", "notice"),
+    _Both("100374", "330509", "driving.driver.absent", "Absence", "notice"),
+    _Both("100377", "", "driving.driver.license_expired", "Driving License Expired", "warning"),
+    _Both("100396", "330506", "video.tampering", "Video Tampering", "warning"),
+    _Both("100398", "", "driving.route.entered", "Entering Route", "info"),
+    _Both("330407", "", "driving.ignition.on", "ACC ON", "info"),
+    _Both("330408", "", "driving.ignition.off", "ACC OFF", "info"),
+    _Both("330510", "", "driving.passenger.detected", "Front Passenger Detection", "info"),
+    _Both("", "335000", "driving.driver.match", "Person and Vehicle Match", "info"),
+    _Both("", "335001", "driving.driver.mismatch", "Person and Vehicle Mismatch", "warning"),
 )
 
 _GRANTED: Final = (
@@ -313,9 +320,9 @@ _DENIED: Final = (
 )  # fmt: skip
 
 _DOOR: Final = (
-    _Twin("80036", "110007", "security.duress", "Duress Alarm", "critical"),
-    _Twin("", "110019", "access.temperature", "Skin-Surface Temperature Measured", "info"),
-    _Twin("100346", "110560", "access.absence", "Absence", "info"),
+    _Both("80036", "110007", "security.duress", "Duress Alarm", "critical"),
+    _Both("", "110019", "access.temperature", "Skin-Surface Temperature Measured", "info"),
+    _Both("100346", "110560", "access.absence", "Absence", "info"),
 )
 
 
@@ -343,12 +350,12 @@ def _table() -> dict[str, Code]:
 
 CODES: Final[dict[str, Code]] = _table()
 
-TWINS: Final[tuple[tuple[str, str], ...]] = (
-    *((row.alarm, row.message) for row in (*_DRIVING, *_DOOR)),
-    *((row.alarm, row.message) for row in _GRANTED),
-    *((row.alarm, row.message) for row in _DENIED),
+TWINS: Final = (
+    *(Twin(row.alarm, row.message) for row in (*_DRIVING, *_DOOR)),
+    *(Twin(row.alarm, row.message) for row in _GRANTED),
+    *(Twin(row.alarm, row.message) for row in _DENIED),
 )
-"""Alarm type and message type of one thing; empty where the document lists it in one of the two alone."""
+"""The codes that the alarm and the message queue have for one thing."""
 
 _BOTH: Final = ("330407", "330408", "330510")  # listed among the alarm types and among the message types
 _SECOND: Final = ("140001", "330001")  # message types, and what A.1.5 has beyond A.1.4
