@@ -47,7 +47,7 @@ class Deaf:
 
 
 Step = BaseException | Callable[[], Awaitable[None]] | None
-"""What a send does: raise, wait for something before it accepts, or accept at once."""
+"""The behaviour of a send: raise, wait for something before it accepts, or accept at once."""
 
 
 class ScriptedSinks:
@@ -70,9 +70,9 @@ class ScriptedSinks:
         self.batches: list[list[int]] = []
         """The numbers of each batch that `send` was called with."""
         self.states: list[State | None] = []
-        """What each opening was handed back."""
+        """The state that each opening was handed back."""
         self.closed = 0
-        """How many openings were left."""
+        """The number of openings that were left."""
         self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     def __call__(self, name: str, settings: Any, *, state: State | None, clock: Clock, site: str) -> Sink[SinkSettings]:
