@@ -46,7 +46,7 @@ class Device:
     """Seconds between two signs of life; None: its silence means nothing."""
     online: bool = False
     turns: int = 0
-    """How often it came online or went offline: it makes each turn's event id, and a lost answer harmless."""
+    """The number of its turns, online and offline: it makes each turn's event id, and a lost answer harmless."""
     heard: float = 0.0
     """The table's listening time at its last sign of life, seconds."""
     seen: str = ""
@@ -82,7 +82,7 @@ class Device:
 class SignOfLife:
     """A sign of life, to be put with what it came with: `put(*sign.events, …, state=sign.state)`.
 
-    Then tell the table: `noted`, or `unstored` where the spool refused.
+    Then call the table's `noted`, or `unstored` where the spool refused.
     """
 
     device: Device
@@ -194,7 +194,7 @@ class Devices:
         return SignOfLife(device, (self._turn(device, groups or {}),), {PREFIX + key: device.json()})
 
     async def watch(self, groups: Any = None) -> None:
-        """Tell who falls silent, for as long as the task lives: the time it runs is the time spent listening.
+        """Report who falls silent, for as long as the task lives: the time it runs is the time spent listening.
 
         `groups(device)` gives the groups of `data` for a device.offline event.
         """

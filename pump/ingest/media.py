@@ -97,7 +97,7 @@ class Media:
         return stored
 
     def _stands(self, path: Path, content: bytes) -> bool:
-        """Whether the content is there, whole, and safe; it is young again then.
+        """True where the content is there, whole, and safe; it is young again then.
 
         A name alone proves nothing: another thread may not have fsynced it yet, and a crash before that may have
         left anything under it.

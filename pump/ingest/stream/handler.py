@@ -1,4 +1,4 @@
-"""The vendor's side of an endless stream: what it asks for, what it is told, what its answers mean."""
+"""The vendor's side of an endless stream: what it asks for, what it is sent, what its answers mean."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class StreamRequest:
 
 @dataclass(slots=True, frozen=True)
 class RetryAdvice:
-    """What an answer other than a stream means: `reason` says what to do, for the log and /status."""
+    """The meaning of an answer other than a stream: `reason` says what to do, for the log and /status."""
 
     reason: str
     wait: float | None = None
     """Seconds; None: backoff to 60 s. For a rejected password it is 10 minutes at the least."""
     rejected: bool | None = None
-    """Whether the password was; None: a 401 says so, unless it minds the nonce's age and is not the third of them."""
+    """True if the password was; None: a 401 says so, unless it minds the nonce's age and is not the third of them."""
 
 
 class StreamRefused(Exception):
@@ -67,20 +67,20 @@ class StreamHandler(ABC):
         """
 
     async def rest(self, items: Sequence[Part | Skipped]) -> None:
-        """What was on its way when the link ended, as whole as it is."""
+        """A body that was on its way when the link ended, as whole as it is."""
         await self.received(items)
 
     async def opened(self) -> None:  # noqa: B027  # optional to have
         """The link is up and the gap is stored; nothing more is read before this returns."""
 
     async def upkeep(self) -> None:  # noqa: B027  # optional to have
-        """What is looked after beside the reading while the link stands; cancelled with it. Raises as `received`."""
+        """The work beside the reading while the link stands; cancelled with it. Raises as `received`."""
 
     async def leaving(self) -> None:  # noqa: B027  # optional to have
         """The pump itself is about to end the link, at a stop or to make it anew: the vendor may be told so."""
 
     async def closed(self) -> None:  # noqa: B027  # optional to have
-        """The link that `opened` told of is closed. With `leaving` it has 5 s; what it raises at a stop is logged."""
+        """The link that `opened` announced is closed. With `leaving` it has 5 s; what it raises at a stop is logged."""
 
     def refused(self, answer: Answer) -> RetryAdvice:
         """The request was answered without a stream: with another status than 200 mostly, 401 included."""

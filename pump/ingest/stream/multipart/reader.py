@@ -3,7 +3,7 @@
 Written for the event streams of Hikvision's gateways, cameras and panels, whose framing is rarely what RFC 2046
 wants (docs/field.md): a boundary that differs from the header's, bare line feeds, a delimiter glued to the body before
 it, lengths that are one off, parts cut in their middle. A part is handed out as soon as its Content-Length is
-complete; what cannot be a part is skipped up to the next delimiter, and told.
+complete; what cannot be a part is skipped up to the next delimiter, and reported.
 """
 
 from __future__ import annotations
@@ -82,19 +82,19 @@ class MultipartReader:
         """Of a large body that is not suspected to hold a delimiter; then nothing is in `_buffer`."""
         self._out: list[Part | Skipped] = []
         self.skipping = 0
-        """Bytes skipped since the last part: a run not told yet. Where it grows for ever the stream is lost."""
+        """Bytes skipped since the last part: a run not reported yet. Where it grows for ever the stream is lost."""
         self.ended = False
         """The closing delimiter has come. Parts after it are read all the same."""
 
     @property
     def _unsuspected(self) -> bool:
-        """Whether the body on its way is large, and its length alone decides: it is held in pieces."""
+        """True where the body on its way is large, and its length alone decides: it is held in pieces."""
         large = self._judge is None and (self._head.length or 0) >= LARGE
         return large and self._delimiters.confirmed and not (self._suspect or self._closing)
 
     @property
     def unfinished(self) -> bool:
-        """Whether a part has begun and has not been handed out."""
+        """True where a part has begun and has not been handed out."""
         return self._state is not _State.SEEK
 
     @property
@@ -142,7 +142,7 @@ class MultipartReader:
         return out
 
     def _together(self, data: bytes) -> bytes | bytearray | None:
-        """What is held and `data`; None while they are the pieces of a large body, which are joined but once."""
+        """All that is held and `data`; None while they are the pieces of a large body, which are joined but once."""
         self._at = 0
         if self._pieces is not None:
             return self._completed(self._pieces, data)
