@@ -1,4 +1,4 @@
-"""The contract of a source: the interface between the daemon and a vendor's folder."""
+"""What a source is: the interface between the daemon and a vendor's folder."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Source(ABC, Generic[S]):
         """Gather for as long as the task lives; called again, on the same object, after it returned or raised.
 
         Cancelled to stop it: close sockets, do not unsubscribe what the vendor keeps for us while we are away.
-        `await intake.put(...)` returns when the events are on disk; only the line after it may answer the vendor.
-        Report health with `intake.up()`, `intake.down(reason)` and, at every sign of life, `intake.activity()`.
+        `await intake.put(...)` returns when the events are on disk; only the line after it may tell the vendor.
+        Tell health with `intake.up()`, `intake.down(reason)` and, at every sign of life, `intake.activity()`.
 
         May raise `Unavailable` (the peer or the spool is away: restarted with backoff, or after `retry_after`),
-        `Misconfigured` (only a person can mend it: restarted after its long wait, logged loudly). Anything else is
+        `Misconfigured` (only a person can mend it: restarted after its long wait, told loudly). Anything else is
         a bug: logged whole, and the source restarts with backoff all the same. A failure that is the vendor's
         daily life (a time-out, a lost token) is better handled inside, where connections and tokens are kept.
         """
@@ -56,7 +56,7 @@ class PushSource(Source[S]):
         """Path prefixes ("/api/upark", "/kinot/bays"); whole segments, in any case. The longest that fits wins."""
 
     def claim(self, push: Push) -> int:
-        """The fitness of a request, asked only where several sources claim its path: 0 not at all, more is better.
+        """How well a request fits, asked only where several sources claim its path: 0 not at all, more is better.
 
         It may decode the body, and keep what it found in `push.memo` for `handle`.
         """

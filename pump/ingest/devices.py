@@ -82,7 +82,7 @@ class Device:
 class SignOfLife:
     """A sign of life, to be put with what it came with: `put(*sign.events, …, state=sign.state)`.
 
-    Then call the table's `noted`, or `unstored` where the spool refused.
+    Then tell the table: `noted`, or `unstored` where the spool refused.
     """
 
     device: Device
@@ -194,7 +194,7 @@ class Devices:
         return SignOfLife(device, (self._turn(device, groups or {}),), {PREFIX + key: device.json()})
 
     async def watch(self, groups: Any = None) -> None:
-        """Report who falls silent, for as long as the task lives: the time it runs is the time spent listening.
+        """Tell who falls silent, for as long as the task lives: the time it runs is the time spent listening.
 
         `groups(device)` gives the groups of `data` for a device.offline event.
         """

@@ -72,7 +72,7 @@ class ScriptedSinks:
         self.states: list[State | None] = []
         """The state that each opening was handed back."""
         self.closed = 0
-        """The number of openings that were left."""
+        """How many openings were left."""
         self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     def __call__(self, name: str, settings: Any, *, state: State | None, clock: Clock, site: str) -> Sink[SinkSettings]:

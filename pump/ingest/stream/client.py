@@ -78,7 +78,7 @@ def tls_context(*, verify: bool, ca: Path | None = None) -> tls.SSLContext:
 
 
 class DigestClient:
-    """One device and one account on it. `count` is called with "login" for each login attempt."""
+    """One device and one account on it. `count` is told each login attempt as "login"."""
 
     def __init__(
         self,

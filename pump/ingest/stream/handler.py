@@ -1,4 +1,4 @@
-"""The vendor's side of an endless stream: what it asks for, what it is sent, what its answers mean."""
+"""The vendor's side of an endless stream: what it asks for, what it is told, what its answers mean."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class StreamHandler(ABC):
         """
 
     async def rest(self, items: Sequence[Part | Skipped]) -> None:
-        """A body that was on its way when the link ended, as whole as it is."""
+        """What was on its way when the link ended, as whole as it is."""
         await self.received(items)
 
     async def opened(self) -> None:  # noqa: B027  # optional to have
@@ -80,7 +80,7 @@ class StreamHandler(ABC):
         """The pump itself is about to end the link, at a stop or to make it anew: the vendor may be told so."""
 
     async def closed(self) -> None:  # noqa: B027  # optional to have
-        """The link that `opened` announced is closed. With `leaving` it has 5 s; what it raises at a stop is logged."""
+        """The link that `opened` told of is closed. With `leaving` it has 5 s; what it raises at a stop is logged."""
 
     def refused(self, answer: Answer) -> RetryAdvice:
         """The request was answered without a stream: with another status than 200 mostly, 401 included."""

@@ -24,11 +24,11 @@ class StreamIntake:
         self._clock = clock
         self._intake: Intake | None = None
         self.connected = False
-        """True where the link is up."""
+        """Whether the link is up."""
 
     @property
     def intake(self) -> Intake:
-        """The intake of this run's events."""
+        """Where this run puts its events."""
         assert self._intake is not None  # set by run
         return self._intake
 

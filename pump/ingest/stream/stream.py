@@ -1,4 +1,4 @@
-"""The life of an endless multipart response: open, watch, read, lose, report the gap, open again.
+"""The life of an endless multipart response: open, watch, read, lose, tell the gap, open again.
 
 A vendor gives a `StreamHandler` and a `DigestClient`; `Stream.run` does the rest:
 
@@ -75,7 +75,7 @@ class Stream(StreamIntake):
     ) -> None:
         """`peer` is what sentences call the other side; more than `most_skipped` bytes without a part end the link.
 
-        `credentials` show whether a rejected password is still the same after a restart; kept as a salted hash.
+        `credentials` tell whether a rejected password is still the same after a restart; kept as a salted hash.
         """
         super().__init__(clock)
         self.link = link
@@ -93,18 +93,18 @@ class Stream(StreamIntake):
         self._renewal = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._beside: list[asyncio.Task[None]] = []
-        """The task beside the reading; it may be cancelled at any time."""
+        """What runs beside the reading; it may be cancelled at any time."""
         self._early: list[Part | Skipped] = []
-        """Parts that came before the greeting."""
+        """What came before the greeting."""
         self._read = 0.0
         """Seconds spent reading on this connection."""
         self._part: float | None = None
         """The value of `_read` when the unfinished part began."""
         self._skipped = 0
-        """Bytes skipped since the last whole part, as far as they were reported."""
+        """Bytes skipped since the last whole part, as far as they were told."""
         self._carried = False
         self._failing: BaseException | None = None
-        """The failure beside the reading; the group cancels the reading for it."""
+        """What has failed beside the reading; the group cancels the reading for it."""
         self._told = ""
         """Why the link was lost or could not be had, as the log last said."""
         self._stale = 0
@@ -130,7 +130,7 @@ class Stream(StreamIntake):
     async def rejected(self, retry: RetryAdvice) -> None:
         """A call beside the stream was refused for its password: no login until it may be tried again.
 
-        The stream itself is left alone: it has its login behind it. Called twice, it counts once.
+        The stream itself is left alone: it has its login behind it. Told twice, it counts once.
         """
         if self.rejection.left > 0:
             return
@@ -282,7 +282,7 @@ class Stream(StreamIntake):
             self._timer.rearm()
 
     async def _up(self) -> None:
-        """The link is up: report the gap, if there was a link before."""
+        """The link is up: tell the gap, if there was a link before."""
         self.connected = True
         # First of all: a sign of life that is stored before the gap would be where a restart lets the gap begin.
         if (gap := self.lapse.over()) is not None:

@@ -42,7 +42,7 @@ def client_context(
 
 
 def refusal(error: OSError) -> Misconfigured | Unavailable:
-    """The meaning of an error of the socket: a certificate that is not accepted waits for a person.
+    """What an error of the socket means: a certificate that is not accepted waits for a person.
 
     One outside its time does not: the clock may be mended in a minute.
     """

@@ -3,7 +3,7 @@
 Written for the event streams of Hikvision's gateways, cameras and panels, whose framing is rarely what RFC 2046
 wants (docs/field.md): a boundary that differs from the header's, bare line feeds, a delimiter glued to the body before
 it, lengths that are one off, parts cut in their middle. A part is handed out as soon as its Content-Length is
-complete; what cannot be a part is skipped up to the next delimiter, and reported.
+complete; what cannot be a part is skipped up to the next delimiter, and told.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class MultipartReader:
         """Of a large body that is not suspected to hold a delimiter; then nothing is in `_buffer`."""
         self._out: list[Part | Skipped] = []
         self.skipping = 0
-        """Bytes skipped since the last part: a run not reported yet. Where it grows for ever the stream is lost."""
+        """Bytes skipped since the last part: a run not told yet. Where it grows for ever the stream is lost."""
         self.ended = False
         """The closing delimiter has come. Parts after it are read all the same."""
 
