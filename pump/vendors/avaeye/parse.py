@@ -49,7 +49,7 @@ _DRESS: Final = re.compile(r"[\s{}\[\]()]+")
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}[\s:-]?)+")
 _APART: Final = re.compile(r"[\s:-]")
 _CODE: Final = re.compile(r"[A-Za-z]?\d*")
-"""What stands for a brand in some table of the vendor's that the document does not have: A0, 12."""
+"""The code of a brand in some table of the vendor's that the document does not have: A0, 12."""
 _EARLIEST: Final = 2000
 """The year before which a camera's clock was never set."""
 _LATEST: Final = 2100
@@ -57,7 +57,7 @@ _LATEST: Final = 2100
 
 @dataclass(slots=True, frozen=True)
 class Camera:
-    """What the configuration says of a camera."""
+    """A camera as the configuration has it."""
 
     zone: tzinfo = UTC
     name: str | None = None
@@ -82,7 +82,7 @@ class Message:
     body: bytes
     """As it came."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What the device table knows of the sender."""
+    """Facts of the device table about the sender."""
 
     @property
     def key(self) -> str | None:
@@ -91,7 +91,7 @@ class Message:
 
 
 def read(path: str, document: Any, body: bytes) -> Message:
-    """The envelope of a message that came over `path` (behind /api/upark/). Raises Invalid."""
+    """The envelope of a message that came over `path` (behind /api/upark/). Raises MessageError."""
     if type(document) is not dict:
         raise MessageError("the body is no object")
     inner = document.get("params")

@@ -250,7 +250,7 @@ PLATE_LISTS: Final[dict[str, str]] = {
     "black": "blocklist", "otherlist": "other", "other": "other", "nolist": "other", "temporary": "temporary",
     "temporarylist": "temporary", "temp": "temporary", "templist": "temporary",
 }  # fmt: skip
-"""What a camera calls the list that holds a plate, in lower case and without blanks and dashes."""
+"""The words of cameras for the list that holds a plate, in lower case and without blanks and dashes."""
 DIRECTIONS: Final[dict[str, str]] = {"forward": "forward", "reverse": "backward", "back": "backward"}
 MASKS: Final[dict[str, str]] = {"yes": "wearing mask", "no": "no mask", "unknown": "unknown"}
 ATTENDANCE: Final[dict[str, str]] = {

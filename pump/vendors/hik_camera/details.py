@@ -117,7 +117,7 @@ def _in_celsius(degrees: float, unit: str) -> float:
 
 
 def _target(row: Row, tree: Tree) -> Target | None:
-    """What was seen, and whom a face was found to be: of several candidates the most similar."""
+    """The thing that was seen, or the person that a face was found to be: of several candidates the most similar."""
     objects = list(_objects(tree, 0))
     kinds = (_said(one, *sorted(_TARGETS)) for one in objects if not _TARGETS.isdisjoint(one))
     found = Target(kind=next((kind for kind in kinds if kind is not None), None))

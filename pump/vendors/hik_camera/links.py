@@ -15,7 +15,7 @@ MOST: Final = 32
 
 _ADDRESS: Final = re.compile(r"(?:https?|ftps?)://[^\s/?#]", re.IGNORECASE)
 _NAMES: Final = ("url", "uri", "link")
-"""How the names of fields with addresses end."""
+"""The ends of the names of fields with addresses."""
 _PICTURES: Final = ("pic", "image", "img", "photo")
 """Words in the names of fields that hold a picture, its address as well."""
 _NO_MEDIA: Final = (
@@ -30,7 +30,7 @@ _MIMES: Final = {
     "mp4": "video/mp4", "avi": "video/x-msvideo", "wav": "audio/wav", "mp3": "audio/mpeg", "aac": "audio/aac",
 }  # fmt: skip
 _WAYS: Final = ("transtype", "pictureurltype", "picurltype", "imageurltype", "imagesdatatype")
-"""How the names of fields end that say how pictures are sent: "binary", or some word with "url"."""
+"""The ends of the names of fields that say how pictures are sent: "binary", or some word with "url"."""
 _COUNTS: Final = ("detectionPicturesNumber", "picturesNumber", "picNum", "pictureNumber", "imageNum")
 _DEPTH: Final = 64
 
@@ -61,7 +61,7 @@ def links(tree: Tree, base: str | None) -> list[Medium]:
 
 
 def pictures_to_come(tree: Tree, by_address: bool) -> int | None:
-    """How many pictures follow the message as parts of their own, None where it does not say.
+    """The number of pictures that follow the message as parts of their own, None where it does not say.
 
     `by_address`: the message has addresses of pictures.
     """
@@ -81,7 +81,7 @@ def pictures_to_come(tree: Tree, by_address: bool) -> int | None:
 
 
 def _way(tree: Tree) -> str | None:
-    """How the pictures are sent, "url" or "binary", where the message says so anywhere."""
+    """The way in which the pictures are sent, "url" or "binary", where the message says so anywhere."""
     for name, value in _named(tree, "", 0):
         if name[-4:] in ("Type", "type") and name.lower().endswith(_WAYS):
             if "url" in value.lower():

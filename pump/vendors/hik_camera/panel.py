@@ -23,7 +23,7 @@ _PERIPHERALS: Final = (
     "keypad", "extensionModule", "outputModule", "repeater", "siren", "cardReader", "remoteCtrlNo", "alarmLineNo",
     "ipcChannel",
 )  # fmt: skip
-"""What a message is about where that is no zone: two sirens' batteries are two matters."""
+"""The parts that a message is about where that is no zone: two sirens' batteries are two matters."""
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _DEEDS: Final = frozenset(
     (
@@ -48,7 +48,7 @@ class Panel:
     groups: Groups
     """Of the event's groups those that it fills: alarm, power."""
     subject: tuple[str, str | None]
-    """What it is about, and its number."""
+    """The kind of thing that it is about, and its number."""
     place: Place | None
     uuid: str | None
     identity: tuple[object, ...]
@@ -56,7 +56,7 @@ class Panel:
     triggered: str | None
     """When it happened, as sent."""
     matter: str
-    """What starts and ends together."""
+    """The word that a start shares with its end."""
     media: list[Medium] = field(default_factory=list)
     """Its clip and picture, without ids."""
 

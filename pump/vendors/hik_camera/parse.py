@@ -70,7 +70,7 @@ _INPUTS: Final = ("alarmInNo", "caseSensorNo", "deviceNo", "distractControlNo", 
 
 @dataclass(slots=True)
 class Facts:
-    """What the device's own lists say; `names` by the event's channel number."""
+    """The content of the device's own lists; `names` by the event's channel number."""
 
     serial: str | None = None
     name: str | None = None
@@ -89,7 +89,7 @@ class Alert:
     """One, or one for each thing that was counted."""
     row: Row
     phase: Phase
-    """What the codes say: "start" and "end" of what is restored explicitly, "update" of what adds to such a matter,
+    """The phase by the codes: "start" and "end" of what is restored explicitly, "update" of what adds to such a matter,
     else "pulse"."""
     state: str
     """"active", "inactive" or what the device says."""
@@ -98,7 +98,7 @@ class Alert:
     fingerprint: str
     """Of the content without times, counters and links."""
     pictures: int | None
-    """How many follow, where the message says so."""
+    """The number that follows, where the message says so."""
     heartbeat: bool = False
     kind: str = ""
     """The device's event type in lower case."""
@@ -224,7 +224,7 @@ def _gone(tree: Tree) -> Iterator[bool]:
 
 
 def _continuing(kind: str, row: Row, tree: Tree, facts: Facts, zone: tzinfo) -> Alert:
-    """What says that others go on; nothing where it says that they do not."""
+    """A message that says that others go on; nothing where it says that they do not."""
     stamp = moment(text(tree, "dateTime", "dataTime", "time"), zone)
     channel = text(tree, "dynChannelID", "channelID", "channel")
     state = (text(tree, "eventState") or "active").lower()
@@ -412,7 +412,7 @@ def _parts(tree: Tree, access: Tree | None, coded: Access | None) -> list[str]:
 
 
 def _inputs(access: Tree | None) -> Iterator[str]:
-    """Which of a controller's inputs and parts an access event is about; 0 is none."""
+    """The inputs and parts of a controller that an access event is about; 0 is none."""
     for name in _INPUTS:
         if (number := text(access, name)) not in (None, "0"):
             yield f"{name} {number}"

@@ -1,4 +1,4 @@
-"""What a message measured, region by region: temperatures, counts, queues.
+"""The values that a message measured, region by region: temperatures, counts, queues.
 
 One message may speak of several regions, as a list or one below the other, in XML and in JSON; each reading keeps the
 region it is of.
@@ -132,14 +132,14 @@ class Reading:
 
     @property
     def word(self) -> str:
-        """What tells the event from the others of its message, beside the region."""
+        """The difference of the event from the others of its message, beside the region."""
         words = self.what if self.unit in ("people", "1") else f"{self.what} {self.unit}"
         return words.replace(" ", "_")
 
 
 @dataclass(slots=True, frozen=True)
 class _Place:
-    """What the objects around a number say of it."""
+    """The facts about a number that the objects around it hold."""
 
     region: str | None = None
     name: str | None = None
@@ -215,7 +215,7 @@ def limit(tree: Tree) -> float | None:
 
 
 def periodic(tree: Tree) -> bool:
-    """Whether a density message is a count by the clock."""
+    """True where a density message is a count by the clock."""
     return any((text(part, "dataSource") or "").lower() in _PERIODIC for part, _ in _objects(tree, _Place(), 0))
 
 

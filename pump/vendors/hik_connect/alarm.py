@@ -21,7 +21,7 @@ from pump.vendors.hik_connect.words import CATEGORY_DOMAINS, PRIORITIES
 
 
 def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
-    """The head of an AlarmMsg. Raises Poison where the record is none."""
+    """The head of an AlarmMsg. Raises MessageError where the record is none."""
     origin = record.get("eventSource")
     if not origin:
         origin = record

@@ -28,7 +28,7 @@ _ZERO_CELSIUS = 273.15  # kelvin
 
 
 def plain(groups: Group) -> bool:
-    """Whether nothing but files is there to read: none of the groups below, in any spelling, or empty ones."""
+    """True where nothing but files is there to read: none of the groups below, in any spelling, or empty ones."""
     return not any(map(groups.get, _KNOWN))
 
 

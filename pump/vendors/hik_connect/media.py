@@ -1,4 +1,4 @@
-"""Where links to pictures and videos sit in a record, what they look like in an event, how long they live.
+"""Links to pictures and videos: their places in a record, their form in an event, their lives.
 
 Nothing is fetched here.
 """
@@ -43,7 +43,7 @@ _MIMES: Final = {
 
 
 def shape(record: Group, groups: Group) -> Shape:
-    """The uploads that a record brings, without their links: what tells a second upload from the first.
+    """The uploads that a record brings, without their links: a second upload has others than the first.
 
     Of each file type, source, capture index and saving state; of attachments and access snapshots how many; of a plate
     how many pictures, unless it is the usual one. A link that is there although the file is not saved, or is not there
@@ -79,7 +79,7 @@ def shape(record: Group, groups: Group) -> Shape:
 
 
 def links(record: Group, groups: Group, plain: bool) -> int:
-    """How many links there are in a record."""
+    """The number of links in a record."""
     count = sum(1 for file in _files(groups) if _url(file)) if groups.get("fileInfo") else 0
     for name in ("picture", "video"):
         if record.get(name):

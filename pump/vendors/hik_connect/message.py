@@ -17,7 +17,7 @@ from pump.vendors.hik_connect.resource import Resource, at_door, at_station, of_
 from pump.vendors.hik_connect.uploads import Uploads
 
 _UPLOADED: Final = ("update", "picture", "video")
-"""What a second upload of a message changes (A.3.91)."""
+"""The fields that a second upload of a message changes (A.3.91)."""
 _WHO: Final = ("cardNumber", "personId", "firstName", "lastName")
 
 
@@ -93,12 +93,12 @@ def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo,
 
 
 def combine(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
-    """The head of a CombineEvent. Raises Poison where the record is none."""
+    """The head of a CombineEvent. Raises MessageError where the record is none."""
     return _message("combine", record, zone, uploads)
 
 
 def rawmsg(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
-    """The head of an Event(1). Raises Poison where the record is none."""
+    """The head of an Event(1). Raises MessageError where the record is none."""
     return _message("rawmsg", record, zone, uploads)
 
 

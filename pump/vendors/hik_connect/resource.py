@@ -1,4 +1,4 @@
-"""Which resource of which device a record speaks of: from each queue's shape to `device`, `place` and subject."""
+"""The resource, and its device, that a record speaks of: from each queue's shape to `device`, `place` and subject."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ELEMENT: Final = (
 
 
 class Resource(NamedTuple):
-    """Which resource of which device a record speaks of."""
+    """The resource, and its device, that a record speaks of."""
 
     kind: str | None
     id: str | None

@@ -32,14 +32,14 @@ _WORDS: Final = {
 """eventState (9.10), in lower case."""
 _ONLINE: Final = {"true": "online", "1": "online", "false": "offline", "0": "offline"}
 _COUNTED: Final = frozenset(("activePostCount",))
-"""What a repeated message changes: no part of its identity."""
+"""Members that a repeated message changes: no part of its identity."""
 _PASSING: Final = frozenset(("activePostCount", "dateTime", "dataTime", "eventState"))
 """Members that change while something lasts: no part of its content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What the inventory knows of a device; None where it does not."""
+    """A device as the inventory knows it; None where it does not."""
 
     name: str | None = None
     model: str | None = None
@@ -49,7 +49,7 @@ class Device:
 
 @dataclass(slots=True)
 class Context:
-    """What a message does not say itself."""
+    """The things that a message does not say itself."""
 
     zone: tzinfo = UTC
     """For times without an offset."""
@@ -79,7 +79,7 @@ class Parsed:
 
 
 def parse(message: Any, context: Context) -> Parsed | None:
-    """The event of one EventNotificationAlert; None for a heartbeat. Raises Unreadable for anything else.
+    """The event of one EventNotificationAlert; None for a heartbeat. Raises MessageError for anything else.
 
     By the object that is present, for the document's CIDAlarm sample says eventType "videoReview".
     """

@@ -30,13 +30,13 @@ _STATES: Final = ("commnad_status", "command_status", "commnadStatus", "commandS
 
 @dataclass(slots=True, frozen=True)
 class Status:
-    """One device as one message tells it."""
+    """One device as one message has it."""
 
     sn: str
     kind: str
     """lock, sensor or gateway, as the subject says it."""
     category: str | None
-    """In words, where the message's `device_type` tells."""
+    """In words, where the message's `device_type` says it."""
     time: datetime | None
     """`updated_at`, aware; None where it is missing or impossible."""
     values: dict[str, int]
@@ -47,13 +47,13 @@ class Status:
     received: datetime
     """When it came, aware."""
     facts: dict[str, Any]
-    """What else the device table shows of it."""
+    """The rest that the device table shows of it."""
     raw: dict[str, Any]
     """The message, without what opens a lock."""
 
     @property
     def measures(self) -> dict[str, float]:
-        """What was measured (`codes.QUANTITIES`), by its name in the device table."""
+        """The values that were measured (`codes.QUANTITIES`), by its name in the device table."""
         power, radio = self.power or Power(), self.radio or Radio()
         found = {
             "volts": power.get("volts"),
@@ -76,12 +76,12 @@ class Status:
 
 @dataclass(slots=True, frozen=True)
 class Result:
-    """What a status comes to."""
+    """The result of a status."""
 
     outcome: Outcome
     events: list[Event]
     state: dict[str, Any] | None
-    """What is to be stored with them; None where it stays."""
+    """The state that is to be stored with them; None where it stays."""
 
 
 def state_key(sn: str, kind: str = "") -> str:
@@ -90,7 +90,7 @@ def state_key(sn: str, kind: str = "") -> str:
 
 
 def is_command(fields: Mapping[str, Any]) -> bool:
-    """Whether a callback is a command's result, whichever address it came to."""
+    """True where a callback is a command's result, whichever address it came to."""
     return any(name in fields for name in _STATES)
 
 
@@ -98,7 +98,7 @@ def status(fields: Mapping[str, Any], zone: ZoneInfo, received: datetime, kind: 
     """Read a lock's or sensor's status: a callback's body, or one of the objects that the lists have.
 
     `kind` is the list's; `zone` is where times without an offset belong, `received` the aware time of arrival.
-    Raises Poison without a serial number.
+    Raises MessageError without a serial number.
     """
     number = read.text(fields.get("device_type"))
     told = codes.CATEGORIES.get(number or "")
@@ -201,7 +201,7 @@ def command(
 ) -> Event:
     """The command.result of a callback. `state` is what is stored of its device: it knows what the type 38 hides.
 
-    Raises Poison where it has neither a guid nor a serial number.
+    Raises MessageError where it has neither a guid nor a serial number.
     """
     guid, sn = read.text(fields.get("guid")), read.text(fields.get("sn"))
     if guid is None and sn is None:
@@ -276,7 +276,7 @@ class _Maker:
             event.data["incident"] = incident
 
     def measured(self, measures: Mapping[str, float]) -> dict[str, list[float]]:
-        """An event for each quantity that is due; what was last told of each, and when (ms since 1970)."""
+        """An event for each quantity that is due; the last report of each, and its time (ms since 1970)."""
         now = self._now
         at = now.stamp if now.stamp is not None else int(now.received.timestamp() * 1000)
         for quantity in codes.QUANTITIES:
