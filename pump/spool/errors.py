@@ -1,4 +1,4 @@
-"""The meaning of the database's errors for the spool: one table."""
+"""What an error of the database means for the spool: one table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RowRefused(Exception):
 
 
 class Verdict(Enum):
-    """The spool's answer to an error."""
+    """What to do about an error."""
 
     FULL = "the disk is full"
     TROUBLE = "the disk does not take writes"

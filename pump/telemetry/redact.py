@@ -83,6 +83,6 @@ def _text(value: Any) -> str:
 
 
 DEFAULT: Final = Redactor()
-"""The secrets that the process's log and commands use; loading a configuration fills it."""
+"""What the process's log and commands use; loading a configuration fills it."""
 redact = DEFAULT.redact
 clean = DEFAULT.clean
