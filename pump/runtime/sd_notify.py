@@ -12,7 +12,7 @@ log = structlog.get_logger()
 
 
 class Notifier:
-    """Tells the service manager how the process fares; without $NOTIFY_SOCKET every call does nothing.
+    """Reports to the service manager how the process fares; without $NOTIFY_SOCKET every call does nothing.
 
     Calls come from the event loop and never wait: a manager that does not read costs a lost datagram. None raises.
     """

@@ -1,4 +1,4 @@
-"""What is remembered of a rejected password, so that nothing hurries an account towards its lock-out."""
+"""The memory of a rejected password, so that nothing hurries an account towards its lock-out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pump.ingest.stream.handler import RetryAdvice
 from pump.ingest.stream.intake import StreamIntake
 
 KEY: Final = "stream/rejected"
-"""Where the source's state has it."""
+"""The key under which the source's state has it."""
 LEAST: Final = 600.0
 """Seconds after a rejected password: accounts lock after a few."""
 STALE: Final = 2

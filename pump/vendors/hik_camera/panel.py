@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import Any, Final
+from typing import Final
 
-from pump.core.event import event_id, group
+from pump.core.event import event_id
+from pump.core.groups import Alarm, Groups, Medium, Place, group
 from pump.core.taxonomy import Phase, Severity
 from pump.vendors.common.hik_cid import CODES, UNLISTED, Code, Spot, alarm_uuid, ending
 from pump.vendors.hik_camera.document import Tree
@@ -23,7 +24,7 @@ _PERIPHERALS: Final = (
     "keypad", "extensionModule", "outputModule", "repeater", "siren", "cardReader", "remoteCtrlNo", "alarmLineNo",
     "ipcChannel",
 )  # fmt: skip
-"""What a message is about where that is no zone: two sirens' batteries are two matters."""
+"""The parts that a message is about where that is no zone: two sirens' batteries are two matters."""
 _DIFFERING: Final = ("keypad", "extensionModule", "ipcChannel", "hddNo")
 """Those in which an end may differ from its start, in the order of a `Spot`."""
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
@@ -49,25 +50,25 @@ class Panel:
     name: str
     severity: Severity
     phase: Phase
-    groups: dict[str, Any]
-    """alarm, power: what of the event's groups it fills."""
+    groups: Groups
+    """Of the event's groups those that it fills: alarm, power."""
     subject: tuple[str, str | None]
-    """What it is about, and its number."""
-    place: dict[str, Any] | None
+    """The kind of thing that it is about, and its number."""
+    place: Place | None
     uuid: str | None
     identity: tuple[object, ...]
     """The record's own, beside the device's serial number, the UUID and the time."""
     triggered: str | None
     """When it happened, as sent."""
     matter: str
-    """What starts and ends together."""
+    """The word that a start shares with its end."""
     names: tuple[str | None, str | None]
     """By what its alarm is found: the UUID, and the moment; None where it has none."""
     spot: Spot
     """What it is about, for an end that differs from its start."""
     again: bool
     """It is the second report of an alarm."""
-    media: list[dict[str, Any]] = field(default_factory=list)
+    media: list[Medium] = field(default_factory=list)
     """Its clip and picture, without ids."""
 
 
@@ -92,18 +93,20 @@ def read_panel(tree: Tree, cid: Tree, zone_: tzinfo) -> Panel:
     triggered = text(cid, "trigger")
     uploaded = moment(text(cid, "upload"), zone_)
     number = _place(cid, "user")
-    alarm = {
+    alarm: Alarm = {
         "zone": zone, "partition": partition, "cid": code or None, "kind": text(cid, "type"),
         "user": who, "user_type": text(cid, "userType"), "user_number": number,
         "keypad": keypad, "module": _place(cid, "extensionModule"),
-        "uploaded": uploaded and uploaded.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "uploaded": uploaded.astimezone(UTC).isoformat().replace("+00:00", "Z") if uploaded else None,
     }  # fmt: skip
-    groups: dict[str, Any] = {"alarm": group(**alarm | row.preset.get("alarm", {}))}
+    uuid = text(tree, "uuid", "UUID") or text(cid, "uuid", "UUID") or ""
+    if known := alarm_uuid(uuid):
+        alarm["uuid"] = known
+    groups: Groups = {}
+    if filled := group(alarm | row.preset.get("alarm", Alarm())):
+        groups["alarm"] = filled
     if "power" in row.preset and not again:
         groups["power"] = row.preset["power"]
-    uuid = text(tree, "uuid", "UUID") or text(cid, "uuid", "UUID") or ""
-    known = alarm_uuid(uuid)
-    groups["alarm"] = group(**(groups["alarm"] or {}), uuid=known)
     area = text(cid, "subSystemName", "subsystemName", "systemName") or text(tree, "subSystemName")
     named = text(cid, "zoneName") or text(tree, "zoneName")
     return Panel(
@@ -114,7 +117,7 @@ def read_panel(tree: Tree, cid: Tree, zone_: tzinfo) -> Panel:
         "update" if again else row.phase,
         groups,
         ("zone", str(zone)) if zone is not None else ("panel", None),
-        group(zone=named or zone, partition=area or partition, channel=text(tree, "channelName")),
+        group(Place(zone=named or zone, partition=area or partition, channel=text(tree, "channelName"))),
         None if uuid in _BLANK else uuid,
         (code, zone, system, user, again, *others, *(("inactive",) if ended else ())),
         triggered,
@@ -152,7 +155,7 @@ def _place(cid: Tree, name: str) -> int | str | None:
     return text(cid, name) if number is None else None if number == -1 else number
 
 
-def _media(tree: Tree) -> list[dict[str, Any]]:
+def _media(tree: Tree) -> list[Medium]:
     listed = (("videoURL", "video", "video/mp4"), ("imageURL", "picture", "image/jpeg"))
     return [
         {"id": "", "kind": kind, "mime": mime, "url": url, "state": "remote"}
