@@ -16,9 +16,9 @@ from pump.core.errors import Misconfigured, Unavailable
 from pump.core.event import Event, Unparsed
 from pump.core.failure import MISCONFIGURED_WAIT
 from pump.ingest.intake import Intake
-from pump.vendors.hik_connect.answers import Action
+from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.hik_connect.body import batch_id, find_batch_id, pick, whole_number
-from pump.vendors.hik_connect.client import CallFailed, Client
+from pump.vendors.hik_connect.client import Client
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
 from pump.vendors.hik_connect.marks import Marks
 from pump.vendors.hik_connect.parse import Queue, normalise, records

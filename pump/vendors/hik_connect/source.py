@@ -15,7 +15,7 @@ from pump.core.errors import Misconfigured, Unavailable
 from pump.core.settings import Duration, Secret, SourceSettings
 from pump.ingest.intake import Intake
 from pump.source import Source
-from pump.vendors.hik_connect.client import Client
+from pump.vendors.hik_connect.client import AppKey, Client
 from pump.vendors.hik_connect.domain import parse_server
 from pump.vendors.hik_connect.event_types import spelled
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
@@ -136,9 +136,7 @@ class HikConnect(Source[HikConnectSettings]):
                 log.warning("The spool refuses to keep the token; a restart will log in again", source=self.name)
 
         client = Client(
-            server=settings.server,
-            app_key=settings.app_key.get_secret_value(),
-            secret_key=settings.secret_key.get_secret_value(),
+            AppKey(settings.server, settings.app_key.get_secret_value(), settings.secret_key.get_secret_value()),
             clock=self.clock,
             timeout=settings.timeout,
             limiter=self._limiter,

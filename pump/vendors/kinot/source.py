@@ -19,9 +19,9 @@ from pump.core.event import Event
 from pump.ingest.intake import Intake
 from pump.ingest.push.request import Push, Refused, Response, json_response
 from pump.source import PushSource
+from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.kinot import parse
-from pump.vendors.kinot.answers import Action
-from pump.vendors.kinot.client import KINDS, CallbackType, CallFailed, Client, List
+from pump.vendors.kinot.client import KINDS, CallbackType, Client, List
 from pump.vendors.kinot.numbers import decode, without_codes
 from pump.vendors.kinot.registration import register
 from pump.vendors.kinot.settings import KinotSettings

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pump.vendors.hik_connect.answers import ANSWERS, Action, answer_of, answer_of_status
+from pump.vendors.common.api import Action
+from pump.vendors.hik_connect.answers import ANSWERS, answer_of, answer_of_status
 
 DOCUMENT = Path(__file__).parents[5] / "shared" / "vendor" / "hik-connect-openapi-2.13.0.txt"
 

@@ -16,10 +16,10 @@ import pytest
 
 from pump.core.clock import Clock
 from pump.testing import ManualClock
+from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.hik_connect import client as client_module
-from pump.vendors.hik_connect.answers import Action
 from pump.vendors.hik_connect.body import decode, find_batch_id
-from pump.vendors.hik_connect.client import CallFailed, Client
+from pump.vendors.hik_connect.client import AppKey, Client
 from pump.vendors.hik_connect.simulator.server import Fault, Quirks, Simulator
 
 APP_KEY, SECRET_KEY = "ak-of-the-north-garage", "sk-that-nobody-may-see"
@@ -45,9 +45,7 @@ class Account:
         self, server: str, clock: Clock, *, token: object = None, timeout: float = 20.0, key: str = SECRET_KEY
     ) -> Client:
         return Client(
-            server=server,
-            app_key=APP_KEY,
-            secret_key=key,
+            AppKey(server, APP_KEY, key),
             clock=clock,
             timeout=timeout,
             limiter=None,
