@@ -48,7 +48,7 @@ def says(content: bytes) -> Play:
 
 
 async def send(url: URL, **more: Any) -> Reply:
-    given = {"timeout": 20.0, "largest": 1000, "too_large": TOO_LARGE, "garbage": GARBAGE} | more
+    given: dict[str, Any] = {"timeout": 20.0, "largest": 1000, "too_large": TOO_LARGE, "garbage": GARBAGE} | more
     async with Caller(Limits(**given)) as caller:
         return await caller.send("POST", url, b"{}", {"Token": "nobody-may-see-it"})
 
