@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import pybase64
 
-from pump.ingest.push import body as values
 from pump.vendors.avaeye import codes
+from pump.vendors.common import values
 
 MOST: Final = 16
 """Pictures of one record; the vendor's cameras send two."""

@@ -20,7 +20,6 @@ from pump.ingest.devices import MOST, Device, Devices, SignOfLife
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media, TooLarge
 from pump.ingest.push.admission import within
-from pump.ingest.push.body import decode
 from pump.ingest.push.request import Push, Refused, Response, json_response
 from pump.source import PushSource
 from pump.vendors.avaeye import about, codes, parse, pictures
@@ -168,7 +167,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
         if message is None:
             path = push.path[len(parse.PREFIX) :].strip("/").lower()
             if push.body or push.method != "GET":
-                document = decode(push.body).value
+                document = parse.loads(push.body)
                 # a capture is the path of nearly all, and its flat fields hold no secrets: pictures make it long
                 message = parse.read(path, strip(document), push.body)
             else:

@@ -8,15 +8,16 @@ from zoneinfo import ZoneInfo
 from pump.core.errors import MessageError
 from pump.core.event import event_id
 from pump.core.taxonomy import Phase
+from pump.vendors.common.fields import Group, child, text
+from pump.vendors.common.timestamps import dedup_time_ms, located, moment
 from pump.vendors.hik_connect.codes import CODES
-from pump.vendors.hik_connect.fields import TRUE, Group, child, dedup_time_ms, located, moment, text
 from pump.vendors.hik_connect.groups import plain
 from pump.vendors.hik_connect.head import NO_DOOR, RecordHead, anonymous, pair, unknown
 from pump.vendors.hik_connect.marks import KINDS
 from pump.vendors.hik_connect.media import links, shape
 from pump.vendors.hik_connect.resource import of_alarm
 from pump.vendors.hik_connect.uploads import Uploads
-from pump.vendors.hik_connect.words import CATEGORY_DOMAINS, PRIORITIES
+from pump.vendors.hik_connect.words import CATEGORY_DOMAINS, PRIORITIES, TRUE
 
 
 def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:

@@ -1,4 +1,4 @@
-"""The meaning of each answer to a queue call, and what an operator can do about it (document, A.4 and 3.3).
+"""The vendor's answers: their JSON, and the meaning of their codes for a queue call (document, A.4 and 3.3).
 
 The table has every code of A.4 that login, subscribe, messages and complete can answer with; the others there speak
 of persons, cards, areas and devices. A code without a row is logged, and the call tried again with backoff.
@@ -6,9 +6,12 @@ of persons, cards, areas and devices. A code without a row is logged, and the ca
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from typing import Any, Final
 
+from pump.core.errors import MessageError
 from pump.vendors.common.api import Action, Answer, retry, wrong
+from pump.vendors.common.json_repair import JsonReader
 
 _SETTINGS: Final = "check event_types and batch_size; if they are right, tell us the code"
 _PERMISSION: Final = "give the key's account the permission for this queue in Hik-Connect for Teams"
@@ -99,3 +102,41 @@ def answer_of(code: str) -> Answer:
 def answer_of_status(status: int) -> Answer:
     """The row of an HTTP status other than 200."""
     return _STATUSES.get(status) or _CLASSES.get(status // 100) or retry("the server answers with a strange status")
+
+
+# --- their JSON -----------------------------------------------------------------------------------------------------
+
+_JSON: Final = JsonReader(integer=int, constant=float)
+_BATCH: Final = re.compile(rb'"batchId"\s*:\s*"([^"\\\x00-\x1f]{1,256})"')
+_SUCCESS: Final = re.compile(rb'"errorCode"\s*:\s*"?0"?\s*[,}]')
+
+
+def decode(content: bytes) -> Any:
+    """The value of the bytes; None where they are none.
+
+    Bytes that are no UTF-8, control characters within texts and halves of surrogate pairs come with devices' own
+    names now and then. They must cost a character, not the batch they are in, which would come again for ever. So
+    must a number without bounds: the record that holds it is kept apart.
+    """
+    try:
+        return _JSON.loads(content)
+    except MessageError:
+        return None
+
+
+def batch_id(value: object) -> str | None:
+    """The id to complete a batch with; None where there is none: "0" and the empty text stand for an empty queue."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return value if isinstance(value, str) and value.strip() not in ("", "0") else None
+
+
+def find_batch_id(content: bytes) -> str | None:
+    """The batch id in an answer that is no JSON and yet seems whole; None where there is none, or more than one.
+
+    Half an answer must never do, for its batch would be completed with the other half unread: it lacks the braces
+    that close it.
+    """
+    whole = content.rstrip().endswith(b"}") and content.count(b"{") == content.count(b"}") and _SUCCESS.search(content)
+    found = set(_BATCH.findall(content)) if whole else set()
+    return batch_id(found.pop().decode("utf-8", "replace")) if len(found) == 1 else None

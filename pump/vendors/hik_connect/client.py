@@ -19,8 +19,8 @@ from yarl import URL
 
 from pump.core.clock import Clock
 from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply
+from pump.vendors.common.values import member
 from pump.vendors.hik_connect import answers
-from pump.vendors.hik_connect.body import decode, pick
 from pump.vendors.hik_connect.domain import Server, area, parse_server
 from pump.vendors.hik_connect.limiter import Limiter
 
@@ -61,7 +61,7 @@ class Token:
     @classmethod
     def load(cls, state: object, server: Server) -> Token | None:
         """What `state` gave, if it still may be used with `server`."""
-        text, refresh, named = pick(state, "token"), pick(state, "refresh"), pick(state, "server")
+        text, refresh, named = member(state, "token"), member(state, "refresh"), member(state, "server")
         there = area(named, server)
         if not isinstance(text, str) or there is None:
             return None
@@ -157,10 +157,10 @@ class Client:
             return token
 
     def _read_token(self, data: object) -> Token:
-        text = pick(data, "accessToken")
+        text = member(data, "accessToken")
         if not isinstance(text, str) or not text or not text.isascii() or not text.isprintable():
             raise CallFailed("no token", answers.GARBAGE)
-        named = pick(data, "areaDomain")
+        named = member(data, "areaDomain")
         server = area(named, self._server)
         if server is None:
             server = self._server
@@ -171,7 +171,7 @@ class Client:
                     area_domain=str(named)[:200],
                     server=str(self._server),
                 )
-        return Token(text, self._refresh_time(pick(data, "expireTime")), server)
+        return Token(text, self._refresh_time(member(data, "expireTime")), server)
 
     def _refresh_time(self, expires: object) -> float | None:
         try:
@@ -202,8 +202,8 @@ class Client:
     def _judge(self, reply: Reply) -> Any:
         status, _, content = reply
         wish = reply.retry_after(self._clock.now())
-        whole = decode(content)
-        code = pick(whole, "errorCode")
+        whole = answers.decode(content)
+        code = member(whole, "errorCode")
         if isinstance(code, int):
             code = str(code)
         if not isinstance(code, str) or not _CODE.fullmatch(code):
@@ -220,4 +220,4 @@ class Client:
             raise CallFailed("no error code", answers.GARBAGE, retry_after=wish, body=content)
         if code != "0":
             raise CallFailed(code, answers.answer_of(code), retry_after=wish)
-        return pick(whole, "data")
+        return member(whole, "data")

@@ -11,8 +11,9 @@ import orjson
 
 from pump.core.event import event_id
 from pump.core.taxonomy import Phase, Severity
+from pump.vendors.common.fields import Group, child, text
+from pump.vendors.common.timestamps import dedup_time_ms
 from pump.vendors.hik_connect.codes import Code
-from pump.vendors.hik_connect.fields import Group, child, dedup_time_ms, text
 from pump.vendors.hik_connect.media import LINKS, Shape, shape
 from pump.vendors.hik_connect.resource import Resource
 from pump.vendors.hik_connect.words import SOURCE_DOMAINS

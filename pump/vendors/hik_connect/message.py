@@ -8,13 +8,15 @@ from zoneinfo import ZoneInfo
 
 from pump.core.errors import MessageError
 from pump.core.event import event_id
+from pump.vendors.common.fields import Group, child, text
+from pump.vendors.common.timestamps import dedup_time_ms, located, moment
 from pump.vendors.hik_connect import groups as read
 from pump.vendors.hik_connect.codes import CALLS, CODES, Code
-from pump.vendors.hik_connect.fields import TRUE, Group, child, dedup_time_ms, located, moment, text
 from pump.vendors.hik_connect.head import NO_DOOR, RecordHead, anonymous, pair, unknown
 from pump.vendors.hik_connect.media import links, shape
 from pump.vendors.hik_connect.resource import Resource, at_door, at_station, of_message
 from pump.vendors.hik_connect.uploads import Uploads
+from pump.vendors.hik_connect.words import TRUE
 
 _UPLOADED: Final = ("update", "picture", "video")
 """What a second upload of a message changes (A.3.91)."""

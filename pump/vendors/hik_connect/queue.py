@@ -17,7 +17,8 @@ from pump.core.event import Event, Unparsed
 from pump.core.failure import MISCONFIGURED_WAIT
 from pump.ingest.intake import Intake
 from pump.vendors.common.api import Action, CallFailed
-from pump.vendors.hik_connect.body import batch_id, find_batch_id, pick, whole_number
+from pump.vendors.common.values import member, whole
+from pump.vendors.hik_connect.answers import batch_id, find_batch_id
 from pump.vendors.hik_connect.client import Client
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
 from pump.vendors.hik_connect.marks import Marks
@@ -144,7 +145,7 @@ class Puller:
             self._health.healthy(self.queue)
         items, number = await self._read(data)
         await self._store(items, asked)
-        batch = batch_id(pick(data, "batchId"))
+        batch = batch_id(member(data, "batchId"))
         if number and batch is None:
             self._intake.count("batch without id")
         completed = batch is not None and await self._complete(batch)
@@ -206,7 +207,7 @@ class Puller:
         found = records(self.queue, data)
         received = self._clock.now()
         if found:
-            self._uploads.marks.begin(batch_id(pick(data, "batchId")), found, received)
+            self._uploads.marks.begin(batch_id(member(data, "batchId")), found, received)
         items: list[Event | Unparsed] = []
         for begin in range(0, len(found), _SLICE):
             for record in found[begin : begin + _SLICE]:
@@ -298,7 +299,7 @@ class Puller:
 
     def _more(self, data: object, number: int) -> bool:
         """Whether more waits at the vendor; also noted for /status."""
-        remaining = whole_number(pick(data, "remainingNumber"))
+        remaining = whole(member(data, "remainingNumber"))
         self._intake.component.details[self.queue] = {"backlog": remaining, "batch": number}
         if remaining is not None:
             return remaining > 0

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from pump.core.errors import MessageError
 from pump.core.event import Event, event_id, group
+from pump.vendors.common.values import text
 from pump.vendors.kinot import codes
 from pump.vendors.kinot import values as read
 from pump.vendors.kinot.codes import Facet, Row
@@ -93,7 +94,7 @@ def status(fields: Mapping[str, Any], zone: ZoneInfo, received: datetime, kind: 
     `kind` is the list's; `zone` is where times without an offset belong, `received` the aware time of arrival.
     Raises Poison without a serial number.
     """
-    number = read.text(fields.get("device_type"))
+    number = text(fields.get("device_type"))
     told = codes.CATEGORIES.get(number or "")
     category = told[1] if told else None
     if "locked" in fields:
@@ -121,7 +122,7 @@ def _status(
     category: str | None,
     facets: Sequence[Facet],
 ) -> Status:
-    sn = read.text(fields.get("sn"))
+    sn = text(fields.get("sn"))
     if sn is None or len(sn) > _LONGEST_SN:
         raise MessageError("the message has no sn")
     values = {facet.field: found for facet in facets if (found := read.flag(fields.get(facet.field))) is not None}
@@ -135,7 +136,7 @@ def _status(
         power=group(volts=read.volts(fields.get("voltage"))),
         radio=group(rssi=read.number(fields.get("rs_si")), coil_frequency=read.number(fields.get("frequency"))),
         received=received,
-        facts=group(address=read.text(fields.get("host")), version=read.text(fields.get("firmware"))) or {},
+        facts=group(address=text(fields.get("host")), version=text(fields.get("firmware"))) or {},
         raw=read.clean(fields),
     )
 
@@ -196,15 +197,15 @@ def command(
 
     Raises Poison where it has neither a guid nor a serial number.
     """
-    guid, sn = read.text(fields.get("guid")), read.text(fields.get("sn"))
+    guid, sn = text(fields.get("guid")), text(fields.get("sn"))
     if guid is None and sn is None:
         raise MessageError("the message has neither guid nor sn")
-    word = next((found for name in _STATES if (found := read.text(fields.get(name))) is not None), None)
+    word = next((found for name in _STATES if (found := text(fields.get(name))) is not None), None)
     name, severity = codes.COMMAND_STATES.get((word or "").lower(), ("Command result", "notice"))
     time = read.instant(fields.get("updated_at"), zone, received)
     dedup_time_ms = 0 if time is None else int(time.timestamp() * 1000)
     raw = read.clean(fields)
-    told = codes.CATEGORIES.get(read.text(fields.get("device_type")) or "")
+    told = codes.CATEGORIES.get(text(fields.get("device_type")) or "")
     known: Mapping[str, Any] = (state or {}).get("facts", {})
     kind = told[0] if told else known.get("kind")
     category = told[1] if told else known.get("name") or codes.PLAIN.get(kind or "")

@@ -97,7 +97,7 @@ class Kinot(PushSource[KinotSettings]):
         try:
             fields = decode(text)
         except ValueError as error:
-            raise await self._bad(push, without_codes(text), f"the body is not JSON: {error}", intake) from None
+            raise await self._bad(push, without_codes(text), str(error), intake) from None
         if not isinstance(fields, dict):
             raise await self._bad(push, clean(fields), "the body is not an object", intake)
         return fields

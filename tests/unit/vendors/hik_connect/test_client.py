@@ -18,7 +18,7 @@ from pump.core.clock import Clock
 from pump.testing import ManualClock
 from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.hik_connect import client as client_module
-from pump.vendors.hik_connect.body import decode, find_batch_id
+from pump.vendors.hik_connect.answers import decode, find_batch_id
 from pump.vendors.hik_connect.client import AppKey, Client
 from pump.vendors.hik_connect.simulator.server import Fault, Quirks, Simulator
 
