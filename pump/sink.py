@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pump.core.clock import Clock
 from pump.core.record import Batch, State
@@ -35,6 +37,8 @@ class Sink(ABC, Generic[C]):
     Settings: ClassVar[type[SinkSettings]]
     deferring: bool = False
     """True: `send` only accepts; the cursor moves by `settle` alone."""
+    watches: bool = False
+    """True: `watch` is to be awaited while there is nothing to send."""
 
     def __init__(self, name: str, settings: C, *, state: State | None, clock: Clock, site: str) -> None:
         self.name = name
@@ -42,6 +46,13 @@ class Sink(ABC, Generic[C]):
         self.state = state
         self.clock = clock
         self.site = site
+
+    def recall(self, memory: MutableMapping[str, Any]) -> None:
+        """Called by delivery once, before the sink is entered, with what it remembers by key over all openings.
+
+        For what is too much for `state`, such as something of each device. What the sink sets or deletes is stored
+        within a second, beside the cursor and not with it; values are JSON and not None.
+        """
 
     async def __aenter__(self) -> Self:
         """Open what is needed. May raise what `send` may.
@@ -67,6 +78,18 @@ class Sink(ABC, Generic[C]):
         is switched off. A `state` given to any of these is stored although the cursor stays. May be cancelled at any
         await; must then leave nothing that breaks the next opening.
         """
+
+    async def watch(self) -> State | None:
+        """Look after the peer while there is nothing to send. Called by delivery of sinks alone that set `watches`.
+
+        It is awaited from the end of one `send` to the beginning of the next, never beside one, and cancelled when
+        there is something to send: any await must bear that. It returns when there is news, and is called again:
+        None where a lost peer was found again, or a state to be stored with the cursor. Raises `Unavailable` where
+        the peer is lost (the sink is down until `watch` returns or `send` succeeds, and `watch` is called again after
+        a wait: then it connects anew), and `Misconfigured`, as `send` does.
+        """
+        await asyncio.Event().wait()
+        return None  # pragma: no cover  # nobody sets the event
 
     async def settle(self) -> Settled | None:
         """Asked of deferring sinks alone: twice a second, and once more before they are left; None: nothing new."""

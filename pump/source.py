@@ -1,4 +1,4 @@
-"""What a source is: the interface between the daemon and a vendor's folder."""
+"""The contract of sources: the interface between the daemon and a vendor's folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import ClassVar, Generic, TypeVar
 from pump.core.clock import Clock
 from pump.core.settings import SourceSettings
 from pump.ingest.intake import Intake
+from pump.ingest.push.admission import Admission
 from pump.ingest.push.request import Push, Refused, Response
 
 S = TypeVar("S", bound=SourceSettings)
@@ -34,10 +35,10 @@ class Source(ABC, Generic[S]):
 
         Cancelled to stop it: close sockets, do not unsubscribe what the vendor keeps for us while we are away.
         `await intake.put(...)` returns when the events are on disk; only the line after it may tell the vendor.
-        Tell health with `intake.up()`, `intake.down(reason)` and, at every sign of life, `intake.activity()`.
+        Report health with `intake.up()`, `intake.down(reason)` and, at every sign of life, `intake.activity()`.
 
         May raise `Unavailable` (the peer or the spool is away: restarted with backoff, or after `retry_after`),
-        `Misconfigured` (only a person can mend it: restarted after its long wait, told loudly). Anything else is
+        `Misconfigured` (only a person can mend it: restarted after its long wait, logged loudly). Anything else is
         a bug: logged whole, and the source restarts with backoff all the same. A failure that is the vendor's
         daily life (a time-out, a lost token) is better handled inside, where connections and tokens are kept.
         """
@@ -55,16 +56,16 @@ class PushSource(Source[S]):
     def claims(self) -> Sequence[str]:
         """Path prefixes ("/api/upark", "/kinot/bays"); whole segments, in any case. The longest that fits wins."""
 
-    def claim(self, push: Push) -> int:
+    async def claim(self, push: Push) -> int:
         """How well a request fits, asked only where several sources claim its path: 0 not at all, more is better.
 
-        It may decode the body, and keep what it found in `push.memo` for `handle`.
+        What stands in the body is read by `await push.read(...)`: once for all who ask, a large one beside the loop.
         """
         return 1
 
     @abstractmethod
-    async def handle(self, push: Push, intake: Intake) -> Response:
-        """Answer one request; many run at a time.
+    async def handle(self, push: Push, intake: Intake, admission: Admission) -> Response:
+        """Answer one request; many run at a time. `admission.admit` counts a device's requests, once it is known.
 
         Success may be answered only after `await intake.put(...)`. May raise `Unavailable` (as `put` does: the device
         gets `failure` with 503 and Retry-After) and `Refused`; anything else is a bug: logged, answered 500.

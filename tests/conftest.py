@@ -50,3 +50,9 @@ def _events_fit_the_schema(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(pump.ingest.intake, "encode", checking)
     yield
     assert not wrong, wrong
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run tests that are coroutines on asyncio alone: the pump is an asyncio program."""
+    return "asyncio"

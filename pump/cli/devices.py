@@ -13,7 +13,7 @@ from pump.cli.options import coloured, config_option, places
 from pump.ingest.device_clock import PREFIX as CLOCKS
 
 _HEADS: Final = ("source", "device", "state", "last seen", "address", "version", "name", "clock")
-_MEASURED: Final[tuple[tuple[str, str, Callable[[Any], str]], ...]] = (
+_MEASURES: Final[tuple[tuple[str, str, Callable[[Any], str]], ...]] = (
     ("voltage", "volts", lambda value: f"{value:.2f} V"),
     ("signal", "rssi", lambda value: f"{value:g} dBm"),
     ("frequency", "coil_frequency", lambda value: f"{value:g} kHz"),
@@ -56,7 +56,7 @@ def command(config: Path, state_dir: Path | None, source: str | None, offline: b
     if not rows:
         click.echo("No device is known.", err=True)
         return
-    more = [column for column in _MEASURED if any(_is_number(row["facts"].get(column[1])) for row in rows)]
+    more = [column for column in _MEASURES if any(_is_number(row["facts"].get(column[1])) for row in rows)]
     heads = (*_HEADS, *(head for head, _, _ in more))
     cells = [heads, *((*_cells(row), *_measures(row, more)) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]

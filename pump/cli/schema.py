@@ -14,7 +14,7 @@ def command(what: str) -> None:
 
     \b
     Examples:
-      pump schema config > pump.core.schema.json     # editors complete and check pump.toml with it
+      pump schema config > pump.schema.json     # editors complete and check pump.toml with it
       pump schema event
     """
     if what == "config":

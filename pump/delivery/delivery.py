@@ -23,6 +23,7 @@ from pump.core.tasks import Nap
 from pump.core.timeouts import CallGuard, CallTimeout, SessionAbandoned
 from pump.delivery.cursor import SETTLE_EVERY, SinkCursor, Surroundings
 from pump.delivery.masking import Masking
+from pump.delivery.memory import SinkMemory
 from pump.delivery.resend_queue import ResendQueue
 from pump.delivery.sender import BatchSender, ForStream, SinkHealth
 from pump.delivery.session import SessionStuck, SinkSessions
@@ -189,6 +190,7 @@ class Delivery:
         site = self._around.site
         sink = self._make(self.name, self.settings, state=self.cursor.state, clock=self._clock, site=site)
         self.cursor.deferring = sink.deferring
+        sink.recall(SinkMemory(self._spool, self.name))
         await guard.within(OPENING, "opening", sink.__aenter__())
         sender = self._sender = BatchSender(
             sink,
@@ -239,9 +241,12 @@ class Delivery:
             if self.resend_queue and await sender.resend(self.resend_queue):
                 continue
             if self.position >= head:
+                at_most = SETTLE_EVERY if cursor.unsettled else None
                 self._idle = True
-                await self._nap.until(self._spool.wait_above(self.position), SETTLE_EVERY if cursor.unsettled else None)
-                self._idle = False
+                try:
+                    await sender.idle(self._nap.until(self._spool.wait_above(self.position), at_most))
+                finally:
+                    self._idle = False
                 continue
             records = await self._spool.read(self.position, limit=self.settings.read_limit)
             await cursor.tell_lost(records, head)

@@ -7,9 +7,10 @@ sink may take the events of a batch in any order, and neither side keeps a secon
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -129,6 +130,41 @@ class BatchSender:
         await self._nap.sleep(wait)
         if self._nap.over:
             raise error
+
+    async def idle(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Wait for what ends by itself once there is something to do; a sink that watches its peer does so meanwhile.
+
+        Raises what `Sink.watch` raises, but for `Unavailable`, which is waited out, unless the loop is to end.
+        """
+        if not self.sink.watches:
+            await waiting
+            return
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        # Tasks, and no cancel scope around them: the wait for their end must not be cut as they were.
+        watching = asyncio.create_task(self.sink.watch(), name="a sink's watch")
+        events = asyncio.create_task(waiting, name="a sink's wait for events")
+        tasks: set[asyncio.Task[Any]] = {watching, events}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await self._guard.within(self.sink.settings.timeout, "ceasing to watch", asyncio.wait(tasks))
+        if not events.cancelled():
+            events.result()
+        if watching.cancelled():
+            return
+        try:
+            state = watching.result()
+        except Unavailable as error:
+            self.cursor.remember(error.state)
+            if loop.time() - begun > self._backoff.limit:  # a link that has lasted, and no peer that throws us out
+                self._backoff.reset()
+            await self.retry(error)
+        else:
+            self.cursor.remember(state)
+            self._health.worked()
 
     async def settle(self, *, last: bool = False) -> None:
         """Ask a deferring sink how far it is; see `SinkCursor.settle`."""

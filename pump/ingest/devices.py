@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,10 +81,7 @@ class Device:
 
 @dataclass(slots=True)
 class SignOfLife:
-    """A sign of life, to be put with what it came with: `put(*sign.events, …, state=sign.state)`.
-
-    Then tell the table: `noted`, or `unstored` where the spool refused.
-    """
+    """A sign of life, to be put with what it came with: `put(*sign.events, …, state=sign.state)`."""
 
     device: Device
     """As it will be once stored."""
@@ -131,7 +129,8 @@ class Devices:
             return self._listened
         return self._listened + min(self._clock.monotonic() - self._looked, _STANDSTILL)
 
-    def sign(
+    @asynccontextmanager
+    async def heard(
         self,
         key: str,
         *,
@@ -139,13 +138,31 @@ class Devices:
         facts: Mapping[str, Any] | None = None,
         groups: Mapping[str, Any] | None = None,
         store: bool = False,
-    ) -> SignOfLife:
-        """A sign of life of the device; whether it is online changes only with `noted`.
+    ) -> AsyncIterator[SignOfLife]:
+        """A sign of life of the device, to be stored inside: it is online once that was left without an error.
+
+        Left with one, the device was heard all the same: a refusing spool makes nobody offline.
 
         `interval` and `facts` replace what was known where they are given; facts that are None are forgotten.
         `groups` are the groups of `data` (`device`, `place`) for a device.online event. With `store` it is stored even
         where the last one was a moment ago.
         """
+        sign = self._sign(key, interval, facts, groups or {}, store)
+        try:
+            yield sign
+        except BaseException:
+            self._unstored(sign)
+            raise
+        self._noted(sign)
+
+    def _sign(
+        self,
+        key: str,
+        interval: float | None,
+        facts: Mapping[str, Any] | None,
+        groups: Mapping[str, Any],
+        store: bool,
+    ) -> SignOfLife:
         known = self._known.get(key)
         now = self.listened
         if known is not None and known.online and interval is None and facts is None and not store:
@@ -168,10 +185,10 @@ class Devices:
         device = Device(
             key, known.interval, True, known.turns + (not known.online), now, _stamp(self._clock.now()), known.facts
         )
-        events = () if known.online else (self._turn(device, groups or {}, first=known.turns == 0),)
+        events = () if known.online else (self._turn(device, groups, first=known.turns == 0),)
         return SignOfLife(device, events, {PREFIX + key: device.json()})
 
-    def noted(self, sign: SignOfLife) -> None:
+    def _noted(self, sign: SignOfLife) -> None:
         """The sign was stored."""
         if sign.state is None:
             return
@@ -179,22 +196,27 @@ class Devices:
         if known is None or known.turns < sign.device.turns or known.heard <= sign.device.heard:
             self._known[sign.device.key] = sign.device
 
-    def unstored(self, sign: SignOfLife) -> None:
-        """The sign could not be stored: it was heard all the same, and a refusing spool makes nobody offline."""
+    def _unstored(self, sign: SignOfLife) -> None:
         known = self._known.get(sign.device.key)
         if known is not None and known.heard < sign.device.heard:
             known.heard, known.seen = sign.device.heard, sign.device.seen
 
-    def lost(self, key: str, groups: Mapping[str, Any] | None = None) -> SignOfLife:
-        """The device is known to be offline, whatever its interval; put it as a sign. Without events where it was."""
+    @asynccontextmanager
+    async def lost(self, key: str, groups: Mapping[str, Any] | None = None) -> AsyncIterator[SignOfLife]:
+        """The device is known to be offline, whatever its interval; used as `heard`. Without events where it was."""
+        sign = self._loss(key, groups or {})
+        yield sign
+        self._noted(sign)
+
+    def _loss(self, key: str, groups: Mapping[str, Any]) -> SignOfLife:
         known = self._known.get(key)
         if known is None or not known.online:
             return SignOfLife(known or Device(key))
         device = Device(key, known.interval, False, known.turns + 1, known.heard, known.seen, known.facts)
-        return SignOfLife(device, (self._turn(device, groups or {}),), {PREFIX + key: device.json()})
+        return SignOfLife(device, (self._turn(device, groups),), {PREFIX + key: device.json()})
 
     async def watch(self, groups: Any = None) -> None:
-        """Tell who falls silent, for as long as the task lives: the time it runs is the time spent listening.
+        """Report who falls silent, for as long as the task lives: the time it runs is the time spent listening.
 
         `groups(device)` gives the groups of `data` for a device.offline event.
         """
@@ -220,7 +242,7 @@ class Devices:
         ]
 
     async def _tell(self, device: Device, groups: Mapping[str, Any]) -> None:
-        sign = self.lost(device.key, groups)
+        sign = self._loss(device.key, groups)
         self._known[device.key] = sign.device  # before it is stored: a sign that comes meanwhile must turn it back
         try:
             await self._intake.put(*sign.events, state=sign.state)

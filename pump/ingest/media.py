@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import threading
@@ -15,6 +14,7 @@ from typing import Final
 import structlog
 
 from pump.core.clock import Clock
+from pump.core.threads import Threads
 
 log = structlog.get_logger()
 
@@ -25,6 +25,8 @@ EVERY: Final = 60.0
 _ROOM: Final = 0.9
 """Share of the limit that is left after files had to go, so that not each further one has another go."""
 _PART: Final = ".part"
+THREADS: Final = 8
+"""Threads that write at a time: their fsyncs share the disk's commits, and a disk that hangs holds no more of them."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,23 +64,25 @@ class Media:
         self._lock = threading.Lock()  # between finding a file there and removing it
         self._counted = False
         self._prepared = False
+        self.threads = Threads("media", THREADS)
+        """The store's own: work in them waits for its disk and for nothing else."""
 
     async def store(self, content: bytes) -> Stored:
         """Keep the content; returns once file and folder are fsynced. Raises OSError (the disk refuses), TooLarge."""
-        return await asyncio.to_thread(self.keep, content)
+        return await self.threads.run(self.keep, content)
 
     async def store_all(self, contents: Sequence[bytes]) -> list[Stored]:
         """As `store`, several in one thread."""
-        return await asyncio.to_thread(lambda: [self.keep(content) for content in contents])
+        return await self.threads.run(lambda: [self.keep(content) for content in contents])
 
     async def run(self) -> None:
         """Remove what is too old or too much, for as long as the task lives."""
         while True:
-            await asyncio.to_thread(self.prune)
+            await self.threads.run(self.prune)
             await self._clock.sleep(EVERY)
 
     def keep(self, content: bytes) -> Stored:
-        """`store`, for who is in a thread already."""
+        """`store`, for who is in one of `threads` already."""
         if len(content) > LARGEST:
             raise TooLarge(f"{len(content)} bytes")
         digest = hashlib.sha256(content).hexdigest()
@@ -97,7 +101,7 @@ class Media:
         return stored
 
     def _stands(self, path: Path, content: bytes) -> bool:
-        """Whether the content is there, whole, and safe; it is young again then.
+        """True where the content is there, whole, and safe; it is young again then.
 
         A name alone proves nothing: another thread may not have fsynced it yet, and a crash before that may have
         left anything under it.

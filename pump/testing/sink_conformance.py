@@ -253,6 +253,28 @@ async def slow_peer(peer: Peer) -> None:
         expect(peer, await peer.received(), 2000)
 
 
+async def peer_lost_while_idle(peer: Peer) -> None:
+    """With the real spool and delivery, of a sink that holds a link: it is down while its peer is away although
+    nothing is to be sent, and up once the peer is back."""
+    if not peer.make("out", peer.settings(), state=None, clock=Clock(), site="testing").watches:
+        return
+    async with _Daemon(peer) as daemon:
+        delivery = daemon.delivery()
+        task = asyncio.create_task(delivery.run())
+        await daemon.put(10)
+        await daemon.turned("up")
+        await peer.stop()
+        await daemon.turned("down")
+        await peer.start()
+        await daemon.turned("up")
+        await daemon.put(10)
+        while len(set(await peer.received())) < 20:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.wait({task})
+        expect(peer, await peer.received(), 20)
+
+
 def expect(peer: Peer, received: list[int], last: int) -> None:
     """All of 1 to `last` are there, first seen in order, and once where that is promised."""
     first_seen = list(dict.fromkeys(received))
@@ -276,6 +298,7 @@ CHECKS: Final[dict[str, Callable[[Peer], Awaitable[None]]]] = {
         cancelled_deliveries,
         peer_that_comes_and_goes,
         slow_peer,
+        peer_lost_while_idle,
     )
 }
 _NEEDS: Final = {
@@ -283,6 +306,7 @@ _NEEDS: Final = {
     "away_at_the_opening": "stop",
     "peer_that_comes_and_goes": "stop",
     "slow_peer": "stall",
+    "peer_lost_while_idle": "stop",
 }
 
 
@@ -300,6 +324,7 @@ class _Daemon:
         self._metrics = Metrics()
         self._stored = 0
         self._spool: Spool | None = None
+        self._component = Component("sink out", Clock())
 
     async def __aenter__(self) -> _Daemon:
         folder = self._peer.folder / "spool"
@@ -322,7 +347,7 @@ class _Daemon:
             self._peer.make,
             "out",
             self._peer.settings().model_copy(update={"batch_size": 50, **self._settings}),
-            Component("sink out", Clock()),
+            self._component,
         )
 
     async def until_stopped(self) -> None:
@@ -341,6 +366,11 @@ class _Daemon:
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait({task})
+
+    async def turned(self, state: str) -> None:
+        """Wait until /status shows the sink in this state."""
+        while self._component.state != state:  # noqa: ASYNC110  # it tells nobody
+            await asyncio.sleep(0.02)
 
     async def retried(self) -> None:
         # a sink may have a time-out of its own, shorter than delivery's

@@ -54,15 +54,22 @@ class ScriptedSinks:
     """Each `send` takes the next step of `steps`; when they are used up, every batch is accepted.
 
     `Unavailable` has its first `sent` records received, `Rejected` all but those it names; any other exception none.
-    The state is the count of what was received. `opening` are steps for entering, `closing` for leaving.
+    The state is the count of what was received. `opening` are steps for entering, `closing` for leaving, `watching`
+    for being watched while idle: without any the sink does not ask to be.
     """
 
     Settings: Final = SinkSettings
 
     def __init__(
-        self, steps: Iterable[Step] = (), *, opening: Iterable[Step] = (), closing: Iterable[Step] = ()
+        self,
+        steps: Iterable[Step] = (),
+        *,
+        opening: Iterable[Step] = (),
+        closing: Iterable[Step] = (),
+        watching: Iterable[Step] | None = None,
     ) -> None:
         self._steps = iter(steps)
+        self._watching = None if watching is None else iter(watching)
         self._opening = iter(opening)
         self._closing = iter(closing)
         self.received: list[Record] = []
@@ -73,6 +80,8 @@ class ScriptedSinks:
         """What each opening was handed back."""
         self.closed = 0
         """How many openings were left."""
+        self.watched = 0
+        """How often `watch` was called."""
         self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     def __call__(self, name: str, settings: Any, *, state: State | None, clock: Clock, site: str) -> Sink[SinkSettings]:
@@ -129,6 +138,12 @@ class ScriptedSinks:
             self._tell()
         return {"received": len(self.received)}
 
+    async def _watch(self) -> None:
+        self.watched += 1
+        self._tell()
+        assert self._watching is not None  # only then does the sink ask for it
+        await _take(next(self._watching, hang))
+
     def _tell(self) -> None:
         for true, reached in self._watchers:
             if not reached.done() and true():
@@ -165,6 +180,7 @@ class _Scripted(Sink[SinkSettings]):
     ) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
         self._owner = owner
+        self.watches = owner._watching is not None
 
     async def __aenter__(self) -> Self:
         await self._owner._enter()
@@ -177,6 +193,10 @@ class _Scripted(Sink[SinkSettings]):
 
     async def send(self, batch: Batch) -> State | None:
         return await self._owner._send(batch)
+
+    async def watch(self) -> State | None:
+        await self._owner._watch()
+        return {"watched": self._owner.watched}
 
 
 async def _take(step: Step) -> None:

@@ -17,8 +17,9 @@ import pytest
 _PROGRAM = """
 import asyncio, json, sys
 from pathlib import Path
-from pump import log
+from pump.telemetry import log
 from pump.core.clock import Clock
+from pump.delivery.cursor import Surroundings
 from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.telemetry.health import Health
@@ -42,16 +43,16 @@ async def main():
     health = Health(clock)
     settings = SpoolSettings.model_validate({"max_bytes": "2GiB" if holds else "48MiB"})
     spool = await Spool.open(folder / "spool", settings, clock=clock, metrics=metrics)
-    spool.hold({"out": True, "hung": holds})
+    spool.set_holders({"out": True, "hung": holds})
     made = {
         "out": (SINK, {"type": "jsonl", "path": str(folder / "out.jsonl"), "fsync": "batch"}),
         "hung": (HangingSink, {"type": "hanging", "how": "await", "timeout": "1h", "hold": holds}),
     }
     tasks, deliveries = [], {}
     for name, (kind, table) in made.items():
-        delivery = deliveries[name] = Delivery(
-            spool, kind, name, kind.Settings.model_validate(table, strict=False), clock=clock, metrics=metrics,
-            component=health.component(f"sink {name}"), site="b", on_lost=lost)
+        settings = kind.Settings.model_validate(table, strict=False)
+        around = Surroundings(spool, clock, metrics, "b", lost)
+        delivery = deliveries[name] = Delivery(around, kind, name, settings, health.component(f"sink {name}"))
         tasks.append(asyncio.create_task(delivery.run()))
     told = {"refused": 0, "most": 0.0}
     before = None

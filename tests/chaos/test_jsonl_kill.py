@@ -24,6 +24,7 @@ import asyncio, sys
 from pathlib import Path
 from pump.core.clock import Clock
 from pump.delivery.cursor import Surroundings
+from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics
@@ -39,8 +40,8 @@ async def main():
     clock, metrics = Clock(), Metrics()
     spool = await Spool.open(folder / "spool", SpoolSettings(), clock=clock, metrics=metrics)
     table = {"type": "jsonl", "path": str(folder / "events.jsonl"), "batch_size": batch, **settings}
-    delivery = Delivery(spool, JsonlSink, "out", JsonlSettings.model_validate(table), clock=clock, metrics=metrics,
-                        component=Component("sink out", clock), site="testing", on_lost=lost)
+    around = Surroundings(spool, clock, metrics, "testing", lost)
+    delivery = Delivery(around, JsonlSink, "out", JsonlSettings.model_validate(table), Component("sink out", clock))
     print("ready", flush=True)
     delivery.stop()
     await delivery.run()

@@ -10,7 +10,7 @@ from typing import Final
 
 import pump.vendors.hik_camera
 import pump.vendors.hik_gateway
-from pump.core.clock import Clock
+from pump.testing import ManualClock
 from pump.vendors.hik_camera.simulator.messages import BURSTS, PULSES, Records
 from pump.vendors.hik_camera.simulator.quirks import ODDITIES, Quirks, frame
 from tests.fuzz.targets import STRETCH
@@ -48,7 +48,7 @@ def _camera() -> Iterator[bytes]:
     yield from _XML
     for quirks in ODDITIES.values():
         for kind in (*PULSES, *BURSTS):
-            yield from (message.body for message in Records(Clock(), quirks, 1).make(kind, repeats=1))
+            yield from (message.body for message in Records(ManualClock(), quirks, 1).make(kind, repeats=1))
 
 
 _XML: Final = (

@@ -40,6 +40,7 @@ def test_events_cursors_state_and_dead_letters_are_all_there(tmp_path: Path, hel
     async def what(spool: subjects.Spool, clock: subjects.ManualClock) -> None:
         found = json.loads(json.dumps(await old_spool.holding(spool, [*held["state"]], [*held["cursors"]])))
         wanted = {key: held[key] for key in found}
+        found["state"]["pump"].pop("time")  # today's count of the time that passes, which begins with this opening
         assert len(found["events"]) == len(wanted["events"])
         differing = list(vendors.differing("", wanted, found))
         assert not differing, "\n".join(differing[:40])
@@ -106,7 +107,10 @@ def test_open_matters_of_a_camera_are_loaded(held: Held) -> None:
     state = held["state"]["hik-camera"]
     wanted = {key: row for key, row in state.items() if key.startswith("matter/")}
     assert len(wanted) >= 3
-    assert subjects.open_matters(state) == wanted
+    found = subjects.open_matters(state)
+    assert found.keys() == wanted.keys()
+    # what a later version remembers beside it has a default
+    assert {key: {name: found[key][name] for name in row} for key, row in wanted.items()} == wanted
     assert subjects.ended_matters(state) == sum(key.startswith("ended/") for key in state)
     assert subjects.camera_facts(state["device"])["names"] == state["device"]["names"]
 

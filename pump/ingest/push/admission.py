@@ -1,14 +1,16 @@
-"""Who may send, and how much: address ranges, trusted proxies, requests a second a device, bytes of bodies held."""
+"""Admission of requests: address ranges, trusted proxies, requests a second a device, bytes of bodies held."""
 
 from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from typing import Final
 
-from pump.ingest.push.request import Push, Refused
+from pump.core.clock import Clock
+from pump.core.rate import TokenBucket
+from pump.ingest.push.request import Refused
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -31,7 +33,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def within(peer: str, networks: Sequence[Network]) -> bool:
-    """Whether the address lies in one of the networks; what is no address lies in none."""
+    """True for an address in one of the networks; what is no address lies in none."""
     address = _address(peer)
     return address is not None and any(address in network for network in networks)
 
@@ -43,7 +45,7 @@ def plain(peer: str) -> str:
 
 
 def client(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
-    """Whose request it is: `peer`, or where that is a trusted proxy, the last address in X-Forwarded-For that is none.
+    """The sender of a request: `peer`; for a trusted proxy, the last address in X-Forwarded-For that is none.
 
     What stands left of that address was written by the client itself and is not believed.
     """
@@ -75,7 +77,7 @@ RETRY_AFTER: Final = 5.0
 
 
 class BodyBudget:
-    """One listener's. What is held of a request is in `Push.held`, and given back whatever becomes of it."""
+    """One listener's; what each request holds of it is in its `HeldBody`."""
 
     def __init__(self, largest: int) -> None:
         """`largest`: bytes that a body may have; a share holds one as it came and unpacked, however large that is."""
@@ -84,17 +86,69 @@ class BodyBudget:
         self._most = max(HELD, 2 * SHARE * largest)
         self._by_address: dict[str, int] = {}
 
-    def hold(self, push: Push, size: int) -> None:
-        """Count bytes as the request's. Raises Refused where too many are held, and it is not a small one."""
-        push.held += size
+    def count(self, peer: str, size: int) -> bool:
+        """Count bytes as the address's, or give them back where `size` is negative; False where too many are held."""
         self.held += size
-        own = self._by_address[push.peer] = self._by_address.get(push.peer, 0) + size
-        if push.held > SMALL and (self.held > self._most or own > self._most // SHARE):
+        own = self._by_address.pop(peer, 0) + size
+        if own:
+            self._by_address[peer] = own
+        return self.held <= self._most and own <= self._most // SHARE
+
+
+class HeldBody:
+    """The bytes that one request holds; give them back whatever becomes of it."""
+
+    __slots__ = ("_budget", "_peer", "size")
+
+    def __init__(self, budget: BodyBudget, peer: str) -> None:
+        self.size = 0
+        """Bytes."""
+        self._budget = budget
+        self._peer = peer
+
+    def hold(self, size: int) -> None:
+        """Count so many more (fewer where it is negative).
+
+        Raises Refused (503) where too many are held, and the body is not a small one.
+        """
+        self.size += size
+        if not self._budget.count(self._peer, size) and self.size > SMALL:
             raise Refused(503, "too many large bodies at a time", retry_after=RETRY_AFTER)
 
-    def release(self, push: Push) -> None:
-        """The request is answered, or its connection gone."""
-        self.held -= push.held
-        left = self._by_address.pop(push.peer) - push.held
-        if left:
-            self._by_address[push.peer] = left
+    def release(self) -> None:
+        """Give them all back."""
+        if self.size:
+            self._budget.count(self._peer, -self.size)
+            self.size = 0
+
+
+class Admission:
+    """One listener's: the addresses that may push, the requests that a device may make, the bytes that are held."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        device_rate: float = 0.0,
+        largest: int = 16 << 20,
+        allow: Sequence[Network] = (),
+        trusted_proxies: Sequence[Network] = (),
+    ) -> None:
+        """`device_rate` requests a second (0: as many as come), `largest` bytes of a body; `allow` empty: all."""
+        self.budget = BodyBudget(largest)
+        self.trusted_proxies = trusted_proxies
+        self._allow = allow
+        self._rates = TokenBucket(device_rate, clock)
+
+    def check_address(self, peer: str) -> None:
+        """Raises Refused (403) where the address may not push."""
+        if self._allow and not within(peer, self._allow):
+            raise Refused(403, "this address may not push")
+
+    def admit(self, device: Hashable) -> None:
+        """Count a request of the device, which the source names once it knows it. Raises Refused (429) for too many.
+
+        All sources share the count: the name of the source belongs into `device`.
+        """
+        if wait := self._rates.take(device):
+            raise Refused(429, "this device sends too many requests", retry_after=wait)

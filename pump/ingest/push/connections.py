@@ -124,7 +124,7 @@ class Connection(RequestHandler):
 
 
 def oversized(request: web.BaseRequest) -> bool:
-    """Whether a head that came whole is over its limit."""
+    """True for a head that came whole and is over its limit."""
     headers = request.raw_headers
     return len(headers) > _FEW and sum(len(name) + len(value) for name, value in headers) > LARGEST_HEAD
 
@@ -140,7 +140,7 @@ class Connections(web.Server):
     """Makes and counts the connections."""
 
     def __init__(self, answer: Answer, limits: Limits, malformed: Callable[[int], None]) -> None:
-        """`malformed` is told the status of each request that was no HTTP."""
+        """`malformed` is called with the status of each request that was no HTTP."""
         super().__init__(answer)
         self.limits = limits
         self.malformed = malformed

@@ -10,22 +10,25 @@ import asyncio
 import re
 import ssl
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
-from aiohttp.http import HttpVersion11
+from anyio import to_thread
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from pump.config.model import ServerSettings
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
-from pump.core.rate import TokenBucket
-from pump.ingest.push.admission import RETRY_AFTER, BodyBudget, Network, client, whole_seconds, within
-from pump.ingest.push.body import unpack
+from pump.ingest.intake import Intake
+from pump.ingest.push.admission import RETRY_AFTER, Admission, HeldBody, client, whole_seconds
 from pump.ingest.push.connections import TOO_LARGE, Connection, Connections, Limits, oversized
+from pump.ingest.push.reading import BodyReader
 from pump.ingest.push.request import Push, Refused, Response, failure
+from pump.source import PushSource
 
 log = structlog.get_logger()
 
@@ -39,71 +42,17 @@ LARGE: Final = 1 << 20
 """Bytes of a body above which it waits for its turn: decoded and encoded it takes several times its size."""
 TURNS: Final = 2
 """Large bodies that are worked on at a time."""
+_AT_ONCE: Final = nullcontext()
 _SLASHES: Final = re.compile("//+")
 _HEADERS: Final = {"Server": "pump"}
-
-
-class Receiver(Protocol):
-    """What the listener wants of a push source (`pump.source.PushSource`)."""
-
-    name: str
-
-    @property
-    def claims(self) -> Sequence[str]:
-        """The path prefixes that are its own."""
-
-    def claim(self, push: Push) -> int:
-        """How well the request fits this source, where several claim its path; 0: not at all."""
-
-    async def handle(self, push: Push, intake: Any) -> Response:
-        """The answer, given after the commit."""
-
-    def failure(self, push: Push, refused: Refused) -> Response:
-        """The vendor's own form of a failure."""
 
 
 @dataclass(slots=True, frozen=True)
 class Route:
     """A source and where it puts its events."""
 
-    receiver: Receiver
-    intake: Any
-
-
-class Address(Protocol):
-    """Where to listen."""
-
-    @property
-    def host(self) -> str: ...
-    @property
-    def port(self) -> int: ...
-
-
-class Settings(Protocol):
-    """The table [server] (`pump.config.model.ServerSettings`): bytes, seconds, counts."""
-
-    @property
-    def listen(self) -> Address: ...
-    @property
-    def tls_cert(self) -> Path | None: ...
-    @property
-    def tls_key(self) -> Path | None: ...
-    @property
-    def max_body(self) -> int: ...
-    @property
-    def allow(self) -> Sequence[Network]: ...
-    @property
-    def trusted_proxies(self) -> Sequence[Network]: ...
-    @property
-    def header_timeout(self) -> float: ...
-    @property
-    def body_timeout(self) -> float: ...
-    @property
-    def max_connections(self) -> int: ...
-    @property
-    def max_connections_per_address(self) -> int: ...
-    @property
-    def device_rate(self) -> float: ...
+    source: PushSource[Any]
+    intake: Intake
 
 
 @dataclass(slots=True)
@@ -116,7 +65,7 @@ class _Table:
     def of(cls, routes: Sequence[Route]) -> _Table:
         found: dict[str, list[Route]] = {}
         for route in routes:
-            for claim in route.receiver.claims:
+            for claim in route.source.claims:
                 found.setdefault(claim.lower().rstrip("/"), []).append(route)
         return cls(sorted(found.items(), key=lambda item: -len(item[0])))
 
@@ -131,17 +80,23 @@ class _Table:
 class PushListener:
     """Open it when the table is full; `run` looks after it meanwhile."""
 
-    def __init__(self, settings: Settings, *, clock: Clock, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: ServerSettings, *, clock: Clock, registry: CollectorRegistry) -> None:
         self.url = ""
         """Where it listens, without a slash at its end; known once it is open."""
         self._settings = settings
         self._clock = clock
         self._table = _Table()
-        self._pace = TokenBucket(settings.device_rate, clock)
         self._runner: web.ServerRunner | None = None
         self._tls: ssl.SSLContext | None = None
         self._stamps: tuple[float, float] | None = None
-        self.budget = BodyBudget(settings.max_body)
+        self.admission = Admission(
+            clock,
+            device_rate=settings.device_rate,
+            largest=settings.max_body,
+            allow=settings.allow,
+            trusted_proxies=settings.trusted_proxies,
+        )
+        self._bodies = BodyReader(largest=settings.max_body, seconds=settings.body_timeout)
         self._turns = asyncio.Semaphore(TURNS)
         limits = Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
         self._server = Connections(self._answer, limits, self._count_malformed)
@@ -190,16 +145,16 @@ class PushListener:
         while True:
             await self._clock.sleep(TICK)
             if late := self._server.sweep():
-                log.debug("connections were closed, for no request came over them in time", count=late)
+                log.debug("Connections were closed, for no request came over them in time", count=late)
             since_look += TICK
             if since_look >= RELOAD:
                 since_look = 0.0
-                await asyncio.to_thread(self.reload_certificate)
+                await to_thread.run_sync(self.reload_certificate)
 
     def reload_certificate(self) -> bool:
         """Use the certificate on disk for new connections where its files have changed; False where not.
 
-        One that cannot be used is told, and the old one stays.
+        One that cannot be used is logged, and the old one stays.
         """
         cert, key = self._settings.tls_cert, self._settings.tls_key
         if self._tls is None or cert is None or key is None:
@@ -220,9 +175,10 @@ class PushListener:
     # --- a request ----------------------------------------------------------------------------------------------
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        push = Push(request.method, request.path, headers=request.headers, pace=self._pace)
+        push = Push(request.method, request.path, headers=request.headers, peer=self._peer(request))
         if "//" in push.path:
             push.path = _SLASHES.sub("/", push.path)
+        held = HeldBody(self.admission.budget, push.peer)
         route: Route | None = None
         close = False
         try:
@@ -230,19 +186,16 @@ class PushListener:
                 raise Refused(431, TOO_LARGE)
             candidates = self._table.find(push.path)
             route = candidates[0] if candidates else None
-            self._see_who(request, push)
+            self.admission.check_address(push.peer)
             if route is None:
                 raise Refused(404, "nothing is served here")
             if "?" in request.raw_path:
                 push.query = request.query
-            push.body = await self._body(request, push)
-            if len(candidates) > 1:
-                route = _fittest(candidates, push)
-            if len(push.body) <= LARGE:
-                response = await route.receiver.handle(push, route.intake)
-            else:
-                async with self._turns:
-                    response = await route.receiver.handle(push, route.intake)
+            push.body = await self._bodies.read(request, held)
+            async with self._turns if len(push.body) > LARGE else _AT_ONCE:
+                if len(candidates) > 1:
+                    route = await _fittest(candidates, push)
+                response = await route.source.handle(push, route.intake, self.admission)
         except Refused as refused:
             close = refused.status == 431 or not request.content.is_eof()
             response = self._refuse(route, push, refused)
@@ -252,15 +205,14 @@ class PushListener:
         except ConnectionError:
             raise
         except Exception:
-            log.exception("a push source met a bug", source=route.receiver.name if route else None, path=push.path)
+            log.exception("A push source met a bug", source=route.source.name if route else None, path=push.path)
             response = self._refuse(route, push, Refused(500, "internal error"))
         finally:
-            if push.held:
-                self.budget.release(push)
+            held.release()
         protocol = request.protocol
         if isinstance(protocol, Connection):
             protocol.handled()
-        self._count(route.receiver.name if route else "", response.status)
+        self._count(route.source.name if route else "", response.status)
         answer = web.Response(
             body=response.body,
             status=response.status,
@@ -271,68 +223,15 @@ class PushListener:
             answer.force_close()
         return answer
 
-    def _see_who(self, request: web.BaseRequest, push: Push) -> None:
-        """Fill in the peer. Raises Refused where it may not push."""
-        protocol, settings = request.protocol, self._settings
+    def _peer(self, request: web.BaseRequest) -> str:
+        protocol, proxies = request.protocol, self.admission.trusted_proxies
         peer = protocol.address if isinstance(protocol, Connection) else ""
-        if settings.trusted_proxies:
-            peer = client(peer, ",".join(request.headers.getall("X-Forwarded-For", ())), settings.trusted_proxies)
-        push.peer = peer
-        if settings.allow and not within(peer, settings.allow):
-            raise Refused(403, "this address may not push")
-
-    async def _body(self, request: web.BaseRequest, push: Push) -> bytes:
-        content, most = request.content, self._settings.max_body
-        if content.is_eof():
-            try:
-                body = content.read_nowait(-1)
-            except Exception as error:
-                raise Refused(400, "the body's framing is broken") from error
-        else:
-            length = request.content_length
-            if length is not None and length > most:
-                raise Refused(413, f"a body may have {most} bytes")
-            await _continue(request)
-            body = await self._rest(request, push, most)
-        if len(body) > most:
-            raise Refused(413, f"a body may have {most} bytes")
-        coding = push.headers.get("Content-Encoding", "").strip().lower() if body else ""
-        if coding not in ("", "identity"):
-            self.budget.hold(push, most)  # what it will be is not known before it is
-            body = await unpack(body, coding, most)
-            self.budget.hold(push, len(body) - most)
-        return body
-
-    async def _rest(self, request: web.BaseRequest, push: Push, most: int) -> bytes:
-        """The body of a request that has not come whole yet."""
-        protocol, content = request.protocol, request.content
-        parts: list[bytes] = []
-        size = 0
-        if isinstance(protocol, Connection):
-            protocol.since = asyncio.get_running_loop().time()  # it may make room for others
-        try:
-            async with asyncio.timeout(self._settings.body_timeout):
-                while part := await content.readany():
-                    parts.append(part)
-                    size += len(part)
-                    if size > most:
-                        raise Refused(413, f"a body may have {most} bytes")
-                    self.budget.hold(push, len(part))
-        except TimeoutError:
-            raise Refused(408, "the body did not come in time") from None
-        except (Refused, ConnectionError):
-            raise
-        except Exception as error:  # aiohttp has several, and chunks can be broken in many ways
-            if request.transport is None:
-                raise ConnectionResetError("the device went away") from error
-            raise Refused(400, "the body's framing is broken") from error
-        finally:
-            if isinstance(protocol, Connection):
-                protocol.since = None
-        return b"".join(parts)
+        if proxies:
+            peer = client(peer, ",".join(request.headers.getall("X-Forwarded-For", ())), proxies)
+        return peer
 
     def _refuse(self, route: Route | None, push: Push, refused: Refused) -> Response:
-        response = failure(refused) if route is None else route.receiver.failure(push, refused)
+        response = failure(refused) if route is None else route.source.failure(push, refused)
         if refused.retry_after is not None:
             response.headers = {**response.headers, "Retry-After": whole_seconds(refused.retry_after)}
         return response
@@ -349,25 +248,13 @@ class PushListener:
         self._count("", status)
 
 
-def _fittest(candidates: Sequence[Route], push: Push) -> Route:
+async def _fittest(candidates: Sequence[Route], push: Push) -> Route:
     """The source that knows the request's park, device or address best. Raises Refused where none does."""
-    fits = [(route.receiver.claim(push), route) for route in candidates]
+    fits = [(await route.source.claim(push), route) for route in candidates]
     best, route = max(fits, key=lambda fit: fit[0])  # of equals the first in the configuration
     if best <= 0:
         raise Refused(403, "no source is configured for this device")
     return route
-
-
-async def _continue(request: web.BaseRequest) -> None:
-    """Answer Expect: 100-continue; aiohttp's own answer belongs to its router, which is not used here."""
-    expect = request.headers.get("Expect")
-    if expect is None or request.version < HttpVersion11:
-        return
-    if expect.strip().lower() != "100-continue":
-        raise Refused(417, "the only expectation that can be met is 100-continue")
-    writer: Any = request.writer
-    await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    writer.output_size = 0  # it counts the real answer's bytes only
 
 
 def _stamps(cert: Path, key: Path) -> tuple[float, float]:

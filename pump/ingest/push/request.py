@@ -1,16 +1,23 @@
-"""What a push source sees of a request, and what it answers: no library's types, so that tests need no socket."""
+"""A request as a push source sees it, and its answer: no library's types, so that tests need no socket."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import orjson
 
-from pump.core.rate import TokenBucket
+from pump.core.errors import MessageError
+from pump.core.threads import Threads
 
+T = TypeVar("T")
+
+DECODING: Final = Threads("decoding", 2)
+"""For bodies that are unpacked and decoded beside the event loop."""
+IN_THREAD: Final = 64 << 10
+"""Bytes of a body above which that is done in a thread: below, the way there and back costs more than the work."""
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -28,16 +35,28 @@ class Push:
     """With gzip or deflate taken off."""
     peer: str = ""
     """The device's address; behind a trusted proxy, what the proxy says."""
-    memo: Any = None
-    """What a source has made of the body while it was asked whether the request is its own, for `handle` to use."""
-    pace: TokenBucket | None = None
-    held: int = 0
-    """Bytes that count as the request's until it is answered."""
+    _made: dict[Callable[[Push], Any], Any] | None = field(default=None, init=False, repr=False, compare=False)
 
-    def admit(self, device: Hashable) -> None:
-        """Count a request of the device, which the source names once it knows it. Raises Refused (429) for too many."""
-        if self.pace is not None and (wait := self.pace.take(device)):
-            raise Refused(429, "this device sends too many requests", retry_after=wait)
+    async def read(self, reader: Callable[[Push], T]) -> T:
+        """The request as `reader` reads it: once, whoever asks for it again, and a large body in a thread.
+
+        `reader` is a function of a module (it is remembered by it) and touches nothing but the request. Raises what it
+        raises; a MessageError is remembered too.
+        """
+        if self._made is None:
+            self._made = {}
+        elif reader in self._made:
+            made = self._made[reader]
+            if isinstance(made, MessageError):
+                raise made
+            return made  # type: ignore[no-any-return]
+        try:
+            found = reader(self) if len(self.body) <= IN_THREAD else await DECODING.run(reader, self)
+        except MessageError as error:
+            self._made[reader] = error
+            raise
+        self._made[reader] = found
+        return found
 
 
 @dataclass(slots=True)

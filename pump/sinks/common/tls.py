@@ -41,18 +41,19 @@ def client_context(
     return context
 
 
-def refusal(error: OSError) -> Misconfigured | Unavailable:
-    """What an error of the socket means: a certificate that is not accepted waits for a person.
+def refusal(error: OSError, address: str) -> Misconfigured | Unavailable:
+    """What an error of the socket to `address` (host:port) means: a certificate not accepted waits for a person.
 
     One outside its time does not: the clock may be mended in a minute.
     """
     if outside_its_time(error):
-        return Unavailable(f"the server's certificate is not valid now{clock_doubt(error)}")
+        return Unavailable(f"the certificate of {address} is not valid now{clock_doubt(error)}")
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Misconfigured(f"the server's certificate is not accepted: {error.verify_message}")
+        return Misconfigured(f"the certificate of {address} is not accepted: {error.verify_message}")
     if isinstance(error, ssl.SSLError):
         reason = error.reason or "no TLS"
         if "ALERT" in reason:
-            return Misconfigured(f"the server refuses the TLS connection: {reason}")
-        return Unavailable(f"TLS fails: {reason}")
-    return Unavailable(f"the server is not reachable: {error.strerror or type(error).__name__}")
+            return Misconfigured(f"{address} refuses the TLS connection: {reason}")
+        return Unavailable(f"TLS to {address} fails: {reason}")
+    # asyncio joins the errors of several addresses of one host into one text
+    return Unavailable(f"{address} is not reachable: {error.strerror or str(error) or 'it does not answer'}")

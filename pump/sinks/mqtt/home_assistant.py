@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -51,12 +51,14 @@ class Discovery(NamedTuple):
 class HomeAssistantDiscovery:
     """Makes the messages for one site and one prefix."""
 
-    def __init__(self, prefix: str, site: str, status_topic: str) -> None:
+    def __init__(self, prefix: str, site: str, status_topic: str, presence: Callable[[str], str]) -> None:
+        """`status_topic` is the pump's, `presence` gives a source's; both say "online" or "offline", "": neither."""
         self._prefix = prefix
         self._site = site
-        self._availability = {"availability_topic": status_topic} if status_topic else {}
+        self._status = status_topic
+        self._presence = presence
 
-    def fact(self, event: Mapping[str, Any], aspect: str, state_topic: str) -> Discovery:
+    def fact(self, event: Mapping[str, Any], source: str, aspect: str, state_topic: str) -> Discovery:
         """A binary sensor for one aspect of the event's subject."""
         domain = aspect.partition("_")[0]
         name, kind = _CLASSES.get(aspect, (aspect.partition("_")[2].replace("_", " ").capitalize() or aspect, None))
@@ -68,6 +70,7 @@ class HomeAssistantDiscovery:
         return self._entity(
             "binary_sensor",
             event,
+            source,
             aspect,
             name=name,
             state_topic=state_topic,
@@ -76,7 +79,7 @@ class HomeAssistantDiscovery:
             **more,
         )
 
-    def event(self, event: Mapping[str, Any], state_topic: str) -> Discovery:
+    def event(self, event: Mapping[str, Any], source: str, state_topic: str) -> Discovery:
         """An event entity for what the event's subject reports in the event's domain."""
         domain = event["type"].partition(".")[0]
         if not _EVENT_TYPES:
@@ -86,7 +89,13 @@ class HomeAssistantDiscovery:
         if event["type"] not in types:
             types = [*types, event["type"]]
         return self._entity(
-            "event", event, domain, name=f"{domain.capitalize()} events", state_topic=state_topic, event_types=types
+            "event",
+            event,
+            source,
+            domain,
+            name=f"{domain.capitalize()} events",
+            state_topic=state_topic,
+            event_types=types,
         )
 
     def object_id(self, subject: str, what: str) -> str:
@@ -95,13 +104,20 @@ class HomeAssistantDiscovery:
         digest = hashlib.blake2b(f"{self._site}\n{subject}\n{what}".encode(), digest_size=4).hexdigest()
         return f"{plain}_{digest}"
 
-    def _entity(self, component: str, event: Mapping[str, Any], what: str, **more: Any) -> Discovery:
+    def _availability(self, source: str) -> dict[str, Any]:
+        """Of the pump and of the source: what was on, and cannot end while its source is away, is unavailable."""
+        topics = [topic for topic in (self._status, self._presence(source)) if topic]
+        if not topics:
+            return {}
+        return {"availability": [{"topic": topic} for topic in topics], "availability_mode": "all"}
+
+    def _entity(self, component: str, event: Mapping[str, Any], source: str, what: str, **more: Any) -> Discovery:
         subject = event["subject"]
         unique = self.object_id(subject, what)
         config = {
             "unique_id": f"pump_{self._site}_{unique}",
             **more,
-            **self._availability,
+            **self._availability(source),
             "qos": 1,
             "device": self._device(event),
             "origin": {"name": "pump", "sw_version": pump.__version__},

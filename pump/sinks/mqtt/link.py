@@ -1,4 +1,7 @@
-"""One connection to an MQTT broker: aiomqtt's, with the reasons that it leaves out, and an end at any moment."""
+"""One connection to an MQTT broker by aiomqtt 2.5: its reasons, which that leaves out, and an end at any moment.
+
+The one file that knows aiomqtt and paho, private names too: aiomqtt 3 drops paho and MQTT 3.1.1. See `MqttLink`.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,12 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 import aiomqtt
-import structlog
-from aiomqtt.types import PayloadType
 from paho.mqtt.client import Client as Paho
-from paho.mqtt.client import ConnectFlags, DisconnectFlags
+from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -23,15 +23,32 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from pump.core.errors import Misconfigured, Unavailable
 from pump.sinks.common.tls import refusal
-
-log = structlog.get_logger()
+from pump.sinks.mqtt.protocol import (
+    CONTENT_TYPE,
+    BrokerLost,
+    Limits,
+    LinkOptions,
+    Listener,
+    Message,
+    Version,
+    VersionRefused,
+    WillRefused,
+)
 
 ANSWER: Final = 10.0
 """Seconds for an answer to CONNECT, or to a single publish of the link's own; or the sink's `timeout`."""
 FAREWELL: Final = 2.0
 """Seconds for the last word; the will says the same when they are over."""
-TAKEN_OVER: Final = 0x8E
-UNSUPPORTED_VERSION: Final = 0x84
+_VERSIONS: Final[dict[Version, aiomqtt.ProtocolVersion]] = {
+    "5": aiomqtt.ProtocolVersion.V5,
+    "3.1.1": aiomqtt.ProtocolVersion.V311,
+}
+_TAKEN_OVER: Final = 0x8E
+_UNSUPPORTED_VERSION: Final = 0x84
+_NO_SUCH_TOPIC: Final = 0x90
+"""The topic name is not accepted: of one message, whatever the others'."""
+_WILLS: Final = frozenset({0x9A, 0x9B})
+"""Of a CONNECT: there the will alone asks for anything to be retained, or for a quality of service."""
 _REFUSED: Final = 0x80
 """Reasons from here on are refusals (MQTT 5, 2.4)."""
 
@@ -41,14 +58,13 @@ _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
 
 _MEND: Final[dict[int, str]] = {
-    UNSUPPORTED_VERSION: "the broker does not speak this version of MQTT: set version",
+    _UNSUPPORTED_VERSION: "the broker does not speak this version of MQTT: set version",
     0x85: "the broker refuses the client_id",
     0x86: "the broker refuses the user name or password",
     0x87: "the broker does not authorise this client",
     0x8A: "the broker has banned this client",
     0x8C: "the broker wants another authentication method",
-    TAKEN_OVER: "another client has connected with the same client_id: set client_id",
-    0x90: "the broker refuses the topic of the status",
+    _TAKEN_OVER: "another client has connected with the same client_id: set client_id",
     0x9A: "the broker keeps no retained messages",
     0x9B: "the broker does not support this qos",
     0x9C: "the broker says that another server is to be used",
@@ -58,25 +74,10 @@ _MEND: Final[dict[int, str]] = {
 _LATER: Final = frozenset({0x83, 0x88, 0x89, 0x91, 0x93, 0x97, 0x9F})
 """Reasons of a PUBACK that may be gone by the next attempt."""
 
+_DESCRIPTIONS: Final = 4096
+"""Sets of properties that are kept ready; there are hardly more than types of events times sources."""
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 """Linux has it."""
-
-Acknowledged = Callable[[int, str | None], None]
-"""Told of one message: (the caller's place, None or why it is refused)."""
-
-
-@dataclass(slots=True)
-class Limits:
-    """What the broker said when it accepted the connection (MQTT 5, 3.2.2.3); defaults are MQTT 3.1.1's."""
-
-    receive_maximum: int = 65535
-    packet_size: int = 268_435_455
-    qos: int = 2
-    retain: bool = True
-
-
-class BrokerLost(Unavailable):
-    """The connection ended while it was in use."""
 
 
 class MqttConnection(aiomqtt.Client):
@@ -87,32 +88,42 @@ class MqttConnection(aiomqtt.Client):
     cancelled while connecting.
     """
 
-    def __init__(
-        self,
-        *args: Any,
-        timeout: float,
-        on_acknowledged: Acknowledged,
-        on_lost: Callable[[Exception], None],
-        **more: Any,
-    ) -> None:
-        """`timeout` is the sink's; the others are aiomqtt's, but for ours."""
-        super().__init__(*args, timeout=min(ANSWER, timeout), logger=_SILENT, **more)
-        self._client.connect_timeout = min(ANSWER / 2, timeout)
+    def __init__(self, options: LinkOptions, listener: Listener) -> None:
+        v5 = options.version == "5"
+        will = options.will
+        super().__init__(
+            options.host,
+            options.port,
+            username=options.username,
+            password=options.password,
+            identifier=options.client_id,
+            protocol=_VERSIONS[options.version],
+            clean_session=None if v5 else True,
+            clean_start=True if v5 else 3,
+            will=None if will is None else aiomqtt.Will(will.topic, will.payload, will.qos, retain=will.retain),
+            keepalive=options.keepalive,
+            tls_context=options.tls,
+            timeout=min(ANSWER, options.timeout),
+            logger=_SILENT,
+        )
+        self._client.connect_timeout = min(ANSWER / 2, options.timeout)
         self.limits = Limits()
+        self.lost: Exception | None = None
+        self._address = f"{options.host}:{options.port}"
+        self._v5 = v5
         self._thread = threading.get_ident()
-        self._acknowledged = on_acknowledged
-        self._on_lost = on_lost
+        self._listener = listener
         self._flying: dict[int, int] = {}
         self._own: dict[int, asyncio.Future[str | None]] = {}
+        self._ready: dict[tuple[tuple[str, str], ...], Properties] = {}
+        self._ended = asyncio.Event()
         # The window is ours; with one of its own paho walks all that is on its way at each acknowledgement.
         self._client.max_inflight_messages_set(0)
         self._client.suppress_exceptions = False
         self._goes_on = self._client._handle_pubrec
         self._client._handle_pubrec = self._on_pubrec  # type: ignore[method-assign]  # paho reads no reason in it
-        self.lost: Exception | None = None
 
     async def open(self) -> None:
-        """Connect. Raises Misconfigured, Unavailable."""
         connecting = asyncio.get_running_loop().run_in_executor(None, self._client_connect)
         try:
             await asyncio.shield(connecting)
@@ -124,17 +135,17 @@ class MqttConnection(aiomqtt.Client):
             raise
         except OSError as error:
             await self.drop()
-            raise refusal(error) from error
+            raise refusal(error, self._address) from error
         self._prepare()
         try:
             async with asyncio.timeout(self.timeout):
                 await self._connected
         except TimeoutError:
             await self.drop()
-            raise Unavailable("the broker does not answer") from None
+            raise Unavailable(f"the broker at {self._address} does not answer") from None
         except aiomqtt.MqttError as error:
             await self.drop()
-            raise _translated(error) from error
+            raise _translated(error, self._address, connecting=True) from error
         except BaseException:
             await self.drop()
             raise
@@ -146,12 +157,9 @@ class MqttConnection(aiomqtt.Client):
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def post(
-        self, place: int, topic: str, payload: PayloadType, qos: int, retain: bool, properties: Properties | None
-    ) -> None:
-        """Send one message, and have `on_acknowledged` told `place`. Raises nothing: `on_lost` tells of an end."""
+    def post(self, place: int, message: Message) -> None:
         if self.lost is None:
-            info = self._client.publish(topic, payload, qos, retain, properties)
+            info = self._publish(message)
             if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._flying[info.mid] = place
 
@@ -165,26 +173,41 @@ class MqttConnection(aiomqtt.Client):
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
-    async def say(self, topic: str, payload: str, qos: int, retain: bool) -> None:
-        """Publish one message of the link's own and wait for the broker. Raises Misconfigured, Unavailable."""
+    async def say(self, messages: Sequence[Message]) -> list[str | None]:
         if self.lost is not None:
             raise self.lost
-        info = self._client.publish(topic, payload, qos, retain)
-        answer = self._own[info.mid] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answers: dict[int, asyncio.Future[str | None]] = {}
         try:
+            for message in messages:
+                mid = self._publish(message).mid
+                answers[mid] = self._own[mid] = loop.create_future()
+            self.hasten()
             async with asyncio.timeout(self.timeout):
-                await asyncio.wait({answer, self._disconnected}, return_when=asyncio.FIRST_COMPLETED)
+                for answer in answers.values():
+                    ends: set[asyncio.Future[Any]] = {answer, self._disconnected}
+                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                    if not answer.done():
+                        raise self.lost or BrokerLost(f"the broker at {self._address} closed the connection")
         except TimeoutError:
-            raise Unavailable("the broker does not acknowledge") from None
+            raise Unavailable(f"the broker at {self._address} does not acknowledge") from None
         finally:
-            self._own.pop(info.mid, None)
-        if not answer.done():
-            raise self.lost or BrokerLost("the broker closed the connection")
-        if reason := answer.result():
-            raise Misconfigured(f"the broker refuses a message to {topic}: {reason}")
+            for mid in answers:
+                self._own.pop(mid, None)
+        return [answer.result() for answer in answers.values()]
+
+    def listen(self, topics: Sequence[str]) -> None:
+        if self.lost is None and topics:
+            self._client.subscribe([(topic, 0) for topic in topics])
+
+    def ignore(self, topics: Sequence[str]) -> None:
+        if self.lost is None and topics:
+            self._client.unsubscribe(list(topics))
+
+    async def until_lost(self) -> None:
+        await self._ended.wait()
 
     async def close(self) -> None:
-        """Disconnect in an orderly way, so that no will is published, if that is quick; else drop."""
         try:
             if self.lost is None and self._client.disconnect() == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 await asyncio.wait({self._disconnected}, timeout=FAREWELL)
@@ -192,7 +215,6 @@ class MqttConnection(aiomqtt.Client):
             await self.drop()
 
     async def drop(self) -> None:
-        """Close the socket now, whatever is on its way. May be called again."""
         self._client._reset_sockets()  # the only way out of a connection that takes nothing any more
         misc = self._misc_task
         if misc is not None:
@@ -201,6 +223,25 @@ class MqttConnection(aiomqtt.Client):
         for future in (self._connected, self._disconnected):
             if future.done() and not future.cancelled():
                 future.exception()  # looked at: it was told by `on_lost` or raised already
+
+    def _publish(self, message: Message) -> MQTTMessageInfo:
+        retain = message.retain and self.limits.retain
+        described = self._described(message.described) if self._v5 and message.described else None
+        return self._client.publish(
+            message.topic, message.payload, min(message.qos, self.limits.qos), retain, described
+        )
+
+    def _described(self, pairs: tuple[tuple[str, str], ...]) -> Properties:
+        found = self._ready.get(pairs)
+        if found is None:
+            found = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's class has no types
+            found.ContentType = CONTENT_TYPE
+            found.PayloadFormatIndicator = 1
+            found.UserProperty = list(pairs)
+            if len(self._ready) >= _DESCRIPTIONS:
+                self._ready.clear()
+            self._ready[pairs] = found
+        return found
 
     # --- what paho calls --------------------------------------------------------------------------------------------
 
@@ -246,6 +287,15 @@ class MqttConnection(aiomqtt.Client):
         self._on_publish(self._client, None, mid, ReasonCode(PacketTypes.PUBREC, identifier=packet[2]), None)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
+    def _on_message(self, client: Paho, userdata: Any, message: MQTTMessage) -> None:
+        self._listener.heard(message.topic, bytes(message.payload), message.retain)
+
+    def _on_subscribe(self, *_: Any) -> None:
+        """Nobody waits for it; aiomqtt would call it unexpected."""
+
+    def _on_unsubscribe(self, *_: Any) -> None:
+        """As for a subscription."""
+
     def _on_publish(self, client: Paho, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any) -> None:
         reason = str(reason_code) if reason_code.is_failure else None
         answer = self._own.pop(mid, None)
@@ -257,39 +307,43 @@ class MqttConnection(aiomqtt.Client):
         if place is None:
             return
         if reason is None:
-            self._acknowledged(place, None)
+            self._listener.acknowledged(place, None)
         elif reason_code.value in _MEND:
             self._end(Misconfigured(f"{_MEND[reason_code.value]} ({reason})"))
         elif reason_code.value in _LATER:
             self._end(Unavailable(f"the broker takes nothing now: {reason}"))
         else:
-            self._acknowledged(place, f"the broker refuses it: {reason}")
+            topic = " for its topic" if reason_code.value == _NO_SUCH_TOPIC else ""
+            self._listener.acknowledged(place, f"the broker refuses it{topic}: {reason}")
 
     def _told_lost(self, disconnected: asyncio.Future[None]) -> None:
         error = None if disconnected.cancelled() else disconnected.exception()
-        self._end(_translated(error) if error is not None else BrokerLost("the connection is closed"))
+        self._end(
+            _translated(error, self._address)
+            if error is not None
+            else BrokerLost(f"the connection to {self._address} is closed")
+        )
 
     def _end(self, error: Exception) -> None:
         if self.lost is None:
             self.lost = error
-            self._on_lost(error)
+            self._ended.set()
+            self._listener.lost(error)
 
 
-def _translated(error: BaseException) -> Exception:
+def _translated(error: BaseException, address: str, *, connecting: bool = False) -> Exception:
     """A library's exception as one of ours."""
     code = error.rc if isinstance(error, aiomqtt.MqttCodeError) else None
     value = code.value if isinstance(code, ReasonCode) else None
+    if connecting and value in _WILLS:
+        return WillRefused(f"{_MEND[value]} ({code})")
+    if connecting and value == _NO_SUCH_TOPIC:
+        return Misconfigured(f"the broker refuses the topic of the status ({code}): set status_topic")
+    if value == _UNSUPPORTED_VERSION:
+        return VersionRefused(f"{_MEND[value]} ({code})")
     if value in _MEND:
-        return Misconfigured(f"{_MEND[value]} ({code})", retry_after=60.0 if value == TAKEN_OVER else None)
+        return Misconfigured(f"{_MEND[value]} ({code})", retry_after=60.0 if value == _TAKEN_OVER else None)
     if isinstance(error, OSError):
-        return refusal(error)
-    return BrokerLost(f"the connection ended: {code}" if code is not None else "the connection ended")
-
-
-@contextlib.contextmanager
-def silenced() -> Iterator[None]:
-    """A place for what is tried at the end and may fail."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001  # the will stands in for the last word
-        log.debug("The last word could not be said", error=type(error).__name__)
+        return refusal(error, address)
+    why = f": {code}" if value not in (None, 0, _REFUSED) else ""  # 0x80 is paho's word for an end without any
+    return BrokerLost(f"the connection to {address} ended{why}")

@@ -6,85 +6,79 @@ MQTT 5 and 3.1.1 (OASIS standards), structured mode of the CloudEvents MQTT prot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Callable, MutableMapping
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
-from urllib.parse import urlsplit
+from typing import Any, ClassVar, Final, Self
 
-import aiomqtt
-import orjson
 import structlog
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
+import pump
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Unavailable
+from pump.core.errors import Misconfigured, Rejected, Unavailable
 from pump.core.record import Batch, Record, State
-from pump.core.routing import Routing
-from pump.core.settings import SinkSettings
-from pump.core.taxonomy import SEVERITIES
+from pump.core.tasks import first_of
 from pump.sink import Sink
 from pump.sinks.common.ack_window import Window
-from pump.sinks.common.template import MQTT, Template
-from pump.sinks.common.tls import client_context
-from pump.sinks.mqtt.home_assistant import HomeAssistantDiscovery
-from pump.sinks.mqtt.link import FAREWELL, UNSUPPORTED_VERSION, MqttConnection, silenced
-from pump.sinks.mqtt.settings import PORTS, MqttSettings
-from pump.sinks.mqtt.states import facts, summary
+from pump.sinks.mqtt.connector import Connector
+from pump.sinks.mqtt.first_events import FirstEvents
+from pump.sinks.mqtt.link import FAREWELL, MqttConnection
+from pump.sinks.mqtt.messages import OFFLINE, ONLINE, EventMessages
+from pump.sinks.mqtt.protocol import BrokerLost, Connect, Listener, Message, MqttLink
+from pump.sinks.mqtt.retained import Retained
+from pump.sinks.mqtt.settings import MqttSettings
+from pump.sinks.mqtt.suspects import Suspects, Verdict
 
 __all__ = ["SINK", "MqttSettings", "MqttSink"]
 
 log = structlog.get_logger()
 
-_NAMES: Final = {rank: name for name, rank in SEVERITIES.items()}
-_ROOM: Final = 64
-"""Bytes of a PUBLISH beside its topic, payload and user properties, and to spare."""
-_REMEMBERED: Final = 20_000
-"""Subjects whose last state and entities are remembered; beyond, everything is said once more."""
-_CUTS: Final = 3
-"""Connections that a record may cost, alone on its way and right after the broker took another message."""
-_SHORT: Final = 7
-"""Connections in a row that end at their first event: then it is not the event."""
-_SMALL: Final = 16 << 10
-"""Bytes of an event that no broker finds too large."""
+_ROOM: Final = 164
+"""Bytes of a PUBLISH beside its topic, payload and the values of its user properties, and to spare."""
+_AGAIN: Final = 100
+"""Retained messages that are said again at once; before a batch no more, so that no event waits for all."""
 
-
-class _Message(NamedTuple):
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
-    event: bool = False
+_FORM: Final = {
+    "status_topic", "state_topic", "states", "home_assistant",
+    "types", "exclude_types", "sources", "exclude_sources", "sites", "min_severity",
+}  # fmt: skip
+"""Settings that decide what is retained, where, and what an entity's availability names."""
+_VAIN: Final = 3
+"""Connections that may end at one lot of them."""
 
 
 class MqttSink(Sink[MqttSettings]):
-    """Publishes with a window of unacknowledged messages; connects again by itself at the next send."""
+    """Publishes with a window of unacknowledged messages; connects again by itself, while idle too."""
 
     Settings = MqttSettings
+    watches = True
+    connect: ClassVar[Connect] = MqttConnection
 
     def __init__(self, name: str, settings: MqttSettings, *, state: State | None, clock: Clock, site: str) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
-        self._topic = Template(settings.topic, MQTT, site)
-        self._status = settings.status_topic.replace("{site}", site)
-        self._state_topic = Template(settings.state_topic, MQTT, site)
-        self._home = (
-            None
-            if settings.home_assistant is None
-            else HomeAssistantDiscovery(settings.home_assistant, site, self._status)
-        )
-        states = settings.states or (("*",) if self._home is not None else ())
-        self._stateful = Routing(SinkSettings(type="mqtt", types=states)) if states else None
-        self._version = aiomqtt.ProtocolVersion.V311 if settings.version == "3.1.1" else aiomqtt.ProtocolVersion.V5
-        self._link: MqttConnection | None = None
+        self._connector = Connector(name, settings, site, type(self).connect)
+        self._retained = Retained()
+        self._first_events = FirstEvents(clock, state)
+        self._messages = self._spoken()
+        self._link: MqttLink | None = None
         self._window: Window | None = None
-        self._properties: dict[tuple[str, str, int], Properties] = {}
-        self._known: set[str] = set()
-        """The entities that this connection was told of."""
-        self._times: dict[str, str] = {}
-        """State topics, with the time of the event that was said last."""
-        self._suspect = 0
-        self._cuts = 0
-        self._short = 0
+        self._suspects = Suspects()
+        self._asks = True
+        """Whether the broker may be asked what it has; one that closes the connection at that is asked no more."""
+        self._found: dict[str, bytes] = {}
+        """What the broker had retained when this connection asked."""
+        self._vain = 0
+        """Connections in a row that ended at messages of no event in hand."""
+        self._news = asyncio.Event()
+        """Set where something is to be said although no event has come."""
+
+    def recall(self, memory: MutableMapping[str, Any]) -> None:
+        """Take up what former openings gave the broker to keep, if they did so by the same settings."""
+        settings = self.settings
+        if not self._messages.stateful:
+            memory.clear()
+            return
+        self._retained.recall(memory, f"{pump.__version__} {self.site} {settings.model_dump_json(include=_FORM)}")
 
     async def __aenter__(self) -> Self:
         """Connect. Raises Unavailable, Misconfigured."""
@@ -98,108 +92,130 @@ class MqttSink(Sink[MqttSettings]):
         link, self._link = self._link, None
         if link is None:
             return
+        status = self._messages.status
         try:
-            if self._status and link.lost is None:
-                with silenced():
+            if status and link.lost is None:
+                with contextlib.suppress(Unavailable, Misconfigured, TimeoutError):  # the will stands in for it
                     async with asyncio.timeout(FAREWELL):
-                        await link.say(self._status, "offline", min(1, link.limits.qos), link.limits.retain)
+                        await link.say([Message(status, OFFLINE, 1, retain=True)])
         finally:
             await link.close()
 
-    async def send(self, batch: Batch) -> None:
+    async def send(self, batch: Batch) -> State | None:
         """Publish the batch in order. Raises Unavailable, Rejected, Misconfigured."""
         link = await self._connected()
+        await self._say_waiting(link)
+        if self._suspects.asks(batch):
+            await self._try_another(link, batch)
         window = self._window = Window(batch, self._size(link), self.settings.timeout, waits=link.hasten)
-        careful = self._cuts > 0
+        careful = self._suspects.careful
         try:
             for place, record in enumerate(batch):
                 await window.room(1 if careful else None)
                 if careful and place:  # the suspect has passed
-                    self._cuts, careful = 0, False
+                    self._suspects.passed()
+                    careful = False
                 self._post(link, window, place, record)
             await window.finish()
-            self._short = 0
-        except Unavailable as error:
-            condemned, hopeless = self._note_cut(batch, window) if window.error is not None else ({}, None)
+            self._suspects.through()
+            self._retained.acknowledged()
+        except (Unavailable, Misconfigured) as error:
+            condemned, hopeless = self._note_cut(batch, window, error)
             await self._dropped()
-            if hopeless is not None:
-                raise hopeless from error
-            raise Unavailable(
-                error.reason, retry_after=error.retry_after, done=window.done, refused=window.refused | condemned
+            kind = Misconfigured if isinstance(hopeless or error, Misconfigured) else Unavailable
+            raise kind(
+                (hopeless or error).reason,
+                retry_after=(hopeless or error).retry_after,
+                done=window.done,
+                refused=window.refused | condemned,
+                state=self._memory(),
             ) from error
+        except Rejected as error:
+            self._retained.acknowledged()
+            raise Rejected(error.reasons, state=self._memory()) from error
         except BaseException:
             await self._dropped()
             raise
         finally:
+            self._suspects.delivered(window)
             window.close()
             self._window = None
+        return self._memory() or None
+
+    async def watch(self) -> State | None:
+        """Say what is to be said without an event, and wait for the connection's end. Raises as `send` does."""
+        link = self._link
+        if link is None or link.lost is not None:
+            await self._connected()
+            return self._memory()
+        while link.lost is None:
+            self._news.clear()
+            while self._retained.waiting:
+                await self._say_again(link)
+            if await self._say_due(link):
+                return self._memory()
+            await self._until_news(link)
+        raise link.lost
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
-    async def _connected(self) -> MqttConnection:
+    async def _connected(self) -> MqttLink:
         if self._link is not None and self._link.lost is None:
             return self._link
         await self._dropped()
+        link = await self._connector.open(Listener(self._acknowledged, self._heard, self._lost))
+        if self._connector.spaces != self._messages.spaces:
+            self._retained.forget_spaces()
+            self._messages = self._spoken()
         try:
-            link = await self._opened()
-        except Misconfigured as error:
-            cause = error.__cause__
-            refused = isinstance(cause, aiomqtt.MqttCodeError) and getattr(cause.rc, "value", 0) == UNSUPPORTED_VERSION
-            if not refused or self.settings.version != "auto" or self._version == aiomqtt.ProtocolVersion.V311:
-                raise
-            self._version = aiomqtt.ProtocolVersion.V311
-            link = await self._opened()
-        self._known.clear()
-        return link
-
-    async def _opened(self) -> MqttConnection:
-        """A link that the broker has taken a message on, the birth. Raises Unavailable, Misconfigured."""
-        settings, parts = self.settings, urlsplit(self.settings.url)
-        context = None
-        if parts.scheme == "mqtts":
-            password = settings.key_password.get_secret_value() if settings.key_password is not None else None
-            context = await asyncio.to_thread(
-                client_context, settings.ca_file, settings.cert_file, settings.key_file, password
-            )
-        link = MqttConnection(
-            parts.hostname or "",
-            parts.port or PORTS[parts.scheme],
-            username=settings.username,
-            password=settings.password.get_secret_value() if settings.password is not None else None,
-            identifier=settings.client_id or f"pump-{self.site}-{self.name}",
-            protocol=self._version,
-            clean_session=None if self._version == aiomqtt.ProtocolVersion.V5 else True,
-            clean_start=True if self._version == aiomqtt.ProtocolVersion.V5 else 3,
-            will=aiomqtt.Will(self._status, "offline", 1, retain=True) if self._status else None,
-            keepalive=round(settings.keepalive),
-            tls_context=context,
-            timeout=settings.timeout,
-            on_acknowledged=self._acknowledged,
-            on_lost=self._lost,
-        )
-        await link.open()
-        try:
-            if self._status:
-                await link.say(self._status, "online", min(1, link.limits.qos), link.limits.retain)
+            await self._greet(link)
         except BaseException:
             await link.drop()
             raise
-        if settings.qos > link.limits.qos:
-            log.warning("The broker's highest quality of service is lower", sink=self.name, qos=link.limits.qos)
-        if self._stateful is not None and not link.limits.retain:
-            log.warning("The broker retains nothing: states are seen as they change only", sink=self.name)
         self._link = link
         return link
 
+    async def _greet(self, link: MqttLink) -> None:
+        """Say that the pump is there, and see what the broker remembers. Raises Unavailable, Misconfigured."""
+        settings, status = self.settings, self._messages.status
+        asked = self._asked()
+        self._found.clear()
+        if status:
+            link.listen(asked)
+            try:
+                refused = (await link.say([Message(status, ONLINE, 1, retain=True)]))[0]
+            except BrokerLost:
+                self._asks = self._asks and not asked
+                raise
+            if refused is not None:
+                raise Misconfigured(f"the broker refuses a message to {status}, the status_topic: {refused}")
+            link.ignore([topic for topic in asked if topic != self._messages.birth])
+        self._first_events.begin_again()
+        if not self._remembers():
+            self._retained.all_again()
+            if count := self._retained.waiting:
+                log.info("The broker has forgotten what it was given to keep", sink=self.name, messages=count)
+        if settings.qos > link.limits.qos:
+            log.warning("The broker's highest quality of service is lower", sink=self.name, qos=link.limits.qos)
+        if self._messages.stateful and not link.limits.retain:
+            log.warning("The broker retains nothing: states are seen as they change only", sink=self.name)
+
+    def _spoken(self) -> EventMessages:
+        """The messages in the dialect that is spoken."""
+        return EventMessages(
+            self.settings, self.site, self._retained, self._first_events, spaces=self._connector.spaces
+        )
+
     async def _dropped(self) -> None:
+        self._retained.interrupted()
         link, self._link = self._link, None
         if link is not None:
             await link.drop()
 
-    def _size(self, link: MqttConnection) -> int:
+    def _size(self, link: MqttLink) -> int:
         # An event may bring a state and an entity for each of its aspects: then fewer events fill the broker's window.
         most = link.limits.receive_maximum
-        return max(1, min(self.settings.window, most if self._stateful is None else most // 8))
+        return max(1, min(self.settings.window, most // 8 if self._messages.stateful else most))
 
     def _acknowledged(self, place: int, refusal: str | None) -> None:
         if self._window is None:
@@ -213,107 +229,142 @@ class MqttSink(Sink[MqttSettings]):
         if self._window is not None:
             self._window.fail(error)
 
-    def _note_cut(self, batch: Batch, window: Window) -> tuple[dict[int, str], Misconfigured | None]:
-        """A broker that refuses a message may know no other way than to close the connection (MQTT 3.1.1, 4.8).
+    # --- what the broker and Home Assistant have --------------------------------------------------------------------
 
-        A large event is given up after some attempts: its number and the reason. A small one is not refused for what
-        it is: that it is not permitted is what remains. Some brokers acknowledge one event before they close.
+    def _asked(self) -> list[str]:
+        """What tells whether the broker remembers us, and where Home Assistant says that it has started."""
+        if not self._asks or not self._messages.stateful:
+            return []
+        marker = self._retained.marker
+        birth = [self._messages.birth] if self._messages.birth else []
+        return [self._messages.status, *([marker.topic] if marker is not None else []), *birth]
+
+    def _remembers(self) -> bool:
+        """Whether the broker had our presence, and the newest of what it was given to keep.
+
+        One that does not say so in time counts as one that has forgotten: it is said all once more.
         """
-        record = batch[min(window.settled, len(batch) - 1)]
-        self._cuts = self._cuts + 1 if record.seq == self._suspect else 1
-        self._suspect = record.seq
-        self._short = self._short + 1 if window.settled <= 1 else 0
-        if self._cuts <= _CUTS and self._short < _SHORT:
-            return {}, None
-        large = len(record.body) >= _SMALL and self._cuts > _CUTS
-        self._cuts = self._short = 0
-        if large:
-            return {record.seq: "the broker closes the connection when it is sent"}, None
-        topic = self._topic.fill(record, orjson.loads(record.body) if self._topic.decodes else {})
-        advice = "" if self._version == aiomqtt.ProtocolVersion.V5 else '; version = "5", where it can, tells why'
-        return {}, Misconfigured(
-            f"the broker closes the connection at each event, such as the one to {topic}: it may not authorise this "
-            f"client to publish there (or another client has its client_id): look into its log and access list{advice}"
+        marker = self._retained.marker
+        return self._messages.status in self._found and (
+            marker is None or self._found.get(marker.topic) == marker.payload
         )
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    def _heard(self, topic: str, payload: bytes, retained: bool) -> None:
+        if retained:
+            self._found[topic] = payload
+        elif topic == self._messages.birth and payload == ONLINE:
+            log.info("Home Assistant has started: its entities are announced again", sink=self.name)
+            self._retained.all_again()
+            self._news.set()
 
-    def _post(self, link: MqttConnection, window: Window, place: int, record: Record) -> None:
-        messages = list(self._messages(record, link))
-        properties = self._described(record) if self._version == aiomqtt.ProtocolVersion.V5 else None
+    async def _until_news(self, link: MqttLink) -> None:
+        """Wait for the link's end, for Home Assistant's start, or until held messages can be heard."""
+        waits = [link.until_lost(), self._news.wait()]
+        if (seconds := self._first_events.next_in) is not None:
+            waits.append(self.clock.sleep(seconds))
+        await first_of(*waits)
+
+    async def _say_waiting(self, link: MqttLink) -> None:
+        """Say some of what waits, before a batch. Raises as `send` does, with nothing of the batch done."""
+        try:
+            if self._retained.waiting:
+                await self._say_again(link)
+            while await self._say_due(link):
+                pass
+        except BaseException:
+            await self._dropped()
+            raise
+
+    async def _say_again(self, link: MqttLink) -> None:
+        messages = self._retained.next_again(min(_AGAIN, link.limits.receive_maximum))
+        await self._say(link, messages, self._retained.stop)
+        self._retained.settled(messages)
+
+    async def _say_due(self, link: MqttLink) -> bool:
+        """Say what was held and can be heard now; whether there was any."""
+        messages = self._first_events.due()[: min(_AGAIN, link.limits.receive_maximum)]
+        if messages:
+            await self._say(link, messages, lambda: self._first_events.said(messages))
+            self._first_events.said(messages)
+        return bool(messages)
+
+    async def _say(self, link: MqttLink, messages: list[Message], give_up: Callable[[], None]) -> None:
+        """Say messages that belong to no event in hand; where a broker always closes at them events go without."""
+        try:
+            await link.say(messages)
+        except BrokerLost:
+            self._vain += 1
+            if self._vain >= _VAIN:
+                self._vain = 0
+                give_up()
+                topic = messages[0].topic
+                log.warning("The broker closes at messages that are said again", sink=self.name, topic=topic)
+            raise
+        self._vain = 0
+
+    def _memory(self) -> State:
+        return self._first_events.memory()
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def _post(self, link: MqttLink, window: Window, place: int, record: Record) -> None:
+        messages = list(self._messages.of(record))
         largest = max(len(message.payload) + 4 * len(message.topic) for message in messages)
-        if largest + _ROOM + len(record.type) + len(record.source) + len(self.site) + 100 > link.limits.packet_size:
+        if largest + _ROOM + len(record.type) + len(record.source) + len(self.site) > link.limits.packet_size:
+            self._retained.interrupted()
             window.refuse(place, f"it is larger than the {link.limits.packet_size} bytes that the broker takes")
             return
         window.expect(len(messages))
-        for topic, payload, qos, retain, event in messages:
-            link.post(place, topic, payload, min(qos, link.limits.qos), retain, properties if event else None)
+        for message in messages:
+            link.post(place, message)
 
-    def _messages(self, record: Record, link: MqttConnection) -> Iterator[_Message]:
-        qos = self.settings.qos
-        stateful = self._stateful is not None and self._stateful.takes(record)
-        event: Mapping[str, Any] = orjson.loads(record.body) if stateful or self._topic.decodes else {}
-        if stateful and event.get("subject"):
-            yield from self._discovered(record, event, link)
-        yield _Message(self._topic.fill(record, event), record.body, qos, False, event=True)
-        if stateful and event.get("subject"):
-            yield from self._states(record, event, link)
+    async def _try_another(self, link: MqttLink, batch: Batch) -> None:
+        """See whether the broker closes the connection at another event too. Raises Unavailable, Misconfigured."""
+        suspect, done = batch[0], set()
+        other, passed = self._suspects.other(batch, self._messages.topic), None
+        if other is not None:
+            messages = [one._replace(qos=max(1, one.qos)) for one in self._messages.of(other)]
+            try:
+                refusals = await link.say(messages)
+            except Unavailable:
+                passed = False
+            except BaseException:
+                await self._dropped()
+                raise
+            else:
+                passed, done = True, set() if any(refusals) else {other.seq}
+                self._retained.acknowledged()
+        verdict = self._suspects.judge(other_passed=passed)
+        if not passed:
+            await self._dropped()
+        if verdict is Verdict.FORBIDDEN:
+            raise self._forbidden(suspect)
+        raise Unavailable(
+            "the broker closes the connection at an event",
+            retry_after=0.0,
+            done=done,
+            refused={suspect.seq: f"the broker closes the connection at its topic, {self._messages.topic(suspect)}"},
+            state=self._memory(),
+        )
 
-    def _discovered(self, record: Record, event: Mapping[str, Any], link: MqttConnection) -> Iterator[_Message]:
-        """What makes Home Assistant know the entities, before they say anything for the first time."""
-        home = self._home
-        if home is None:
-            return
-        found = [home.event(event, self._event_topic(event))] if not record.type.startswith("pump.") else []
-        for fact in facts(event):
-            found.append(home.fact(event, fact.aspect, f"{self._state_topic.fill(record, event)}/{fact.aspect}"))
-        for topic, payload in found:
-            if topic not in self._known:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known.add(topic)
-                yield _Message(topic, payload, 1, link.limits.retain)
+    def _note_cut(
+        self, batch: Batch, window: Window, error: Unavailable | Misconfigured
+    ) -> tuple[dict[int, str], Misconfigured | None]:
+        """What follows of a cut: the event that is refused with its reason, or that a person is needed."""
+        if window.error is None or isinstance(error, Misconfigured):
+            return {}, None
+        record, verdict = self._suspects.cut(batch, window.settled)
+        if verdict is Verdict.REFUSED:
+            return {record.seq: "the broker closes the connection when it is sent"}, None
+        return {}, self._forbidden(record) if verdict is Verdict.FORBIDDEN else None
 
-    def _states(self, record: Record, event: Mapping[str, Any], link: MqttConnection) -> Iterator[_Message]:
-        for aspect, on in facts(event):
-            topic = f"{self._state_topic.fill(record, event)}/{aspect}"
-            if self._newest(topic, event["time"]):
-                yield _Message(topic, summary(event, state=on), max(1, self.settings.qos), link.limits.retain)
-        if self._home is not None and not record.type.startswith("pump."):
-            yield _Message(self._event_topic(event), summary(event, event_type=record.type), self.settings.qos, False)
-
-    def _event_topic(self, event: Mapping[str, Any]) -> str:
-        assert self._home is not None  # asked for with discovery alone
-        domain = event["type"].partition(".")[0]
-        return f"pump/{self.site}/homeassistant/{self._home.object_id(event['subject'], domain)}"
-
-    def _newest(self, topic: str, time: str) -> bool:
-        """Whether no later event has said this state: what a device had stored comes after what it sends live."""
-        if time < self._times.get(topic, ""):
-            return False
-        if len(self._times) >= _REMEMBERED:
-            self._times.clear()
-        self._times[topic] = time
-        return True
-
-    def _described(self, record: Record) -> Properties:
-        """The properties of an event's message; the id changes with each event and stands in the payload alone."""
-        key = (record.source, record.type, record.severity)
-        found = self._properties.get(key)
-        if found is None:
-            found = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's class has no types
-            found.ContentType = "application/cloudevents+json; charset=utf-8"
-            found.PayloadFormatIndicator = 1
-            found.UserProperty = [
-                ("specversion", "1.0"),
-                ("source", f"/{self.site}/{record.source}"),
-                ("type", record.type),
-                ("severity", _NAMES[record.severity]),
-            ]
-            if len(self._properties) >= 4096:
-                self._properties.clear()
-            self._properties[key] = found
-        return found
+    def _forbidden(self, record: Record) -> Misconfigured:
+        advice = "" if self._connector.version == "5" else '; version = "5", where it can, tells why'
+        return Misconfigured(
+            f"the broker closes the connection at each event, such as the one to {self._messages.topic(record)}: it "
+            "may not authorise this client to publish there (or another client has its client_id): look into its log "
+            f"and access list{advice}"
+        )
 
 
 SINK = MqttSink

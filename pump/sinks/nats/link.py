@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import nats.errors
 import orjson
@@ -52,6 +53,7 @@ class NatsConnection:
         """`on_answer` is told the caller's place of each publish; `timeout` is the sink's."""
         self.client = Client()
         self.lost: Exception | None = None
+        self._ended = asyncio.Event()
         self._options = options
         self._connecting = min(CONNECTING, timeout)
         self._on_answer = on_answer
@@ -59,10 +61,12 @@ class NatsConnection:
         self._flying: dict[int, int] = {}
         self._number = 0
         self._inbox = ""
+        self._server = ""
         self._last: Exception | None = None
 
     async def open(self, server: str) -> None:
         """Connect to one server. Raises Unavailable, Misconfigured."""
+        self._server = urlsplit(server).netloc
         try:
             await self.client.connect(
                 servers=[server],
@@ -82,7 +86,7 @@ class NatsConnection:
             await self.client.subscribe(f"{self._inbox}.*", cb=self._hears)
         except (nats.errors.Error, OSError, TimeoutError) as error:
             await self.close()
-            raise _translated(error, self._last) from error
+            raise _translated(error, self._last, self._server) from error
         except BaseException:
             await self.close()
             raise
@@ -97,11 +101,16 @@ class NatsConnection:
             del self._flying[self._number]
             raise
         except nats.errors.Error as error:
-            self._end(_translated(error, self._last))
+            self._end(_translated(error, self._last, self._server))
+
+    async def until_lost(self) -> None:
+        """Wait until the connection ends; `lost` says why. The server is asked every ten seconds."""
+        await self._ended.wait()
 
     async def close(self) -> None:
         """End the connection, in an orderly way where that is quick."""
-        self.lost = self.lost or Unavailable("the connection is closed")
+        self._ended.set()
+        self.lost = self.lost or Unavailable(f"the connection to {self._server} is closed")
         transport = self.client._transport
         try:
             async with asyncio.timeout(FAREWELL):
@@ -128,29 +137,32 @@ class NatsConnection:
 
     async def _errs(self, error: Exception) -> None:
         self._last = error
-        translated = _translated(error, None)
+        translated = _translated(error, None, self._server)
         if isinstance(translated, Misconfigured) and self._inbox:
             self._end(translated)
 
     async def _closes(self) -> None:
-        self._end(Unavailable("the connection ended"))
+        self._end(Unavailable(f"the connection to {self._server} ended"))
 
     def _end(self, error: Exception) -> None:
         if self.lost is None:
             self.lost = error
+            self._ended.set()
             self._on_lost(error)
 
 
-def _translated(error: Exception, before: Exception | None) -> Exception:
+def _translated(error: Exception, before: Exception | None, server: str) -> Exception:
     """A library's exception as one of ours. `before` tells more where it says only that no server is left."""
     if isinstance(error, nats.errors.NoServersError) and before is not None:
         error = before
     if isinstance(error, (OSError, ssl.SSLError)) and not isinstance(error, nats.errors.Error):
-        return refusal(error)
+        return refusal(error, server)
     # -ERR has a text and nothing else (docs.nats.io, "Client Protocol", +OK/-ERR): these words are the protocol.
-    said = str(error).lower()
-    if isinstance(error, nats.errors.AuthorizationError) or "authorization" in said or "authentication" in said:
-        return Misconfigured("the server refuses the credentials")
-    if "permissions violation" in said:
-        return Misconfigured(f"the server does not permit it: {str(error).removeprefix('nats: ')}")
-    return Unavailable(f"the server cannot be used: {type(error).__name__}")
+    said = str(error).removeprefix("nats: ")
+    if isinstance(error, nats.errors.AuthorizationError) or any(
+        word in said.lower() for word in ("authorization", "authentication")
+    ):
+        return Misconfigured(f"{server} refuses the credentials")
+    if "permissions violation" in said.lower():
+        return Misconfigured(f"{server} does not permit it: {said}")
+    return Unavailable(f"{server} cannot be used: {said or 'no reason is given'}")

@@ -7,9 +7,7 @@ message whose predecessor was lost, as when the stream's leader changes, is refu
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
-import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Annotated, Any, Final, Literal, Self
@@ -27,6 +25,7 @@ from pump.core.record import Batch, Record, State
 from pump.core.settings import Duration, Secret, SinkSettings, Size
 from pump.sink import Sink
 from pump.sinks.common.ack_window import Window
+from pump.sinks.common.event_key import name_of
 from pump.sinks.common.template import NATS, Template
 from pump.sinks.common.tls import client_context
 from pump.sinks.nats.link import Answer, NatsConnection
@@ -34,8 +33,6 @@ from pump.sinks.nats.stream import Wanted, ensure
 
 log = structlog.get_logger()
 
-_ENVELOPE: Final = re.compile(rb'\{"specversion":"1\.0","id":"([^"\\]*)","source":"([^"\\]*)"')
-"""How an event begins as the pump encodes it, where nothing in it is escaped: decoding all of it would cost a third."""
 _SCHEMES: Final = ("nats", "tls")
 _WRONG_LAST: Final = 10070
 _NEVER: Final = frozenset({10054, 10097})
@@ -132,9 +129,10 @@ class NatsSettings(SinkSettings):
 
 
 class NatsSink(Sink[NatsSettings]):
-    """Publishes with a window of pending acknowledgements; connects again, to the next server, at the next send."""
+    """Publishes with a window of pending acknowledgements; connects again, to the next server, while idle too."""
 
     Settings = NatsSettings
+    watches = True
 
     def __init__(self, name: str, settings: NatsSettings, *, state: State | None, clock: Clock, site: str) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
@@ -190,12 +188,22 @@ class NatsSink(Sink[NatsSettings]):
             window.close()
             self._window = None
 
+    async def watch(self) -> None:
+        """Wait for the connection's end. Returns where one that was lost is there again. Raises as `send` does."""
+        link = self._link
+        if link is None or link.lost is not None:
+            await self._connected()
+            return
+        await link.until_lost()
+        assert link.lost is not None  # that is what was waited for
+        raise link.lost
+
     # --- messages ---------------------------------------------------------------------------------------------------
 
     async def _publish(self, link: NatsConnection, window: Window, place: int, record: Record) -> None:
         before = self._ids[-1] if self._ids else self._last
         event: Mapping[str, Any] = orjson.loads(record.body) if self._subject.decodes else {}
-        known = message_id(record.body)
+        known = name_of(record.body)
         headers = {"Nats-Msg-Id": known, "Content-Type": "application/cloudevents+json"}
         if before and self._chained:
             headers["Nats-Expected-Last-Msg-Id"] = before
@@ -309,17 +317,6 @@ class NatsSink(Sink[NatsSettings]):
     def _lost(self, error: Exception) -> None:
         if self._window is not None:
             self._window.fail(error)
-
-
-def message_id(body: bytes) -> str:
-    """A hash of the event's source and id, which are unique together. The envelope's beginning is looked at first."""
-    found = _ENVELOPE.match(body)
-    if found is None:
-        event = orjson.loads(body)
-        source, known = str(event["source"]).encode(), str(event["id"]).encode()
-    else:
-        known, source = found.groups()
-    return hashlib.blake2b(source + b"\n" + known, digest_size=16).hexdigest()
 
 
 SINK = NatsSink

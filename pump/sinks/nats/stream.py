@@ -63,7 +63,9 @@ async def ensure(client: Client, wanted: Wanted) -> None:
             raise Misconfigured(f"the stream {wanted.name} cannot be had: {error.description}") from error
         raise Unavailable(f"the stream {wanted.name} cannot be had now: {error.description}") from error
     except nats.errors.Error as error:
-        raise Unavailable(f"JetStream does not answer: {type(error).__name__}") from error
+        server = client.connected_url.netloc if client.connected_url is not None else "the server"
+        why = str(error).removeprefix("nats: ")
+        raise Unavailable(f"JetStream of {server} does not answer about {wanted.name}: {why}") from error
     taken = found.subjects or []
     missing = [subject for subject in wanted.subjects if not any(covers(one, subject) for one in taken)]
     if missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -14,12 +13,12 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 
 from pump.core.clock import Clock
 from pump.core.errors import MessageError, Unavailable
-from pump.core.event import Event, Unparsed
+from pump.core.event import Unparsed
 from pump.core.settings import Duration, Settings, SourceSettings, Zone
-from pump.ingest.devices import MOST, Device, Devices, SignOfLife
+from pump.ingest.devices import MOST, Device, Devices
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media, TooLarge
-from pump.ingest.push.admission import within
+from pump.ingest.push.admission import Admission, within
 from pump.ingest.push.request import Push, Refused, Response, json_response
 from pump.source import PushSource
 from pump.vendors.avaeye import about, codes, parse, pictures
@@ -30,8 +29,6 @@ from pump.vendors.avaeye.secrets import strip, strip_ruin
 log = structlog.get_logger()
 
 _METHODS: Final = frozenset(("POST", "PUT", "GET"))
-_IN_THREAD: Final = 256 << 10
-"""Bytes of a body that does not parse, above which it is mended in a thread."""
 _RUIN: Final = 64 << 10
 """Bytes that are kept of a body that cannot be read: looking through megabytes for secrets would hold up all others."""
 _DONE: Final = Response(200, b'{"code":200,"message":"success"}')
@@ -115,7 +112,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
 
     # --- a request --------------------------------------------------------------------------------------------------
 
-    def claim(self, push: Push) -> int:
+    async def claim(self, push: Push) -> int:
         """By park, device and address; a source that names none of them takes what the others leave."""
         settings = self.settings
         if settings.allow and not within(push.peer, settings.allow):
@@ -123,7 +120,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
         fit = 1 + (2 if settings.allow else 0)
         if self._parks or self._allowed:
             try:
-                message = self._read(push)
+                message = await push.read(_message)
             except MessageError:
                 return fit
             if not self._knows(message):
@@ -131,7 +128,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
             fit += (4 if self._parks else 0) + (8 if self._allowed else 0)
         return fit
 
-    async def handle(self, push: Push, intake: Intake) -> Response:
+    async def handle(self, push: Push, intake: Intake, admission: Admission) -> Response:
         """See PushSource. Any message that may come and can be read is stored, whatever its path."""
         if push.method not in _METHODS:
             raise Refused(405, "POST is wanted")
@@ -139,17 +136,15 @@ class AvaEye(PushSource[AvaEyeSettings]):
             intake.count("refused_address")
             raise Refused(403, "this address may not push")
         try:
-            if push.memo is None and len(push.body) > _IN_THREAD:
-                push.memo = await asyncio.to_thread(self._read, push)
-            message = self._read(push)
+            message = await push.read(_message)
         except MessageError as error:
-            push.admit((self.name, "unreadable", push.peer))
+            admission.admit((self.name, "unreadable", push.peer))
             await self._keep_ruin(push, intake, str(error))
             raise Refused(400, str(error)) from error
         if (self._parks or self._allowed) and not self._knows(message):
             intake.count("refused_device")
             raise Refused(403, "this park or device is not configured")
-        push.admit((self.name, message.key or push.peer))
+        admission.admit((self.name, message.key or push.peer))
         intake.activity()
         if message.path == "basicinfo" or message.path in parse.ALIVE:
             return await self._alive(push, message, intake)
@@ -160,21 +155,6 @@ class AvaEye(PushSource[AvaEyeSettings]):
         code = codes.COMMON_ERROR if refused.status in _OURS else codes.INVALID
         reason = f"{codes.STATUSES[code]}: {refused.reason}"
         return json_response({"code": code, "message": reason}, refused.status)
-
-    def _read(self, push: Push) -> Message:
-        """The message, read once. Raises Unreadable, Invalid."""
-        message = push.memo
-        if message is None:
-            path = push.path[len(parse.PREFIX) :].strip("/").lower()
-            if push.body or push.method != "GET":
-                document = parse.loads(push.body)
-                # a capture is the path of nearly all, and its flat fields hold no secrets: pictures make it long
-                message = parse.read(path, strip(document), push.body)
-            else:
-                message = parse.read(path, strip(_of_query(push.query)), repr(sorted(push.query.items())).encode())
-            push.memo = message
-        found: Message = message
-        return found
 
     def _knows(self, message: Message) -> bool:
         if self._parks and message.park not in self._parks:
@@ -211,8 +191,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
                 facts = {**(facts or {}), about.ASKED: asked or None}
             message.facts = {**(known.facts if known is not None else {}), **(facts or {})}
             groups = parse.groups(message, self._camera(message))
-            sign = devices.sign(message.key, interval=interval, facts=facts, groups=groups, store=True)
-            await _put(intake, devices, sign)
+            async with devices.heard(message.key, interval=interval, facts=facts, groups=groups, store=True) as sign:
+                await intake.put(*sign.events, state=sign.state)
             if asked:
                 intake.count("introduction_asked")
                 raise Refused(503, "introduce yourself with basicinfo")
@@ -256,8 +236,9 @@ class AvaEye(PushSource[AvaEyeSettings]):
                 message.facts = known.facts
             interval = self.settings.keepalive if known is None or known.interval is None else None
             groups = None if known is not None and known.online else parse.groups(message, camera)
-            sign = devices.sign(key, interval=interval, groups=groups)
-            await _put(intake, devices, sign, *parse.events(message, camera, media, identity))
+            events = parse.events(message, camera, media, identity)
+            async with devices.heard(key, interval=interval, groups=groups) as sign:
+                await intake.put(*sign.events, *events, state=sign.state)
         return _CAPTURED if message.path == "capture" else _DONE
 
     # --- what is known of a camera ----------------------------------------------------------------------------------
@@ -285,14 +266,14 @@ class AvaEye(PushSource[AvaEyeSettings]):
         return parse.groups(message, self._configured(device.key, number) if self.settings.cameras else self._plain)
 
 
-async def _put(intake: Intake, devices: Devices, sign: SignOfLife, *events: Event) -> None:
-    """Store the sign of life and what came with it. Raises Unavailable."""
-    try:
-        await intake.put(*sign.events, *events, state=sign.state)
-    except Unavailable:
-        devices.unstored(sign)
-        raise
-    devices.noted(sign)
+def _message(push: Push) -> Message:
+    """The message of a request, also in a thread. Raises MessageError."""
+    path = push.path[len(parse.PREFIX) :].strip("/").lower()
+    if push.body or push.method != "GET":
+        document = parse.loads(push.body)
+        # a capture is the path of nearly all, and its flat fields hold no secrets: pictures make it long
+        return parse.read(path, strip(document), push.body)
+    return parse.read(path, strip(_of_query(push.query)), repr(sorted(push.query.items())).encode())
 
 
 _RECORDS: Final = frozenset(("capture", "notifyresult/manualcapture/common"))
@@ -303,13 +284,13 @@ async def _stored(taken: Sequence[Picture], media: Media) -> list[dict[str, Any]
     if not any(picture.data for picture in taken):
         return [parse.media_entry(picture, {"state": "remote"}) for picture in taken]
     try:
-        return await asyncio.to_thread(lambda: [_store(picture, media) for picture in taken])
+        return await media.threads.run(lambda: [_store(picture, media) for picture in taken])
     except OSError as error:
         raise Unavailable(f"the media store refuses: {error.strerror}") from error
 
 
 def _store(picture: Picture, media: Media) -> dict[str, Any]:
-    """In a thread: decoding, hashing, writing, fsync."""
+    """In one of the media store's threads: decoding, hashing, writing, fsync."""
     if not picture.data:
         return parse.media_entry(picture, {"state": "remote"})
     content = pictures.decoded(picture.data)

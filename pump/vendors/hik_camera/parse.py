@@ -57,7 +57,7 @@ _SENDING: Final = frozenset(
 _NO_UUID: Final = re.compile(r"[0-]*|null|none|unknown", re.IGNORECASE)
 _COUNTED: Final = frozenset(("video.people.counted", "video.targets.counted"))
 """Types of which each number is an event."""
-_MEASURED: Final = frozenset(
+_QUANTITIES: Final = frozenset(
     ("video.queue.length", "video.queue.time", "video.people.density", "video.people.abnormal")
 )
 """Types that last and carry a number of people."""
@@ -249,7 +249,7 @@ def _spread(alert: Alert, tree: Tree) -> None:
         return
     if row.type.startswith("video.temperature"):
         found = temperatures(tree)
-    elif row.type in _MEASURED:
+    elif row.type in _QUANTITIES:
         found = counts(tree)
         if queue := group(threshold=limit(tree), wait_s=waited(tree)):
             event.data["queue"] = queue

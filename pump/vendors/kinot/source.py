@@ -17,6 +17,7 @@ from pump.core.clock import Clock
 from pump.core.errors import MessageError, Misconfigured, Unavailable
 from pump.core.event import Event
 from pump.ingest.intake import Intake
+from pump.ingest.push.admission import Admission
 from pump.ingest.push.request import Push, Refused, Response, json_response
 from pump.source import PushSource
 from pump.vendors.common.api import Action, CallFailed
@@ -45,6 +46,7 @@ _PATHS: Final = ("status", "command")
 _CODES: Final = {404: 10016, 405: 10016, 500: 10000, 503: 10000}
 """HTTP status to the vendor's code (docs/field.md); all others are 10012, body or query."""
 _OK: Final = Response(200, b'{"code":0,"message":"OK"}')
+_Refuse = Callable[..., Awaitable[Refused]]
 
 
 class Kinot(PushSource[KinotSettings]):
@@ -69,20 +71,21 @@ class Kinot(PushSource[KinotSettings]):
         """/kinot/<source name>."""
         return (f"/kinot/{self.name}",)
 
-    async def handle(self, push: Push, intake: Intake) -> Response:
+    async def handle(self, push: Push, intake: Intake, admission: Admission) -> Response:
         """Take a callback; code 0 only after the commit. Raises Refused, and Unavailable as `put` does."""
         if push.path.lower().strip("/").removeprefix(f"kinot/{self.name}/") not in _PATHS:
             intake.count("unknown path")
             raise Refused(404, "callbacks go to /status and /command")
         if push.method != "POST":
             raise Refused(405, "callbacks are posted")
-        fields = await self._fields(push, intake)
-        await self._check(push, fields, intake)
-        push.admit(str(fields.get("sn")))
+        refuse = partial(self._bad, push, intake, admission)
+        fields = await self._fields(push, refuse)
+        await self._check(fields, intake, refuse)
+        admission.admit((self.name, str(fields.get("sn"))))
         try:
             await self._accept(fields, intake)
         except MessageError as poison:
-            raise await self._bad(push, clean(fields), str(poison), intake) from None
+            raise await refuse(clean(fields), str(poison)) from None
         intake.activity()
         return _OK
 
@@ -90,19 +93,19 @@ class Kinot(PushSource[KinotSettings]):
         """As the API's own errors."""
         return json_response({"code": _CODES.get(refused.status, 10012), "message": refused.reason}, refused.status)
 
-    async def _fields(self, push: Push, intake: Intake) -> dict[str, Any]:
+    async def _fields(self, push: Push, refuse: _Refuse) -> dict[str, Any]:
         if len(push.body) > _LARGEST:
             raise Refused(413, f"a callback may have {_LARGEST} bytes")
         text = _text(push.body)
         try:
             fields = decode(text)
         except ValueError as error:
-            raise await self._bad(push, without_codes(text), str(error), intake) from None
+            raise await refuse(without_codes(text), str(error)) from None
         if not isinstance(fields, dict):
-            raise await self._bad(push, clean(fields), "the body is not an object", intake)
+            raise await refuse(clean(fields), "the body is not an object")
         return fields
 
-    async def _check(self, push: Push, fields: Mapping[str, Any], intake: Intake) -> None:
+    async def _check(self, fields: Mapping[str, Any], intake: Intake, refuse: _Refuse) -> None:
         """Raises Refused for a callback that is not Kinot's."""
         if fields.get(SIGN) in (None, ""):
             if self.settings.accept_unsigned:
@@ -122,11 +125,13 @@ class Kinot(PushSource[KinotSettings]):
                 source=self.name,
                 reason=reason,
             )
-        raise await self._bad(push, clean(fields), reason, intake, 403)
+        raise await refuse(clean(fields), reason, 403)
 
-    async def _bad(self, push: Push, raw: Any, error: str, intake: Intake, status: int = 400) -> Refused:
-        """What to raise, after the message was kept; whoever sends too many of them is told to wait."""
-        push.admit(("refused", push.peer))
+    async def _bad(
+        self, push: Push, intake: Intake, admission: Admission, raw: Any, error: str, status: int = 400
+    ) -> Refused:
+        """The refusal to raise, after the message was kept. Raises Refused (429) for who sends too many of them."""
+        admission.admit((self.name, "refused", push.peer))
         await intake.unparsed(raw, error)
         return Refused(status, error)
 

@@ -72,7 +72,7 @@ def test_a_broker_s_certificate_outside_its_time_is_tried_again_soon(wrong: tupl
     async def main() -> None:
         authority, context = wrong
         async with server(context) as url:
-            meant = refusal(await handshake(url, authority))
+            meant = refusal(await handshake(url, authority), "broker:8883")
             assert isinstance(meant, Unavailable)
             assert DOUBT in meant.reason
 
@@ -108,7 +108,7 @@ def test_a_stranger_s_certificate_says_nothing_of_the_clock(tmp_path: Path) -> N
         async with server(context) as url:
             error = await handshake(url, other)
             assert clock_doubt(error) == ""
-            assert isinstance(refusal(error), Misconfigured)
+            assert isinstance(refusal(error, "broker:8883"), Misconfigured)
 
     asyncio.run(main())
 

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from pump.core.errors import Unavailable
 from pump.ingest.devices import Devices
 from pump.ingest.intake import Intake
 from pump.spool import Spool, SpoolSettings
@@ -41,9 +42,8 @@ async def _table(folder: Path, clock: ManualClock, *, watched: bool = True) -> A
 
 
 async def _sign(devices: Devices, intake: Intake, **facts: Any) -> None:
-    sign = devices.sign(_KEY, **facts)
-    await intake.put(*sign.events, state=sign.state)
-    devices.noted(sign)
+    async with devices.heard(_KEY, **facts) as sign:
+        await intake.put(*sign.events, state=sign.state)
 
 
 async def _pass(clock: ManualClock, seconds: float) -> None:
@@ -166,7 +166,8 @@ def test_who_is_heard_while_the_spool_refuses_is_not_offline_after_it(tmp_path: 
             writer.refuse(Verdict.FULL.value)
             for _ in range(10):
                 await _pass(clock, 10)
-                devices.unstored(devices.sign(_KEY))
+                with pytest.raises(Unavailable):
+                    await _sign(devices, intake)
             assert writer.accept()
             await _pass(clock, 1)
             assert await _types(intake) == ["device.online"]
@@ -192,9 +193,50 @@ def test_a_device_without_an_interval_is_offline_only_where_that_is_known(tmp_pa
             await _pass(clock, 600)
             assert await _types(intake) == ["device.online"]
             for _ in range(2):
-                sign = devices.lost(_KEY)
+                async with devices.lost(_KEY) as sign:
+                    await intake.put(*sign.events, state=sign.state)
+            assert await _types(intake) == ["device.online", "device.offline"]
+
+    asyncio.run(main())
+
+
+def test_who_comes_while_the_spool_refuses_comes_once_it_takes_events_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with _table(tmp_path, clock) as (devices, intake):
+            writer = intake._spool._writer
+            writer.refuse(Verdict.FULL.value)
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    await _sign(devices, intake, interval=10.0)
+                known = devices.get(_KEY)
+                assert known is not None
+                assert not known.online, "nothing says so on disk"
+            assert writer.accept()
+            for _ in range(2):
+                await _sign(devices, intake)
+            (event,) = await _events(intake)
+            assert (event["type"], event["data"]["phase"]) == ("device.online", "pulse")
+
+    asyncio.run(main())
+
+
+def test_a_loss_that_is_not_stored_has_not_been(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with _table(tmp_path, clock) as (devices, intake):
+            await _sign(devices, intake)
+            writer = intake._spool._writer
+            writer.refuse(Verdict.FULL.value)
+            with pytest.raises(Unavailable):
+                async with devices.lost(_KEY) as sign:
+                    await intake.put(*sign.events, state=sign.state)
+            known = devices.get(_KEY)
+            assert known is not None
+            assert known.online
+            assert writer.accept()
+            async with devices.lost(_KEY) as sign:
                 await intake.put(*sign.events, state=sign.state)
-                devices.noted(sign)
             assert await _types(intake) == ["device.online", "device.offline"]
 
     asyncio.run(main())

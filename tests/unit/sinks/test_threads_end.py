@@ -69,7 +69,7 @@ def test_a_sinks_call_that_hangs_keeps_no_process(tmp_path: object) -> None:
     said = ends(
         """
         import asyncio, threading
-        from pump.sinks.common.thread import Worker
+        from pump.sinks.common.thread import SinkThread
 
         async def main():
             begun = threading.Event()
@@ -78,7 +78,7 @@ def test_a_sinks_call_that_hangs_keeps_no_process(tmp_path: object) -> None:
                 begun.set()
                 threading.Event().wait()
 
-            worker = Worker("sink a")
+            worker = SinkThread("sink a")
             hanging = asyncio.ensure_future(worker._call(hang))
             while not begun.is_set():
                 await asyncio.sleep(0)
@@ -97,13 +97,13 @@ def test_an_answer_after_the_loop_has_ended_is_dropped(tmp_path: object) -> None
         """
         import asyncio, sys, threading
         from pathlib import Path
-        from pump.sinks.common.thread import Worker
+        from pump.sinks.common.thread import SinkThread
         from pump.spool.connection import writing
 
         go_on = threading.Event()
 
         async def main():
-            worker, db = Worker("sink a"), await writing(Path(sys.argv[1]) / "spool.db")
+            worker, db = SinkThread("sink a"), await writing(Path(sys.argv[1]) / "spool.db")
             kept.extend((worker, db))
             worker._call(go_on.wait)
             work = asyncio.create_task(db.run(lambda _: go_on.wait()))

@@ -391,7 +391,7 @@ async def main():
             pass
     spool = await Spool.open(folder / "spool", SpoolSettings(), clock=Clock(), metrics=Metrics())
     told["started full"] = [spool.refusing, spool.repaired is None, len(await spool.read(0, limit=1))]
-    spool.set_cursor("out", 1, None)
+    spool.set_cursor("out", spool.head, {"n": 1})
     await spool.flush()
     ballast.unlink()
     await spool.close()

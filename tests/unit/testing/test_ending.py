@@ -19,7 +19,7 @@ from pump.spool import Spool, SpoolSettings
 from pump.core.clock import Clock
 from pump.telemetry.metrics import Metrics
 from pump.testing.sinks import Deaf, ScriptedSinks
-from tests.unit.test_delivery import run, running
+from tests.unit.delivery.test_delivery import run, running
 """
 _PLANTED = """
 def test_an_assertion_inside_a_deliverys_callback(tmp_path):

@@ -100,7 +100,7 @@ def test_what_was_held_of_bodies_is_given_back_whatever_became_of_them(tmp_path:
             writer.transport.abort()
             await _alive(site)
             async with asyncio.timeout(20.0):
-                while site.listener.budget.held:  # nobody tells when the one that broke off is noticed
+                while site.listener.admission.budget.held:  # nobody tells when the one that broke off is noticed
                     await asyncio.sleep(0.001)
 
     asyncio.run(main())
@@ -129,7 +129,7 @@ def test_one_address_that_dribbles_large_bodies_keeps_no_other_s_picture_out(tmp
             for writer in writers:
                 writer.transport.abort()
             async with asyncio.timeout(20.0):
-                while site.listener.budget.held:  # nobody tells when those that broke off are noticed
+                while site.listener.admission.budget.held:  # nobody tells when those that broke off are noticed
                     await asyncio.sleep(0.001)
             assert (await site.post("capture", large, X_Forwarded_For="10.0.0.1")).status == 200
 

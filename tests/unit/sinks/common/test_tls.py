@@ -12,7 +12,7 @@ from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
 from pump.sinks.mqtt.sink import MqttSettings, MqttSink
 from pump.sinks.nats.sink import NatsSettings, NatsSink
-from pump.testing.brokers import Mosquitto, NatsServer
+from pump.testing.brokers import Mosquitto, NatsServer, free_port
 from pump.testing.records import record
 from tests.certificates import certificate, needs_openssl
 
@@ -67,6 +67,24 @@ def test_mqtt_over_tls_with_a_client_certificate(tmp_path: Path, pki: Path) -> N
                 return MqttSink("out", settings, state=None, clock=Clock(), site="testing")
 
             await check(sink, pki)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", ["mqtt", "nats"])
+def test_who_cannot_be_reached_is_named_by_address_and_no_class_is(tmp_path: Path, kind: str) -> None:
+    port = free_port()
+
+    async def main() -> None:
+        url = f"{kind}://127.0.0.1:{port}"
+        if kind == "mqtt":
+            out: Any = MqttSink("o", MqttSettings(type="mqtt", url=url), state=None, clock=Clock(), site="testing")
+        else:
+            out = NatsSink("o", NatsSettings(type="nats", servers=(url,)), state=None, clock=Clock(), site="testing")
+        with pytest.raises(Unavailable) as raised:
+            await out.__aenter__()
+        assert f"127.0.0.1:{port}" in raised.value.reason
+        assert "Error" not in raised.value.reason
 
     asyncio.run(main())
 

@@ -151,7 +151,8 @@ def test_home_assistant_discovers_bays_locks_cameras_and_panels(tmp_path: Path) 
         assert {"Armed", "Motion", "Lock", "Occupied"} == sensors.keys()
         for one in sensors.values():
             assert orjson.loads(there[one["state_topic"]])["state"] is True
-            assert one["availability_topic"] == "pump/north/status"
+            assert [where["topic"] for where in one["availability"]] == ["pump/north/status", "pump/north/status/bays"]
+            assert one["availability_mode"] == "all"
         events = [one for topic, one in configs.items() if "/event/" in topic]
         assert any("video.motion" in one["event_types"] for one in events)
         assert len({one["unique_id"] for one in configs.values()}) == len(configs) == 8
@@ -299,7 +300,7 @@ def test_auto_speaks_3_1_1_where_5_is_refused(tmp_path: Path) -> None:
         async with NatsServer(tmp_path / "server", mqtt=True) as server:
             async with sink(server.mqtt_url) as out:
                 await out.send([record(1), record(2)])
-                assert out._version == aiomqtt.ProtocolVersion.V311
+                assert out._connector.version == "3.1.1"
             with pytest.raises(Misconfigured, match="version"):
                 await sink(server.mqtt_url, version="5").__aenter__()
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
 from pump.core.record import Record
-from pump.sinks.nats.sink import NatsSettings, NatsSink, message_id
+from pump.sinks.nats.sink import NatsSettings, NatsSink
 from pump.sinks.nats.stream import covers
 from pump.testing.brokers import NatsServer
 from pump.testing.records import record
@@ -254,13 +254,6 @@ def test_one_of_several_servers_is_enough(tmp_path: Path) -> None:
         assert numbers(await stored(server)) == [1]
 
     on_server(tmp_path, body)
-
-
-def test_the_message_id_is_of_source_and_id_however_the_event_is_written() -> None:
-    plain = b'{"specversion":"1.0","id":"a","source":"/s/b","type":"t"}'
-    assert message_id(plain) == message_id(b'{"type": "t", "source": "/s/b", "id": "a"}')
-    assert message_id(plain) == message_id(b'{"specversion":"1.0","id":"\\u0061","source":"/s/b"}')
-    assert message_id(plain) != message_id(plain.replace(b"/s/b", b"/s/c"))
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,10 @@ import time
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from pump.sinks.common.event_key import name_of
 from pump.sinks.common.throttle import OPENS_AFTER, Throttle
 from pump.sinks.webhook.client import Verdict, meaning
 from pump.sinks.webhook.signing import Signer, key_of
 from pump.sinks.webhook.targets import Forbidden, Gate, inside
-from pump.testing.records import record
 
 OLD, NEW = (f"whsec_{base64.b64encode(bytes([number]) * 32).decode()}" for number in (1, 2))
 
@@ -46,19 +44,6 @@ def test_what_is_no_secret_is_not_told(secret: str) -> None:
 
 def test_a_key_may_come_without_its_padding() -> None:
     assert key_of(OLD.rstrip("=")) == key_of(OLD) == bytes([1]) * 32
-
-
-def test_an_event_s_name_is_of_its_source_and_id_however_it_is_written() -> None:
-    one = record(1).body
-    name = name_of(one)
-    assert len(name) == 32
-    assert name_of(one) == name
-    assert name_of(b" " + one) == name, "found by decoding"
-    assert name_of(record(2).body) != name
-    assert name_of(record(1, source="door").body) != name
-    assert name_of(b'{"specversion":"1.0","id":"a\\"b","source":"/s/x","type":"t"}') == name_of(
-        b'{"source": "/s/x", "id": "a\\u0022b"}'
-    )
 
 
 @pytest.mark.parametrize(

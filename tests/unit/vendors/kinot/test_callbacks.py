@@ -214,7 +214,9 @@ def test_a_caller_that_is_cancelled_leaves_memory_and_spool_alike(tmp_path: Path
         sn = sensor(site)
         site.intake.gate = asyncio.Event()
         body = signed(site, sn=sn, car_detected=1, updated_at=changed(0)).encode()
-        task = asyncio.create_task(site.source.handle(Push("POST", "/kinot/bays/status", body=body), site.intake))
+        task = asyncio.create_task(
+            site.source.handle(Push("POST", "/kinot/bays/status", body=body), site.intake, site.listener.admission)
+        )
         await site.until(lambda: site.intake.entered)
         task.cancel()
         await asyncio.wait({task})

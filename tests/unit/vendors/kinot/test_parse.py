@@ -168,22 +168,22 @@ def told(result: parse.Result) -> list[tuple[str, object]]:
     return [(measure["what"], measure["value"]) for measure in measures]
 
 
-MEASURED: dict[str, Any] = {"voltage": 3.65, "rs_si": -90, "frequency": 38.6, "active": 1}
+MEASURES: dict[str, Any] = {"voltage": 3.65, "rs_si": -90, "frequency": 38.6, "active": 1}
 FIRST = [("voltage", 3.65), ("signal", -90), ("coil frequency", 38.6), ("active", True)]
 
 
 def test_a_device_is_measured_at_its_first_sight_and_then_hourly() -> None:
-    first = step(None, **MEASURED)
+    first = step(None, **MEASURES)
     assert told(first) == FIRST
     units = {event.data["measure"]["what"]: event.data["measure"].get("unit") for event in first.events[2:]}
     assert units == {"voltage": "V", "signal": "dBm", "coil frequency": "kHz", "active": None}
     assert len({event.id for event in first.events}) == 6
-    soon = step(first.state, **MEASURED, updated_at="2026-11-20T15:59:59+08:00")
+    soon = step(first.state, **MEASURES, updated_at="2026-11-20T15:59:59+08:00")
     assert (told(soon), soon.outcome) == ([], "unchanged")
-    hour = step(soon.state, **MEASURED, updated_at="2026-11-20T16:00:00+08:00")
+    hour = step(soon.state, **MEASURES, updated_at="2026-11-20T16:00:00+08:00")
     assert (told(hour), hour.outcome) == (FIRST, "unchanged")
     assert not {event.id for event in hour.events} & {event.id for event in first.events}
-    assert told(step(hour.state, **MEASURED, updated_at="2026-11-20T16:30:00+08:00")) == []
+    assert told(step(hour.state, **MEASURES, updated_at="2026-11-20T16:30:00+08:00")) == []
 
 
 @pytest.mark.parametrize(
@@ -197,10 +197,10 @@ def test_a_device_is_measured_at_its_first_sight_and_then_hourly() -> None:
     ],
 )
 def test_a_change_that_matters_is_told_at_once(field: str, steps: list[tuple[Any, bool]]) -> None:
-    state = step(None, **MEASURED).state
+    state = step(None, **MEASURES).state
     for minute, (value, matters) in enumerate(steps, 1):
         stamp = f"2026-11-20T15:{minute:02}:00+08:00"
-        result = step(state, **{**MEASURED, field: value}, updated_at=stamp)
+        result = step(state, **{**MEASURES, field: value}, updated_at=stamp)
         assert bool(told(result)) == matters, value
         assert len(told(result)) <= 1
         state = result.state
@@ -235,7 +235,7 @@ def test_a_sensor_that_is_deactivated_and_activated_again_is_told_of() -> None:
 
 
 def test_the_device_table_has_what_was_measured_last() -> None:
-    state = step(None, **MEASURED).state
+    state = step(None, **MEASURES).state
     later = step(state, updated_at="2026-11-20T15:01:00+08:00", voltage=3.61, rs_si=-95).state
     assert later is not None
     facts = {name: later["facts"][name] for name in ("volts", "rssi", "coil_frequency", "active")}

@@ -1,0 +1,78 @@
+"""Content-Encoding taken off: what devices mean by its names, its limit, and what is done beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import random
+import threading
+import zlib
+
+import pytest
+
+from pump.ingest.push import reading
+from pump.ingest.push.reading import unpack
+from pump.ingest.push.request import IN_THREAD, Refused
+
+_SMALL = b'{"parkId":"1"}'
+_LARGE = random.Random(7).randbytes(2 * IN_THREAD).hex().encode()
+_REPEATED = bytes(20 * IN_THREAD)
+"""Packed it is small."""
+
+
+def _bare(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(body) + packer.flush()
+
+
+@pytest.mark.parametrize("body", [_SMALL, _LARGE, _REPEATED], ids=["small", "large", "repeated"])
+@pytest.mark.parametrize(
+    ("coding", "packed"),
+    [
+        ("gzip", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", _bare),
+        ("deflate", gzip.compress),
+    ],
+    ids=["gzip", "x-gzip", "deflate", "bare deflate", "gzip called deflate"],
+)
+def test_what_is_packed_is_unpacked_within_its_limit(coding: str, packed: object, body: bytes) -> None:
+    assert callable(packed)
+    content: bytes = packed(body)
+
+    async def main() -> None:
+        assert await unpack(content, coding, len(body)) == body
+        for broken, most, status in ((content, len(body) - 1, 413), (content[:-1], len(body), 400)):
+            with pytest.raises(Refused) as refused:
+                await unpack(broken, coding, most)
+            assert refused.value.status == status
+
+    asyncio.run(main())
+
+
+def test_another_coding_is_refused() -> None:
+    with pytest.raises(Refused) as refused:
+        asyncio.run(unpack(b"x", "br", 100))
+    assert refused.value.status == 415
+
+
+def test_the_event_loop_unpacks_no_more_than_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int, int]] = []
+    inflate = reading._inflate
+
+    def watched(body: bytes, bits: int, most: int) -> bytes | None:
+        calls.append((threading.get_ident(), len(body), most))
+        return inflate(body, bits, most)
+
+    monkeypatch.setattr(reading, "_inflate", watched)
+
+    async def main() -> None:
+        for body in (_SMALL, _LARGE, _REPEATED):
+            for packed, coding in ((gzip.compress(body), "gzip"), (_bare(body), "deflate")):
+                assert await unpack(packed, coding, 16 << 20) == body
+        on_the_loop = [(size, most) for thread, size, most in calls if thread == threading.get_ident()]
+        assert on_the_loop
+        assert max(max(each) for each in on_the_loop) <= IN_THREAD
+
+    asyncio.run(main())
