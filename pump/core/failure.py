@@ -45,7 +45,7 @@ def leaves(error: BaseException) -> list[BaseException]:
 
 
 def diagnose(error: BaseException | None) -> Failure:
-    """What an ended part means; None stands for a return without an error.
+    """The meaning of a part's end; None stands for a return without an error.
 
     In a group the gravest decides: a bug, then what a person must mend, then what is away.
     """

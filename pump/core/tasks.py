@@ -45,7 +45,7 @@ class Nap:
 
     def __init__(self, clock: Clock) -> None:
         self.over = False
-        """Whether `end` was called: every wait after it lasts one pass of the event loop at the most."""
+        """True once `end` was called: every wait after it lasts one pass of the event loop at the most."""
         self._clock = clock
         self._scope: anyio.CancelScope | None = None
 

@@ -12,14 +12,14 @@ _OUTSIDE: Final = frozenset({9, 10})
 
 
 def outside_its_time(error: BaseException) -> bool:
-    """Whether a connection failed for a certificate that is not valid yet, or no longer, by this machine's clock."""
+    """True where a connection failed for a certificate that is not valid yet, or no longer, by this machine's clock."""
     # aiohttp's own error is one of these too, without the code: that is in the one it wraps
     codes = (getattr(each, "verify_code", None) for each in _chain(error) if isinstance(each, ssl.CertificateError))
     return any(code in _OUTSIDE for code in codes)
 
 
 def clock_doubt(error: BaseException) -> str:
-    """What to add to the reason of such a failure, empty for every other: the clock, and what it says.
+    """A supplement to the reason of such a failure, empty for every other: the clock, and what it says.
 
     TLS asks the machine's own clock, so this does too.
     """

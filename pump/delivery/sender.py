@@ -294,7 +294,7 @@ class Purpose(ABC):
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody still waits for it."""
+        """True where anybody still waits for it."""
         return True
 
     @abstractmethod
@@ -349,7 +349,7 @@ class ForStream(Purpose):
 
 
 class ForResend(Purpose):
-    """A batch that somebody asked for: the cursor stays, who asked is told."""
+    """A batch that somebody asked for: the cursor stays, who asked gets the result."""
 
     tries = TRIES
 
@@ -358,7 +358,7 @@ class ForResend(Purpose):
 
     @property
     def wanted(self) -> bool:
-        """Whether who asked still waits."""
+        """True where who asked still waits."""
         return not self._batch.done.done()
 
     def delivered(self, records: Sequence[Record]) -> None:

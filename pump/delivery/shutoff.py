@@ -1,6 +1,6 @@
 """A sink that its receiver has switched off by wanting no more: remembered in the spool, until it is switched on.
 
-Off, it holds nothing, as a disabled sink: what retention removes meanwhile is told as a gap when it is on again.
+Off, it holds nothing, as a disabled sink: what retention removes meanwhile is reported as a gap when it is on again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def standing(stored: Any, settings: SinkSettings) -> tuple[str, str] | None:
 
 
 def words(name: str, reason: str, since: str) -> str:
-    """What a person is told of it."""
+    """The sentence that a person reads of it."""
     return (
         f"switched off since {since}, for {reason}. Its events wait as long as retention keeps them; "
         f"another address in its settings switches it on, or: pump enable {name}"

@@ -1,6 +1,6 @@
 """The sources' side of the spool: what a source calls, and nothing else of the pump.
 
-Events are encoded here, exactly once, and what cannot be parsed, encoded or held is kept in another form and told.
+Events are encoded here, exactly once, and what cannot be parsed, encoded or held is kept in another form and reported.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ ALIVE_SECONDS = 10.0
 NEWS_KEPT = 100
 """Ups and downs that may wait for a spool that takes nothing; beyond it the oldest go, which the log has."""
 UNWRITABLE = (TypeError, ValueError, OverflowError)
-"""What `encode` raises for what JSON or the calendar cannot hold."""
+"""The exceptions of `encode` for what JSON or the calendar cannot hold."""
 SLICE = 64
 """Events encoded between two looks at the event loop."""
 
 
 class Intake:
-    """Where one source puts its events. The daemon makes one a source, and one of its own named "pump"."""
+    """The place for one source's events. The daemon makes one for each source, and one of its own named "pump"."""
 
     def __init__(
         self, name: str, *, spool: Spool, site: str, clock: Clock, metrics: Metrics, health: Health,
@@ -87,12 +87,12 @@ class Intake:
 
     @property
     def folder(self) -> Path:
-        """Where the daemon keeps its state: for what need not survive a power cut, and is written too often to sync."""
+        """The folder of the daemon's state: for what need not survive a power cut, and is written too often to sync."""
         return self._spool.folder
 
     @property
     def media(self) -> Media:
-        """Where binaries go: store them before the event that names them."""
+        """The store of binaries: store them before the event that names them."""
         return self._media
 
     async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
@@ -137,7 +137,7 @@ class Intake:
         return await self.put(Unparsed(raw, error))
 
     async def gap(self, begin: datetime, end: datetime, reason: str, count: int | None = None) -> Receipt:
-        """Tell that events between `begin` and `end` may be missing. The same gap told twice is one event.
+        """Report that events between `begin` and `end` may be missing. The same gap reported twice is one event.
 
         Times from before a jump of the clock are given by the clock of now; a beginning that still lies after the end,
         for the clock was set back while the pump did not run, is given as the end. Counted and logged once it is
@@ -151,7 +151,7 @@ class Intake:
         receipt = await self.put(event)
         self._metrics.gaps.labels(self.name).inc()
         log.warning(
-            "events may be missing", source=self.name, begin=str(begin), end=str(end), reason=reason, count=count
+            "Events may be missing", source=self.name, begin=str(begin), end=str(end), reason=reason, count=count
         )
         return receipt
 
@@ -174,21 +174,21 @@ class Intake:
         return receipt
 
     def state(self, prefix: str = "") -> dict[str, Any]:
-        """What `put` stored as state, for the keys that begin with `prefix`."""
+        """The state that `put` stored, for the keys that begin with `prefix`."""
         return self._spool.state(self.name, prefix)
 
     def up(self) -> None:
         """The vendor is reached. News of it goes with the next put as `pump.source.up`."""
         self.activity()
         if self.component.up():
-            log.info("the source is up", source=self.name)
+            log.info("The source is up", source=self.name)
             self._metrics.up.labels(self.component.name).set(1)
             self._news(self.own("pump.source.up", "Source up", "info"))
 
     def down(self, reason: str) -> None:
         """The vendor is not reached; `reason` says why, what the pump does about it, and what can be done."""
         if self.component.down(reason):
-            log.warning("the source is down", source=self.name, reason=reason)
+            log.warning("The source is down", source=self.name, reason=reason)
             self._metrics.up.labels(self.component.name).set(0)
             self._news(self.own("pump.source.down", "Source down", "warning", reason=reason))
 
@@ -287,7 +287,7 @@ class Intake:
             return None
         self._sampled, count, self._unstored = now, self._unstored, 0
         log.warning(
-            "a source has used up what it may keep of records that are not understood", source=self.name, dropped=count
+            "A source has used up what it may keep of records that are not understood", source=self.name, dropped=count
         )
         raw = _dump(event.data.get("raw", event.data.get("raw_base64")))[:SAMPLE_BYTES].decode("utf-8", "replace")
         kept = ("vendor", "code", "name", "phase", "severity")
@@ -350,7 +350,7 @@ class Intake:
     ) -> Receipt:
         """The rest of the put is stored; keep the rows that SQLite would not take as unparsed records."""
         log.error(
-            "events could not be stored as they are; they are kept as unparsed", source=self.name, why=refused.reason
+            "Events could not be stored as they are; they are kept as unparsed", source=self.name, why=refused.reason
         )
         kept: list[Row] = []
         for row in [rows[place] for place in refused.rows]:
@@ -374,7 +374,7 @@ class Intake:
 
 
 def _instance(spool: Spool) -> str:
-    """Twelve hexadecimal digits that tell this pump from every other; made once, kept in the spool."""
+    """Twelve hexadecimal digits that no other pump has; made once, kept in the spool."""
     known = spool.state("pump").get("instance")
     if not isinstance(known, str):
         known = uuid.uuid4().hex[:12]

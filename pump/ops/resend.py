@@ -37,7 +37,7 @@ class Resend:
     metrics: Metrics
 
     def commands(self) -> dict[str, Handler]:
-        """What the control socket offers."""
+        """The commands that the control socket offers."""
         return {"dead.retry": self.retry, "dead.drop": self.drop, "replay": self.replay, "sink.enable": self.enable}
 
     async def enable(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:

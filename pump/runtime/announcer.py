@@ -22,7 +22,7 @@ log = structlog.get_logger()
 TICK: Final = 1.0
 """Seconds between two offers of a refused event, and of the sources' news."""
 KEPT: Final = 1000
-"""Events that may wait; beyond it the oldest go, told in the log: a spool that takes nothing must not fill memory."""
+"""Events that may wait; beyond it the oldest go, which is logged: a spool that takes nothing must not fill memory."""
 
 
 class Announcer:
@@ -59,7 +59,7 @@ class Announcer:
         self.tell("pump.gap", "Gap", "warning", **span, reason=reason, count=count, sink=sink)
 
     async def sink_lost(self, spool: Spool, sink: str, first: int, last: int, count: int) -> None:
-        """Tell that `count` events at the most, numbered `first` to `last`, were removed before `sink` had them."""
+        """Report that `count` events at the most, numbered `first` to `last`, were removed before `sink` had them."""
         begin = end = None
         with suppress(Unavailable):  # told without times rather than not at all
             after, before = await spool.span(first, last)
@@ -68,7 +68,7 @@ class Announcer:
         self.gap(begin, "removed before the sink had them", count, sink, end)
 
     def listen(self, spool: Spool) -> None:
-        """What the spool found at its start, and what it finds from now on, become events."""
+        """Faults that the spool found at its start, and those that it finds from now on, become events."""
 
         def filling(holder: str, used: int, limit: int) -> None:
             self.tell(

@@ -75,9 +75,9 @@ class Daemon:
         self.ready = asyncio.Event()
         """Set once every part had its first start."""
         self.ops_url = ""
-        """Where the ops listener answers, once it does."""
+        """The address at which the ops listener answers, once it does."""
         self.push_url = ""
-        """Where devices push to, once they may; stays empty without a source that is pushed to."""
+        """The address that devices push to, once they may; stays empty without a source that is pushed to."""
         self._kinds = kinds
         self._notifier = Notifier()
         self._asked = asyncio.Event()
@@ -290,7 +290,7 @@ class Daemon:
 
     @staticmethod
     def _instance(spool: Spool) -> str:
-        """What tells this pump from another of the same site; the intake has made it."""
+        """The id that this pump shares with no other of its site; the intake has made it."""
         return str(spool.state("pump").get("instance"))
 
     def _note_run(self, spool: Spool, *, clean: bool) -> None:

@@ -51,7 +51,7 @@ def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> Page
 
 
 class RecentRecords:
-    """What was committed last, up to `max_bytes` of bodies. Its memory is the bound on what fast sinks cost."""
+    """The newest committed records, up to `max_bytes` of bodies. Its memory is the bound on what fast sinks cost."""
 
     def __init__(self, after: int, max_bytes: int = 16 << 20) -> None:
         self._records: list[Record] = []

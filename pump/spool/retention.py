@@ -42,7 +42,7 @@ SLICES = 8
 
 
 class Retention:
-    """What the writer does between commits. `maintain` is called after each of them and once a `TICK`."""
+    """The writer's work between commits. `maintain` is called after each of them and once a `TICK`."""
 
     def __init__(self, writer: Writer, path: Path, settings: SpoolSettings, *, clock: Clock, metrics: Metrics) -> None:
         self.floor = 0
@@ -171,7 +171,7 @@ class Retention:
         if self.used >= FILLING * limit and not self._filling:
             self._filling = True
             holder = self.holder()
-            log.warning("the spool is filling up", bytes=self.used, max_bytes=limit, holder=holder or None)
+            log.warning("The spool is filling up", bytes=self.used, max_bytes=limit, holder=holder or None)
             self.on_filling(holder, self.used, limit)
         elif self.used < RELIEVED * limit:
             self._filling = False

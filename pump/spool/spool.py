@@ -47,16 +47,16 @@ class Spool:
         self._loop: asyncio.Task[None] | None = None
         self._beside: tuple[HighWater, Reserve] | None = None
         self.repaired: Repaired | None = None
-        """What this start found wrong, or one before it that could not tell; None where all was well."""
+        """The faults that this start found, or one before it that could not report them; None where all was well."""
         self.dead: dict[str, int] = {}
         """Dead letters by sink."""
         self.on_damaged: Callable[[list[int]], None] = lambda numbers: None
-        """Told, once each, the numbers of stored events whose checksum is wrong; they reach no sink."""
+        """Called, once each, with the numbers of stored events whose checksum is wrong; they reach no sink."""
         self._told_damaged: set[int] = set()
 
     @classmethod
     async def open(cls, folder: Path, settings: SpoolSettings, *, clock: Clock, metrics: Metrics) -> Spool:
-        """Open the spool in `folder`, made where missing; a damaged one is repaired first (`repaired` tells).
+        """Open the spool in `folder`, made where missing; a damaged one is repaired first (see `repaired`).
 
         Raises OSError where the folder cannot be used, ValueError for a newer version's spool.
         """
@@ -99,7 +99,7 @@ class Spool:
         spool._beside = (high, reserve)
         spool.repaired, spool.dead = repaired, found.dead
         if repaired is not None:
-            log.error("the spool was damaged; what can be read of it was kept", **_words(repaired))
+            log.error("The spool was damaged; what can be read of it was kept", **_words(repaired))
         if not writer.accept():
             writer.refuse(Verdict.FULL.value)
         await upkeep.begin()
@@ -107,7 +107,7 @@ class Spool:
         return spool
 
     def repair_told(self) -> None:
-        """What `repaired` says is in the spool as events, or otherwise told: later starts need not say it again."""
+        """`repaired` is in the spool as events, or reported otherwise: later starts need not say it again."""
         if self.repaired is not None:
             self._writer.remember(repair.NOTED, None)
 
@@ -144,7 +144,7 @@ class Spool:
                         async with asyncio.timeout(TICK):
                             await writer.wake.wait()
         except Exception as error:
-            log.exception("the spool's writer met a bug")
+            log.exception("The spool's writer met a bug")
             writer.fail(Verdict.TROUBLE, error)
 
     # --- sources' side ------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ class Spool:
     async def span(self, first: int, last: int) -> tuple[int | None, int]:
         """When the removed events from `first` to `last` arrived, about: after, and before (milliseconds since 1970).
 
-        After is what the notes of four times a day tell, None where they do not reach back so far; before is the
+        After is what the notes of four times a day hold, None where they do not reach back so far; before is the
         arrival of the first event behind them, now where there is none. Raises `Unavailable`.
         """
         marks: list[list[int]] = self._writer.state.get(MARKS) or []
@@ -230,11 +230,11 @@ class Spool:
         if fresh:
             self._told_damaged.update(fresh)
             self._metrics.spool_damaged.inc(len(fresh))
-            log.error("stored events are damaged on disk and reach no sink", count=len(fresh))
+            log.error("Stored events are damaged on disk and reach no sink", count=len(fresh))
             self.on_damaged(fresh)
 
     def cursor(self, sink: str) -> Cursor | None:
-        """Where the sink is, None where it never was."""
+        """The sink's place, None where it never was."""
         return self._writer.cursors.get(sink)
 
     def set_cursor(self, sink: str, seq: int, state: State | None) -> None:
@@ -253,7 +253,7 @@ class Spool:
         self._retention.holders = dict(sinks)
 
     def set_holding(self, sink: str, waits: bool) -> None:
-        """Whether retention waits for this sink, from now on."""
+        """Have retention wait for this sink from now on, or no longer."""
         self._retention.holders[sink] = waits
 
     # --- dead letters, and what is sent again; see pump.spool.dead_letters --------------------------------------------
@@ -326,7 +326,7 @@ class Spool:
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """The folder in which it lies."""
         return self._writer.folder
 
     @property

@@ -139,12 +139,12 @@ def _store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -
 
 @dataclass(slots=True, frozen=True)
 class Pruned:
-    """What one slice removed: everything through `floor` is gone."""
+    """The result of one slice: everything through `floor` is gone."""
 
     floor: int
     events: int
     quarantined: bool
-    """Whether events that count against a source's limit were among them."""
+    """True where events that count against a source's limit were among them."""
 
 
 def prune(db: sqlite3.Connection, *, through: int, before: int, old: Sequence[tuple[int, int]] = ()) -> Pruned | None:
@@ -222,7 +222,7 @@ def quarantined_bytes(db: sqlite3.Connection) -> dict[str, int]:
 
 @dataclass(slots=True)
 class Found:
-    """What stands in the file at the start."""
+    """The content of the file at the start."""
 
     head: int
     floor: int
@@ -244,7 +244,7 @@ def go_on_above(db: sqlite3.Connection, seq: int) -> int:
 
 
 def _json(text: str) -> Any:
-    """What a cursor or a state holds; None where a flipped bit made it unreadable: the start must not fail for it."""
+    """A cursor's or a state's content; None where a flipped bit made it unreadable: the start must not fail for it."""
     try:
         return orjson.loads(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What goes into the spool and what comes back from a commit; [spool] of pump.toml."""
+"""The things that go into the spool and that come back from a commit; [spool] of pump.toml."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Row:
 
 @dataclass(slots=True, frozen=True)
 class Receipt:
-    """What became of a put: `stored` new events, `quarantined` of them so marked; `duplicates` were stored before."""
+    """The result of a put: `stored` new events, `quarantined` of them so marked; `duplicates` were stored before."""
 
     stored: int
     duplicates: int
@@ -39,7 +39,7 @@ class Receipt:
 
 @dataclass(slots=True, frozen=True)
 class Cursor:
-    """How far a sink has come, and what it wanted remembered there."""
+    """The number up to which a sink has come, and what it wanted remembered there."""
 
     seq: int
     state: State | None

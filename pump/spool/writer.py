@@ -37,9 +37,9 @@ log = structlog.get_logger()
 WAITING = 64 << 20
 """Bytes that may wait for a commit; beyond it `append` refuses."""
 REFUSALS = (sqlite3.Error, sqlite3.Warning, ValueError, TypeError, OverflowError)
-"""What sqlite3 and its binding of values raise; `faults.verdict` tells what follows."""
+"""The exceptions of sqlite3 and of its binding of values; `errors.verdict` says what follows."""
 COMMIT_BYTES = 4 * PAGE_SIZE
-"""What a commit writes beside the bodies, about: a page of each table and index it touches."""
+"""The bytes that a commit writes beside the bodies, about: a page of each table and index it touches."""
 GROUP_ROWS = 2048
 GROUP_BYTES = 8 << 20
 CURSOR_DELAY = 1.0
@@ -187,7 +187,7 @@ class Writer:
             pass
         if self._dirty or self._remembered:
             log.warning(
-                "cursors could not be stored at the end; some events may be sent again", sinks=sorted(self._dirty)
+                "Cursors could not be stored at the end; some events may be sent again", sinks=sorted(self._dirty)
             )
 
     def _take(self) -> list[_Put]:
@@ -246,7 +246,7 @@ class Writer:
                 self._high.write(records[-1].seq)
             except OSError as error:
                 # The commit stands; the note is only the witness against a damaged WAL.
-                log.warning("the highest sequence number could not be noted beside the spool", error=str(error))
+                log.warning("The highest sequence number could not be noted beside the spool", error=str(error))
         return records
 
     def _committed(self, puts: Sequence[_Put], records: Sequence[Record]) -> None:
@@ -354,7 +354,7 @@ class Writer:
     def refuse(self, reason: str) -> None:
         """Take nothing more until `accept`; what waits is refused too."""
         if not self.refusing:
-            log.error("the spool refuses new events; vendors are not answered until it takes them again", reason=reason)
+            log.error("The spool refuses new events; vendors are not answered until it takes them again", reason=reason)
         self.refusing = reason
         self._metrics.spool_full.set(1)
         waiting, self._puts = self._puts, deque(put for put in self._puts if put.urgent)
@@ -366,13 +366,13 @@ class Writer:
         try:
             room = self._reserve.take()
         except OSError as error:
-            log.warning("the spool's reserve cannot be held", error=str(error))
+            log.warning("The spool's reserve cannot be held", error=str(error))
             room = False
         stat = os.statvfs(self.folder)
         if not room or stat.f_bavail * stat.f_frsize < MARGIN:
             return False
         if self.refusing:
-            log.info("the spool takes events again", was=self.refusing)
+            log.info("The spool takes events again", was=self.refusing)
         self.refusing = ""
         self._metrics.spool_full.set(0)
         return True
@@ -382,7 +382,7 @@ class Writer:
         if self.fatal is None:
             self.fatal = Fatal(f"{found.value}: {error}")
             log.critical(
-                "the spool failed; the process ends, and a new one looks at the disk afresh", reason=str(self.fatal)
+                "The spool failed; the process ends, and a new one looks at the disk afresh", reason=str(self.fatal)
             )
             if found is Verdict.DAMAGED:
                 (self.folder / "spool.damaged").touch()

@@ -33,7 +33,7 @@ def configure(
 ) -> None:
     """Set up the process's logging; the last call counts.
 
-    `stream` is standard error unless told; `json` None means: readable where the stream is a terminal, else JSON,
+    `stream` is standard error unless given; `json` None means: readable where the stream is a terminal, else JSON,
     one object a line. Libraries' own logging joins at warning; uncaught exceptions, also of threads, are logged.
     """
     stream = stream if stream is not None else sys.stderr
@@ -95,7 +95,7 @@ def _readable(stream: TextIO) -> Processor:
 
 
 def _journal(stream: TextIO) -> bool:
-    """Whether the stream is the socket to the journal that systemd names in $JOURNAL_STREAM (device:inode)."""
+    """True where the stream is the socket to the journal that systemd names in $JOURNAL_STREAM (device:inode)."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):

@@ -47,7 +47,7 @@ class Answer:
 
     @property
     def wants_digest(self) -> bool:
-        """Whether a digest login is among those that a 401 offers."""
+        """True where a digest login is among those that a 401 offers."""
         return any(one.lower().startswith("digest ") for one in challenges(self.challenge))
 
 
@@ -208,7 +208,7 @@ def challenges(header: str) -> list[str]:
 
 @dataclass(slots=True, frozen=True)
 class _Challenged:
-    """What the middleware reads of a 401."""
+    """The part of a 401 that the middleware reads."""
 
     status: int
     headers: CIMultiDict[str]

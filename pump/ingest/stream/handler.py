@@ -24,13 +24,13 @@ class StreamRequest:
 
 @dataclass(slots=True, frozen=True)
 class RetryAdvice:
-    """What an answer other than a stream means: `reason` says what to do, for the log and /status."""
+    """The meaning of an answer other than a stream: `reason` says what to do, for the log and /status."""
 
     reason: str
     wait: float | None = None
     """Seconds; None: backoff to 60 s. For a rejected password it is 10 minutes at the least."""
     rejected: bool | None = None
-    """Whether the password was; None: a 401 says so, unless it minds the nonce's age and is not the third of them."""
+    """True if the password was; None: a 401 says so, unless it minds the nonce's age and is not the third of them."""
 
 
 class StreamRefused(Exception):
@@ -74,7 +74,7 @@ class StreamHandler(ABC):
         """The link is up and the gap is stored; nothing more is read before this returns."""
 
     async def upkeep(self) -> None:  # noqa: B027  # optional to have
-        """What is looked after beside the reading while the link stands; cancelled with it. Raises as `received`."""
+        """The work beside the reading while the link stands; cancelled with it. Raises as `received`."""
 
     async def leaving(self) -> None:  # noqa: B027  # optional to have
         """The pump itself is about to end the link, at a stop or to make it anew: the vendor may be told so."""

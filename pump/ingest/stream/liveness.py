@@ -11,7 +11,7 @@ from pump.core.clock import Clock
 
 
 def remaining(content: StreamReader) -> bytes:
-    """What had arrived of a body before it broke, and was not read yet.
+    """The bytes of a body that had arrived before it broke, and was not read yet.
 
     aiohttp raises a broken body's error before it hands out the bytes in front of it; whole parts may be among
     them, and a stream's server sends nothing twice. There is no public way to them (aiohttp 3.14).
@@ -45,7 +45,7 @@ class ReadWatchdog:
 
     @property
     def waits(self) -> bool:
-        """Whether bytes are wanted at this moment."""
+        """True where bytes are wanted at this moment."""
         return self._since is not None
 
     def waiting(self) -> None:
@@ -69,7 +69,7 @@ class ReadWatchdog:
 
 
 class DueTimer:
-    """Calls `tick` when what `due` tells has come. `due` is in monotonic seconds, None: nothing is waited for."""
+    """Calls `tick` at the moment that `due` gives. `due` is in monotonic seconds, None: nothing is waited for."""
 
     def __init__(self, clock: Clock, due: Callable[[], float | None], tick: Callable[[], Awaitable[None]]) -> None:
         self._clock = clock
@@ -79,7 +79,7 @@ class DueTimer:
         self._next: float | None = None
 
     def rearm(self) -> None:
-        """`due` may tell another time: one that comes nearer than the one slept for wakes the sleeper."""
+        """`due` may give another time: one that comes nearer than the one slept for wakes the sleeper."""
         due = self._due()
         if due is not None and (self._next is None or due < self._next):
             self._changed.set()

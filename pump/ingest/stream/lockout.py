@@ -1,4 +1,4 @@
-"""What is remembered of a rejected password, so that nothing hurries an account towards its lock-out."""
+"""The memory of a rejected password, so that nothing hurries an account towards its lock-out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pump.core.clock import Clock
 from pump.core.errors import Misconfigured
 
 KEY: Final = "stream/rejected"
-"""Where the source's state has it."""
+"""The key under which the source's state has it."""
 LEAST: Final = 600.0
 """Seconds after a rejected password: accounts lock after a few."""
 _NOUGHT: Final = 0.5

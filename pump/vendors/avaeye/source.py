@@ -14,6 +14,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 from pump.core.clock import Clock
 from pump.core.errors import MessageError, Unavailable
 from pump.core.event import Unparsed
+from pump.core.groups import Groups, Medium
 from pump.core.settings import Duration, Settings, SourceSettings, Zone
 from pump.ingest.devices import MOST, Device, Devices
 from pump.ingest.intake import Intake
@@ -260,7 +261,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
             self._cameras[key] = found
         return found
 
-    def _groups_of(self, device: Device) -> dict[str, Any]:
+    def _groups_of(self, device: Device) -> Groups:
         park, _, number = device.key.partition("/")
         message = Message("", {}, {}, None if park == "-" else park, number, None, b"", device.facts)
         return parse.groups(message, self._configured(device.key, number) if self.settings.cameras else self._plain)
@@ -279,7 +280,7 @@ def _message(push: Push) -> Message:
 _RECORDS: Final = frozenset(("capture", "notifyresult/manualcapture/common"))
 
 
-async def _stored(taken: Sequence[Picture], media: Media) -> list[dict[str, Any]]:
+async def _stored(taken: Sequence[Picture], media: Media) -> list[Medium]:
     """The entries of the pictures, those with data on disk. Raises Unavailable where the disk refuses."""
     if not any(picture.data for picture in taken):
         return [parse.media_entry(picture, {"state": "remote"}) for picture in taken]
@@ -289,7 +290,7 @@ async def _stored(taken: Sequence[Picture], media: Media) -> list[dict[str, Any]
         raise Unavailable(f"the media store refuses: {error.strerror}") from error
 
 
-def _store(picture: Picture, media: Media) -> dict[str, Any]:
+def _store(picture: Picture, media: Media) -> Medium:
     """In one of the media store's threads: decoding, hashing, writing, fsync."""
     if not picture.data:
         return parse.media_entry(picture, {"state": "remote"})
@@ -301,7 +302,7 @@ def _store(picture: Picture, media: Media) -> dict[str, Any]:
         stored = media.keep(content)
     except TooLarge:
         return parse.media_entry(picture, {"bytes": len(content), "state": "too large"})
-    facts = {
+    facts: Medium = {
         "mime": mime or pictures.mime(content) or "application/octet-stream",
         "bytes": stored.bytes,
         "sha256": stored.sha256,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pump.core.groups import Medium, group
 from pump.vendors.hik_camera.document import Tree
 from pump.vendors.hik_camera.fields import child, children, whole
 
@@ -14,7 +15,7 @@ MOST: Final = 32
 
 _ADDRESS: Final = re.compile(r"(?:https?|ftps?)://[^\s/?#]", re.IGNORECASE)
 _NAMES: Final = ("url", "uri", "link")
-"""How the names of fields with addresses end."""
+"""The ends of the names of fields with addresses."""
 _PICTURES: Final = ("pic", "image", "img", "photo")
 """Words in the names of fields that hold a picture, its address as well."""
 _NO_MEDIA: Final = (
@@ -29,17 +30,17 @@ _MIMES: Final = {
     "mp4": "video/mp4", "avi": "video/x-msvideo", "wav": "audio/wav", "mp3": "audio/mpeg", "aac": "audio/aac",
 }  # fmt: skip
 _WAYS: Final = ("transtype", "pictureurltype", "picurltype", "imageurltype", "imagesdatatype")
-"""How the names of fields end that say how pictures are sent: "binary", or some word with "url"."""
+"""The ends of the names of fields that say how pictures are sent: "binary", or some word with "url"."""
 _COUNTS: Final = ("detectionPicturesNumber", "picturesNumber", "picNum", "pictureNumber", "imageNum")
 _DEPTH: Final = 64
 
 
-def links(tree: Tree, base: str | None) -> list[dict[str, Any]]:
+def links(tree: Tree, base: str | None) -> list[Medium]:
     """The media behind the message's addresses, in its order, without ids; each address once.
 
     `base`: the device's own address, which completes "/picture/..."; without it such a path is no medium.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Medium] = {}
     for name, value in _named(tree, "", 0):
         if "/" not in value:
             continue
@@ -54,13 +55,13 @@ def links(tree: Tree, base: str | None) -> list[dict[str, Any]]:
         mime = _MIMES.get(_ending(address))
         if mime is not None and not mime.startswith("image/"):
             kind = mime.partition("/")[0]
-        medium = {"id": "", "kind": kind, "mime": mime, "url": address, "state": "remote"}
-        found[address] = {field: value for field, value in medium.items() if value is not None}
+        medium = group(Medium(id="", kind=kind, mime=mime, url=address, state="remote"))
+        found[address] = medium or Medium()
     return list(found.values())
 
 
 def pictures_to_come(tree: Tree, by_address: bool) -> int | None:
-    """How many pictures follow the message as parts of their own, None where it does not say.
+    """The number of pictures that follow the message as parts of their own, None where it does not say.
 
     `by_address`: the message has addresses of pictures.
     """
@@ -80,7 +81,7 @@ def pictures_to_come(tree: Tree, by_address: bool) -> int | None:
 
 
 def _way(tree: Tree) -> str | None:
-    """How the pictures are sent, "url" or "binary", where the message says so anywhere."""
+    """The way in which the pictures are sent, "url" or "binary", where the message says so anywhere."""
     for name, value in _named(tree, "", 0):
         if name[-4:] in ("Type", "type") and name.lower().endswith(_WAYS):
             if "url" in value.lower():

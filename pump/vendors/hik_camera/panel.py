@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import Any, Final
+from typing import Final
 
-from pump.core.event import group
+from pump.core.groups import Alarm, Groups, Medium, Place, group
 from pump.core.taxonomy import Phase, Severity
 from pump.vendors.common.hik_cid import CODES, UNLISTED, Code
 from pump.vendors.hik_camera.document import Tree
@@ -23,7 +23,7 @@ _PERIPHERALS: Final = (
     "keypad", "extensionModule", "outputModule", "repeater", "siren", "cardReader", "remoteCtrlNo", "alarmLineNo",
     "ipcChannel",
 )  # fmt: skip
-"""What a message is about where that is no zone: two sirens' batteries are two matters."""
+"""The parts that a message is about where that is no zone: two sirens' batteries are two matters."""
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _DEEDS: Final = frozenset(
     (
@@ -45,19 +45,19 @@ class Panel:
     name: str
     severity: Severity
     phase: Phase
-    groups: dict[str, Any]
-    """alarm, power: what of the event's groups it fills."""
+    groups: Groups
+    """Of the event's groups those that it fills: alarm, power."""
     subject: tuple[str, str | None]
-    """What it is about, and its number."""
-    place: dict[str, Any] | None
+    """The kind of thing that it is about, and its number."""
+    place: Place | None
     uuid: str | None
     identity: tuple[object, ...]
     """The record's own, beside the device's serial number, the UUID and the time."""
     triggered: str | None
     """When it happened, as sent."""
     matter: str
-    """What starts and ends together."""
-    media: list[dict[str, Any]] = field(default_factory=list)
+    """The word that a start shares with its end."""
+    media: list[Medium] = field(default_factory=list)
     """Its clip and picture, without ids."""
 
 
@@ -75,14 +75,16 @@ def read_panel(tree: Tree, cid: Tree, zone_: tzinfo) -> Panel:
     uploaded = moment(text(cid, "upload"), zone_)
     user = text(cid, "userName")
     number = _place(cid, "user")
-    alarm = {
+    alarm: Alarm = {
         "zone": zone, "partition": partition, "cid": code or None, "kind": text(cid, "type"),
         "user": user or _who(cid, row), "user_type": text(cid, "userType"), "user_number": number,
         "keypad": keypad, "module": _place(cid, "extensionModule"),
-        "uploaded": uploaded and uploaded.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "uploaded": uploaded.astimezone(UTC).isoformat().replace("+00:00", "Z") if uploaded else None,
     }  # fmt: skip
     again = whole(tree, "recheck") == 1
-    groups: dict[str, Any] = {"alarm": group(**alarm | row.preset.get("alarm", {}))}
+    groups: Groups = {}
+    if filled := group(alarm | row.preset.get("alarm", Alarm())):
+        groups["alarm"] = filled
     if "power" in row.preset and not again:
         groups["power"] = row.preset["power"]
     uuid = text(tree, "uuid", "UUID") or text(cid, "uuid", "UUID") or ""
@@ -96,7 +98,7 @@ def read_panel(tree: Tree, cid: Tree, zone_: tzinfo) -> Panel:
         "update" if again else row.phase,
         groups,
         ("zone", str(zone)) if zone is not None else ("panel", None),
-        group(zone=named or zone, partition=area or partition, channel=text(tree, "channelName")),
+        group(Place(zone=named or zone, partition=area or partition, channel=text(tree, "channelName"))),
         None if uuid in _BLANK else uuid,
         (code, zone, partition, user, again, *others),
         triggered,
@@ -120,7 +122,7 @@ def _place(cid: Tree, name: str) -> int | str | None:
     return text(cid, name) if number is None else None if number == -1 else number
 
 
-def _media(tree: Tree) -> list[dict[str, Any]]:
+def _media(tree: Tree) -> list[Medium]:
     listed = (("videoURL", "video", "video/mp4"), ("imageURL", "picture", "image/jpeg"))
     return [
         {"id": "", "kind": kind, "mime": mime, "url": url, "state": "remote"}

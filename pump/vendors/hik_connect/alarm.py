@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pump.core.errors import MessageError
 from pump.core.event import event_id
+from pump.core.groups import Alarm
 from pump.core.taxonomy import Phase
 from pump.vendors.common.fields import Group, child, text
 from pump.vendors.common.timestamps import dedup_time_ms, located, moment
@@ -21,7 +22,7 @@ from pump.vendors.hik_connect.words import CATEGORY_DOMAINS, PRIORITIES, TRUE
 
 
 def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
-    """The head of an AlarmMsg. Raises Poison where the record is none."""
+    """The head of an AlarmMsg. Raises MessageError where the record is none."""
     origin = record.get("eventSource")
     if not origin:
         origin = record
@@ -75,7 +76,7 @@ def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
     else:
         phase = "start"
 
-    group: Group = {}
+    group: Alarm = {}
     rule = child(record, "alarmRule")
     if rule is not None:
         name = text(rule, "name")

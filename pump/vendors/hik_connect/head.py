@@ -1,4 +1,4 @@
-"""What a record's head says, whichever queue it came through: code, identity, time, phase, incident."""
+"""The head of a record, whichever queue it came through: code, identity, time, phase, incident."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from pump.core.event import event_id
+from pump.core.groups import Alarm
 from pump.core.taxonomy import Phase, Severity
 from pump.vendors.common.fields import Group, child, text
 from pump.vendors.common.timestamps import dedup_time_ms
@@ -19,11 +20,11 @@ from pump.vendors.hik_connect.resource import Resource
 from pump.vendors.hik_connect.words import SOURCE_DOMAINS
 
 NO_DOOR: Final[tuple[Group, Group, Group]] = ({}, {}, {})
-"""What `RecordHead.door` holds where the record is no door's: an access event, its basicInfo, its intelliInfo."""
+"""The value of `RecordHead.door` where the record is no door's: an access event, its basicInfo, its intelliInfo."""
 
 
 class RecordHead(NamedTuple):
-    """What the queues say in ways of their own; the rest of a record is alike."""
+    """The part of a record that each queue says in its own way; the rest of a record is alike."""
 
     code: str
     row: Code
@@ -37,7 +38,7 @@ class RecordHead(NamedTuple):
     late: bool
     updates: str | None
     update: bool
-    alarm: Group | None
+    alarm: Alarm | None
     groups: Group
     door: tuple[Group, Group, Group]
 
@@ -49,7 +50,7 @@ def unknown(domain: str | None, source: str | None) -> Code:
 
 
 def pair(row: Code, where: Resource) -> str | None:
-    """What start and end share where two codes make one matter: the source, or its device, and the pair."""
+    """The incident of a start and its end where two codes make one matter: the source, or its device, and the pair."""
     if row.pair is None:
         return None
     return event_id("pair", where.id or where.device_id or where.serial, row.pair)

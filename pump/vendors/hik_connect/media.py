@@ -1,4 +1,4 @@
-"""Where links to pictures and videos sit in a record, what they look like in an event, how long they live.
+"""Links to pictures and videos: their places in a record, their form in an event, their lives.
 
 Nothing is fetched here.
 """
@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
+from pump.core.groups import Medium
 from pump.vendors.common.fields import Group, child, listed, text, word
 from pump.vendors.hik_connect.words import FILE_KINDS, FILE_STATES, TRUE
 
@@ -42,7 +43,7 @@ _MIMES: Final = {
 
 
 def shape(record: Group, groups: Group) -> Shape:
-    """The uploads that a record brings, without their links: what tells a second upload from the first.
+    """The uploads that a record brings, without their links: a second upload has others than the first.
 
     Of each file type, source, capture index and saving state; of attachments and access snapshots how many; of a plate
     how many pictures, unless it is the usual one. A link that is there although the file is not saved, or is not there
@@ -78,7 +79,7 @@ def shape(record: Group, groups: Group) -> Shape:
 
 
 def links(record: Group, groups: Group, plain: bool) -> int:
-    """How many links there are in a record."""
+    """The number of links in a record."""
     count = sum(1 for file in _files(groups) if _url(file)) if groups.get("fileInfo") else 0
     for name in ("picture", "video"):
         if record.get(name):
@@ -86,13 +87,13 @@ def links(record: Group, groups: Group, plain: bool) -> int:
     return count if plain else count + len(_others(groups))
 
 
-def media_of(identity: str, record: Group, groups: Group, received: datetime, plain: bool) -> list[dict[str, Any]]:
+def media_of(identity: str, record: Group, groups: Group, received: datetime, plain: bool) -> list[Medium]:
     """The event's `media`: an entry for each file and link, `<identity>/<n>` its id.
 
     Links are signed when the batch is handed out, so their lives are counted from `received`. In a `plain`
     record they stand in file lists alone.
     """
-    found: list[dict[str, Any]] = []
+    found: list[Medium] = []
     if groups.get("fileInfo"):
         for file in _files(groups):
             found.append(_file(f"{identity}/{len(found)}", file, received))
@@ -122,14 +123,14 @@ def _attachment(value: object) -> str | None:
     return (value or None) if type(value) is str else _url(value)
 
 
-def _file(identity: str, file: Group, received: datetime) -> dict[str, Any]:
+def _file(identity: str, file: Group, received: datetime) -> Medium:
     url = _url(file)
     suffix = text(file, "suffixName")
     mime = _MIMES.get(suffix) or _MIMES.get(suffix.lower().lstrip(".")) if suffix else None
     if mime is None and url:
         mime = _mime(url)
     kind = word(file, FILE_KINDS, "type") or (mime.partition("/")[0].replace("image", "picture") if mime else "file")
-    entry: dict[str, Any] = {"id": identity, "kind": kind}
+    entry: Medium = {"id": identity, "kind": kind}
     if mime:
         entry["mime"] = mime
     if url:
@@ -142,8 +143,8 @@ def _file(identity: str, file: Group, received: datetime) -> dict[str, Any]:
     return entry
 
 
-def _link(identity: str, kind: str, url: str, life: int, received: datetime) -> dict[str, Any]:
-    entry = {"id": identity, "kind": kind}
+def _link(identity: str, kind: str, url: str, life: int, received: datetime) -> Medium:
+    entry: Medium = {"id": identity, "kind": kind}
     mime = _mime(url)
     if mime:
         entry["mime"] = mime

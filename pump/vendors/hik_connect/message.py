@@ -19,7 +19,7 @@ from pump.vendors.hik_connect.uploads import Uploads
 from pump.vendors.hik_connect.words import TRUE
 
 _UPLOADED: Final = ("update", "picture", "video")
-"""What a second upload of a message changes (A.3.91)."""
+"""The fields that a second upload of a message changes (A.3.91)."""
 _WHO: Final = ("cardNumber", "personId", "firstName", "lastName")
 
 
@@ -85,22 +85,22 @@ def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo,
 
     incident = pair(row, where)
     if talk is not None and code.endswith("140001"):
-        row = CALLS.get(text(talk, "msgType") or "", (row, ""))[0]
+        row = call.code if (call := CALLS.get(text(talk, "msgType") or "")) else row
         incident = _call(talk, where) if row.phase != "pulse" else None
     phase = "update" if update else row.phase
     return RecordHead(
         code, row, where, identity, ahead, located(stamp, zone), phase, row.severity, incident, late, updates,
-        update, dict(row.preset["alarm"]) if "alarm" in row.preset else None, found, door,
+        update, row.preset["alarm"].copy() if "alarm" in row.preset else None, found, door,
     )  # fmt: skip
 
 
 def combine(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
-    """The head of a CombineEvent. Raises Poison where the record is none."""
+    """The head of a CombineEvent. Raises MessageError where the record is none."""
     return _message("combine", record, zone, uploads)
 
 
 def rawmsg(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
-    """The head of an Event(1). Raises Poison where the record is none."""
+    """The head of an Event(1). Raises MessageError where the record is none."""
     return _message("rawmsg", record, zone, uploads)
 
 

@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final
 
 from pump.core.errors import MessageError
-from pump.core.event import Event, event_id, group
+from pump.core.event import Event, event_id
+from pump.core.groups import Alarm, Medium, Place, group
+from pump.core.groups import Device as DeviceGroup
 from pump.vendors.common.hik_cid import CODES, UNLISTED, Code, Spot, alarm_uuid, ending
 from pump.vendors.common.json_repair import Bounds, JsonReader
 from pump.vendors.common.values import text
@@ -36,14 +38,14 @@ _WORDS: Final = {
 """eventState (9.10), in lower case."""
 _ONLINE: Final = {"true": "online", "1": "online", "false": "offline", "0": "offline"}
 _COUNTED: Final = frozenset(("activePostCount",))
-"""What a repeated message changes: no part of its identity."""
+"""Members that a repeated message changes: no part of its identity."""
 _PASSING: Final = frozenset(("activePostCount", "dateTime", "dataTime", "eventState"))
 """Members that change while something lasts: no part of its content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What the inventory knows of a device; None where it does not."""
+    """A device as the inventory knows it; None where it does not."""
 
     name: str | None = None
     model: str | None = None
@@ -53,7 +55,7 @@ class Device:
 
 @dataclass(slots=True)
 class Context:
-    """What a message does not say itself."""
+    """The things that a message does not say itself."""
 
     zone: tzinfo = UTC
     """For times without an offset."""
@@ -83,7 +85,7 @@ class Parsed:
 
 
 def parse(message: Any, context: Context) -> Parsed | None:
-    """The event of one EventNotificationAlert; None for a heartbeat. Raises Unreadable for anything else.
+    """The event of one EventNotificationAlert; None for a heartbeat. Raises MessageError for anything else.
 
     By the object that is present, for the document's CIDAlarm sample says eventType "videoReview".
     """
@@ -136,18 +138,16 @@ def _cid(
     uploaded = stamp(text(cid.get("uploadTime")), local)
     place = zone if zone is not None else parts.get("zone")
     known = alarm_uuid(uuid)
-    alarm = group(
-        **parts
-        | {
-            "zone": place,
-            "partition": partition,
-            "cid": code or None,
-            "kind": _word(KINDS, cid.get("CIDType")),
-            "uuid": known,
-            "uploaded": uploaded and _iso(uploaded),
-        }
-        | row.preset.get("alarm", {})
-    )
+    filled: Alarm = {
+        **parts,
+        "zone": place,
+        "partition": partition,
+        "cid": code or None,
+        "kind": _word(KINDS, cid.get("CIDType")),
+        "uuid": known,
+        "uploaded": _iso(uploaded) if uploaded else None,
+    }
+    alarm = group(filled | row.preset.get("alarm", Alarm()))
     name = text(cid.get("CIDDescribe")) if row.name == UNLISTED.name else None
     data: dict[str, Any] = {"vendor": VENDOR, "code": code or kind, "name": name or row.name}
     clips = _clips(cid, context)
@@ -171,7 +171,7 @@ def _cid(
     )
     if review:
         return Parsed(event, names=names, clip=True, channel=text(alert.get("channelID")))
-    where = [parts.get(name) for name in ("keypad", "module", "channel", "disk")]
+    where = parts.get("keypad"), parts.get("module"), parts.get("channel"), parts.get("disk")
     spot = Spot(index, code[1:], place, partition, *where)
     # The alarm begins a matter and its restore ends it; what has no restore by its code is a matter of its own.
     lasts = row.phase in ("start", "end") and code in CODES and CODES[code].phase != "pulse"
@@ -264,25 +264,30 @@ def _event(
     )
 
 
-def _common(data: dict[str, Any], alert: dict[str, Any], context: Context, **place: Any) -> None:
+def _common(
+    data: dict[str, Any], alert: dict[str, Any], context: Context, zone: int | str | None = None,
+    partition: int | str | None = None,
+) -> None:  # fmt: skip
     index = text(alert.get("devIndex"))
     known = context.devices.get(index or "") or Device()
     channel = text(alert.get("channelName"))
     if device := group(
-        id=index or text(alert.get("deviceID")),
-        name=known.name,
-        serial=known.serial,
-        model=known.model,
-        category=known.category,
+        DeviceGroup(
+            id=index or text(alert.get("deviceID")),
+            name=known.name,
+            serial=known.serial,
+            model=known.model,
+            category=known.category,
+        )
     ):
         data["device"] = device
-    if where := group(channel=channel or text(alert.get("channelID")), **place):
+    if where := group(Place(channel=channel or text(alert.get("channelID")), zone=zone, partition=partition)):
         data["place"] = where
 
 
-def _parameters(text: str | None) -> dict[str, Any]:
+def _parameters(text: str | None) -> Alarm:
     """CIDParam's eight parts by name; what is -1, "NONE" or missing is left out. A user's name may hold commas."""
-    found: dict[str, Any] = {}
+    found: Alarm = {}
     for name, part in zip(PARAMETERS, (text or "").split(",", len(PARAMETERS) - 1), strict=False):
         value = part.strip()
         if not value or value == "-1" or (name == "user" and value.upper() == "NONE"):
@@ -295,7 +300,7 @@ def _parameters(text: str | None) -> dict[str, Any]:
     return found
 
 
-def _clips(cid: dict[str, Any], context: Context) -> list[dict[str, Any]]:
+def _clips(cid: dict[str, Any], context: Context) -> list[Medium]:
     link = text(cid.get("videoURL")) or text(cid.get("videoURI"))
     if link is None:
         return []

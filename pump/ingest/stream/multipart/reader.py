@@ -88,13 +88,13 @@ class MultipartReader:
 
     @property
     def _unsuspected(self) -> bool:
-        """Whether the body on its way is large, and its length alone decides: it is held in pieces."""
+        """True where the body on its way is large, and its length alone decides: it is held in pieces."""
         large = self._judge is None and (self._head.length or 0) >= LARGE
         return large and self._delimiters.confirmed and not (self._suspect or self._closing)
 
     @property
     def unfinished(self) -> bool:
-        """Whether a part has begun and has not been handed out."""
+        """True where a part has begun and has not been handed out."""
         return self._state is not _State.SEEK
 
     @property
@@ -142,7 +142,7 @@ class MultipartReader:
         return out
 
     def _together(self, data: bytes) -> bytes | bytearray | None:
-        """What is held and `data`; None while they are the pieces of a large body, which are joined but once."""
+        """All that is held and `data`; None while they are the pieces of a large body, which are joined but once."""
         self._at = 0
         if self._pieces is not None:
             return self._completed(self._pieces, data)

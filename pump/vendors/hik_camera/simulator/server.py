@@ -241,7 +241,6 @@ class Simulator(RawServer):
 
     async def _write(self, client: _Client, writer: asyncio.StreamWriter, message: Message) -> bool:
         """False where the stream ends with it."""
-        client.stream.begun_message = message
         parts = [frame(self.quirks, message.content_type, message.body)]
         for number, picture in enumerate(message.pictures):
             extra = f'Content-Disposition: form-data; name="p{number}"; filename="p{number}.jpg"'
@@ -254,7 +253,6 @@ class Simulator(RawServer):
                 return False
             await self._chunk(writer, data)
             client.bytes += len(data)
-        client.stream.begun_message = None
         if message.number < 0:
             self.account.heartbeats += 1
         else:

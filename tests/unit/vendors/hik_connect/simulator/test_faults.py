@@ -273,7 +273,6 @@ def test_any_second_sees_five_requests_and_the_rest_is_refused() -> None:
         assert (await site.post(MESSAGES))["errorCode"] == "0"
         assert account.busiest_second() == 7
         assert account.times("messages") == [10.0] * 6 + [10.999, pytest.approx(11.0)]
-        assert account.intervals("messages")[-2:] == pytest.approx([0.999, 0.001])
 
     run(test)
 
