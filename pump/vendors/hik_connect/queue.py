@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -23,6 +23,7 @@ from pump.vendors.hik_connect.client import Client
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
 from pump.vendors.hik_connect.marks import Marks
 from pump.vendors.hik_connect.parse import Queue, normalise, records
+from pump.vendors.hik_connect.settings import HikConnectSettings
 from pump.vendors.hik_connect.subscription import CALLS, SubscriptionState
 from pump.vendors.hik_connect.uploads import PREFIX as UPLOADS
 from pump.vendors.hik_connect.uploads import Uploads
@@ -71,27 +72,25 @@ class Puller:
     def __init__(
         self,
         queue: Queue,
+        settings: HikConnectSettings,
         *,
+        account: str,
         client: Client,
         intake: Intake,
         clock: Clock,
-        standing: MultiPartHealth,
-        account: str,
-        types: Sequence[str],
-        batch_size: int,
-        poll_interval: float,
-        zone: ZoneInfo,
+        health: MultiPartHealth,
     ) -> None:
+        """`account` is the digest that begins the state keys of all its memories."""
         self.queue = queue
         self._calls = CALLS[queue]
         self._client = client
         self._intake = intake
         self._clock = clock
-        self._health = standing
-        self._wanted = list(types)
-        self._size = batch_size
-        self._interval = poll_interval
-        self._zone = zone
+        self._health = health
+        self._wanted = settings.types(queue)
+        self._size = settings.batch_size
+        self._interval = settings.poll_interval
+        self._zone = settings.time_zone or ZoneInfo("UTC")
         self._account = account
         self._uploads = self._load()
         self._key = f"queue/{queue}"
