@@ -125,7 +125,7 @@ class _Control(WebServer):
         if (request.method, request.path) == ("POST", "/_simulator/pump"):
             await self._fleet.reach(str(orjson.loads(await request.read())["url"]))
             return web.json_response({"pump": self._fleet.url})
-        return web.Response(status=404)
+        return web.Response(status=404, text="404: Not Found")
 
 
 async def simulate(*, host: str, port: int, rate: float, seed: int, on_ready: Callable[[str], None]) -> None:

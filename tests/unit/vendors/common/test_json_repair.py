@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pump.core.errors import MessageError
 from pump.vendors.avaeye.parse import loads
-from pump.vendors.common.values import text, whole, written
+from pump.vendors.common.json_repair import Bounds, Fault, JsonReader
 
 _MENDED: list[tuple[bytes, Any]] = [
     (b'{"a":1}', {"a": 1}),
@@ -84,13 +84,82 @@ def test_what_is_right_stays_as_it_is(value: Any) -> None:
     assert loads(orjson.dumps(value)) == value
 
 
-@pytest.mark.parametrize(
-    ("value", "as_number", "as_whole", "as_text"),
-    [
-        (5, 5, 5, "5"), ("5", 5, 5, "5"), (" 5 ", 5, 5, "5"), ("5.0", 5.0, 5, "5.0"), ("5.5", 5.5, None, "5.5"),
-        (True, None, None, None), (None, None, None, None), ("", None, None, None), ("x", None, None, "x"),
-        ("nan", None, None, "nan"), ("1e999", None, None, "1e999"), ([], None, None, None),
-    ],
-)  # fmt: skip
-def test_numbers_come_as_texts(value: Any, as_number: Any, as_whole: Any, as_text: Any) -> None:
-    assert (written(value), whole(value), text(value)) == (as_number, as_whole, as_text)
+# --- what each vendor is known for ----------------------------------------------------------------------------------
+
+_FAULTS: list[tuple[Fault, str, Any]] = [
+    ("commas", '{"a": [1, 2,], "b": "x,}",}', {"a": [1, 2], "b": "x,}"}),
+    ("quotes", "{“a”: “b”, ″c″: 1}", {"a": "b", "c": 1}),
+    ("comments", '{"a": /* one */ 1, "b": "/* none */"}', {"a": 1, "b": "/* none */"}),
+    ("hexadecimal", '{"a": 0x40000003, "b": [-0xf,0XF], "c": "0x1"}', {"a": 0x40000003, "b": [-15, 15], "c": "0x1"}),
+    ("missing values", '{"a": , "b": }', {"a": None, "b": None}),
+]
+
+
+@pytest.mark.parametrize(("fault", "text", "value"), _FAULTS)
+def test_a_fault_is_mended_where_it_is_known_and_nowhere_else(fault: Fault, text: str, value: Any) -> None:
+    assert JsonReader(fault).loads(text.encode()) == value
+    others = [other for other, _, _ in _FAULTS if other != fault]
+    with pytest.raises(MessageError):
+        JsonReader(*others).loads(text.encode())
+
+
+def test_all_faults_at_once_are_mended() -> None:
+    reader = JsonReader(*(fault for fault, _, _ in _FAULTS))
+    for _, text, value in _FAULTS:
+        assert reader.loads(text.encode()) == value
+
+
+@pytest.mark.parametrize("text", ["{“a”: 10x5}", '{"a": 0x}', '{"a": 0xg}', '{"a": 1.0x5}', '{"a": x0x5}'])
+def test_what_only_looks_like_a_number_is_none(text: str) -> None:
+    with pytest.raises(MessageError):
+        JsonReader("quotes", "hexadecimal").loads(text.encode())
+
+
+@pytest.mark.parametrize("reader", [JsonReader(), JsonReader("commas", number=str)])
+def test_halves_of_characters_become_whole_ones_however_deep(reader: JsonReader) -> None:
+    body = b"[" * 200 + rb'{"\ud800": ["\udfff", {"b": "\ud83d\ude00"}]}' + b"]" * 200
+    value = reader.loads(body)
+    for _ in range(200):
+        (value,) = value
+    assert value == {"\ufffd": ["\ufffd", {"b": "😀"}]}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("levels", [7, 8])
+def test_what_nests_deeper_than_its_bounds_is_refused_and_brackets_in_strings_do_not_count(
+    levels: int, strict: bool
+) -> None:
+    body = b"[" * (levels - 1) + (b'["[[[[[[[[[["]' if strict else b'["[[[[[[[[[[",]') + b"]" * (levels - 1)
+    reader = JsonReader("commas", bounds=Bounds(deepest=7))
+    if levels == 7:
+        assert reader.loads(body)
+    else:
+        with pytest.raises(MessageError, match="more than 7 levels"):
+            reader.loads(body)
+
+
+def test_what_must_be_mended_has_a_largest_size_and_what_is_right_has_none() -> None:
+    reader = JsonReader("commas", bounds=Bounds(largest=100))
+    assert len(reader.loads(b"[" + b"1," * 100 + b"1]")) == 101
+    assert len(reader.loads(b"[" + b"1," * 40 + b"]")) == 40
+    with pytest.raises(MessageError, match="too large"):
+        reader.loads(b"[" + b"1," * 100 + b"]")
+
+
+def test_numbers_are_made_as_the_vendor_s_are() -> None:
+    body = b'{"a": 3.650, "b": 123456789012345678901234567890, "c": NaN, "d": [1,]}'
+    with pytest.raises(MessageError):
+        JsonReader("commas").loads(body)
+    found = JsonReader("commas", constant=lambda _: None).loads(body)
+    assert found == {"a": 3.65, "b": 1.2345678901234568e29, "c": None, "d": [1]}
+    assert JsonReader("commas", number=str).load(body.decode())["a"] == "3.650"
+    assert JsonReader("commas", number=str).loads(b"[1.0]") == ["1.0"], "also where all is right"
+    assert JsonReader(integer=int).loads(b'["\t", 123456789012345678901234567890]')[1] == 123456789012345678901234567890
+
+
+@pytest.mark.parametrize("mark", ['\\"', "“", '"', "\\", "/* ", ", ", ": ", "0x", "[{"])
+@pytest.mark.parametrize("begin", ['{"a": "', '{"a": ', "{“a”: “"])
+def test_all_faults_together_take_no_more_than_a_body_s_own_length(begin: str, mark: str) -> None:
+    reader = JsonReader(*(fault for fault, _, _ in _FAULTS), bounds=Bounds(deepest=32))
+    with pytest.raises(MessageError):
+        reader.loads((begin + mark * 200_000).encode())
