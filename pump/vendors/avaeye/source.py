@@ -24,6 +24,7 @@ from pump.vendors.avaeye.parse import Camera, Message
 from pump.vendors.avaeye.pictures import Picture
 from pump.vendors.avaeye.secrets import strip, strip_ruin
 from pump.vendors.avaeye.settings import AvaEyeSettings
+from pump.vendors.common.images import mime_of
 
 log = structlog.get_logger()
 
@@ -261,7 +262,7 @@ def _store(picture: Picture, media: Media) -> Medium:
     except TooLarge:
         return parse.media_entry(picture, {"bytes": len(content), "state": "too large"})
     facts: Medium = {
-        "mime": mime or pictures.mime(content) or "application/octet-stream",
+        "mime": mime or mime_of(content) or "application/octet-stream",
         "bytes": stored.bytes,
         "sha256": stored.sha256,
         "path": stored.path,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pump.core.groups import Medium
 from pump.vendors.common.fields import Group, child, listed, text, word
+from pump.vendors.common.images import kind_of, mime_of_address, mime_of_ending
 from pump.vendors.hik_connect.words import FILE_KINDS, FILE_STATES, TRUE
 
 FILES: Final = 15 * 60
@@ -35,11 +36,6 @@ LINKS: Final = frozenset(
     )
 )  # fmt: skip
 """The fields that hold links; they may be signed afresh at each delivery, so no identity knows them."""
-
-_MIMES: Final = {
-    "jpg": "image/jpeg", ".jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "bmp": "image/bmp",
-    "mp4": "video/mp4", ".mp4": "video/mp4",
-}  # fmt: skip
 
 
 def shape(record: Group, groups: Group) -> Shape:
@@ -126,10 +122,10 @@ def _attachment(value: object) -> str | None:
 def _file(identity: str, file: Group, received: datetime) -> Medium:
     url = _url(file)
     suffix = text(file, "suffixName")
-    mime = _MIMES.get(suffix) or _MIMES.get(suffix.lower().lstrip(".")) if suffix else None
+    mime = mime_of_ending(suffix) if suffix else None
     if mime is None and url:
-        mime = _mime(url)
-    kind = word(file, FILE_KINDS, "type") or (mime.partition("/")[0].replace("image", "picture") if mime else "file")
+        mime = mime_of_address(url)
+    kind = word(file, FILE_KINDS, "type") or (kind_of(mime) if mime else None) or "file"
     entry: Medium = {"id": identity, "kind": kind}
     if mime:
         entry["mime"] = mime
@@ -145,17 +141,13 @@ def _file(identity: str, file: Group, received: datetime) -> Medium:
 
 def _link(identity: str, kind: str, url: str, life: int, received: datetime) -> Medium:
     entry: Medium = {"id": identity, "kind": kind}
-    mime = _mime(url)
+    mime = mime_of_address(url)
     if mime:
         entry["mime"] = mime
     entry["url"] = url
     entry["expires"] = _expiry(received, life)
     entry["state"] = "remote"
     return entry
-
-
-def _mime(url: str) -> str | None:
-    return _MIMES.get(url.partition("?")[0].rpartition(".")[2].lower())
 
 
 @lru_cache(maxsize=64)
