@@ -29,8 +29,12 @@ COMMANDS: Final[dict[str, str]] = {
     "enable": "Switch a sink on whose receiver wanted no more.",
     "subscribe": "Change what a source asks its vendor for, while it runs.",
     "schema": "Print the JSON Schema of pump.toml or of an event.",
+    "new-source": "Write the folder of a new vendor, which works at once.",
+    "new-sink": "Write the folder of a new sink, which works at once.",
 }
 """Name and short help; `pump --help` is printed without importing any of them."""
+_ELSEWHERE: Final = {"new-source": "new.source", "new-sink": "new.sink"}
+"""Commands whose module is not named like them."""
 
 OK: Final = 0
 FAILED: Final = 1
@@ -46,7 +50,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"pump.cli.{cmd_name.replace('-', '_')}").command
+        module = _ELSEWHERE.get(cmd_name, cmd_name.replace("-", "_"))
+        command: click.Command = importlib.import_module(f"pump.cli.{module}").command
         return command
 
     def invoke(self, ctx: click.Context) -> object:

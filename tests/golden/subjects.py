@@ -299,9 +299,11 @@ def device_rows(intake: Intake, clock: Clock) -> dict[str, dict[str, Any]]:
     return {device.key: device.json() for device in Devices(intake, clock, vendor="avaeye", kind="camera")}
 
 
-def device_sign(intake: Intake, clock: Clock, key: str, interval: float, facts: dict[str, Any]) -> Any:
-    """A sign of life that is to be put."""
-    return Devices(intake, clock, vendor="avaeye", kind="camera").sign(key, interval=interval, facts=facts)
+async def hear(intake: Intake, clock: Clock, key: str, interval: float, facts: dict[str, Any]) -> None:
+    """Store a device's sign of life."""
+    devices = Devices(intake, clock, vendor="avaeye", kind="camera")
+    async with devices.heard(key, interval=interval, facts=facts) as sign:
+        await intake.put(*sign.events, state=sign.state)
 
 
 def _receiver() -> SinkSettings:

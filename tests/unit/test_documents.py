@@ -1,4 +1,4 @@
-"""Documents that code refers to are shipped, and have the sections that it names."""
+"""Documents name what is there: paths exist, and the map shows every room."""
 
 from __future__ import annotations
 
@@ -8,33 +8,31 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-REFERENCE = re.compile(r'(docs/[a-z_]+\.md)(?:, "([^"]+)")?')
-FILES = [
-    path
-    for pattern in ("pump/**/*.py", "pump/**/*.md", "tests/**/*.py", "docs/*.md", "*.md", "pyproject.toml")
-    for path in sorted(ROOT.glob(pattern))
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "pump").glob("*/*/README.md")),
 ]
+_PATHS = re.compile(r"`((?:pump|tests|docs)/[A-Za-z0-9_./*<>-]+)")
+_LINKS = re.compile(r"\]\(([^)#:]+)\)")
+_EXAMPLES = ("door_bell", "hall_board", "<", "pump/north/")
 
 
-def test_each_document_that_is_referred_to_is_here() -> None:
-    missing = []
-    for path in FILES:
-        for name, section in REFERENCE.findall(path.read_text(encoding="utf-8")):
-            document = ROOT / name
-            there = document.exists()
-            if not there or (section and section not in headings(document)):
-                missing.append(f"{path.relative_to(ROOT)}: {name} {section}")
-    assert not missing, missing
-
-
-@pytest.mark.parametrize("word", ["FIELD" + ".md", "MEASURED", "DESIGN" + ","])
-def test_nothing_refers_to_what_does_not_ship(word: str) -> None:
-    own = Path(__file__)
-    assert [path for path in FILES if path != own and word in path.read_text(encoding="utf-8")] == []
-
-
-def headings(document: Path) -> set[str]:
-    """Of sections, and the bold words at a paragraph's beginning."""
+def found(pattern: re.Pattern[str], document: Path) -> set[str]:
+    """What the pattern finds, but for the names that only an example has."""
     text = document.read_text(encoding="utf-8")
-    found = set(re.findall(r"^#+ (.+)$", text, re.MULTILINE))
-    return found | {words.rstrip(".:") for words in re.findall(r"^\*\*([^*]+)\*\*", text, re.MULTILINE)}
+    return {path for path in pattern.findall(text) if not any(word in path for word in _EXAMPLES)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_path_and_link_leads_somewhere(document: Path) -> None:
+    assert [path for path in sorted(found(_PATHS, document)) if not [*ROOT.glob(path)]] == []
+    assert [link for link in sorted(found(_LINKS, document)) if not (document.parent / link).exists()] == []
+
+
+def test_the_map_shows_every_room() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    table = text.partition("## The rooms")[2].partition("\n## ")[0]
+    rooms = {path.name for path in (ROOT / "pump").iterdir() if path.name not in ("__pycache__", "py.typed")}
+    shown = {name.rstrip("/") for name in re.findall(r"`([a-z]+(?:\.py|/))", table)}
+    assert rooms - {"__init__.py", "__main__.py"} <= shown

@@ -16,7 +16,14 @@ FILES = {
     "vendors/__init__.py": "",
     "vendors/north_cam/__init__.py": "from .source import NorthCam as SOURCE\n__all__ = ['SOURCE']\n",
     "vendors/north_cam/source.py": "class NorthCam: ...\n",
-    "vendors/north_cam/simulator.py": "URL = 'x'\n",
+    "vendors/north_cam/simulator/__init__.py": "URL = 'x'\n",
+    "vendors/north_cam/simulator/demo.py": "STAGE = 'y'\n",
+    "vendors/one_file/__init__.py": "SOURCE = 1\n",
+    "vendors/one_file/simulator.py": "URL = 'z'\n",
+    "vendors/one_file/demo.py": "",
+    "vendors/wants_too/__init__.py": "",
+    "vendors/wants_too/simulator/__init__.py": "",
+    "vendors/wants_too/simulator/demo.py": "import a_package_that_nobody_has\n",
     "vendors/both_ways/__init__.py": "SOURCE: type = int\n\n\nclass SINK: ...\n",
     "vendors/half_done/__init__.py": "",
     "vendors/_private/__init__.py": "SOURCE = 1\n",
@@ -43,18 +50,23 @@ def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
 
 
 def test_kinds_are_found(kinds: Registry) -> None:
-    assert kinds.source_kinds() == ["both-ways", "north-cam"]
+    assert kinds.source_kinds() == ["both-ways", "north-cam", "one-file"]
     assert kinds.sink_kinds() == ["both-ways", "broken", "paper", "wants-more"]
-    assert kinds.simulator_kinds() == ["north-cam"]
+    assert kinds.simulator_kinds() == ["north-cam", "one-file", "wants-too"]
+    assert kinds.demo_kinds() == ["north-cam", "wants-too"]  # inside the simulator's folder, and nowhere else
     assert kinds.source("north-cam").__name__ == "NorthCam"
     assert kinds.sink("both-ways").__name__ == "SINK"
     assert kinds.sink("paper").__name__ == "Paper"
     assert kinds.simulator("north-cam").URL == "x"
+    assert kinds.simulator("one-file").URL == "z"
+    assert kinds.demo("north-cam").STAGE == "y"
 
 
 def test_nothing_else_is_imported(kinds: Registry) -> None:
     kinds.source_kinds()
     kinds.sink_kinds()
+    kinds.simulator_kinds()
+    kinds.demo_kinds()
     kinds.sink("paper")
     package = kinds.vendors.partition(".")[0]
     assert {name for name in sys.modules if name.startswith(package)} == {
@@ -68,12 +80,23 @@ def test_nothing_else_is_imported(kinds: Registry) -> None:
         (
             "source",
             "north_cam",
-            'there is no source "north_cam"; did you mean "north-cam"? there are: both-ways, north-cam',
+            'there is no source "north_cam"; did you mean "north-cam"? there are: both-ways, north-cam, one-file',
         ),
         ("sink", "papr", 'did you mean "paper"?'),
         ("sink", "zzz", 'there is no sink "zzz"; there are: both-ways'),
         ("source", "half-done", 'there is no source "half-done"'),
-        ("simulator", "north-can", 'did you mean "north-cam"? there are: north-cam'),
+        (
+            "simulator",
+            "north-can",
+            'there is no simulator "north-can"; did you mean "north-cam"? there are: north-cam, one-file, wants-too',
+        ),
+        ("simulator", "half-done", 'there is no simulator "half-done"; there are: north-cam'),
+        (
+            "demo",
+            "north-can",
+            'there is no demo "north-can"; did you mean "north-cam"? there are: north-cam, wants-too',
+        ),
+        ("demo", "one-file", 'there is no demo "one-file"; there are: north-cam, wants-too'),
     ],
 )
 def test_an_unknown_kind_names_the_nearest(kinds: Registry, call: str, kind: str, wanted: str) -> None:
@@ -85,6 +108,15 @@ def test_an_unknown_kind_names_the_nearest(kinds: Registry, call: str, kind: str
 def test_a_missing_package_is_named(kinds: Registry) -> None:
     with pytest.raises(MissingDependency, match=r"wants-more.*needs the package a_package_that_nobody_has"):
         kinds.sink("wants-more")
+
+
+def test_a_package_that_a_demo_misses_is_named(kinds: Registry) -> None:
+    with pytest.raises(MissingDependency, match=r"wants-too.*needs the package a_package_that_nobody_has"):
+        kinds.demo("wants-too")
+
+
+def test_the_real_vendors_all_have_a_simulator_and_take_part_in_the_demo() -> None:
+    assert registry.simulator_kinds() == registry.demo_kinds() == registry.source_kinds()
 
 
 def test_an_import_error_of_our_own_is_not_dressed_up(kinds: Registry) -> None:
@@ -100,7 +132,7 @@ def test_the_extra_is_named(kind: str, module: str, wanted: str) -> None:
 
 def test_listing_the_real_kinds_loads_no_vendor() -> None:
     code = (
-        "import sys, pump.registry as r; r.source_kinds(), r.sink_kinds(), r.simulator_kinds();"
+        "import sys, pump.registry as r; r.source_kinds(), r.sink_kinds(), r.simulator_kinds(), r.demo_kinds();"
         "print([m for m in sys.modules if m.startswith(('pump.vendors.', 'pump.sinks.', 'aiohttp'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,6 +18,7 @@ from tests.unit.config.stand_ins import kinds
 
 SHIPPED = Path(__file__).parents[3] / "pump.toml"
 ENVIRON = {
+    **dict.fromkeys(re.findall(r"\$\{(\w+)\}", SHIPPED.read_text()), "any-secret"),  # a new kind needs no row here
     "HIK_APP_KEY": "an-app-key",
     "HIK_SECRET_KEY": "its-secret",
     "SECRET": "hunter22",

@@ -201,8 +201,8 @@ def test_a_stranger_is_asked_again_once_it_was_away(tmp_path: Path) -> None:
             for _ in range(4):
                 last = (await site.post("keepalive", alive)).status
             assert last == 200
-            devices.noted(sign := devices.lost("1/2"))
-            await site.intakes[0].put(*sign.events, state=sign.state)
+            async with devices.lost("1/2") as sign:
+                await site.intakes[0].put(*sign.events, state=sign.state)
             assert (await site.post("keepalive", alive)).status == 503
 
     asyncio.run(main())
