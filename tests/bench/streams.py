@@ -209,7 +209,7 @@ async def gateways(count: int) -> None:
     clock = Clock()
     simulators = [Simulator(clock=clock, quirks=Quirks(nonce_seconds=60.0), seed=n) for n in range(count)]
     for simulator in simulators:
-        await simulator.listen()
+        await simulator.come_back()
     print(*(simulator.url for simulator in simulators), flush=True)
 
     async def traffic(simulator: Simulator, begin: float) -> None:

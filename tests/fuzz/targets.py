@@ -27,8 +27,7 @@ from pump.vendors.hik_camera.parse import Facts
 from pump.vendors.hik_camera.parse import parse as parse_camera
 from pump.vendors.hik_camera.uploads import Uploads
 from pump.vendors.hik_gateway.incidents import Incidents
-from pump.vendors.hik_gateway.lenient import loads
-from pump.vendors.hik_gateway.parse import Context, Device
+from pump.vendors.hik_gateway.parse import Context, Device, loads
 from pump.vendors.hik_gateway.parse import parse as parse_gateway
 from tests.fuzz.shapes import CAMERA_NAMES, CAMERA_VALUES, GATEWAY_NAMES, GATEWAY_VALUES, Shapes
 

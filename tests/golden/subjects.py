@@ -49,8 +49,7 @@ from pump.vendors.hik_connect.uploads import Uploads
 from pump.vendors.hik_gateway import inventory
 from pump.vendors.hik_gateway.incidents import PREFIX as INCIDENT
 from pump.vendors.hik_gateway.incidents import Incidents
-from pump.vendors.hik_gateway.lenient import loads
-from pump.vendors.hik_gateway.parse import Context, Device
+from pump.vendors.hik_gateway.parse import Context, Device, loads
 from pump.vendors.hik_gateway.parse import parse as parse_part
 from pump.vendors.kinot import parse as kinot
 from pump.vendors.kinot.client import objects_of

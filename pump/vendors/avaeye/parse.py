@@ -16,12 +16,18 @@ from typing import Any, Final, Literal, NamedTuple
 from pump.core.errors import MessageError
 from pump.core.event import Event, event_id
 from pump.core.groups import Command, Device, Groups, Medium, Payload, Place, Vehicle, group
-from pump.ingest.push.body import number, text, whole
 from pump.vendors.avaeye import codes
 from pump.vendors.avaeye.pictures import Picture
+from pump.vendors.common.json_repair import Bounds, JsonReader
+from pump.vendors.common.values import text, whole, written
 
 PREFIX: Final = "/api/upark"
 VENDOR: Final = "avaeye"
+MOST_VALUES: Final = 50_000
+loads: Final = JsonReader(
+    "commas", "quotes", bounds=Bounds(deepest=32, largest=4 << 20, values=MOST_VALUES), gbk=True
+).loads
+"""Reads a body; the vendor's own messages have five levels. Raises MessageError."""
 
 ALIVE: Final = frozenset(("keepalive", "heartbeat"))
 """Paths that say nothing but that the device is there; the second is known from the field."""
@@ -236,7 +242,7 @@ def _vehicle(inner: Mapping[str, Any], camera: Camera) -> Vehicle:
     found: Vehicle = {}
     if (seen := plate(inner.get("plateNo"))) is not None:
         found["plate"] = seen
-    if (sure := number(inner.get("confidence"))) is not None:
+    if (sure := written(inner.get("confidence"))) is not None:
         found["confidence"] = sure
     for name, key, words in _VEHICLE:
         value = inner.get(key)
@@ -359,7 +365,7 @@ def moment(value: Any, zone: tzinfo) -> datetime | None:
     """A time as cameras write it, in `zone` where it has no offset; None for what cannot be."""
     if type(value) is str:
         return _written(value, zone)
-    count = number(value)
+    count = written(value)
     if count is None:
         return None
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pump.core.groups import Medium, group
+from pump.vendors.common.images import kind_of, mime_of_address
 from pump.vendors.hik_camera.document import Tree
 from pump.vendors.hik_camera.fields import child, children, whole
 
@@ -25,10 +26,6 @@ _NO_MEDIA: Final = (
 """Words in the names of addresses of something else."""
 _KINDS: Final = (("video", "video"), ("clip", "video"), ("record", "video"), ("audio", "audio"), ("voice", "audio"))
 """Words in a field's name, and the kind of medium that it leads to; a picture where none is there."""
-_MIMES: Final = {
-    "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "bmp": "image/bmp", "gif": "image/gif",
-    "mp4": "video/mp4", "avi": "video/x-msvideo", "wav": "audio/wav", "mp3": "audio/mpeg", "aac": "audio/aac",
-}  # fmt: skip
 _WAYS: Final = ("transtype", "pictureurltype", "picurltype", "imageurltype", "imagesdatatype")
 """The ends of the names of fields that say how pictures are sent: "binary", or some word with "url"."""
 _COUNTS: Final = ("detectionPicturesNumber", "picturesNumber", "picNum", "pictureNumber", "imageNum")
@@ -52,9 +49,9 @@ def links(tree: Tree, base: str | None) -> list[Medium]:
         if address is None or address in found or len(found) >= MOST:
             continue
         kind = next((kind for word, kind in _KINDS if word in lower), "picture")
-        mime = _MIMES.get(_ending(address))
+        mime = mime_of_address(address)
         if mime is not None and not mime.startswith("image/"):
-            kind = mime.partition("/")[0]
+            kind = kind_of(mime) or kind
         medium = group(Medium(id="", kind=kind, mime=mime, url=address, state="remote"))
         found[address] = medium or Medium()
     return list(found.values())
@@ -98,12 +95,6 @@ def _address(value: str, base: str | None) -> str | None:
     if base is not None and stripped.startswith("/") and not stripped.startswith("//"):
         return base.rstrip("/") + stripped
     return None
-
-
-def _ending(address: str) -> str:
-    """The file's ending; a terminal puts a number behind it ("x.jpeg@WEB000000000085")."""
-    path = address.partition("?")[0].partition("#")[0]
-    return path.rpartition("/")[2].rpartition(".")[2].partition("@")[0].lower()
 
 
 def _named(value: Any, name: str, depth: int) -> Iterator[tuple[str, str]]:

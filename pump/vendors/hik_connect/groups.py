@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pump.core.groups import Access, Intercom, Position, Queue, Vehicle, group
-from pump.vendors.hik_connect.fields import Group, child, children, number, text, word
+from pump.vendors.common.fields import Group, child, listed, number, text, word
 from pump.vendors.hik_connect.words import (
     ATTENDANCE,
     CALL_TYPES,
@@ -45,16 +45,16 @@ def vehicle(groups: Group, preset: Vehicle | None) -> Vehicle | None:
         direction = word(anpr, DRIVE_DIRECTIONS, "driveDirection")
         if direction is not None:
             found["direction"] = direction
-        listed = word(anpr, VEHICLE_LISTS, "vehicleListType")
-        if listed is not None:
-            found["list"] = listed
+        on_list = word(anpr, VEHICLE_LISTS, "vehicleListType")
+        if on_list is not None:
+            found["list"] = on_list
     if preset is not None:
         found = found | preset | found  # what the record says goes before what its code does
     if info:
         limit = number(info, "speedLimit")
         if limit is not None and limit > 0:
             found["speed_limit_kmh"] = limit / _CENTIMETRES
-        drivers = [text(driver, "driverName") for driver in children(info, "driverInfos") if type(driver) is dict]
+        drivers = [text(driver, "driverName") for driver in listed(info, "driverInfos") if type(driver) is dict]
         drivers = [driver for driver in drivers if driver] or [text(info, "driverName")]
         if drivers[0]:
             found["driver"] = ", ".join(driver for driver in drivers if driver)
@@ -129,7 +129,7 @@ def intercom(talk: Group, state: str | float | None) -> Intercom | None:
 
 def talk_doors(talk: Group) -> str | None:
     """The names of the doors beside the calling station."""
-    names = [text(door, "doorName") for door in children(talk, "doorInfos") if type(door) is dict]
+    names = [text(door, "doorName") for door in listed(talk, "doorInfos") if type(door) is dict]
     return ", ".join(name for name in names if name) or None
 
 

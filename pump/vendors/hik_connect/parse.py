@@ -16,13 +16,11 @@ import orjson
 from pump.core.errors import MessageError
 from pump.core.event import Event, Unparsed
 from pump.core.taxonomy import SEVERITIES, Severity
+from pump.vendors.common.fields import Group, child, text
 from pump.vendors.hik_connect import groups as read
-from pump.vendors.hik_connect.alarm import alarm
 from pump.vendors.hik_connect.codes import CALLS
-from pump.vendors.hik_connect.fields import Group, child, text
-from pump.vendors.hik_connect.head import RecordHead, salvaged
-from pump.vendors.hik_connect.media import listed
-from pump.vendors.hik_connect.message import combine, rawmsg
+from pump.vendors.hik_connect.heads import RecordHead, alarm, combine, rawmsg, salvaged
+from pump.vendors.hik_connect.media import media_of
 from pump.vendors.hik_connect.resource import locate
 from pump.vendors.hik_connect.uploads import Uploads
 from pump.vendors.hik_connect.words import TEMPERATURES
@@ -137,7 +135,7 @@ def _event(head: RecordHead, record: Group, received: datetime) -> Event:
         data["power"] = dict(preset["power"])
     if not plain:
         _talked(groups, data)
-    media = listed(head.id, record, groups, received, plain)
+    media = media_of(head.id, record, groups, received, plain)
     if media:
         data["media"] = media
     data["raw"] = record

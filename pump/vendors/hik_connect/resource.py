@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from pump.core.groups import Device, Place, group
+from pump.vendors.common.fields import Group, child, text
 from pump.vendors.hik_connect import groups as read
-from pump.vendors.hik_connect.fields import Group, child, text
 from pump.vendors.hik_connect.words import DEVICE_CATEGORIES, DEVICE_SOURCES, ELEMENTS, SOURCE_PLACES, SOURCE_SUBJECTS
 
 _KNOWN: Final = 2048

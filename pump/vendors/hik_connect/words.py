@@ -6,6 +6,9 @@ from typing import Final, Literal
 
 from pump.core.taxonomy import Severity
 
+TRUE: Final = ("1", "true", 1, "True", "TRUE")
+"""Every spelling of a flag that is set, true itself among them."""
+
 CATEGORY_DOMAINS: Final = {
     "alarmCategoryAlarmDetection": "security",
     "alarmCategoryMaintenance": "device",

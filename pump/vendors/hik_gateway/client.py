@@ -13,7 +13,7 @@ from pump.ingest.stream.handler import RetryAdvice
 from pump.ingest.stream.intake import StreamIntake
 from pump.ingest.stream.lockout import STALE, LoginLockout
 from pump.vendors.hik_gateway.answers import Away, Expired, Rejected, Trouble, failed, trouble
-from pump.vendors.hik_gateway.lenient import loads
+from pump.vendors.hik_gateway.parse import loads
 from pump.vendors.hik_gateway.subscription import PATH, Wanted, broken
 
 CALL_SECONDS: Final = 10.0

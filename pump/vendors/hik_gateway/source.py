@@ -18,7 +18,7 @@ from pump.source import Source
 from pump.vendors.hik_gateway.answers import Trouble
 from pump.vendors.hik_gateway.client import Client
 from pump.vendors.hik_gateway.handler import GatewayHandler
-from pump.vendors.hik_gateway.lenient import loads
+from pump.vendors.hik_gateway.parse import loads
 from pump.vendors.hik_gateway.settings import HikGatewaySettings
 from pump.vendors.hik_gateway.subscriber import Subscriber
 from pump.vendors.hik_gateway.subscription import Wanted, amended

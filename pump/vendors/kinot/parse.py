@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from pump.core.errors import MessageError
 from pump.core.event import Event, event_id
 from pump.core.groups import Command, Device, Groups, Measure, Parking, Power, Radio, group
+from pump.vendors.common.values import text
 from pump.vendors.kinot import codes
 from pump.vendors.kinot import values as read
 from pump.vendors.kinot.codes import Facet, Row
@@ -100,7 +101,7 @@ def status(fields: Mapping[str, Any], zone: ZoneInfo, received: datetime, kind: 
     `kind` is the list's; `zone` is where times without an offset belong, `received` the aware time of arrival.
     Raises MessageError without a serial number.
     """
-    number = read.text(fields.get("device_type"))
+    number = text(fields.get("device_type"))
     told = codes.CATEGORIES.get(number or "")
     category = told.words if told else None
     if "locked" in fields:
@@ -128,7 +129,7 @@ def _status(
     category: str | None,
     facets: Sequence[Facet],
 ) -> Status:
-    sn = read.text(fields.get("sn"))
+    sn = text(fields.get("sn"))
     if sn is None or len(sn) > _LONGEST_SN:
         raise MessageError("the message has no sn")
     values = {facet.field: found for facet in facets if (found := read.flag(fields.get(facet.field))) is not None}
@@ -142,7 +143,7 @@ def _status(
         power=group(Power(volts=read.volts(fields.get("voltage")))),
         radio=group(Radio(rssi=read.number(fields.get("rs_si")), coil_frequency=read.number(fields.get("frequency")))),
         received=received,
-        facts={name: told for name, field in _FACTS if (told := read.text(fields.get(field))) is not None},
+        facts={name: told for name, field in _FACTS if (told := text(fields.get(field))) is not None},
         raw=read.clean(fields),
     )
 
@@ -203,15 +204,15 @@ def command(
 
     Raises MessageError where it has neither a guid nor a serial number.
     """
-    guid, sn = read.text(fields.get("guid")), read.text(fields.get("sn"))
+    guid, sn = text(fields.get("guid")), text(fields.get("sn"))
     if guid is None and sn is None:
         raise MessageError("the message has neither guid nor sn")
-    word = next((found for name in _STATES if (found := read.text(fields.get(name))) is not None), None)
+    word = next((found for name in _STATES if (found := text(fields.get(name))) is not None), None)
     name, severity = codes.COMMAND_STATES.get((word or "").lower(), codes.OTHER_STATE)
     time = read.instant(fields.get("updated_at"), zone, received)
     dedup_time_ms = 0 if time is None else int(time.timestamp() * 1000)
     raw = read.clean(fields)
-    told = codes.CATEGORIES.get(read.text(fields.get("device_type")) or "")
+    told = codes.CATEGORIES.get(text(fields.get("device_type")) or "")
     known: Mapping[str, Any] = (state or {}).get("facts", {})
     kind = told.kind if told else known.get("kind")
     category = told.words if told else known.get("name") or codes.PLAIN.get(kind or "")

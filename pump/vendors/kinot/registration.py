@@ -7,8 +7,8 @@ from typing import Any
 
 import structlog
 
-from pump.vendors.kinot.answers import Action
-from pump.vendors.kinot.client import SPELLINGS, CallFailed, Client
+from pump.vendors.common.api import Action, CallFailed
+from pump.vendors.kinot.client import SPELLINGS, Client
 from pump.vendors.kinot.codes import REGISTERED
 
 log = structlog.get_logger()

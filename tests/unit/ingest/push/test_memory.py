@@ -11,8 +11,8 @@ import pytest
 
 from pump.core.errors import MessageError
 from pump.ingest.push.admission import HELD, SHARE
-from pump.ingest.push.body import MOST_VALUES, decode
 from pump.ingest.push.connections import LARGEST_HEAD
+from pump.vendors.avaeye.parse import MOST_VALUES, loads
 from pump.vendors.avaeye.secrets import strip_ruin
 from tests.unit.vendors.avaeye.site import AvaEyeSite, avaeye_site, capture, read_answer, request
 
@@ -138,10 +138,10 @@ def test_one_address_that_dribbles_large_bodies_keeps_no_other_s_picture_out(tmp
 
 def test_a_body_has_so_many_values() -> None:
     few = b'{"x":[' + b"[]," * (MOST_VALUES - 10) + b"[]]}"
-    assert len(decode(few).value["x"]) == MOST_VALUES - 9
+    assert len(loads(few)["x"]) == MOST_VALUES - 9
     for many in (b'{"x":[' + b"[]," * (MOST_VALUES + 10) + b"[]]}", b'{"x":' * (2 * MOST_VALUES + 10)):
         with pytest.raises(MessageError, match="more than 50000 values"):
-            decode(many)
+            loads(many)
 
 
 def test_of_a_large_ruin_the_beginning_is_kept_without_secrets(tmp_path: Path) -> None:

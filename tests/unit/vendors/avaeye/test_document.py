@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from pump.ingest.push.body import decode
 from pump.testing import ManualClock
 from pump.vendors.avaeye import codes, parse
+from pump.vendors.avaeye.parse import loads
 from tests.unit.vendors.avaeye.site import avaeye_site, capture
 from tests.unit.vendors.avaeye.test_parse import parsed
 
@@ -77,7 +77,7 @@ def test_there_is_a_sample_of_every_interface_of_the_document() -> None:
 
 @pytest.mark.parametrize("path", answers())
 def test_the_answer_is_the_documents(tmp_path: Path, path: str) -> None:
-    printed = decode(answers()[path].encode()).value
+    printed = loads(answers()[path].encode())
     now = datetime.fromtimestamp(1589951640, UTC)
 
     async def main() -> Any:

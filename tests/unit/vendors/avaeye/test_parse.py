@@ -13,9 +13,8 @@ import orjson
 import pytest
 
 from pump.core.event import Event
-from pump.ingest.push.body import decode
 from pump.vendors.avaeye import parse, pictures
-from pump.vendors.avaeye.parse import Camera
+from pump.vendors.avaeye.parse import Camera, loads
 from pump.vendors.avaeye.secrets import strip, strip_ruin
 from tests.unit.vendors.avaeye.site import avaeye_site, capture
 
@@ -26,7 +25,7 @@ _SECRET = "xxxxxx-secret"
 def parsed(path: str, message: Any, camera: Camera | None = None) -> list[Event]:
     """The events of a message without pictures."""
     body = message if isinstance(message, bytes) else orjson.dumps(message)
-    read = parse.read(path, strip(decode(body).value), body)
+    read = parse.read(path, strip(loads(body)), body)
     identity = parse.record_id(read) if path != "transchannel" else parse.content_id(read)
     return parse.events(read, camera or Camera(), [], identity)
 
@@ -274,7 +273,7 @@ def test_a_picture_leaves_the_message_and_is_stored_once(tmp_path: Path) -> None
 
 
 def _basicinfo() -> dict[str, Any]:
-    message: dict[str, Any] = decode((_SAMPLES / "basicinfo.txt").read_bytes().partition(b"\n")[2]).value
+    message: dict[str, Any] = loads((_SAMPLES / "basicinfo.txt").read_bytes().partition(b"\n")[2])
     for group in ("aliOssParam", "mqttParam"):
         message["params"][group] = dict.fromkeys(message["params"][group], _SECRET)
     message["params"]["registerCode"] = _SECRET

@@ -17,9 +17,9 @@ import orjson
 import pytest
 
 from pump.ingest.media import THREADS
-from pump.ingest.push.body import Decoded, decode
 from pump.ingest.push.request import IN_THREAD
-from pump.vendors.avaeye import source
+from pump.vendors.avaeye import parse
+from pump.vendors.avaeye.parse import loads
 from tests.unit.vendors.avaeye.site import avaeye_site, capture
 
 _PARKS: list[dict[str, Any]] = [{"park_ids": ("10000",)}, {"park_ids": ("20000",)}, {}]
@@ -90,11 +90,11 @@ def test_a_body_on_a_shared_path_is_decoded_once_and_a_large_one_beside_the_loop
 ) -> None:
     threads: list[int] = []
 
-    def watched(body: bytes) -> Decoded:
+    def watched(body: bytes) -> Any:
         threads.append(threading.get_ident())
-        return decode(body)
+        return loads(body)
 
-    monkeypatch.setattr(source, "decode", watched)
+    monkeypatch.setattr(parse, "loads", watched)
 
     async def main() -> None:
         async with avaeye_site(tmp_path, *_PARKS) as site:

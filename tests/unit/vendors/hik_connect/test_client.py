@@ -16,10 +16,9 @@ import pytest
 
 from pump.core.clock import Clock
 from pump.testing import ManualClock
+from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.hik_connect import client as client_module
-from pump.vendors.hik_connect.answers import Action
-from pump.vendors.hik_connect.body import decode, find_batch_id
-from pump.vendors.hik_connect.client import CallFailed, Client
+from pump.vendors.hik_connect.client import AppKey, Client
 from pump.vendors.hik_connect.simulator.server import Fault, Quirks, Simulator
 
 APP_KEY, SECRET_KEY = "ak-of-the-north-garage", "sk-that-nobody-may-see"
@@ -45,9 +44,7 @@ class Account:
         self, server: str, clock: Clock, *, token: object = None, timeout: float = 20.0, key: str = SECRET_KEY
     ) -> Client:
         return Client(
-            server=server,
-            app_key=APP_KEY,
-            secret_key=key,
+            AppKey(server, APP_KEY, key),
             clock=clock,
             timeout=timeout,
             limiter=None,
@@ -476,44 +473,3 @@ def test_a_cancelled_call_leaves_the_client_fit_for_the_next() -> None:
         gc.collect()
 
     asyncio.run(main())
-
-
-# -- JSON --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("content", "value"),
-    [
-        (b'{"a": 1}', {"a": 1}),
-        (b'{"a": "caf\xe9"}', {"a": "caf\ufffd"}),
-        (b'{"a": "one\ntwo\x01"}', {"a": "one\ntwo\x01"}),
-        (rb'{"\ud800": ["\udfff", {"b": "\ud83d\ude00"}]}', {"\ufffd": ["\ufffd", {"b": "😀"}]}),
-        (rb'"\ud800"', "\ufffd"),
-        (b'{"a": 123456789012345678901234567890}', {"a": 1.2345678901234568e29}),
-        (b'{"a": ', None),
-        (b"", None),
-        (b"[" * 5000, None),
-        (b"\xff\xfe", None),
-    ],
-)
-def test_json_is_read_as_far_as_it_can_be(content: bytes, value: object) -> None:
-    assert decode(content) == value
-
-
-@pytest.mark.parametrize(
-    ("content", "batch"),
-    [
-        (b'{"data":{"batchId":"5a32","events":[{"a":oops}]},"errorCode":"0"}\n', "5a32"),
-        (b'{"errorCode": 0, "data":{"batchId" : "5a32","events":[{"a":oops}]}}', "5a32"),
-        (b'{"data":{"batchId":"5a32","batchId":"5a32","events":[{"a":oops}]},"errorCode":"0"}', "5a32"),
-        (b'{"data":{"batchId":"5a32","events":[{"batchId":"b"} oops]},"errorCode":"0"}', None),
-        (b'{"data":{"batchId":"0","events":[oops]},"errorCode":"0"}', None),
-        (b'{"errorCode":"0","data":{"batchId":"5a32","events":[{"a":1}', None),
-        (b'{"errorCode":"0","data":{"batchId":"5a32","events":[{"a":1},', None),
-        (b'{"errorCode":"OPEN000016","data":{"batchId":"5a32" oops}}', None),
-        (b'{"data":{"batchId":"5a32" oops}}', None),
-        (b"<html>", None),
-    ],
-)
-def test_the_batch_id_is_found_in_what_is_no_json(content: bytes, batch: str | None) -> None:
-    assert find_batch_id(content) == batch

@@ -121,7 +121,7 @@ def test_with_event_mode_device_too_the_link_is_there_within_two_seconds_of_the_
             await one.until(lambda: one.intake.component.state == "down")
             assert "nothing listens" in one.intake.component.reason
             await settled(one, lambda: clock.monotonic() > 200.0)
-            await vendor.listen()
+            await vendor.come_back()
             one.pace, back = 0.002, clock.monotonic()  # what the sockets take in the world counts as well
             await one.until(lambda: vendor.digest.logins)  # the device list's, without which nothing can be ordered
             assert clock.monotonic() - back <= 2.0
@@ -202,7 +202,7 @@ def test_a_change_while_the_link_is_away_is_in_the_next_order(tmp_path: Path) ->
             await one.vendor.go_away()
             await one.until(lambda: one.intake.component.state == "down")
             await one.source.change(events=("videoReview",))
-            await one.vendor.listen()
+            await one.vendor.come_back()
             await one.until(lambda: one.vendor.account.streams == 2)
             assert one.vendor.account.orders[1]["eventList"] == ["videoReview"]
             await one.up()

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from pump.core.errors import Refusal
+from pump.simulation.quirks import variants
 from pump.testing import ManualClock
 from pump.vendors.hik_gateway import SOURCE
-from pump.vendors.hik_gateway.simulator.server import Quirks, Simulator, variants
+from pump.vendors.hik_gateway.simulator.server import Quirks, Simulator
 from tests.unit.vendors.hik_gateway.site import Site, site, spooled
 
-QUIRKS = dict(variants())
+QUIRKS = dict(variants(Quirks()))
 
 
 def test_the_devices_events_arrive_with_names_models_and_serials(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_the_link_is_back_within_two_seconds_of_the_server_s_return(tmp_path: Pa
             await one.until(lambda: one.intake.component.state == "down")
             gone = one.clock.monotonic()
             await one.until(lambda: one.clock.monotonic() > gone + 120.0)
-            await one.vendor.listen()
+            await one.vendor.come_back()
             one.pace = 0.002  # what the sockets take in the world counts as well
             back = one.clock.monotonic()
             await one.up()

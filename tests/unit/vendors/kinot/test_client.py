@@ -13,9 +13,10 @@ from structlog.testing import capture_logs
 
 from pump.core.clock import Clock
 from pump.testing import ManualClock
+from pump.vendors.common import api
+from pump.vendors.common.api import Action, Answer, CallFailed, Reply
 from pump.vendors.kinot import answers
-from pump.vendors.kinot.answers import Action
-from pump.vendors.kinot.client import CallFailed, Client, objects_of
+from pump.vendors.kinot.client import Client, objects_of
 from pump.vendors.kinot.simulator.server import Fault, Quirks, Simulator
 
 
@@ -138,7 +139,7 @@ def test_a_signature_of_a_mended_clock_is_taken_at_once(days: int) -> None:
 
 
 @pytest.mark.parametrize(("message", "answer"), answers.MESSAGES.items())
-def test_each_message_of_the_gateway_has_its_row(message: str, answer: answers.Answer) -> None:
+def test_each_message_of_the_gateway_has_its_row(message: str, answer: Answer) -> None:
     told = f"{message.title()} USER Flow Control" if "throttled" in message else message.title()
     assert failing(Fault("status", status=403, message=told)).answer is answer
 
@@ -146,7 +147,7 @@ def test_each_message_of_the_gateway_has_its_row(message: str, answer: answers.A
 @pytest.mark.parametrize(
     ("code", "answer"), [(int(code), row) for code, row in answers.CODES.items() if code != "10111"]
 )
-def test_each_code_of_kinot_has_its_row(code: int, answer: answers.Answer) -> None:
+def test_each_code_of_kinot_has_its_row(code: int, answer: Answer) -> None:
     assert failing(Fault("code", code=code)).answer is answer
 
 
@@ -159,15 +160,15 @@ def test_each_code_of_kinot_has_its_row(code: int, answer: answers.Answer) -> No
         (Fault("status", status=500, message="something new"), answers.answer_of_status(502, "")),
         (Fault("status", status=302, message=""), answers.answer_of_status(301, "")),
         (Fault("garbage"), answers.NOT_JSON),
-        (Fault("drop", times=3), answers.CUT_OFF),
+        (Fault("drop", times=3), api.CUT_OFF),
     ],
 )
-def test_other_failures_have_a_row_too(fault: Fault, answer: answers.Answer) -> None:
+def test_other_failures_have_a_row_too(fault: Fault, answer: Answer) -> None:
     assert failing(fault).answer is answer
 
 
 def test_a_server_that_is_silent_or_not_there_is_told_as_such() -> None:
-    assert failing(Fault("hang"), timeout=0.2).answer is answers.SILENCE
+    assert failing(Fault("hang"), timeout=0.2).answer is api.SILENCE
 
     async def main() -> None:
         async with Simulator(clock=Clock()) as kinot:
@@ -176,7 +177,7 @@ def test_a_server_that_is_silent_or_not_there_is_told_as_such() -> None:
         async with client:
             with pytest.raises(CallFailed) as caught:
                 await client.device("lockers", "1")
-        assert caught.value.answer is answers.UNREACHABLE
+        assert caught.value.answer is api.UNREACHABLE
         assert not caught.value.answered
 
     asyncio.run(main())
@@ -229,7 +230,7 @@ def test_a_refusal_inside_200_is_a_failure_however_its_code_is_written(body: byt
     async def main() -> None:
         async with both() as (_, client):
             with pytest.raises(CallFailed) as caught:
-                client._judge(200, {}, body, "")
+                client._judge(Reply(200, {}, body), "")
             assert caught.value.code == code
 
     asyncio.run(main())
@@ -239,6 +240,7 @@ def test_a_refusal_inside_200_is_a_failure_however_its_code_is_written(body: byt
 def test_success_may_be_a_number_or_a_text(code: str) -> None:
     async def main() -> None:
         async with both() as (_, client):
-            assert objects_of(client._judge(200, {}, b'{"code": %s, "objects": [{"sn": 1}]}' % code.encode(), ""))
+            body = b'{"code": %s, "objects": [{"sn": 1}]}' % code.encode()
+            assert objects_of(client._judge(Reply(200, {}, body), ""))
 
     asyncio.run(main())

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession, DigestAuthMiddleware
 
 from pump.core.clock import Clock
-from pump.vendors.hik_gateway.lenient import loads
+from pump.vendors.hik_gateway.parse import loads
 from pump.vendors.hik_gateway.simulator.http import status_xml
 from pump.vendors.hik_gateway.simulator.messages import Messages
 from pump.vendors.hik_gateway.simulator.server import Quirks, Simulator, simulate
