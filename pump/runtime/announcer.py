@@ -80,8 +80,7 @@ class Announcer:
             self.tell("pump.spool.repaired", "Spool damaged", "critical", reason=reason, lost=len(numbers))
             self.gap(None, reason, len(numbers))
 
-        spool.on_filling(filling)
-        spool.on_damaged = damaged
+        spool.listen(filling=filling, damaged=damaged)
         if (found := spool.repaired) is not None:
             facts = {"reason": found.reason, "lost": found.lost, "carried": found.carried, "aside": found.aside}
             self.tell("pump.spool.repaired", "Spool repaired", "critical", **facts)

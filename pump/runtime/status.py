@@ -96,7 +96,7 @@ class Status:
                 name: {
                     "position": delivery.position,
                     "lag": delivery.lag,
-                    "dead": spool.dead.get(name, 0) if spool else 0,
+                    "dead": spool.dead_letters.counts.get(name, 0) if spool else 0,
                     **({"off": delivery.shutoff.reason} if delivery.shutoff.reason else {}),
                 }
                 for name, delivery in self.sinks.items()

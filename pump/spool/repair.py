@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -123,9 +123,8 @@ def note(db: sqlite3.Connection, found: Repaired) -> None:
     db.execute("INSERT OR REPLACE INTO state(source, key, value) VALUES (?, ?, ?)", (*NOTED, value))
 
 
-def noted(state: Mapping[tuple[str, str], Any]) -> Repaired | None:
-    """What `note` kept, None where nothing is to be told."""
-    kept = state.get(NOTED)
+def noted(kept: Any) -> Repaired | None:
+    """The loss that `note` kept under `NOTED`; None where none waits to be announced."""
     try:
         return None if kept is None else Repaired(**kept)
     except TypeError:

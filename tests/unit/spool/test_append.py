@@ -259,7 +259,7 @@ def test_a_failed_fsync_of_dead_letters_ends_the_spool_too(tmp_path: Path, monke
         for db in made:
             db.broken = True
         with pytest.raises(Unavailable, match="fsync"):
-            await spool.add_dead_letters("out", await spool.read(0), "refused", 1)
+            await spool.dead_letters.add("out", await spool.read(0), "refused", 1)
         assert spool.failed.is_set()
         await spool.close()
 
