@@ -15,7 +15,8 @@ import pytest
 
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, event_id
-from pump.ingest.intake import LARGEST, Intake
+from pump.ingest.encoding import LARGEST
+from pump.ingest.intake import Intake
 from pump.spool import Receipt, Spool, SpoolSettings
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
@@ -223,7 +224,7 @@ def test_a_large_raw_goes_to_media_and_the_event_stays_small(site: _Site) -> Non
 
 
 def test_beyond_its_limit_strange_records_are_counted_and_sampled(site: _Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pump.ingest.intake.QUARANTINE_LIMIT", 10_000)
+    monkeypatch.setattr("pump.ingest.encoding.QUARANTINE_LIMIT", 10_000)
 
     async def main() -> None:
         async with site.intake() as (intake, spool):

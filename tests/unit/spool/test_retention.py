@@ -299,6 +299,22 @@ def test_at_the_size_limit_the_spool_refuses_names_the_holder_and_goes_on_by_its
     asyncio.run(main())
 
 
+def test_a_spool_that_is_filling_when_it_starts_is_told_with_its_holder(opened: Opener) -> None:
+    async def main() -> None:
+        told: list[str] = []
+        async with opened(max_bytes="16MiB") as spool:
+            spool.set_holders({"slow": True})
+            await _fill(spool)
+        async with opened(max_bytes="16MiB") as spool:
+            spool.set_holders({"slow": True})
+            await spool.append((), source="pump", urgent=True)
+            spool.listen(filling=lambda holder, used, limit: told.append(holder), damaged=print)
+            await _until(lambda: bool(told))
+            assert told == ["slow"]
+
+    asyncio.run(main())
+
+
 def test_when_full_may_drop_the_oldest(opened: Opener, metrics: Metrics, tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(max_bytes="16MiB", when_full="drop-oldest") as spool:
