@@ -51,7 +51,8 @@ class Intake:
         self._clocks = DeviceClocks(name, spool.state(name, CLOCKS))
         self._media = media or Media(spool.folder / "media")
         self._encoder = Encoder(name, f"/{site}/{name}", spool=spool, media=self._media, clock=clock, metrics=metrics)
-        self._instance = _instance(spool)
+        self.instance = _instance(spool)
+        """Twelve hexadecimal digits that tell this pump from another of the same site."""
         self._alive_stored = -ALIVE_SECONDS
         self._own: list[Event] = []
         """The pump's own events about this source, which go with the next put."""
@@ -124,7 +125,7 @@ class Intake:
         begin = min(self._presently(begin), end)
         span = {"from": _stamp(begin), "to": _stamp(end)}
         event = self.own("pump.gap", "Gap", "warning", **span, reason=reason, count=count)
-        event.id = f"{self._instance}-{event_id('gap', self.name, *span.values(), reason)[:16]}"
+        event.id = f"{self.instance}-{event_id('gap', self.name, *span.values(), reason)[:16]}"
         receipt = await self.put(event)
         self._metrics.gaps.labels(self.name).inc()
         log.warning(
@@ -140,7 +141,7 @@ class Intake:
         """One of the pump's own events, not put yet: its id carries the instance; facts that are None are left out."""
         data: dict[str, Any] = {"vendor": "pump", "code": type_, "name": name, "phase": "pulse", "severity": severity}
         data.update((key, value) for key, value in facts.items() if value is not None)
-        return Event(type=type_, id=f"{self._instance}-{uuid.uuid4().hex[:16]}", data=data, time=self.clock.now())
+        return Event(type=type_, id=f"{self.instance}-{uuid.uuid4().hex[:16]}", data=data, time=self.clock.now())
 
     async def put_own(self, event: Event) -> Receipt:
         """Store one of the daemon's own events; taken from the reserve while the spool refuses others."""
@@ -247,7 +248,7 @@ class Intake:
 
 
 def _instance(spool: Spool) -> str:
-    """Twelve hexadecimal digits that tell this pump from every other; made once, kept in the spool."""
+    """Made once, kept in the spool."""
     known = spool.state("pump").get("instance")
     if not isinstance(known, str):
         known = uuid.uuid4().hex[:12]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
 
+import pump
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event
@@ -22,6 +24,11 @@ TICK: Final = 1.0
 """Seconds between two offers of a refused event, and of the sources' news."""
 KEPT: Final = 1000
 """Events that may wait; beyond it the oldest go, told in the log: a spool that takes nothing must not fill memory."""
+
+
+def note_run(spool: Spool, *, clean: bool) -> None:
+    """Note for the next start how this run ended."""
+    spool.remember("pump", "run", {"clean": clean})
 
 
 class Announcer:
@@ -43,6 +50,26 @@ class Announcer:
     def carry(self, source: Intake) -> None:
         """Have this source's news (up, down) that no put carried stored every second."""
         self._sources.append(source)
+
+    def started(self, sources: Sequence[str], sinks: Sequence[str]) -> None:
+        """The pump runs these parts. The event gives how the last run ended; this one is unclean until `note_run`."""
+        former = self._spool.state("pump", "run").get("run")
+        previous = "none" if former is None else "clean" if former["clean"] else "unclean"
+        note_run(self._spool, clean=False)
+        self.tell(
+            "pump.started",
+            "Pump started",
+            "warning" if previous == "unclean" else "info",
+            version=pump.__version__,
+            instance=self._intake.instance,
+            previous=previous,
+            sources=sources,
+            sinks=sinks,
+        )
+
+    def stopping(self) -> None:
+        """The pump was asked to stop."""
+        self.tell("pump.stopping", "Pump stopping", "info", instance=self._intake.instance)
 
     def tell(self, type_: str, name: str, severity: str, **facts: Any) -> None:
         """Have an event of this type and English name stored, its data the `facts` that are not None."""
