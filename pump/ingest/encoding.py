@@ -34,7 +34,7 @@ SAMPLE_SECONDS = 60.0
 """Beyond that limit one record in this time is kept, cut short, with the number of those that were not."""
 SAMPLE_BYTES = 1024
 UNWRITABLE = (TypeError, ValueError, OverflowError)
-"""What `encode` raises for what JSON or the calendar cannot hold."""
+"""Raised by `encode` for what JSON or the calendar cannot hold."""
 SLICE = 64
 """Events encoded between two looks at the event loop."""
 

@@ -34,7 +34,7 @@ NEWS_KEPT = 100
 
 
 class Intake:
-    """Where one source puts its events. The daemon makes one a source, and one of its own named "pump"."""
+    """The one place where a source puts its events. The daemon makes one a source, and one of its own named "pump"."""
 
     def __init__(
         self, name: str, *, spool: Spool, site: str, clock: Clock, metrics: Metrics, health: Health,
@@ -52,7 +52,7 @@ class Intake:
         self._media = media or Media(spool.folder / "media")
         self._encoder = Encoder(name, f"/{site}/{name}", spool=spool, media=self._media, clock=clock, metrics=metrics)
         self.instance = _instance(spool)
-        """Twelve hexadecimal digits that tell this pump from another of the same site."""
+        """Twelve hexadecimal digits that distinguish this pump from another of the same site."""
         self._alive_stored = -ALIVE_SECONDS
         self._own: list[Event] = []
         """The pump's own events about this source, which go with the next put."""
@@ -71,12 +71,12 @@ class Intake:
 
     @property
     def folder(self) -> Path:
-        """Where the daemon keeps its state: for what need not survive a power cut, and is written too often to sync."""
+        """The daemon's state directory: for what need not survive a power cut, and is written too often to sync."""
         return self._spool.folder
 
     @property
     def media(self) -> Media:
-        """Where binaries go: store them before the event that names them."""
+        """The store for binaries: store them before the event that names them."""
         return self._media
 
     async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
@@ -115,7 +115,7 @@ class Intake:
         return await self.put(Unparsed(raw, error))
 
     async def gap(self, begin: datetime, end: datetime, reason: str, count: int | None = None) -> Receipt:
-        """Tell that events between `begin` and `end` may be missing. The same gap told twice is one event.
+        """Report that events between `begin` and `end` may be missing. The same gap reported twice is one event.
 
         Times from before a jump of the clock are given by the clock of now; a beginning that still lies after the end,
         for the clock was set back while the pump did not run, is given as the end. Counted and logged once it is
@@ -151,7 +151,7 @@ class Intake:
         return receipt
 
     def state(self, prefix: str = "") -> dict[str, Any]:
-        """What `put` stored as state, for the keys that begin with `prefix`."""
+        """State that `put` stored, for the keys that begin with `prefix`."""
         return self._spool.state(self.name, prefix)
 
     def up(self) -> None:

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 TICK: Final = 1.0
 """Seconds between two offers of a refused event, and of the sources' news."""
 KEPT: Final = 1000
-"""Events that may wait; beyond it the oldest go, told in the log: a spool that takes nothing must not fill memory."""
+"""Events that may wait; beyond it the oldest go, named in the log: a spool that takes nothing must not fill memory."""
 
 
 def note_run(spool: Spool, *, clean: bool) -> None:
@@ -94,7 +94,7 @@ class Announcer:
     async def sink_lost(self, sink: str, first: int, last: int, count: int) -> None:
         """Tell that `count` events at the most, numbered `first` to `last`, were removed before `sink` had them."""
         begin = end = None
-        with suppress(Unavailable):  # told without times rather than not at all
+        with suppress(Unavailable):  # announced without times rather than not at all
             after, before = await self._spool.span(first, last)
             begin = None if after is None else datetime.fromtimestamp(after / 1000, UTC)
             end = datetime.fromtimestamp(before / 1000, UTC)

@@ -85,9 +85,9 @@ class Daemon:
         self.ready = asyncio.Event()
         """Set once every part had its first start."""
         self.ops_url = ""
-        """Where the ops listener answers, once it does."""
+        """The URL of the ops listener, once it answers."""
         self.push_url = ""
-        """Where devices push to, once they may; stays empty without a source that is pushed to."""
+        """The URL that devices push to, once they may; stays empty without a source that is pushed to."""
         self._kinds = kinds
         self._notifier = Notifier()
         self._asked = asyncio.Event()

@@ -1,4 +1,4 @@
-"""What the ops listener shows of a running daemon: /status, the reasons of /readyz, the gauges of /metrics."""
+"""The running daemon as the ops listener shows it: /status, the reasons of /readyz, the gauges of /metrics."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def first_since(db: sqlite3.Connection, since_ms: int) -> int:
 
 
 class RecentRecords:
-    """What was committed last, up to `max_bytes` of bodies. Its memory is the bound on what fast sinks cost."""
+    """The newest committed events, up to `max_bytes` of bodies. Its memory is the bound on what fast sinks cost."""
 
     def __init__(self, after: int, max_bytes: int = 16 << 20) -> None:
         self._records: list[Record] = []

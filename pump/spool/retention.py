@@ -38,7 +38,7 @@ SLICES = 8
 
 
 class Retention:
-    """What the writer does between commits. `maintain` is called after each of them and once a `TICK`."""
+    """The work between commits. `maintain` is called after each of them and once a `TICK`."""
 
     def __init__(
         self, state: SpoolState, writer: Writer, path: Path, settings: SpoolSettings, *, clock: Clock, news: News,

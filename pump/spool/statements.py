@@ -140,12 +140,12 @@ def _store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -
 
 @dataclass(slots=True, frozen=True)
 class Pruned:
-    """What one slice removed: everything through `floor` is gone."""
+    """One slice that was removed: everything through `floor` is gone."""
 
     floor: int
     events: int
     quarantined: bool
-    """Whether events that count against a source's limit were among them."""
+    """True where events that count against a source's limit were among them."""
 
 
 def prune(db: sqlite3.Connection, *, through: int, before: int, old: Sequence[tuple[int, int]] = ()) -> Pruned | None:
@@ -232,7 +232,7 @@ def go_on_above(db: sqlite3.Connection, seq: int) -> int:
 
 
 def _json(text: str) -> Any:
-    """What a cursor or a state holds; None where a flipped bit made it unreadable: the start must not fail for it."""
+    """The content of a cursor or a state; None where a flipped bit made it unreadable: no start may fail for it."""
     try:
         return orjson.loads(text)
     except ValueError as error:
@@ -242,7 +242,7 @@ def _json(text: str) -> Any:
 
 def load(db: sqlite3.Connection, noted: int) -> SpoolState:
     """Read what the writer starts from. `noted` is the high-water mark: numbering goes on above it."""
-    # Where the witness saw higher numbers than the file holds, the loss has been told; it is remembered so.
+    # Where the witness saw higher numbers than the file holds, the loss is noted; the number stays.
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
     head = row[0] if row else 0
     letters = db.execute("SELECT sink, count(*), max(seq) FROM dead GROUP BY sink").fetchall()

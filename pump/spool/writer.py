@@ -36,9 +36,9 @@ log = structlog.get_logger()
 WAITING = 64 << 20
 """Bytes that may wait for a commit; beyond it `append` refuses."""
 REFUSALS = (sqlite3.Error, sqlite3.Warning, ValueError, TypeError, OverflowError)
-"""What sqlite3 and its binding of values raise; `errors.verdict` is what follows from it."""
+"""Errors of sqlite3 and of its binding of values; `errors.verdict` is what follows from it."""
 COMMIT_BYTES = 4 * PAGE_SIZE
-"""What a commit writes beside the bodies, about: a page of each table and index it touches."""
+"""Written by a commit beside the bodies, about: a page of each table and index it touches."""
 GROUP_ROWS = 2048
 GROUP_BYTES = 8 << 20
 CURSOR_DELAY = 1.0

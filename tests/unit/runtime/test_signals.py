@@ -32,7 +32,7 @@ def test_a_hung_thread_does_not_keep_the_process() -> None:
     code, _, err = run(
         """
         import threading
-        from pump import log
+        from pump.telemetry import log
         log.configure()
         from pump.runtime.signals import LastResort
         LastResort(lambda: 7).arm(0.2)
