@@ -1,4 +1,4 @@
-"""A damaged spool: found at the start, set aside, what can be read carried over, the loss announced. It needs nobody."""
+"""A damaged spool: found at a start and set aside, what can be read carried over, the loss announced, without help."""
 
 from __future__ import annotations
 
