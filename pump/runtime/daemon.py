@@ -308,14 +308,8 @@ class Daemon:
     def _add_sink(self, name: str, kind: type[Sink[Any]], spool: Spool, announcer: Announcer) -> None:
         """`run` restarts the sink itself; the supervisor is there for a bug in it."""
         component = self.health.component(f"sink {name}")
-        delivery = Delivery(
-            Surroundings(spool, self.clock, self.metrics, self.config.site, announcer.sink_lost),
-            kind,
-            name,
-            self.config.sinks[name],
-            component,
-        )
-        self.sinks[name] = delivery
+        around = Surroundings(spool, self.clock, self.metrics, self.config.site, announcer.sink_lost)
+        self.sinks[name] = delivery = Delivery(around, kind, name, self.config.sinks[name], component)
         self.supervisor.add(component.name, delivery.run, component)
 
     async def _keep_media(self) -> None:
@@ -325,7 +319,10 @@ class Daemon:
     # --- stop -------------------------------------------------------------------------------------------------------
 
     async def _stop_in_order(self) -> None:
-        """Stop taking, drain, close; who is late is named. Cut short by a cancellation at any point."""
+        """Stop taking, drain, close; who is late is named. Cut short by a cancellation at any point.
+
+        Parts are the supervisor's, which can leave a stuck one behind and name it; last words have a scope.
+        """
         self._notifier.stopping("draining")
         self._phase = "it is stopping"
         if self._announcer is not None:
@@ -348,8 +345,7 @@ class Daemon:
     async def _end(self) -> bool:
         """Close whatever is open; True where the spool was closed with everything in it, or never opened.
 
-        Shielded, for a scope around the daemon that was cancelled would cancel each of these awaits anew and the spool
-        would never be closed; each has a deadline of its own instead.
+        Shielded: a cancelled scope around the daemon would cut each await short. Each has a deadline instead.
         """
         if self._control is not None:
             await self._control.close()
