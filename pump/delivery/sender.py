@@ -331,7 +331,7 @@ class ForStream(Purpose):
     async def refused(self, records: list[Record], reasons: Mapping[int, str], attempts: int) -> Unavailable | None:
         """Keep them as dead letters, before the cursor passes them."""
         try:
-            fresh = await self._spool.add_dead_letters(self._name, records, reasons, attempts)
+            fresh = await self._spool.dead_letters.add(self._name, records, reasons, attempts)
         except Unavailable as error:
             return error
         self._metrics.dead.labels(sink=self._name).inc(fresh)

@@ -76,7 +76,7 @@ class SinkShutoff:
         """Switch it on, as a person asks. Raises `Unavailable` where that cannot be stored; it is on all the same."""
         self.reason = ""
         self._shown.set(0)
-        self._spool.set_holding(self._name, self._settings.hold)
+        self._spool.set_holders({self._name: self._settings.hold})
         self._on.set()
         log.info("A sink was switched on, as asked", sink=self._name)
         self._spool.remember("pump", KEY + self._name, None)
@@ -91,5 +91,5 @@ class SinkShutoff:
         self.reason = words(self._name, reason, since)
         self._on.clear()
         self._shown.set(1)
-        self._spool.set_holding(self._name, False)
+        self._spool.set_holders({self._name: False})
         log.error("A sink is switched off, for its receiver wants no more events", sink=self._name, reason=self.reason)

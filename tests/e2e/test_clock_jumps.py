@@ -77,7 +77,7 @@ async def days(spool: Spool, clock: ManualClock, count: int) -> None:
 
 
 def announcer_of(spool: Spool, clock: ManualClock) -> Announcer:
-    return Announcer(intake_of(spool, clock, "pump"), clock=clock, metrics=Metrics())
+    return Announcer(intake_of(spool, clock, "pump"), spool, clock=clock, metrics=Metrics())
 
 
 def intake_of(spool: Spool, clock: ManualClock, name: str) -> Intake:

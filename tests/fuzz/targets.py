@@ -18,7 +18,7 @@ import orjson
 from pump.core.errors import MessageError
 from pump.core.event import Event, encode
 from pump.core.taxonomy import PHASES, SEVERITIES, TYPES
-from pump.ingest.intake import UNWRITABLE
+from pump.ingest.encoding import UNWRITABLE
 from pump.ingest.stream.multipart.parts import BodyParser, Limits, Part, Skipped
 from pump.ingest.stream.multipart.reader import MultipartReader
 from pump.vendors.hik_camera.document import read_document

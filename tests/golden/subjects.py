@@ -338,4 +338,4 @@ def lockout_left(state: Mapping[str, Any], clock: Clock) -> float:
 
 async def add_dead_letters(spool: Spool, sink: str, records: list[Any], reason: str) -> None:
     """Make dead letters of the records."""
-    await spool.add_dead_letters(sink, records, reason, 3)
+    await spool.dead_letters.add(sink, records, reason, 3)

@@ -208,7 +208,7 @@ def test_what_is_refused_becomes_dead_letters_and_the_rest_goes_on(tmp_path: Pat
         await delivery.run()
         assert sinks.sequence == [1, 3, 5]
         assert on.cursor() == (5, None)
-        assert on.spool.dead == {"out": 2}
+        assert on.spool.dead_letters.counts == {"out": 2}
         assert on.value("pump_dead_letters_total", sink="out") == 2
 
     run(tmp_path, test)

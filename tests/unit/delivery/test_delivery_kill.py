@@ -39,7 +39,7 @@ def test_what_was_buried_before_a_kill_is_not_buried_twice(tmp_path: Path) -> No
 
     async def main() -> None:
         async with stage(tmp_path) as on:
-            assert on.spool.dead == {"out": 1}
+            assert on.spool.dead_letters.counts == {"out": 1}
             assert on.cursor() == (0, None), "the kill came after the cursor: it shows nothing"
             sinks = ScriptedSinks([Rejected([1], "HTTP 422")])
             async with running(on.delivery(sinks, batch_size=1)):
@@ -48,9 +48,9 @@ def test_what_was_buried_before_a_kill_is_not_buried_twice(tmp_path: Path) -> No
             await letters(on)
 
     async def letters(on: Stage) -> None:
-        [letter] = await on.spool.letters()
+        [letter] = await on.spool.dead_letters.read()
         assert (letter.record.seq, letter.reason, letter.attempts) == (1, "HTTP 422", 2)
-        assert on.spool.dead == {"out": 1}
+        assert on.spool.dead_letters.counts == {"out": 1}
         assert on.value("pump_dead_letters_total", sink="out") == 0
 
     asyncio.run(main())

@@ -113,7 +113,7 @@ def test_a_person_switches_it_on_and_it_goes_on_where_it_was(tmp_path: Path) -> 
             commands = resend(on, one).commands()
             with pytest.raises(Refusal, match="switched off"):
                 await commands["replay"]({"sink": "out"}, Told())
-            await on.spool.add_dead_letters("out", await on.spool.read(0, limit=1), "HTTP 400", 1)
+            await on.spool.dead_letters.add("out", await on.spool.read(0, limit=1), "HTTP 400", 1)
             assert await commands["dead.retry"]({"all": True}, Told()) == {"sent": 0, "refused": 0, "left": ["out"]}
             assert await commands["sink.enable"]({"sink": "out"}, Told()) == {"behind": 3}
             await sinks.arrived(3)
@@ -169,7 +169,7 @@ def test_off_it_holds_nothing_and_what_went_meanwhile_is_told_when_it_is_on(tmp_
             await on.spool.append(rows(range(11, 13), clock), source="gate")
             await one.shutoff.turn_on()
             await sinks.arrived(2)
-            assert on.spool._retention.holders == {"out": True}, "on, it holds again"
+            assert on.spool._state.holder() == "out", "on, it holds again"
         assert sinks.sequence == [11, 12]
         assert on.lost == [("out", 1, 10, 10)]
         assert on.value("pump_lost_total", sink="out") == 10

@@ -65,7 +65,7 @@ def test_a_replay_survives_a_peer_that_goes_away_and_one_that_refuses(tmp_path: 
             done = await resend(on, delivery).replay({"sink": "out", "rate": 1e6}, Told())
         assert done == {"looked": 10, "sent": 9, "refused": 1}
         assert sinks.sequence == [*range(1, 11), 1, 2, 3, 4, 5, 6, 8, 9, 10]
-        [letter] = await on.spool.letters()
+        [letter] = await on.spool.dead_letters.read()
         assert (letter.record.seq, letter.reason) == (7, "HTTP 400")
 
     run(tmp_path, test)
@@ -79,7 +79,7 @@ def test_what_the_peer_never_takes_is_given_up_and_the_sinks_own_stream_goes_on(
         delivery = on.delivery(sinks)
         async with running(delivery):
             await sinks.arrived(2)
-            while on.spool.dead.get("out") != 1:  # stored after the peer's word
+            while on.spool.dead_letters.counts.get("out") != 1:  # stored after the peer's word
                 await asyncio.sleep(0.01)
             asked = asyncio.create_task(resend(on, delivery).retry({"sink": "out"}, Told()))
             await sinks.called(2)
@@ -89,7 +89,7 @@ def test_what_the_peer_never_takes_is_given_up_and_the_sinks_own_stream_goes_on(
             await sinks.arrived(4)
         assert sinks.sequence == [1, 3, 4, 5]
         assert sinks.batches[1 : 1 + TRIES] == [[2]] * TRIES
-        [letter] = await on.spool.letters()
+        [letter] = await on.spool.dead_letters.read()
         assert (letter.record.seq, letter.reason) == (2, "HTTP 400")
 
     run(tmp_path, test)
@@ -154,21 +154,21 @@ def test_dead_letters_are_sent_again_and_removed(tmp_path: Path) -> None:
         delivery = on.delivery(sinks)
         async with running(delivery):
             await sinks.arrived(3)
-            while on.spool.dead.get("out") != 2:  # stored after the peer's word
+            while on.spool.dead_letters.counts.get("out") != 2:  # stored after the peer's word
                 await asyncio.sleep(0.01)
-            assert {letter.record.seq: letter.reason for letter in await on.spool.letters()} == refuse.reasons
+            assert {letter.record.seq: letter.reason for letter in await on.spool.dead_letters.read()} == refuse.reasons
             told = Told()
             again = resend(on, delivery)
             assert await again.retry({"sink": "out"}, told) == {"sent": 1, "refused": 1, "left": []}
             assert told == [{"sent": 1, "refused": 1}]
-            [letter] = await on.spool.letters()
+            [letter] = await on.spool.dead_letters.read()
             assert (letter.record.seq, letter.reason, letter.attempts) == (4, "HTTP 400", 2)
             assert sinks.sequence == [1, 3, 5, 2]
-            await on.spool.add_dead_letters("gone", [letter.record], "HTTP 400", 1)
+            await on.spool.dead_letters.add("gone", [letter.record], "HTTP 400", 1)
             assert await again.retry({"all": True}, told) == {"sent": 1, "refused": 0, "left": ["gone"]}
             assert await again.drop({"sink": "gone"}, told) == {"dropped": 1}
-            assert await on.spool.letters() == []
-            assert on.spool.dead == {"out": 0, "gone": 0}
+            assert await on.spool.dead_letters.read() == []
+            assert on.spool.dead_letters.counts == {"out": 0, "gone": 0}
             cursor = on.spool.cursor("out")
             assert cursor is not None
             assert cursor.seq == 5
@@ -182,9 +182,9 @@ def test_masked_events_are_buried_whole_and_masked_once_when_tried_again(tmp_pat
         await on.put(1)
         delivery = on.delivery(sinks, mask=["data.vehicle.plate"])
         async with running(delivery):
-            while not on.spool.dead.get("out"):
+            while not on.spool.dead_letters.counts.get("out"):
                 await asyncio.sleep(0.01)
-            [letter] = await on.spool.letters()
+            [letter] = await on.spool.dead_letters.read()
             assert b"P000001" in letter.record.body
             await resend(on, delivery).retry({"all": True}, Told())
         [seen] = sinks.received

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from pump.core.errors import Unavailable
 from pump.core.event import Event
 from pump.ingest.intake import Intake
 from pump.runtime.announcer import KEPT, Announcer
-from pump.spool import Receipt, Repaired, Spool, SpoolSettings
+from pump.spool import Receipt, Repaired, Spool, SpoolSettings, repair
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
+from tests.unit.spool.conftest import rows
 
 
 class Moody(Intake):
@@ -43,7 +45,7 @@ class Desk:
         self.metrics = Metrics()
         self.health = Health(self.clock)
         self.intake = self.make("pump")
-        self.announcer = Announcer(self.intake, clock=self.clock, metrics=self.metrics)
+        self.announcer = Announcer(self.intake, spool, clock=self.clock, metrics=self.metrics)
 
     def make(self, name: str) -> Moody:
         return Moody(name, spool=self.spool, site="garage", clock=self.clock, metrics=self.metrics, health=self.health)
@@ -124,7 +126,7 @@ def test_an_event_that_cannot_be_stored_at_all_keeps_nobody_waiting(tmp_path: Pa
 def test_a_sources_news_are_stored_without_a_put(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         teams = d.make("teams")
-        d.announcer.intakes.append(teams)
+        d.announcer.carry(teams)
         teams.up()
         teams.down("no route")
         await d.announcer.flush()
@@ -136,12 +138,23 @@ def test_a_sources_news_are_stored_without_a_put(tmp_path: Path) -> None:
     desk(tmp_path, test)
 
 
+async def _damage(folder: Path, found: Repaired) -> None:
+    """Leave a spool with two events whose bodies are wrong, and the note of an earlier repair."""
+    spool = await Spool.open(folder, SpoolSettings(), clock=Clock(), metrics=Metrics())
+    await spool.append(rows(0, 2), source="teams")
+    await spool._writer.run(lambda db: db.execute("UPDATE blocks SET bodies = zeroblob(length(bodies))").fetchone())
+    await spool._writer.run(partial(repair.note, found=found))
+    await spool.close()
+
+
 def test_what_the_spool_finds_is_told(tmp_path: Path) -> None:
+    since = datetime(2026, 11, 20, 8, tzinfo=UTC)
+    found = Repaired("a page is torn", 7, 100, "spool.damaged-1.db", int(since.timestamp() * 1000))
+    asyncio.run(_damage(tmp_path, found))
+
     async def test(d: Desk) -> None:
-        since = datetime(2026, 11, 20, 8, tzinfo=UTC)
-        d.spool.repaired = Repaired("a page is torn", 7, 100, "spool.damaged-1.db", int(since.timestamp() * 1000))
-        d.announcer.listen(d.spool)
-        d.spool.on_damaged([5, 6])
+        await d.announcer.flush()
+        await d.stored()  # the reader comes upon what is damaged
         await d.announcer.flush()
         repaired, gap, damaged, another = [(event["type"], event["data"]) for event in await d.stored()]
         assert repaired[0] == damaged[0] == "pump.spool.repaired"
@@ -154,11 +167,18 @@ def test_what_the_spool_finds_is_told(tmp_path: Path) -> None:
 
     desk(tmp_path, test)
 
+    async def at_the_next_start(d: Desk) -> None:
+        await d.announcer.flush()
+        types = [event["type"] for event in await d.stored()]
+        assert types == ["pump.spool.repaired", "pump.gap"] * 2, "an earlier repair is told once"
+
+    desk(tmp_path, at_the_next_start)
+
 
 def test_a_gap_ends_no_earlier_than_it_begins_though_the_clock_is_set_back(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         clock = ManualClock()
-        announcer = Announcer(d.intake, clock=clock, metrics=d.metrics)
+        announcer = Announcer(d.intake, d.spool, clock=clock, metrics=d.metrics)
         begin = clock.now()
         clock.jump(-7200)
         announcer.gap(begin, "the spool was damaged", 3)

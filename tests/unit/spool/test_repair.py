@@ -65,7 +65,7 @@ def test_a_flipped_bit_in_a_body_costs_that_event_alone_and_is_told_once(tmp_pat
         _flip(tmp_path / "spool.db", data.index(b"1234" + b"." * 100) + 50)
         spool = await _open(tmp_path)
         told: list[int] = []
-        spool.on_damaged = told.extend
+        spool.listen(filling=print, damaged=told.extend)
         assert await _read(spool) == [n for n in range(_COUNT) if n != 1234]
         await _read(spool)
         assert told == [1235]  # numbers begin at 1
@@ -110,7 +110,7 @@ def test_damaged_pages_cost_what_lies_on_them_and_the_loss_is_told(tmp_path: Pat
                 file.write(chance.randbytes(PAGE_SIZE))
         spool = await _open(tmp_path)
         damaged: list[int] = []
-        spool.on_damaged = damaged.extend
+        spool.listen(filling=print, damaged=damaged.extend)
         found = await _read(spool)
         assert found == sorted(set(found))
         assert set(found) <= set(range(_COUNT))

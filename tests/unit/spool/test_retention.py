@@ -259,7 +259,7 @@ def test_what_a_reader_finds_removed_counts_as_removed(opened: Opener) -> None:
         async with opened() as spool:
             for first in range(0, 300, 100):
                 await spool.append(rows(first, 100), source="teams")
-            spool._writer.tail = RecentRecords(spool.head)
+            spool._reader._recent = RecentRecords(spool.head)
             await spool._writer.run(partial(statements.prune, through=200, before=1 << 62))
             found = await spool.read(0)
             assert found[0].seq == 201
@@ -283,7 +283,7 @@ def test_at_the_size_limit_the_spool_refuses_names_the_holder_and_goes_on_by_its
         told: list[str] = []
         async with opened(max_bytes="16MiB") as spool:
             spool.set_holders({"slow": True})
-            spool.on_filling(lambda holder, used, limit: told.append(holder))
+            spool.listen(filling=lambda holder, used, limit: told.append(holder), damaged=print)
             stored = await _fill(spool)
             with pytest.raises(Unavailable, match="max_bytes is reached, held by the sink slow"):
                 await spool.append(rows(stored, 4), source="teams")
@@ -295,6 +295,22 @@ def test_at_the_size_limit_the_spool_refuses_names_the_holder_and_goes_on_by_its
             await spool.flush()
             await _until(lambda: not spool.refusing)
             await spool.append(rows(1000, 1), source="teams")
+
+    asyncio.run(main())
+
+
+def test_a_spool_that_is_filling_when_it_starts_is_told_with_its_holder(opened: Opener) -> None:
+    async def main() -> None:
+        told: list[str] = []
+        async with opened(max_bytes="16MiB") as spool:
+            spool.set_holders({"slow": True})
+            await _fill(spool)
+        async with opened(max_bytes="16MiB") as spool:
+            spool.set_holders({"slow": True})
+            await spool.append((), source="pump", urgent=True)
+            spool.listen(filling=lambda holder, used, limit: told.append(holder), damaged=print)
+            await _until(lambda: bool(told))
+            assert told == ["slow"]
 
     asyncio.run(main())
 
@@ -332,9 +348,9 @@ def test_dead_letters_are_stored_and_counted(opened: Opener) -> None:
     async def main() -> None:
         async with opened() as spool:
             await spool.append(rows(0, 3), source="teams")
-            await spool.add_dead_letters("hook", (await spool.read(0))[1:], "refused: 400", 1)
-            assert spool.dead == {"hook": 2}
+            await spool.dead_letters.add("hook", (await spool.read(0))[1:], "refused: 400", 1)
+            assert spool.dead_letters.counts == {"hook": 2}
         async with opened() as spool:
-            assert spool.dead == {"hook": 2}
+            assert spool.dead_letters.counts == {"hook": 2}
 
     asyncio.run(main())

@@ -274,13 +274,13 @@ def test_max_age_is_counted_over_a_restart_of_the_daemon(tmp_path: Path) -> None
             async def first(spool: Spool) -> None:
                 await stored(spool, clock, 2)
                 await clock.sleeping()
-                assert spool.dead == {}
+                assert spool.dead_letters.counts == {}
 
             async def second(spool: Spool) -> None:
                 await clock.sleeping()
-                assert spool.dead == {}, "an opening tries for a minute at least"
-                await passing(clock, lambda: bool(spool.dead))
-                letters = await spool.letters()
+                assert spool.dead_letters.counts == {}, "an opening tries for a minute at least"
+                await passing(clock, lambda: bool(spool.dead_letters.counts))
+                letters = await spool.dead_letters.read()
                 assert [letter.record.seq for letter in letters] == [1, 2]
                 assert all("not delivered within 1h" in letter.reason for letter in letters)
                 assert clock.monotonic() < 2 * HOUR, "it has not waited for another max_age"
@@ -300,8 +300,8 @@ def test_of_a_batch_with_poison_one_event_alone_becomes_a_dead_letter(tmp_path: 
 
             async def test(spool: Spool) -> None:
                 await stored(spool, clock, 100)
-                await passing(clock, lambda: bool(spool.dead) and len(receiver.taken) == 99)
-                [letter] = await spool.letters()
+                await passing(clock, lambda: bool(spool.dead_letters.counts) and len(receiver.taken) == 99)
+                [letter] = await spool.dead_letters.read()
                 assert letter.record.seq == 37
                 assert "not delivered within 1h: 127.0.0.1 answers 500" in letter.reason
                 assert receiver.taken == [number for number in range(1, 101) if number != 37]

@@ -8,9 +8,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
+import anyio
 import pytest
 
 from pump.core.clock import Clock
@@ -259,7 +261,7 @@ def test_a_failed_fsync_of_dead_letters_ends_the_spool_too(tmp_path: Path, monke
         for db in made:
             db.broken = True
         with pytest.raises(Unavailable, match="fsync"):
-            await spool.add_dead_letters("out", await spool.read(0), "refused", 1)
+            await spool.dead_letters.add("out", await spool.read(0), "refused", 1)
         assert spool.failed.is_set()
         await spool.close()
 
@@ -310,3 +312,24 @@ def test_each_error_has_its_verdict(name: str, wanted: Verdict) -> None:
     error = sqlite3.OperationalError("x")
     error.sqlite_errorname = name
     assert verdict(error) is wanted
+
+
+def test_a_close_that_is_cut_short_closes_no_file_under_the_thread_that_hangs(tmp_path: Path) -> None:
+    """Its descriptors would be given to other files, and the thread would write its numbers into those."""
+    hanging = threading.Event()
+
+    async def main() -> None:
+        spool = await Spool.open(tmp_path, SpoolSettings(), clock=Clock(), metrics=Metrics())
+        await spool.append(rows(1, 5), source="teams")
+        hung = asyncio.create_task(spool._writer.run(lambda db: hanging.wait()))
+        await asyncio.sleep(0)
+        spool.set_cursor("out", 5, None)
+        with anyio.move_on_after(0.05, shield=True) as scope:
+            await spool.close()
+        assert scope.cancelled_caught
+        assert spool._writer._beside.high.read() == 5
+        hanging.set()
+        await hung
+        await spool._files.aclose()
+
+    asyncio.run(main())
