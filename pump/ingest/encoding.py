@@ -15,11 +15,11 @@ from typing import Any
 import orjson
 import structlog
 
-from pump.core import deep_json
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, encode, event_id
 from pump.core.taxonomy import SEVERITIES
+from pump.ingest import deep_json
 from pump.ingest.media import Media
 from pump.spool import Row, Spool
 from pump.telemetry.metrics import Metrics

@@ -22,7 +22,7 @@ import anyio
 from multidict import CIMultiDict
 from yarl import URL
 
-from pump.core.validity import clock_doubt
+from pump.core.failure import clock_doubt
 
 LARGEST_ANSWER: Final = 4 << 20
 """Bytes that are read of an answer that is no stream."""

@@ -16,7 +16,7 @@ from yarl import URL
 
 import pump
 from pump.core.clock import Clock
-from pump.core.validity import clock_doubt
+from pump.core.failure import clock_doubt
 from pump.sinks.webhook.targets import Gate
 
 _EXCERPT: Final = 200

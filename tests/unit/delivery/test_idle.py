@@ -10,8 +10,7 @@ import pytest
 from pump.core.errors import Misconfigured, Unavailable
 from pump.testing import ManualClock
 from pump.testing.sinks import Deaf, ScriptedSinks, hang
-
-from .test_delivery import Stage, run, running
+from tests.unit.delivery.test_delivery import Stage, run, running
 
 
 def test_a_peer_that_is_lost_while_idle_makes_the_sink_down_until_it_is_found_again(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import pytest
 from pump.core.settings import SinkSettings
 from pump.delivery.memory import SinkMemory
 from pump.sink import Sink
-
-from .test_delivery import Stage, run
+from tests.unit.delivery.test_delivery import Stage, run
 
 
 class Counting(Sink[SinkSettings]):

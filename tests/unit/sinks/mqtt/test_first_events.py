@@ -15,8 +15,7 @@ from pump.sinks.mqtt.protocol import Message
 from pump.sinks.mqtt.sink import MqttSettings, MqttSink
 from pump.testing import ManualClock
 from pump.testing.brokers import Mosquitto
-
-from .test_sink import event, mosquitto, on_mosquitto
+from tests.unit.sinks.mqtt.test_sink import event, mosquitto, on_mosquitto
 
 ENTITY = "pump/north/homeassistant/"
 

@@ -13,8 +13,7 @@ from pump.core.errors import Unavailable
 from pump.core.record import Record
 from pump.testing.brokers import Mosquitto
 from pump.testing.records import record
-
-from .test_sink import event, mosquitto, on_mosquitto, retained, sink
+from tests.unit.sinks.mqtt.test_sink import event, mosquitto, on_mosquitto, retained, sink
 
 _PERSISTENT = "allow_anonymous true\npersistence true\npersistence_location {}/\nautosave_interval 1\n"
 

@@ -17,8 +17,7 @@ from pump.sinks.mqtt.retained import REMEMBERED, Marker, Retained
 from pump.sinks.mqtt.sink import MqttSink
 from pump.testing.brokers import Mosquitto
 from pump.testing.records import record
-
-from .test_sink import event, mosquitto, on_mosquitto, retained, sink
+from tests.unit.sinks.mqtt.test_sink import event, mosquitto, on_mosquitto, retained, sink
 
 
 @asynccontextmanager

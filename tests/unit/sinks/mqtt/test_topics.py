@@ -16,8 +16,7 @@ from pump.sinks.mqtt.sink import MqttSink
 from pump.testing.brokers import Mosquitto, NatsServer
 from pump.testing.records import record
 from pump.testing.sinks import left_of
-
-from .test_sink import event, mosquitto, nats_server, on_mosquitto, retained, sink
+from tests.unit.sinks.mqtt.test_sink import event, mosquitto, nats_server, on_mosquitto, retained, sink
 
 
 async def refused_of(out: MqttSink, batch: list[Record]) -> dict[int, str]:

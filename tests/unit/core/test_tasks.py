@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pump.core.threads import Threads
+from pump.core.tasks import Threads
 
 _PUMP = Path(__file__).parents[3] / "pump"
 

@@ -13,7 +13,7 @@ import pytest
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
-from pump.core.validity import clock_doubt
+from pump.core.failure import clock_doubt
 from pump.ingest.stream.client import ConnectionLost, DigestClient, tls_context
 from pump.sinks.common.tls import refusal
 from pump.sinks.webhook.sink import WebhookSettings, WebhookSink
