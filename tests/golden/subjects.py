@@ -190,8 +190,10 @@ class Recording(Intake):
         self.puts: list[Put] = []
 
     async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
-        self.puts.append(Put(list(items), dict(state or {})))
-        return await super().put(*items, state=state)
+        put = Put(list(items), dict(state or {}))
+        receipt = await super().put(*items, state=state)
+        self.puts.append(put)  # only now: who waits for it may cancel the source, and finds it stored by the next run
+        return receipt
 
 
 async def _avaeye(messages: Iterable[bytes], folder: Path) -> list[Put]:
