@@ -451,23 +451,20 @@ def test_systemd_is_told(site: Site) -> None:
 # --- inside another program -------------------------------------------------------------------------------------------
 
 
-def test_embedded(site: Site) -> None:
+async def test_embedded(site: Site) -> None:
     site.parts(NUMBERS)
     interval = sys.getswitchinterval()
 
-    async def main() -> None:
-        daemon = Daemon(load(site.config, kinds=StandIns()), kinds=StandIns())
-        with pytest.raises(RuntimeError):
-            _ = daemon.spool
-        running = asyncio.create_task(daemon.run(signals=False))
-        await daemon.ready.wait()
-        assert daemon.ops_url.startswith("http://127.0.0.1:")
-        await daemon.spool.wait_above(50)
-        assert daemon.health.component("source numbers").state == "up"
-        daemon.stop()
-        assert await running == 0
-
-    asyncio.run(main())
+    daemon = Daemon(load(site.config, kinds=StandIns()), kinds=StandIns())
+    with pytest.raises(RuntimeError):
+        _ = daemon.spool
+    running = asyncio.create_task(daemon.run(signals=False))
+    await daemon.ready.wait()
+    assert daemon.ops_url.startswith("http://127.0.0.1:")
+    await daemon.spool.wait_above(50)
+    assert daemon.health.component("source numbers").state == "up"
+    daemon.stop()
+    assert await running == 0
     assert site.numbers() == list(range(len(site.numbers())))
     assert sys.getswitchinterval() == interval
 

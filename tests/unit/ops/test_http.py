@@ -119,12 +119,9 @@ def test_a_taken_port_is_an_error_and_leaves_nothing_open() -> None:
     listening(test)
 
 
-def test_an_address_that_others_reach_is_told() -> None:
-    async def main() -> None:
-        with capture_logs() as logs:
-            async with Ops("127.0.0.1", 0, Pump().views()):
-                assert logs == []
-            async with Ops("0.0.0.0", 0, Pump().views()) as ops:
-                assert [line["url"] for line in logs] == [ops.url]
-
-    asyncio.run(main())
+async def test_an_address_that_others_reach_is_told() -> None:
+    with capture_logs() as logs:
+        async with Ops("127.0.0.1", 0, Pump().views()):
+            assert logs == []
+        async with Ops("0.0.0.0", 0, Pump().views()) as ops:
+            assert [line["url"] for line in logs] == [ops.url]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ class _Daemon:
     phase: str = "it is starting"
 
 
-def test_each_phase_of_a_daemon_shows(tmp_path: Path) -> None:
+async def test_each_phase_of_a_daemon_shows(tmp_path: Path) -> None:
     clock, metrics, daemon = ManualClock(), Metrics(), _Daemon()
     health = Health(clock)
     path = tmp_path / "pump.toml"
@@ -40,22 +39,19 @@ def test_each_phase_of_a_daemon_shows(tmp_path: Path) -> None:
         metrics=metrics,
     )
 
-    async def main() -> None:
-        assert (status.unready(), status.sick()) == (["it is starting"], [])
-        assert status.body()["spool"]["head"] == 0
-        await status.look()
-        daemon.spool = spool = await Spool.open(tmp_path / "state", SpoolSettings(), clock=clock, metrics=metrics)
-        begun = clock.now()
-        await spool.append(rows(0, 3, recorded=clock.now_ms()), source="teams")
-        daemon.phase = ""
-        await status.look()
-        clock.advance(60)
-        body = status.body()
-        assert (body["site"], body["phase"], body["uptime_s"]) == ("garage", "it runs", 60.0)
-        assert (body["spool"]["head"], body["spool"]["oldest"]) == (3, begun)
-        assert status.unready() == []
-        spool._writer.fail(Verdict.FATAL, OSError("fsync"))
-        assert status.sick() == ["the spool has failed: an fsync failed: fsync"]
-        await spool.close()
-
-    asyncio.run(main())
+    assert (status.unready(), status.sick()) == (["it is starting"], [])
+    assert status.body()["spool"]["head"] == 0
+    await status.look()
+    daemon.spool = spool = await Spool.open(tmp_path / "state", SpoolSettings(), clock=clock, metrics=metrics)
+    begun = clock.now()
+    await spool.append(rows(0, 3, recorded=clock.now_ms()), source="teams")
+    daemon.phase = ""
+    await status.look()
+    clock.advance(60)
+    body = status.body()
+    assert (body["site"], body["phase"], body["uptime_s"]) == ("garage", "it runs", 60.0)
+    assert (body["spool"]["head"], body["spool"]["oldest"]) == (3, begun)
+    assert status.unready() == []
+    spool._writer.fail(Verdict.FATAL, OSError("fsync"))
+    assert status.sick() == ["the spool has failed: an fsync failed: fsync"]
+    await spool.close()

@@ -430,22 +430,19 @@ def test_parts_may_be_left_to_end_by_themselves() -> None:
     bench(test)
 
 
-def test_first_of_ends_the_others_and_raises() -> None:
-    async def main() -> None:
-        ended: list[str] = []
+async def test_first_of_ends_the_others_and_raises() -> None:
+    ended: list[str] = []
 
-        async def other() -> None:
-            try:
-                await forever()
-            finally:
-                ended.append("other")
+    async def other() -> None:
+        try:
+            await forever()
+        finally:
+            ended.append("other")
 
-        async def fails() -> None:
-            await asyncio.sleep(0)
-            raise ValueError("first")
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("first")
 
-        with pytest.raises(ValueError, match="first"):
-            await first_of(other(), fails())
-        assert ended == ["other"]
-
-    asyncio.run(main())
+    with pytest.raises(ValueError, match="first"):
+        await first_of(other(), fails())
+    assert ended == ["other"]

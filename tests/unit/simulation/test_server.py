@@ -60,99 +60,81 @@ async def _echoed(server: Raw) -> bytes:
 
 
 @pytest.mark.parametrize("kind", [Web, Raw])
-def test_who_comes_back_is_at_the_same_address_and_who_is_away_refuses(kind: type[Any]) -> None:
-    async def main() -> None:
-        async with kind() as server:
-            before = server.url
-            await server.go_away()
-            with pytest.raises(OSError, match=r"refused|failed"):
-                await asyncio.open_connection("127.0.0.1", _port(server))
-            await server.come_back()
-            assert server.url == before
-            (await asyncio.open_connection("127.0.0.1", _port(server)))[1].close()
-            await server.go_away()
-            await server.go_away()
-
-    asyncio.run(main())
+async def test_who_comes_back_is_at_the_same_address_and_who_is_away_refuses(kind: type[Any]) -> None:
+    async with kind() as server:
+        before = server.url
+        await server.go_away()
+        with pytest.raises(OSError, match=r"refused|failed"):
+            await asyncio.open_connection("127.0.0.1", _port(server))
+        await server.come_back()
+        assert server.url == before
+        (await asyncio.open_connection("127.0.0.1", _port(server)))[1].close()
+        await server.go_away()
+        await server.go_away()
 
 
-def test_an_answer_that_hangs_does_not_hold_up_the_end() -> None:
-    async def main() -> None:
-        async with aiohttp.ClientSession() as http, Web() as server:
-            async with http.get(f"{server.url}/there") as answer:
-                assert await answer.text() == "/there"
-            server.asked.clear()
-            hanging = asyncio.create_task(http.get(f"{server.url}/hang").__aenter__())
-            await server.asked.wait()
-            await server.go_away()
-            with pytest.raises(aiohttp.ClientError):
-                await hanging
-
-    asyncio.run(main())
+async def test_an_answer_that_hangs_does_not_hold_up_the_end() -> None:
+    async with aiohttp.ClientSession() as http, Web() as server:
+        async with http.get(f"{server.url}/there") as answer:
+            assert await answer.text() == "/there"
+        server.asked.clear()
+        hanging = asyncio.create_task(http.get(f"{server.url}/hang").__aenter__())
+        await server.asked.wait()
+        await server.go_away()
+        with pytest.raises(aiohttp.ClientError):
+            await hanging
 
 
-def test_connections_are_broken_off_and_their_tasks_have_ended() -> None:
-    async def main() -> None:
-        async with Raw() as server:
-            assert await _echoed(server) == b"hello\n"
-            reader, writer = await asyncio.open_connection("127.0.0.1", _port(server))
-            writer.write(b"x\n")
-            assert await reader.readline() == b"x\n"
-            await server.go_away()
-            assert server.ended == 2
-            assert await reader.read() == b""
-            writer.close()
-            await server.come_back()
-            assert await _echoed(server) == b"hello\n"
-
-    asyncio.run(main())
+async def test_connections_are_broken_off_and_their_tasks_have_ended() -> None:
+    async with Raw() as server:
+        assert await _echoed(server) == b"hello\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", _port(server))
+        writer.write(b"x\n")
+        assert await reader.readline() == b"x\n"
+        await server.go_away()
+        assert server.ended == 2
+        assert await reader.read() == b""
+        writer.close()
+        await server.come_back()
+        assert await _echoed(server) == b"hello\n"
 
 
-def test_an_address_that_is_taken_is_an_error_and_leaves_no_socket() -> None:
-    async def main() -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            taken.listen()
-            with pytest.raises(OSError, match="in use"):
-                await Web(port=taken.getsockname()[1]).come_back()
-
-    asyncio.run(main())
+async def test_an_address_that_is_taken_is_an_error_and_leaves_no_socket() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OSError, match="in use"):
+            await Web(port=taken.getsockname()[1]).come_back()
 
 
 def test_an_address_of_ipv6_stands_in_brackets() -> None:
     assert Web("::1", 80).url == "http://[::1]:80"
 
 
-def test_perform_names_the_address_once_it_can_be_reached_and_ends_by_cancellation() -> None:
-    async def main() -> None:
-        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        server = Web()
-        task = asyncio.create_task(perform(server, 1.0, ready.set_result))
-        assert await ready == server.url
-        (await asyncio.open_connection("127.0.0.1", _port(server)))[1].close()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
+async def test_perform_names_the_address_once_it_can_be_reached_and_ends_by_cancellation() -> None:
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    server = Web()
+    task = asyncio.create_task(perform(server, 1.0, ready.set_result))
+    assert await ready == server.url
+    (await asyncio.open_connection("127.0.0.1", _port(server)))[1].close()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 @pytest.mark.parametrize(("rate", "wanted"), [(0.0, 0), (0.5, 5), (1000.0, 10_000)])
-def test_portions_add_up_to_the_rate(rate: float, wanted: int) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        made: list[int] = []
+async def test_portions_add_up_to_the_rate(rate: float, wanted: int) -> None:
+    clock = ManualClock()
+    made: list[int] = []
 
-        async def traffic() -> None:
-            async for due in portions(clock, rate):
-                made.append(due)
+    async def traffic() -> None:
+        async for due in portions(clock, rate):
+            made.append(due)
 
-        task = asyncio.create_task(traffic())
-        for _ in range(10):
-            await clock.sleeping()
-            clock.advance(1.0)
+    task = asyncio.create_task(traffic())
+    for _ in range(10):
         await clock.sleeping()
-        task.cancel()
-        assert sum(made) == wanted
-
-    asyncio.run(main())
+        clock.advance(1.0)
+    await clock.sleeping()
+    task.cancel()
+    assert sum(made) == wanted

@@ -86,64 +86,58 @@ FAILURES: dict[str, Callable[[Site], object]] = {
 
 @pytest.mark.parametrize("refusing", [False, True], ids=["", "while the spool refuses"])
 @pytest.mark.parametrize("name", FAILURES)
-def test_a_stop_at_the_moment_of_a_failure_is_a_stop(tmp_path: Path, name: str, refusing: bool) -> None:
-    async def main() -> None:
-        before = asyncio.all_tasks()
-        async with site(tmp_path, listener=Failing(), intake=Refusing) as one:
-            assert isinstance(one.intake, Refusing)
-            for turns in range(-1, TURNS):
-                one.task.cancel()
-                await asyncio.wait({one.task})
-                one.intake.refusing = False
-                one.listener = Failing()
-                one.begin(one.port)
-                await one.up()
-                await one.until(one.listener.looked_after.is_set)
-                one.intake.refusing = refusing
-                one.send(part(b"one"))
-                if refusing:
-                    refused = one.intake.refused
-                    await one.until(lambda refused=refused: one.intake.refused > refused)  # type: ignore[misc]
-                if turns < 0:
-                    one.task.cancel()  # and the failure comes in the same pass
-                FAILURES[name](one)
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                if one.task.done() and not one.task.cancelled():
-                    assert "bug" in str(one.task.exception()), "the failure was there before the stop"
-                    continue
-                one.task.cancel()
-                one.intake.refusing = False
-                await asyncio.wait({one.task}, timeout=30.0)
-                assert one.task.done(), f"after {turns} turns the stream goes on"
-                assert one.task.cancelled(), f"after {turns} turns: {one.task.exception()!r}"
-                assert one.listener.told.count("opened") == one.listener.told.count("closed")
-                assert not one.listener.looked_after.is_set()
-                left = {task.get_name() for task in asyncio.all_tasks() - before if "of the stream" in task.get_name()}
-                assert not left, f"after {turns} turns"
-
-    asyncio.run(main())
-
-
-def test_what_fails_beside_a_batch_that_is_stored_waits_for_it(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with site(tmp_path, listener=Failing(), intake=Refusing) as one:
-            assert isinstance(one.intake, Refusing)
+async def test_a_stop_at_the_moment_of_a_failure_is_a_stop(tmp_path: Path, name: str, refusing: bool) -> None:
+    before = asyncio.all_tasks()
+    async with site(tmp_path, listener=Failing(), intake=Refusing) as one:
+        assert isinstance(one.intake, Refusing)
+        for turns in range(-1, TURNS):
+            one.task.cancel()
+            await asyncio.wait({one.task})
+            one.intake.refusing = False
+            one.listener = Failing()
+            one.begin(one.port)
             await one.up()
             await one.until(one.listener.looked_after.is_set)
-            one.intake.refusing = True
-            one.send(part(b"one") + part(b"two"))
-            await one.until(lambda: one.intake.refused)  # type: ignore[attr-defined]
-            _let(one, ConnectionLost("enough"))
-            await one.clock.run(30.0)
+            one.intake.refusing = refusing
+            one.send(part(b"one"))
+            if refusing:
+                refused = one.intake.refused
+                await one.until(lambda refused=refused: one.intake.refused > refused)  # type: ignore[misc]
+            if turns < 0:
+                one.task.cancel()  # and the failure comes in the same pass
+            FAILURES[name](one)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if one.task.done() and not one.task.cancelled():
+                assert "bug" in str(one.task.exception()), "the failure was there before the stop"
+                continue
+            one.task.cancel()
             one.intake.refusing = False
-            await one.until(lambda: one.listener.told.count("closed"))
-            assert [name for name in await stored(one) if name in ("one", "two")] == ["one", "two"]
+            await asyncio.wait({one.task}, timeout=30.0)
+            assert one.task.done(), f"after {turns} turns the stream goes on"
+            assert one.task.cancelled(), f"after {turns} turns: {one.task.exception()!r}"
+            assert one.listener.told.count("opened") == one.listener.told.count("closed")
+            assert not one.listener.looked_after.is_set()
+            left = {task.get_name() for task in asyncio.all_tasks() - before if "of the stream" in task.get_name()}
+            assert not left, f"after {turns} turns"
 
-    asyncio.run(main())
+
+async def test_what_fails_beside_a_batch_that_is_stored_waits_for_it(tmp_path: Path) -> None:
+    async with site(tmp_path, listener=Failing(), intake=Refusing) as one:
+        assert isinstance(one.intake, Refusing)
+        await one.up()
+        await one.until(one.listener.looked_after.is_set)
+        one.intake.refusing = True
+        one.send(part(b"one") + part(b"two"))
+        await one.until(lambda: one.intake.refused)  # type: ignore[attr-defined]
+        _let(one, ConnectionLost("enough"))
+        await one.clock.run(30.0)
+        one.intake.refusing = False
+        await one.until(lambda: one.listener.told.count("closed"))
+        assert [name for name in await stored(one) if name in ("one", "two")] == ["one", "two"]
 
 
-def test_batches_are_stored_in_order_and_the_handler_learns_of_each(tmp_path: Path) -> None:
+async def test_batches_are_stored_in_order_and_the_handler_learns_of_each(tmp_path: Path) -> None:
     class Batching(Keeper):
         seconds: list[float] = []  # noqa: RUF012  # of this test alone
 
@@ -154,39 +148,33 @@ def test_batches_are_stored_in_order_and_the_handler_learns_of_each(tmp_path: Pa
         def stored(self, seconds: float) -> None:
             self.told.append(f"stored after {round(seconds)} s")
 
-    async def main() -> None:
-        async with site(tmp_path, listener=Batching(), intake=Refusing) as one:
-            assert isinstance(one.intake, Refusing)
-            await one.up()
-            one.intake.refusing = True
-            one.send(part(b"one"))
-            begin = one.clock.monotonic()
-            await one.until(lambda: one.clock.monotonic() - begin >= 60.0)
-            assert one.listener.told == ["opened"], "nothing is stored yet"
-            assert one.stream.connected, "the link stands"
-            one.intake.refusing = False
-            await one.until(lambda: len(one.listener.told) == 3)
-            assert one.listener.told[2] == "stored after 0 s"
-            assert 40 <= int(one.listener.told[1].split()[2]) <= 80
-            assert await stored(one) == ["first", "Gap", "second"]
-            assert one.intake.state("key") == {"key": 2}
-
-    asyncio.run(main())
+    async with site(tmp_path, listener=Batching(), intake=Refusing) as one:
+        assert isinstance(one.intake, Refusing)
+        await one.up()
+        one.intake.refusing = True
+        one.send(part(b"one"))
+        begin = one.clock.monotonic()
+        await one.until(lambda: one.clock.monotonic() - begin >= 60.0)
+        assert one.listener.told == ["opened"], "nothing is stored yet"
+        assert one.stream.connected, "the link stands"
+        one.intake.refusing = False
+        await one.until(lambda: len(one.listener.told) == 3)
+        assert one.listener.told[2] == "stored after 0 s"
+        assert 40 <= int(one.listener.told[1].split()[2]) <= 80
+        assert await stored(one) == ["first", "Gap", "second"]
+        assert one.intake.state("key") == {"key": 2}
 
 
-def test_a_rejected_password_counts_once_whoever_learns_of_it(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with site(tmp_path) as one:
-            await one.up()
-            one.listener.postponed = RetryAdvice("rejected", rejected=True)
-            one.writers[-1].close()
-            with pytest.raises(Misconfigured):
-                await one.until(lambda: False)
-            with pytest.raises(Misconfigured):
-                await one.stream.run()
-            value = one.intake._metrics.registry.get_sample_value(
-                "pump_source_incidents_total", {"source": "s", "what": "rejected"}
-            )
-            assert value == 1
-
-    asyncio.run(main())
+async def test_a_rejected_password_counts_once_whoever_learns_of_it(tmp_path: Path) -> None:
+    async with site(tmp_path) as one:
+        await one.up()
+        one.listener.postponed = RetryAdvice("rejected", rejected=True)
+        one.writers[-1].close()
+        with pytest.raises(Misconfigured):
+            await one.until(lambda: False)
+        with pytest.raises(Misconfigured):
+            await one.stream.run()
+        value = one.intake._metrics.registry.get_sample_value(
+            "pump_source_incidents_total", {"source": "s", "what": "rejected"}
+        )
+        assert value == 1

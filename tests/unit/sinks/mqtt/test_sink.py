@@ -295,16 +295,13 @@ def test_a_broker_that_closes_at_small_events_condemns_none_of_them(tmp_path: Pa
 
 
 @nats_server
-def test_auto_speaks_3_1_1_where_5_is_refused(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with NatsServer(tmp_path / "server", mqtt=True) as server:
-            async with sink(server.mqtt_url) as out:
-                await out.send([record(1), record(2)])
-                assert out._connector.version == "3.1.1"
-            with pytest.raises(Misconfigured, match="version"):
-                await sink(server.mqtt_url, version="5").__aenter__()
-
-    asyncio.run(main())
+async def test_auto_speaks_3_1_1_where_5_is_refused(tmp_path: Path) -> None:
+    async with NatsServer(tmp_path / "server", mqtt=True) as server:
+        async with sink(server.mqtt_url) as out:
+            await out.send([record(1), record(2)])
+            assert out._connector.version == "3.1.1"
+        with pytest.raises(Misconfigured, match="version"):
+            await sink(server.mqtt_url, version="5").__aenter__()
 
 
 @pytest.mark.parametrize(

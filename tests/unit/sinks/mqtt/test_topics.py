@@ -37,27 +37,24 @@ async def refused_of(out: MqttSink, batch: list[Record]) -> dict[int, str]:
 
 @nats_server
 @pytest.mark.parametrize("version", ["auto", "3.1.1"])
-def test_nats_server_gets_no_spaces(tmp_path: Path, version: str) -> None:
+async def test_nats_server_gets_no_spaces(tmp_path: Path, version: str) -> None:
     """It closes the connection at one; the event, its state, its entities and the presence are all told without."""
 
-    async def main() -> None:
-        async with NatsServer(tmp_path / "server", mqtt=True) as server:
-            more = {"version": version, "home_assistant": "homeassistant", "status_topic": "pump status/{site}"}
-            async with sink(server.mqtt_url, **more) as out, aiomqtt.Client("127.0.0.1", server.mqtt_port) as client:
-                await client.subscribe("pump/#", qos=1)
-                parked = event(1, "parking.space.changed", "space/Park 1/A 7", parking={"occupied": True})
-                assert not await refused_of(out, [parked, record(2)])
-                topics = []
-                async for message in client.messages:
-                    topics.append(str(message.topic))
-                    if "vehicle.passed" in topics[-1]:
-                        break
-                assert "pump/north/parking.space.changed/space/Park%201/A%207" in topics
-                there = await retained(server.mqtt_port)
-                assert there["pump%20status/north"] == b"online"
-                assert "pump/north/state/space/Park%201/A%207/occupied" in there
-
-    asyncio.run(main())
+    async with NatsServer(tmp_path / "server", mqtt=True) as server:
+        more = {"version": version, "home_assistant": "homeassistant", "status_topic": "pump status/{site}"}
+        async with sink(server.mqtt_url, **more) as out, aiomqtt.Client("127.0.0.1", server.mqtt_port) as client:
+            await client.subscribe("pump/#", qos=1)
+            parked = event(1, "parking.space.changed", "space/Park 1/A 7", parking={"occupied": True})
+            assert not await refused_of(out, [parked, record(2)])
+            topics = []
+            async for message in client.messages:
+                topics.append(str(message.topic))
+                if "vehicle.passed" in topics[-1]:
+                    break
+            assert "pump/north/parking.space.changed/space/Park%201/A%207" in topics
+            there = await retained(server.mqtt_port)
+            assert there["pump%20status/north"] == b"online"
+            assert "pump/north/state/space/Park%201/A%207/occupied" in there
 
 
 @mosquitto
@@ -195,7 +192,7 @@ def test_a_broker_that_closes_at_what_is_said_again_still_gets_events(tmp_path: 
     asyncio.run(on_scripted(answer, body))
 
 
-def test_a_broker_that_closes_at_a_subscription_is_asked_no_more(tmp_path: Path) -> None:
+async def test_a_broker_that_closes_at_a_subscription_is_asked_no_more(tmp_path: Path) -> None:
     """As some do where the client may only publish: what is retained is said again at each connection then."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -215,13 +212,10 @@ def test_a_broker_that_closes_at_a_subscription_is_asked_no_more(tmp_path: Path)
         finally:
             writer.close()
 
-    async def main() -> None:
-        server = await asyncio.start_server(talk, "127.0.0.1", 0)
-        async with server:
-            out = sink(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}", states=["parking.*"])
-            with pytest.raises(Unavailable):
-                await out.__aenter__()
-            async with out:
-                assert out._link is not None
-
-    asyncio.run(main())
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        out = sink(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}", states=["parking.*"])
+        with pytest.raises(Unavailable):
+            await out.__aenter__()
+        async with out:
+            assert out._link is not None

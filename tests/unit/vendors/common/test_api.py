@@ -66,14 +66,11 @@ def failure(play: Play, **more: Any) -> CallFailed:
     return found
 
 
-def test_an_answer_comes_whole_with_its_headers() -> None:
-    async def main() -> None:
-        async with server(says(OK)) as url:
-            reply = await send(url)
-        assert (reply.status, reply.content, reply.headers["retry-after"]) == (200, b"{}", "7")
-        assert reply.retry_after(NOW) == 7.0
-
-    asyncio.run(main())
+async def test_an_answer_comes_whole_with_its_headers() -> None:
+    async with server(says(OK)) as url:
+        reply = await send(url)
+    assert (reply.status, reply.content, reply.headers["retry-after"]) == (200, b"{}", "7")
+    assert reply.retry_after(NOW) == 7.0
 
 
 @pytest.mark.parametrize(
@@ -96,44 +93,33 @@ def test_silence_ends_with_the_call_s_time() -> None:
     assert failure(play, timeout=0.2).answer is api.SILENCE
 
 
-def test_nobody_at_the_address_has_its_row() -> None:
-    async def main() -> None:
-        async with server(says(b"")) as url:
-            pass
-        with pytest.raises(CallFailed) as failed:
-            await send(url)
-        assert failed.value.answer is api.UNREACHABLE
-        assert not failed.value.answered
-
-    asyncio.run(main())
+async def test_nobody_at_the_address_has_its_row() -> None:
+    async with server(says(b"")) as url:
+        pass
+    with pytest.raises(CallFailed) as failed:
+        await send(url)
+    assert failed.value.answer is api.UNREACHABLE
+    assert not failed.value.answered
 
 
-def test_a_redirect_is_not_followed() -> None:
-    async def main() -> None:
-        async with server(
-            says(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2:9/\r\nContent-Length: 0\r\n\r\n")
-        ) as url:
-            assert (await send(url)).status == 302
-
-    asyncio.run(main())
+async def test_a_redirect_is_not_followed() -> None:
+    async with server(says(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2:9/\r\nContent-Length: 0\r\n\r\n")) as url:
+        assert (await send(url)).status == 302
 
 
-def test_a_password_of_netrc_never_goes_to_a_vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_password_of_netrc_never_goes_to_a_vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heads = []
 
     async def play(head: bytes, writer: asyncio.StreamWriter) -> None:
         heads.append(head)
         await says(OK)(head, writer)
 
-    async def main() -> None:
-        async with server(play) as url:
-            await send(url)
-
     named = tmp_path / "netrc"
     named.write_text("default login somebody password secret\n", encoding="ascii")
     named.chmod(0o600)
     monkeypatch.setenv("NETRC", str(named))
-    asyncio.run(main())
+    async with server(play) as url:
+        await send(url)
     assert b"authorization" not in heads[0].lower()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -134,26 +133,23 @@ def test_alarms_that_never_end_are_bounded() -> None:
     assert sum(key.startswith(ALARM) for key in state) == 1024
 
 
-def test_a_panels_alarm_arrives_and_ends_over_a_restart(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with Simulator(clock=clock) as device:
-            alarm, report, end = device.records.make("panel")
-            async with site(tmp_path, device, clock) as pump:
-                await pump.until(lambda: device.streams)
-                device.send(alarm, report)
-                await pump.stored(lambda events: of(events, "security.video_review"))
-            async with site(tmp_path, device, clock) as pump:
-                await pump.until(lambda: len(device.account.streams) == 2)
-                device.send(end)
-                events = await pump.stored(lambda events: len(of(events, "security.alarm.instant")) == 2)
-            first, last = of(events, "security.alarm.instant")
-            (clip,) = of(events, "security.video_review")
-            assert [one["data"]["phase"] for one in (first, clip, last)] == ["start", "update", "end"]
-            assert {one["data"]["incident"] for one in (first, clip, last)} == {first["id"]}
-            assert clip["data"]["media"][0]["url"].endswith(".mp4")
-
-    asyncio.run(main())
+async def test_a_panels_alarm_arrives_and_ends_over_a_restart(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with Simulator(clock=clock) as device:
+        alarm, report, end = device.records.make("panel")
+        async with site(tmp_path, device, clock) as pump:
+            await pump.until(lambda: device.streams)
+            device.send(alarm, report)
+            await pump.stored(lambda events: of(events, "security.video_review"))
+        async with site(tmp_path, device, clock) as pump:
+            await pump.until(lambda: len(device.account.streams) == 2)
+            device.send(end)
+            events = await pump.stored(lambda events: len(of(events, "security.alarm.instant")) == 2)
+        first, last = of(events, "security.alarm.instant")
+        (clip,) = of(events, "security.video_review")
+        assert [one["data"]["phase"] for one in (first, clip, last)] == ["start", "update", "end"]
+        assert {one["data"]["incident"] for one in (first, clip, last)} == {first["id"]}
+        assert clip["data"]["media"][0]["url"].endswith(".mp4")
 
 
 def test_an_empty_cid_event_is_a_heartbeat() -> None:

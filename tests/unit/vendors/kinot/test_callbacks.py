@@ -230,21 +230,18 @@ def test_a_caller_that_is_cancelled_leaves_memory_and_spool_alike(tmp_path: Path
     run(tmp_path, test)
 
 
-def test_what_is_known_survives_a_restart(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with kinot_site(tmp_path, running=False) as site:
-            site.kinot.change(sensor(site), car_detected=1)
-            await site.settled()
-        async with kinot_site(tmp_path, running=False) as site:
-            site.kinot.change(sensor(site), car_detected=1)
-            await site.settled()
-            site.kinot.change(sensor(site), car_detected=0)
-            await site.settled()
-            told = await site.events("parking")
-            assert [event["type"] for event in told] == ["parking.space.occupied", "parking.space.vacated"]
-            assert told[1]["data"]["incident"] == told[0]["id"]
-
-    asyncio.run(main())
+async def test_what_is_known_survives_a_restart(tmp_path: Path) -> None:
+    async with kinot_site(tmp_path, running=False) as site:
+        site.kinot.change(sensor(site), car_detected=1)
+        await site.settled()
+    async with kinot_site(tmp_path, running=False) as site:
+        site.kinot.change(sensor(site), car_detected=1)
+        await site.settled()
+        site.kinot.change(sensor(site), car_detected=0)
+        await site.settled()
+        told = await site.events("parking")
+        assert [event["type"] for event in told] == ["parking.space.occupied", "parking.space.vacated"]
+        assert told[1]["data"]["incident"] == told[0]["id"]
 
 
 CODE = "61518-59257-29505-55487-10411-15740"

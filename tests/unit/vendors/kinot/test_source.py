@@ -62,18 +62,13 @@ def test_callbacks_are_registered_for_locks_and_sensors(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
-def test_what_is_registered_already_is_left_alone(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with vendor(clock) as kinot:
-            kinot.register("https://pump.example.com/kinot/bays")
-            async with kinot_site(
-                tmp_path, clock=clock, kinot=kinot, callback_base="https://pump.example.com/"
-            ) as site:
-                await site.snapshot()
-                assert posts(site) == []
-
-    asyncio.run(main())
+async def test_what_is_registered_already_is_left_alone(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with vendor(clock) as kinot:
+        kinot.register("https://pump.example.com/kinot/bays")
+        async with kinot_site(tmp_path, clock=clock, kinot=kinot, callback_base="https://pump.example.com/") as site:
+            await site.snapshot()
+            assert posts(site) == []
 
 
 def test_a_platform_that_spells_the_key_otherwise_is_given_that(tmp_path: Path) -> None:
@@ -146,43 +141,37 @@ def test_a_list_that_a_push_overtook_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("minutes", "gaps"), [(4, 0), (10, 1)])
-def test_a_long_absence_is_told_as_a_gap(tmp_path: Path, minutes: int, gaps: int) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with vendor(clock) as kinot:
-            async with kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
-                await site.snapshot()
-            assert site.intake.last_activity is not None
-            last, bay = site.intake.last_activity, kinot.fleet.sensors[0]
-            bay.set(clock.now(), car_detected=1)
-            clock.advance(minutes * 60)
-            async with kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
-                await site.snapshot()
-                told = await site.events("pump.gap")
-                assert len(told) == gaps
-                if gaps:
-                    assert told[0]["data"]["from"] == last.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-                found = await site.events("parking.space.occupied")
-                assert [event["subject"] for event in found] == [f"sensor/{bay.sn}"]
-
-    asyncio.run(main())
+async def test_a_long_absence_is_told_as_a_gap(tmp_path: Path, minutes: int, gaps: int) -> None:
+    clock = ManualClock()
+    async with vendor(clock) as kinot:
+        async with kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+            await site.snapshot()
+        assert site.intake.last_activity is not None
+        last, bay = site.intake.last_activity, kinot.fleet.sensors[0]
+        bay.set(clock.now(), car_detected=1)
+        clock.advance(minutes * 60)
+        async with kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+            await site.snapshot()
+            told = await site.events("pump.gap")
+            assert len(told) == gaps
+            if gaps:
+                assert told[0]["data"]["from"] == last.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            found = await site.events("parking.space.occupied")
+            assert [event["subject"] for event in found] == [f"sensor/{bay.sn}"]
 
 
 @pytest.mark.parametrize("days", [-20_000, -1])
-def test_an_absence_with_a_clock_that_went_back_is_told_too(tmp_path: Path, days: int) -> None:
+async def test_an_absence_with_a_clock_that_went_back_is_told_too(tmp_path: Path, days: int) -> None:
     """How long it was nobody knows: it is told as a gap without width."""
 
-    async def main() -> None:
-        clock = ManualClock()
-        async with vendor(clock) as kinot, kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
-            await site.snapshot()
-        clock = ManualClock(clock.now() + timedelta(days=days))
-        async with vendor(clock) as kinot, kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
-            await site.snapshot()
-            [told] = await site.events("pump.gap")
-            assert told["data"]["from"] <= told["data"]["to"]
-
-    asyncio.run(main())
+    clock = ManualClock()
+    async with vendor(clock) as kinot, kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+        await site.snapshot()
+    clock = ManualClock(clock.now() + timedelta(days=days))
+    async with vendor(clock) as kinot, kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+        await site.snapshot()
+        [told] = await site.events("pump.gap")
+        assert told["data"]["from"] <= told["data"]["to"]
 
 
 def test_gateways_are_online_and_offline(tmp_path: Path) -> None:

@@ -132,18 +132,15 @@ def test_a_call_that_hangs_harms_no_other() -> None:
     run(test)
 
 
-def test_hanging_and_late_calls_do_not_hold_the_shutdown() -> None:
-    async def main() -> None:
-        async with aiohttp.ClientSession() as session:
-            async with Simulator(clock=ManualClock(), rate_limit=None) as simulator:
-                simulator.faults.push(Fault("hang", path="messages"), Fault("delay", path="messages", seconds=3600))
-                calls = [asyncio.create_task(session.post(simulator.url + MESSAGES)) for _ in range(2)]
-                async with session.post(simulator.url + COMPLETE) as answer:
-                    assert answer.status == 200
-            seen = await asyncio.gather(*calls, return_exceptions=True)
-            assert all(isinstance(one, aiohttp.ClientError) for one in seen)
-
-    asyncio.run(main())
+async def test_hanging_and_late_calls_do_not_hold_the_shutdown() -> None:
+    async with aiohttp.ClientSession() as session:
+        async with Simulator(clock=ManualClock(), rate_limit=None) as simulator:
+            simulator.faults.push(Fault("hang", path="messages"), Fault("delay", path="messages", seconds=3600))
+            calls = [asyncio.create_task(session.post(simulator.url + MESSAGES)) for _ in range(2)]
+            async with session.post(simulator.url + COMPLETE) as answer:
+                assert answer.status == 200
+        seen = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(one, aiohttp.ClientError) for one in seen)
 
 
 def test_calls_in_flight_are_counted() -> None:
@@ -354,27 +351,21 @@ def test_traffic_flows_into_the_subscribed_queues() -> None:
     run(test)
 
 
-def test_simulate_runs_by_itself() -> None:
-    async def main() -> None:
-        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(simulate(rate=100, seed=3, on_ready=ready.set_result), name="simulate")
-        async with aiohttp.ClientSession() as session:
-            body = {"appKey": "ak", "secretKey": "sk"}
-            async with session.post(f"{await ready}/api/hccgw/platform/v1/token/get", json=body) as answer:
-                assert (await answer.json())["errorCode"] == "0"
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
+async def test_simulate_runs_by_itself() -> None:
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(simulate(rate=100, seed=3, on_ready=ready.set_result), name="simulate")
+    async with aiohttp.ClientSession() as session:
+        body = {"appKey": "ak", "secretKey": "sk"}
+        async with session.post(f"{await ready}/api/hccgw/platform/v1/token/get", json=body) as answer:
+            assert (await answer.json())["errorCode"] == "0"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
-def test_an_address_that_is_taken_is_told() -> None:
-    async def main() -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            taken.listen()
-            with pytest.raises(OSError, match="in use"):
-                await simulate(port=taken.getsockname()[1])
-
-    asyncio.run(main())
+async def test_an_address_that_is_taken_is_told() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OSError, match="in use"):
+            await simulate(port=taken.getsockname()[1])
