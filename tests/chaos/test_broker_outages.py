@@ -141,31 +141,28 @@ PEERS: dict[str, type[MqttPeer] | type[NatsPeer]] = {
 }
 
 
-def _play(kind: str, folder: Path, away: int) -> None:
+async def _play(kind: str, folder: Path, away: int) -> None:
     needed = Mosquitto if "mosquitto" in kind else NatsServer
     if needed.found() is None:
         pytest.skip(f"{needed.program} is not installed")
 
-    async def main() -> None:
-        peer = PEERS[kind](folder)
-        try:
-            await outage(peer, away)
-        finally:
-            await (peer.end() if isinstance(peer, MqttPeer) else peer.server.kill())
-
-    asyncio.run(main())
+    peer = PEERS[kind](folder)
+    try:
+        await outage(peer, away)
+    finally:
+        await (peer.end() if isinstance(peer, MqttPeer) else peer.server.kill())
 
 
 @pytest.mark.parametrize("kind", PEERS)
-def test_a_broker_that_was_away_gets_everything(kind: str, tmp_path: Path) -> None:
-    _play(kind, tmp_path, 2000)
+async def test_a_broker_that_was_away_gets_everything(kind: str, tmp_path: Path) -> None:
+    await _play(kind, tmp_path, 2000)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", PEERS)
-def test_a_broker_that_was_away_for_a_minute(kind: str, tmp_path: Path) -> None:
-    _play(kind, tmp_path, round(60 / _PACE) * _GROUP)
+async def test_a_broker_that_was_away_for_a_minute(kind: str, tmp_path: Path) -> None:
+    await _play(kind, tmp_path, round(60 / _PACE) * _GROUP)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])

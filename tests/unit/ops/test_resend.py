@@ -29,7 +29,7 @@ def resend(on: Stage, *deliveries: Delivery) -> Resend:
     return Resend(on.spool, {delivery.name: delivery for delivery in deliveries}, on.clock, on.metrics)
 
 
-def test_a_replay_sends_again_and_leaves_the_cursor_alone(tmp_path: Path) -> None:
+async def test_a_replay_sends_again_and_leaves_the_cursor_alone(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks, told = ScriptedSinks(), Told()
         await on.put(250)
@@ -52,10 +52,10 @@ def test_a_replay_sends_again_and_leaves_the_cursor_alone(tmp_path: Path) -> Non
         assert on.value("pump_resent_total", sink="out", what="replay") == 250
         assert on.value("pump_sent_total", sink="out") == 305
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_replay_survives_a_peer_that_goes_away_and_one_that_refuses(tmp_path: Path) -> None:
+async def test_a_replay_survives_a_peer_that_goes_away_and_one_that_refuses(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = ScriptedSinks([None, Unavailable("away", done=(1, 2, 3), retry_after=0.0), Rejected({7: "HTTP 400"})])
         await on.put(10)
@@ -68,10 +68,10 @@ def test_a_replay_survives_a_peer_that_goes_away_and_one_that_refuses(tmp_path: 
         [letter] = await on.spool.dead_letters.read()
         assert (letter.record.seq, letter.reason) == (7, "HTTP 400")
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_what_the_peer_never_takes_is_given_up_and_the_sinks_own_stream_goes_on(tmp_path: Path) -> None:
+async def test_what_the_peer_never_takes_is_given_up_and_the_sinks_own_stream_goes_on(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         never = [Unavailable("HTTP 500", retry_after=0.0)] * TRIES
         sinks = ScriptedSinks([Rejected({2: "HTTP 400"}), *never])
@@ -92,10 +92,10 @@ def test_what_the_peer_never_takes_is_given_up_and_the_sinks_own_stream_goes_on(
         [letter] = await on.spool.dead_letters.read()
         assert (letter.record.seq, letter.reason) == (2, "HTTP 400")
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_replay_keeps_to_its_time_and_to_its_rate(tmp_path: Path) -> None:
+async def test_a_replay_keeps_to_its_time_and_to_its_rate(tmp_path: Path) -> None:
     class Watch(Clock):
         slept = 0.0
 
@@ -122,10 +122,10 @@ def test_a_replay_keeps_to_its_time_and_to_its_rate(tmp_path: Path) -> None:
             assert (await again.replay({"sink": "out", "since": until}, Told()))["sent"] == 0
             assert (await again.replay({"sink": "out", "until": since}, Told()))["sent"] == 0
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_replay_into_lines_moves_no_cursor_and_tears_nothing(tmp_path: Path) -> None:
+async def test_a_replay_into_lines_moves_no_cursor_and_tears_nothing(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         path = tmp_path / "out.jsonl"
         delivery = on.delivery(JsonlSink)
@@ -143,10 +143,10 @@ def test_a_replay_into_lines_moves_no_cursor_and_tears_nothing(tmp_path: Path) -
         assert len(lines) >= 28
         assert set(lines) == {record.body for record in await on.spool.read(0)}
 
-    run(tmp_path / "spool", test)
+    await run(tmp_path / "spool", test)
 
 
-def test_dead_letters_are_sent_again_and_removed(tmp_path: Path) -> None:
+async def test_dead_letters_are_sent_again_and_removed(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         refuse = Rejected({2: "HTTP 400", 4: "HTTP 422"})
         sinks = ScriptedSinks([refuse, Rejected({4: "HTTP 400"})])
@@ -173,10 +173,10 @@ def test_dead_letters_are_sent_again_and_removed(tmp_path: Path) -> None:
             assert cursor is not None
             assert cursor.seq == 5
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_masked_events_are_buried_whole_and_masked_once_when_tried_again(tmp_path: Path) -> None:
+async def test_masked_events_are_buried_whole_and_masked_once_when_tried_again(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = ScriptedSinks([Rejected([1], "HTTP 400")])
         await on.put(1)
@@ -191,10 +191,10 @@ def test_masked_events_are_buried_whole_and_masked_once_when_tried_again(tmp_pat
         assert b"P000001" not in seen.body
         assert b'"***"' in seen.body
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_sink_that_stops_gives_errands_back(tmp_path: Path) -> None:
+async def test_a_sink_that_stops_gives_errands_back(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = ScriptedSinks([None, Unavailable("away", done=(1,))])
         await on.put(3)
@@ -210,7 +210,7 @@ def test_a_sink_that_stops_gives_errands_back(tmp_path: Path) -> None:
                 await delivery.resend_queue.deliver(await on.spool.read(0))
         assert sinks.sequence == [1, 2, 3, 1]
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
 @pytest.mark.parametrize(
@@ -226,9 +226,9 @@ def test_a_sink_that_stops_gives_errands_back(tmp_path: Path) -> None:
         ("drop", {"all": 1}),
     ],
 )
-def test_what_cannot_be_meant_is_refused(tmp_path: Path, command: str, arguments: dict[str, Any]) -> None:
+async def test_what_cannot_be_meant_is_refused(tmp_path: Path, command: str, arguments: dict[str, Any]) -> None:
     async def test(on: Stage) -> None:
         with pytest.raises(Refusal):
             await getattr(resend(on, on.delivery(ScriptedSinks())), command)(arguments, Told())
 
-    run(tmp_path, test)
+    await run(tmp_path, test)

@@ -54,18 +54,15 @@ class Desk:
         return [json.loads(record.body) for record in await self.spool.read(0)]
 
 
-def desk(folder: Path, test: Callable[[Desk], Coroutine[Any, Any, None]]) -> None:
-    async def main() -> None:
-        spool = await Spool.open(folder, SpoolSettings(), clock=Clock(), metrics=Metrics())
-        try:
-            await test(Desk(spool))
-        finally:
-            await spool.close()
-
-    asyncio.run(main())
+async def desk(folder: Path, test: Callable[[Desk], Coroutine[Any, Any, None]]) -> None:
+    spool = await Spool.open(folder, SpoolSettings(), clock=Clock(), metrics=Metrics())
+    try:
+        await test(Desk(spool))
+    finally:
+        await spool.close()
 
 
-def test_events_are_stored_in_order_and_carry_the_instance(tmp_path: Path) -> None:
+async def test_events_are_stored_in_order_and_carry_the_instance(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         d.announcer.tell("pump.started", "Pump started", "info", version="1", previous=None)
         d.announcer.tell("pump.stopping", "Pump stopping", "info")
@@ -79,10 +76,10 @@ def test_events_are_stored_in_order_and_carry_the_instance(tmp_path: Path) -> No
         assert first["id"].startswith(instance)
         assert first["id"] != second["id"]
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)
 
 
-def test_what_the_spool_refuses_waits_and_keeps_its_order(tmp_path: Path) -> None:
+async def test_what_the_spool_refuses_waits_and_keeps_its_order(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         d.intake.error = Unavailable("the disk is full")
         for number in range(3):
@@ -94,10 +91,10 @@ def test_what_the_spool_refuses_waits_and_keeps_its_order(tmp_path: Path) -> Non
         await d.announcer.flush()
         assert [event["data"]["number"] for event in await d.stored()] == [0, 1, 2]
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)
 
 
-def test_what_waits_is_bounded_and_told(tmp_path: Path) -> None:
+async def test_what_waits_is_bounded_and_told(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         with capture_logs() as logs:
             for number in range(KEPT + 1):
@@ -106,10 +103,10 @@ def test_what_waits_is_bounded_and_told(tmp_path: Path) -> None:
             "An event of the daemon's own is given up, for the spool takes none"
         ]
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)
 
 
-def test_an_event_that_cannot_be_stored_at_all_keeps_nobody_waiting(tmp_path: Path) -> None:
+async def test_an_event_that_cannot_be_stored_at_all_keeps_nobody_waiting(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         d.announcer.tell("pump.started", "Pump started", "info")
         d.announcer.tell("pump.stopping", "Pump stopping", "info")
@@ -120,10 +117,10 @@ def test_an_event_that_cannot_be_stored_at_all_keeps_nobody_waiting(tmp_path: Pa
         await d.announcer.flush()
         assert [event["type"] for event in await d.stored()] == ["pump.stopping"]
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)
 
 
-def test_a_sources_news_are_stored_without_a_put(tmp_path: Path) -> None:
+async def test_a_sources_news_are_stored_without_a_put(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         teams = d.make("teams")
         d.announcer.carry(teams)
@@ -135,7 +132,7 @@ def test_a_sources_news_are_stored_without_a_put(tmp_path: Path) -> None:
             ("/garage/teams", "pump.source.down"),
         ]
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)
 
 
 async def _damage(folder: Path, found: Repaired) -> None:
@@ -147,7 +144,7 @@ async def _damage(folder: Path, found: Repaired) -> None:
     await spool.close()
 
 
-def test_what_the_spool_finds_is_told(tmp_path: Path) -> None:
+async def test_what_the_spool_finds_is_told(tmp_path: Path) -> None:
     since = datetime(2026, 11, 20, 8, tzinfo=UTC)
     found = Repaired("a page is torn", 7, 100, "spool.damaged-1.db", int(since.timestamp() * 1000))
     asyncio.run(_damage(tmp_path, found))
@@ -165,17 +162,17 @@ def test_what_the_spool_finds_is_told(tmp_path: Path) -> None:
         assert another[1]["count"] == 2
         assert d.metrics.registry.get_sample_value("pump_gaps_total", {"source": "pump"})
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)
 
     async def at_the_next_start(d: Desk) -> None:
         await d.announcer.flush()
         types = [event["type"] for event in await d.stored()]
         assert types == ["pump.spool.repaired", "pump.gap"] * 2, "an earlier repair is told once"
 
-    desk(tmp_path, at_the_next_start)
+    await desk(tmp_path, at_the_next_start)
 
 
-def test_a_gap_ends_no_earlier_than_it_begins_though_the_clock_is_set_back(tmp_path: Path) -> None:
+async def test_a_gap_ends_no_earlier_than_it_begins_though_the_clock_is_set_back(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         clock = ManualClock()
         announcer = Announcer(d.intake, d.spool, clock=clock, metrics=d.metrics)
@@ -186,4 +183,4 @@ def test_a_gap_ends_no_earlier_than_it_begins_though_the_clock_is_set_back(tmp_p
         [gap] = await d.stored()
         assert gap["data"]["from"] == gap["data"]["to"] == "2026-11-20T06:00:00Z"
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)

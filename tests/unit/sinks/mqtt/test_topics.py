@@ -58,13 +58,13 @@ async def test_nats_server_gets_no_spaces(tmp_path: Path, version: str) -> None:
 
 
 @mosquitto
-def test_mosquitto_keeps_them_by_mqtt_5(tmp_path: Path) -> None:
+async def test_mosquitto_keeps_them_by_mqtt_5(tmp_path: Path) -> None:
     async def body(server: Mosquitto) -> None:
         async with sink(server.url, states=["parking.*"]) as out:
             await out.send([event(1, "parking.space.changed", "space/Park 1", parking={"occupied": True})])
             assert "pump/north/state/space/Park 1/occupied" in await retained(server.port)
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 def permitting(folder: Path, *topics: str) -> str:
@@ -76,7 +76,7 @@ def permitting(folder: Path, *topics: str) -> str:
 
 
 @mosquitto
-def test_an_event_that_a_broker_closes_at_is_refused_alone(tmp_path: Path) -> None:
+async def test_an_event_that_a_broker_closes_at_is_refused_alone(tmp_path: Path) -> None:
     """By MQTT 3.1.1 it has no other way; another event proves that it is the one."""
 
     async def body(server: Mosquitto) -> None:
@@ -86,11 +86,11 @@ def test_an_event_that_a_broker_closes_at_is_refused_alone(tmp_path: Path) -> No
             assert "video.motion" in refused[2]
             await out.send([record(5)])
 
-    on_mosquitto(tmp_path, body, extra=permitting(tmp_path, "pump/testing/vehicle.passed/#"))
+    await on_mosquitto(tmp_path, body, extra=permitting(tmp_path, "pump/testing/vehicle.passed/#"))
 
 
 @mosquitto
-def test_one_that_comes_alone_is_refused_where_others_have_passed(tmp_path: Path) -> None:
+async def test_one_that_comes_alone_is_refused_where_others_have_passed(tmp_path: Path) -> None:
     """Once: where nothing has passed since, a person is asked."""
 
     async def body(server: Mosquitto) -> None:
@@ -102,7 +102,7 @@ def test_one_that_comes_alone_is_refused_where_others_have_passed(tmp_path: Path
             await out.send([record(4)])
             assert (await refused_of(out, [record(5, type_="video.motion")])).keys() == {5}
 
-    on_mosquitto(tmp_path, body, extra=permitting(tmp_path, "pump/testing/vehicle.passed/#"))
+    await on_mosquitto(tmp_path, body, extra=permitting(tmp_path, "pump/testing/vehicle.passed/#"))
 
 
 Answer = Callable[[str, int], bytes]
