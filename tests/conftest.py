@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import hypothesis
 import jsonschema
 import orjson
 import pytest
@@ -14,6 +15,14 @@ import pump.ingest.encoding
 from pump.core.event import Event, encode
 from pump.core.schema import event_schema
 from tests import ending
+
+# a busy machine is no failure: what takes too long is for --timeout to say
+hypothesis.settings.register_profile(
+    "pump",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
+)
+hypothesis.settings.load_profile("pump")
 
 _VALIDATOR = jsonschema.Draft202012Validator(
     event_schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -147,7 +146,7 @@ async def _damage(folder: Path, found: Repaired) -> None:
 async def test_what_the_spool_finds_is_told(tmp_path: Path) -> None:
     since = datetime(2026, 11, 20, 8, tzinfo=UTC)
     found = Repaired("a page is torn", 7, 100, "spool.damaged-1.db", int(since.timestamp() * 1000))
-    asyncio.run(_damage(tmp_path, found))
+    await _damage(tmp_path, found)
 
     async def test(d: Desk) -> None:
         await d.announcer.flush()

@@ -31,7 +31,7 @@ def test_an_assertion_inside_a_deliverys_callback(tmp_path):
         async with running(on.delivery(sinks)):
             await sinks.arrived(1)
 
-    run(tmp_path, test)
+    asyncio.run(run(tmp_path, test))
 
 def test_after_it_another_passes(tmp_path):
     asyncio.run(asyncio.sleep(0))
@@ -43,7 +43,7 @@ def test_a_sink_that_never_closes(tmp_path):
             await sinks.until(lambda: sinks.states)
         assert False, "planted behind a sink that never closes"
 
-    run(tmp_path, test)
+    asyncio.run(run(tmp_path, test))
 
 def test_after_that_another_passes(tmp_path):
     asyncio.run(asyncio.sleep(0))
@@ -167,7 +167,7 @@ def test_an_interrupted_session_ends(tmp_path: Path) -> None:
                 os.kill(os.getpid(), signal.SIGINT)
                 await asyncio.Event().wait()
 
-        run(tmp_path, test)
+        asyncio.run(run(tmp_path, test))
     """
     status, _, said = session(tmp_path, body, "-p", "no:xdist")
     assert status == 2, said

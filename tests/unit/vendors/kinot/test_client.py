@@ -38,18 +38,14 @@ async def both(
             yield kinot, client
 
 
-def failing(fault: Fault | None = None, timeout: float = 10.0, **more: Any) -> CallFailed:
+async def failing(fault: Fault | None = None, timeout: float = 10.0, **more: Any) -> CallFailed:
     """How a call fails."""
-
-    async def main() -> CallFailed:
-        async with both(timeout=timeout, **more) as (kinot, client):
-            if fault is not None:
-                kinot.faults.append(fault)
-            with pytest.raises(CallFailed) as caught:
-                await client.device("lockers", "419631107")
-            return caught.value
-
-    return asyncio.run(main())
+    async with both(timeout=timeout, **more) as (kinot, client):
+        if fault is not None:
+            kinot.faults.append(fault)
+        with pytest.raises(CallFailed) as caught:
+            await client.device("lockers", "419631107")
+        return caught.value
 
 
 @pytest.mark.parametrize("of_page", [False, True])
@@ -85,15 +81,15 @@ async def test_single_devices_are_read(commas: bool) -> None:
         assert await client.device("sensors", str(bay.sn)) is None
 
 
-def test_a_wrong_secret_shows_both_strings_in_the_log() -> None:
+async def test_a_wrong_secret_shows_both_strings_in_the_log() -> None:
     with capture_logs() as logs:
-        failure = failing(app_secret="wr0ng")
+        failure = await failing(app_secret="wr0ng")
     assert failure.answer is answers.MESSAGES["invalid signature"]
     assert failure.answer.action is Action.MISCONFIGURED
     told = next(line for line in logs if line["event"] == "The API gateway has signed another string")
     assert told["gateway"] == f"Invalid Signature, Server StringToSign:`{told['ours']}`"
     assert "wr0ng" not in str(logs)
-    assert failing(app_key="nobody").answer is answers.MESSAGES["invalid appkey"]
+    assert (await failing(app_key="nobody")).answer is answers.MESSAGES["invalid appkey"]
 
 
 @pytest.mark.parametrize("minutes", [-16, -14, 14, 16])
@@ -127,16 +123,16 @@ async def test_a_signature_of_a_mended_clock_is_taken_at_once(days: int) -> None
 
 
 @pytest.mark.parametrize(("message", "answer"), answers.MESSAGES.items())
-def test_each_message_of_the_gateway_has_its_row(message: str, answer: Answer) -> None:
+async def test_each_message_of_the_gateway_has_its_row(message: str, answer: Answer) -> None:
     told = f"{message.title()} USER Flow Control" if "throttled" in message else message.title()
-    assert failing(Fault("status", status=403, message=told)).answer is answer
+    assert (await failing(Fault("status", status=403, message=told))).answer is answer
 
 
 @pytest.mark.parametrize(
     ("code", "answer"), [(int(code), row) for code, row in answers.CODES.items() if code != "10111"]
 )
-def test_each_code_of_kinot_has_its_row(code: int, answer: Answer) -> None:
-    assert failing(Fault("code", code=code)).answer is answer
+async def test_each_code_of_kinot_has_its_row(code: int, answer: Answer) -> None:
+    assert (await failing(Fault("code", code=code))).answer is answer
 
 
 @pytest.mark.parametrize(
@@ -151,12 +147,12 @@ def test_each_code_of_kinot_has_its_row(code: int, answer: Answer) -> None:
         (Fault("drop", times=3), api.CUT_OFF),
     ],
 )
-def test_other_failures_have_a_row_too(fault: Fault, answer: Answer) -> None:
-    assert failing(fault).answer is answer
+async def test_other_failures_have_a_row_too(fault: Fault, answer: Answer) -> None:
+    assert (await failing(fault)).answer is answer
 
 
 async def test_a_server_that_is_silent_or_not_there_is_told_as_such() -> None:
-    assert failing(Fault("hang"), timeout=0.2).answer is api.SILENCE
+    assert (await failing(Fault("hang"), timeout=0.2)).answer is api.SILENCE
 
     async with Simulator(clock=Clock()) as kinot:
         url = kinot.url
