@@ -75,7 +75,14 @@ class CameraHandler(StreamHandler):
     stream: Stream
 
     def __init__(
-        self, *, clock: Clock, zone: tzinfo, event_timeout: float, wanted: frozenset[str], url: str | None = None
+        self,
+        *,
+        clock: Clock,
+        zone: tzinfo,
+        event_timeout: float,
+        wanted: frozenset[str],
+        url: str | None = None,
+        source: str = "",
     ) -> None:
         self._clock = clock
         self._zone = zone
@@ -83,7 +90,8 @@ class CameraHandler(StreamHandler):
         self._url = url
         self._matters = OpenIncidents(event_timeout)
         self._uploads = Uploads()
-        self._facts = Facts(url=url)
+        self._source = source
+        self._facts = Facts(url=url, source=source)
         self._asked: float | None = None
         self._waiting: _Waiting | None = None
         self._last: Event | None = None
@@ -113,7 +121,7 @@ class CameraHandler(StreamHandler):
             if fresh != known:
                 await self.stream.put(state={"device": fresh})
             known = fresh
-        self._facts = device.facts(known, self._url)
+        self._facts = device.facts(known, self._url, self._source)
 
     async def received(self, items: Sequence[Part | Skipped]) -> None:
         """Put what the parts bring, in one transaction."""

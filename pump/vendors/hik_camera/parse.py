@@ -77,6 +77,14 @@ class Facts:
     names: Mapping[str, str] = field(default_factory=dict)
     url: str | None = None
     """The device's own address, to complete those of its pictures."""
+    source: str = ""
+    """The name of pump's source: channels, inputs, zones and doors are numbered by each device for itself."""
+
+    def subject(self, kind: str, number: str | None) -> str | None:
+        """CloudEvents' subject, unique within a site: "camera/gate/1" by source "gate", "device/<serial number>"."""
+        if number is None or number == "":
+            return None
+        return f"{kind}/{number}" if kind == "device" or not self.source else f"{kind}/{self.source}/{number}"
 
 
 @dataclass(slots=True)
@@ -184,7 +192,7 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     data["raw"] = {root: tree} if root and tree is message else message
     where = name[1] or ""
     matter = panel.matter if panel else coded.matter if coded and phase != "pulse" else kind
-    subject = f"{name[0]}/{name[1]}" if name[1] else None
+    subject = facts.subject(*name)
     alert = Alert(
         [Event(type_, "", data, time=stamp, subject=subject, quarantined=not known)],
         row, phase, _state(row, tree), (matter, f"{name[0]}/{where}", ",".join(_parts(tree, access, coded))),

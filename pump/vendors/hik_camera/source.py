@@ -103,6 +103,7 @@ class HikCamera(Source[HikCameraSettings]):
             event_timeout=settings.event_timeout,
             wanted=frozenset(kind.lower() for kind in settings.events),
             url=settings.url,
+            source=self.name,
         )
         stream = Stream(
             link,
