@@ -193,6 +193,8 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     where = name[1] or ""
     matter = panel.matter if panel else coded.matter if coded and phase != "pulse" else kind
     subject = facts.subject(*name)
+    if panel is not None and subject is None and (partition := (found.get("alarm") or {}).get("partition")) is not None:
+        subject = facts.subject("partition", str(partition))
     alert = Alert(
         [Event(type_, "", data, time=stamp, subject=subject, quarantined=not known)],
         row, phase, _state(row, tree), (matter, f"{name[0]}/{where}", ",".join(_parts(tree, access, coded))),
