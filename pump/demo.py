@@ -31,7 +31,7 @@ _LISTEN: Final = {
     "mqtt": 'everything under "pump/demo/#", discovery under "homeassistant/#"',
     "nats": 'the stream pump-demo, subjects "pump.demo.>"',
 }
-"""What to look at in each broker."""
+"""Commands that show what each broker has."""
 _SETTLE: Final = 3.0
 """Seconds for what is still under way at the end."""
 
@@ -147,7 +147,7 @@ async def _play(folder: Path, duration: float | None, as_json: bool, brokers: Ma
 
 
 async def _tell(daemon: Daemon, stages: Mapping[str, Stage]) -> None:
-    """Tell vendors that push where to."""
+    """Give vendors that push the address."""
     await daemon.ready.wait()
     for stage in stages.values():
         if isinstance(stage, PushStage):

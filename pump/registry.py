@@ -34,7 +34,7 @@ class MissingDependency(ImportError):
 
 @dataclass(frozen=True)
 class Registry:
-    """Where kinds are looked for: the packages that hold the vendors and the sinks."""
+    """The places where kinds are looked for: the packages that hold the vendors and the sinks."""
 
     vendors: str = "pump.vendors"
     sinks: str = "pump.sinks"
@@ -152,7 +152,7 @@ def _no_such(what: str, kind: str, kinds: list[str]) -> str:
 
 
 def _advice(kind: str, module: str) -> str:
-    """Which extra to install: the one named like the kind, else one that brings a package named like the module."""
+    """The extra to install: the one named like the kind, else one that brings a package named like the module."""
     from importlib import metadata  # 2 MB that only this mistake needs
 
     about = metadata.metadata("pump")

@@ -1,4 +1,4 @@
-"""What a sink is: the interface between delivery and a module under `pump.sinks`."""
+"""The contract of a sink: the interface between delivery and a module under `pump.sinks`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pump.core.settings import SinkSettings
 
 @dataclass(slots=True, frozen=True)
 class Settled:
-    """How far a deferring sink's work is safe: everything through `seq`, and the state that belongs to it."""
+    """The part of a deferring sink's work that is safe: everything through `seq`, and the state that belongs to it."""
 
     seq: int
     state: State | None
@@ -26,7 +26,7 @@ C = TypeVar("C", bound=SinkSettings)
 
 
 class Sink(ABC, Generic[C]):
-    """Where events go. A module under `pump.sinks` says `SINK = ItsClass`.
+    """A receiver of events. A module under `pump.sinks` says `SINK = ItsClass`.
 
     Delivery makes an object for each opening, with the state stored at the last cursor (None: never stored),
     enters it, calls `send` with one batch after another (never two at once), and leaves it. Making the object

@@ -10,7 +10,7 @@ import jsonschema
 import orjson
 import pytest
 
-import pump.ingest.intake
+import pump.ingest.encoding
 from pump.core.event import Event, encode
 from pump.core.schema import event_schema
 from tests import ending
@@ -47,7 +47,7 @@ def _events_fit_the_schema(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             wrong.extend(f"{event.type}: {error.message}" for error in _VALIDATOR.iter_errors(orjson.loads(body)))
         return body
 
-    monkeypatch.setattr(pump.ingest.intake, "encode", checking)
+    monkeypatch.setattr(pump.ingest.encoding, "encode", checking)
     yield
     assert not wrong, wrong
 

@@ -38,7 +38,7 @@ def command(config: Path) -> None:
 
 
 def _switched_off(config: Config) -> Iterator[str]:
-    """Where the spool is there and may be read."""
+    """A line for each sink that is switched off, as far as the spool is there and may be read."""
     import sqlite3
 
     from pump.delivery.shutoff import KEY, standing, words

@@ -1,4 +1,4 @@
-"""What commands that change something share: they ask the running daemon, through its control socket."""
+"""The part that commands which change something share: they ask the running daemon, through its control socket."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Bar:
         self._shown = False
 
     def show(self, progress: dict[str, Any]) -> None:
-        """Progress as the daemon tells it: "looked" and "of" make the bar, all else is printed beside it."""
+        """Progress as the daemon reports it: "looked" and "of" make the bar, all else is printed beside it."""
         if not self._terminal:
             return
         rest = ", ".join(f"{value} {key}" for key, value in progress.items() if key not in ("looked", "of"))

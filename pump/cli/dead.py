@@ -150,11 +150,11 @@ async def _nobody(_: dict[str, Any]) -> None:
 def _letters(config: Path, sink: str | None, ids: tuple[int, ...] | None) -> Iterator[Iterator[DeadLetter]]:
     import sqlite3
 
-    from pump.spool.dead_letters import read_letters
+    from pump.spool import offline
 
     folder = places(config).state_dir
     try:
-        yield read_letters(folder, sink=sink, ids=ids)
+        yield offline.letters(folder, sink=sink, ids=ids)
     except FileNotFoundError:
         raise click.ClickException(f"there is no spool in {folder}: has the daemon run with this state_dir?") from None
     except (sqlite3.Error, PermissionError) as error:

@@ -115,5 +115,5 @@ def _is_number(value: object) -> bool:
 
 
 def _text(value: object) -> str:
-    """What a device says of itself may hold anything, and must not command the terminal."""
+    """A device's words about itself may hold anything, and must not command the terminal."""
     return "-" if value is None else "".join(letter if letter.isprintable() else "?" for letter in str(value))

@@ -1,4 +1,4 @@
-"""What several commands share: the -c option, and how a wrong configuration is told."""
+"""Shared by several commands: the -c option, and the report of a wrong configuration."""
 
 from __future__ import annotations
 
@@ -91,5 +91,5 @@ def moment(_: click.Context, __: click.Parameter, value: str | None) -> int | No
 
 
 def coloured() -> bool:
-    """Whether standard output is a terminal that wants colours."""
+    """True where standard output is a terminal that wants colours."""
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

@@ -1,4 +1,4 @@
-"""What no table can tell alone: tables that must not meet, and what is allowed and yet hardly meant."""
+"""Checks that span tables: tables that must not meet, and settings that are allowed and yet hardly meant."""
 
 from __future__ import annotations
 

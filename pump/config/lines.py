@@ -1,4 +1,4 @@
-"""Where in pump.toml a key stands: tomllib keeps no line numbers, and an error without its line is half an error."""
+"""The line of pump.toml on which a key stands: tomllib keeps none, and an error without its line is half an error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Scanner:
         self.line = 1
         self.found: dict[Path, int] = {}
         self.arrays: dict[Path, int] = {}
-        """How many tables each array of tables has so far."""
+        """The number of tables that each array of tables has so far."""
 
     def run(self) -> None:
         table: Path = ()

@@ -167,7 +167,7 @@ class _Reader:
         return found
 
     def model(self, keys: Keys, raw: object, kinds: Registry) -> type[Settings] | None:
-        """The settings' class that the table's `type` asks for; None where it cannot be had, which is then told."""
+        """The settings' class that the table's `type` asks for; None where it cannot be had, which is then reported."""
         what, name = keys
         known = kinds.source_kinds() if what == "sources" else kinds.sink_kinds()
         if not isinstance(raw, dict):
@@ -209,7 +209,7 @@ class _Reader:
 
 
 def _nul(value: object) -> Keys | None:
-    """Where a text holds a NUL: files, environment and resolver all take that for their caller's bug."""
+    """The place of a NUL in a text: files, environment and resolver all take that for their caller's bug."""
     if isinstance(value, str):
         return () if "\0" in value else None
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

@@ -23,7 +23,7 @@ from pump.core.settings import Duration, Settings, SinkSettings, Size, SourceSet
 from pump.spool.types import SpoolSettings
 
 NAME = r"[a-z0-9][a-z0-9_-]*"
-"""What sources, sinks and the site may be called: the names stand in ids, metrics and URLs."""
+"""The names that sources, sinks and the site may have: the names stand in ids, metrics and URLs."""
 RESERVED = "pump"
 """The daemon's own events carry it where a source's name stands."""
 _ADDRESS_SCHEMA = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$"}
@@ -125,7 +125,7 @@ class MediaSettings(Settings):
 
 
 class Places(BaseModel):
-    """What commands beside a running daemon need: where it keeps its state and where it answers."""
+    """The part that commands beside a running daemon need: the folder of its state and the address where it answers."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 

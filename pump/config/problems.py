@@ -1,4 +1,4 @@
-"""What is wrong with a pump.toml, in words for the person who wrote it."""
+"""The mistakes of a pump.toml, in words for the person who wrote it."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def _real_path(loc: tuple[str | int, ...], raw: Any) -> Path:
 
 
 def _at(raw: Any, inside: Path, default: Any) -> Any:
-    """What the file has there: pydantic tells limits with the value as a validator before made it."""
+    """The value in the file: pydantic reports limits with the value as a validator before made it."""
     for part in inside:
         if isinstance(raw, dict) and part not in raw:
             return default
@@ -197,7 +197,7 @@ def _known_keys(model: type[BaseModel], inside: Path) -> list[str]:
 
 
 def _hides(model: type[BaseModel], inside: Path) -> bool:
-    """Whether what stands there is, holds or might be a secret."""
+    """True where what stands there is, holds or might be a secret."""
     if any(isinstance(part, str) and _SECRET_NAME.search(part) for part in inside):
         return True
     return _holds_secret(model, inside)

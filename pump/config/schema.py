@@ -19,7 +19,7 @@ _TEXTS: Final[dict[str, Callable[[Any], str]]] = {
     SIZE_SCHEMA["pattern"]: size_text,
 }
 _LIMITS: Final = {"ge", "gt", "le", "lt"}
-"""Where pydantic cannot say a limit on a text it leaves its own word, which JSON Schema does not know."""
+"""A limit on a text that pydantic cannot express it leaves as its own word, which JSON Schema does not know."""
 
 
 class _Generate(GenerateJsonSchema):

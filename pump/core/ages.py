@@ -58,7 +58,7 @@ class _Span:
 
 @dataclass(slots=True, frozen=True)
 class _Line:
-    """How far the seen time had come, at which wall time and highest number, and all spans until then."""
+    """The seen time so far, with its wall time and highest number, and all spans until then."""
 
     seen: int
     wall: int
@@ -214,7 +214,7 @@ class Ages:
                 self._tell(Jump(known.wall, wall))
 
     def note(self, head: int, *, now: bool = False) -> dict[str, Any] | None:
-        """What `load` needs after the next start, where that is due: JSON; `head` is the highest stored number."""
+        """The state that `load` needs at the next start, where it is due: JSON; `head` is the highest stored number."""
         with self._lock:
             self._look()
             mono = self._monotonic()
@@ -316,7 +316,7 @@ class Ages:
 
 
 def _between(young: Iterable[tuple[int, int]], limit: int) -> Iterable[tuple[int, int]]:
-    """What lies between the sorted ranges, up to `limit`; the first piece always, be it empty."""
+    """The pieces between the sorted ranges, up to `limit`; the first piece always, be it empty."""
     last, first = BEGINNING, True
     for begin, end in young:
         if begin > last or first:
@@ -328,7 +328,7 @@ def _between(young: Iterable[tuple[int, int]], limit: int) -> Iterable[tuple[int
 
 
 def _former(kept: object) -> tuple[_Line, _Line | None, list[Jump]] | None:
-    """What `note` gave; None where it is none."""
+    """The state that `note` gave; None where it is none."""
     if not isinstance(kept, dict):
         return None
     with suppress(TypeError, ValueError, KeyError, IndexError):

@@ -1,4 +1,4 @@
-"""How long to wait before trying again: capped exponential backoff with full jitter, one class for everybody."""
+"""The wait before another try: capped exponential backoff with full jitter, one class for everybody."""
 
 from __future__ import annotations
 

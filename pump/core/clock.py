@@ -27,7 +27,7 @@ class Clock:
 
     @cached_property
     def ages(self) -> Ages:
-        """How long ago the wall time was this or that, though it may have jumped meanwhile."""
+        """The age of a wall time, though it may have jumped meanwhile."""
         return Ages(self.now_ms, self.monotonic)
 
     async def sleep(self, seconds: float) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pump.core.record import State
 
 Memory = State | None
-"""What a sink wants remembered beside its cursor although a send failed; None: nothing new."""
+"""State that a sink wants remembered beside its cursor although a send failed; None: nothing new."""
 
 
 class Unavailable(Exception):

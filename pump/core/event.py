@@ -17,7 +17,7 @@ _PASSED = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | o
 
 @dataclass(slots=True)
 class Event:
-    """What happened, in the pump's vocabulary.
+    """One thing that happened, in the pump's vocabulary.
 
     `id` is made of the vendor's own identity of the record (`event_id`), unique for ever within its source.
     `dedup_time_ms` is the vendor's own time as sent, in milliseconds since 1970, when that time is part of the
@@ -42,7 +42,7 @@ class Event:
 
 @dataclass(slots=True)
 class Unparsed:
-    """A vendor's record that could not be parsed: kept whole, told as `pump.record.unparsed`.
+    """A vendor's record that could not be parsed: kept whole, emitted as `pump.record.unparsed`.
 
     `raw` is what arrived: bytes, or the decoded JSON where only the record's meaning failed. `identity` is the
     vendor's own identity of the record where one can still be read, else the content's digest serves, so that a
@@ -57,7 +57,7 @@ class Unparsed:
 def event_id(*identity: object) -> str:
     """32 hexadecimal digits that stand for a vendor's identity of a record.
 
-    The parts are told apart whatever they hold: ("a", "b") and ("a,b",) differ, and so do 1 and "1".
+    The parts are distinct whatever they hold: ("a", "b") and ("a,b",) differ, and so do 1 and "1".
     """
     try:
         spelled = orjson.dumps(identity, option=_PASSED)
@@ -92,8 +92,3 @@ def encode(event: Event, source: str, recorded: datetime) -> bytes:
         encoded = orjson.dumps(body, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
     # A copy, for orjson's own bytes keep the kilobytes they were written into, and the newest events stay in memory.
     return bytes(memoryview(encoded))
-
-
-def group(**fields: Any) -> dict[str, Any] | None:
-    """The fields that are not None, or None where none is: absent groups and null fields are left out."""
-    return {name: value for name, value in fields.items() if value is not None} or None

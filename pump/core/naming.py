@@ -21,9 +21,9 @@ from pump.core.event import Event
 _Word = str | int
 
 PARTS: Final = ("zone", "partition", "channel")
-"""What a device has several of, as `data.place` and the keys call it."""
+"""The parts of which a device has several, as `data.place` and the keys call it."""
 KEYS: Final = ("key", "id", "sn", "device", "bay", "serial", "camera", "channel_id")
-"""What a CSV's first column may be called."""
+"""The names that a CSV's first column may have."""
 _LARGEST: Final = 16 << 20
 _PROBLEMS: Final = 10
 """Mistakes of a CSV that are listed; a wrong delimiter would be one a line."""
@@ -217,7 +217,7 @@ def _add(named: dict[str, Any], row: Named, place: Mapping[str, Any]) -> None:
 
 
 def _devices(subject: str | None, device: Mapping[str, Any]) -> Iterator[str]:
-    """What a device may be called in a key, the most exact first."""
+    """The names that a device may have in a key, the most exact first."""
     id_ = device.get("id")
     if id_ is not None:
         kind, _, rest = (subject or "").partition("/")

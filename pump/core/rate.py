@@ -50,7 +50,7 @@ class EvenPacer:
 
     @property
     def read_limit(self) -> int:
-        """How many may go at once so that a second holds no more than the rate."""
+        """The number that may go at once so that a second holds no more than the rate."""
         return max(1, min(AT_ONCE, int(self._rate)))
 
     async def wait(self, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Which events a sink takes: its settings' globs and severity, compiled once, the answers remembered.
+"""The choice of the events that a sink takes: its settings' globs and severity, compiled once, the answers remembered.
 
 What a record is judged by (its type, its source, its severity, for some its site) has few values, so the globs are
 matched once for each combination and a dictionary answers from then on.
@@ -44,7 +44,7 @@ class Routing:
         self._known: dict[_Key, bool] = {}
 
     def takes(self, record: Record) -> bool:
-        """Whether the sink is to get this record."""
+        """True where the sink is to get this record."""
         return bool(self.select((record,)))
 
     def select(self, records: Sequence[Record]) -> list[Record]:

@@ -180,19 +180,19 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     def identity(self) -> str | None:
-        """What two enabled tables of one `type` must not share (an account, an output file); None: nothing.
+        """The thing that two enabled tables of one `type` must not share (an account, an output file); None: nothing.
 
         It may be made of secrets, and is never shown.
         """
         return None
 
     def warnings(self) -> list[str]:
-        """What is allowed and yet probably not meant; each a sentence for `pump check`, without secrets."""
+        """Settings that are allowed and yet probably not meant; each a sentence for `pump check`, without secrets."""
         return []
 
 
 class SourceSettings(Settings):
-    """What every `[sources.NAME]` table knows."""
+    """The keys that every `[sources.NAME]` table has."""
 
     type: str
     enabled: bool = True
@@ -207,7 +207,7 @@ class SourceSettings(Settings):
 
 
 class SinkSettings(Settings):
-    """What every `[sinks.NAME]` table knows."""
+    """The keys that every `[sinks.NAME]` table has."""
 
     type: str
     enabled: bool = True
@@ -248,16 +248,16 @@ class SinkSettings(Settings):
 
     @property
     def keeps_raw(self) -> bool:
-        """Whether data.raw goes along. Said by `raw`; else not where something is masked that it may repeat."""
+        """True where data.raw goes along. Said by `raw`; else not where something is masked that it may repeat."""
         return not self.mask if self.raw is None else self.raw
 
     def endpoint_digest(self) -> str:
-        """What tells the receiver from another, for a sink that it may switch off; a digest, for it is stored."""
+        """The identity of the receiver, for a sink that it may switch off; a digest, for it is stored."""
         return ""
 
     @property
     def read_limit(self) -> int:
-        """How many records one `send` is given at the most."""
+        """The most records that one `send` is given."""
         return self.batch_size
 
     @property

@@ -1,10 +1,13 @@
-"""Waiting for several tasks at once: one place for the races that a stop, a deadline and a cancellation make."""
+"""Waiting for several tasks at once, naps that others may end, and threads: a pool for each kind of work."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Coroutine
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 import anyio
 
@@ -45,7 +48,7 @@ class Nap:
 
     def __init__(self, clock: Clock) -> None:
         self.over = False
-        """Whether `end` was called: every wait after it lasts one pass of the event loop at the most."""
+        """True once `end` was called: every wait after it lasts one pass of the event loop at the most."""
         self._clock = clock
         self._scope: anyio.CancelScope | None = None
 
@@ -55,9 +58,11 @@ class Nap:
 
     async def until(self, waiting: Awaitable[object], at_most: float | None = None) -> None:
         """Wait for it, `at_most` seconds of the event loop's own time; raises what it raises."""
-        with anyio.move_on_after(0 if self.over else at_most) as self._scope:
-            await waiting
-        self._scope = None
+        try:
+            with anyio.move_on_after(0 if self.over else at_most) as self._scope:
+                await waiting
+        finally:
+            self._scope = None
 
     def cut(self) -> None:
         """End the wait that is on its way, if there is one."""
@@ -68,3 +73,50 @@ class Nap:
         """End it, and every later one."""
         self.over = True
         self.cut()
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Threads:
+    """So many threads for one kind of work, made when they are needed; more work waits, first come, first served.
+
+    asyncio's `to_thread` has one pool for everything, name look-ups too: a disk that hangs under six pictures stops all
+    of it. anyio's `to_thread` with a limiter gives a cancelled caller's place back while its thread still runs, so that
+    restarts over such a disk would pile threads up, and took a fifth more of the processor for a pushed picture
+    (docs/architecture.md).
+    """
+
+    def __init__(self, kind: str, most: int) -> None:
+        """`kind` is the name of the work and of its threads; `most` run at a time."""
+        self.kind = kind
+        self.most = most
+        self._pools: dict[asyncio.AbstractEventLoop, tuple[ThreadPoolExecutor, AsyncGenerator[None, None]]] = {}
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do the work in one of the threads, with the caller's context variables; raises what it raises.
+
+        Cancelled while it waits its turn, it is not begun. Cancelled later, it goes on and keeps its thread until it
+        has ended.
+        """
+        loop = asyncio.get_running_loop()
+        pool, _ = self._pools.get(loop) or await self._begin(loop)
+        return await loop.run_in_executor(pool, partial(copy_context().run, partial(work, *args, **kwargs)))
+
+    async def _begin(self, loop: asyncio.AbstractEventLoop) -> tuple[ThreadPoolExecutor, AsyncGenerator[None, None]]:
+        pool = ThreadPoolExecutor(self.most, thread_name_prefix=self.kind)
+        life = self._last_as_long_as(loop, pool)
+        self._pools[loop] = pool, life
+        await anext(life)
+        return pool, life
+
+    async def _last_as_long_as(
+        self, loop: asyncio.AbstractEventLoop, pool: ThreadPoolExecutor
+    ) -> AsyncGenerator[None, None]:
+        """Stay open until the event loop closes its generators, as each does before it ends; then end the pool."""
+        try:
+            yield
+        finally:
+            del self._pools[loop]
+            pool.shutdown(wait=False, cancel_futures=True)  # a thread that hangs must not keep the loop from ending

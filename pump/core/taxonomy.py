@@ -200,7 +200,7 @@ PANEL: Final[dict[str, str]] = {
     "security.zone.open": "The circuit of a zone is open",
     "security.zone.short": "The circuit of a zone is shorted",
 }
-"""What control panels report beside the rows above (Hikvision's CID codes)."""
+"""Reports of control panels beside the rows above (Hikvision's CID codes)."""
 
 CAMERA: Final[dict[str, str]] = {
     "access.attempts.exceeded": "Somebody failed too often to be authenticated",
@@ -279,7 +279,7 @@ CAMERA: Final[dict[str, str]] = {
     "video.violation": "Somebody does what is forbidden there; the name says what",
     "video.violence": "People move violently",
 }
-"""What cameras, recorders and access terminals report beside the rows above (ISAPI)."""
+"""Reports of cameras, recorders and access terminals beside the rows above (ISAPI)."""
 
 BAY: Final[dict[str, str]] = {
     "command.result": "What became of a command to a device; command.status says how far it is",
@@ -296,13 +296,13 @@ BAY: Final[dict[str, str]] = {
     "parking.space.occupied": "A vehicle stands in a bay",
     "parking.space.vacated": "A bay is free",
 }
-"""What the sensors and locks of parking bays report (Kinot)."""
+"""Reports of the sensors and locks of parking bays (Kinot)."""
 
 PLATES: Final[dict[str, str]] = {
     "device.message": "A device sent what stands for no event of its own: it is kept whole",
     "vehicle.captured": "A plate camera was told to capture: a vehicle was in view, which is no pass",
 }
-"""What plate cameras send beside passes (AvaEye)."""
+"""Messages of plate cameras beside passes (AvaEye)."""
 
 PUMP: Final[dict[str, str]] = {
     "pump.started": "The daemon started",

@@ -33,7 +33,7 @@ def line(event: Mapping[str, Any], colour: bool) -> str:
 
 
 def _details(event: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
-    """What it is about, most telling first: who or what, the plate, the phase where it is not a pulse, the reason."""
+    """The things that it is about, weightiest first: who or what, the plate, a phase that is no pulse, the reason."""
     device = _mapping(data.get("device"))
     phase = _text(data.get("phase"))
     found = [

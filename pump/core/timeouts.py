@@ -39,7 +39,7 @@ class CallGuard:
         """The call that is on its way."""
 
     async def within(self, seconds: float, what: str, call: Awaitable[T]) -> T:
-        """What `call` returns or raises. Raises CallTimeout where it was cancelled at its deadline."""
+        """The result of `call`, or its exception. Raises CallTimeout at its deadline, SessionAbandoned."""
         late = asyncio.get_running_loop().call_later(seconds + self._grace, self._tell, what)
         self.doing = what
         limit = asyncio.timeout(seconds)

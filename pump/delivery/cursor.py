@@ -1,4 +1,4 @@
-"""Where a sink stands in the spool: its stored cursor, what it was given, what it has said to be safe."""
+"""The place of a sink in the spool: its stored cursor, what it was given, what it has said to be safe."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SETTLE_EVERY: Final = 0.5
 """Seconds between two questions to a deferring sink."""
 
 OnLost = Callable[[str, int, int, int], Awaitable[object]]
-"""Told (sink, first number, last number, how many at most) of what was removed before the sink had it."""
+"""Called with (sink, first number, last number, how many at most) for what was removed before the sink had it."""
 
 
 @dataclass(slots=True, frozen=True)
 class Surroundings:
-    """What all sinks of one daemon share."""
+    """The parts that all sinks of one daemon share."""
 
     spool: Spool
     clock: Clock
@@ -52,7 +52,7 @@ class SinkCursor:
         self.state: State | None = None
         """The sink's, as it is stored beside the cursor."""
         self.deferring = False
-        """Whether the sink that is open says by `settle` alone what is safe."""
+        """True where the sink that is open says by `settle` alone what is safe."""
         self.handed = 0
         """The last number that was given to a deferring sink."""
         self.settled = 0
@@ -72,17 +72,17 @@ class SinkCursor:
 
     @property
     def unsettled(self) -> bool:
-        """Whether a deferring sink has what it has not said to be safe."""
+        """True where a deferring sink has records that it has not said to be safe."""
         return self.deferring and self.settled < self.handed
 
     @property
     def safe(self) -> int:
-        """What may be stored: everything through this number needs no further send."""
+        """The number that may be stored: everything through this number needs no further send."""
         return self.settled if self.unsettled else self.seq
 
     @property
     def due(self) -> bool:
-        """Whether it is time to ask a deferring sink."""
+        """True where it is time to ask a deferring sink."""
         return self._clock.monotonic() - self._asked >= SETTLE_EVERY
 
     async def restore(self, settings: SinkSettings) -> None:
@@ -151,7 +151,7 @@ class SinkCursor:
                     self._pass()
 
     async def tell_lost(self, records: list[Record], head: int) -> None:
-        """Pass, count and tell what was removed before the sink had it; `records` are what was read above the place."""
+        """Pass, count and report what was removed before the sink had it; `records` were read above the place."""
         through = min(self._spool.floor, records[0].seq - 1 if records else head)
         if through <= self.seq:
             return

@@ -40,7 +40,7 @@ LEAVING: Final = 10.0
 
 
 class MakeSink(Protocol):
-    """What makes a sink: its class, or a stand-in's factory. Called for each opening; does no I/O."""
+    """The maker of a sink: its class, or a stand-in's factory. Called for each opening; does no I/O."""
 
     def __call__(
         self, name: str, settings: Any, *, state: State | None, clock: Clock, site: str
@@ -62,7 +62,7 @@ class Delivery:
         self.cursor = SinkCursor(around, name, component)
         self.shutoff = SinkShutoff(around.spool, name, settings, clock=around.clock, metrics=around.metrics)
         self.resend_queue = ResendQueue(self._wake)
-        """What is to go to the sink beside its own stream."""
+        """The batches that are to go to the sink beside its own stream."""
         self.names_events: bool = getattr(make, "names_events", False)
         """Whether the sink's peer gets a name with each event, by which it drops repeats."""
         self._around = around
@@ -95,7 +95,7 @@ class Delivery:
 
     @property
     def stopping(self) -> bool:
-        """Whether `stop` was called."""
+        """True where `stop` was called."""
         return self._target is not None
 
     @property
@@ -106,7 +106,7 @@ class Delivery:
 
     @property
     def stuck(self) -> list[str]:
-        """What this sink was doing when it was given up, of each opening that has still not ended."""
+        """The call that this sink was in when it was given up, of each opening that has still not ended."""
         return list(self._sessions.stuck.values())
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What a sink is shown of an event: without the vendor's message, without what is personal, if its settings say so.
+"""The part of an event that a sink sees: without the vendor's message or personal data, if its settings say so.
 
 A record is never changed, for other sinks get the same one; a new one with another body takes its place. The same
 event always comes out the same, also in another process: sinks know by it what they have.

@@ -21,7 +21,7 @@ WAITING: Final = 4
 
 @dataclass(slots=True)
 class ResendResult:
-    """What became of a batch: `sent` were delivered, `refused` are the numbers of the others, with the reasons."""
+    """The result of a batch: `sent` were delivered, `refused` are the numbers of the others, with the reasons."""
 
     sent: int = 0
     refused: dict[int, str] = field(default_factory=dict)
@@ -40,12 +40,12 @@ class ResendBatch:
     """What the names that the peer gets are made with; "": the usual ones."""
 
     def finish(self) -> None:
-        """Tell who waits."""
+        """Give the result to those who wait."""
         if not self.done.done():
             self.done.set_result(self.outcome)
 
     def fail(self, reason: str) -> None:
-        """Tell who waits that the rest was not delivered."""
+        """Report to those who wait that the rest was not delivered."""
         if not self.done.done():
             self.done.set_exception(Unavailable(reason))
 

@@ -311,7 +311,7 @@ class Purpose(ABC):
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody still waits for it."""
+        """True where anybody still waits for it."""
         return True
 
     @abstractmethod
@@ -351,7 +351,7 @@ class ForStream(Purpose):
     async def refused(self, records: list[Record], reasons: Mapping[int, str], attempts: int) -> Unavailable | None:
         """Keep them as dead letters, before the cursor passes them."""
         try:
-            fresh = await self._spool.add_dead_letters(self._name, records, reasons, attempts)
+            fresh = await self._spool.dead_letters.add(self._name, records, reasons, attempts)
         except Unavailable as error:
             return error
         self._metrics.dead.labels(sink=self._name).inc(fresh)
@@ -369,7 +369,7 @@ class ForStream(Purpose):
 
 
 class ForResend(Purpose):
-    """A batch that somebody asked for: the cursor stays, who asked is told."""
+    """A batch that somebody asked for: the cursor stays, who asked gets the result."""
 
     tries = TRIES
 
@@ -378,7 +378,7 @@ class ForResend(Purpose):
 
     @property
     def wanted(self) -> bool:
-        """Whether who asked still waits."""
+        """True where who asked still waits."""
         return not self._batch.done.done()
 
     def delivered(self, records: Sequence[Record]) -> None:

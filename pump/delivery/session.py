@@ -31,16 +31,16 @@ class SinkSessions:
     """One sink's, one after another."""
 
     def __init__(self, name: str, grace: float, on_stuck: Callable[[str], object]) -> None:
-        """`grace`: seconds that a cancelled opening has to end; `on_stuck` is told what one was doing that has not."""
+        """`grace`: seconds that a cancelled opening has to end; `on_stuck` gets what one was doing that has not."""
         self.stuck: dict[asyncio.Task[None], str] = {}
-        """What each that was left behind was doing, of those that have still not ended."""
+        """The call that each opening left behind was in, of those that have still not ended."""
         self._name = name
         self._grace = grace
         self._on_stuck = on_stuck
 
     @property
     def full(self) -> bool:
-        """Whether too many hang for one more."""
+        """True where too many hang for one more."""
         return len(self.stuck) >= MOST_STUCK
 
     async def one_less(self) -> None:

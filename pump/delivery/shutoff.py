@@ -1,6 +1,6 @@
 """A sink that its receiver has switched off by wanting no more: remembered in the spool, until it is switched on.
 
-Off, it holds nothing, as a disabled sink: what retention removes meanwhile is told as a gap when it is on again.
+Off, it holds nothing, as a disabled sink: what retention removes meanwhile is reported as a gap when it is on again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def standing(stored: Any, settings: SinkSettings) -> tuple[str, str] | None:
 
 
 def words(name: str, reason: str, since: str) -> str:
-    """What a person is told of it."""
+    """The sentence that a person reads of it."""
     return (
         f"switched off since {since}, for {reason}. Its events wait as long as retention keeps them; "
         f"another address in its settings switches it on, or: pump enable {name}"
@@ -76,7 +76,7 @@ class SinkShutoff:
         """Switch it on, as a person asks. Raises `Unavailable` where that cannot be stored; it is on all the same."""
         self.reason = ""
         self._shown.set(0)
-        self._spool.set_holding(self._name, self._settings.hold)
+        self._spool.set_holders({self._name: self._settings.hold})
         self._on.set()
         log.info("A sink was switched on, as asked", sink=self._name)
         self._spool.remember("pump", KEY + self._name, None)
@@ -91,5 +91,5 @@ class SinkShutoff:
         self.reason = words(self._name, reason, since)
         self._on.clear()
         self._shown.set(1)
-        self._spool.set_holding(self._name, False)
+        self._spool.set_holders({self._name: False})
         log.error("A sink is switched off, for its receiver wants no more events", sink=self._name, reason=self.reason)

@@ -31,13 +31,13 @@ _ALIKE: Final = 10.0
 
 @dataclass(slots=True, frozen=True)
 class Verdict:
-    """What is known of a device's clock."""
+    """All that is known of a device's clock."""
 
     offset: float
     """Seconds it is ahead; below 0 it is behind."""
     off: bool = False
     turns: int = 0
-    """How often it went off or was right again: it makes each turn's event id."""
+    """The number of times that it went off or was right again: it makes each turn's event id."""
 
     def json(self) -> dict[str, Any]:
         """As it is stored."""
@@ -51,12 +51,12 @@ class Verdict:
 
 @dataclass(slots=True, frozen=True)
 class Finding:
-    """What is to be stored of a device's clock, and then `noted`."""
+    """The state to be stored of a device's clock, and then `noted`."""
 
     device: str
     verdict: Verdict
     event: Event | None = None
-    """Where the clock went off or is right again; None where its offset alone is another."""
+    """The event of a clock that went off or is right again; None where its offset alone is another."""
 
 
 class _Heard:
@@ -69,7 +69,7 @@ class _Heard:
         self.arrivals: deque[float] = deque(maxlen=LIVE)
 
     def delayed(self, offset: float) -> bool:
-        """Whether they are a backlog's: it comes quicker than it happened, so that its offsets shrink.
+        """True where they are a backlog's: it comes quicker than it happened, so that its offsets shrink.
 
         Those of a clock are alike, however long the events took. Nobody sends what is yet to happen.
         """
@@ -146,7 +146,7 @@ class DeviceClocks:
         self._largest = max(self._known, key=lambda device: abs(self._known[device].offset), default=None)
 
     def _device(self, event: Event) -> str:
-        """What the device table calls it where there is one: a camera's number is unique only within its park."""
+        """The device table's name of it where there is one: a camera's number is unique only within its park."""
         device = event.data.get("device")
         if not isinstance(device, dict):
             return self._source
@@ -181,7 +181,7 @@ class DeviceClocks:
 
 
 def _live(data: Mapping[str, Any]) -> bool:
-    """Whether the event came when it happened: no late one, no second upload, no difference that a query found."""
+    """True where the event came when it happened: no late one, no second upload, no difference that a query found."""
     if data.get("late") or data.get("update") or data.get("reconciled"):
         return False
     return data.get("phase") != "update" and data.get("time_source") != "received"

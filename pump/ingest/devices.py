@@ -47,7 +47,7 @@ class Device:
     """Seconds between two signs of life; None: its silence means nothing."""
     online: bool = False
     turns: int = 0
-    """How often it came online or went offline: it makes each turn's event id, and a lost answer harmless."""
+    """The number of its turns, online and offline: it makes each turn's event id, and a lost answer harmless."""
     heard: float = 0.0
     """The table's listening time at its last sign of life, seconds."""
     seen: str = ""

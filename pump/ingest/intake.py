@@ -1,12 +1,10 @@
 """The sources' side of the spool: what a source calls, and nothing else of the pump.
 
-Events are encoded here, exactly once, and what cannot be parsed, encoded or held is kept in another form and told.
+Each event is encoded exactly once (`encoding`) and stored before the vendor is answered.
 """
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,17 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import orjson
 import structlog
 
-from pump.core import deep_json
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
-from pump.core.event import Event, Unparsed, encode, event_id
+from pump.core.event import Event, Unparsed, event_id
 from pump.core.naming import Names
-from pump.core.taxonomy import SEVERITIES
 from pump.ingest.device_clock import PREFIX as CLOCKS
 from pump.ingest.device_clock import DeviceClocks
+from pump.ingest.encoding import Encoder
 from pump.ingest.media import Media
 from pump.spool import Receipt, Row, RowRefused, Spool
 from pump.telemetry.health import Component, Health
@@ -32,24 +28,13 @@ from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
-LARGEST = 256 << 10
-"""Bytes of an event; a larger raw goes to media."""
-QUARANTINE_LIMIT = 64 << 20
-"""Bytes that a source may keep in the spool of what it does not understand."""
-SAMPLE_SECONDS = 60.0
-"""Beyond that limit one record in this time is kept, cut short, with the number of those that were not."""
-SAMPLE_BYTES = 1024
 ALIVE_SECONDS = 10.0
 NEWS_KEPT = 100
 """Ups and downs that may wait for a spool that takes nothing; beyond it the oldest go, which the log has."""
-UNWRITABLE = (TypeError, ValueError, OverflowError)
-"""What `encode` raises for what JSON or the calendar cannot hold."""
-SLICE = 64
-"""Events encoded between two looks at the event loop."""
 
 
 class Intake:
-    """Where one source puts its events. The daemon makes one a source, and one of its own named "pump"."""
+    """The one place where a source puts its events. The daemon makes one a source, and one of its own named "pump"."""
 
     def __init__(
         self, name: str, *, spool: Spool, site: str, clock: Clock, metrics: Metrics, health: Health,
@@ -61,17 +46,16 @@ class Intake:
         self.last_activity: datetime | None = None
         """The last sign of life, also that of the run before; stored every 10 s."""
         self._spool = spool
-        self._path = f"/{site}/{name}"
         self._metrics = metrics
         self._names = names or None
         self._clocks = DeviceClocks(name, spool.state(name, CLOCKS))
         self._media = media or Media(spool.folder / "media")
-        self._instance = _instance(spool)
+        self._encoder = Encoder(name, f"/{site}/{name}", spool=spool, media=self._media, clock=clock, metrics=metrics)
+        self.instance = _instance(spool)
+        """Twelve hexadecimal digits that distinguish this pump from another of the same site."""
         self._alive_stored = -ALIVE_SECONDS
         self._own: list[Event] = []
         """The pump's own events about this source, which go with the next put."""
-        self._unstored = 0
-        self._sampled = -SAMPLE_SECONDS
         alive = spool.state(name).get("alive")
         if isinstance(alive, str):
             self.last_activity = datetime.fromisoformat(alive)
@@ -87,12 +71,12 @@ class Intake:
 
     @property
     def folder(self) -> Path:
-        """Where the daemon keeps its state: for what need not survive a power cut, and is written too often to sync."""
+        """The daemon's state directory: for what need not survive a power cut, and is written too often to sync."""
         return self._spool.folder
 
     @property
     def media(self) -> Media:
-        """Where binaries go: store them before the event that names them."""
+        """The store for binaries: store them before the event that names them."""
         return self._media
 
     async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
@@ -104,18 +88,12 @@ class Intake:
         """
         recorded = self.clock.now()
         own, self._own = self._own, []
-        rows: list[Row] = []
         if self._names is not None:
             for item in items:
                 if isinstance(item, Event):
                     self._names.fill(item)
         try:
-            for place, item in enumerate([*own, *items] if own else items):
-                row = self._plain(item, recorded) or await self._special(item, recorded)
-                if row is not None:
-                    rows.append(row)
-                if place % SLICE == SLICE - 1:
-                    await asyncio.sleep(0)  # a batch of 500 must not hold the loop
+            rows = await self._encoder.rows([*own, *items] if own else items, recorded)
             try:
                 receipt = await self._spool.append(rows, source=self.name, state=state)
             except RowRefused as refused:
@@ -137,7 +115,7 @@ class Intake:
         return await self.put(Unparsed(raw, error))
 
     async def gap(self, begin: datetime, end: datetime, reason: str, count: int | None = None) -> Receipt:
-        """Tell that events between `begin` and `end` may be missing. The same gap told twice is one event.
+        """Report that events between `begin` and `end` may be missing. The same gap reported twice is one event.
 
         Times from before a jump of the clock are given by the clock of now; a beginning that still lies after the end,
         for the clock was set back while the pump did not run, is given as the end. Counted and logged once it is
@@ -147,11 +125,11 @@ class Intake:
         begin = min(self._presently(begin), end)
         span = {"from": _stamp(begin), "to": _stamp(end)}
         event = self.own("pump.gap", "Gap", "warning", **span, reason=reason, count=count)
-        event.id = f"{self._instance}-{event_id('gap', self.name, *span.values(), reason)[:16]}"
+        event.id = f"{self.instance}-{event_id('gap', self.name, *span.values(), reason)[:16]}"
         receipt = await self.put(event)
         self._metrics.gaps.labels(self.name).inc()
         log.warning(
-            "events may be missing", source=self.name, begin=str(begin), end=str(end), reason=reason, count=count
+            "Events may be missing", source=self.name, begin=str(begin), end=str(end), reason=reason, count=count
         )
         return receipt
 
@@ -163,32 +141,31 @@ class Intake:
         """One of the pump's own events, not put yet: its id carries the instance; facts that are None are left out."""
         data: dict[str, Any] = {"vendor": "pump", "code": type_, "name": name, "phase": "pulse", "severity": severity}
         data.update((key, value) for key, value in facts.items() if value is not None)
-        return Event(type=type_, id=f"{self._instance}-{uuid.uuid4().hex[:16]}", data=data, time=self.clock.now())
+        return Event(type=type_, id=f"{self.instance}-{uuid.uuid4().hex[:16]}", data=data, time=self.clock.now())
 
     async def put_own(self, event: Event) -> Receipt:
         """Store one of the daemon's own events; taken from the reserve while the spool refuses others."""
-        recorded = self.clock.now()
-        row = self._plain(event, recorded) or await self._special(event, recorded)
-        receipt = await self._spool.append([row] if row is not None else [], source=self.name, urgent=True)
+        rows = await self._encoder.rows([event], self.clock.now())
+        receipt = await self._spool.append(rows, source=self.name, urgent=True)
         self._count(receipt)
         return receipt
 
     def state(self, prefix: str = "") -> dict[str, Any]:
-        """What `put` stored as state, for the keys that begin with `prefix`."""
+        """State that `put` stored, for the keys that begin with `prefix`."""
         return self._spool.state(self.name, prefix)
 
     def up(self) -> None:
         """The vendor is reached. News of it goes with the next put as `pump.source.up`."""
         self.activity()
         if self.component.up():
-            log.info("the source is up", source=self.name)
+            log.info("The source is up", source=self.name)
             self._metrics.up.labels(self.component.name).set(1)
             self._news(self.own("pump.source.up", "Source up", "info"))
 
     def down(self, reason: str) -> None:
         """The vendor is not reached; `reason` says why, what the pump does about it, and what can be done."""
         if self.component.down(reason):
-            log.warning("the source is down", source=self.name, reason=reason)
+            log.warning("The source is down", source=self.name, reason=reason)
             self._metrics.up.labels(self.component.name).set(0)
             self._news(self.own("pump.source.down", "Source down", "warning", reason=reason))
 
@@ -235,129 +212,26 @@ class Intake:
             if found.event is None:
                 self._spool.remember(self.name, key, value)
             else:
-                row = self._plain(found.event, arrived) or await self._special(found.event, arrived)
+                rows = await self._encoder.rows([found.event], arrived)
                 try:
-                    self._count(await self._spool.append([row] if row else [], source=self.name, state={key: value}))
+                    self._count(await self._spool.append(rows, source=self.name, state={key: value}))
                 except Unavailable:
                     return
                 level, state = (log.warning, "off") if found.verdict.off else (log.info, "right again")
                 level(
-                    f"the clock of a device is {state}", source=self.name, device=found.device, offset_s=value["offset"]
+                    f"The clock of a device is {state}", source=self.name, device=found.device, offset_s=value["offset"]
                 )
             self._clocks.noted(found)
             self._metrics.clock_offset.labels(self.name).set(self._clocks.largest or 0.0)
-
-    # --- from item to row ---------------------------------------------------------------------------------------
-
-    def _plain(self, item: Event | Unparsed, recorded: datetime) -> Row | None:
-        """The row of an ordinary event, None where anything about it is special: this is the path of nearly all."""
-        if isinstance(item, Unparsed) or item.quarantined:
-            return None
-        try:
-            body = encode(item, self._path, recorded)
-        except UNWRITABLE:
-            return None
-        return self._pack(item, body, recorded) if len(body) <= LARGEST else None
-
-    async def _special(self, item: Event | Unparsed, recorded: datetime) -> Row | None:
-        event = self._keep(item, recorded) if isinstance(item, Unparsed) else item
-        try:
-            body = encode(event, self._path, recorded)
-        except UNWRITABLE as error:
-            text = deep_json.dump(event.data)
-            identity = (event.type, event.id)
-            return await self._special(Unparsed(text, f"cannot be written as JSON: {error}", identity), recorded)
-        if len(body) > LARGEST:
-            body = await self._unload(event, recorded)
-        if not event.quarantined or self._spool.quarantined(self.name) + len(body) <= QUARANTINE_LIMIT:
-            return self._pack(event, body, recorded)
-        return self._sample(event, recorded)
-
-    def _pack(self, event: Event, body: bytes, recorded: datetime) -> Row:
-        stamp = int(recorded.timestamp() * 1000)
-        severity = SEVERITIES.get(event.data.get("severity", "info"), 0)
-        return Row(self.name, event.type, severity, stamp, event.dedup_time_ms, event.id, body, event.quarantined)
-
-    def _sample(self, event: Event, recorded: datetime) -> Row | None:
-        """Beyond its limit a source's strange records are counted; one a minute is kept, cut short."""
-        self._unstored += 1
-        self._metrics.unparsed_dropped.labels(self.name).inc()
-        now = self.clock.monotonic()
-        if now - self._sampled < SAMPLE_SECONDS:
-            return None
-        self._sampled, count, self._unstored = now, self._unstored, 0
-        log.warning(
-            "a source has used up what it may keep of records that are not understood", source=self.name, dropped=count
-        )
-        raw = _dump(event.data.get("raw", event.data.get("raw_base64")))[:SAMPLE_BYTES].decode("utf-8", "replace")
-        kept = ("vendor", "code", "name", "phase", "severity")
-        data = {key: value for key, value in event.data.items() if key in kept}
-        data |= {"error": str(event.data.get("error", ""))[:SAMPLE_BYTES], "sampled": count, "raw": raw}
-        sample = Event(event.type, event.id, data, time=event.time)
-        return self._pack(sample, encode(sample, self._path, recorded), recorded)
-
-    def _keep(self, item: Unparsed, recorded: datetime) -> Event:
-        content = item.raw if isinstance(item.raw, bytes) else _dump(item.raw)
-        data: dict[str, Any] = {
-            "vendor": "pump", "code": "unparsed", "name": "Unparsed record", "phase": "pulse", "severity": "warning",
-            "error": item.error,
-        }  # fmt: skip
-        if not isinstance(item.raw, bytes):
-            data["raw"] = item.raw
-        else:
-            try:
-                data["raw"] = content.decode()
-            except UnicodeDecodeError:
-                data["raw_base64"] = base64.b64encode(content).decode()
-        identity = item.identity or (content,)
-        return Event("pump.record.unparsed", event_id("unparsed", *identity), data, time=recorded, quarantined=True)
-
-    async def _unload(self, event: Event, recorded: datetime) -> bytes:
-        """Move what makes an event too large into media: its raw, and if that is not enough, all of its data."""
-        for part in ("raw", "raw_base64", None):
-            data = event.data
-            content = _dump(data if part is None else data.get(part))
-            if part is not None and len(content) < LARGEST // 4:
-                continue
-            reference = await self._to_media(event.id, content)
-            if part is None:
-                kept = ("vendor", "code", "name", "phase", "severity", "error")
-                event.data = {key: value for key, value in data.items() if key in kept and len(str(value)) < 1024}
-            else:
-                del data[part]
-            event.data["raw"] = {"$media": reference["id"]}
-            event.data.setdefault("media", []).append(reference)
-            body = encode(event, self._path, recorded)
-            if len(body) <= LARGEST:
-                break
-        return body
-
-    async def _to_media(self, event: str, content: bytes) -> dict[str, Any]:
-        reference: dict[str, Any] = {
-            "id": f"{event}/raw",
-            "kind": "raw",
-            "mime": "application/json",
-            "bytes": len(content),
-        }
-        try:
-            stored = await self._media.store(content)
-        except OSError as error:
-            raise Unavailable(f"the media store refuses: {error.strerror}") from error
-        return reference | {"sha256": stored.sha256, "path": stored.path, "state": "stored"}
 
     async def _put_refused(
         self, rows: Sequence[Row], refused: RowRefused, state: Mapping[str, Any] | None, recorded: datetime
     ) -> Receipt:
         """The rest of the put is stored; keep the rows that SQLite would not take as unparsed records."""
         log.error(
-            "events could not be stored as they are; they are kept as unparsed", source=self.name, why=refused.reason
+            "Events could not be stored as they are; they are kept as unparsed", source=self.name, why=refused.reason
         )
-        kept: list[Row] = []
-        for row in [rows[place] for place in refused.rows]:
-            # By the event's own identity: its body holds when it arrived, and would be another each time.
-            item = Unparsed(row.body, refused.reason, (row.type, row.dedup_time_ms, row.id))
-            if (other := await self._special(item, recorded)) is not None:
-                kept.append(other)
+        kept = await self._encoder.again([rows[place] for place in refused.rows], refused.reason, recorded)
         receipt, others = await self._spool.append(kept, source=self.name, state=state), refused.others
         return Receipt(
             others.stored + receipt.stored,
@@ -374,7 +248,7 @@ class Intake:
 
 
 def _instance(spool: Spool) -> str:
-    """Twelve hexadecimal digits that tell this pump from every other; made once, kept in the spool."""
+    """Made once, kept in the spool."""
     known = spool.state("pump").get("instance")
     if not isinstance(known, str):
         known = uuid.uuid4().hex[:12]
@@ -384,10 +258,3 @@ def _instance(spool: Spool) -> str:
 
 def _stamp(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _dump(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError:
-        return deep_json.dump(value)

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from pump.core.clock import Clock
-from pump.core.threads import Threads
+from pump.core.tasks import Threads
 
 log = structlog.get_logger()
 

@@ -36,7 +36,7 @@ _LONGEST_PATH: Final = 100
 Tell = Callable[[dict[str, Any]], Awaitable[None]]
 """Sends a progress line; waits while the client does not read."""
 Handler = Callable[[Mapping[str, Any], Tell], Awaitable[dict[str, Any]]]
-"""A command: its arguments, what tells progress; returns the result. Raises Refusal."""
+"""A command: its arguments, the function that takes its progress; returns the result. Raises Refusal."""
 
 
 class NoDaemon(Exception):

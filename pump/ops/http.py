@@ -24,7 +24,7 @@ _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosni
 
 @dataclass(slots=True, frozen=True)
 class Views:
-    """What the listener shows. Called on the event loop, once for each request; must not wait."""
+    """The page that the listener shows. Called on the event loop, once for each request; must not wait."""
 
     sick: Callable[[], list[str]]
     """Why the process does not make progress; empty while it does."""
@@ -46,7 +46,7 @@ class Ops:
         self._views = views
         self._runner: web.AppRunner | None = None
         self.url = ""
-        """Where it listens, without a slash at its end; known once it is open (port 0 takes a free one)."""
+        """The address where it listens, without a slash at its end; known once it is open (port 0 takes a free one)."""
 
     async def open(self) -> None:
         """Listen. OSError where that cannot be."""

@@ -38,7 +38,7 @@ class Resend:
     metrics: Metrics
 
     def commands(self) -> dict[str, Handler]:
-        """What the control socket offers."""
+        """The commands that the control socket offers."""
         return {"dead.retry": self.retry, "dead.drop": self.drop, "replay": self.replay, "sink.enable": self.enable}
 
     async def enable(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Resend:
         """Remove dead letters of `sink` or of `ids`; {"dropped": n}."""
         sink, ids = _chosen(arguments)
         try:
-            count = await self.spool.drop_letters(sink=sink, ids=ids)
+            count = await self.spool.dead_letters.drop(sink=sink, ids=ids)
         except Unavailable as error:
             raise Refusal(error.reason) from error
         log.info("Dead letters were dropped, as asked", sink=sink, count=count)
@@ -82,10 +82,10 @@ class Resend:
         counts = {"sent": 0, "refused": 0}
         left: list[str] = []
         try:
-            through = await self.spool.newest_letter()  # what comes meanwhile must not go round and round
-            for name in [sink] if sink else sorted(self.spool.dead):
+            through = await self.spool.dead_letters.newest()  # what comes meanwhile must not go round and round
+            for name in [sink] if sink else sorted(self.spool.dead_letters.counts):
                 after = 0
-                while found := await self.spool.letters(sink=name, ids=ids, after=after, through=through):
+                while found := await self.spool.dead_letters.read(sink=name, ids=ids, after=after, through=through):
                     if name not in self.sinks or (sink is None and self.sinks[name].shutoff.reason):
                         left.append(name)
                         break
@@ -103,9 +103,9 @@ class Resend:
         again = {
             letter.id: outcome.refused[letter.record.seq] for letter in letters if letter.record.seq in outcome.refused
         }
-        await self.spool.drop_letters(ids=[letter.id for letter in letters if letter.id not in again])
+        await self.spool.dead_letters.drop(ids=[letter.id for letter in letters if letter.id not in again])
         if again:
-            await self.spool.mark_refused_again(again)
+            await self.spool.dead_letters.mark_refused_again(again)
         self._count(delivery.name, "dead", outcome)
         counts["sent"] += outcome.sent
         counts["refused"] += len(again)
@@ -181,7 +181,7 @@ class Resend:
 
     async def _bury(self, sink: str, records: Sequence[Record], outcome: ResendResult) -> None:
         if refused := [record for record in records if record.seq in outcome.refused]:
-            fresh = await self.spool.add_dead_letters(sink, refused, outcome.refused, 1)
+            fresh = await self.spool.dead_letters.add(sink, refused, outcome.refused, 1)
             self.metrics.dead.labels(sink=sink).inc(fresh)
 
     def _count(self, sink: str, what: str, outcome: ResendResult) -> None:

@@ -45,7 +45,7 @@ class Subscribe:
         self._sources = sources
 
     def commands(self) -> dict[str, Handler]:
-        """What the control socket offers."""
+        """The commands that the control socket offers."""
         return {"subscribe": self.subscribe}
 
     async def subscribe(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
 
+import pump
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event
 from pump.ingest.intake import Intake
-from pump.spool import Spool
+from pump.spool import Repaired, Spool
 from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -22,21 +23,53 @@ log = structlog.get_logger()
 TICK: Final = 1.0
 """Seconds between two offers of a refused event, and of the sources' news."""
 KEPT: Final = 1000
-"""Events that may wait; beyond it the oldest go, told in the log: a spool that takes nothing must not fill memory."""
+"""Events that may wait; beyond it the oldest go, named in the log: a spool that takes nothing must not fill memory."""
+
+
+def note_run(spool: Spool, *, clean: bool) -> None:
+    """Note for the next start how this run ended."""
+    spool.remember("pump", "run", {"clean": clean})
 
 
 class Announcer:
     """Takes events from anywhere on the event loop, without waiting; `run` stores them."""
 
-    def __init__(self, intake: Intake, *, clock: Clock, metrics: Metrics) -> None:
-        """`intake` is the daemon's own, named "pump"."""
-        self.intakes: list[Intake] = []
-        """The sources' intakes: their news (up, down) that no put carried are stored every second."""
+    def __init__(self, intake: Intake, spool: Spool, *, clock: Clock, metrics: Metrics) -> None:
+        """`intake` is the daemon's own, named "pump". What the spool found and finds become events, from here on."""
         self._intake = intake
+        self._spool = spool
         self._clock = clock
         self._metrics = metrics
+        self._sources: list[Intake] = []
         self._waiting: deque[Event] = deque()
-        self._all_told: Callable[[], object] = lambda: None
+        self._unreported = spool.repaired is not None
+        if spool.repaired is not None:
+            self._tell_repaired(spool.repaired)
+        spool.listen(filling=self._tell_filling, damaged=self._tell_damaged)
+
+    def carry(self, source: Intake) -> None:
+        """Have this source's news (up, down) that no put carried stored every second."""
+        self._sources.append(source)
+
+    def started(self, sources: Sequence[str], sinks: Sequence[str]) -> None:
+        """The pump runs these parts. The event gives how the last run ended; this one is unclean until `note_run`."""
+        former = self._spool.state("pump", "run").get("run")
+        previous = "none" if former is None else "clean" if former["clean"] else "unclean"
+        note_run(self._spool, clean=False)
+        self.tell(
+            "pump.started",
+            "Pump started",
+            "warning" if previous == "unclean" else "info",
+            version=pump.__version__,
+            instance=self._intake.instance,
+            previous=previous,
+            sources=sources,
+            sinks=sinks,
+        )
+
+    def stopping(self) -> None:
+        """The pump was asked to stop."""
+        self.tell("pump.stopping", "Pump stopping", "info", instance=self._intake.instance)
 
     def tell(self, type_: str, name: str, severity: str, **facts: Any) -> None:
         """Have an event of this type and English name stored, its data the `facts` that are not None."""
@@ -58,37 +91,29 @@ class Announcer:
         self._metrics.gaps.labels("pump").inc()
         self.tell("pump.gap", "Gap", "warning", **span, reason=reason, count=count, sink=sink)
 
-    async def sink_lost(self, spool: Spool, sink: str, first: int, last: int, count: int) -> None:
+    async def sink_lost(self, sink: str, first: int, last: int, count: int) -> None:
         """Tell that `count` events at the most, numbered `first` to `last`, were removed before `sink` had them."""
         begin = end = None
-        with suppress(Unavailable):  # told without times rather than not at all
-            after, before = await spool.span(first, last)
+        with suppress(Unavailable):  # announced without times rather than not at all
+            after, before = await self._spool.span(first, last)
             begin = None if after is None else datetime.fromtimestamp(after / 1000, UTC)
             end = datetime.fromtimestamp(before / 1000, UTC)
         self.gap(begin, "removed before the sink had them", count, sink, end)
 
-    def listen(self, spool: Spool) -> None:
-        """What the spool found at its start, and what it finds from now on, become events."""
+    def _tell_filling(self, holder: str, used: int, limit: int) -> None:
+        self.tell("pump.spool.filling", "Spool filling", "warning", holder=holder or None, bytes=used, max_bytes=limit)
 
-        def filling(holder: str, used: int, limit: int) -> None:
-            self.tell(
-                "pump.spool.filling", "Spool filling", "warning", holder=holder or None, bytes=used, max_bytes=limit
-            )
+    def _tell_damaged(self, numbers: list[int]) -> None:
+        reason = "stored events are damaged on disk"
+        self.tell("pump.spool.repaired", "Spool damaged", "critical", reason=reason, lost=len(numbers))
+        self.gap(None, reason, len(numbers))
 
-        def damaged(numbers: list[int]) -> None:
-            reason = "stored events are damaged on disk"
-            self.tell("pump.spool.repaired", "Spool damaged", "critical", reason=reason, lost=len(numbers))
-            self.gap(None, reason, len(numbers))
-
-        spool.on_filling(filling)
-        spool.on_damaged = damaged
-        if (found := spool.repaired) is not None:
-            facts = {"reason": found.reason, "lost": found.lost, "carried": found.carried, "aside": found.aside}
-            self.tell("pump.spool.repaired", "Spool repaired", "critical", **facts)
-            if found.lost:
-                begin = None if found.since is None else datetime.fromtimestamp(found.since / 1000, UTC)
-                self.gap(begin, "the spool was damaged", found.lost)
-            self._all_told = spool.repair_told
+    def _tell_repaired(self, found: Repaired) -> None:
+        facts = {"reason": found.reason, "lost": found.lost, "carried": found.carried, "aside": found.aside}
+        self.tell("pump.spool.repaired", "Spool repaired", "critical", **facts)
+        if found.lost:
+            begin = None if found.since is None else datetime.fromtimestamp(found.since / 1000, UTC)
+            self.gap(begin, "the spool was damaged", found.lost)
 
     def _look_at_clock(self) -> None:
         """Each jump of the wall clock becomes an event, also one that happened while the pump did not run."""
@@ -116,9 +141,10 @@ class Announcer:
                 self._drop(event)  # a bug about this one event must not keep the others waiting
                 raise
             self._drop(event)
-        told, self._all_told = self._all_told, lambda: None
-        told()
-        for intake in list(self.intakes):
+        if self._unreported:
+            self._unreported = False
+            self._spool.repair_told()
+        for intake in list(self._sources):
             await intake.flush()
 
     def _drop(self, event: Event) -> None:

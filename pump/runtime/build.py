@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class NoStart(Exception):
-    """The daemon could not start; the log has told why."""
+    """The daemon could not start; the log has the reason."""
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class Parts:
 
 
 def build(config: Config, kinds: Registry, clock: Clock) -> Parts:
-    """Every enabled part; no I/O. Raises NoStart after all that cannot be made were told."""
+    """Every enabled part; no I/O. Raises NoStart after all that cannot be made are in the log."""
     parts = Parts()
     failed = False
     for name, source in config.sources.items():

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
+from anyio import CancelScope, move_on_after
 
 import pump
 from pump import registry
@@ -27,7 +28,7 @@ from pump.ops.http import Ops, Views
 from pump.ops.resend import Resend
 from pump.ops.subscribe import Subscribe
 from pump.registry import Registry
-from pump.runtime.announcer import Announcer
+from pump.runtime.announcer import Announcer, note_run
 from pump.runtime.build import NoStart, Parts, build
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.sd_notify import Notifier
@@ -69,20 +70,30 @@ class Daemon:
         self.health = Health(self.clock)
         self.metrics.registry.register(HealthCollector(self.health))
         self.supervisor = Supervisor(clock=self.clock, metrics=self.metrics)
-        self.status = Status(config.site, config.spool, self.clock, self.health, self.metrics)
+        self.sinks: dict[str, Delivery] = {}
+        self.status = Status(
+            config,
+            self.sinks,
+            spool=lambda: self._spool,
+            phase=lambda: self._phase,
+            clock=self.clock,
+            health=self.health,
+            metrics=self.metrics,
+        )
         keep = config.media
         self.media = Media(keep.dir, clock=self.clock, max_bytes=keep.max_bytes, retention=keep.retention)
         self.ready = asyncio.Event()
         """Set once every part had its first start."""
         self.ops_url = ""
-        """Where the ops listener answers, once it does."""
+        """The URL of the ops listener, once it answers."""
         self.push_url = ""
-        """Where devices push to, once they may; stays empty without a source that is pushed to."""
+        """The URL that devices push to, once they may; stays empty without a source that is pushed to."""
         self._kinds = kinds
         self._notifier = Notifier()
         self._asked = asyncio.Event()
         self._hurried = asyncio.Event()
         self._code = FAILED
+        self._phase = "it is starting"
         self._spool: Spool | None = None
         self._ops: Ops | None = None
         self._push: PushListener | None = None
@@ -163,17 +174,16 @@ class Daemon:
         except NoStart:
             return FAILED
         finally:
-            clean = await self._end()
+            with CancelScope(shield=True):
+                clean = await self._end()
         return STOPPED if clean else FAILED
 
     async def _begin(self, parts: Parts) -> None:
         """Start; where the stop is asked for meanwhile, finish the start first if that is quick."""
         starting = asyncio.create_task(self._start(parts), name="start")
-        asked = asyncio.create_task(self._asked.wait(), name="asked to stop")
         try:
-            await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+            await first_of(asyncio.wait({starting}), self._asked.wait())
         finally:
-            asked.cancel()
             # Cancelled in their middle, openings leave half-open files and sockets behind. Only the repair of a
             # damaged spool takes long, and that may be cut off: the next start begins it anew.
             if not await wait_for({starting}, STARTING, self.clock):
@@ -187,23 +197,23 @@ class Daemon:
     async def _start(self, parts: Parts) -> None:
         await self._listen()
         spool = await self._open_spool()
+        spool.set_holders({name: self.config.sinks[name].hold for name in parts.sinks})  # news of a full one names it
         announcer = await self._begin_telling(spool, parts)
         watch = Watch(spool, clock=self.clock, health=self.health, status=self.status, notifier=self._notifier)
         self.supervisor.add("watch", watch.run, self.health.component("watch"))
         self.supervisor.add("spool probe", watch.probe, self.health.component("spool"))
         self.supervisor.add("media", self._keep_media, self.health.component("media"))
-        spool.set_holders({name: self.config.sinks[name].hold for name in parts.sinks})
         for name, kind in parts.sinks.items():
             self._add_sink(name, kind, spool, announcer)
         for name, source in parts.sources.items():
-            self._add_source(name, source, spool)
+            self._add_source(name, source, spool, announcer)
         await self._take_pushes()
         await self._take_commands(spool, parts)
         await self.supervisor.started()
         # What start-up made stays for ever: the collector need not walk through it (docs/measurements.md).
         gc.collect()
         gc.freeze()
-        self.status.phase = ""
+        self._phase = ""
         self.ready.set()
         self._notifier.ready(f"{len(parts.sources)} sources, {len(parts.sinks)} sinks")
         log.info(
@@ -241,7 +251,7 @@ class Daemon:
     async def _take_commands(self, spool: Spool, parts: Parts) -> None:
         """Open the control socket; whatever else can be commanded adds itself to `commands`."""
         control = Control(self.config.state_dir)
-        control.commands |= Resend(spool, self.status.sinks, self.clock, self.metrics).commands()
+        control.commands |= Resend(spool, self.sinks, self.clock, self.metrics).commands()
         control.commands |= Subscribe(parts.sources).commands()
         try:
             await control.open()
@@ -257,28 +267,16 @@ class Daemon:
         except (OSError, ValueError, sqlite3.Error) as error:
             log.error("The spool cannot be opened", error=str(error))
             raise NoStart from error
-        self._spool = self.status.spool = spool
+        self._spool = spool
         self.health.component("spool").up()
         return spool
 
     async def _begin_telling(self, spool: Spool, parts: Parts) -> Announcer:
         """Start the daemon's own events with what this start knows of the last run."""
-        former = spool.state("pump", "run").get("run")
-        previous = "none" if former is None else "clean" if former["clean"] else "unclean"
-        self._note_run(spool, clean=False)
-        intake = self._intake("pump", spool)
-        announcer = self._announcer = Announcer(intake, clock=self.clock, metrics=self.metrics)
-        announcer.listen(spool)
-        announcer.tell(
-            "pump.started",
-            "Pump started",
-            "warning" if previous == "unclean" else "info",
-            version=pump.__version__,
-            instance=self._instance(spool),
-            previous=previous,
-            sources=[*parts.sources],
-            sinks=[*parts.sinks],
+        announcer = self._announcer = Announcer(
+            self._intake("pump", spool), spool, clock=self.clock, metrics=self.metrics
         )
+        announcer.started([*parts.sources], [*parts.sinks])
         component = self.health.component("announcer")
         self.supervisor.add(component.name, announcer.run, component)
         component.up()
@@ -287,14 +285,6 @@ class Daemon:
         except Unavailable as error:
             log.warning("The start could not be noted; the spool refuses", reason=error.reason)
         return announcer
-
-    @staticmethod
-    def _instance(spool: Spool) -> str:
-        """What tells this pump from another of the same site; the intake has made it."""
-        return str(spool.state("pump").get("instance"))
-
-    def _note_run(self, spool: Spool, *, clean: bool) -> None:
-        spool.remember("pump", "run", {"clean": clean})
 
     def _intake(self, name: str, spool: Spool, names: Names | None = None) -> Intake:
         return Intake(
@@ -308,10 +298,9 @@ class Daemon:
             names=names,
         )
 
-    def _add_source(self, name: str, source: Source[Any], spool: Spool) -> None:
+    def _add_source(self, name: str, source: Source[Any], spool: Spool, announcer: Announcer) -> None:
         intake = self._intake(name, spool, Names(source.settings.named()))
-        if self._announcer is not None:
-            self._announcer.intakes.append(intake)
+        announcer.carry(intake)
         if isinstance(source, PushSource):
             self._routes.append(Route(source, intake))
         self.supervisor.add(f"source {name}", partial(source.run, intake), intake.component, down=intake.down)
@@ -319,17 +308,9 @@ class Daemon:
     def _add_sink(self, name: str, kind: type[Sink[Any]], spool: Spool, announcer: Announcer) -> None:
         """`run` restarts the sink itself; the supervisor is there for a bug in it."""
         component = self.health.component(f"sink {name}")
-        delivery = Delivery(
-            Surroundings(spool, self.clock, self.metrics, self.config.site, partial(announcer.sink_lost, spool)),
-            kind,
-            name,
-            self.config.sinks[name],
-            component,
-        )
-        self.status.sinks[name] = delivery
+        around = Surroundings(spool, self.clock, self.metrics, self.config.site, announcer.sink_lost)
+        self.sinks[name] = delivery = Delivery(around, kind, name, self.config.sinks[name], component)
         self.supervisor.add(component.name, delivery.run, component)
-
-    # --- while it runs ----------------------------------------------------------------------------------------------
 
     async def _keep_media(self) -> None:
         self.health.component("media").up()
@@ -338,11 +319,14 @@ class Daemon:
     # --- stop -------------------------------------------------------------------------------------------------------
 
     async def _stop_in_order(self) -> None:
-        """Stop taking, drain, close; who is late is named. Cut short by a cancellation at any point."""
+        """Stop taking, drain, close; who is late is named. Cut short by a cancellation at any point.
+
+        Parts are the supervisor's, which can leave a stuck one behind and name it; last words have a scope.
+        """
         self._notifier.stopping("draining")
-        self.status.phase = "it is stopping"
+        self._phase = "it is stopping"
         if self._announcer is not None:
-            self._announcer.tell("pump.stopping", "Pump stopping", "info", instance=self._instance(self.spool))
+            self._announcer.stopping()
         if self._control is not None:
             await self._control.close()
         if self._push is not None:
@@ -350,17 +334,19 @@ class Daemon:
         await self.supervisor.stop(self._named("source "), TAKING)
         await self.supervisor.stop(["announcer"], HURRIED)
         if self._announcer is not None:
-            telling = asyncio.create_task(self._announcer.flush(), name="last words")
-            await wait_for({telling}, HURRIED, self.clock)
-            telling.cancel()
-        for delivery in self.status.sinks.values():
+            with move_on_after(HURRIED, shield=True):
+                await self._announcer.flush()
+        for delivery in self.sinks.values():
             delivery.stop()
         if late := await self.supervisor.let_end(self._named("sink "), DRAINING):
             log.warning("Sinks have not had everything and go on from there at the next start", parts=late)
         await self.supervisor.stop(self._named("sink "), LEAVING)
 
     async def _end(self) -> bool:
-        """Close whatever is open; True where the spool was closed with everything in it, or never opened."""
+        """Close whatever is open; True where the spool was closed with everything in it, or never opened.
+
+        Shielded: a cancelled scope around the daemon would cut each await short. Each has a deadline instead.
+        """
         if self._control is not None:
             await self._control.close()
         await self.supervisor.stop(self.supervisor.names, HURRIED)
@@ -370,16 +356,15 @@ class Daemon:
             await self._ops.close()
         if self._spool is None:
             return True
-        closing = asyncio.create_task(self._close_spool(self._spool), name="close the spool")
-        if not await wait_for({closing}, CLOSING, self.clock):
-            log.error("The spool has not closed by its deadline", deadline_s=CLOSING)
-            return False
-        return closing.result()
+        with move_on_after(CLOSING, shield=True):
+            return await self._close_spool(self._spool)
+        log.error("The spool has not closed by its deadline", deadline_s=CLOSING)
+        return False
 
     async def _close_spool(self, spool: Spool) -> bool:
         clean = not spool.failed.is_set()
         if clean:
-            self._note_run(spool, clean=self._asked.is_set())
+            note_run(spool, clean=self._asked.is_set())
             try:
                 await spool.flush()
             except Unavailable as error:

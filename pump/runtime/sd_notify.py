@@ -1,4 +1,4 @@
-"""What systemd is told: sd_notify(3) and sd_watchdog_enabled(3), over one unix datagram each, without a library."""
+"""Messages to systemd: sd_notify(3) and sd_watchdog_enabled(3), over one unix datagram each, without a library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = structlog.get_logger()
 
 
 class Notifier:
-    """Tells the service manager how the process fares; without $NOTIFY_SOCKET every call does nothing.
+    """Reports to the service manager how the process fares; without $NOTIFY_SOCKET every call does nothing.
 
     Calls come from the event loop and never wait: a manager that does not read costs a lost datagram. None raises.
     """
@@ -64,7 +64,7 @@ def _status(text: str) -> tuple[str, ...]:
 
 
 def _watchdog_seconds(environ: Mapping[str, str]) -> float | None:
-    """What $WATCHDOG_USEC allows, where $WATCHDOG_PID is absent or names this process."""
+    """The time that $WATCHDOG_USEC allows, seconds, where $WATCHDOG_PID is absent or names this process."""
     pid = environ.get("WATCHDOG_PID")
     if pid is not None and pid != str(os.getpid()):
         return None

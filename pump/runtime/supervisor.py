@@ -65,7 +65,7 @@ class Supervisor:
     ) -> None:
         """Start `run` in a task of this name, and again whenever it ends, until it is removed or stopped.
 
-        `run` is called for each start. `down` is told the reason of each end (default: `component.down`).
+        `run` is called for each start. `down` gets the reason of each end (default: `component.down`).
         ValueError when the name is taken.
         """
         if name in self._parts:
@@ -109,7 +109,7 @@ class Supervisor:
     async def let_end(self, names: Collection[str], deadline: float) -> list[str]:
         """Wait up to `deadline` seconds for parts to end by themselves, and start none again that does.
 
-        The names of those that run on: they are still to be stopped. The parts must have been told to end.
+        The names of those that run on: they are still to be stopped. The parts must have been asked to end.
         """
         parts = [self._parts[name] for name in names if name in self._parts]
         for part in parts:

@@ -1,4 +1,4 @@
-"""What a vendor's folder brings to `pump demo`: its simulator, the source's table, traffic and a few faults."""
+"""A vendor folder's part in `pump demo`: its simulator, the source's table, traffic and a few faults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Stage(Protocol):
         """When the vendor had what became this event, in monotonic seconds; None where that is not known."""
 
     def redelivered(self) -> int:
-        """How many records were handed out again."""
+        """The number of records that were handed out again."""
 
 
 @runtime_checkable
@@ -29,4 +29,4 @@ class PushStage(Stage, Protocol):
     """A stage whose vendor pushes."""
 
     def reached_at(self, url: str) -> None:
-        """Told once, when the push listener is open: its address, without a slash at its end."""
+        """Called once, when the push listener is open, with its address, without a slash at its end."""

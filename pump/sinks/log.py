@@ -65,7 +65,7 @@ class LogSink(Sink[LogSettings]):
 
 
 def in_journal(fd: int, environ: Mapping[str, str]) -> bool:
-    """Whether the descriptor is the journal's: $JOURNAL_STREAM names its device and inode (systemd.exec(5))."""
+    """True where the descriptor is the journal's: $JOURNAL_STREAM names its device and inode (systemd.exec(5))."""
     try:
         found = os.fstat(fd)
     except OSError:

@@ -1,4 +1,4 @@
-"""How events lie in a row: bodies behind one another, beside them what routing needs, each with its checksum."""
+"""A block of events as one row: bodies behind one another, beside them what routing needs, each with its checksum."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ CACHED_STATEMENTS = 256
 class Connection(aiosqlite.Connection):
     """aiosqlite's thread and life cycle, and `run`: a group commit is one hop to the thread, not one a statement.
 
-    The thread keeps no process from ending: what it had not committed then, nobody was told of.
+    The thread keeps no process from ending: nothing was acknowledged that it had not committed then.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], name: str) -> None:
@@ -38,7 +38,7 @@ class Connection(aiosqlite.Connection):
         self._thread.daemon = True
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` returns or raises when called with the connection, in its thread."""
+        """The result of `work`, called with the connection in its thread; raises what it raises."""
         result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite's own hook
         return result
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, Final
 
 import orjson
 
+from pump.core.clock import Clock
 from pump.core.record import Record
-from pump.spool.connection import connect_reading
+from pump.spool.reader import EventReader
+from pump.spool.state import SpoolState
+from pump.spool.writer import Writer
 
 SLICE: Final = 200
 """Rows read or removed at a time."""
@@ -35,7 +37,61 @@ class DeadLetter:
     """When it was given up, milliseconds since 1970."""
 
 
-def add_dead_letters(
+class DeadLetters:
+    """Those of a running spool, all sinks' together. Belongs to the event loop."""
+
+    def __init__(self, state: SpoolState, writer: Writer, reader: EventReader, *, clock: Clock) -> None:
+        self._state = state
+        self._writer = writer
+        self._reader = reader
+        self._clock = clock
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Dead letters by sink."""
+        return self._state.dead
+
+    async def add(self, sink: str, records: Sequence[Record], reason: str | Mapping[int, str], attempts: int) -> int:
+        """Store records as the sink's dead letters, with one reason or each with its own by number.
+
+        How many of them were none before: it may be repeated. Raises `Unavailable` where the disk refuses.
+        """
+        reasons = dict.fromkeys((one.seq for one in records), reason) if isinstance(reason, str) else reason
+        at = self._clock.now_ms()
+        fresh = await self._writer.change(
+            partial(add, sink=sink, records=records, reasons=reasons, attempts=attempts, at=at)
+        )
+        self._state.count_dead(sink, fresh)
+        return fresh
+
+    async def read(
+        self, *, sink: str | None = None, ids: Sequence[int] | None = None, after: int = 0, through: int = 1 << 62
+    ) -> list[DeadLetter]:
+        """A slice of them, by number. Raises `Unavailable` where the file cannot be read."""
+        return await self._reader.look(partial(letters, sink=sink, ids=ids, after=after, through=through))
+
+    async def newest(self) -> int:
+        """The highest number given so far. Raises `Unavailable` where the file cannot be read."""
+        return await self._reader.look(newest)
+
+    async def drop(self, *, sink: str | None = None, ids: Sequence[int] | None = None) -> int:
+        """Remove all that fit; how many. Raises `Unavailable` where the disk refuses."""
+        count = 0
+        while gone := await self._writer.change(partial(drop, sink=sink, ids=ids)):
+            for name, number in gone.items():
+                self._state.count_dead(name, -number)
+                count += number
+        return count
+
+    async def mark_refused_again(self, reasons: Mapping[int, str]) -> None:
+        """Note that these were refused once more, by number. Raises `Unavailable` where the disk refuses."""
+        await self._writer.change(partial(again, reasons=reasons, at=self._clock.now_ms()))
+
+
+# --- the SQL, run in the threads ------------------------------------------------------------------------------------
+
+
+def add(
     db: sqlite3.Connection, *, sink: str, records: Sequence[Record], reasons: Mapping[int, str], attempts: int, at: int
 ) -> int:
     """Store dead letters of a sink in one transaction; how many are new. `reasons` by number; `at` in ms since 1970.
@@ -114,37 +170,6 @@ def again(db: sqlite3.Connection, reasons: Mapping[int, str], at: int) -> None:
         " FROM json_each(?) AS noted WHERE dead.id = noted.value ->> 0",
         (at, noted),
     )
-
-
-def read_letters(folder: Path, *, sink: str | None = None, ids: Sequence[int] | None = None) -> Iterator[DeadLetter]:
-    """The same from outside the daemon; reads only, whether or not one runs.
-
-    Raises FileNotFoundError where no spool is, sqlite3.Error where it cannot be read.
-    """
-    path = folder / "spool.db"
-    if not path.exists():
-        raise FileNotFoundError(path)
-    with closing(connect_reading(path)) as db:
-        after = 0
-        while found := letters(db, sink=sink, ids=ids, after=after):
-            yield from found
-            after = found[-1].id
-
-
-def first_since(db: sqlite3.Connection, since_ms: int) -> int:
-    """A number behind which every event lies that arrived at `since_ms` or later; found by bisection, not by reading.
-
-    Arrivals grow with the numbers but for a clock set back: that much may lie before it.
-    """
-    low, high = 0, (db.execute("SELECT max(last) FROM blocks").fetchone()[0] or 0)
-    while low < high:
-        middle = (low + high) // 2
-        row = db.execute("SELECT last, recorded FROM blocks WHERE last > ? ORDER BY last LIMIT 1", (middle,)).fetchone()
-        if row is None or row[1] >= since_ms:
-            high = middle
-        else:
-            low = row[0]
-    return low
 
 
 def _where(sink: str | None, ids: Sequence[int] | None) -> tuple[str, list[object]]:

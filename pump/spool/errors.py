@@ -1,4 +1,4 @@
-"""What an error of the database means for the spool: one table."""
+"""The meaning of the database's errors for the spool: one table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RowRefused(Exception):
 
 
 class Verdict(Enum):
-    """What to do about an error."""
+    """The kinds of errors, by what is to be done about them."""
 
     FULL = "the disk is full"
     TROUBLE = "the disk does not take writes"

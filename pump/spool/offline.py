@@ -1,15 +1,20 @@
-"""Reading a spool from outside the daemon: `pump events`. Reads only, whether or not a daemon runs."""
+"""Reading a spool from outside the daemon: `pump events`, `pump dead`, `pump devices`.
+
+Reads only, whether or not a daemon runs.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from pump.core.record import Record
 from pump.spool.connection import connect_reading
+from pump.spool.dead_letters import DeadLetter
+from pump.spool.dead_letters import letters as letters_in
 from pump.spool.reader import read
 
 _BATCH = 500
@@ -35,6 +40,18 @@ def events(folder: Path, *, since_ms: int | None = None, after: int | None = Non
             if page.through == position:
                 return
             position = page.through
+
+
+def letters(folder: Path, *, sink: str | None = None, ids: Sequence[int] | None = None) -> Iterator[DeadLetter]:
+    """The dead letters of `sink` (None: of all) and of `ids` (None: any), by number. Raises as `events` does."""
+    path = folder / "spool.db"
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with closing(connect_reading(path)) as db:
+        after = 0
+        while found := letters_in(db, sink=sink, ids=ids, after=after):
+            yield from found
+            after = found[-1].id
 
 
 def state(folder: Path, prefix: str = "") -> list[tuple[str, str, Any]]:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
+import structlog
+
+from pump.core.clock import Clock
+from pump.core.errors import Unavailable
 from pump.core.record import Record
 from pump.spool.blocks import unpack
+from pump.spool.connection import Connection
+from pump.spool.errors import Verdict, verdict
+from pump.spool.state import MARKS, News, SpoolState
+from pump.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -50,8 +63,24 @@ def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> Page
     return page
 
 
+def first_since(db: sqlite3.Connection, since_ms: int) -> int:
+    """A number behind which every event lies that arrived at `since_ms` or later; found by bisection, not by reading.
+
+    Arrivals grow with the numbers but for a clock set back: that much may lie before it.
+    """
+    low, high = 0, (db.execute("SELECT max(last) FROM blocks").fetchone()[0] or 0)
+    while low < high:
+        middle = (low + high) // 2
+        row = db.execute("SELECT last, recorded FROM blocks WHERE last > ? ORDER BY last LIMIT 1", (middle,)).fetchone()
+        if row is None or row[1] >= since_ms:
+            high = middle
+        else:
+            low = row[0]
+    return low
+
+
 class RecentRecords:
-    """What was committed last, up to `max_bytes` of bodies. Its memory is the bound on what fast sinks cost."""
+    """The newest committed events, up to `max_bytes` of bodies. Its memory is the bound on what fast sinks cost."""
 
     def __init__(self, after: int, max_bytes: int = 16 << 20) -> None:
         self._records: list[Record] = []
@@ -86,3 +115,66 @@ class RecentRecords:
             if total > max_bytes and count:
                 return chosen[:count]
         return chosen
+
+
+class EventReader:
+    """Both of them as one: from memory near the head, from the file behind it. Belongs to the event loop."""
+
+    def __init__(
+        self, db: Connection, state: SpoolState, recent: RecentRecords, *, fail: Callable[[Verdict, Exception], None],
+        clock: Clock, news: News, metrics: Metrics,
+    ) -> None:  # fmt: skip
+        """`db` reads alone; `fail` is called where the file turns out to be damaged."""
+        self._db = db
+        self._state = state
+        self._recent = recent
+        self._fail = fail
+        self._clock = clock
+        self._news = news
+        self._metrics = metrics
+        self._announced: set[int] = set()
+
+    async def read(self, after: int, limit: int, max_bytes: int) -> list[Record]:
+        """See `Spool.read`."""
+        after = max(after, self._state.floor)  # memory may still hold what was removed
+        found = self._recent.read(after, limit, max_bytes)
+        while found is None:
+            try:
+                page = await self._db.run(partial(read, after=after, limit=limit, max_bytes=max_bytes))
+            except sqlite3.Error as error:
+                if verdict(error) is Verdict.DAMAGED:
+                    self._fail(Verdict.DAMAGED, error)
+                raise Unavailable(f"the spool cannot be read: {error}") from error
+            # The writer's thread may have removed what its task does not know of yet.
+            self._state.removed_through(page.floor)
+            if page.damaged:
+                self._announce(page.damaged)
+            if page.records or page.through == after:
+                found = page.records
+            after = page.through
+        return found
+
+    async def span(self, first: int, last: int) -> tuple[int | None, int]:
+        """See `Spool.span`."""
+        marks: list[list[int]] = self._state.value(MARKS) or []
+        noted = next((at for at, head in reversed(marks) if head < first), None)
+        found = await self.read(last, 1, 1)
+        present = self._clock.ages.present
+        after = None if noted is None else present(noted)
+        before = present(found[0].recorded) if found else self._clock.now_ms()
+        return (None if after is None else min(after, before)), before
+
+    async def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The result of `work` in the reader's thread. Raises `Unavailable` where the file cannot be read."""
+        try:
+            return await self._db.run(work)
+        except sqlite3.Error as error:
+            raise Unavailable(f"the spool cannot be read: {error}") from error
+
+    def _announce(self, numbers: list[int]) -> None:
+        fresh = [seq for seq in numbers if seq not in self._announced]
+        if fresh:
+            self._announced.update(fresh)
+            self._metrics.spool_damaged.inc(len(fresh))
+            log.error("Stored events are damaged on disk and reach no sink", count=len(fresh))
+            self._news.damaged(fresh)

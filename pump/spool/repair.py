@@ -1,11 +1,11 @@
-"""A damaged spool: noticed at the start, set aside, what can be read carried over, the loss told. No person needed."""
+"""A damaged spool: found at a start and set aside, what can be read carried over, the loss announced, without help."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 CHECKED = 256 << 20
 """Bytes up to which a file is checked whole at every start; a larger one only where damage was met before."""
 NOTED = ("pump", "repaired")
-"""The piece of state that holds what is to be told."""
+"""The piece of state that holds a loss until it is announced."""
 _ASIDE = "spool.damaged-"
 _COMPLETE = "spool.salvaged-"
 _STRIDE = 512
@@ -34,11 +34,11 @@ _BLOCKS = "SELECT last, first, events, bodies FROM blocks WHERE last BETWEEN ? A
 
 @dataclass(slots=True)
 class Repaired:
-    """What a start found wrong, for `pump.spool.repaired` and its gap."""
+    """The damage that a start found, for `pump.spool.repaired` and its gap."""
 
     reason: str
     lost: int
-    """Events that were stored and are gone, as far as their numbers tell."""
+    """Events that were stored and are gone, as far as their numbers show."""
     carried: int
     """Events that were carried over from a file set aside; 0 where the file itself was kept."""
     aside: str | None
@@ -48,7 +48,7 @@ class Repaired:
 
 
 def examine(path: Path) -> str | None:
-    """What is wrong with the file, None where nothing is. Reads only.
+    """The fault of the file, None where there is none. Reads only.
 
     Raises sqlite3.DatabaseError where the disk does not let it be seen.
     """
@@ -73,13 +73,13 @@ def examine(path: Path) -> str | None:
 
 
 def _new(path: Path) -> bool:
-    """Whether the file is a spool whose tables were never made (killed while it was created)."""
+    """True for a spool whose tables were never made (killed while it was created)."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
         return bool(db.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,))
 
 
 def salvage(path: Path, reason: str, stamp: str, highest: int) -> None:
-    """Set the damaged file aside under `stamp` and make a new one of what can be read of it; `noted` tells the loss.
+    """Set the damaged file aside under `stamp` and make a new one of what can be read of it; `highest` shows the loss.
 
     `highest` is the high-water mark. Killed in the middle, the next start finds either the old file still in place,
     or a new one that is complete, which `finish` puts there.
@@ -118,14 +118,13 @@ def finish(path: Path) -> None:
 
 
 def note(db: sqlite3.Connection, found: Repaired) -> None:
-    """Keep in the spool what was found, until it has been told: a process killed before that must not hide a loss."""
+    """Keep in the spool what was found, until it is announced: a process killed before that must not hide a loss."""
     value = orjson.dumps(asdict(found)).decode()
     db.execute("INSERT OR REPLACE INTO state(source, key, value) VALUES (?, ?, ?)", (*NOTED, value))
 
 
-def noted(state: Mapping[tuple[str, str], Any]) -> Repaired | None:
-    """What `note` kept, None where nothing is to be told."""
-    kept = state.get(NOTED)
+def noted(kept: Any) -> Repaired | None:
+    """The loss that `note` kept under `NOTED`; None where none waits to be announced."""
     try:
         return None if kept is None else Repaired(**kept)
     except TypeError:
@@ -186,7 +185,7 @@ def _lost(new: sqlite3.Connection, holes: list[tuple[int, int, int | None]], who
     (oldest,) = new.execute("SELECT min(seq) FROM keys").fetchone()
     inside = "(SELECT high FROM holes WHERE low <= keys.seq ORDER BY low DESC LIMIT 1) >= keys.seq"
     lost, first = new.execute(f"SELECT count(*), min(seq) FROM keys WHERE {inside}").fetchone()
-    # What is gone may be sent again by a vendor that was never told that we had it: it must not count as known.
+    # What is gone may be sent again by a vendor that never had our acknowledgement: it must not count as known.
     new.execute(f"DELETE FROM keys WHERE {inside}")
     if not whole or oldest is None:
         return holes[0][2], sum(high + 1 - low for low, high, _ in holes)
@@ -209,11 +208,11 @@ def _open_damaged(copy: Path) -> sqlite3.Connection | None:
             except sqlite3.DatabaseError as error:
                 db.close()
                 if attempt:
-                    log.error("nothing can be read of the damaged spool", error=str(error))
+                    log.error("Nothing can be read of the damaged spool", error=str(error))
                     return None
                 _transplant(copy)
         except OSError as error:
-            log.error("nothing can be read of the damaged spool", error=str(error))
+            log.error("Nothing can be read of the damaged spool", error=str(error))
             return None
     return None
 
@@ -265,7 +264,7 @@ def _copy_table(old: sqlite3.Connection, new: sqlite3.Connection, table: str) ->
             for row in old.execute(f"SELECT * FROM {table} ORDER BY {columns}"):
                 new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * len(row))})", row)
         except sqlite3.DatabaseError as error:
-            log.warning("a table of the damaged spool was carried over in part", table=table, error=str(error))
+            log.warning("A table of the damaged spool was carried over in part", table=table, error=str(error))
         else:
             return not order
     return False

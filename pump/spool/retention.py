@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import structlog
 from pump.core.clock import Clock
 from pump.spool import statements
 from pump.spool.errors import Verdict, verdict
+from pump.spool.state import MARKS, TIME, News, SpoolState
 from pump.spool.types import SpoolSettings
 from pump.spool.writer import Writer
 from pump.telemetry.metrics import Metrics
@@ -33,26 +33,24 @@ FILLING = 0.8
 RELIEVED = 0.7
 RESUME = 0.95
 NEVER = 1 << 62
-MARKS = ("pump", "marks")
-"""The piece of state that notes, every `MARK_SECONDS`, how far the spool had come: [ms since 1970, number]."""
-TIME = ("pump", "time")
-"""The piece of state that notes the time the pump has seen pass, and what the clock showed: `Ages.note`."""
 SLICES = 8
 """Slices in a row, so that removing keeps up with storing; more would keep puts waiting."""
 
 
 class Retention:
-    """What the writer does between commits. `maintain` is called after each of them and once a `TICK`."""
+    """The work between commits. `maintain` is called after each of them and once a `TICK`."""
 
-    def __init__(self, writer: Writer, path: Path, settings: SpoolSettings, *, clock: Clock, metrics: Metrics) -> None:
-        self.floor = 0
-        """Everything through this number has been removed."""
+    def __init__(
+        self, state: SpoolState, writer: Writer, path: Path, settings: SpoolSettings, *, clock: Clock, news: News,
+        metrics: Metrics,
+    ) -> None:  # fmt: skip
+        """`path` is the database's."""
         self.used = 0
         """Bytes: pages in use, and the WAL."""
-        self.holders: dict[str, bool] = {}
-        self.on_filling: Callable[[str, int, int], None] = lambda holder, used, limit: None
+        self._state = state
         self._writer = writer
         self._wal = path.with_name(path.name + "-wal")
+        self._news = news
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
@@ -63,22 +61,10 @@ class Retention:
         self._swept_through = 0
         self._sweep: statements.Key | None = None
 
-    def held_through(self) -> int:
-        """The highest number that retention may remove: no holding sink is behind it, by its stored cursor."""
-        stored = self._writer.stored_cursors
-        behind = [stored[sink].seq if sink in stored else 0 for sink, holds in self.holders.items() if holds]
-        return min(behind, default=self._writer.head)
-
-    def holder(self) -> str:
-        """The holding sink that is furthest behind; "" where none holds."""
-        stored = self._writer.stored_cursors
-        behind = {sink: stored[sink].seq if sink in stored else 0 for sink, holds in self.holders.items() if holds}
-        return min(behind, key=lambda sink: behind[sink], default="")
-
     async def begin(self) -> None:
-        """Take the first measure."""
+        """Take the first measure, and refuse at once where it is too much. Raises sqlite3.Error."""
         await self._measure()
-        await self._fullness()
+        await self._limit()
 
     async def maintain(self) -> bool:
         """Do what is due; True where more of it waits."""
@@ -88,10 +74,9 @@ class Retention:
         self.note_time()
         try:
             if self._writer.written >= min(CHECKPOINT_BYTES, self._settings.max_bytes // 16):
-                self._writer.written = 0
                 # A WAL that once grew stays that large, and counts, until it is cut.
                 mode = "TRUNCATE" if self._wal_bytes > 4 * CHECKPOINT_BYTES else "PASSIVE"
-                await self._writer.run(partial(statements.checkpoint, mode=mode))
+                await self._writer.checkpoint(mode)
                 await self._measure()
             now = self._clock.monotonic()
             if now - self._looked >= TICK or self.used > PRESSED * self._settings.max_bytes:
@@ -101,7 +86,8 @@ class Retention:
                     if not more:
                         break
                 await self._prune_keys(now)
-                await self._fullness()
+                self._look_how_full()
+                await self._limit()
         except sqlite3.Error as error:
             self._trouble(error)
         return more
@@ -117,22 +103,23 @@ class Retention:
         """One slice: by age, or by size before the size becomes a matter of refusing."""
         limit = self._settings.max_bytes
         (_, before), *old = self._clock.ages.old(self._settings.retention)
-        through, reason = self.held_through(), "age"
+        through, reason = self._state.held_through(), "age"
         if self.used > PRESSED * limit:
             before, reason = NEVER, "size"
             if self.used > RESUME * limit and self._settings.when_full == "drop-oldest":
-                through, reason = self._writer.head, "full"
-        through = min(through, self._writer.head)
-        if through <= self.floor:
+                through, reason = self._state.head, "full"
+        through = min(through, self._state.head)
+        if through <= self._state.floor:
             return False
-        pruned = await self._writer.run(partial(statements.prune, through=through, before=before, old=old))
+        work = partial(statements.prune, through=through, before=before, old=old)
+        pruned = await self._writer.run(work)
         if pruned is None:
             return False
-        self.floor = pruned.floor
+        self._state.removed_through(pruned.floor)
         if pruned.quarantined:
-            self._writer.quarantined = await self._writer.run(statements.quarantined_bytes)
+            self._state.recount_quarantined(await self._writer.run(statements.quarantined_bytes))
         self._metrics.pruned.labels(reason).inc(pruned.events)
-        self._writer.written += statements.SLICE * 1024
+        self._writer.wrote(statements.SLICE * 1024)
         await self._measure()
         return True
 
@@ -142,42 +129,45 @@ class Retention:
             if now - self._swept < SWEEP_SECONDS:
                 return
             self._swept = now
-            through = min(self._writer.head - KEYS_KEPT, self._seven_days_ago())
+            through = min(self._state.head - KEYS_KEPT, self._seven_days_ago())
             if through - self._swept_through < KEYS_KEPT // 10:
                 return  # a sweep reads every key: it must be worth it
             self._swept_through, self._sweep = through, statements.FIRST_KEY
         work = partial(statements.prune_keys, above=self._sweep, through=self._swept_through)
         self._sweep = await self._writer.run(work)
-        self._writer.written += statements.SLICE * 64
+        self._writer.wrote(statements.SLICE * 64)
 
     def _seven_days_ago(self) -> int:
         """The head as it was seven days ago, by the marks that are kept of it; 0 where none is so old."""
         now, ages = self._clock.now_ms(), self._clock.ages
         # Those of a future that is not known would keep every key until their time comes.
-        marks = [(age, mark) for mark in self._writer.state.get(MARKS) or [] if (age := ages.age(mark[0])) is not None]
+        marks = [(age, mark) for mark in self._state.value(MARKS) or [] if (age := ages.age(mark[0])) is not None]
         if not marks or marks[-1][0] >= MARK_SECONDS or marks[-1][1][0] > now:
             old = [each for each in marks if each[0] > KEYS_SECONDS]
-            marks = [*old[-1:], *(each for each in marks if each[0] <= KEYS_SECONDS), (0.0, [now, self._writer.head])]
+            marks = [*old[-1:], *(each for each in marks if each[0] <= KEYS_SECONDS), (0.0, [now, self._state.head])]
             self._writer.remember(MARKS, [mark for _, mark in marks])
         return int(next((head for age, (_, head) in reversed(marks) if age > KEYS_SECONDS), 0))
 
     def note_time(self, *, now: bool = False) -> None:
         """Have the time that was seen stored, where that is due."""
-        if (note := self._clock.ages.note(self._writer.head, now=now)) is not None:
+        if (note := self._clock.ages.note(self._state.head, now=now)) is not None:
             self._writer.remember(TIME, note)
 
-    async def _fullness(self) -> None:
+    def _look_how_full(self) -> None:
         limit = self._settings.max_bytes
         if self.used >= FILLING * limit and not self._filling:
             self._filling = True
-            holder = self.holder()
-            log.warning("the spool is filling up", bytes=self.used, max_bytes=limit, holder=holder or None)
-            self.on_filling(holder, self.used, limit)
+            holder = self._state.holder()
+            log.warning("The spool is filling up", bytes=self.used, max_bytes=limit, holder=holder or None)
+            self._news.filling(holder, self.used, limit)
         elif self.used < RELIEVED * limit:
             self._filling = False
+
+    async def _limit(self) -> None:
+        limit = self._settings.max_bytes
         if self.used >= limit and self._settings.when_full == "block":
             if not self._writer.refusing:
-                self._writer.refuse(f"max_bytes is reached, held by the sink {self.holder() or 'of nobody'}")
+                self._writer.refuse(f"max_bytes is reached, held by the sink {self._state.holder() or 'of nobody'}")
         elif self._writer.refusing and self.used < RESUME * limit and self._writer.accept():
             await self._measure()
 

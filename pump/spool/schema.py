@@ -35,13 +35,13 @@ COPIED = {
     "limited": ("seq",),
     "dead": ("id",),
 }
-"""What a salvage carries over beside the events, with the columns by which each lies."""
+"""Tables that a salvage carries over beside the events, with the columns by which each lies."""
 
 _STEPS = {
     0: TABLES,
     1: ("DELETE FROM dead WHERE id NOT IN (SELECT min(id) FROM dead GROUP BY sink, seq)", _ONE_LETTER),
 }
-"""What leads from a version to the present one."""
+"""The statements that lead from a version to the present one."""
 
 
 def create(db: sqlite3.Connection) -> None:

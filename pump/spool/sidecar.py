@@ -1,4 +1,4 @@
-"""The two small files beside the database: the highest number handed out, and room kept for a full disk."""
+"""The small files beside the database: the highest number handed out, room kept for a full disk, a mark of damage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import struct
 import zlib
 from pathlib import Path
 
+import structlog
+
+log = structlog.get_logger()
+
 RESERVE = 16 << 20
+MARGIN = 4 << 20
+"""Bytes that must be free beyond the reserve before a full disk counts as usable again."""
 _FORMAT = struct.Struct("<8sQI")
 _MAGIC = b"pumphigh"
 
@@ -73,3 +79,51 @@ class Reserve:
     def close(self) -> None:
         """Let go of the file; its space stays held."""
         os.close(self._file)
+
+
+class Sidecar:
+    """All of them in one spool's folder, to be closed. The folder is there already."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises OSError where they cannot be opened."""
+        self.folder = folder
+        self.high = HighWater(folder / "spool.high")
+        try:
+            self.reserve = Reserve(folder / "spool.reserve")
+        except OSError:
+            self.high.close()
+            raise
+
+    def make_room(self) -> None:
+        """Give the reserve up where the disk is full: even opening the database needs some room."""
+        if self._free() < MARGIN and self.reserve.take():
+            self.reserve.release()
+
+    def hold_reserve(self) -> bool:
+        """Hold the reserve; False where the disk has no room for it and some more."""
+        try:
+            room = self.reserve.take()
+        except OSError as error:
+            log.warning("The spool's reserve cannot be held", error=str(error))
+            room = False
+        return room and self._free() >= MARGIN
+
+    def note_high(self, seq: int) -> None:
+        """Note the highest number. The commit stands even where that fails: it is the witness against a damaged WAL."""
+        try:
+            self.high.write(seq)
+        except OSError as error:
+            log.warning("The highest sequence number could not be noted beside the spool", error=str(error))
+
+    def mark_damaged(self) -> None:
+        """Have the next start examine and repair the database."""
+        (self.folder / "spool.damaged").touch()
+
+    def close(self) -> None:
+        """Let go of the files; the reserve stays held."""
+        self.high.close()
+        self.reserve.close()
+
+    def _free(self) -> int:
+        stat = os.statvfs(self.folder)
+        return stat.f_bavail * stat.f_frsize

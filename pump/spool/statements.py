@@ -17,6 +17,7 @@ import structlog
 
 from pump.core.record import Record
 from pump.spool import blocks
+from pump.spool.state import SpoolState
 from pump.spool.types import Cursor, Row
 
 log = structlog.get_logger()
@@ -139,12 +140,12 @@ def _store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -
 
 @dataclass(slots=True, frozen=True)
 class Pruned:
-    """What one slice removed: everything through `floor` is gone."""
+    """One slice that was removed: everything through `floor` is gone."""
 
     floor: int
     events: int
     quarantined: bool
-    """Whether events that count against a source's limit were among them."""
+    """True where events that count against a source's limit were among them."""
 
 
 def prune(db: sqlite3.Connection, *, through: int, before: int, old: Sequence[tuple[int, int]] = ()) -> Pruned | None:
@@ -220,19 +221,6 @@ def quarantined_bytes(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute("SELECT source, sum(bytes) FROM limited GROUP BY source").fetchall())
 
 
-@dataclass(slots=True)
-class Found:
-    """What stands in the file at the start."""
-
-    head: int
-    floor: int
-    cursors: dict[str, Cursor]
-    state: dict[tuple[str, str], Any]
-    quarantined: dict[str, int]
-    dead: dict[str, int]
-    """Dead letters by sink."""
-
-
 def go_on_above(db: sqlite3.Connection, seq: int) -> int:
     """Have the numbering go on above `seq`, if it has not come so far; the highest number given."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
@@ -244,7 +232,7 @@ def go_on_above(db: sqlite3.Connection, seq: int) -> int:
 
 
 def _json(text: str) -> Any:
-    """What a cursor or a state holds; None where a flipped bit made it unreadable: the start must not fail for it."""
+    """The content of a cursor or a state; None where a flipped bit made it unreadable: no start may fail for it."""
     try:
         return orjson.loads(text)
     except ValueError as error:
@@ -252,9 +240,9 @@ def _json(text: str) -> Any:
         return None
 
 
-def load(db: sqlite3.Connection, noted: int) -> Found:
+def load(db: sqlite3.Connection, noted: int) -> SpoolState:
     """Read what the writer starts from. `noted` is the high-water mark: numbering goes on above it."""
-    # Where the witness saw higher numbers than the file holds, the loss has been told; it is remembered so.
+    # Where the witness saw higher numbers than the file holds, the loss is noted; the number stays.
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
     head = row[0] if row else 0
     letters = db.execute("SELECT sink, count(*), max(seq) FROM dead GROUP BY sink").fetchall()
@@ -263,14 +251,14 @@ def load(db: sqlite3.Connection, noted: int) -> Found:
     if above > head:
         head = go_on_above(db, above)
     (oldest,) = db.execute("SELECT min(first) FROM blocks").fetchone()
-    return Found(
+    return SpoolState(
         head=head,
         floor=head if oldest is None else oldest - 1,
         cursors={
             sink: Cursor(seq, None if state is None else _json(state))
             for sink, seq, state in db.execute("SELECT sink, seq, state FROM cursors")
         },
-        state={
+        values={
             (source, key): known for source, key, value in db.execute(_STATE) if (known := _json(value)) is not None
         },
         quarantined=quarantined_bytes(db),

@@ -1,4 +1,4 @@
-"""What goes into the spool and what comes back from a commit; [spool] of pump.toml."""
+"""Rows that go into the spool, receipts and cursors that come back; [spool] of pump.toml."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Row:
 
 @dataclass(slots=True, frozen=True)
 class Receipt:
-    """What became of a put: `stored` new events, `quarantined` of them so marked; `duplicates` were stored before."""
+    """The result of a put: `stored` new events, `quarantined` of them so marked; `duplicates` were stored before."""
 
     stored: int
     duplicates: int
@@ -39,7 +39,7 @@ class Receipt:
 
 @dataclass(slots=True, frozen=True)
 class Cursor:
-    """How far a sink has come, and what it wanted remembered there."""
+    """The number through which a sink has everything, and what it wanted remembered there."""
 
     seq: int
     state: State | None
@@ -56,7 +56,7 @@ def _seed(source: str, type_: str, severity: int) -> int:
 
 
 class SpoolSettings(Settings):
-    """How long and how much the spool keeps."""
+    """Limits of what the spool keeps, in time and in bytes."""
 
     retention: Duration = Field(default=7 * 86400.0, gt=0, description="events are kept this long after they arrived")
     max_bytes: Size = Field(default=4 << 30, ge=16 << 20, description="the most the spool takes on disk")

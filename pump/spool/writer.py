@@ -6,27 +6,26 @@ While one commit is on its way all that arrives waits for the next, so that one 
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 
-from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.record import Record
 from pump.spool import statements
 from pump.spool.connection import PAGE_SIZE, Connection
 from pump.spool.errors import Fatal, RowRefused, Verdict, verdict
 from pump.spool.reader import RecentRecords
-from pump.spool.sidecar import HighWater, Reserve
+from pump.spool.sidecar import Sidecar
+from pump.spool.state import Key, Noted, SpoolState
 from pump.spool.statements import Group
 from pump.spool.types import Cursor, Receipt, Row
 from pump.telemetry.metrics import Metrics
@@ -37,69 +36,53 @@ log = structlog.get_logger()
 WAITING = 64 << 20
 """Bytes that may wait for a commit; beyond it `append` refuses."""
 REFUSALS = (sqlite3.Error, sqlite3.Warning, ValueError, TypeError, OverflowError)
-"""What sqlite3 and its binding of values raise; `faults.verdict` tells what follows."""
+"""Errors of sqlite3 and of its binding of values; `errors.verdict` is what follows from it."""
 COMMIT_BYTES = 4 * PAGE_SIZE
-"""What a commit writes beside the bodies, about: a page of each table and index it touches."""
+"""Written by a commit beside the bodies, about: a page of each table and index it touches."""
 GROUP_ROWS = 2048
 GROUP_BYTES = 8 << 20
 CURSOR_DELAY = 1.0
 """Seconds that a cursor waits for somebody else's commit before it makes its own."""
-MARGIN = 4 << 20
-"""Bytes that must be free beyond the reserve before a full disk counts as usable again."""
 
 
 @dataclass(slots=True)
 class _Put:
     rows: Sequence[Row]
-    state: Mapping[tuple[str, str], Any]
+    state: Mapping[Key, Any]
     size: int
     urgent: bool
     done: asyncio.Future[Receipt]
 
 
 class Writer:
-    """Owns the writing connection. All methods belong to the event loop; `run` is the loop's only writing task."""
+    """Owns the writing connection. All methods belong to the event loop; one task calls `turn` and `last_turn`."""
 
     def __init__(
-        self, db: Connection, folder: Path, *, high: HighWater, reserve: Reserve, tail: RecentRecords, head: int,
-        clock: Clock, metrics: Metrics,
-    ) -> None:  # fmt: skip
-        self.db = db
-        self.folder = folder
-        self.head = head
-        self.tail = tail
-        self.state: dict[tuple[str, str], Any] = {}
-        self.cursors: dict[str, Cursor] = {}
-        self.stored_cursors: dict[str, Cursor] = {}
-        self.quarantined: dict[str, int] = {}
-        """Bytes stored, by source, of what it does not understand."""
+        self, db: Connection, state: SpoolState, recent: RecentRecords, beside: Sidecar, *, metrics: Metrics
+    ) -> None:
+        self.folder = beside.folder
         self.refusing = ""
         """Why puts are refused now; empty while they are taken."""
         self.fatal: Fatal | None = None
         self.failed = asyncio.Event()
-        self.grown = asyncio.Event()
-        """Set, and replaced by a new one, whenever `head` moves."""
-        self._next = head + 1
-        self._high = high
-        self._reserve = reserve
-        self._clock = clock
-        self._metrics = metrics
-        self._puts: deque[_Put] = deque()
-        self._waiting = 0
-        self._dirty: dict[str, Cursor] = {}
-        self._remembered: dict[tuple[str, str], Any] = {}
-        self._due = False
-        self._timer: asyncio.TimerHandle | None = None
-        self.wake = asyncio.Event()
         self.closing = False
         self.written = 0
-        """Bytes, about, that went into the WAL since whoever checkpoints set this to 0."""
+        """Bytes, about, that went into the WAL since the last checkpoint."""
+        self._db = db
+        self._state = state
+        self._recent = recent
+        self._beside = beside
+        self._metrics = metrics
+        self._next = state.head + 1
+        self._puts: deque[_Put] = deque()
+        self._waiting = 0
+        self._due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._wake = asyncio.Event()
 
     # --- what the rest of the spool calls -----------------------------------------------------------------------
 
-    async def append(
-        self, rows: Sequence[Row], state: Mapping[tuple[str, str], Any], *, urgent: bool = False
-    ) -> Receipt:
+    async def append(self, rows: Sequence[Row], state: Mapping[Key, Any], *, urgent: bool = False) -> Receipt:
         """Store rows and state in one transaction; returns after the fsync.
 
         `urgent` rows (the daemon's own, few) are taken while others are refused, from the reserve. Raises
@@ -116,7 +99,7 @@ class Writer:
         put = _Put(rows, state, size, urgent, asyncio.get_running_loop().create_future())
         self._puts.append(put)
         self._waiting += size
-        self.wake.set()
+        self._wake.set()
         return await put.done
 
     def set_cursor(self, sink: str, cursor: Cursor, *, rewind: bool = False) -> None:
@@ -124,25 +107,22 @@ class Writer:
 
         Raises ValueError where it would move back without `rewind`.
         """
-        before = self.cursors.get(sink)
-        if before is not None and cursor.seq < before.seq and not rewind:
-            raise ValueError(f"the cursor of {sink} would move back from {before.seq} to {cursor.seq}")
-        self.cursors[sink] = self._dirty[sink] = cursor
+        self._state.set_cursor(sink, cursor, rewind=rewind)
         self._soon()
 
-    def remember(self, key: tuple[str, str], value: Any) -> None:
+    def remember(self, key: Key, value: Any) -> None:
         """Note a piece of state that belongs to no event, as a cursor is noted."""
-        self.state[key] = self._remembered[key] = value
+        self._state.remember(key, value)
         self._soon()
 
     def _soon(self) -> None:
-        if self._timer is None:
+        if self._timer is None and not self.closing:
             self._timer = asyncio.get_running_loop().call_later(CURSOR_DELAY, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
         self._due = True
-        self.wake.set()
+        self._wake.set()
 
     async def flush(self) -> None:
         """Return when all that waits, cursors too, is on disk. Raises `Unavailable` where it cannot be.
@@ -150,33 +130,52 @@ class Writer:
         What comes meanwhile waits for its own commit.
         """
         self._due = True
-        cursors, remembered = dict(self._dirty), dict(self._remembered)
+        noted = self._state.noted()
         await self.append((), {}, urgent=True)
-        if any(self._dirty.get(sink) is cursor for sink, cursor in cursors.items()) or any(
-            key in self._remembered and self._remembered[key] is value for key, value in remembered.items()
-        ):
+        if self._state.waits(noted):
             raise Unavailable(f"cursors could not be stored: {self.refusing}")
 
-    def now_ms(self) -> int:
-        """Wall time, milliseconds since 1970."""
-        return self._clock.now_ms()
-
-    def present(self, wall_ms: int) -> int:
-        """A stamp of this run as the clock of now would have given it; see `Ages.present`."""
-        return self._clock.ages.present(wall_ms)
-
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in the writer's thread, between commits."""
-        return await self.db.run(work)
+        """The result of `work` in the writer's thread, between commits. What it adds to the WAL is for `wrote`."""
+        return await self._db.run(work)
+
+    def wrote(self, size: int) -> None:
+        """About so many bytes went into the WAL."""
+        self.written += size
+
+    async def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The same for whoever waits for it: raises `Unavailable` where the spool has failed or the disk refuses."""
+        if self.fatal is not None:
+            raise Unavailable(f"the spool refuses: {self.fatal}")
+        try:
+            return await self.run(work)
+        except sqlite3.Error as error:
+            if (found := verdict(error)) in (Verdict.FATAL, Verdict.DAMAGED):
+                self.fail(found, error)
+                raise Unavailable(f"the spool refuses: {self.fatal}") from error
+            raise Unavailable(f"the spool cannot be written: {error}") from error
+
+    async def checkpoint(self, mode: str) -> None:
+        """Copy the WAL into the file: PASSIVE, or TRUNCATE. Raises sqlite3.Error."""
+        self.written = 0
+        await self.run(partial(statements.checkpoint, mode=mode))
+
+    def close(self) -> None:
+        """Take no more; what waits is stored by `last_turn`."""
+        self.closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wake.set()
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
     async def turn(self) -> bool:
         """One commit, if anything is due; True where more is waiting."""
+        self._wake.clear()
         if self.fatal is not None:
             return False  # a commit that succeeds after a failed fsync proves nothing
         group = self._take()
-        if group or ((self._dirty or self._remembered) and self._due):
+        if group or (self._due and self._state.unstored):
             await self._commit(group)
         return bool(self._puts)
 
@@ -185,10 +184,15 @@ class Writer:
         self._due = True
         while await self.turn():
             pass
-        if self._dirty or self._remembered:
-            log.warning(
-                "cursors could not be stored at the end; some events may be sent again", sinks=sorted(self._dirty)
-            )
+        if self._state.unstored:
+            sinks = sorted(self._state.noted().cursors)
+            log.warning("Cursors could not be stored at the end; some events may be sent again", sinks=sinks)
+
+    async def wait(self, seconds: float) -> None:
+        """Return when something came since the last turn began, after `seconds` at the latest."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
 
     def _take(self) -> list[_Put]:
         group: list[_Put] = []
@@ -202,51 +206,39 @@ class Writer:
         return group
 
     async def _commit(self, puts: list[_Put]) -> None:
-        cursors, self._dirty = self._dirty, {}
-        remembered, self._remembered = self._remembered, {}
+        noted = self._state.take_unstored()
         self._due = False
-        rows = [row for put in puts for row in put.rows]
-        state = dict(remembered)
-        for put in puts:
-            state.update(put.state)
         try:
-            records = await self._store(Group(rows, cursors, state))
+            records = await self._store(_group(puts, noted))
         except REFUSALS as error:
-            # What waited with the group waits again, behind anything newer that came meanwhile.
-            self._dirty = cursors | self._dirty
-            self._remembered = remembered | self._remembered
+            self._state.put_back(noted)
             await self._failed_group(puts, error)
-            if self._dirty or self._remembered:
+            if self._state.unstored:
                 self._soon()
             return
         except BaseException as bug:
             self._refuse_puts(puts, f"its writer failed ({type(bug).__name__})")  # nobody may wait for ever
             raise
-        self.stored_cursors.update(cursors)
+        self._state.stored(noted)
         self._committed(puts, records)
 
     async def _store(self, group: Group) -> list[Record]:
         begun = time.perf_counter()
-        records = await self.db.run(partial(self._in_thread, group, self._next))
+        work = partial(self._in_thread, group, self._next)
+        records = await self._db.run(work)
         self.written += COMMIT_BYTES + sum(len(row.body) for row in group.rows)
         self._metrics.commits.inc()
         self._metrics.commit_seconds.observe(time.perf_counter() - begun)
         if records:
             self._next += len(group.rows)
-            self.head = records[-1].seq
-            self.tail.add(records)
-            self.grown.set()
-            self.grown = asyncio.Event()
+            self._recent.add(records)
+            self._state.advance(records[-1].seq)
         return records
 
     def _in_thread(self, group: Group, first: int, db: sqlite3.Connection) -> list[Record]:
         records = statements.commit(db, group, first)
         if records:
-            try:
-                self._high.write(records[-1].seq)
-            except OSError as error:
-                # The commit stands; the note is only the witness against a damaged WAL.
-                log.warning("the highest sequence number could not be noted beside the spool", error=str(error))
+            self._beside.note_high(records[-1].seq)
         return records
 
     def _committed(self, puts: Sequence[_Put], records: Sequence[Record]) -> None:
@@ -257,22 +249,18 @@ class Writer:
             first += len(put.rows)
             stored = numbers[begin : bisect_left(numbers, first)] if records else []
             quarantined = self._count_quarantined(put, stored, first)
-            for key, value in put.state.items():
-                if value is None:
-                    self.state.pop(key, None)
-                else:
-                    self.state[key] = value
+            self._state.apply(put.state)
             if not put.done.done():  # the one who waited may have been cancelled
                 put.done.set_result(Receipt(len(stored), len(put.rows) - len(stored), quarantined))
 
     def _count_quarantined(self, put: _Put, stored: Sequence[int], end: int) -> int:
-        """Add up what was stored of the put's limited rows, whose numbers end before `end`; how many they are."""
+        """Add up what was stored of the put's quarantined rows, whose numbers end before `end`; how many they are."""
         count = 0
         if stored and any(row.quarantined for row in put.rows):
             kept = set(stored)
             for seq, row in enumerate(put.rows, end - len(put.rows)):
                 if row.quarantined and seq in kept:
-                    self.quarantined[row.source] = self.quarantined.get(row.source, 0) + len(row.body)
+                    self._state.add_quarantined(row.source, len(row.body))
                     count += 1
         return count
 
@@ -325,14 +313,14 @@ class Writer:
 
     async def _from_reserve(self, puts: list[_Put]) -> None:
         """Store the daemon's own rows and the cursors on a full disk, giving up the reserve if need be."""
-        for attempt in (self._reserve.release, lambda: False):
-            if not (puts or self._dirty or self._remembered):
+        for attempt in (self._beside.reserve.release, lambda: False):
+            if not (puts or self._state.unstored):
                 return
-            cursors, remembered = dict(self._dirty), dict(self._remembered)
-            state = remembered | {key: value for put in puts for key, value in put.state.items()}
+            noted = self._state.take_unstored()
             try:
-                records = await self._store(Group([row for put in puts for row in put.rows], cursors, state))
+                records = await self._store(_group(puts, noted))
             except REFUSALS as error:
+                self._state.put_back(noted)
                 found = verdict(error)
                 if found in (Verdict.FATAL, Verdict.DAMAGED):
                     self.fail(found, error)
@@ -340,9 +328,7 @@ class Writer:
                     continue
                 self._refuse_puts(puts, self.refusing)
                 return
-            self._dirty = {sink: c for sink, c in self._dirty.items() if cursors.get(sink) is not c}
-            self._remembered = {key: v for key, v in self._remembered.items() if remembered.get(key) is not v}
-            self.stored_cursors.update(cursors)
+            self._state.stored(noted)
             self._committed(puts, records)
             return
 
@@ -354,7 +340,7 @@ class Writer:
     def refuse(self, reason: str) -> None:
         """Take nothing more until `accept`; what waits is refused too."""
         if not self.refusing:
-            log.error("the spool refuses new events; vendors are not answered until it takes them again", reason=reason)
+            log.error("The spool refuses new events; vendors are not answered until it takes them again", reason=reason)
         self.refusing = reason
         self._metrics.spool_full.set(1)
         waiting, self._puts = self._puts, deque(put for put in self._puts if put.urgent)
@@ -363,16 +349,10 @@ class Writer:
 
     def accept(self) -> bool:
         """Take events again, if the disk has room for the reserve and some more; False where it has not."""
-        try:
-            room = self._reserve.take()
-        except OSError as error:
-            log.warning("the spool's reserve cannot be held", error=str(error))
-            room = False
-        stat = os.statvfs(self.folder)
-        if not room or stat.f_bavail * stat.f_frsize < MARGIN:
+        if not self._beside.hold_reserve():
             return False
         if self.refusing:
-            log.info("the spool takes events again", was=self.refusing)
+            log.info("The spool takes events again", was=self.refusing)
         self.refusing = ""
         self._metrics.spool_full.set(0)
         return True
@@ -382,17 +362,19 @@ class Writer:
         if self.fatal is None:
             self.fatal = Fatal(f"{found.value}: {error}")
             log.critical(
-                "the spool failed; the process ends, and a new one looks at the disk afresh", reason=str(self.fatal)
+                "The spool failed; the process ends, and a new one looks at the disk afresh", reason=str(self.fatal)
             )
             if found is Verdict.DAMAGED:
-                (self.folder / "spool.damaged").touch()
+                self._beside.mark_damaged()
             self.failed.set()
         waiting, self._puts = list(self._puts), deque()
         self._waiting = 0
         self._refuse_puts(waiting, str(self.fatal))
 
-    def stop_timer(self) -> None:
-        """Let go of the loop's timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+
+def _group(puts: Sequence[_Put], noted: Noted) -> Group:
+    """One commit of all this; where a key stands in both, the state of the puts is the newer."""
+    state = dict(noted.values)
+    for put in puts:
+        state.update(put.state)
+    return Group([row for put in puts for row in put.rows], noted.cursors, state)

@@ -39,9 +39,9 @@ class Component:
     expects: float | None = None
     """Seconds within which a sign of life is due; None: it may be silent for ever. The owner sets it."""
     details: dict[str, Any] = field(default_factory=dict)
-    """What else /status shows of it, the owner's own words; never a secret."""
+    """Details that /status shows of it, the owner's own words; never a secret."""
     stalls: int = 0
-    """How often it has fallen silent."""
+    """Times that it has fallen silent."""
     _rose: float | None = field(default=None, init=False, repr=False)
     _fell: float | None = field(default=None, init=False, repr=False)
 
@@ -122,10 +122,10 @@ class Health:
         self._silent.discard(name)
 
     def check(self, interval: float) -> None:
-        """Find who has fallen silent and who is back, and tell the log. Called every `interval` seconds.
+        """Find who has fallen silent and who is back, and log it. Called every `interval` seconds.
 
         Where the call comes late the loop itself stood still, so that nobody could give a sign of life: that is
-        told, and the parts get one more interval.
+        logged, and the parts get one more interval.
         """
         now = self.clock.monotonic()
         late = 0.0 if self._checked is None else now - self._checked - interval

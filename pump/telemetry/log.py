@@ -33,7 +33,7 @@ def configure(
 ) -> None:
     """Set up the process's logging; the last call counts.
 
-    `stream` is standard error unless told; `json` None means: readable where the stream is a terminal, else JSON,
+    `stream` is standard error by default; `json` None means: readable where the stream is a terminal, else JSON,
     one object a line. Libraries' own logging joins at warning; uncaught exceptions, also of threads, are logged.
     """
     stream = stream if stream is not None else sys.stderr
@@ -95,7 +95,7 @@ def _readable(stream: TextIO) -> Processor:
 
 
 def _journal(stream: TextIO) -> bool:
-    """Whether the stream is the socket to the journal that systemd names in $JOURNAL_STREAM (device:inode)."""
+    """True for the socket to the journal that systemd names in $JOURNAL_STREAM (device:inode)."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):
@@ -117,7 +117,7 @@ class _Writer:
             else:
                 output.write(line)
             self._stream.flush()
-        except (OSError, ValueError):  # a closed pipe or file: there is nowhere left to tell it
+        except (OSError, ValueError):  # a closed pipe or file: there is nowhere left to report it
             return
 
     debug = info = warning = warn = error = critical = exception = fatal = log = msg

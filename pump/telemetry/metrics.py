@@ -1,4 +1,4 @@
-"""What /metrics shows. One object a daemon (tests run several in one process), each counter with its reason.
+"""The counters of /metrics. One object a daemon (tests run several in one process), each counter with its reason.
 
 Every drop, retry and reconnect has a counter. Counters are raised a batch at a time, never an event at a time.
 """

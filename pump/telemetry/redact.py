@@ -83,6 +83,6 @@ def _text(value: Any) -> str:
 
 
 DEFAULT: Final = Redactor()
-"""What the process's log and commands use; loading a configuration fills it."""
+"""The secrets that the process's log and commands hide; loading a configuration fills it."""
 redact = DEFAULT.redact
 clean = DEFAULT.clean

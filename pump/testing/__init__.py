@@ -1,4 +1,4 @@
-"""What tests stand on, ours and a vendor's author's: fakes that keep the real interfaces, no mocks."""
+"""The ground that tests stand on, ours and a vendor's author's: fakes that keep the real interfaces, no mocks."""
 
 from __future__ import annotations
 

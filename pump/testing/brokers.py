@@ -23,7 +23,7 @@ _STARTING: Final = 20.0
 """Seconds until a server listens."""
 _PORTS: Final = (15_000, 32_000)
 _PLACES: Final = ("/usr/sbin", "/usr/local/sbin")
-"""Where servers lie that an ordinary user's PATH may leave out."""
+"""Folders of servers that an ordinary user's PATH may leave out."""
 
 
 def free_port() -> int:
@@ -55,7 +55,7 @@ class Server:
         return shutil.which(cls.program, path=places)
 
     def arguments(self) -> Sequence[str]:
-        """How the program is called; writes its configuration."""
+        """The command line of the program; writes its configuration."""
         raise NotImplementedError
 
     def listening(self) -> Sequence[int]:
@@ -64,7 +64,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where clients connect to."""
+        """The address that clients connect to."""
         raise NotImplementedError
 
     async def start(self) -> None:
@@ -148,12 +148,12 @@ class NatsServer(Server):
 
     @property
     def url(self) -> str:
-        """Where NATS clients connect to."""
+        """The address that NATS clients connect to."""
         return f"nats://127.0.0.1:{self.port}"
 
     @property
     def mqtt_url(self) -> str:
-        """Where MQTT clients connect to."""
+        """The address that MQTT clients connect to."""
         return f"mqtt://127.0.0.1:{self.mqtt_port}"
 
     def listening(self) -> Sequence[int]:
@@ -191,7 +191,7 @@ class Mosquitto(Server):
 
     @property
     def url(self) -> str:
-        """Where MQTT clients connect to."""
+        """The address that MQTT clients connect to."""
         return f"mqtt://127.0.0.1:{self.port}"
 
     def listening(self) -> Sequence[int]:

@@ -20,7 +20,7 @@ class ManualClock(Clock):
     `advance` moves wall and monotonic time together and wakes who slept long enough, in the order of their
     deadlines; `jump` moves the wall time alone, as a corrected system clock does. Both return at once: who was
     woken runs when the test next awaits. A task that sleeps again and again wants `run`, which stops at each
-    deadline on its way. `sleeping` tells when the code under test has arrived at its sleeps, without polling.
+    deadline on its way. `sleeping` returns when the code under test has arrived at its sleeps, without polling.
     For one event loop at a time.
     """
 
@@ -82,7 +82,7 @@ class ManualClock(Clock):
 
     @property
     def sleepers(self) -> int:
-        """How many sleep now."""
+        """The number of tasks that sleep now."""
         return sum(not woken.done() for _, _, woken in self._sleepers)
 
     @property

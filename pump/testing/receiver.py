@@ -28,7 +28,7 @@ class Received:
 
 
 Reply = Callable[[Received], web.Response | Awaitable[web.Response | None] | None]
-"""What a request is answered with; None: 204, and its events count as taken."""
+"""The answer to a request; None: 204, and its events count as taken."""
 
 
 class Receiver:
@@ -44,7 +44,7 @@ class Receiver:
         """The numbers of the events that were answered with 2xx, in the order of the answers."""
         self.reply: Reply = lambda received: None
         self.wrong: list[Exception] = []
-        """What `verify` raised."""
+        """The exception of `verify`."""
         self.at_once = 0
         """Requests under way now."""
         self.most_at_once = 0
@@ -57,7 +57,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where it listens; known after `start`."""
+        """The address on which it listens; known after `start`."""
         return f"http://127.0.0.1:{self.port}/hook"
 
     async def start(self) -> None:

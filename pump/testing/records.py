@@ -1,4 +1,4 @@
-"""Events for tests of what lies behind the parsers: whole and valid, each told from the others by its number."""
+"""Events for tests of what lies behind the parsers: whole and valid, each known from the others by its number."""
 
 from __future__ import annotations
 

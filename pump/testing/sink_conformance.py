@@ -1,4 +1,4 @@
-"""What every sink must do, as functions to be run on each: `CHECKS` by name, each given a fresh `Peer`.
+"""The duties of every sink, as functions to be run on each: `CHECKS` by name, each given a fresh `Peer`.
 
 A sink's author writes a `Peer` for it (a harness around a real server, a file, a pipe) and parametrises a test over
 `CHECKS`. A check that needs what the peer cannot do (`can`) is left out by `applies`.
@@ -35,9 +35,9 @@ class Peer(ABC):
     """The other end of a sink. The suite starts it, aims sinks at it, disturbs it, and asks what it received."""
 
     can: ClassVar[frozenset[str]] = frozenset()
-    """What it offers beside the plain: "stop" (and start again), "stall" (and resume), "reject"."""
+    """Its abilities beside the plain: "stop" (and start again), "stall" (and resume), "reject"."""
     exactly_once: ClassVar[bool] = False
-    """Whether a record that comes again after a crash must be there once."""
+    """True where a record that comes again after a crash must be there once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -134,7 +134,7 @@ async def restart(peer: Peer) -> None:
 
 
 async def crash_before_the_cursor_was_stored(peer: Peer) -> None:
-    """What was delivered and not stored comes again: nothing missing, and where promised nothing twice."""
+    """Records that were delivered and not stored come again: nothing missing, and where promised nothing twice."""
     feed = Feed(peer)
     await feed([numbered(1, 11)])
     await feed([numbered(11, 21), numbered(21, 31)], store=False)
@@ -311,7 +311,7 @@ _NEEDS: Final = {
 
 
 def applies(check: str, peer: type[Peer]) -> bool:
-    """Whether the peer can do what the check needs."""
+    """True where the peer can do what the check needs."""
     return check not in _NEEDS or _NEEDS[check] in peer.can
 
 

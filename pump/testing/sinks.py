@@ -47,7 +47,7 @@ class Deaf:
 
 
 Step = BaseException | Callable[[], Awaitable[None]] | None
-"""What a send does: raise, wait for something before it accepts, or accept at once."""
+"""The behaviour of a send: raise, wait for something before it accepts, or accept at once."""
 
 
 class ScriptedSinks:
@@ -77,7 +77,7 @@ class ScriptedSinks:
         self.batches: list[list[int]] = []
         """The numbers of each batch that `send` was called with."""
         self.states: list[State | None] = []
-        """What each opening was handed back."""
+        """The state that each opening was handed back."""
         self.closed = 0
         """How many openings were left."""
         self.watched = 0

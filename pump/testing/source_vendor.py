@@ -1,6 +1,6 @@
-"""What the sources' conformance suite is run with: a `Vendor`, the other end of a source, and a `Pump` around it.
+"""The two ends of the sources' conformance suite: a `Vendor`, the other end of a source, and a `Pump` around it.
 
-The spool, the intake, the push listener and the sockets are real; only the intake can be told to refuse, as a full
+The spool, the intake, the push listener and the sockets are real; only the intake can be made to refuse, as a full
 spool does.
 """
 
@@ -32,23 +32,23 @@ PATIENCE: Final = 60.0
 
 
 class Vendor(ABC):
-    """The other end of a source. The suite starts it, makes it send, disturbs it, and asks what it was told.
+    """The other end of a source. The suite starts it, makes it send, disturbs it, and asks what it was answered.
 
     `start` comes first and `stop` last; what the suite does between is up to each check.
     """
 
     can: ClassVar[frozenset[str]] = frozenset()
-    """What it offers beside the plain: "redeliver", "stall", "vanish", "half_open", "garbage", "acknowledge"."""
+    """Its abilities beside the plain: "redeliver", "stall", "vanish", "half_open", "garbage", "acknowledge"."""
     keeps: ClassVar[bool] = False
-    """Whether what was not acknowledged comes again: a queue does that, a stream does not."""
+    """True where what was not acknowledged comes again: a queue does that, a stream does not."""
     ordered: ClassVar[bool] = True
-    """Whether its records come one after another; False where many are under way at a time."""
+    """True where its records come one after another; False where many are under way at a time."""
 
     def __init__(self, number: int = 0) -> None:
         self.number = number
-        """Tells several vendors of one check apart: another seed, another account. Its source is named s<number>."""
+        """Its number among the vendors of one check: another seed, another account. Its source is named s<number>."""
         self.push_url = ""
-        """Where the pump's push listener is, for those that push; set before `start`."""
+        """The address of the pump's push listener, for those that push; set before `start`."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -103,12 +103,12 @@ class Vendor(ABC):
         raise NotImplementedError("garbage")
 
     def acknowledged(self) -> set[Hashable]:
-        """What the source has said it has."""
+        """The records that the source has said it has."""
         raise NotImplementedError("acknowledge")
 
 
 class Watched(Intake):
-    """The real intake; refuses when it is told to, and counts that."""
+    """The real intake; refuses when it is asked to, and counts that."""
 
     refusing = False
     refusals = 0
@@ -221,7 +221,7 @@ class Pump:
                     await asyncio.sleep(0.005)
 
     async def events(self, number: int = 0) -> list[dict[str, Any]]:
-        """What is stored of a source, in order."""
+        """The stored events of a source, in order."""
         events, after = [], 0
         while batch := await self.spool.read(after):
             events += [orjson.loads(record.body) for record in batch if record.source == f"s{number}"]

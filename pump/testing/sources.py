@@ -1,4 +1,4 @@
-"""What every source must do, as functions to be run on each: `CHECKS` by name, each given a fresh `Vendor`.
+"""The duties of every source, as functions to be run on each: `CHECKS` by name, each given a fresh `Vendor`.
 
 A source's author writes a `Vendor` for it, a harness around the simulator, and parametrises a test over `CHECKS`. A
 check that needs what the vendor cannot do (`can`) is left out by `applies`.
@@ -31,7 +31,7 @@ async def delivers(folder: Path, make: Callable[..., Vendor]) -> None:
 
 
 async def redelivery(folder: Path, make: Callable[..., Vendor]) -> None:
-    """What comes again is dropped, and nothing after it is."""
+    """Records that come again are dropped, and nothing after them is."""
     async with Pump(folder, make()) as pump:
         vendor = pump.vendors[0]
         await pump.connect()
@@ -205,7 +205,7 @@ async def leaves_nothing(folder: Path, make: Callable[..., Vendor]) -> None:
 
 
 def _sockets() -> int:
-    """How many this process has; 0 where the system does not tell."""
+    """The number that this process has; 0 where the system does not say."""
     found = 0
     for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
         with suppress(OSError):
@@ -239,5 +239,5 @@ _NEEDS: Final = {
 
 
 def applies(check: str, vendor: type[Vendor]) -> bool:
-    """Whether the vendor can do what the check needs."""
+    """True where the vendor can do what the check needs."""
     return check not in _NEEDS or _NEEDS[check] in vendor.can

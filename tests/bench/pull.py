@@ -18,10 +18,11 @@ from pump.ingest.intake import Intake
 from pump.spool import Spool, SpoolSettings
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
+from pump.vendors.hik_connect.settings import HikConnectSettings
 from pump.vendors.hik_connect.simulator.account import QUEUES
 from pump.vendors.hik_connect.simulator.messages import Record
 from pump.vendors.hik_connect.simulator.server import Simulator
-from pump.vendors.hik_connect.source import HikConnect, HikConnectSettings
+from pump.vendors.hik_connect.source import HikConnect
 from tests.bench.measure import Row, interleaved, share
 from tests.bench.vendor import Records, vendor
 

@@ -71,7 +71,7 @@ async def serve(part: bytes, count: int) -> AsyncIterator[str]:
         "    await server.serve_forever()\n"
         "asyncio.run(main())\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: ASYNC220
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -169,7 +169,7 @@ async def delay(rounds: int) -> float:
 
 async def many(streams: int, seconds: float) -> tuple[float, int]:
     """Share of a core that `streams` gateways at one event a second each cost us; the gateways run elsewhere."""
-    child = subprocess.Popen(  # noqa: ASYNC220
+    child = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.streams", "--gateways", str(streams)], stdout=subprocess.PIPE
     )
     assert child.stdout is not None
@@ -209,7 +209,7 @@ async def gateways(count: int) -> None:
     clock = Clock()
     simulators = [Simulator(clock=clock, quirks=Quirks(nonce_seconds=60.0), seed=n) for n in range(count)]
     for simulator in simulators:
-        await simulator.listen()
+        await simulator.come_back()
     print(*(simulator.url for simulator in simulators), flush=True)
 
     async def traffic(simulator: Simulator, begin: float) -> None:

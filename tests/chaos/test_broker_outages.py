@@ -141,97 +141,88 @@ PEERS: dict[str, type[MqttPeer] | type[NatsPeer]] = {
 }
 
 
-def _play(kind: str, folder: Path, away: int) -> None:
+async def _play(kind: str, folder: Path, away: int) -> None:
     needed = Mosquitto if "mosquitto" in kind else NatsServer
     if needed.found() is None:
         pytest.skip(f"{needed.program} is not installed")
 
-    async def main() -> None:
-        peer = PEERS[kind](folder)
-        try:
-            await outage(peer, away)
-        finally:
-            await (peer.end() if isinstance(peer, MqttPeer) else peer.server.kill())
-
-    asyncio.run(main())
+    peer = PEERS[kind](folder)
+    try:
+        await outage(peer, away)
+    finally:
+        await (peer.end() if isinstance(peer, MqttPeer) else peer.server.kill())
 
 
 @pytest.mark.parametrize("kind", PEERS)
-def test_a_broker_that_was_away_gets_everything(kind: str, tmp_path: Path) -> None:
-    _play(kind, tmp_path, 2000)
+async def test_a_broker_that_was_away_gets_everything(kind: str, tmp_path: Path) -> None:
+    await _play(kind, tmp_path, 2000)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", PEERS)
-def test_a_broker_that_was_away_for_a_minute(kind: str, tmp_path: Path) -> None:
-    _play(kind, tmp_path, round(60 / _PACE) * _GROUP)
+async def test_a_broker_that_was_away_for_a_minute(kind: str, tmp_path: Path) -> None:
+    await _play(kind, tmp_path, round(60 / _PACE) * _GROUP)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
-def test_a_cluster_that_loses_its_leader(number: int, tmp_path: Path) -> None:
+async def test_a_cluster_that_loses_its_leader(number: int, tmp_path: Path) -> None:
     """SIGTERM hands the stream over to another leader at once, in the middle of what is on its way."""
     if NatsServer.found() is None:
         pytest.skip("nats-server is not installed")
 
-    async def main() -> None:
-        servers = cluster(tmp_path)
-        settings = NatsSettings.model_validate(
-            {"type": "nats", "servers": [one.url for one in servers], "replicas": 3, "ack_wait": "1s"}
-        )
-        try:
-            await asyncio.gather(*(server.start() for server in servers))
-            async with Site(tmp_path, NatsSink, settings).running() as site:
-                while not site.broker.position:
-                    await asyncio.sleep(_PACE)
-                await site.more(400)
-                leader = await answered(servers[0], led)
-                await next(server for server in servers if server.name == leader).kill(number)
-                await site.more(1000)
-                await site.finish()
-                last = site.spool.head
-            left = next(server for server in servers if server.name != leader)
-            assert await answered(left, stored) == list(range(1, last + 1))
-        finally:
-            await asyncio.gather(*(server.kill() for server in servers))
-
-    asyncio.run(main())
+    servers = cluster(tmp_path)
+    settings = NatsSettings.model_validate(
+        {"type": "nats", "servers": [one.url for one in servers], "replicas": 3, "ack_wait": "1s"}
+    )
+    try:
+        await asyncio.gather(*(server.start() for server in servers))
+        async with Site(tmp_path, NatsSink, settings).running() as site:
+            while not site.broker.position:
+                await asyncio.sleep(_PACE)
+            await site.more(400)
+            leader = await answered(servers[0], led)
+            await next(server for server in servers if server.name == leader).kill(number)
+            await site.more(1000)
+            await site.finish()
+            last = site.spool.head
+        left = next(server for server in servers if server.name != leader)
+        assert await answered(left, stored) == list(range(1, last + 1))
+    finally:
+        await asyncio.gather(*(server.kill() for server in servers))
 
 
 @pytest.mark.long
-def test_a_cluster_without_a_quorum_is_away_and_no_bug(tmp_path: Path) -> None:
+async def test_a_cluster_without_a_quorum_is_away_and_no_bug(tmp_path: Path) -> None:
     """What asks for the stream then has no answer but the client's time-out."""
     if NatsServer.found() is None:
         pytest.skip("nats-server is not installed")
 
-    async def main() -> None:
-        servers = cluster(tmp_path)
-        one, two, left = servers
-        settings = NatsSettings.model_validate({"type": "nats", "servers": left.url, "replicas": 3})
+    servers = cluster(tmp_path)
+    one, two, left = servers
+    settings = NatsSettings.model_validate({"type": "nats", "servers": left.url, "replicas": 3})
 
-        async def sent(number: int) -> None:
-            async with NatsSink("out", settings, state=None, clock=Clock(), site="testing") as out:
-                await out.send([record(number)])
+    async def sent(number: int) -> None:
+        async with NatsSink("out", settings, state=None, clock=Clock(), site="testing") as out:
+            await out.send([record(number)])
 
-        try:
-            await asyncio.gather(*(server.start() for server in servers))
-            while True:
-                with contextlib.suppress(Unavailable, Misconfigured):  # "no suitable peers" while it forms
-                    await sent(1)
-                    break
-            await asyncio.gather(one.kill(), two.kill())
-            with pytest.raises(Unavailable):
+    try:
+        await asyncio.gather(*(server.start() for server in servers))
+        while True:
+            with contextlib.suppress(Unavailable, Misconfigured):  # "no suitable peers" while it forms
+                await sent(1)
+                break
+        await asyncio.gather(one.kill(), two.kill())
+        with pytest.raises(Unavailable):
+            await sent(2)
+        await one.start()
+        while True:
+            with contextlib.suppress(Unavailable):
                 await sent(2)
-            await one.start()
-            while True:
-                with contextlib.suppress(Unavailable):
-                    await sent(2)
-                    break
-            assert await answered(left, stored) == [1, 2]
-        finally:
-            await asyncio.gather(*(server.kill() for server in servers))
-
-    asyncio.run(main())
+                break
+        assert await answered(left, stored) == [1, 2]
+    finally:
+        await asyncio.gather(*(server.kill() for server in servers))
 
 
 Answer = TypeVar("Answer")

@@ -47,7 +47,7 @@ def test_on_a_full_disk_nothing_is_completed_and_with_space_it_goes_on_by_itself
         _inside(here, "sh", "-c", f'dd if=/dev/zero of="{ballast}" bs=64k 2>/dev/null; true')  # until it is full
         # What the WAL still has room for is stored and completed; then it is over.
         made += here.vendor.make(3000)
-        patient(lambda: "the spool refuses new events" in here.log(), "the refusal")
+        patient(lambda: "The spool refuses new events" in here.log(), "the refusal")
         stuck = _steady(here)
         assert stuck < len(made)
 

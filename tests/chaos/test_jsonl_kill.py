@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import subprocess
@@ -60,15 +59,9 @@ asyncio.run(main())
     ],
     ids=["interval", "rotating", "long"],
 )
-def test_killed_at_random_moments_it_has_each_line_once(
+async def test_killed_at_random_moments_it_has_each_line_once(
     tmp_path: Path, settings: dict[str, object], batch: int, kills: int
 ) -> None:
-    async def fill() -> None:
-        spool = await Spool.open(tmp_path / "spool", SpoolSettings(), clock=Clock(), metrics=Metrics())
-        for begin in range(1, EVENTS + 1, 500):
-            await spool.append(rows(range(begin, begin + 500), Clock()), source="gate")
-        await spool.close()
-
     def start() -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", CHILD, str(tmp_path), repr(settings), str(batch)]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -76,7 +69,10 @@ def test_killed_at_random_moments_it_has_each_line_once(
         assert child.stdout.readline() == b"ready\n", child.communicate()[1].decode()
         return child
 
-    asyncio.run(fill())
+    spool = await Spool.open(tmp_path / "spool", SpoolSettings(), clock=Clock(), metrics=Metrics())
+    for begin in range(1, EVENTS + 1, 500):
+        await spool.append(rows(range(begin, begin + 500), Clock()), source="gate")
+    await spool.close()
     seed = random.randrange(1 << 32)
     print("seed", seed)
     rng = random.Random(seed)

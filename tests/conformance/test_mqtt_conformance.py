@@ -168,17 +168,14 @@ def _promised(kind: str, check: str) -> bool:
 @pytest.mark.parametrize(
     ("kind", "check"), [(kind, check) for kind in PEERS for check in CHECKS if _promised(kind, check)]
 )
-def test_mqtt_sinks(kind: str, check: str, tmp_path: Path) -> None:
+async def test_mqtt_sinks(kind: str, check: str, tmp_path: Path) -> None:
     server = Mosquitto if kind.startswith("mosquitto") else NatsServer
     if server.found() is None:
         pytest.skip(f"{server.program} is not installed")
 
-    async def main() -> None:
-        peer = PEERS[kind](tmp_path)
-        try:
-            await peer.start()
-            await CHECKS[check](peer)
-        finally:
-            await peer.end()
-
-    asyncio.run(main())
+    peer = PEERS[kind](tmp_path)
+    try:
+        await peer.start()
+        await CHECKS[check](peer)
+    finally:
+        await peer.end()

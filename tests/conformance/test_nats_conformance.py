@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -61,16 +60,13 @@ class NatsPeer(Peer):
 
 
 @pytest.mark.parametrize("check", [check for check in CHECKS if applies(check, NatsPeer)])
-def test_nats_sink(check: str, tmp_path: Path) -> None:
+async def test_nats_sink(check: str, tmp_path: Path) -> None:
     if NatsServer.found() is None:
         pytest.skip("nats-server is not installed")
 
-    async def main() -> None:
-        peer = NatsPeer(tmp_path)
-        try:
-            await peer.start()
-            await CHECKS[check](peer)
-        finally:
-            await peer.server.kill()
-
-    asyncio.run(main())
+    peer = NatsPeer(tmp_path)
+    try:
+        await peer.start()
+        await CHECKS[check](peer)
+    finally:
+        await peer.server.kill()

@@ -130,14 +130,11 @@ PEERS: dict[str, type[Peer]] = {
 @pytest.mark.parametrize(
     ("kind", "check"), [(kind, check) for kind, peer in PEERS.items() for check in CHECKS if applies(check, peer)]
 )
-def test_sinks(kind: str, check: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    async def main() -> None:
-        peer = PEERS[kind](tmp_path)
-        await peer.start()
-        try:
-            await CHECKS[check](peer)
-        finally:
-            if isinstance(peer, LogPeer):
-                peer.end()
-
-    asyncio.run(main())
+async def test_sinks(kind: str, check: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    peer = PEERS[kind](tmp_path)
+    await peer.start()
+    try:
+        await CHECKS[check](peer)
+    finally:
+        if isinstance(peer, LogPeer):
+            peer.end()

@@ -99,7 +99,7 @@ class GatewayVendor(Vendor):
 
     async def start(self) -> None:
         self.gateway = gateway.Simulator(clock=Clock(), quirks=gateway.Quirks(heartbeat_seconds=0.2), seed=self.number)
-        await self.gateway.listen()
+        await self.gateway.come_back()
         self.made = 0
 
     async def stop(self) -> None:
@@ -147,7 +147,7 @@ class GatewayVendor(Vendor):
         await self.gateway.go_away()
 
     async def come_back(self) -> None:
-        await self.gateway.listen()
+        await self.gateway.come_back()
 
     async def half_open(self) -> None:
         streams = self.gateway.account.streams

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 from contextlib import closing
@@ -57,10 +56,7 @@ class ArchivePeer(Peer):
 @pytest.mark.parametrize(
     "check", [check for check in CHECKS if applies(check, ArchivePeer) and check != "peer_that_comes_and_goes"]
 )
-def test_the_archive_keeps_the_contract(tmp_path: Path, check: str) -> None:
-    async def main() -> None:
-        peer = ArchivePeer(tmp_path)
-        await peer.start()
-        await CHECKS[check](peer)
-
-    asyncio.run(main())
+async def test_the_archive_keeps_the_contract(tmp_path: Path, check: str) -> None:
+    peer = ArchivePeer(tmp_path)
+    await peer.start()
+    await CHECKS[check](peer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -72,16 +71,13 @@ class BatchPeer(WebhookPeer):
 
 @pytest.mark.parametrize("peer", [WebhookPeer, BatchPeer])
 @pytest.mark.parametrize("check", CHECKS)
-def test_webhooks_keep_the_contract(tmp_path: Path, peer: type[WebhookPeer], check: str) -> None:
+async def test_webhooks_keep_the_contract(tmp_path: Path, peer: type[WebhookPeer], check: str) -> None:
     assert applies(check, peer)
 
-    async def main() -> None:
-        one = peer(tmp_path)
-        await one.start()
-        try:
-            await CHECKS[check](one)
-        finally:
-            await one.resume()
-            await one.stop()
-
-    asyncio.run(main())
+    one = peer(tmp_path)
+    await one.start()
+    try:
+        await CHECKS[check](one)
+    finally:
+        await one.resume()
+        await one.stop()

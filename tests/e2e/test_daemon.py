@@ -19,10 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from pump.config import load
 from pump.core.clock import Clock
+from pump.core.errors import Unavailable
 from pump.runtime.daemon import Daemon
 from pump.spool import Cursor, Spool, SpoolSettings
 from pump.spool.errors import Verdict
@@ -449,23 +451,20 @@ def test_systemd_is_told(site: Site) -> None:
 # --- inside another program -------------------------------------------------------------------------------------------
 
 
-def test_embedded(site: Site) -> None:
+async def test_embedded(site: Site) -> None:
     site.parts(NUMBERS)
     interval = sys.getswitchinterval()
 
-    async def main() -> None:
-        daemon = Daemon(load(site.config, kinds=StandIns()), kinds=StandIns())
-        with pytest.raises(RuntimeError):
-            _ = daemon.spool
-        running = asyncio.create_task(daemon.run(signals=False))
-        await daemon.ready.wait()
-        assert daemon.ops_url.startswith("http://127.0.0.1:")
-        await daemon.spool.wait_above(50)
-        assert daemon.health.component("source numbers").state == "up"
-        daemon.stop()
-        assert await running == 0
-
-    asyncio.run(main())
+    daemon = Daemon(load(site.config, kinds=StandIns()), kinds=StandIns())
+    with pytest.raises(RuntimeError):
+        _ = daemon.spool
+    running = asyncio.create_task(daemon.run(signals=False))
+    await daemon.ready.wait()
+    assert daemon.ops_url.startswith("http://127.0.0.1:")
+    await daemon.spool.wait_above(50)
+    assert daemon.health.component("source numbers").state == "up"
+    daemon.stop()
+    assert await running == 0
     assert site.numbers() == list(range(len(site.numbers())))
     assert sys.getswitchinterval() == interval
 
@@ -522,3 +521,27 @@ def test_a_failed_spool_ends_the_daemon_with_1(site: Site) -> None:
         return await running
 
     assert asyncio.run(main()) == 1
+
+
+def test_a_scope_that_is_cancelled_around_the_daemon_still_has_its_spool_closed(site: Site) -> None:
+    site.parts(NUMBERS)
+    spools: list[Spool] = []
+
+    async def main() -> None:
+        daemon = Daemon(load(site.config, kinds=StandIns()), kinds=StandIns())
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_run_alone, daemon)
+                await daemon.ready.wait()
+                await daemon.spool.wait_above(50)
+                spools.append(daemon.spool)
+                scope.cancel()
+
+    asyncio.run(main())
+    assert spools[0]._loop.done()
+    with pytest.raises(Unavailable, match="the spool is closed"):
+        asyncio.run(spools[0].append((), source="teams"))
+
+
+async def _run_alone(daemon: Daemon) -> None:
+    await daemon.run(signals=False)

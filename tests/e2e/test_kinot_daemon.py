@@ -84,46 +84,43 @@ def states(events: list[dict[str, Any]]) -> dict[str, bool]:
     return found
 
 
-def test_a_kill_in_the_middle_loses_no_change_and_tells_none_twice(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with Simulator(clock=Clock(), bays=40, retries=(0.05,) * 400) as kinot:
-            file = configured(tmp_path, kinot, free_port())
-            platform = kinot.platform
+async def test_a_kill_in_the_middle_loses_no_change_and_tells_none_twice(tmp_path: Path) -> None:
+    async with Simulator(clock=Clock(), bays=40, retries=(0.05,) * 400) as kinot:
+        file = configured(tmp_path, kinot, free_port())
+        platform = kinot.platform
 
-            def acknowledged() -> int:
-                return sum(callback.acknowledged for callback in platform.callbacks)
+        def acknowledged() -> int:
+            return sum(callback.acknowledged for callback in platform.callbacks)
 
-            async with daemon(file) as process:
-                await until(lambda: len(states(told(tmp_path))) == 40)
-                traffic = asyncio.create_task(kinot.traffic(150, curve=False))
-                await until(lambda: acknowledged() > 200)
-                process.kill()
-                await process.wait()
-            done = [callback for callback in platform.callbacks if callback.acknowledged]
-            async with daemon(file):
-                before = acknowledged()
-                await until(lambda: acknowledged() > before + 200)
-                traffic.cancel()
-                await asyncio.wait({traffic})
-                await until(lambda: not platform.open)
-                bays = {
-                    f"{'lock' if bay.lock else 'sensor'}/{bay.sn}": bool(bay.flags["car_detected"])
-                    for bay in kinot.fleet.bays.values()
-                }
-                await until(lambda: states(told(tmp_path)) == bays)
-            found = told(tmp_path)
-            assert len(found) == len({event["id"] for event in found})
-            # what was answered with code 0 before the kill: its moment, or a later one of the same bay, is in the file
-            latest: dict[str, str] = {}
-            for event in found:
-                if "updated_at" in event["data"].get("raw", {}):
-                    sn, at = str(event["data"]["raw"]["sn"]), event["data"]["raw"]["updated_at"]
-                    latest[sn] = max(at, latest.get(sn, ""))
-            for callback in done:
-                body = json.loads(callback.body)
-                assert latest[str(body["sn"])] >= body["updated_at"]
-
-    asyncio.run(main())
+        async with daemon(file) as process:
+            await until(lambda: len(states(told(tmp_path))) == 40)
+            traffic = asyncio.create_task(kinot.traffic(150, curve=False))
+            await until(lambda: acknowledged() > 200)
+            process.kill()
+            await process.wait()
+        done = [callback for callback in platform.callbacks if callback.acknowledged]
+        async with daemon(file):
+            before = acknowledged()
+            await until(lambda: acknowledged() > before + 200)
+            traffic.cancel()
+            await asyncio.wait({traffic})
+            await until(lambda: not platform.open)
+            bays = {
+                f"{'lock' if bay.lock else 'sensor'}/{bay.sn}": bool(bay.flags["car_detected"])
+                for bay in kinot.fleet.bays.values()
+            }
+            await until(lambda: states(told(tmp_path)) == bays)
+        found = told(tmp_path)
+        assert len(found) == len({event["id"] for event in found})
+        # what was answered with code 0 before the kill: its moment, or a later one of the same bay, is in the file
+        latest: dict[str, str] = {}
+        for event in found:
+            if "updated_at" in event["data"].get("raw", {}):
+                sn, at = str(event["data"]["raw"]["sn"]), event["data"]["raw"]["updated_at"]
+                latest[sn] = max(at, latest.get(sn, ""))
+        for callback in done:
+            body = json.loads(callback.body)
+            assert latest[str(body["sn"])] >= body["updated_at"]
 
 
 async def pump(*arguments: str) -> tuple[int, str, str]:
@@ -136,59 +133,53 @@ async def pump(*arguments: str) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-def test_a_test_callback_comes_to_the_running_daemon(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with Simulator(clock=Clock(), bays=3, retries=()) as kinot:
-            port = free_port()
-            file = configured(tmp_path, kinot, port)
-            sensor = kinot.fleet.sensors[0].sn
-            code, out, _ = await pump("test-callback", "bays", "-c", str(file), "--sn", str(sensor))
-            assert (code, out) == (1, f"device {sensor}, no address: no callback url\n")
-            async with daemon(file):
-                await until(lambda: len(states(told(tmp_path))) == 3)
-                code, out, _ = await pump("test-callback", "bays", "-c", str(file), "--callback", "command")
-                assert code == 0
-                assert f"http://127.0.0.1:{port}/kinot/bays/command: sent" in out
-                await until(lambda: [event for event in told(tmp_path) if event["type"] == "command.result"])
-                code, out, _ = await pump("test-callback", "bays", "-c", str(file), "--json")
-                assert (code, json.loads(out)["error_detail"]) == (0, "sent")
-                await until(lambda: not kinot.platform.open)
-                assert [callback.acknowledged for callback in kinot.platform.callbacks] == [True, True]
-            kinot.take_over()
-            code, out, err = await pump("test-callback", "bays", "-c", str(file), "--sn", str(sensor))
-            assert (code, out) == (1, f"device {sensor}, http://127.0.0.1:9/other/status: sent\n")
-            assert f"not the address of this source, http://127.0.0.1:{port}/kinot/bays/status: another client" in err
-            for arguments, words in (
-                (("nobody",), "has no source nobody"),
-                (("bays", "--sn", "5"), "Kinot has no such record"),
-            ):
-                code, _, err = await pump("test-callback", *arguments, "-c", str(file))
-                assert code == 1
-                assert words in err
-
-    asyncio.run(main())
-
-
-def test_bays_are_named_from_a_csv_and_a_broken_one_is_told_by_check(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with Simulator(clock=Clock(), bays=3, retries=()) as kinot:
-            file = configured(tmp_path, kinot, free_port())
-            text = file.read_text().replace('snapshot = "1s"', 'snapshot = "1s"\nbays = "bays.csv"')
-            file.write_text(text, encoding="utf-8")
-            names = {str(sn): f"B{number}" for number, sn in enumerate(kinot.fleet.bays)}
-            rows = [f"{sn},{space},P1,north" for sn, space in names.items()]
-            (tmp_path / "bays.csv").write_text("\n".join(["sn,space,area,lot", *rows[:2], "7", *rows[2:]]))
-            code, _, err = await pump("check", "-c", str(file))
-            assert code == 78
-            assert "pump.toml:16: sources.bays.bays: the CSV file bays.csv has mistakes: line 4: 1 cells" in err
-            (tmp_path / "bays.csv").write_text("\n".join(["sn,space,area,lot", *rows]))
-            code, _, _ = await pump("check", "-c", str(file))
+async def test_a_test_callback_comes_to_the_running_daemon(tmp_path: Path) -> None:
+    async with Simulator(clock=Clock(), bays=3, retries=()) as kinot:
+        port = free_port()
+        file = configured(tmp_path, kinot, port)
+        sensor = kinot.fleet.sensors[0].sn
+        code, out, _ = await pump("test-callback", "bays", "-c", str(file), "--sn", str(sensor))
+        assert (code, out) == (1, f"device {sensor}, no address: no callback url\n")
+        async with daemon(file):
+            await until(lambda: len(states(told(tmp_path))) == 3)
+            code, out, _ = await pump("test-callback", "bays", "-c", str(file), "--callback", "command")
             assert code == 0
-            async with daemon(file):
-                await until(lambda: len(states(told(tmp_path))) == 3)
-            for event in told(tmp_path):
-                if event["type"].startswith("parking."):
-                    place = {"space": names[event["data"]["device"]["id"]], "area": "P1", "lot": "north"}
-                    assert event["data"]["place"] == place
+            assert f"http://127.0.0.1:{port}/kinot/bays/command: sent" in out
+            await until(lambda: [event for event in told(tmp_path) if event["type"] == "command.result"])
+            code, out, _ = await pump("test-callback", "bays", "-c", str(file), "--json")
+            assert (code, json.loads(out)["error_detail"]) == (0, "sent")
+            await until(lambda: not kinot.platform.open)
+            assert [callback.acknowledged for callback in kinot.platform.callbacks] == [True, True]
+        kinot.take_over()
+        code, out, err = await pump("test-callback", "bays", "-c", str(file), "--sn", str(sensor))
+        assert (code, out) == (1, f"device {sensor}, http://127.0.0.1:9/other/status: sent\n")
+        assert f"not the address of this source, http://127.0.0.1:{port}/kinot/bays/status: another client" in err
+        for arguments, words in (
+            (("nobody",), "has no source nobody"),
+            (("bays", "--sn", "5"), "Kinot has no such record"),
+        ):
+            code, _, err = await pump("test-callback", *arguments, "-c", str(file))
+            assert code == 1
+            assert words in err
 
-    asyncio.run(main())
+
+async def test_bays_are_named_from_a_csv_and_a_broken_one_is_told_by_check(tmp_path: Path) -> None:
+    async with Simulator(clock=Clock(), bays=3, retries=()) as kinot:
+        file = configured(tmp_path, kinot, free_port())
+        text = file.read_text().replace('snapshot = "1s"', 'snapshot = "1s"\nbays = "bays.csv"')
+        file.write_text(text, encoding="utf-8")
+        names = {str(sn): f"B{number}" for number, sn in enumerate(kinot.fleet.bays)}
+        rows = [f"{sn},{space},P1,north" for sn, space in names.items()]
+        (tmp_path / "bays.csv").write_text("\n".join(["sn,space,area,lot", *rows[:2], "7", *rows[2:]]))
+        code, _, err = await pump("check", "-c", str(file))
+        assert code == 78
+        assert "pump.toml:16: sources.bays.bays: the CSV file bays.csv has mistakes: line 4: 1 cells" in err
+        (tmp_path / "bays.csv").write_text("\n".join(["sn,space,area,lot", *rows]))
+        code, _, _ = await pump("check", "-c", str(file))
+        assert code == 0
+        async with daemon(file):
+            await until(lambda: len(states(told(tmp_path))) == 3)
+        for event in told(tmp_path):
+            if event["type"].startswith("parking."):
+                place = {"space": names[event["data"]["device"]["id"]], "area": "P1", "lot": "north"}
+                assert event["data"]["place"] == place

@@ -97,74 +97,71 @@ def wanted(kinot: Simulator) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize("kind", [Mosquitto, NatsServer])
-def test_bays_and_locks_are_on_and_off_as_they_are(tmp_path: Path, kind: type[Mosquitto | NatsServer]) -> None:
+async def test_bays_and_locks_are_on_and_off_as_they_are(tmp_path: Path, kind: type[Mosquitto | NatsServer]) -> None:
     if kind.found() is None:
         pytest.skip(f"{kind.program} is not installed")
 
-    async def main() -> None:
-        broker: Mosquitto | NatsServer
-        broker = NatsServer(tmp_path / "b", mqtt=True) if kind is NatsServer else Mosquitto(tmp_path / "b")
-        async with broker, Simulator(clock=Clock(), bays=5, retries=(0.05,) * 400) as kinot:
-            file = configured(tmp_path, kinot, free_port())
-            nats = isinstance(broker, NatsServer)
-            sink = SINK.format(
-                url=broker.mqtt_url if isinstance(broker, NatsServer) else broker.url, version="3.1.1" if nats else "5"
-            )
-            file.write_text(file.read_text() + sink)
-            sensor, lock = kinot.fleet.sensors[0].sn, kinot.fleet.locks[0].sn
+    broker: Mosquitto | NatsServer
+    broker = NatsServer(tmp_path / "b", mqtt=True) if kind is NatsServer else Mosquitto(tmp_path / "b")
+    async with broker, Simulator(clock=Clock(), bays=5, retries=(0.05,) * 400) as kinot:
+        file = configured(tmp_path, kinot, free_port())
+        nats = isinstance(broker, NatsServer)
+        sink = SINK.format(
+            url=broker.mqtt_url if isinstance(broker, NatsServer) else broker.url, version="3.1.1" if nats else "5"
+        )
+        file.write_text(file.read_text() + sink)
+        sensor, lock = kinot.fleet.sensors[0].sn, kinot.fleet.locks[0].sn
 
-            def shown(home: Home) -> bool:
-                states = home.states()
-                return all(states.get(key) == value for key, value in wanted(kinot).items())
+        def shown(home: Home) -> bool:
+            states = home.states()
+            return all(states.get(key) == value for key, value in wanted(kinot).items())
 
-            async with listening(broker, "live") as home, daemon(file) as process:
+        async with listening(broker, "live") as home, daemon(file) as process:
+            await until(lambda: shown(home))
+            for changes in (
+                {sensor: {"car_detected": 1}, lock: {"locked": 1}},
+                {sensor: {"low_battery": 1}, lock: {"car_detected": 1, "locked": 0}},
+                {sensor: {"car_detected": 0}, lock: {"motor_fail": 1, "shell_opened": 1}},
+            ):
+                for sn, flags in changes.items():
+                    kinot.change(sn, **flags)
                 await until(lambda: shown(home))
-                for changes in (
-                    {sensor: {"car_detected": 1}, lock: {"locked": 1}},
-                    {sensor: {"low_battery": 1}, lock: {"car_detected": 1, "locked": 0}},
-                    {sensor: {"car_detected": 0}, lock: {"motor_fail": 1, "shell_opened": 1}},
-                ):
-                    for sn, flags in changes.items():
-                        kinot.change(sn, **flags)
-                    await until(lambda: shown(home))
-                states = home.states()
-                assert states[str(sensor), "Occupied"] == "OFF"
-                assert states[str(sensor), "Battery"] == "ON"
-                assert (states[str(lock), "Occupied"], states[str(lock), "Lock"]) == ("ON", "ON")
-                await until(lambda: home.states().get((str(lock), "Tamper")) == "ON")
-                assert home.states()[str(lock), "Fault"] == "ON"
+            states = home.states()
+            assert states[str(sensor), "Occupied"] == "OFF"
+            assert states[str(sensor), "Battery"] == "ON"
+            assert (states[str(lock), "Occupied"], states[str(lock), "Lock"]) == ("ON", "ON")
+            await until(lambda: home.states().get((str(lock), "Tamper")) == "ON")
+            assert home.states()[str(lock), "Fault"] == "ON"
 
-                # who comes later sees the present by what is retained alone
-                async with listening(broker, "late") as late:
-                    await until(lambda: shown(late))
-                    assert {config["unique_id"] for config in late.configs("binary_sensor")} == {
-                        config["unique_id"] for config in home.configs("binary_sensor")
-                    }
-                    assert late.states()[str(lock), "Fault"] == "ON"
+            # who comes later sees the present by what is retained alone
+            async with listening(broker, "late") as late:
+                await until(lambda: shown(late))
+                assert {config["unique_id"] for config in late.configs("binary_sensor")} == {
+                    config["unique_id"] for config in home.configs("binary_sensor")
+                }
+                assert late.states()[str(lock), "Fault"] == "ON"
 
-                expected = {
-                    "parking.space.occupied", "parking.space.vacated", "parking.lock.raised", "parking.lock.lowered",
-                    "device.battery.low", "device.fault.raised",
-                }  # fmt: skip
-                # an entity's first events come when Home Assistant has had time to subscribe to them
-                await until(lambda: expected <= {payload["event_type"] for _, payload in home.events})
-                for config in home.configs("event"):
-                    told = [payload for topic, payload in home.events if topic == config["state_topic"]]
-                    assert all(payload["event_type"] in config["event_types"] for payload in told)
-                classes = {config["name"]: config.get("device_class") for config in home.configs("binary_sensor")}
-                assert classes["Occupied"] == "occupancy"
-                assert (classes["Lock"], classes["Battery"], classes["Fault"]) == ("lock", "battery", "problem")
+            expected = {
+                "parking.space.occupied", "parking.space.vacated", "parking.lock.raised", "parking.lock.lowered",
+                "device.battery.low", "device.fault.raised",
+            }  # fmt: skip
+            # an entity's first events come when Home Assistant has had time to subscribe to them
+            await until(lambda: expected <= {payload["event_type"] for _, payload in home.events})
+            for config in home.configs("event"):
+                told = [payload for topic, payload in home.events if topic == config["state_topic"]]
+                assert all(payload["event_type"] in config["event_types"] for payload in told)
+            classes = {config["name"]: config.get("device_class") for config in home.configs("binary_sensor")}
+            assert classes["Occupied"] == "occupancy"
+            assert (classes["Lock"], classes["Battery"], classes["Fault"]) == ("lock", "battery", "problem")
 
-                kinot.change(sensor, low_battery=0)
-                kinot.change(lock, motor_fail=0, shell_opened=0, car_detected=0)
-                await until(lambda: shown(home) and home.states()[str(lock), "Tamper"] == "OFF")
-                left_on = {key for key, state in home.states().items() if state == "ON"}
-                assert left_on == {key for key, state in wanted(kinot).items() if state == "ON"}, (
-                    "what began has ended, under every name"
-                )
+            kinot.change(sensor, low_battery=0)
+            kinot.change(lock, motor_fail=0, shell_opened=0, car_detected=0)
+            await until(lambda: shown(home) and home.states()[str(lock), "Tamper"] == "OFF")
+            left_on = {key for key, state in home.states().items() if state == "ON"}
+            assert left_on == {key for key, state in wanted(kinot).items() if state == "ON"}, (
+                "what began has ended, under every name"
+            )
 
-                process.send_signal(signal.SIGTERM)
-                await process.wait()
-                await until(lambda: not home.states())  # unavailable, not frozen in its last state
-
-    asyncio.run(main())
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+            await until(lambda: not home.states())  # unavailable, not frozen in its last state

@@ -95,76 +95,67 @@ async def connected(folder: Path) -> None:
                 return
 
 
-def test_a_device_s_event_types_are_added_and_dropped_while_the_daemon_runs(tmp_path: Path) -> None:
-    async def main() -> None:
-        more = f'devices = {{ "{A}" = ["CIDAlarm"] }}'
-        async with Simulator(clock=Clock()) as vendor, running(tmp_path, vendor, more) as daemon:
+async def test_a_device_s_event_types_are_added_and_dropped_while_the_daemon_runs(tmp_path: Path) -> None:
+    more = f'devices = {{ "{A}" = ["CIDAlarm"] }}'
+    async with Simulator(clock=Clock()) as vendor, running(tmp_path, vendor, more) as daemon:
+        await connected(tmp_path)
+        (stream,) = vendor.subscriptions.values()
+        done = await pump(tmp_path, "subscribe", "arc", A, "--add", "videoReview", "--drop", "CIDAlarm")
+        assert (done.code, done.err) == (0, "")
+        assert [line.split() for line in done.out.splitlines()] == [
+            ["device", "event", "types"], [A, "videoReview"],
+        ]  # fmt: skip
+        done = await pump(tmp_path, "subscribe", "arc", B, "--all")
+        assert done.code == 0
+        assert stream.devices == {A: ["videoReview"], B: None}
+        vendor.put(vendor.messages.cid(A))  # dropped
+        wanted = vendor.put(vendor.messages.review(A), vendor.messages.cid(B))
+        await until(lambda: len(stored(tmp_path)) >= 2)
+        done = await pump(tmp_path, "subscribe", "arc", A, "--none")
+        assert done.code == 0
+        assert stream.devices == {B: None}
+        assert stored(tmp_path) == wanted
+        assert vendor.account.streams == 1
+        changes = [one for one in vendor.account.requests if "/devIndex/" in one]
+        assert [one.split()[0] for one in changes if A in one][-1] == "DELETE"
+        daemon.send_signal(signal.SIGTERM)
+        assert await daemon.wait() == 0
+        assert vendor.account.closed == [str(stream.number)]
+
+
+async def test_for_all_devices_a_change_is_a_new_subscription_and_a_gap(tmp_path: Path) -> None:
+    async with Simulator(clock=Clock()) as vendor, running(tmp_path, vendor, ""):
+        await connected(tmp_path)
+        (number,) = vendor.subscriptions
+        done = await pump(tmp_path, "subscribe", "arc", "--types", "CIDAlarm, videoReview")
+        assert done.code == 0
+        assert done.out.split() == ["device", "event", "types", "all", "CIDAlarm,", "videoReview"]
+        assert "made anew" in done.err
+        await until(lambda: vendor.account.streams == 2)
+        assert vendor.account.closed == [str(number)]
+        assert vendor.account.orders == [
+            {"eventMode": "all", "defenceMode": "all"},
+            {"eventMode": "all", "defenceMode": "part", "eventList": ["CIDAlarm", "videoReview"]},
+        ]
+        await until(lambda: b"the subscription is made anew" in (tmp_path / "events.jsonl").read_bytes())
+
+
+async def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
+    async with Simulator(clock=Clock()) as vendor:
+        async with running(tmp_path, vendor, ""):
             await connected(tmp_path)
-            (stream,) = vendor.subscriptions.values()
-            done = await pump(tmp_path, "subscribe", "arc", A, "--add", "videoReview", "--drop", "CIDAlarm")
-            assert (done.code, done.err) == (0, "")
-            assert [line.split() for line in done.out.splitlines()] == [
-                ["device", "event", "types"], [A, "videoReview"],
-            ]  # fmt: skip
-            done = await pump(tmp_path, "subscribe", "arc", B, "--all")
-            assert done.code == 0
-            assert stream.devices == {A: ["videoReview"], B: None}
-            vendor.put(vendor.messages.cid(A))  # dropped
-            wanted = vendor.put(vendor.messages.review(A), vendor.messages.cid(B))
-            await until(lambda: len(stored(tmp_path)) >= 2)
-            done = await pump(tmp_path, "subscribe", "arc", A, "--none")
-            assert done.code == 0
-            assert stream.devices == {B: None}
-            assert stored(tmp_path) == wanted
+            for arguments, word in (
+                (("arc", A, "--types", "CIDAlarm"), 'event_mode "all"'),
+                (("other", "--all"), "type hik-camera has no subscription"),
+                (("nobody",), "there are: arc, other"),
+                (("arc", "--none"), "wants a DEVICE"),
+                (("arc", "--all", "--drop", "x"), "stand alone"),
+            ):
+                done = await pump(tmp_path, "subscribe", *arguments)
+                assert done.code != 0
+                assert word in done.err
+                assert "Traceback" not in done.err
             assert vendor.account.streams == 1
-            changes = [one for one in vendor.account.requests if "/devIndex/" in one]
-            assert [one.split()[0] for one in changes if A in one][-1] == "DELETE"
-            daemon.send_signal(signal.SIGTERM)
-            assert await daemon.wait() == 0
-            assert vendor.account.closed == [str(stream.number)]
-
-    asyncio.run(main())
-
-
-def test_for_all_devices_a_change_is_a_new_subscription_and_a_gap(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with Simulator(clock=Clock()) as vendor, running(tmp_path, vendor, ""):
-            await connected(tmp_path)
-            (number,) = vendor.subscriptions
-            done = await pump(tmp_path, "subscribe", "arc", "--types", "CIDAlarm, videoReview")
-            assert done.code == 0
-            assert done.out.split() == ["device", "event", "types", "all", "CIDAlarm,", "videoReview"]
-            assert "made anew" in done.err
-            await until(lambda: vendor.account.streams == 2)
-            assert vendor.account.closed == [str(number)]
-            assert vendor.account.orders == [
-                {"eventMode": "all", "defenceMode": "all"},
-                {"eventMode": "all", "defenceMode": "part", "eventList": ["CIDAlarm", "videoReview"]},
-            ]
-            await until(lambda: b"the subscription is made anew" in (tmp_path / "events.jsonl").read_bytes())
-
-    asyncio.run(main())
-
-
-def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with Simulator(clock=Clock()) as vendor:
-            async with running(tmp_path, vendor, ""):
-                await connected(tmp_path)
-                for arguments, word in (
-                    (("arc", A, "--types", "CIDAlarm"), 'event_mode "all"'),
-                    (("other", "--all"), "type hik-camera has no subscription"),
-                    (("nobody",), "there are: arc, other"),
-                    (("arc", "--none"), "wants a DEVICE"),
-                    (("arc", "--all", "--drop", "x"), "stand alone"),
-                ):
-                    done = await pump(tmp_path, "subscribe", *arguments)
-                    assert done.code != 0
-                    assert word in done.err
-                    assert "Traceback" not in done.err
-                assert vendor.account.streams == 1
-            done = await pump(tmp_path, "subscribe", "arc")
-            assert done.code == 1
-            assert "start it first" in done.err
-
-    asyncio.run(main())
+        done = await pump(tmp_path, "subscribe", "arc")
+        assert done.code == 1
+        assert "start it first" in done.err

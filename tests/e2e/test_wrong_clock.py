@@ -62,18 +62,15 @@ class Host:
         return [event["data"] for line in lines if (event := json.loads(line))["type"] == type_]
 
 
-def test_a_boot_in_1970_and_its_mending_are_an_event_each_and_lose_nothing(tmp_path: Path) -> None:
-    async def main() -> None:
-        host = Host(tmp_path)
-        await host.life(Shifted())
-        assert host.events("pump.clock.jumped") == []
-        await host.life(Shifted(_BACK))
-        await host.life(Shifted(_BACK), mended=timedelta())
-        await host.life(Shifted())
-        back, forth = host.events("pump.clock.jumped")
-        assert back["by_s"] == pytest.approx(_BACK.total_seconds(), abs=3600)
-        assert forth["by_s"] == pytest.approx(-_BACK.total_seconds(), abs=3600)
-        assert datetime.fromisoformat(forth["before"]) < datetime.fromisoformat(forth["after"])
-        assert len(host.events("pump.started")) == len(host.events("pump.stopping")) == 4
-
-    asyncio.run(main())
+async def test_a_boot_in_1970_and_its_mending_are_an_event_each_and_lose_nothing(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    await host.life(Shifted())
+    assert host.events("pump.clock.jumped") == []
+    await host.life(Shifted(_BACK))
+    await host.life(Shifted(_BACK), mended=timedelta())
+    await host.life(Shifted())
+    back, forth = host.events("pump.clock.jumped")
+    assert back["by_s"] == pytest.approx(_BACK.total_seconds(), abs=3600)
+    assert forth["by_s"] == pytest.approx(-_BACK.total_seconds(), abs=3600)
+    assert datetime.fromisoformat(forth["before"]) < datetime.fromisoformat(forth["after"])
+    assert len(host.events("pump.started")) == len(host.events("pump.stopping")) == 4

@@ -18,7 +18,7 @@ import orjson
 from pump.core.errors import MessageError
 from pump.core.event import Event, encode
 from pump.core.taxonomy import PHASES, SEVERITIES, TYPES
-from pump.ingest.intake import UNWRITABLE
+from pump.ingest.encoding import UNWRITABLE
 from pump.ingest.stream.multipart.parts import BodyParser, Limits, Part, Skipped
 from pump.ingest.stream.multipart.reader import MultipartReader
 from pump.vendors.hik_camera.document import read_document
@@ -27,8 +27,7 @@ from pump.vendors.hik_camera.parse import Facts
 from pump.vendors.hik_camera.parse import parse as parse_camera
 from pump.vendors.hik_camera.uploads import Uploads
 from pump.vendors.hik_gateway.incidents import Incidents
-from pump.vendors.hik_gateway.lenient import loads
-from pump.vendors.hik_gateway.parse import Context, Device
+from pump.vendors.hik_gateway.parse import Context, Device, loads
 from pump.vendors.hik_gateway.parse import parse as parse_gateway
 from tests.fuzz.shapes import CAMERA_NAMES, CAMERA_VALUES, GATEWAY_NAMES, GATEWAY_VALUES, Shapes
 

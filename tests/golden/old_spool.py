@@ -76,9 +76,9 @@ async def holding(spool: subjects.Spool, sources: list[str], sinks: list[str]) -
         "state": {source: spool.state(source) for source in sources},
         "letters": [
             [one.id, one.sink, one.record.seq, one.record.type, one.reason, one.attempts, one.at]
-            for one in await spool.letters()
+            for one in await spool.dead_letters.read()
         ],
-        "dead": dict(spool.dead),
+        "dead": dict(spool.dead_letters.counts),
         "limited": {source: spool.quarantined(source) for source in sources},
     }
 

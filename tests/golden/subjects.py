@@ -49,8 +49,7 @@ from pump.vendors.hik_connect.uploads import Uploads
 from pump.vendors.hik_gateway import inventory
 from pump.vendors.hik_gateway.incidents import PREFIX as INCIDENT
 from pump.vendors.hik_gateway.incidents import Incidents
-from pump.vendors.hik_gateway.lenient import loads
-from pump.vendors.hik_gateway.parse import Context, Device
+from pump.vendors.hik_gateway.parse import Context, Device, loads
 from pump.vendors.hik_gateway.parse import parse as parse_part
 from pump.vendors.kinot import parse as kinot
 from pump.vendors.kinot.client import objects_of
@@ -191,8 +190,10 @@ class Recording(Intake):
         self.puts: list[Put] = []
 
     async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
-        self.puts.append(Put(list(items), dict(state or {})))
-        return await super().put(*items, state=state)
+        put = Put(list(items), dict(state or {}))
+        receipt = await super().put(*items, state=state)
+        self.puts.append(put)  # only now: who waits for it may cancel the source, and finds it stored by the next run
+        return receipt
 
 
 async def _avaeye(messages: Iterable[bytes], folder: Path) -> list[Put]:
@@ -339,4 +340,4 @@ def lockout_left(state: Mapping[str, Any], clock: Clock) -> float:
 
 async def add_dead_letters(spool: Spool, sink: str, records: list[Any], reason: str) -> None:
     """Make dead letters of the records."""
-    await spool.add_dead_letters(sink, records, reason, 3)
+    await spool.dead_letters.add(sink, records, reason, 3)

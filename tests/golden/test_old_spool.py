@@ -141,7 +141,7 @@ def test_a_sink_that_is_shut_off_and_a_locked_account_stay_so(tmp_path: Path, he
     look(tmp_path, held, what)
 
 
-def test_the_daemon_starts_on_it_and_goes_on(tmp_path: Path, held: Held) -> None:
+async def test_the_daemon_starts_on_it_and_goes_on(tmp_path: Path, held: Held) -> None:
     """With its own clock, and a retention that keeps what is old by now."""
     site = tmp_path / "site"
     site.mkdir()
@@ -155,16 +155,13 @@ def test_the_daemon_starts_on_it_and_goes_on(tmp_path: Path, held: Held) -> None
         f'path = "{site}/events.jsonl"\n'
     )
 
-    async def main() -> None:
-        daemon = subjects.Daemon(subjects.load(config))
-        running = asyncio.create_task(daemon.run(signals=False))
-        ready = asyncio.create_task(daemon.ready.wait())
-        await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
-        assert not running.done(), "the daemon did not start"
-        daemon.stop()
-        assert await running == 0
-
-    asyncio.run(main())
+    daemon = subjects.Daemon(subjects.load(config))
+    running = asyncio.create_task(daemon.run(signals=False))
+    ready = asyncio.create_task(daemon.ready.wait())
+    await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
+    assert not running.done(), "the daemon did not start"
+    daemon.stop()
+    assert await running == 0
     lines = [json.loads(line) for line in (site / "events.jsonl").read_text().splitlines()]
     stored = [event for event in held["events"] if event[0] > held["cursors"]["plain"][0]]
     assert [line["type"] for line in lines[: len(stored)]] == [event[2] for event in stored]

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from pump.core.errors import MessageError
-from pump.core.threads import Threads
+from pump.core.tasks import Threads
 
 T = TypeVar("T")
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Final, cast
 
 import aiohttp
+import anyio
 from multidict import CIMultiDict
 from yarl import URL
 
-from pump.core.validity import clock_doubt
+from pump.core.failure import clock_doubt
 
 LARGEST_ANSWER: Final = 4 << 20
 """Bytes that are read of an answer that is no stream."""
@@ -47,7 +48,7 @@ class Answer:
 
     @property
     def wants_digest(self) -> bool:
-        """Whether a digest login is among those that a 401 offers."""
+        """True where a digest login is among those that a 401 offers."""
         return any(one.lower().startswith("digest ") for one in challenges(self.challenge))
 
 
@@ -78,7 +79,7 @@ def tls_context(*, verify: bool, ca: Path | None = None) -> tls.SSLContext:
 
 
 class DigestClient:
-    """One device and one account on it. `count` is told each login attempt as "login"."""
+    """One device and one account on it. `count` gets "login" for each attempt."""
 
     def __init__(
         self,
@@ -92,8 +93,7 @@ class DigestClient:
         self.url = URL(url)
         self._username = username
         self._password = password
-        self.ssl = ssl
-        """Whom to believe behind https; what is set holds from the next request on."""
+        self._ssl = ssl
         self._count = count
 
     def _address(self, path: str) -> URL:
@@ -114,15 +114,14 @@ class DigestClient:
             headers["Content-Type"] = content_type
         digest = Digest(self._username, self._password, preemptive=False)
         async with AsyncExitStack() as stack:
-            session = await stack.enter_async_context(
-                aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(ssl=self.ssl, force_close=True),
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                    middlewares=(digest,),
-                    read_bufsize=_BUFFER,
-                    trust_env=False,
-                )
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._ssl, force_close=True),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                middlewares=(digest,),
+                read_bufsize=_BUFFER,
+                trust_env=False,
             )
+            stack.push_async_callback(_closed, session)
             try:
                 response = await stack.enter_async_context(
                     session.request(method, self._address(path), data=body, headers=headers, allow_redirects=False)
@@ -173,6 +172,11 @@ class DigestClient:
             raise ConnectionLost(f"{self.url.host} gave no answer for {timeout:g} s") from None
 
 
+async def _closed(session: aiohttp.ClientSession) -> None:
+    with anyio.CancelScope(shield=True):  # a scope that was cancelled would leave it open
+        await session.close()
+
+
 async def read_answer(response: aiohttp.ClientResponse) -> Answer:
     """An answer that ends, read whole, up to `LARGEST_ANSWER`; `ConnectionLost` where one of status 200 is cut."""
     body = bytearray()
@@ -208,7 +212,7 @@ def challenges(header: str) -> list[str]:
 
 @dataclass(slots=True, frozen=True)
 class _Challenged:
-    """What the middleware reads of a 401."""
+    """The part of a 401 that the middleware reads."""
 
     status: int
     headers: CIMultiDict[str]

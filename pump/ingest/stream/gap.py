@@ -1,4 +1,4 @@
-"""The time without a link: when it began, why, and that it is told once."""
+"""The time without a link: when it began, why, and that it is reported once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from pump.core.clock import Clock
 
 FRESH: Final = 0.005
-"""Seconds of waiting that tell bytes which have just come from those in a buffer."""
+"""Seconds of waiting that part bytes which have just come from those in a buffer."""
 NOT_RUNNING: Final = "the pump was not running"
 
 
@@ -41,7 +41,7 @@ class OutageTracker:
         self._reason = NOT_RUNNING
 
     def over(self) -> tuple[datetime, datetime, str] | None:
-        """The gap to be told now that the link is back; None where there never was one. Ask again until it is stored.
+        """The gap to report now that the link is back; None where there never was one. Ask again until it is stored.
 
         `back` ends it. `Intake.gap` sees to a clock that jumped meanwhile.
         """

@@ -12,6 +12,8 @@ from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed
 from pump.ingest.intake import Intake
 from pump.ingest.media import Stored
+from pump.ingest.stream.gap import OutageTracker
+from pump.ingest.stream.handler import Batch
 from pump.spool import Receipt
 
 T = TypeVar("T")
@@ -20,17 +22,30 @@ T = TypeVar("T")
 class StreamIntake:
     """A stream's side of the intake."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, intake: Intake, clock: Clock) -> None:
+        self.intake = intake
+        self.outage = OutageTracker(clock)
+        """The time without a link, over all links."""
         self._clock = clock
-        self._intake: Intake | None = None
         self.connected = False
-        """Whether the link is up."""
+        """True while the link is up."""
 
-    @property
-    def intake(self) -> Intake:
-        """Where this run puts its events."""
-        assert self._intake is not None  # set by run
-        return self._intake
+    def opened(self) -> None:
+        """The link is up, and its gap is not stored yet."""
+        self.connected = True
+
+    def closed(self) -> bool:
+        """The link is closed; was it up?"""
+        opened, self.connected = self.connected, False
+        return opened
+
+    async def store(self, batch: Batch) -> None:
+        """Store a batch, waiting as `put` does."""
+        now = self._clock.now()
+        for reason in batch.gaps:
+            await self.gap(self.outage.before or now, now, reason)
+        if batch.events or batch.state:
+            await self.put(*batch.events, state=batch.state or None)
 
     async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
         """Store; where the spool refuses wait, reading nothing, until it takes them. The link stands meanwhile."""

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 from aiohttp import StreamReader
 
 from pump.core.clock import Clock
+from pump.core.tasks import first_of
 
 
 def remaining(content: StreamReader) -> bytes:
-    """What had arrived of a body before it broke, and was not read yet.
+    """The bytes of a body that had arrived before it broke, and was not read yet.
 
     aiohttp raises a broken body's error before it hands out the bytes in front of it; whole parts may be among
     them, and a stream's server sends nothing twice. There is no public way to them (aiohttp 3.14).
@@ -30,9 +31,8 @@ class ReadTimeout(Exception):
 class ReadWatchdog:
     """Ends a wait for bytes that lasts too long. It counts only time spent waiting for them.
 
-    `watch` runs in a task beside the reader's, in one task group, so that its Silent ends the reader; the reader
-    encloses each wait for bytes with `waiting()` and `served()`. Half-open connections end the same way: nobody
-    else would ever notice them.
+    `watch` runs in a task beside the reader's, which its ReadTimeout ends; the reader encloses each wait for bytes
+    with `waiting()` and `served()`. Half-open connections end the same way: nobody else would ever notice them.
     """
 
     def __init__(self, clock: Clock, timeout: float) -> None:
@@ -45,7 +45,7 @@ class ReadWatchdog:
 
     @property
     def waits(self) -> bool:
-        """Whether bytes are wanted at this moment."""
+        """True where bytes are wanted at this moment."""
         return self._since is not None
 
     def waiting(self) -> None:
@@ -59,7 +59,7 @@ class ReadWatchdog:
             self._since = None
 
     async def watch(self) -> None:
-        """Raises Silent once a wait has lasted for the time-out; returns never."""
+        """Raises ReadTimeout once a wait has lasted for the time-out; returns never."""
         while True:
             since = self._since
             rest = self.timeout if since is None else since + self.timeout - self._clock.monotonic()
@@ -69,7 +69,7 @@ class ReadWatchdog:
 
 
 class DueTimer:
-    """Calls `tick` when what `due` tells has come. `due` is in monotonic seconds, None: nothing is waited for."""
+    """Calls `tick` at the moment that `due` gives. `due` is in monotonic seconds, None: nothing is waited for."""
 
     def __init__(self, clock: Clock, due: Callable[[], float | None], tick: Callable[[], Awaitable[None]]) -> None:
         self._clock = clock
@@ -79,7 +79,7 @@ class DueTimer:
         self._next: float | None = None
 
     def rearm(self) -> None:
-        """`due` may tell another time: one that comes nearer than the one slept for wakes the sleeper."""
+        """`due` may give another time: one that comes nearer than the one slept for wakes the sleeper."""
         due = self._due()
         if due is not None and (self._next is None or due < self._next):
             self._changed.set()
@@ -92,16 +92,6 @@ class DueTimer:
             if due is None:
                 await self._changed.wait()
             elif (wait := due - self._clock.monotonic()) > 0:
-                await self._sleep_or_change(wait)
+                await first_of(self._clock.sleep(wait), self._changed.wait())
             else:
                 await self._tick()
-
-    async def _sleep_or_change(self, seconds: float) -> None:
-        sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
-        changer = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait({sleeper, changer}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (sleeper, changer):
-                task.cancel()
-            await asyncio.wait({sleeper, changer})

@@ -1,4 +1,4 @@
-"""What is remembered of a rejected password, so that nothing hurries an account towards its lock-out."""
+"""The memory of a rejected password, so that nothing hurries an account towards its lock-out."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from typing import Any, Final
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured
+from pump.ingest.stream.handler import RetryAdvice
+from pump.ingest.stream.intake import StreamIntake
 
 KEY: Final = "stream/rejected"
-"""Where the source's state has it."""
+"""The key under which the source's state has it."""
 LEAST: Final = 600.0
 """Seconds after a rejected password: accounts lock after a few."""
+STALE: Final = 2
+"""Expired challenges in a row that are no rejection: they too may count as failed logins."""
 _NOUGHT: Final = 0.5
 """Seconds too few to wait for."""
 
@@ -48,6 +52,16 @@ class LoginLockout:
             "reason": reason,
         }
         return {KEY: kept}
+
+    async def reject(self, retry: RetryAdvice, store: StreamIntake) -> None:
+        """The password was rejected, by the stream or by a call beside it: count it once, and store it.
+
+        A stream that stands is left alone: it has its login behind it.
+        """
+        if self.left > 0:
+            return
+        store.intake.count("rejected")
+        await store.put(state=self.note(retry.reason, retry.wait))
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up what the process before may have stored, if it was this very password."""

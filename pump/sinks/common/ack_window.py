@@ -14,7 +14,7 @@ _PATIENCE: Final = 0.8
 
 
 class Window:
-    """Counts what is acknowledged of a batch, keeps the sender back, and tells how it ended.
+    """Counts what is acknowledged of a batch, keeps the sender back, and reports how it ended.
 
     The sender calls `room` before each record, `expect` for its messages, `finish` at the end; acknowledgements
     arrive by `settle` and `refuse`, the link's end by `fail`. Positions are places in the batch.
@@ -52,7 +52,7 @@ class Window:
 
     @property
     def settled(self) -> int:
-        """How many records from the first on are acknowledged or refused."""
+        """The number of records from the first on that are acknowledged or refused."""
         return self._settled
 
     @property

@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 _HEAD: Final = re.compile(rb'\{"specversion":"1\.0","id":"([^"\\]*)","source":"([^"\\]*)",')
-"""How `pump.core.event.encode` begins an event whose id and source need no escapes; all others are decoded."""
+"""The beginning of an encoded event (`pump.core.event`) whose id and source need no escapes; all others are decoded."""
 
 
 def name_of(body: bytes, fresh: str = "") -> str:

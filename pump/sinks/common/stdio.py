@@ -14,7 +14,7 @@ from pump.sinks.common.cut_short import CutShort
 _ATOMIC: Final = 4096
 """Bytes. A pipe that is ready takes this much (PIPE_BUF) without blocking, and never mixes it with another's."""
 _LOOK_MS: Final = 100
-"""How often a writer that waits for its reader looks whether it is to end."""
+"""The interval at which a writer that waits for its reader looks whether it is to end."""
 
 _torn: Final[set[int]] = set()
 """Descriptors on which a line was left unfinished. They are the process's own, and outlive every sink."""

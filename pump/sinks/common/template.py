@@ -18,7 +18,7 @@ _FIELD: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _PLAIN: Final = ("site", "source", "type", "severity", "subject", "id", "time", "recordedtime")
 _NAMES: Final = {rank: name for name, rank in SEVERITIES.items()}
 _NOTHING: Final = "_"
-"""What stands for a field that an event has not: an empty level would vanish or be refused."""
+"""The stand-in for a field that an event has not: an empty level would vanish or be refused."""
 _LEVEL: Final = 128
 """Bytes of one level; a longer value keeps its beginning and gets a digest."""
 _LEVELS: Final = 12
@@ -29,13 +29,13 @@ _DIGEST: Final = 12
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one protocol writes levels."""
+    """The way in which one protocol writes levels."""
 
     separator: str
     special: frozenset[str]
     """Characters with a meaning, escaped beside controls and "%"; the separator is one of them."""
     spaces: bool
-    """Whether a level may hold spaces."""
+    """True where a level may hold spaces."""
     most: int
     """Bytes of the whole."""
 
@@ -67,7 +67,7 @@ class Template:
         self._tail = text[end:]
         self._site = site
         self.decodes = any(path[0] not in {"site", "source", "type", "severity"} for _, path, _ in self._parts)
-        """Whether the event itself is needed, beside its record."""
+        """True where the event itself is needed, beside its record."""
         shown = _PLACE.sub("x", text)
         if any(not level for level in shown.split(dialect.separator)):
             raise ValueError(f'"{text}" has an empty level')
@@ -121,7 +121,7 @@ class Template:
 
 
 def _unsafe(sign: str, dialect: Dialect) -> bool:
-    """Whether the protocol forbids it, or gives it a meaning; escapes begin with "%"."""
+    """True where the protocol forbids it, or gives it a meaning; escapes begin with "%"."""
     code = ord(sign)
     return (
         code < 0x20

@@ -27,7 +27,7 @@ class SinkThread:
         self._begun = self._closed = False
 
     async def run(self, work: Callable[[], T], abort: Callable[[], object] | None = None) -> T:
-        """What `work` returns or raises, called in the thread. Raises RuntimeError after `close`.
+        """The result of `work`, or its exception, called in the thread. Raises RuntimeError after `close`.
 
         A call in a thread cannot be cancelled. A cancellation calls `abort`, waits until the call has ended, and
         is raised then, whatever the call's end was: whoever cancelled may take the file over at once.

@@ -1,4 +1,4 @@
-"""How hard a peer is pressed: fewer requests at a time when it asks for it, one alone while it is away."""
+"""The pressure on a peer: fewer requests at a time when it asks for it, one alone while it is away."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Throttle:
 
     @property
     def circuit_open(self) -> bool:
-        """Whether the circuit is open: the peer has failed again and again."""
+        """True where the circuit is open: the peer has failed again and again."""
         return self._failures >= OPENS_AFTER
 
     def failed(self, *, slower: bool) -> None:

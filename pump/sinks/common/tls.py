@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 
 from pump.core.errors import Misconfigured, Unavailable
-from pump.core.validity import clock_doubt, outside_its_time
+from pump.core.failure import clock_doubt, outside_its_time
 
 
 class _Socket(ssl.SSLSocket):

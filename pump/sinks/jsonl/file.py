@@ -29,7 +29,7 @@ FULL: Final = {
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "the file may not grow any larger",
 }
-"""What passes without a person's hand at the pump."""
+"""Errors that pass without a person's hand at the pump."""
 ADVICE: Final = {
     errno.ENOENT: "the folder {folder} does not exist: create it, or change path",
     errno.ENOTDIR: "a part of {folder} is no folder: change path",
@@ -40,7 +40,7 @@ ADVICE: Final = {
     errno.ELOOP: "{path} is a symbolic link that leads nowhere",
     errno.ENAMETOOLONG: "{path} is too long a name",
 }
-"""What only a person can mend."""
+"""Errors that only a person can mend."""
 
 
 class TakenBack(Exception):
@@ -62,7 +62,7 @@ class LinesFile:
         self._inode = 0
         self._size = 0
         self._safe = 0
-        """How far the current file is known to be on disk, where anybody asks for that."""
+        """The offset up to which the current file is known to be on disk, where anybody asks for that."""
         self.taken_back = False
         """Lines that had been accepted are gone again; from then on nothing more is written, and nothing settled."""
 
@@ -130,7 +130,7 @@ class LinesFile:
             raise TakenBack from error
 
     def state(self) -> State:
-        """Where the next line begins."""
+        """The offset at which the next line begins."""
         return {"inode": self._inode, "offset": self._size}
 
     def close(self) -> None:

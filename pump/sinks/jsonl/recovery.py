@@ -1,4 +1,4 @@
-"""What a JSON-lines file already holds behind the place that the sink's state names.
+"""The lines that a JSON-lines file already holds behind the place that the sink's state names.
 
 After a crash the file may be ahead of the stored cursor: whole lines whose events will be sent again, and a last line
 that is torn. Here the whole lines are remembered by a digest, and what is no event at the end is cut.
@@ -25,7 +25,7 @@ from pump.core.record import Record
 log = structlog.get_logger()
 
 HEAD: Final = b'{"specversion":"1.0","id":"'
-"""How every line of ours begins."""
+"""The beginning of every line of ours."""
 LONGEST: Final = 4 << 20
 """Bytes; what goes on longer without a line's end is not ours (an event is at most 256 KiB)."""
 _RECORDED: Final = b'"recordedtime":"'
@@ -63,7 +63,7 @@ class Written:
         self.until = (newest.timestamp() + 1.0) * 1000.0  # the fraction of the second was left off
 
     def holds(self, record: Record) -> bool:
-        """Whether the record's line is among them."""
+        """True where the record's line is among them."""
         if record.recorded > self.until:
             return False
         digest = hash(record.body)
@@ -73,7 +73,7 @@ class Written:
         return found
 
     def done(self, last: Record) -> bool:
-        """Whether no record that follows `last` can be among them."""
+        """True where no record that follows `last` can be among them."""
         return self.left <= 0 or last.recorded > self.until
 
 
@@ -143,7 +143,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _fits(path: Path, offset: int) -> bool:
-    """Whether a line can begin at `offset`."""
+    """True where a line can begin at `offset`."""
     with path.open("rb") as file:
         if offset > os.fstat(file.fileno()).st_size:
             return False

@@ -81,7 +81,7 @@ class JsonlSink(Sink[JsonlSettings]):
         self._written: Written | None = None
         self._accepted = 0
         self._place = state
-        """Where the file ended when `_accepted` was; a cancelled send's thread may have written beyond it."""
+        """The end of the file when `_accepted` was; a cancelled send's thread may have written beyond it."""
         self._asked = 0
         self._settled = 0
         self._synced = clock.monotonic()

@@ -16,11 +16,11 @@ from yarl import URL
 
 import pump
 from pump.core.clock import Clock
-from pump.core.validity import clock_doubt
+from pump.core.failure import clock_doubt
 from pump.sinks.webhook.targets import Gate
 
 _EXCERPT: Final = 200
-"""Characters of an answer that are told."""
+"""Characters of an answer that are reported."""
 _READ: Final = 64 << 10
 """Bytes of an answer that are read, so that its connection can serve again."""
 LONGEST_WAIT: Final = 86400.0
@@ -28,7 +28,7 @@ LONGEST_WAIT: Final = 86400.0
 
 
 class Verdict(Enum):
-    """What an answer says."""
+    """The meaning of an answer."""
 
     TAKEN = "taken"
     REFUSED = "refused"
@@ -57,13 +57,13 @@ _NOT_ITS_FAULT: Final = frozenset({408, 423, 425, 429, 503})
 
 
 def meaning(status: int) -> Verdict:
-    """What an HTTP status says; an unknown class is no promise of anything."""
+    """The meaning of an HTTP status; an unknown class is no promise of anything."""
     return _OF_STATUS.get(status) or _OF_CLASS.get(status // 100, Verdict.LATER)
 
 
 @dataclass(slots=True, frozen=True)
 class Answer:
-    """What became of a POST; `reason` for people, `wait` the seconds of a Retry-After."""
+    """The result of a POST; `reason` for people, `wait` the seconds of a Retry-After."""
 
     meaning: Verdict
     reason: str = ""

@@ -1,4 +1,4 @@
-"""How long a receiver may fail before events are given up, over restarts too; and which: its own, or one event's fault?
+"""The patience with a receiver that fails, over restarts too, and the question of fault: its own, or one event's.
 
 Where the receiver is away, all that is older than `max_age` is given up once it has been away for so long. Where it
 answers, or lets go in the middle, one event may be what it cannot take: then batches are cut down until that one fails
@@ -43,10 +43,10 @@ class ExpiryPolicy:
         self._alone: set[int] = set()
         self._blames = False
         self.must_split = False
-        """Whether it is time to give up, and what failed last was a batch, which must be cut down first."""
+        """True where it is time to give up, and what failed last was a batch, which must be cut down first."""
 
     def memory(self) -> dict[str, Any]:
-        """What the next opening must know: since when every attempt has failed (milliseconds since 1970), if so."""
+        """The next opening's state: since when every attempt has failed (milliseconds since 1970), if so."""
         return {} if self._began is None else {_SINCE: self._began_ms}
 
     def taken(self) -> None:
@@ -77,7 +77,7 @@ class ExpiryPolicy:
 
     @property
     def over(self) -> bool:
-        """Whether it has failed for so long that something is to be given up."""
+        """True where it has failed for so long that something is to be given up."""
         now = self._clock.monotonic()
         return (
             self._began is not None
@@ -87,7 +87,7 @@ class ExpiryPolicy:
 
     @property
     def one_by_one(self) -> bool:
-        """Whether events are given up one by one, each after it failed alone."""
+        """True where events are given up one by one, each after it failed alone."""
         return self._blames and len(self._alone) < ALIKE
 
     def expired(self, records: Sequence[Record]) -> list[Record]:

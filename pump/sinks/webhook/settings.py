@@ -109,7 +109,7 @@ class WebhookSettings(SinkSettings):
         return hashlib.blake2b(self.url.encode(), digest_size=16).hexdigest()
 
     def warnings(self) -> list[str]:
-        """What leaves events open to others."""
+        """Settings that leave events open to others."""
         told = super().warnings()
         url = URL(self.url)
         if url.scheme == "http" and not _is_inside(url.host or ""):

@@ -16,7 +16,7 @@ LONGEST: Final = 64
 
 
 def key_of(secret: str) -> bytes:
-    """The key of a secret: "whsec_" and 24 to 64 bytes in base64. ValueError, which does not tell the secret."""
+    """The key of a secret: "whsec_" and 24 to 64 bytes in base64. ValueError, which does not show the secret."""
     if secret.startswith(PREFIX):
         text = secret[len(PREFIX) :]
         try:

@@ -59,7 +59,7 @@ class WebhookSink(Sink[WebhookSettings]):
         self._done: set[int] = set()
         self._refused: dict[int, str] = {}
         self._trouble = ""
-        """What the last failure said."""
+        """The words of the last failure."""
         self._patience = ExpiryPolicy(settings.max_age, settings.batch_size, clock=clock, state=state)
 
     async def __aenter__(self) -> Self:

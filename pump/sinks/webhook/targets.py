@@ -1,4 +1,4 @@
-"""Which addresses may be connected to: a webhook's URL must not reach what lies inside our own network.
+"""The addresses that may be connected to: a webhook's URL must not reach what lies inside our own network.
 
 Asked for each address as it is connected to, after the name was resolved: a check of the name alone could be answered
 one address, and the connection another.
@@ -21,7 +21,7 @@ class Forbidden(OSError):
 
 
 def inside(text: str) -> bool:
-    """Whether this address, or the one of IPv4 that it stands for, is not one of the public internet."""
+    """True where this address, or the one of IPv4 that it stands for, is not one of the public internet."""
     address: Address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         embedded = address.ipv4_mapped or address.sixtofour or _behind_nat64(address)

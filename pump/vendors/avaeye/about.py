@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pump.ingest.push.body import number, text, whole
 from pump.vendors.avaeye import codes
 from pump.vendors.avaeye.parse import Message
+from pump.vendors.common.values import text, whole, written
 
 ASKED: Final = "asked"
 """The fact that says how often a camera's keep-alives were refused, so that it introduces itself."""
@@ -47,7 +47,7 @@ def facts(message: Message) -> dict[str, Any]:
 
 def keepalive(message: Message) -> float | None:
     """Basic Data, keepalive: the device's own interval, seconds; None where it says none that can be."""
-    seconds = number(message.inner.get("keepalive"))
+    seconds = written(message.inner.get("keepalive"))
     return float(seconds) if seconds is not None and 0 < seconds <= 86400 else None
 
 

@@ -11,16 +11,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
 from pump.core.errors import MessageError
 from pump.core.event import Event, event_id
-from pump.ingest.push.body import number, text, whole
+from pump.core.groups import Command, Device, Groups, Medium, Payload, Place, Vehicle, group
 from pump.vendors.avaeye import codes
 from pump.vendors.avaeye.pictures import Picture
+from pump.vendors.common.json_repair import Bounds, JsonReader
+from pump.vendors.common.values import text, whole, written
 
 PREFIX: Final = "/api/upark"
 VENDOR: Final = "avaeye"
+MOST_VALUES: Final = 50_000
+loads: Final = JsonReader(
+    "commas", "quotes", bounds=Bounds(deepest=32, largest=4 << 20, values=MOST_VALUES), gbk=True
+).loads
+"""Reads a body; the vendor's own messages have five levels. Raises MessageError."""
 
 ALIVE: Final = frozenset(("keepalive", "heartbeat"))
 """Paths that say nothing but that the device is there; the second is known from the field."""
@@ -48,7 +55,7 @@ _DRESS: Final = re.compile(r"[\s{}\[\]()]+")
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}[\s:-]?)+")
 _APART: Final = re.compile(r"[\s:-]")
 _CODE: Final = re.compile(r"[A-Za-z]?\d*")
-"""What stands for a brand in some table of the vendor's that the document does not have: A0, 12."""
+"""The code of a brand in some table of the vendor's that the document does not have: A0, 12."""
 _EARLIEST: Final = 2000
 """The year before which a camera's clock was never set."""
 _LATEST: Final = 2100
@@ -56,7 +63,7 @@ _LATEST: Final = 2100
 
 @dataclass(slots=True, frozen=True)
 class Camera:
-    """What the configuration says of a camera."""
+    """A camera as the configuration has it."""
 
     zone: tzinfo = UTC
     name: str | None = None
@@ -81,7 +88,7 @@ class Message:
     body: bytes
     """As it came."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What the device table knows of the sender."""
+    """Facts of the device table about the sender."""
 
     @property
     def key(self) -> str | None:
@@ -90,7 +97,7 @@ class Message:
 
 
 def read(path: str, document: Any, body: bytes) -> Message:
-    """The envelope of a message that came over `path` (behind /api/upark/). Raises Invalid."""
+    """The envelope of a message that came over `path` (behind /api/upark/). Raises MessageError."""
     if type(document) is not dict:
         raise MessageError("the body is no object")
     inner = document.get("params")
@@ -132,7 +139,7 @@ _REPEATABLE: Final = frozenset(path for path in KNOWN if path == "transchannel" 
 # --- events ---------------------------------------------------------------------------------------------------------
 
 
-def events(message: Message, camera: Camera, media: list[dict[str, Any]], identity: str) -> list[Event]:
+def events(message: Message, camera: Camera, media: list[Medium], identity: str) -> list[Event]:
     """The message's events, in order. `media` are the entries of its pictures, `identity` their record's id.
 
     The groups share no objects with the message but `raw`.
@@ -143,10 +150,10 @@ def events(message: Message, camera: Camera, media: list[dict[str, Any]], identi
     return make(message, camera, media, identity)
 
 
-def groups(message: Message, camera: Camera) -> dict[str, Any]:
-    """Who and where."""
-    found: dict[str, Any] = {}
-    device: dict[str, Any] = {}
+def groups(message: Message, camera: Camera) -> Groups:
+    """The device and its place."""
+    found: Groups = {}
+    device: Device = {}
     if message.device is not None:
         device["id"] = message.device
     facts = message.facts
@@ -159,7 +166,7 @@ def groups(message: Message, camera: Camera) -> dict[str, Any]:
         device["category"] = category
     if device:
         found["device"] = device
-    place: dict[str, Any] = {}
+    place: Place = {}
     if message.park is not None:
         place["lot"] = message.park
     if camera.area is not None:
@@ -190,7 +197,7 @@ def _data(message: Message, camera: Camera, name: str | None = None, severity: s
     }
 
 
-def _captured(message: Message, camera: Camera, media: list[dict[str, Any]], identity: str) -> list[Event]:
+def _captured(message: Message, camera: Camera, media: list[Medium], identity: str) -> list[Event]:
     """Vehicle Capture."""
     inner = message.inner
     listed, mode = whole(inner.get("carListType")), whole(inner.get("captureMode"))
@@ -211,25 +218,31 @@ def _both(words: Mapping[int, str]) -> dict[int | str, str]:
     return {spelled: word for code, word in words.items() for spelled in (code, str(code))}
 
 
-_VEHICLE: Final = tuple(
-    (name, key, _both(words))
-    for name, key, words in (
-        ("plate_color", "plateColor", codes.COLORS),
-        ("plate_type", "plateType", codes.PLATE_TYPES),
-        ("color", "vehicleColor", codes.COLORS),
-        ("type", "vehicleType", codes.VEHICLE_TYPES),
-        ("list", "carListType", codes.LISTS),
-        ("trigger", "captureMode", codes.CAPTURE_MODES),
-        ("shot_from", "shootPosition", codes.POSITIONS),
-    )
+class _Coded(NamedTuple):
+    """A field of a capture that holds a code."""
+
+    name: Literal["plate_color", "plate_type", "color", "type", "list", "trigger", "shot_from"]
+    """In `data.vehicle`."""
+    key: str
+    words: dict[int | str, str]
+
+
+_VEHICLE: Final = (
+    _Coded("plate_color", "plateColor", _both(codes.COLORS)),
+    _Coded("plate_type", "plateType", _both(codes.PLATE_TYPES)),
+    _Coded("color", "vehicleColor", _both(codes.COLORS)),
+    _Coded("type", "vehicleType", _both(codes.VEHICLE_TYPES)),
+    _Coded("list", "carListType", _both(codes.LISTS)),
+    _Coded("trigger", "captureMode", _both(codes.CAPTURE_MODES)),
+    _Coded("shot_from", "shootPosition", _both(codes.POSITIONS)),
 )
 
 
-def _vehicle(inner: Mapping[str, Any], camera: Camera) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _vehicle(inner: Mapping[str, Any], camera: Camera) -> Vehicle:
+    found: Vehicle = {}
     if (seen := plate(inner.get("plateNo"))) is not None:
         found["plate"] = seen
-    if (sure := number(inner.get("confidence"))) is not None:
+    if (sure := written(inner.get("confidence"))) is not None:
         found["confidence"] = sure
     for name, key, words in _VEHICLE:
         value = inner.get(key)
@@ -252,7 +265,7 @@ def _vehicle(inner: Mapping[str, Any], camera: Camera) -> dict[str, Any]:
     return found
 
 
-def _manual_result(message: Message, camera: Camera, media: list[dict[str, Any]], identity: str) -> list[Event]:
+def _manual_result(message: Message, camera: Camera, media: list[Medium], identity: str) -> list[Event]:
     """Report Manual Capture Results: what was captured, where there is something, and what became of the command."""
     found = _captured(message, camera, media, identity) if message.inner else []
     if found:  # the raw, with its pictures, stands with the capture
@@ -260,29 +273,21 @@ def _manual_result(message: Message, camera: Camera, media: list[dict[str, Any]]
     return _result(message, camera, [], identity)
 
 
-def _result(
-    message: Message, camera: Camera, media: list[dict[str, Any]], identity: str, *, raw: bool = True
-) -> list[Event]:
+def _result(message: Message, camera: Camera, media: list[Medium], identity: str, *, raw: bool = True) -> list[Event]:
     """Report … Results, of commands that the platform sent over MQTT or in an answer to a keep-alive."""
     code = message.whole.get("code")
     number_ = whole(code)
     status = codes.STATUSES.get(number_) if number_ is not None else None
     data = _data(message, camera, severity="info" if number_ in (codes.SUCCESS, None) else "notice")
-    command: dict[str, Any] = {}
-    if message.request is not None:
-        command["request_id"] = message.request
-    if (word := status or text(code)) is not None:
-        command["status"] = word
-    if (reason := text(message.whole.get("message"))) is not None:
-        command["reason"] = reason
-    if command:
+    reason = text(message.whole.get("message"))
+    if command := group(Command(request_id=message.request, status=status or text(code), reason=reason)):
         data["command"] = command
     if raw:
         data["raw"] = message.whole
     return [_event("command.result", f"{content_id(message)}/result", message, data, None)]
 
 
-def _transchannel(message: Message, camera: Camera, media: list[dict[str, Any]], identity: str) -> list[Event]:
+def _transchannel(message: Message, camera: Camera, media: list[Medium], identity: str) -> list[Event]:
     """Upstream Transparent Channel: the bytes that a peripheral sent."""
     data = _data(message, camera)
     sent = message.inner.get("data")
@@ -290,7 +295,7 @@ def _transchannel(message: Message, camera: Camera, media: list[dict[str, Any]],
         sent = str(sent)  # digits alone lose their quotes on some firmware
     if type(sent) is str and sent:
         content = serial_bytes(sent, whole(message.inner.get("size")))
-        payload: dict[str, Any] = {"hex": content.hex(), "bytes": len(content)}
+        payload: Payload = {"hex": content.hex(), "bytes": len(content)}
         if content.isascii() and (printed := content.decode("ascii")).isprintable():
             payload["text"] = printed
         data["payload"] = payload
@@ -315,7 +320,7 @@ def serial_bytes(sent: str, size: int | None) -> bytes:
     return found if len(found) == size else content
 
 
-def _message(message: Message, camera: Camera, media: list[dict[str, Any]], identity: str) -> list[Event]:
+def _message(message: Message, camera: Camera, media: list[Medium], identity: str) -> list[Event]:
     """Any other path under /api/upark/, kept whole."""
     data = _data(message, camera)
     if media:
@@ -325,7 +330,7 @@ def _message(message: Message, camera: Camera, media: list[dict[str, Any]], iden
     return [_event("device.message", identity, message, data, moment(time, camera.zone))]
 
 
-_Maker = Callable[[Message, Camera, list[dict[str, Any]], str], list[Event]]
+_Maker = Callable[[Message, Camera, list[Medium], str], list[Event]]
 _MAKERS: Final[dict[str, _Maker]] = {
     "capture": _captured,
     "notifyresult/manualcapture/common": _manual_result,
@@ -333,9 +338,9 @@ _MAKERS: Final[dict[str, _Maker]] = {
 }
 
 
-def media_entry(picture: Picture, facts: Mapping[str, Any]) -> dict[str, Any]:
+def media_entry(picture: Picture, facts: Medium) -> Medium:
     """A picture's entry in `data.media`; `facts` is what became of it (mime, bytes, sha256, path, state)."""
-    entry: dict[str, Any] = {"id": picture.id, "kind": picture.kind}
+    entry: Medium = {"id": picture.id, "kind": picture.kind}
     if picture.url is not None:
         entry["url"] = picture.url
     entry.update(facts)
@@ -360,7 +365,7 @@ def moment(value: Any, zone: tzinfo) -> datetime | None:
     """A time as cameras write it, in `zone` where it has no offset; None for what cannot be."""
     if type(value) is str:
         return _written(value, zone)
-    count = number(value)
+    count = written(value)
     if count is None:
         return None
     try:

@@ -10,18 +10,13 @@ from typing import Any, Final
 
 import pybase64
 
-from pump.ingest.push import body as values
 from pump.vendors.avaeye import codes
+from pump.vendors.common import values
+from pump.vendors.common.images import MAGIC, mime_of
 
 MOST: Final = 16
 """Pictures of one record; the vendor's cameras send two."""
 
-_MAGIC: Final = (
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"BM", "image/bmp"),
-    (b"GIF8", "image/gif"),
-)
 _LISTS: Final = frozenset(
     ("picinfo", "picinfos", "picinfolist", "pictureinfo", "pictureinfos", "imageinfo", "pictures")
 )
@@ -122,14 +117,14 @@ def decoded(data: str) -> bytes | None:
     None for what is no base64.
     """
     content = _decode(data)
-    if content is not None and mime(content) is None and content[:4] in _ENCODED:
+    if content is not None and mime_of(content) is None and content[:4] in _ENCODED:
         again = _decode(content.decode("ascii", "replace"))
-        if again is not None and mime(again) is not None:
+        if again is not None and mime_of(again) is not None:
             return again
     return content
 
 
-_ENCODED: Final = frozenset(base64.b64encode(magic + b"\0\0\0")[:4] for magic, _ in _MAGIC)
+_ENCODED: Final = frozenset(base64.b64encode(magic + b"\0\0\0")[:4] for magic, _ in MAGIC)
 """How base64 of a picture begins."""
 
 
@@ -145,11 +140,3 @@ def _decode(data: str) -> bytes | None:
         return pybase64.b64decode(data + "=" * (-len(data) % 4), validate=True) or None
     except (binascii.Error, ValueError):
         return None
-
-
-def mime(content: bytes) -> str | None:
-    """The kind of picture by its first bytes; None for what is none of those that cameras send."""
-    for magic, name in _MAGIC:
-        if content.startswith(magic):
-            return name
-    return None

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 import structlog
-from pydantic import Field, PlainValidator, WithJsonSchema
 
 from pump.core.clock import Clock
 from pump.core.errors import MessageError, Unavailable
 from pump.core.event import Unparsed
-from pump.core.settings import Duration, Settings, SourceSettings, Zone
+from pump.core.groups import Groups, Medium
 from pump.ingest.devices import MOST, Device, Devices
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media, TooLarge
 from pump.ingest.push.admission import Admission, within
-from pump.ingest.push.body import decode
 from pump.ingest.push.request import Push, Refused, Response, json_response
 from pump.source import PushSource
 from pump.vendors.avaeye import about, codes, parse, pictures
 from pump.vendors.avaeye.parse import Camera, Message
 from pump.vendors.avaeye.pictures import Picture
 from pump.vendors.avaeye.secrets import strip, strip_ruin
+from pump.vendors.avaeye.settings import AvaEyeSettings
+from pump.vendors.common.images import mime_of
 
 log = structlog.get_logger()
 
@@ -36,46 +35,6 @@ _DONE: Final = Response(200, b'{"code":200,"message":"success"}')
 _CAPTURED: Final = Response(200, b'{"code":200,"message":"success","data":""}')
 _OURS: Final = frozenset((408, 429, 500, 503))
 """HTTP statuses that are not the message's fault."""
-
-
-def _network(value: object) -> IPv4Network | IPv6Network:
-    try:
-        if isinstance(value, str):
-            return ip_network(value)
-    except ValueError:
-        pass
-    raise ValueError('a network such as "10.0.0.0/8" (no bits set behind the prefix) is wanted')
-
-
-Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network), WithJsonSchema({"type": "string"})]
-
-
-class CameraSettings(Settings):
-    """One camera in `[sources.NAME.cameras]`, by its device id, or by "park/device" where an id is in two parks."""
-
-    name: str | None = None
-    lane: str | int | None = None
-    direction: str | None = Field(default=None, description="of the vehicles that it sees: in, out")
-    area: str | None = None
-    time_zone: Zone | None = Field(default=None, description="of its pictures' times; default: the source's")
-
-
-class AvaEyeSettings(SourceSettings):
-    """`[sources.NAME]` of `type = "avaeye"`."""
-
-    park_ids: tuple[str, ...] = Field(default=(), description="parks that are this source's; empty: all")
-    devices: tuple[str, ...] = Field(default=(), description='device ids, or "park/device", that may push; empty: all')
-    allow: tuple[Network, ...] = Field(default=(), description="networks that its cameras are in; empty: all")
-    cameras: dict[str, CameraSettings] = Field(default_factory=dict, description="what the cameras do not say")
-    keepalive: Duration = Field(
-        default=30.0, gt=0, description="between two signs of life of a camera that has not told its interval"
-    )
-    ask_basicinfo: bool = Field(
-        default=False,
-        description="refuse three keep-alives of a camera that never introduced itself, so that it does; "
-        "some firmware then sends its basicinfo for ever",
-    )
-    echo_ids: bool = Field(default=True, description="repeat parkId and deviceId in the answer to a keep-alive")
 
 
 class AvaEye(PushSource[AvaEyeSettings]):
@@ -261,7 +220,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
             self._cameras[key] = found
         return found
 
-    def _groups_of(self, device: Device) -> dict[str, Any]:
+    def _groups_of(self, device: Device) -> Groups:
         park, _, number = device.key.partition("/")
         message = Message("", {}, {}, None if park == "-" else park, number, None, b"", device.facts)
         return parse.groups(message, self._configured(device.key, number) if self.settings.cameras else self._plain)
@@ -271,7 +230,7 @@ def _message(push: Push) -> Message:
     """The message of a request, also in a thread. Raises MessageError."""
     path = push.path[len(parse.PREFIX) :].strip("/").lower()
     if push.body or push.method != "GET":
-        document = decode(push.body).value
+        document = parse.loads(push.body)
         # a capture is the path of nearly all, and its flat fields hold no secrets: pictures make it long
         return parse.read(path, strip(document), push.body)
     return parse.read(path, strip(_of_query(push.query)), repr(sorted(push.query.items())).encode())
@@ -280,7 +239,7 @@ def _message(push: Push) -> Message:
 _RECORDS: Final = frozenset(("capture", "notifyresult/manualcapture/common"))
 
 
-async def _stored(taken: Sequence[Picture], media: Media) -> list[dict[str, Any]]:
+async def _stored(taken: Sequence[Picture], media: Media) -> list[Medium]:
     """The entries of the pictures, those with data on disk. Raises Unavailable where the disk refuses."""
     if not any(picture.data for picture in taken):
         return [parse.media_entry(picture, {"state": "remote"}) for picture in taken]
@@ -290,7 +249,7 @@ async def _stored(taken: Sequence[Picture], media: Media) -> list[dict[str, Any]
         raise Unavailable(f"the media store refuses: {error.strerror}") from error
 
 
-def _store(picture: Picture, media: Media) -> dict[str, Any]:
+def _store(picture: Picture, media: Media) -> Medium:
     """In one of the media store's threads: decoding, hashing, writing, fsync."""
     if not picture.data:
         return parse.media_entry(picture, {"state": "remote"})
@@ -302,8 +261,8 @@ def _store(picture: Picture, media: Media) -> dict[str, Any]:
         stored = media.keep(content)
     except TooLarge:
         return parse.media_entry(picture, {"bytes": len(content), "state": "too large"})
-    facts = {
-        "mime": mime or pictures.mime(content) or "application/octet-stream",
+    facts: Medium = {
+        "mime": mime or mime_of(content) or "application/octet-stream",
         "bytes": stored.bytes,
         "sha256": stored.sha256,
         "path": stored.path,

@@ -6,14 +6,12 @@ Major 1 is alarm, 2 exception, 3 operation, 5 event; a minor is a number of its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pump.core.taxonomy import Phase, Severity
 
 
-@dataclass(slots=True, frozen=True)
-class Access:
+class Access(NamedTuple):
     """One pair of codes."""
 
     type: str
@@ -24,7 +22,7 @@ class Access:
     method: str | None = None
     reason: str | None = None
     pair: str = ""
-    """What a start shares with its end, where the type does not say it: two tampers are two matters."""
+    """The word that a start shares with its end, where the type does not say it: two tampers are two matters."""
     anew: bool = False
     """A second start is another matter: devices do not always report the end of the first."""
 

@@ -1,4 +1,4 @@
-"""The event types of ISAPI's EventNotificationAlert, and what each means to the pump.
+"""The event types of ISAPI's EventNotificationAlert, each with its meaning to the pump.
 
 Keys are the types in lower case, for devices disagree about the rest. Sources: the vendor's public ISAPI and SDK guides
 (values of EventTrigger and SubscribeEvent) and what devices send. A type that is no event of its own is in HEARTBEATS
@@ -7,14 +7,12 @@ or CONTINUES.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pump.core.taxonomy import Severity
 
 
-@dataclass(slots=True, frozen=True)
-class Row:
+class Row(NamedTuple):
     """One event type."""
 
     type: str
@@ -252,7 +250,7 @@ PLATE_LISTS: Final[dict[str, str]] = {
     "black": "blocklist", "otherlist": "other", "other": "other", "nolist": "other", "temporary": "temporary",
     "temporarylist": "temporary", "temp": "temporary", "templist": "temporary",
 }  # fmt: skip
-"""What a camera calls the list that holds a plate, in lower case and without blanks and dashes."""
+"""The words of cameras for the list that holds a plate, in lower case and without blanks and dashes."""
 DIRECTIONS: Final[dict[str, str]] = {"forward": "forward", "reverse": "backward", "back": "backward"}
 MASKS: Final[dict[str, str]] = {"yes": "wearing mask", "no": "no mask", "unknown": "unknown"}
 ATTENDANCE: Final[dict[str, str]] = {

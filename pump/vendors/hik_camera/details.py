@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from pump.core.event import group
+from pump.core.groups import Access, Groups, Target, Vehicle, group
 from pump.vendors.hik_camera.codes import ATTENDANCE, DIRECTIONS, MASKS, NO_PLATE, PLATE_LISTS, UNSAID, Row
 from pump.vendors.hik_camera.document import Tree
 from pump.vendors.hik_camera.fields import child, children, number, text
@@ -15,7 +15,7 @@ _PLATES: Final = (
     "ANPR", "VehicleMatchResult", "vehicleMatchResult", "VehicleRcogResult", "vehicleRcogResult", "PlateInfo",
     "plateInfo",
 )  # fmt: skip
-"""Objects that tell of a plate."""
+"""Objects that hold a plate."""
 _PLATE: Final = ("licensePlate", "plate", "plateNumber", "plateNo", "licensePlateNumber", "originalLicensePlate")
 _LISTS: Final = ("listType", "vehicleListName", "matchingResult", "listName")
 _TARGETS: Final = frozenset({"detectionTarget", "recognitionType", "targetType"})
@@ -24,21 +24,24 @@ _DEPTH: Final = 16
 _SEPARATORS: Final = str.maketrans("", "", " _-")
 
 
-def details(row: Row, tree: Tree) -> dict[str, Any]:
+def details(row: Row, tree: Tree) -> Groups:
     """The groups that are there, by name."""
-    found: dict[str, Any] = {}
+    found: Groups = {}
     if plates := _plates(tree):
-        found["vehicle"] = _vehicle(plates)
+        if vehicle := _vehicle(plates):
+            found["vehicle"] = vehicle
         speeds = (number(child(part, "vehicleInfo", "VehicleInfo"), "speed") for part in plates)
         speed = next((speed for speed in speeds if speed is not None), None)
         if speed is not None and speed > 0:
             found["position"] = {"speed_kmh": speed}
-    if (access := child(tree, "AccessControllerEvent", "AcsEventInfo")) is not None:
-        found["access"] = _access(access)
+    if (event := child(tree, "AccessControllerEvent", "AcsEventInfo")) is not None:
+        if access := _access(event):
+            found["access"] = access
     elif row.type == "access.temperature" and (degrees := temperatures(tree)):
         found["access"] = {"temperature_c": _in_celsius(degrees[0].value, degrees[0].unit)}
-    found["target"] = _target(row, tree)
-    return {name: value for name, value in found.items() if value}
+    if target := _target(row, tree):
+        found["target"] = target
+    return found
 
 
 def _said(tree: Tree | None, *names: str) -> str | None:
@@ -47,7 +50,7 @@ def _said(tree: Tree | None, *names: str) -> str | None:
 
 
 def _plates(tree: Tree) -> list[Tree]:
-    """The objects that tell of the plate, the outer before the inner."""
+    """The objects that hold the plate, the outer before the inner."""
     found = children(tree, *_PLATES)[:1]
     for name in ("ANPR", "PlateInfo", "plateInfo"):
         for part in tuple(found):
@@ -59,7 +62,7 @@ def _first(parts: list[Tree], *names: str) -> str | None:
     return next((value for part in parts if (value := text(part, *names)) is not None), None)
 
 
-def _vehicle(parts: list[Tree]) -> dict[str, Any] | None:
+def _vehicle(parts: list[Tree]) -> Vehicle | None:
     infos = [info for part in parts if (info := child(part, "vehicleInfo", "VehicleInfo")) is not None]
     plate = _first(parts, *_PLATE) or _first(infos, *_PLATE)
     direction = _known(parts, "direction")
@@ -67,15 +70,17 @@ def _vehicle(parts: list[Tree]) -> dict[str, Any] | None:
     logo = _known(infos, "vehicleLogoRecog", "vehicleLogo")
     confidences = (number(part, "confidenceLevel", "confidence") for part in parts)
     return group(
-        plate=None if plate is None or plate.lower() in NO_PLATE else plate,
-        confidence=next((confidence for confidence in confidences if confidence is not None), None),
-        plate_color=_known(parts, "plateColor"),
-        plate_type=_known(parts, "plateType"),
-        color=_known(infos, "color"),
-        type=_known([*parts, *infos], "vehicleType"),
-        brand=None if logo is not None and logo.isdigit() else logo,  # a number is the vendor's code of a logo
-        direction=None if direction is None else DIRECTIONS.get(direction.lower(), direction),
-        list=None if listed is None else PLATE_LISTS.get(listed.lower().translate(_SEPARATORS), listed),
+        Vehicle(
+            plate=None if plate is None or plate.lower() in NO_PLATE else plate,
+            confidence=next((confidence for confidence in confidences if confidence is not None), None),
+            plate_color=_known(parts, "plateColor"),
+            plate_type=_known(parts, "plateType"),
+            color=_known(infos, "color"),
+            type=_known([*parts, *infos], "vehicleType"),
+            brand=None if logo is not None and logo.isdigit() else logo,  # a number is the vendor's code of a logo
+            direction=None if direction is None else DIRECTIONS.get(direction.lower(), direction),
+            list=None if listed is None else PLATE_LISTS.get(listed.lower().translate(_SEPARATORS), listed),
+        )
     )
 
 
@@ -84,17 +89,19 @@ def _known(parts: list[Tree], *names: str) -> str | None:
     return next((value for name in names for part in parts if (value := _said(part, name)) is not None), None)
 
 
-def _access(event: Tree) -> dict[str, Any] | None:
+def _access(event: Tree) -> Access | None:
     attendance = _said(event, "attendanceStatus")
     mask = text(event, "mask")
     return group(
-        person=text(event, "name") or text(event, "employeeNoString", "employeeNo"),
-        card=text(event, "cardNo"),
-        door=text(event, "doorNo"),
-        reader=text(event, "cardReaderNo"),
-        attendance=None if attendance is None else ATTENDANCE.get(attendance.lower(), attendance),
-        temperature_c=_celsius(event),
-        mask=None if mask is None else MASKS.get(mask.lower(), mask),
+        Access(
+            person=text(event, "name") or text(event, "employeeNoString", "employeeNo"),
+            card=text(event, "cardNo"),
+            door=text(event, "doorNo"),
+            reader=text(event, "cardReaderNo"),
+            attendance=None if attendance is None else ATTENDANCE.get(attendance.lower(), attendance),
+            temperature_c=_celsius(event),
+            mask=None if mask is None else MASKS.get(mask.lower(), mask),
+        )
     )
 
 
@@ -109,23 +116,23 @@ def _in_celsius(degrees: float, unit: str) -> float:
     return round((degrees - 32.0) / 1.8, 2) if unit in ("fahrenheit", "°F") else degrees
 
 
-def _target(row: Row, tree: Tree) -> dict[str, Any] | None:
-    """What was seen, and whom a face was found to be: of several candidates the most similar."""
+def _target(row: Row, tree: Tree) -> Target | None:
+    """The thing that was seen, or the person that a face was found to be: of several candidates the most similar."""
     objects = list(_objects(tree, 0))
     kinds = (_said(one, *sorted(_TARGETS)) for one in objects if not _TARGETS.isdisjoint(one))
-    found = group(kind=next((kind for kind in kinds if kind is not None), None))
+    found = Target(kind=next((kind for kind in kinds if kind is not None), None))
     if not row.type.startswith("video.face."):
-        return found
+        return group(found)
     candidates = [(likeness, one) for one in objects if (likeness := number(one, "similarity")) is not None]
     # A candidate has its pictures' likeness inside it: the outer object is the person.
     best = max(candidates, key=lambda candidate: (candidate[0], "human_data" in candidate[1]), default=None)
     if best is None:
         nearest = (number(one, "maxsimilarity", "maxSimilarity") for one in objects)
-        return group(**(found or {}), similarity=next((one for one in nearest if one is not None), None))
+        return group(found | Target(similarity=next((one for one in nearest if one is not None), None)))
     likeness, candidate = best
     person = child(candidate, "reserve_field", "reserveField", "PersonInfo", "personInfo")
     name = text(person, "name", "certificateNumber") or text(candidate, "name", "employeeNo", "human_id", "PID")
-    return group(**(found or {}), person=name, similarity=likeness, list=_said(candidate, *_LIBRARIES))
+    return group(found | Target(person=name, similarity=likeness, list=_said(candidate, *_LIBRARIES)))
 
 
 def _objects(value: Any, depth: int) -> Iterator[Tree]:

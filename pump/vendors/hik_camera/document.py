@@ -10,7 +10,7 @@ import re
 from typing import Any, Final
 from xml.parsers import expat
 
-import orjson
+from pump.vendors.common.json_repair import JsonReader
 
 DEPTH: Final = 32
 ELEMENTS: Final = 20_000
@@ -23,13 +23,8 @@ _ENCODING: Final = re.compile(rb"^[^>]{0,80}encoding\s*=\s*[\"']([A-Za-z0-9._-]{
 _ENCODINGS: Final = frozenset({"gb2312", "gbk", "gb18030", "iso-8859-1", "latin1", "windows-1252", "windows-1251"})
 _PLAIN_ATTRIBUTES: Final = ("xmlns", "xsi:", "version", "size", "opt", "encoding")
 
-_STRING_OR_FAULT: Final = re.compile(
-    r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+'  # a string; one without end is taken in one go, not anew from each quote in it
-    r"|,(?=\s*[}\]])"  # a comma before a closing bracket
-    r"|(?<=[:\[,\s])0[xX][0-9a-fA-F]{1,16}(?=[\s,}\]])",  # a bare hexadecimal number
-    re.DOTALL,
-)
-_JSON_CONTROL: Final = re.compile("[\x00-\x1f]")
+read_json: Final = JsonReader("hexadecimal", "commas").loads
+"""Reads a JSON value; trailing commas and bare hexadecimal numbers are mended. Raises MessageError."""
 
 Tree = dict[str, Any]
 
@@ -45,15 +40,6 @@ def read_document(body: bytes) -> Tree:
     if start == b"{":
         return _unwrapped(read_json(body))
     raise ValueError("neither XML nor JSON")
-
-
-def read_json(body: bytes) -> Any:
-    """The JSON value. Control characters in strings, trailing commas and bare hexadecimal numbers are mended."""
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        text = body.decode("utf-8", "replace").strip("\ufeff \t\r\n\0")
-        return orjson.loads(_STRING_OR_FAULT.sub(_mend, text))
 
 
 def read_xml(body: bytes) -> Tree:
@@ -135,13 +121,6 @@ def _writable(found: re.Match[str]) -> str:
     code = int(found[1]) if found[1] else int(found[2], 16)
     held = code in (9, 10, 13) or 0x20 <= code < 0xD800 or 0xE000 <= code < 0xFFFE or 0x10000 <= code < 0x110000
     return found[0] if held else ""
-
-
-def _mend(found: re.Match[str]) -> str:
-    token = found[0]
-    if token[0] == '"':
-        return _JSON_CONTROL.sub(lambda control: f"\\u{ord(control[0]):04x}", token)
-    return "" if token == "," else str(int(token, 16))
 
 
 def _unwrapped(value: Tree) -> Tree:

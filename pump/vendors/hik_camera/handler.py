@@ -12,10 +12,10 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.event import Event, Unparsed, event_id
-from pump.ingest.stream.client import Answer, ConnectionLost, UnexpectedStatus
-from pump.ingest.stream.handler import RetryAdvice, StreamHandler, StreamRequest
+from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient, UnexpectedStatus
+from pump.ingest.stream.handler import Batch, RetryAdvice, StreamHandler, StreamRequest
+from pump.ingest.stream.intake import StreamIntake
 from pump.ingest.stream.multipart.parts import Part, Skipped
-from pump.ingest.stream.stream import Stream
 from pump.vendors.hik_camera import device
 from pump.vendors.hik_camera.codes import SILENT_WHEN_INACTIVE
 from pump.vendors.hik_camera.document import Tree
@@ -61,21 +61,16 @@ class _Waiting:
         return f"{first.id}/{len(first.data.get('media', ())) + len(self.media)}"
 
 
-@dataclass(slots=True)
-class _Batch:
-    """What is to be stored together, in order."""
-
-    items: list[Event | Unparsed] = field(default_factory=list)
-    state: State = field(default_factory=dict)
-
-
 class CameraHandler(StreamHandler):
-    """One device's stream. `wanted`: the event types to keep, in lower case; all where empty."""
+    """One device's stream. `wanted`: the event types to keep, in lower case; all where empty.
 
-    stream: Stream
+    `store` keeps pictures and counts; `client` asks the device for its lists.
+    """
 
     def __init__(
         self,
+        store: StreamIntake,
+        client: DigestClient,
         *,
         clock: Clock,
         zone: tzinfo,
@@ -84,6 +79,10 @@ class CameraHandler(StreamHandler):
         url: str | None = None,
         source: str = "",
     ) -> None:
+        super().__init__()
+        self._store = store
+        self._intake = store.intake
+        self._client = client
         self._clock = clock
         self._zone = zone
         self._wanted = wanted
@@ -107,25 +106,27 @@ class CameraHandler(StreamHandler):
         """The device's refusal in words."""
         return device.advise(answer)
 
-    async def opened(self) -> None:
+    async def opened(self) -> Sequence[Batch]:
         """Take up what the spool has; ask the device who it is, where that is not known or an hour old."""
         now = self._clock.monotonic()
-        state = self.stream.intake.state()
+        state = self._intake.state()
         self._matters.load(state, now)
         self._uploads.load(state)
         self._waiting, self._last, self._unwanted = None, None, False
         kept = state.get("device")
         known = kept if isinstance(kept, dict) else {}
+        batch = Batch()
         if self._asked is None or now - self._asked >= FACTS_SECONDS:
             fresh = device.merged(known, await self._ask())
             if fresh != known:
-                await self.stream.put(state={"device": fresh})
+                batch.state["device"] = fresh
             known = fresh
         self._facts = device.facts(known, self._url, self._source)
+        return [batch]
 
-    async def received(self, items: Sequence[Part | Skipped]) -> None:
-        """Put what the parts bring, in one transaction."""
-        batch = _Batch()
+    async def received(self, items: Sequence[Part | Skipped]) -> Sequence[Batch]:
+        """What the parts bring, for one transaction."""
+        batch = Batch()
         for item in items:
             if isinstance(item, Skipped):
                 self._skipped(item)
@@ -134,58 +135,67 @@ class CameraHandler(StreamHandler):
             elif item.head.content_type.startswith("image/") or _mime(item) is not None:
                 await self._picture(item, batch)
             elif item.body.strip():
-                self.stream.intake.count("part_unparsed")
-                batch.items.append(Unparsed(item.body, f"a part of the stream is no event: {item.fault or 'its type'}"))
-        await self._put(batch)
+                self._intake.count("part_unparsed")
+                batch.events.append(
+                    Unparsed(item.body, f"a part of the stream is no event: {item.fault or 'its type'}")
+                )
+        return [batch]
 
-    async def closed(self) -> None:
+    async def closed(self) -> Sequence[Batch]:
         """Store what waits for pictures, and the counts."""
-        batch = _Batch()
+        batch = Batch()
         self._flush(batch)
         batch.state |= {key: value for key, value in self._matters.counts().items() if key not in batch.state}
-        await self._put(batch)
+        return [batch]
+
+    def stored(self, seconds: float) -> None:
+        """Nobody listened meanwhile: that is no silence of the device's."""
+        if seconds >= SHORT:
+            self._matters.paused(seconds)
+            if self._waiting is not None:
+                self._waiting.deadline += seconds
 
     def due(self) -> float | None:
         """The next silence or missing picture."""
         times = [self._matters.due(), self._waiting.deadline if self._waiting else None]
         return min((time for time in times if time is not None), default=None)
 
-    async def tick(self) -> None:
+    async def tick(self) -> Sequence[Batch]:
         """End what has been silent; wait no longer for pictures."""
         now = self._clock.monotonic()
-        batch = _Batch()
+        batch = Batch()
         if self._waiting is not None and self._waiting.deadline <= now:
             self._flush(batch)
         if self._waiting is None:
             events, state = self._matters.expire(now)
-            batch.items += events
+            batch.events += events
             batch.state |= state
         elif (due := self._matters.due()) is not None and due <= now:
             self._waiting.deadline = now  # the end must not overtake its start
-        await self._put(batch)
+        return [batch]
 
     # --- messages -------------------------------------------------------------------------------------------------
 
-    def _message(self, tree: Tree, batch: _Batch) -> None:
+    def _message(self, tree: Tree, batch: Batch) -> None:
         self._flush(batch)
         root = tree.get("")
         try:
             alert = parse(dict(tree), self._facts, self._zone)
         except ValueError as error:
             raw = {name: value for name, value in tree.items() if name}
-            batch.items.append(Unparsed({str(root): raw} if root else raw, str(error)))
+            batch.events.append(Unparsed({str(root): raw} if root else raw, str(error)))
             return
         if alert.heartbeat:
-            self.stream.intake.count("heartbeat")
+            self._intake.count("heartbeat")
             return
         now = self._clock.monotonic()
         if alert.prolongs:
             batch.state |= self._matters.take(alert, now)[1]
-            self.stream.intake.count("repeat")
+            self._intake.count("repeat")
             return
         self._unwanted = bool(self._wanted) and alert.kind not in self._wanted
         if self._unwanted:
-            self.stream.intake.count("unwanted")
+            self._intake.count("unwanted")
             return
         events: list[Event] = []
         state: State = {}
@@ -199,7 +209,11 @@ class CameraHandler(StreamHandler):
         upload = self._uploads.take(alert) if alert.record is not None else Upload(events)
         events, state = upload.events, state | upload.state
         self._last = upload.first or events[0]
-        if "updates" in events[0].data and (start := self._matters.start_of(alert)) is not None:
+        if (
+            "updates" in events[0].data
+            and events[0] is not alert.event
+            and (start := self._matters.start_of(alert)) is not None
+        ):
             alert.event.id = start
             self._last = alert.event
         wait = self._wait(alert, events[0])
@@ -209,12 +223,12 @@ class CameraHandler(StreamHandler):
             if wait is None:
                 self._flush(batch)
             return
-        batch.items += events
+        batch.events += events
         batch.state |= state
 
-    def _repetition(self, alert: Alert, state: State, batch: _Batch) -> None:
+    def _repetition(self, alert: Alert, state: State, batch: Batch) -> None:
         quiet = alert.kind in SILENT_WHEN_INACTIVE and alert.state == "inactive"
-        self.stream.intake.count("heartbeat" if quiet else "repeat")
+        self._intake.count("heartbeat" if quiet else "repeat")
         batch.state |= state
         if (start := self._matters.start_of(alert)) is not None:
             alert.event.id = start
@@ -234,7 +248,7 @@ class CameraHandler(StreamHandler):
             return UNCOUNTED_WAIT
         return None
 
-    def _flush(self, batch: _Batch) -> None:
+    def _flush(self, batch: Batch) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is None:
             return
@@ -244,29 +258,15 @@ class CameraHandler(StreamHandler):
         if waiting.upload is not None:
             more = waiting.upload.pictured(len(first.data.get("media", ())))
             if waiting.upload.same and not more:
-                self.stream.intake.count("repeat")
+                self._intake.count("repeat")
                 return
-        batch.items += waiting.events
+        batch.events += waiting.events
         batch.state |= waiting.state
-
-    async def _put(self, batch: _Batch) -> None:
-        if batch.items or batch.state:
-            begin = self._clock.monotonic()
-            await self.stream.put(*batch.items, state=batch.state or None)
-            self._paused(begin)
-
-    def _paused(self, begin: float) -> None:
-        """Since then nobody listened: that is no silence of the device's."""
-        seconds = self._clock.monotonic() - begin
-        if seconds >= SHORT:
-            self._matters.paused(seconds)
-            if self._waiting is not None:
-                self._waiting.deadline += seconds
 
     # --- pictures -------------------------------------------------------------------------------------------------
 
-    async def _picture(self, part: Part, batch: _Batch) -> None:
-        intake, waiting = self.stream.intake, self._waiting
+    async def _picture(self, part: Part, batch: Batch) -> None:
+        intake, waiting = self._intake, self._waiting
         if self._unwanted and waiting is None:
             return
         if part.fault is not None:
@@ -274,8 +274,8 @@ class CameraHandler(StreamHandler):
             self._missing("cut")
             return
         begin = self._clock.monotonic()
-        stored = await self.stream.keep(part.body)
-        self._paused(begin)
+        stored = await self._store.keep(part.body)
+        self.stored(self._clock.monotonic() - begin)
         mime = _mime(part) or part.head.content_type
         reference = {
             "kind": "picture", "mime": mime, "bytes": stored.bytes, "sha256": stored.sha256, "path": stored.path,
@@ -289,7 +289,7 @@ class CameraHandler(StreamHandler):
                 self._flush(batch)
             return
         intake.count("picture_late")
-        batch.items.append(self._second_upload(reference))
+        batch.events.append(self._second_upload(reference))
 
     def _second_upload(self, reference: dict[str, Any]) -> Event:
         """A picture that came when its event was stored already, or whose event nobody knows."""
@@ -307,10 +307,10 @@ class CameraHandler(StreamHandler):
         return Event(last.type, identity, data, time=last.time, subject=last.subject, dedup_time_ms=last.dedup_time_ms)
 
     def _skipped(self, skipped: Skipped) -> None:
-        self.stream.intake.count(skipped.reason.replace(" ", "_"))
+        self._intake.count(skipped.reason.replace(" ", "_"))
         log.warning(
-            "bytes of the stream were skipped",
-            source=self.stream.intake.name,
+            "Bytes of the stream were skipped",
+            source=self._intake.name,
             reason=skipped.reason,
             bytes=skipped.size,
         )
@@ -340,22 +340,22 @@ class CameraHandler(StreamHandler):
             self._asked = self._clock.monotonic()
         except UnexpectedStatus as refused:
             # The stream's login was accepted just now: it is the right that is missing, or a challenge that was late.
-            self.stream.intake.count("inventory_failed")
+            self._intake.count("inventory_failed")
             log.warning(
-                "the device's lists may not be read; events may be without names, give the user the right to read them",
-                source=self.stream.intake.name,
+                "The device's lists may not be read; events may be without names, give the user the right to read them",
+                source=self._intake.name,
                 status=refused.answer.status,
             )
             self._asked = self._clock.monotonic()
         except (ConnectionLost, TimeoutError):
-            self.stream.intake.count("inventory_failed")
+            self._intake.count("inventory_failed")
             self._asked = self._clock.monotonic() - FACTS_SECONDS + ASK_AGAIN_SECONDS
         if names:
             found["names"] = names
         return found
 
     async def _read(self, path: str) -> Tree | None:
-        return device.read_answer(await self.stream.link.request("GET", path, timeout=ASK_SECONDS))
+        return device.read_answer(await self._client.request("GET", path, timeout=ASK_SECONDS))
 
 
 def _mime(part: Part) -> str | None:

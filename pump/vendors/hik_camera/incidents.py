@@ -12,7 +12,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from pump.core.event import Event, event_id
+from pump.vendors.common.hik_alarms import Alarm, RecentAlarms
+from pump.vendors.common.hik_cid import Spot, likeliest
 from pump.vendors.hik_camera.codes import EVENTS, UNKNOWN
+from pump.vendors.hik_camera.panel import Panel
 from pump.vendors.hik_camera.parse import VENDOR, Alert
 
 PREFIX: Final = "matter/"
@@ -58,6 +61,15 @@ class Incident:
     count: int = 1
     late: bool = False
     """The device had stored it and sent it later."""
+    spot: list[Any] | None = None
+    """Of a panel's alarm: a `Spot`."""
+
+    def state(self) -> dict[str, Any]:
+        """As the spool has it. Versions before panels' spots read those that have none."""
+        kept = asdict(self)
+        if self.spot is None:
+            del kept["spot"]
+        return kept
 
 
 @dataclass(slots=True)
@@ -83,17 +95,22 @@ class OpenIncidents:
     """Messages that became no event."""
     _opened: float = 0.0
     _recent: dict[str, float] = field(default_factory=dict)
+    _alarms: RecentAlarms = field(default_factory=lambda: RecentAlarms({}))
+    """A panel's."""
 
     def load(self, state: Mapping[str, Any], now: float) -> None:
         """What the spool has; the silence of each begins now, for nobody could be heard before."""
         self.open, self.ended, self._opened = {}, {}, now
+        self._alarms = RecentAlarms(state)
         for key, value in state.items():
             if key.startswith(ENDED) and isinstance(value, list) and len(value) == 2:
                 self.ended[PREFIX + key.removeprefix(ENDED)] = (value[0], value[1])
         for key, value in state.items():
             if key.startswith(PREFIX) and isinstance(value, dict):
                 try:
-                    self.open[key] = Open(Incident(**value), now, now)
+                    matter = Incident(**value)
+                    _ = matter.spot and Spot(*matter.spot)
+                    self.open[key] = Open(matter, now, now)
                 except TypeError:
                     continue  # a form of another version: its end is lost, its start is not repeated for ever
 
@@ -101,8 +118,8 @@ class OpenIncidents:
         """The message's events, and the state to be stored with them; both empty for a repeat."""
         if alert.prolongs:
             return self._prolonged(alert, now)
-        if alert.phase == "update":
-            return self._added(alert)
+        if alert.panel is not None:
+            return self._alarm(alert, alert.panel, now)
         if alert.phase != "pulse":
             return self._explicit(alert, now)
         if alert.row.durative:
@@ -144,7 +161,7 @@ class OpenIncidents:
 
     def counts(self) -> State:
         """The counts that have grown since they were stored."""
-        return {key: asdict(one.matter) for key, one in self.open.items() if one.matter.count > 1}
+        return {key: one.matter.state() for key, one in self.open.items() if one.matter.count > 1}
 
     def _active(self, alert: Alert, now: float) -> tuple[list[Event], State]:
         key = self._lasting_key(alert)
@@ -164,7 +181,7 @@ class OpenIncidents:
         if now - one.stored < STORE_SECONDS and not pictures:
             return [], {}
         one.stored = now
-        return pictures, {key: asdict(one.matter)}
+        return pictures, {key: one.matter.state()}
 
     def _begun(self, alert: Alert, key: str, now: float, *, lasting: bool) -> tuple[list[Event], State]:
         event = alert.event
@@ -173,10 +190,10 @@ class OpenIncidents:
         matter = Incident(
             event.id, alert.row.end or event.type, str(event.data["code"]), str(event.data["name"]), event.subject,
             _time(alert), _time(alert), alert.serial, event.data.get("device"), event.data.get("place"), lasting,
-            late=alert.late,
+            late=alert.late, spot=[*alert.panel.spot] if alert.panel is not None else None,
         )  # fmt: skip
         self.open[key] = Open(matter, now, now, "media" in event.data)
-        state: State = {key: asdict(matter)}
+        state: State = {key: matter.state()}
         if len(self.open) > MOST:
             oldest = next(iter(self.open))
             del self.open[oldest]
@@ -198,7 +215,7 @@ class OpenIncidents:
                     one.matter = replace(one.matter, seen=time)
                 if now - one.stored >= STORE_SECONDS:
                     one.stored = now
-                    state[key] = asdict(one.matter)
+                    state[key] = one.matter.state()
         return [], state
 
     def _going_on(self, kind: str, place: str, region: str) -> list[str]:
@@ -268,12 +285,12 @@ class OpenIncidents:
                 return self._begun(alert, key, now, lasting=True)
             one.matter = _again(one.matter, alert)  # a second start of what is open belongs to it
             event.data |= {"phase": "start", "incident": one.matter.id}
-            return [event], {key: asdict(one.matter)}
+            return [event], {key: one.matter.state()}
         event.data["phase"] = "end"
         state: State = {}
         _, place, region = alert.matter
         family = self._fitting(f"{PREFIX}{alert.family}|{place}|", region) if alert.family else []
-        for key in self._matching(alert) or family:
+        for key in self._matching(alert) or family or self._nearest(alert):
             event.data["incident"] = self.open[key].matter.id
             state |= self._close(key, _time(alert), alert.serial)
         return [event], state
@@ -283,12 +300,44 @@ class OpenIncidents:
         ended, _ = self.ended.get(key, (None, None))
         return ended is not None and time is not None and time < datetime.fromisoformat(ended)
 
-    def _added(self, alert: Alert) -> tuple[list[Event], State]:
-        """A second report: of the matter that is open, else of one that nobody knows."""
-        alert.event.data["phase"] = "update"
-        if (incident := self.start_of(alert)) is not None:
-            alert.event.data["incident"] = incident
-        return [alert.event], {}
+    def _alarm(self, alert: Alert, panel: Panel, now: float) -> tuple[list[Event], State]:
+        """A panel's message: what begins, ends, or is done once, and the second report of an alarm."""
+        data = alert.event.data
+        alarm = self._alarms.find(panel.names)
+        if panel.again:
+            data["phase"] = "update"
+            if alarm is not None:
+                data |= {"updates": alarm.id, "incident": alarm.matter}
+            return [alert.event], {}
+        if (known := self._alarms.known(alert.event.id)) is not None:
+            # Sent again, perhaps after its end: it begins and ends nothing anew.
+            data |= {"phase": alert.phase} | ({} if known.incident is None else {"incident": known.incident})
+            return [alert.event], {}
+        if alert.phase == "start" and alarm is not None and self._same(alarm, alert, panel):
+            self.repeats += 1  # one UUID is one alarm, however often it is sent while it lasts
+            return [], {}
+        events, state = (alert.events, {}) if alert.phase == "pulse" else self._explicit(alert, now)
+        if alert.phase == "end" and "incident" not in data and alarm is not None and alarm.phase == "pulse":
+            data["incident"] = alarm.matter
+        named = Alarm(*panel.names, alert.event.id, data.get("incident"), str(data["code"]), alert.phase)
+        self._alarms.remember(named, state)
+        return events, state
+
+    def _same(self, alarm: Alarm, alert: Alert, panel: Panel) -> bool:
+        said = (panel.names[0], str(alert.event.data["code"]), "start")
+        return alarm.uuid is not None and (alarm.uuid, alarm.code, alarm.phase) == said and _key(alert) in self.open
+
+    def _nearest(self, alert: Alert) -> list[str]:
+        """The open alarm that a panel's end means though it differs; the event says by which rule."""
+        if alert.panel is None:
+            return []
+        spot = alert.panel.spot
+        spots = [(key, Spot(*one.matter.spot)) for key, one in self.open.items() if one.matter.spot is not None]
+        found = likeliest(spot, [(key, each) for key, each in spots if each.code == spot.code])
+        if found is None:
+            return []
+        alert.event.data.setdefault("alarm", {})["rule"] = spot.rule
+        return [found]
 
     def _matching(self, alert: Alert, mark: str = "") -> list[str]:
         """The open matters that the message ends: of its region, or all of its place where it names none."""

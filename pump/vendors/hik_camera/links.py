@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pump.core.groups import Medium, group
+from pump.vendors.common.images import kind_of, mime_of_address
 from pump.vendors.hik_camera.document import Tree
 from pump.vendors.hik_camera.fields import child, children, whole
 
@@ -14,7 +16,7 @@ MOST: Final = 32
 
 _ADDRESS: Final = re.compile(r"(?:https?|ftps?)://[^\s/?#]", re.IGNORECASE)
 _NAMES: Final = ("url", "uri", "link")
-"""How the names of fields with addresses end."""
+"""The ends of the names of fields with addresses."""
 _PICTURES: Final = ("pic", "image", "img", "photo")
 """Words in the names of fields that hold a picture, its address as well."""
 _NO_MEDIA: Final = (
@@ -24,22 +26,18 @@ _NO_MEDIA: Final = (
 """Words in the names of addresses of something else."""
 _KINDS: Final = (("video", "video"), ("clip", "video"), ("record", "video"), ("audio", "audio"), ("voice", "audio"))
 """Words in a field's name, and the kind of medium that it leads to; a picture where none is there."""
-_MIMES: Final = {
-    "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "bmp": "image/bmp", "gif": "image/gif",
-    "mp4": "video/mp4", "avi": "video/x-msvideo", "wav": "audio/wav", "mp3": "audio/mpeg", "aac": "audio/aac",
-}  # fmt: skip
 _WAYS: Final = ("transtype", "pictureurltype", "picurltype", "imageurltype", "imagesdatatype")
-"""How the names of fields end that say how pictures are sent: "binary", or some word with "url"."""
+"""The ends of the names of fields that say how pictures are sent: "binary", or some word with "url"."""
 _COUNTS: Final = ("detectionPicturesNumber", "picturesNumber", "picNum", "pictureNumber", "imageNum")
 _DEPTH: Final = 64
 
 
-def links(tree: Tree, base: str | None) -> list[dict[str, Any]]:
+def links(tree: Tree, base: str | None) -> list[Medium]:
     """The media behind the message's addresses, in its order, without ids; each address once.
 
     `base`: the device's own address, which completes "/picture/..."; without it such a path is no medium.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Medium] = {}
     for name, value in _named(tree, "", 0):
         if "/" not in value:
             continue
@@ -51,16 +49,16 @@ def links(tree: Tree, base: str | None) -> list[dict[str, Any]]:
         if address is None or address in found or len(found) >= MOST:
             continue
         kind = next((kind for word, kind in _KINDS if word in lower), "picture")
-        mime = _MIMES.get(_ending(address))
+        mime = mime_of_address(address)
         if mime is not None and not mime.startswith("image/"):
-            kind = mime.partition("/")[0]
-        medium = {"id": "", "kind": kind, "mime": mime, "url": address, "state": "remote"}
-        found[address] = {field: value for field, value in medium.items() if value is not None}
+            kind = kind_of(mime) or kind
+        medium = group(Medium(id="", kind=kind, mime=mime, url=address, state="remote"))
+        found[address] = medium or Medium()
     return list(found.values())
 
 
 def pictures_to_come(tree: Tree, by_address: bool) -> int | None:
-    """How many pictures follow the message as parts of their own, None where it does not say.
+    """The number of pictures that follow the message as parts of their own, None where it does not say.
 
     `by_address`: the message has addresses of pictures.
     """
@@ -80,7 +78,7 @@ def pictures_to_come(tree: Tree, by_address: bool) -> int | None:
 
 
 def _way(tree: Tree) -> str | None:
-    """How the pictures are sent, "url" or "binary", where the message says so anywhere."""
+    """The way in which the pictures are sent, "url" or "binary", where the message says so anywhere."""
     for name, value in _named(tree, "", 0):
         if name[-4:] in ("Type", "type") and name.lower().endswith(_WAYS):
             if "url" in value.lower():
@@ -97,12 +95,6 @@ def _address(value: str, base: str | None) -> str | None:
     if base is not None and stripped.startswith("/") and not stripped.startswith("//"):
         return base.rstrip("/") + stripped
     return None
-
-
-def _ending(address: str) -> str:
-    """The file's ending; a terminal puts a number behind it ("x.jpeg@WEB000000000085")."""
-    path = address.partition("?")[0].partition("#")[0]
-    return path.rpartition("/")[2].rpartition(".")[2].partition("@")[0].lower()
 
 
 def _named(value: Any, name: str, depth: int) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,9 @@ from typing import Any, Final
 
 import orjson
 
-from pump.core.event import Event, event_id, group
+from pump.core.event import Event, event_id
+from pump.core.groups import Access as AccessGroup
+from pump.core.groups import Alarm, Device, Medium, Place, Queue, group
 from pump.core.taxonomy import Phase
 from pump.vendors.hik_camera.access import ACCESS, SIGN_OF_LIFE, Access
 from pump.vendors.hik_camera.access import UNKNOWN as UNKNOWN_ACCESS
@@ -68,7 +70,7 @@ _INPUTS: Final = ("alarmInNo", "caseSensorNo", "deviceNo", "distractControlNo", 
 
 @dataclass(slots=True)
 class Facts:
-    """What the device's own lists say; `names` by the event's channel number."""
+    """The content of the device's own lists; `names` by the event's channel number."""
 
     serial: str | None = None
     name: str | None = None
@@ -95,7 +97,7 @@ class Alert:
     """One, or one for each thing that was counted."""
     row: Row
     phase: Phase
-    """What the codes say: "start" and "end" of what is restored explicitly, "update" of what adds to such a matter,
+    """The phase by the codes: "start" and "end" of what is restored explicitly, "update" of what adds to such a matter,
     else "pulse"."""
     state: str
     """"active", "inactive" or what the device says."""
@@ -104,7 +106,7 @@ class Alert:
     fingerprint: str
     """Of the content without times, counters and links."""
     pictures: int | None
-    """How many follow, where the message says so."""
+    """The number that follows, where the message says so."""
     heartbeat: bool = False
     kind: str = ""
     """The device's event type in lower case."""
@@ -124,6 +126,8 @@ class Alert:
     """Of the record without what says how it was sent."""
     more: bool = False
     """The device will send the record again, with more in it."""
+    panel: Panel | None = None
+    """Of a panel's CID event."""
     others: list[Alert] = field(default_factory=list)
     """Of the message's further regions, where each is a matter of its own."""
 
@@ -159,9 +163,9 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
         pair = (_code(access, "majorEventType", "major"), _code(access, "subEventType", "minorEventType", "minor"))
         coded = ACCESS.get(pair, UNKNOWN_ACCESS)
         type_, title, severity, phase = coded.type, coded.name, coded.severity, coded.phase
-        found["access"] = group(
-            granted=coded.granted, method=coded.method, **(found.get("access") or {}), reason=coded.reason
-        )  # fmt: skip
+        said = found.get("access", AccessGroup())
+        if filled := group(AccessGroup(granted=coded.granted, method=coded.method) | said | {"reason": coded.reason}):
+            found["access"] = filled
         known = coded is not UNKNOWN_ACCESS
         code = f"{pair[0]}/{pair[1]}"
     if row is UNKNOWN:
@@ -177,16 +181,18 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     named = [*leaves(tree)]
     late = stored(named)
     device = group(
-        id=text(tree, "deviceID") or facts.serial,
-        name=text(access, "deviceName") or facts.name,
-        serial=facts.serial or text(tree, "shortSerialNumber"),
-        model=facts.model,
-        category=facts.category,
+        Device(
+            id=text(tree, "deviceID") or facts.serial,
+            name=text(access, "deviceName") or facts.name,
+            serial=facts.serial or text(tree, "shortSerialNumber"),
+            model=facts.model,
+            category=facts.category,
+        )
     )
     data: dict[str, Any] = {"vendor": VENDOR, "code": code, "name": title, "phase": "pulse", "severity": severity}
     data |= {"late": late, "update": False, "reconciled": False}
     data |= {key: value for key, value in (("device", device), ("place", place), *found.items()) if value}
-    media = (panel.media if panel else None) or links(tree, facts.url)
+    media: list[Medium] = (panel.media if panel else None) or links(tree, facts.url)
     if media:
         data["media"] = media
     data["raw"] = {root: tree} if root and tree is message else message
@@ -200,7 +206,8 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
         row, phase, _state(row, tree), (matter, f"{name[0]}/{where}", ",".join(_parts(tree, access, coded))),
         _digest(named, _PASSING), pictures_to_come(tree, any(one["kind"] == "picture" for one in media)),
         _heartbeat(kind, tree) or coded is SIGN_OF_LIFE, kind, late=late, anew=coded is not None and coded.anew,
-        family=coded.family if coded else "", more=any(flag(one, "hasMoreData") for one in (tree, child(tree, "ANPR"))),
+        family=coded.family if coded else "", panel=panel,
+        more=any(flag(one, "hasMoreData") for one in (tree, child(tree, "ANPR"))),
     )  # fmt: skip
     _identify(alert, tree, facts, panel)
     if alert.record is not None:
@@ -230,7 +237,7 @@ def _gone(tree: Tree) -> Iterator[bool]:
 
 
 def _continuing(kind: str, row: Row, tree: Tree, facts: Facts, zone: tzinfo) -> Alert:
-    """What says that others go on; nothing where it says that they do not."""
+    """A message that says that others go on; nothing where it says that they do not."""
     stamp = moment(text(tree, "dateTime", "dataTime", "time"), zone)
     channel = text(tree, "dynChannelID", "channelID", "channel")
     state = (text(tree, "eventState") or "active").lower()
@@ -253,7 +260,7 @@ def _spread(alert: Alert, tree: Tree) -> None:
     """An event for each number that was counted; a matter for each region that was measured."""
     row, event = alert.row, alert.event
     if row.type in _COUNTED:
-        if "queue" in alert.kind and (queue := group(wait_s=waited(tree))):
+        if "queue" in alert.kind and (queue := group(Queue(wait_s=waited(tree)))):
             event.data["queue"] = queue
         alert.events = _counted(event, counts(tree))
         return
@@ -261,7 +268,7 @@ def _spread(alert: Alert, tree: Tree) -> None:
         found = temperatures(tree)
     elif row.type in _QUANTITIES:
         found = counts(tree)
-        if queue := group(threshold=limit(tree), wait_s=waited(tree)):
+        if queue := group(Queue(threshold=limit(tree), wait_s=waited(tree))):
             event.data["queue"] = queue
     else:
         return
@@ -292,9 +299,10 @@ def _spread(alert: Alert, tree: Tree) -> None:
 def _locate(data: dict[str, Any], reading: Reading) -> None:
     """Put the reading's region and rule into the event."""
     if reading.region is not None or reading.region_name is not None:
-        data["place"] = (data.get("place") or {}) | (group(zone=reading.region, area=reading.region_name) or {})
+        region = group(Place(zone=reading.region, area=reading.region_name)) or {}
+        data["place"] = (data.get("place") or {}) | region
     if reading.rule is not None:
-        data["alarm"] = {"rule": reading.rule}
+        data["alarm"] = Alarm(rule=reading.rule)
     if "queue" in data and reading.region is not None:
         data["queue"] = {"region": reading.region, **data["queue"]}
 
@@ -376,9 +384,7 @@ def _code(tree: Tree, *names: str) -> int:
     return -1 if found is None else found
 
 
-def _place(
-    row: Row, tree: Tree, channel: str | None, facts: Facts
-) -> tuple[dict[str, Any] | None, tuple[str, str | None]]:
+def _place(row: Row, tree: Tree, channel: str | None, facts: Facts) -> tuple[Place | None, tuple[str, str | None]]:
     """The place, and (kind, number) of what the event is about."""
     port = text(tree, "inputIOPortID", "dynInputIOPortID", "WLSensorID")
     access = child(tree, "AccessControllerEvent", "AcsEventInfo")
@@ -387,16 +393,17 @@ def _place(
     )
     anpr = child(tree, "ANPR")
     named = text(tree, "channelName") or (facts.names.get(channel) if channel else None)
-    place = group(channel=named or channel, zone=port, lane=text(anpr, "line", "laneNo"))
+    place = group(Place(channel=named or channel, zone=port, lane=text(anpr, "line", "laneNo")))
     if port is not None:
         return place, ("input", port)
     if row.type == "security.zone.updated" and (zone := child(tree, "ZoneUpdate", "zoneUpdate", "Zone")) is not None:
         number = text(zone, "zone", "zoneNo", "zoneID", "id")
-        return group(zone=text(zone, "zoneName", "name") or number, channel=text(tree, "channelName")), ("zone", number)
+        named = text(zone, "zoneName", "name") or number
+        return group(Place(zone=named, channel=text(tree, "channelName"))), ("zone", number)
     if row.type.startswith("device.") and row.type not in CHANNELS_OF_DEVICES:
         return None, ("device", facts.serial)
     if access is not None:
-        place = group(channel=text(tree, "channelName"))
+        place = group(Place(channel=text(tree, "channelName")))
         return place, ("door", door or reader)
     return place, ("camera", channel)
 
@@ -418,7 +425,7 @@ def _parts(tree: Tree, access: Tree | None, coded: Access | None) -> list[str]:
 
 
 def _inputs(access: Tree | None) -> Iterator[str]:
-    """Which of a controller's inputs and parts an access event is about; 0 is none."""
+    """The inputs and parts of a controller that an access event is about; 0 is none."""
     for name in _INPUTS:
         if (number := text(access, name)) not in (None, "0"):
             yield f"{name} {number}"

@@ -1,4 +1,4 @@
-"""What a message measured, region by region: temperatures, counts, queues.
+"""The values that a message measured, region by region: temperatures, counts, queues.
 
 One message may speak of several regions, as a list or one below the other, in XML and in JSON; each reading keeps the
 region it is of.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from pump.core.groups import Measure, group
 from pump.vendors.hik_camera.document import Tree
 from pump.vendors.hik_camera.fields import number, text
 
@@ -20,38 +21,70 @@ MOST: Final = 512
 _DEPTH: Final = 16
 _UNITS: Final = {"celsius": "°C", "fahrenheit": "°F", "kelvin": "K", "celcius": "°C"}
 _DEGREES: Final = ("currTemperature", "curTemperature", "currentTemperature", "temperatureDiff", "temperature")
-_SEVERAL_DEGREES: Final = (
-    ("maxTemperature", "highest temperature"), ("highestTemperature", "highest temperature"),
-    ("minTemperature", "lowest temperature"), ("lowestTemperature", "lowest temperature"),
-    ("averageTemperature", "average temperature"), ("aveTemperature", "average temperature"),
-)  # fmt: skip
+_SEVERAL_DEGREES: Final = {
+    "maxTemperature": "highest temperature", "highestTemperature": "highest temperature",
+    "minTemperature": "lowest temperature", "lowestTemperature": "lowest temperature",
+    "averageTemperature": "average temperature", "aveTemperature": "average temperature",
+}  # fmt: skip
 """Read where no single temperature is given."""
 _LIMITS: Final = ("ruleTemperature", "alarmTemperature", "alertTemperature", "threshold")
 _RULES: Final = ("ruleType", "alarmRule", "rule", "ruleCalibType", "ruleName")
 _REGIONS: Final = ("regionID", "regionsID", "regionId", "ruleID", "ruleId", "areaID", "lineID")
 _REGION_NAMES: Final = ("regionName", "ruleName", "areaName", "lineName")
 
-_COUNTED: Final[dict[str, tuple[str, str]]] = {
-    "enter": ("entered", "people"), "exit": ("exited", "people"), "pass": ("passed", "people"),
-    "enternum": ("entered", "people"), "exitnum": ("exited", "people"), "passnum": ("passed", "people"),
-    "leave": ("exited", "people"), "leavenum": ("exited", "people"), "passing": ("passed", "people"),
-    "peoplenum": ("present", "people"), "framespeoplecountingnum": ("present", "people"),
-    "framespeoplecounting_number": ("present", "people"), "peoplenumber": ("present", "people"),
-    "personnum": ("present", "people"), "personcnt": ("present", "people"), "personcount": ("present", "people"),
-    "alarmcount": ("present", "people"), "queuenum": ("present", "people"),
-    "duplicatepeople": ("counted twice", "people"), "repeatnum": ("counted twice", "people"),
-    "childenter": ("entered", "children"), "childexit": ("exited", "children"), "childpass": ("passed", "children"),
-    "adultenter": ("entered", "adults"), "adultexit": ("exited", "adults"), "adultpass": ("passed", "adults"),
-    "vehicleenter": ("entered", "vehicles"), "vehicleexit": ("exited", "vehicles"),
-    "vehiclepass": ("passed", "vehicles"),
-    "bicycleenter": ("entered", "bicycles"), "bicycleexit": ("exited", "bicycles"),
-    "bicyclepass": ("passed", "bicycles"),
-    "nonmotorenter": ("entered", "bicycles"), "nonmotorexit": ("exited", "bicycles"),
-    "humancount": ("counted", "people"), "humannum": ("counted", "people"),
-    "vehiclecount": ("counted", "vehicles"), "vehiclenum": ("counted", "vehicles"),
-    "nonmotorcount": ("counted", "bicycles"), "nonmotornum": ("counted", "bicycles"),
-}  # fmt: skip
-"""Names of counts in lower case: what was counted, and in what unit."""
+
+class _Counted(NamedTuple):
+    """The meaning of a count's name."""
+
+    what: str
+    """The deed or the state that is counted."""
+    unit: str
+    """The kind of those that are counted."""
+
+
+_COUNTED: Final[dict[str, _Counted]] = {
+    "enter": _Counted("entered", "people"),
+    "exit": _Counted("exited", "people"),
+    "pass": _Counted("passed", "people"),
+    "enternum": _Counted("entered", "people"),
+    "exitnum": _Counted("exited", "people"),
+    "passnum": _Counted("passed", "people"),
+    "leave": _Counted("exited", "people"),
+    "leavenum": _Counted("exited", "people"),
+    "passing": _Counted("passed", "people"),
+    "peoplenum": _Counted("present", "people"),
+    "framespeoplecountingnum": _Counted("present", "people"),
+    "framespeoplecounting_number": _Counted("present", "people"),
+    "peoplenumber": _Counted("present", "people"),
+    "personnum": _Counted("present", "people"),
+    "personcnt": _Counted("present", "people"),
+    "personcount": _Counted("present", "people"),
+    "alarmcount": _Counted("present", "people"),
+    "queuenum": _Counted("present", "people"),
+    "duplicatepeople": _Counted("counted twice", "people"),
+    "repeatnum": _Counted("counted twice", "people"),
+    "childenter": _Counted("entered", "children"),
+    "childexit": _Counted("exited", "children"),
+    "childpass": _Counted("passed", "children"),
+    "adultenter": _Counted("entered", "adults"),
+    "adultexit": _Counted("exited", "adults"),
+    "adultpass": _Counted("passed", "adults"),
+    "vehicleenter": _Counted("entered", "vehicles"),
+    "vehicleexit": _Counted("exited", "vehicles"),
+    "vehiclepass": _Counted("passed", "vehicles"),
+    "bicycleenter": _Counted("entered", "bicycles"),
+    "bicycleexit": _Counted("exited", "bicycles"),
+    "bicyclepass": _Counted("passed", "bicycles"),
+    "nonmotorenter": _Counted("entered", "bicycles"),
+    "nonmotorexit": _Counted("exited", "bicycles"),
+    "humancount": _Counted("counted", "people"),
+    "humannum": _Counted("counted", "people"),
+    "vehiclecount": _Counted("counted", "vehicles"),
+    "vehiclenum": _Counted("counted", "vehicles"),
+    "nonmotorcount": _Counted("counted", "bicycles"),
+    "nonmotornum": _Counted("counted", "bicycles"),
+}
+"""Names of counts in lower case."""
 _COUNTS: Final = frozenset(
     ("num", "number", "count", "cnt", "enter", "exit", "pass", "people", "person", "persons", "total", "amount")
 )
@@ -92,22 +125,21 @@ class Reading:
     rule: str | None = None
     method: str | None = None
 
-    def measure(self) -> dict[str, Any]:
+    def measure(self) -> Measure:
         """The event's group of that name."""
-        found = {"what": self.what, "value": self.value, "unit": self.unit}
-        more = {"threshold": self.threshold, "method": self.method}
-        return found | {name: value for name, value in more.items() if value is not None}
+        found: Measure = {"what": self.what, "value": self.value, "unit": self.unit}
+        return found | (group(Measure(threshold=self.threshold, method=self.method)) or Measure())
 
     @property
     def word(self) -> str:
-        """What tells the event from the others of its message, beside the region."""
+        """The difference of the event from the others of its message, beside the region."""
         words = self.what if self.unit in ("people", "1") else f"{self.what} {self.unit}"
         return words.replace(" ", "_")
 
 
 @dataclass(slots=True, frozen=True)
 class _Place:
-    """What the objects around a number say of it."""
+    """The facts about a number that the objects around it hold."""
 
     region: str | None = None
     name: str | None = None
@@ -135,7 +167,9 @@ def temperatures(tree: Tree) -> list[Reading]:
         unit = (place.unit or "celsius").lower()
         values = [("temperature", value)] if (value := number(part, *_DEGREES)) is not None else []
         if not values:
-            values = [(what, value) for name, what in _SEVERAL_DEGREES if (value := number(part, name)) is not None]
+            values = [
+                (what, value) for name, what in _SEVERAL_DEGREES.items() if (value := number(part, name)) is not None
+            ]
         for what, degrees in values[: MOST - len(found)]:
             found.append(
                 Reading(
@@ -181,7 +215,7 @@ def limit(tree: Tree) -> float | None:
 
 
 def periodic(tree: Tree) -> bool:
-    """Whether a density message is a count by the clock."""
+    """True where a density message is a count by the clock."""
     return any((text(part, "dataSource") or "").lower() in _PERIODIC for part, _ in _objects(tree, _Place(), 0))
 
 
@@ -204,8 +238,8 @@ def _objects(value: Any, place: _Place, depth: int) -> Iterator[tuple[Tree, _Pla
                 yield from _objects(inner, place, depth + 1)
 
 
-def _kind(name: str, *, top: bool = False) -> tuple[str, str] | None:
-    """What a number of this name counts, and its unit; None where it counts nothing.
+def _kind(name: str, *, top: bool = False) -> _Counted | None:
+    """The meaning of a number of this name; None where it counts nothing.
 
     `top`: it stands in the message itself, among much that counts nothing.
     """
@@ -214,7 +248,7 @@ def _kind(name: str, *, top: bool = False) -> tuple[str, str] | None:
     words = [word.lower() for word in _WORD.findall(name)]
     if not words or not _NO_COUNT.isdisjoint(words) or (top and _COUNTS.isdisjoint(words)):
         return None
-    return " ".join(words), "1"
+    return _Counted(" ".join(words), "1")
 
 
 def _countable(tree: Tree) -> bool:

@@ -1,47 +1,17 @@
-"""What each answer of the vendor means for a queue call, and what its operator can do (document, A.4 and 3.3).
+"""The vendor's answers: their JSON, and the meaning of their codes for a queue call (document, A.4 and 3.3).
 
 The table has every code of A.4 that login, subscribe, messages and complete can answer with; the others there speak
-of persons, cards, areas and devices. A code without a row is told and tried again with backoff.
+of persons, cards, areas and devices. A code without a row is logged, and the call tried again with backoff.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final
+import re
+from typing import Any, Final
 
-
-class Action(Enum):
-    """What to do after an answer."""
-
-    RETRY = "retry"
-    """Ask again, with backoff."""
-    LOGIN = "login"
-    """Get a new token, once, and ask again."""
-    SUBSCRIBE = "subscribe"
-    """The queue's subscription is gone: make it anew, tell the gap."""
-    POLL = "poll"
-    """The batch is unknown: ask for messages again."""
-    MISCONFIGURED = "misconfigured"
-    """Only a person can mend it: wait long."""
-
-
-@dataclass(slots=True, frozen=True)
-class Answer:
-    """One row: what the vendor said and what follows."""
-
-    action: Action
-    meaning: str
-    advice: str = ""
-    """For the operator; empty where waiting is all that can be done."""
-    account: bool = False
-    """The whole account is concerned, and no queue of it can go on."""
-
-    @property
-    def text(self) -> str:
-        """Meaning and advice in one line."""
-        return f"{self.meaning}: {self.advice}" if self.advice else self.meaning
-
+from pump.core.errors import MessageError
+from pump.vendors.common.api import Action, Answer, retry, wrong
+from pump.vendors.common.json_repair import JsonReader
 
 _SETTINGS: Final = "check event_types and batch_size; if they are right, tell us the code"
 _PERMISSION: Final = "give the key's account the permission for this queue in Hik-Connect for Teams"
@@ -50,97 +20,123 @@ _KEY: Final = "check app_key against the portal, and that server is the account'
 OTHER_CLIENT: Final = "another client seems to use this app key: give each its own, for they take each other's batches"
 
 
-def _retry(meaning: str, advice: str = "") -> Answer:
-    return Answer(Action.RETRY, meaning, advice)
-
-
 def _login(meaning: str) -> Answer:
     return Answer(Action.LOGIN, meaning, "if it lasts, another program may log in with this key, or the clock is wrong")
 
 
-def _wrong(meaning: str, advice: str, *, account: bool = False) -> Answer:
-    return Answer(Action.MISCONFIGURED, meaning, advice, account)
-
-
 ANSWERS: Final[dict[str, Answer]] = {
-    "OPEN000000": _retry("the vendor has an internal error"),
-    "OPEN000001": _wrong("the vendor does not know the app key", _KEY, account=True),
-    "OPEN000002": _wrong("the secret key is wrong", "check secret_key", account=True),
-    "OPEN000003": _wrong("the key's user does not exist", "ask the vendor's support to renew the key", account=True),
-    "OPEN000004": _wrong("the key's system does not exist", _KEY, account=True),
-    "OPEN000005": _wrong("the key is not linked with an account", "ask the vendor's support to link it", account=True),
+    "OPEN000000": retry("the vendor has an internal error"),
+    "OPEN000001": wrong("the vendor does not know the app key", _KEY, account=True),
+    "OPEN000002": wrong("the secret key is wrong", "check secret_key", account=True),
+    "OPEN000003": wrong("the key's user does not exist", "ask the vendor's support to renew the key", account=True),
+    "OPEN000004": wrong("the key's system does not exist", _KEY, account=True),
+    "OPEN000005": wrong("the key is not linked with an account", "ask the vendor's support to link it", account=True),
     "OPEN000006": _login("the token has expired"),
     "OPEN000007": _login("the token is refused"),
-    "OPEN000008": _retry("a parameter cannot be converted", _SETTINGS),
-    "OPEN000009": _retry("the vendor has a network error"),
-    "OPEN000010": _retry("a parameter is refused", _SETTINGS),
-    "OPEN000011": _retry("the resources are not available yet"),
+    "OPEN000008": retry("a parameter cannot be converted", _SETTINGS),
+    "OPEN000009": retry("the vendor has a network error"),
+    "OPEN000010": retry("a parameter is refused", _SETTINGS),
+    "OPEN000011": retry("the resources are not available yet"),
     "OPEN000012": Answer(Action.POLL, "the batch is unknown", OTHER_CLIENT),
-    "OPEN000013": _retry("the queue's position for this key is unknown", "if it lasts, ask the vendor's support"),
-    "OPEN000015": _retry("the vendor could not convert a message"),
+    "OPEN000013": retry("the queue's position for this key is unknown", "if it lasts, ask the vendor's support"),
+    "OPEN000015": retry("the vendor could not convert a message"),
     "OPEN000016": Answer(
         Action.SUBSCRIBE,
         "the queue is not subscribed",
         "subscriptions end after 2 days without a poll, or when another client cancels them",
     ),
-    "OPEN000018": _retry("the Hik-Connect server has an error"),
-    "OPEN000019": _retry("the Hik-Connect server answers wrongly"),
-    "OPEN000021": _wrong("the account may not see this queue's resources", _PERMISSION),
-    "OPEN000022": _wrong("the account may not manage this queue's resources", _PERMISSION),
-    "OPEN000023": _retry("the vendor's database cannot be read"),
-    "OPEN000024": _retry("too much is asked for at once", _SETTINGS),
-    "OPEN000025": _retry("too many records are asked for at once", _SETTINGS),
-    "OPEN000029": _retry("the number of messages asked for is refused", _SETTINGS),
-    "OPEN000550": _retry("the vendor's request was not answered"),
-    "OPEN000552": _retry("the vendor's request was answered with an error"),
-    "OPEN300002": _wrong("the secret key is wrong", "check secret_key", account=True),
-    "CCF000001": _retry("a parameter is wrong", _SETTINGS),
-    "CCF000004": _retry("the vendor's database failed"),
-    "CCF000005": _wrong("the account has no permission", _PERMISSION),
-    "CCF000007": _retry("an internal call of the vendor failed"),
-    "LAP000001": _retry("a parameter is wrong", _SETTINGS),
-    "LAP000004": _retry("an internal call of the vendor timed out"),
-    "VMS000000": _retry("the vendor has a system error"),
-    "VMS000001": _retry("a parameter is wrong", _SETTINGS),
-    "VMS000003": _retry("the resource does not exist", _SETTINGS),
-    "VMS000004": _retry("the vendor's database failed"),
-    "VMS000005": _wrong("the account has no permission", _PERMISSION),
-    "VMS000007": _retry("an internal call of the vendor failed"),
-    "VMS000008": _retry("the vendor's cache failed"),
-    "VMS000009": _retry("another request holds a lock at the vendor", "two clients may use this app key"),
-    "VMS001000": _retry("the vendor's gateway has an error"),
-    "VMS001001": _retry("the vendor's service is overloaded"),
-    "VMS003002": _wrong("the key's user does not exist", "ask the vendor's support to renew the key", account=True),
-    "VMS004005": _wrong("the account has no permission", _PERMISSION),
+    "OPEN000018": retry("the Hik-Connect server has an error"),
+    "OPEN000019": retry("the Hik-Connect server answers wrongly"),
+    "OPEN000021": wrong("the account may not see this queue's resources", _PERMISSION),
+    "OPEN000022": wrong("the account may not manage this queue's resources", _PERMISSION),
+    "OPEN000023": retry("the vendor's database cannot be read"),
+    "OPEN000024": retry("too much is asked for at once", _SETTINGS),
+    "OPEN000025": retry("too many records are asked for at once", _SETTINGS),
+    "OPEN000029": retry("the number of messages asked for is refused", _SETTINGS),
+    "OPEN000550": retry("the vendor's request was not answered"),
+    "OPEN000552": retry("the vendor's request was answered with an error"),
+    "OPEN300002": wrong("the secret key is wrong", "check secret_key", account=True),
+    "CCF000001": retry("a parameter is wrong", _SETTINGS),
+    "CCF000004": retry("the vendor's database failed"),
+    "CCF000005": wrong("the account has no permission", _PERMISSION),
+    "CCF000007": retry("an internal call of the vendor failed"),
+    "LAP000001": retry("a parameter is wrong", _SETTINGS),
+    "LAP000004": retry("an internal call of the vendor timed out"),
+    "VMS000000": retry("the vendor has a system error"),
+    "VMS000001": retry("a parameter is wrong", _SETTINGS),
+    "VMS000003": retry("the resource does not exist", _SETTINGS),
+    "VMS000004": retry("the vendor's database failed"),
+    "VMS000005": wrong("the account has no permission", _PERMISSION),
+    "VMS000007": retry("an internal call of the vendor failed"),
+    "VMS000008": retry("the vendor's cache failed"),
+    "VMS000009": retry("another request holds a lock at the vendor", "two clients may use this app key"),
+    "VMS001000": retry("the vendor's gateway has an error"),
+    "VMS001001": retry("the vendor's service is overloaded"),
+    "VMS003002": wrong("the key's user does not exist", "ask the vendor's support to renew the key", account=True),
+    "VMS004005": wrong("the account has no permission", _PERMISSION),
 }
 
 _STATUSES: Final[dict[int, Answer]] = {
     401: _login("the token is refused"),
-    403: _retry("access is forbidden", "check that no proxy or firewall stands between, and the key's permissions"),
-    404: _retry("there is no such call", "check server: it is the account's region, without a path"),
-    407: _retry("a proxy wants a password", "check HTTPS_PROXY"),
-    413: _retry("the request is too large", _SETTINGS),
+    403: retry("access is forbidden", "check that no proxy or firewall stands between, and the key's permissions"),
+    404: retry("there is no such call", "check server: it is the account's region, without a path"),
+    407: retry("a proxy wants a password", "check HTTPS_PROXY"),
+    413: retry("the request is too large", _SETTINGS),
     429: Answer(Action.RETRY, "too many requests", "another client may use this app key", account=True),
 }
 _CLASSES: Final[dict[int, Answer]] = {
-    3: _retry("the server sends us elsewhere", "check server: redirects are not followed"),
-    4: _retry("the server refuses the request", "check server, and what stands between"),
-    5: _retry("the server fails"),
+    3: retry("the server sends us elsewhere", "check server: redirects are not followed"),
+    4: retry("the server refuses the request", "check server, and what stands between"),
+    5: retry("the server fails"),
 }
 
-GARBAGE: Final = _retry("the answer is no JSON of the vendor's form", "check that no proxy or login page answers")
-TOO_LARGE: Final = _retry("the answer is larger than we read", "lower batch_size")
-SILENCE: Final = _retry("no answer in time")
-CUT_OFF: Final = _retry("the answer broke off")
-UNREACHABLE: Final = _retry("the server cannot be reached", "check server, name resolution and the network")
-UNTRUSTED: Final = _retry("the server's certificate is not trusted", "check the clock, and who stands between")
+GARBAGE: Final = retry("the answer is no JSON of the vendor's form", "check that no proxy or login page answers")
+TOO_LARGE: Final = retry("the answer is larger than we read", "lower batch_size")
 
 
 def answer_of(code: str) -> Answer:
-    """The row of an error code; for one without, a row that says to tell and retry."""
-    return ANSWERS.get(code) or _retry("the vendor answers with a code that we do not know", "tell us the code")
+    """The row of an error code; for one without, a row that says to report it and retry."""
+    return ANSWERS.get(code) or retry("the vendor answers with a code that we do not know", "tell us the code")
 
 
 def answer_of_status(status: int) -> Answer:
     """The row of an HTTP status other than 200."""
-    return _STATUSES.get(status) or _CLASSES.get(status // 100) or _retry("the server answers with a strange status")
+    return _STATUSES.get(status) or _CLASSES.get(status // 100) or retry("the server answers with a strange status")
+
+
+# --- their JSON -----------------------------------------------------------------------------------------------------
+
+_JSON: Final = JsonReader(integer=int, constant=float)
+_BATCH: Final = re.compile(rb'"batchId"\s*:\s*"([^"\\\x00-\x1f]{1,256})"')
+_SUCCESS: Final = re.compile(rb'"errorCode"\s*:\s*"?0"?\s*[,}]')
+
+
+def decode(content: bytes) -> Any:
+    """The value of the bytes; None where they are none.
+
+    Bytes that are no UTF-8, control characters within texts and halves of surrogate pairs come with devices' own
+    names now and then. They must cost a character, not the batch they are in, which would come again for ever. So
+    must a number without bounds: the record that holds it is kept apart.
+    """
+    try:
+        return _JSON.loads(content)
+    except MessageError:
+        return None
+
+
+def batch_id(value: object) -> str | None:
+    """The id to complete a batch with; None where there is none: "0" and the empty text stand for an empty queue."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return value if isinstance(value, str) and value.strip() not in ("", "0") else None
+
+
+def find_batch_id(content: bytes) -> str | None:
+    """The batch id in an answer that is no JSON and yet seems whole; None where there is none, or more than one.
+
+    Half an answer must never do, for its batch would be completed with the other half unread: it lacks the braces
+    that close it.
+    """
+    whole = content.rstrip().endswith(b"}") and content.count(b"{") == content.count(b"}") and _SUCCESS.search(content)
+    found = set(_BATCH.findall(content)) if whole else set()
+    return batch_id(found.pop().decode("utf-8", "replace")) if len(found) == 1 else None

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from pump.vendors.hik_connect.fields import Group, child, children, number, text, word
+from pump.core.groups import Access, Intercom, Position, Queue, Vehicle, group
+from pump.vendors.common.fields import Group, child, listed, number, text, word
 from pump.vendors.hik_connect.words import (
     ATTENDANCE,
     CALL_TYPES,
@@ -27,13 +28,13 @@ _ZERO_CELSIUS = 273.15  # kelvin
 
 
 def plain(groups: Group) -> bool:
-    """Whether nothing but files is there to read: none of the groups below, in any spelling, or empty ones."""
+    """True where nothing but files is there to read: none of the groups below, in any spelling, or empty ones."""
     return not any(map(groups.get, _KNOWN))
 
 
-def vehicle(groups: Group, preset: Group | None) -> Group | None:
+def vehicle(groups: Group, preset: Vehicle | None) -> Vehicle | None:
     """ANPRInfo (A.3.31) and VehicleInfo(2) (A.3.167)."""
-    found: Group = {}
+    found: Vehicle = {}
     anpr = child(groups, "anprinfo", "anprInfo", "ANPRInfo") or {}
     related = child(groups, "vehicleRelatedInfo", "vehicleReletedInfo")
     info = (child(related, "vehicleInfo") if related else None) or {}
@@ -44,24 +45,23 @@ def vehicle(groups: Group, preset: Group | None) -> Group | None:
         direction = word(anpr, DRIVE_DIRECTIONS, "driveDirection")
         if direction is not None:
             found["direction"] = direction
-        listed = word(anpr, VEHICLE_LISTS, "vehicleListType")
-        if listed is not None:
-            found["list"] = listed
+        on_list = word(anpr, VEHICLE_LISTS, "vehicleListType")
+        if on_list is not None:
+            found["list"] = on_list
     if preset is not None:
-        for name, value in preset.items():
-            found.setdefault(name, value)
+        found = found | preset | found  # what the record says goes before what its code does
     if info:
         limit = number(info, "speedLimit")
         if limit is not None and limit > 0:
             found["speed_limit_kmh"] = limit / _CENTIMETRES
-        drivers = [text(driver, "driverName") for driver in children(info, "driverInfos") if type(driver) is dict]
+        drivers = [text(driver, "driverName") for driver in listed(info, "driverInfos") if type(driver) is dict]
         drivers = [driver for driver in drivers if driver] or [text(info, "driverName")]
         if drivers[0]:
             found["driver"] = ", ".join(driver for driver in drivers if driver)
     return found or None
 
 
-def position(groups: Group) -> Group | None:
+def position(groups: Group) -> Position | None:
     """GPSInfo (A.3.100): hemispheres apart, hundredths of a degree, centimetres. Without a fix (0, 0) there is none."""
     related = child(groups, "vehicleRelatedInfo", "vehicleReletedInfo")
     gps = child(related, "gpsInfo") if related else None
@@ -73,7 +73,7 @@ def position(groups: Group) -> Group | None:
         return None
     if abs(latitude) > 90 or abs(longitude) > 180:
         return None
-    found: Group = {
+    found: Position = {
         "latitude": -abs(latitude) if gps.get("ns") in ("S", "s") else latitude,
         "longitude": -abs(longitude) if gps.get("ew") in ("W", "w") else longitude,
     }
@@ -89,13 +89,13 @@ def position(groups: Group) -> Group | None:
     return found
 
 
-def queue(groups: Group) -> Group | None:
+def queue(groups: Group) -> Queue | None:
     """QueueInfo (A.3.130)."""
     related = child(groups, "queueRelatedInfo", "queueReletedInfo")
     info = child(related, "queueInfo") if related else None
     if info is None:
         return None
-    found: Group = {}
+    found: Queue = {}
     region = text(info, "regionName", "regionID", "regionld", "regionId")
     if region is not None:
         found["region"] = region
@@ -113,28 +113,23 @@ def call_id(talk: Group) -> str | None:
     return text(talk, "msgId", "msgld", "msgID")
 
 
-def intercom(talk: Group, state: str | float | None) -> Group | None:
+def intercom(talk: Group, state: str | float | None) -> Intercom | None:
     """DeviceTalkInfo (A.3.75)."""
-    found: Group = {}
-    call = call_id(talk)
-    if call is not None:
-        found["call_id"] = call
-    for name, value in (
-        ("room", text(talk, "roomNumber")),
-        ("call_type", word(talk, CALL_TYPES, "callType")),
-        ("user", text(talk, "userId", "userld", "userID")),
-        ("person_id", text(talk, *_PERSON)),
-    ):
-        if value is not None:
-            found[name] = value
-    if state is not None:
-        found["state"] = state
-    return found or None
+    return group(
+        Intercom(
+            call_id=call_id(talk),
+            room=text(talk, "roomNumber"),
+            call_type=word(talk, CALL_TYPES, "callType"),
+            user=text(talk, "userId", "userld", "userID"),
+            person_id=text(talk, *_PERSON),
+            state=state,
+        )
+    )
 
 
 def talk_doors(talk: Group) -> str | None:
     """The names of the doors beside the calling station."""
-    names = [text(door, "doorName") for door in children(talk, "doorInfos") if type(door) is dict]
+    names = [text(door, "doorName") for door in listed(talk, "doorInfos") if type(door) is dict]
     return ", ".join(name for name in names if name) or None
 
 
@@ -148,13 +143,13 @@ def door_event(groups: Group) -> tuple[Group, Group, Group]:
 
 
 def access(
-    preset: Group | None, door: str | None, groups: Group, event: Group, basic: Group, person: Group
-) -> Group | None:
+    preset: Access | None, door: str | None, groups: Group, event: Group, basic: Group, person: Group
+) -> Access | None:
     """BasicInfo(2) and IntelliInfo (A.3.43, A.3.106); `preset` is what the code itself says.
 
     Temperature and mask are documented for the search of records (A.3.134) and read here wherever they stand.
     """
-    found: Group = dict(preset) if preset else {}
+    found: Access = {**preset} if preset else {}
     if "granted" not in found:
         result = text(person, "authResult")
         if result in ("0", "1"):

@@ -20,8 +20,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pump.core.event import event_id
-from pump.vendors.hik_connect.body import pick, whole_number
-from pump.vendors.hik_connect.fields import child, text
+from pump.vendors.common.fields import child, text
+from pump.vendors.common.values import member, whole
 
 PREFIX: Final = "marks/"
 """Begins the state keys of this memory."""
@@ -57,9 +57,9 @@ class Marks:
         made = cls(limit, prefix)
         found = {key.removeprefix(prefix): value for key, value in stored.items()}
         batches = found.pop(_LAST, None)
-        listed = pick(batches, "batches")
+        listed = member(batches, "batches")
         made._batches = [one for one in listed if _whole(one)] if isinstance(listed, list) else []
-        made._latest = pick(batches, "latest") is True
+        made._latest = member(batches, "latest") is True
         histories = [(place, value) for place, value in found.items() if _history(value)]
         made._alarms = dict(sorted(histories, key=lambda pair: int(pair[1]["at"])))
         return made
@@ -152,20 +152,20 @@ def _digest(records: Sequence[object]) -> str | None:
 
 
 def _history(value: object) -> bool:
-    last, counts = pick(value, "last"), pick(value, "counts")
+    last, counts = member(value, "last"), member(value, "counts")
     return (
         isinstance(last, str)
         and isinstance(counts, dict)
-        and all(whole_number(count) is not None for count in counts.values())
+        and all(whole(count) is not None for count in counts.values())
         and last in counts
-        and whole_number(pick(value, "at")) is not None
+        and whole(member(value, "at")) is not None
     )
 
 
 def _whole(batch: object) -> bool:
-    before = pick(batch, "before")
+    before = member(batch, "before")
     return (
-        isinstance(pick(batch, "digest"), str)
+        isinstance(member(batch, "digest"), str)
         and isinstance(before, dict)
         and isinstance(batch, dict)
         and "id" in batch

@@ -1,4 +1,4 @@
-"""Where links to pictures and videos sit in a record, what they look like in an event, how long they live.
+"""Links to pictures and videos: their places in a record, their form in an event, their lives.
 
 Nothing is fetched here.
 """
@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from pump.vendors.hik_connect.fields import TRUE, Group, child, children, text, word
-from pump.vendors.hik_connect.words import FILE_KINDS, FILE_STATES
+from pump.core.groups import Medium
+from pump.vendors.common.fields import Group, child, listed, text, word
+from pump.vendors.common.images import kind_of, mime_of_address, mime_of_ending
+from pump.vendors.hik_connect.words import FILE_KINDS, FILE_STATES, TRUE
 
 FILES: Final = 15 * 60
 """Seconds that a link to an alarm file or an attachment lives (A.3.12, A.3.38)."""
@@ -35,14 +37,9 @@ LINKS: Final = frozenset(
 )  # fmt: skip
 """The fields that hold links; they may be signed afresh at each delivery, so no identity knows them."""
 
-_MIMES: Final = {
-    "jpg": "image/jpeg", ".jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "bmp": "image/bmp",
-    "mp4": "video/mp4", ".mp4": "video/mp4",
-}  # fmt: skip
-
 
 def shape(record: Group, groups: Group) -> Shape:
-    """The uploads that a record brings, without their links: what tells a second upload from the first.
+    """The uploads that a record brings, without their links: a second upload has others than the first.
 
     Of each file type, source, capture index and saving state; of attachments and access snapshots how many; of a plate
     how many pictures, unless it is the usual one. A link that is there although the file is not saved, or is not there
@@ -64,9 +61,9 @@ def shape(record: Group, groups: Group) -> Shape:
     for name in ("picture", "video"):
         attached = record.get(name)
         if attached:
-            listed = children(record, name)
-            count = sum(1 for one in listed if _attachment(one))
-            found.append((name, len(listed)) if count == len(listed) else (name, len(listed), count))
+            files = listed(record, name)
+            count = sum(1 for one in files if _attachment(one))
+            found.append((name, len(files)) if count == len(files) else (name, len(files), count))
     anpr = child(groups, "anprinfo", "anprInfo", "ANPRInfo")
     if anpr is not None and (pictures := len(_plates(anpr))) != 1:
         found.append(("pictureInfo", pictures))
@@ -78,27 +75,27 @@ def shape(record: Group, groups: Group) -> Shape:
 
 
 def links(record: Group, groups: Group, plain: bool) -> int:
-    """How many links there are in a record."""
+    """The number of links in a record."""
     count = sum(1 for file in _files(groups) if _url(file)) if groups.get("fileInfo") else 0
     for name in ("picture", "video"):
         if record.get(name):
-            count += sum(1 for one in children(record, name) if _attachment(one))
+            count += sum(1 for one in listed(record, name) if _attachment(one))
     return count if plain else count + len(_others(groups))
 
 
-def listed(identity: str, record: Group, groups: Group, received: datetime, plain: bool) -> list[dict[str, Any]]:
+def media_of(identity: str, record: Group, groups: Group, received: datetime, plain: bool) -> list[Medium]:
     """The event's `media`: an entry for each file and link, `<identity>/<n>` its id.
 
     Links are signed when the batch is handed out, so their lives are counted from `received`. In a `plain`
     record they stand in file lists alone.
     """
-    found: list[dict[str, Any]] = []
+    found: list[Medium] = []
     if groups.get("fileInfo"):
         for file in _files(groups):
             found.append(_file(f"{identity}/{len(found)}", file, received))
     for name in ("picture", "video"):
         if record.get(name):
-            for attached in children(record, name):
+            for attached in listed(record, name):
                 url = _attachment(attached)
                 if url:
                     found.append(_link(f"{identity}/{len(found)}", name, url, FILES, received))
@@ -110,7 +107,7 @@ def listed(identity: str, record: Group, groups: Group, received: datetime, plai
 
 def _files(groups: Group) -> list[Group]:
     info = groups.get("fileInfo")
-    files = children(info, "file", "files") if type(info) is dict else info
+    files = listed(info, "file", "files") if type(info) is dict else info
     return [file for file in files if type(file) is dict] if type(files) is list else []
 
 
@@ -122,14 +119,14 @@ def _attachment(value: object) -> str | None:
     return (value or None) if type(value) is str else _url(value)
 
 
-def _file(identity: str, file: Group, received: datetime) -> dict[str, Any]:
+def _file(identity: str, file: Group, received: datetime) -> Medium:
     url = _url(file)
     suffix = text(file, "suffixName")
-    mime = _MIMES.get(suffix) or _MIMES.get(suffix.lower().lstrip(".")) if suffix else None
+    mime = mime_of_ending(suffix) if suffix else None
     if mime is None and url:
-        mime = _mime(url)
-    kind = word(file, FILE_KINDS, "type") or (mime.partition("/")[0].replace("image", "picture") if mime else "file")
-    entry: dict[str, Any] = {"id": identity, "kind": kind}
+        mime = mime_of_address(url)
+    kind = word(file, FILE_KINDS, "type") or (kind_of(mime) if mime else None) or "file"
+    entry: Medium = {"id": identity, "kind": kind}
     if mime:
         entry["mime"] = mime
     if url:
@@ -142,19 +139,15 @@ def _file(identity: str, file: Group, received: datetime) -> dict[str, Any]:
     return entry
 
 
-def _link(identity: str, kind: str, url: str, life: int, received: datetime) -> dict[str, Any]:
-    entry = {"id": identity, "kind": kind}
-    mime = _mime(url)
+def _link(identity: str, kind: str, url: str, life: int, received: datetime) -> Medium:
+    entry: Medium = {"id": identity, "kind": kind}
+    mime = mime_of_address(url)
     if mime:
         entry["mime"] = mime
     entry["url"] = url
     entry["expires"] = _expiry(received, life)
     entry["state"] = "remote"
     return entry
-
-
-def _mime(url: str) -> str | None:
-    return _MIMES.get(url.partition("?")[0].rpartition(".")[2].lower())
 
 
 @lru_cache(maxsize=64)
@@ -177,7 +170,7 @@ def _others(groups: Group) -> list[tuple[str, int]]:
     vehicle = child(groups, "vehicleRelatedInfo", "vehicleReletedInfo")
     info = child(vehicle, "vehicleInfo") if vehicle is not None else None
     if info is not None:
-        for driver in (info, *children(info, "driverInfos")):
+        for driver in (info, *listed(info, "driverInfos")):
             if type(driver) is dict:
                 if "driverFacePic" in driver:
                     _each(found, PERSONS, (driver,), "driverFacePic")
@@ -189,7 +182,7 @@ def _others(groups: Group) -> list[tuple[str, int]]:
 def _plates(anpr: Group) -> list[str]:
     """The links of ANPRInfo's pictures (A.3.31, A.3.127)."""
     found: list[tuple[str, int]] = []
-    _each(found, FILES, children(anpr, "pictureInfo"), "pictureURL", "pictureUrl")
+    _each(found, FILES, listed(anpr, "pictureInfo"), "pictureURL", "pictureUrl")
     return [url for url, _ in found]
 
 
@@ -204,7 +197,7 @@ def _doors(groups: Group) -> list[tuple[str, tuple[str, int]]]:
             for name, life, fields in _DOOR_LINKS:
                 if name in part:
                     linked: list[tuple[str, int]] = []
-                    _each(linked, life, children(part, name) if name != fields[0] else (part,), *fields)
+                    _each(linked, life, listed(part, name) if name != fields[0] else (part,), *fields)
                     found += [(name, link) for link in linked]
     return found
 

@@ -16,13 +16,11 @@ import orjson
 from pump.core.errors import MessageError
 from pump.core.event import Event, Unparsed
 from pump.core.taxonomy import SEVERITIES, Severity
+from pump.vendors.common.fields import Group, child, text
 from pump.vendors.hik_connect import groups as read
-from pump.vendors.hik_connect.alarm import alarm
 from pump.vendors.hik_connect.codes import CALLS
-from pump.vendors.hik_connect.fields import Group, child, text
-from pump.vendors.hik_connect.head import RecordHead, salvaged
-from pump.vendors.hik_connect.media import listed
-from pump.vendors.hik_connect.message import combine, rawmsg
+from pump.vendors.hik_connect.heads import RecordHead, alarm, combine, rawmsg, salvaged
+from pump.vendors.hik_connect.media import media_of
 from pump.vendors.hik_connect.resource import locate
 from pump.vendors.hik_connect.uploads import Uploads
 from pump.vendors.hik_connect.words import TEMPERATURES
@@ -117,19 +115,19 @@ def _event(head: RecordHead, record: Group, received: datetime) -> Event:
     subject = locate(where, data)
     preset = row.preset
     plain = read.plain(groups)
-    found = preset.get("vehicle")
-    if found is not None or not plain:
-        found = read.vehicle(groups, found)
-        if found:
-            data["vehicle"] = found
+    listed_as = preset.get("vehicle")
+    if listed_as is not None or not plain:
+        vehicle = read.vehicle(groups, listed_as)
+        if vehicle:
+            data["vehicle"] = vehicle
     if head.alarm:
         data["alarm"] = head.alarm
-    found = preset.get("access")
-    if found is not None or where.kind == "door" or "openDoorInfo" in groups or "temperatureInfo" in groups:
-        found = read.access(found, where.door, groups, *head.door)
-        if found:
-            data["access"] = found
-            if found.get("temperature_status") == _FEVER and SEVERITIES[head.severity] < SEVERITIES[_AT_FEVER]:
+    coded = preset.get("access")
+    if coded is not None or where.kind == "door" or "openDoorInfo" in groups or "temperatureInfo" in groups:
+        access = read.access(coded, where.door, groups, *head.door)
+        if access:
+            data["access"] = access
+            if access.get("temperature_status") == _FEVER and SEVERITIES[head.severity] < SEVERITIES[_AT_FEVER]:
                 data["severity"] = _AT_FEVER
     if not plain:
         _grouped(groups, data)
@@ -137,7 +135,7 @@ def _event(head: RecordHead, record: Group, received: datetime) -> Event:
         data["power"] = dict(preset["power"])
     if not plain:
         _talked(groups, data)
-    media = listed(head.id, record, groups, received, plain)
+    media = media_of(head.id, record, groups, received, plain)
     if media:
         data["media"] = media
     data["raw"] = record
@@ -151,12 +149,12 @@ def _grouped(groups: Group, data: dict[str, Any]) -> None:
 
 
 def _talked(groups: Group, data: dict[str, Any]) -> None:
-    found = read.queue(groups)
-    if found:
-        data["queue"] = found
+    queue = read.queue(groups)
+    if queue:
+        data["queue"] = queue
     talk = child(groups, "deviceTalkInfo")
     if talk is not None:
         known = CALLS.get(text(talk, "msgType") or "")
-        found = read.intercom(talk, known[1] if known else None)
-        if found:
-            data["intercom"] = found
+        call = read.intercom(talk, known.state if known else None)
+        if call:
+            data["intercom"] = call

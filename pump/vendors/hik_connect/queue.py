@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -16,12 +16,14 @@ from pump.core.errors import Misconfigured, Unavailable
 from pump.core.event import Event, Unparsed
 from pump.core.failure import MISCONFIGURED_WAIT
 from pump.ingest.intake import Intake
-from pump.vendors.hik_connect.answers import Action
-from pump.vendors.hik_connect.body import batch_id, find_batch_id, pick, whole_number
-from pump.vendors.hik_connect.client import CallFailed, Client
+from pump.vendors.common.api import Action, CallFailed
+from pump.vendors.common.values import member, whole
+from pump.vendors.hik_connect.answers import batch_id, find_batch_id
+from pump.vendors.hik_connect.client import Client
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
 from pump.vendors.hik_connect.marks import Marks
 from pump.vendors.hik_connect.parse import Queue, normalise, records
+from pump.vendors.hik_connect.settings import HikConnectSettings
 from pump.vendors.hik_connect.subscription import CALLS, SubscriptionState
 from pump.vendors.hik_connect.uploads import PREFIX as UPLOADS
 from pump.vendors.hik_connect.uploads import Uploads
@@ -70,27 +72,25 @@ class Puller:
     def __init__(
         self,
         queue: Queue,
+        settings: HikConnectSettings,
         *,
+        account: str,
         client: Client,
         intake: Intake,
         clock: Clock,
-        standing: MultiPartHealth,
-        account: str,
-        types: Sequence[str],
-        batch_size: int,
-        poll_interval: float,
-        zone: ZoneInfo,
+        health: MultiPartHealth,
     ) -> None:
+        """`account` is the digest that begins the state keys of all its memories."""
         self.queue = queue
         self._calls = CALLS[queue]
         self._client = client
         self._intake = intake
         self._clock = clock
-        self._health = standing
-        self._wanted = list(types)
-        self._size = batch_size
-        self._interval = poll_interval
-        self._zone = zone
+        self._health = health
+        self._wanted = settings.types(queue)
+        self._size = settings.batch_size
+        self._interval = settings.poll_interval
+        self._zone = settings.time_zone or ZoneInfo("UTC")
         self._account = account
         self._uploads = self._load()
         self._key = f"queue/{queue}"
@@ -144,7 +144,7 @@ class Puller:
             self._health.healthy(self.queue)
         items, number = await self._read(data)
         await self._store(items, asked)
-        batch = batch_id(pick(data, "batchId"))
+        batch = batch_id(member(data, "batchId"))
         if number and batch is None:
             self._intake.count("batch without id")
         completed = batch is not None and await self._complete(batch)
@@ -206,7 +206,7 @@ class Puller:
         found = records(self.queue, data)
         received = self._clock.now()
         if found:
-            self._uploads.marks.begin(batch_id(pick(data, "batchId")), found, received)
+            self._uploads.marks.begin(batch_id(member(data, "batchId")), found, received)
         items: list[Event | Unparsed] = []
         for begin in range(0, len(found), _SLICE):
             for record in found[begin : begin + _SLICE]:
@@ -298,7 +298,7 @@ class Puller:
 
     def _more(self, data: object, number: int) -> bool:
         """Whether more waits at the vendor; also noted for /status."""
-        remaining = whole_number(pick(data, "remainingNumber"))
+        remaining = whole(member(data, "remainingNumber"))
         self._intake.component.details[self.queue] = {"backlog": remaining, "batch": number}
         if remaining is not None:
             return remaining > 0

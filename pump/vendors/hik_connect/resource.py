@@ -1,4 +1,4 @@
-"""Which resource of which device a record speaks of: from each queue's shape to `device`, `place` and subject."""
+"""The resource, and its device, that a record speaks of: from each queue's shape to `device`, `place` and subject."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from pump.core.event import group
+from pump.core.groups import Device, Place, group
+from pump.vendors.common.fields import Group, child, text
 from pump.vendors.hik_connect import groups as read
-from pump.vendors.hik_connect.fields import Group, child, text
 from pump.vendors.hik_connect.words import DEVICE_CATEGORIES, DEVICE_SOURCES, ELEMENTS, SOURCE_PLACES, SOURCE_SUBJECTS
 
 _KNOWN: Final = 2048
@@ -22,7 +22,7 @@ _ELEMENT: Final = (
 
 
 class Resource(NamedTuple):
-    """Which resource of which device a record speaks of."""
+    """The resource, and its device, that a record speaks of."""
 
     kind: str | None
     id: str | None
@@ -175,15 +175,15 @@ def locate(where: Resource, data: dict[str, Any]) -> str | None:
 
 
 @lru_cache(_KNOWN)
-def _told(where: Resource) -> tuple[str | None, Group, Group]:
+def _told(where: Resource) -> tuple[str | None, Device, Place]:
     kind, device_name = where.kind, where.device_name
     if device_name is None and kind in DEVICE_SOURCES:
         device_name = where.name
     category = where.category
     if category is not None:
         category = DEVICE_CATEGORIES.get(category, category)
-    device = group(id=where.device_id, name=device_name, serial=where.serial, category=category)
-    place: Group = group(area=where.area, area_id=where.area_id) or {}
+    device = group(Device(id=where.device_id, name=device_name, serial=where.serial, category=category))
+    place = group(Place(area=where.area, area_id=where.area_id)) or Place()
     if where.name is not None and kind in SOURCE_PLACES:
         place[SOURCE_PLACES[kind]] = where.name
-    return where.subject(), device or {}, place
+    return where.subject(), device or Device(), place

@@ -4,91 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from hashlib import blake2b
-from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo
+from typing import Any, Final
 
 import structlog
-from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
-from pump.core.settings import Duration, Secret, SourceSettings
 from pump.ingest.intake import Intake
 from pump.source import Source
-from pump.vendors.hik_connect.client import Client
-from pump.vendors.hik_connect.domain import parse_server
-from pump.vendors.hik_connect.event_types import spelled
+from pump.vendors.hik_connect.client import AppKey, Client
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
-from pump.vendors.hik_connect.parse import Queue
 from pump.vendors.hik_connect.queue import MultiPartHealth, Puller
+from pump.vendors.hik_connect.settings import HikConnectSettings
 from pump.vendors.hik_connect.uploads import PREFIX as UPLOADS
 
 log = structlog.get_logger()
 
 _SILENCE: Final = 60.0
 """Seconds of silence, above two calls that time out, after which the source counts as stalled."""
-
-
-def _server(url: str) -> str:
-    return str(parse_server(url))
-
-
-class HikConnectSettings(SourceSettings):
-    """`[sources.NAME]` of `type = "hik-connect"`."""
-
-    server: Annotated[str, AfterValidator(_server)] = Field(
-        description="the account's region, such as https://ieu.hikcentralconnect.com"
-    )
-    app_key: Secret = Field(description="the AK that the vendor gave out")
-    secret_key: Secret = Field(description="the SK that belongs to it")
-    queues: tuple[Queue, ...] = Field(
-        default=("combine",), min_length=1, description="combine has what alarm has, in a newer form, and more"
-    )
-    event_types: dict[Queue, tuple[str | int, ...]] = Field(
-        default_factory=dict, description="the codes to subscribe to, by queue; all where a queue is not named"
-    )
-    batch_size: Literal[100, 200, 300, 400, 500] = Field(
-        default=500, description="messages a request; rawmsg has a size of its own"
-    )
-    poll_interval: Duration = Field(
-        default=0.5,
-        le=86400,
-        description="from the end of one poll to the next while a queue is empty; the vendor advises 500ms",
-    )
-    timeout: Duration = Field(default=30.0, gt=0, description="a call that takes longer has failed")
-
-    @field_validator("queues")
-    @classmethod
-    def _once(cls, queues: tuple[Queue, ...]) -> tuple[Queue, ...]:
-        if len(set(queues)) != len(queues):
-            raise ValueError("each queue once")
-        return queues
-
-    @model_validator(mode="after")
-    def _types_of_queues(self) -> HikConnectSettings:
-        for queue, types in self.event_types.items():
-            if queue not in self.queues:
-                raise ValueError(f"event_types names {queue}, which is not among queues")
-            if not types:
-                raise ValueError(f"event_types.{queue} is empty; leave it out to subscribe to everything")
-            for code in types:
-                spelled(queue, code)
-        return self
-
-    def types(self, queue: Queue) -> list[str]:
-        """What to subscribe to, sorted, in the vendor's spelling; empty for all."""
-        return sorted({spelled(queue, code) for code in self.event_types.get(queue, ())})
-
-    def identity(self) -> str | None:
-        """Two sources of one app key would take each other's batches."""
-        return self.app_key.get_secret_value()
-
-    def warnings(self) -> list[str]:
-        """Combine beside alarm brings the same alarms twice."""
-        if {"combine", "alarm"} <= set(self.queues):
-            return ['queues: "combine" and "alarm" bring the same alarms; one of the two is enough']
-        return []
 
 
 class HikConnect(Source[HikConnectSettings]):
@@ -136,9 +70,7 @@ class HikConnect(Source[HikConnectSettings]):
                 log.warning("The spool refuses to keep the token; a restart will log in again", source=self.name)
 
         client = Client(
-            server=settings.server,
-            app_key=settings.app_key.get_secret_value(),
-            secret_key=settings.secret_key.get_secret_value(),
+            AppKey(settings.server, settings.app_key.get_secret_value(), settings.secret_key.get_secret_value()),
             clock=self.clock,
             timeout=settings.timeout,
             limiter=self._limiter,
@@ -146,22 +78,14 @@ class HikConnect(Source[HikConnectSettings]):
             keep=keep,
             count=intake.count,
         )
-        standing = MultiPartHealth(intake)
+        health = MultiPartHealth(intake)
         try:
             async with client, asyncio.TaskGroup() as group:
                 for queue in settings.queues:
                     puller = Puller(
-                        queue,
-                        client=client,
-                        intake=intake,
-                        clock=self.clock,
-                        standing=standing,
-                        account=self._account,
-                        types=settings.types(queue),
-                        batch_size=settings.batch_size,
-                        poll_interval=settings.poll_interval,
-                        zone=settings.time_zone or ZoneInfo("UTC"),
-                    )
+                        queue, settings, account=self._account, client=client, intake=intake, clock=self.clock,
+                        health=health,
+                    )  # fmt: skip
                     group.create_task(puller.run(), name=f"source {self.name} queue {queue}")
         except ExceptionGroup as failures:
             wrong, others = failures.split(Misconfigured)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pump.vendors.hik_connect.body import pick
+from pump.vendors.common.values import member
 from pump.vendors.hik_connect.parse import Queue
 
 
@@ -70,13 +70,13 @@ class SubscriptionState:
     @classmethod
     def load(cls, state: object, account: str) -> SubscriptionState:
         """What `state` gave; a blank one where it is another account's."""
-        if pick(state, "account") != account:
+        if member(state, "account") != account:
             return cls(account)
-        types = pick(state, "types")
+        types = member(state, "types")
         return cls(
             account,
             [str(code) for code in types] if isinstance(types, list) else None,
-            *(_time(pick(state, name)) for name in ("last", "lost", "regained")),
+            *(_time(member(state, name)) for name in ("last", "lost", "regained")),
         )
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from pump.core.event import event_id
-from pump.vendors.hik_connect.body import pick, whole_number
+from pump.vendors.common.values import member, whole
 from pump.vendors.hik_connect.marks import Marks
 from pump.vendors.hik_connect.media import Shape
 
@@ -73,14 +73,14 @@ class Uploads:
     def load(cls, stored: Mapping[str, Any], prefix: str, limit: int = 10_000) -> Uploads:
         """The memory that `state` gave, from the keys that begin with `prefix`; unreadable pieces are left out."""
         made = cls(limit, prefix)
-        pieces = {whole_number(key.removeprefix(prefix)): value for key, value in stored.items()}
+        pieces = {whole(key.removeprefix(prefix)): value for key, value in stored.items()}
         for number in sorted(number for number in pieces if number is not None):
             piece = pieces[number]
-            lines = pick(piece, "seen")
+            lines = member(piece, "seen")
             found = [line.split(" ", 1) for line in lines.splitlines()] if isinstance(lines, str) else []
             kept = {key: rest for key, rest in (pair for pair in found if len(pair) == 2) if key not in made._seen}
             made._seen.update(kept)
-            at = whole_number(pick(piece, "at")) or 0
+            at = whole(member(piece, "at")) or 0
             made._segments[number] = _Segment(at, at, len(kept))
             made._number = number
             made._newest = "\n".join(f"{key} {rest}" for key, rest in kept.items())
@@ -215,4 +215,4 @@ def _read(line: str | None) -> Seen | None:
     parts = line.split(" ") if line is not None else []
     if len(parts) != 4:
         return None
-    return Seen(parts[0], parts[1], whole_number(parts[2]) or 0, parts[3] == "1")
+    return Seen(parts[0], parts[1], whole(parts[2]) or 0, parts[3] == "1")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from pump.core.taxonomy import Severity
+
+TRUE: Final = ("1", "true", 1, "True", "TRUE")
+"""Every spelling of a flag that is set, true itself among them."""
 
 CATEGORY_DOMAINS: Final = {
     "alarmCategoryAlarmDetection": "security",
@@ -28,7 +31,11 @@ SOURCE_SUBJECTS: Final = {
 }  # fmt: skip
 """Source type to the first part of the event's subject, where that is not the type itself."""
 
-SOURCE_PLACES: Final = {"camera": "channel", "alarmInput": "zone", "subSystem": "partition"}
+SOURCE_PLACES: Final[dict[str, Literal["channel", "zone", "partition"]]] = {
+    "camera": "channel",
+    "alarmInput": "zone",
+    "subSystem": "partition",
+}
 """Source type to the field of `place` that takes its name; devices, doors and vehicles have theirs elsewhere."""
 
 DEVICE_SOURCES: Final = frozenset(

@@ -10,7 +10,7 @@ from pump.ingest.stream.handler import RetryAdvice
 from pump.ingest.stream.lockout import LEAST
 from pump.vendors.common.hik_status import refused, status_fields, status_number, status_of_xml
 from pump.vendors.hik_gateway.codes import ADVICE, CLASSES, OTHER, REJECTED, STATUS, Advice
-from pump.vendors.hik_gateway.lenient import loads
+from pump.vendors.hik_gateway.parse import loads
 
 _FEW: Final = 2
 """Attempts left with which nothing is risked."""

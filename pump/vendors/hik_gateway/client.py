@@ -10,9 +10,10 @@ import orjson
 
 from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient, UnexpectedStatus
 from pump.ingest.stream.handler import RetryAdvice
-from pump.ingest.stream.stream import STALE, Stream
+from pump.ingest.stream.intake import StreamIntake
+from pump.ingest.stream.lockout import STALE, LoginLockout
 from pump.vendors.hik_gateway.answers import Away, Expired, Rejected, Trouble, failed, trouble
-from pump.vendors.hik_gateway.lenient import loads
+from pump.vendors.hik_gateway.parse import loads
 from pump.vendors.hik_gateway.subscription import PATH, Wanted, broken
 
 CALL_SECONDS: Final = 10.0
@@ -28,10 +29,10 @@ def address(path: str) -> str:
 class Client:
     """One gateway. All its methods raise Trouble, of which Rejected says that the password is not taken."""
 
-    stream: Stream
-
-    def __init__(self, link: DigestClient) -> None:
+    def __init__(self, link: DigestClient, lockout: LoginLockout, store: StreamIntake) -> None:
         self._link = link
+        self._lockout = lockout
+        self._store = store
         self._expired = 0
         """Expired challenges in a row."""
         self._one = asyncio.Lock()
@@ -52,7 +53,7 @@ class Client:
             raise Trouble(f"{what} was answered with something else than JSON") from None
 
     async def _ask(self, method: str, path: str, body: Any, what: str, timeout: float) -> Answer:
-        if (left := self.stream.rejection.left) > 0:
+        if (left := self._lockout.left) > 0:
             raise Trouble(f"the gateway rejected the password; no call, {what} included, for {left:.0f} s more")
         content = None if body is None else orjson.dumps(body)
         try:
@@ -67,7 +68,7 @@ class Client:
             if self._expired > STALE:
                 found = Rejected(f"{found.reason}, {self._expired} times in a row; is its clock or the network slow?")
             if isinstance(found, Rejected):
-                await self.stream.rejected(RetryAdvice(found.reason, found.wait))
+                await self._lockout.reject(RetryAdvice(found.reason, found.wait), self._store)
             raise found
         self._expired = 0
         return answer

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta, timezone
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 KINDS: Final = {1: "zone", 2: "video", 3: "virtual zone", 4: "duress", 5: "exception", 6: "operation"}
 """CIDType (9.11)."""
 
 USER_TYPES: Final = {1: "keyboard user", 2: "network user"}
 """userType of CIDParam (9.11); the others are invalid."""
+
+Parameter = Literal["user_type", "user_number", "zone", "keypad", "channel", "disk", "module", "user"]
 
 _LASTING: Final = (
     "videoloss vmd shelteralarm linedetection fielddetection regionentrance regionexiting loitering group rapidmove "
@@ -30,7 +31,7 @@ _ONCE: Final = (
 ONCE: Final = frozenset(_ONCE.split())
 """Event types, in lower case, that happen once each time though eventState says "active"."""
 
-PARAMETERS: Final = (
+PARAMETERS: Final[tuple[Parameter, ...]] = (
     "user_type", "user_number", "zone", "keypad", "channel", "disk", "module", "user",
 )  # fmt: skip
 """The eight parts of CIDParam in their order: userType, userNo, zoneNo, keyboardNo, videoChanNo, dskNo, moduleAddr,
@@ -54,13 +55,29 @@ ZONES: Final[dict[int, timezone]] = {place: _zone(offset) for place, offset in e
 between exactly. 0, as in its samples, is none of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """What an answer means, what a person can do, and how long to wait: `first` seconds, doubled up to `cap`."""
+class _Wait(NamedTuple):
+    """The wait before the next try: `first` seconds, doubled up to `cap`."""
+
+    first: float
+    cap: float
+
+
+class Advice(NamedTuple):
+    """The meaning of an answer, what a person can do, and the wait: `first` seconds, doubled up to `cap`."""
 
     text: str
     first: float = 1.0
     cap: float = 60.0
+
+
+class _Refusal(NamedTuple):
+    """A row of table A.2."""
+
+    code: str
+    """subStatusCode."""
+    text: str
+    """The code's own words, and what a person can do."""
+    wait: _Wait
 
 
 PRIVATE: Final = Advice(
@@ -76,80 +93,84 @@ DEPLOY: Final = Advice(
     60.0,
     60.0,
 )
-_LONG: Final = 600.0
-
-_CALL: Final = (60.0, 300.0)
+_LONG: Final = _Wait(600.0, 600.0)
+_CALL: Final = _Wait(60.0, 300.0)
 """The waits of what only a person or another version of the pump mends."""
-_TRIES: Final = (5.0, 60.0)
+_TRIES: Final = _Wait(5.0, 60.0)
 """The waits of what may pass by itself."""
 
-_WORDS: Final[tuple[tuple[str, str, float, float], ...]] = (
-    # subStatusCode; the code's own words, and what a person can do; the first and the longest wait in seconds
-    ("ok", "the gateway says that it is done, and refuses all the same", *_TRIES),
-    ("riskPassword", "the password is a risky one: give the gateway's user a stronger one", *_CALL),
-    ("networkError", "the gateway reports a network error", *_TRIES),
-    ("deviceError", "the device's hardware reports an error", *_TRIES),
-    ("createSocketError", "creating a socket failed on the gateway", *_TRIES),
-    ("sendRequestError", "the gateway's sending of the request failed", *_TRIES),
-    ("passwordDecodeError", "decrypting the password failed: set the password of the gateway's user anew", *_CALL),
-    ("passwordEncryptError", "encrypting the password failed: set the password of the gateway's user anew", *_CALL),
-    ("pictureUploadFailed", "uploading a picture failed", *_TRIES),
-    ("connecteDatabaseError", "connecting to the gateway's database failed: is its database running?", *_TRIES),
-    ("internalError", "the gateway has an internal error", *_TRIES),
-    ("uninitialized", "the gateway is uninitialized: it is still starting, or was never set up", *_TRIES),
-    ("notSupport", "not supported: the gateway does not know this call; is it a Device Gateway?", *_CALL),
-    ("lowPrivilege", "the gateway's user has no permission to subscribe: give it one", _LONG, _LONG),
-    (
+_WORDS: Final = (
+    _Refusal("ok", "the gateway says that it is done, and refuses all the same", _TRIES),
+    _Refusal("riskPassword", "the password is a risky one: give the gateway's user a stronger one", _CALL),
+    _Refusal("networkError", "the gateway reports a network error", _TRIES),
+    _Refusal("deviceError", "the device's hardware reports an error", _TRIES),
+    _Refusal("createSocketError", "creating a socket failed on the gateway", _TRIES),
+    _Refusal("sendRequestError", "the gateway's sending of the request failed", _TRIES),
+    _Refusal(
+        "passwordDecodeError", "decrypting the password failed: set the password of the gateway's user anew",
+        _CALL,
+    ),
+    _Refusal(
+        "passwordEncryptError", "encrypting the password failed: set the password of the gateway's user anew",
+        _CALL,
+    ),
+    _Refusal("pictureUploadFailed", "uploading a picture failed", _TRIES),
+    _Refusal("connecteDatabaseError", "connecting to the gateway's database failed: is its database running?", _TRIES),
+    _Refusal("internalError", "the gateway has an internal error", _TRIES),
+    _Refusal("uninitialized", "the gateway is uninitialized: it is still starting, or was never set up", _TRIES),
+    _Refusal("notSupport", "not supported: the gateway does not know this call; is it a Device Gateway?", _CALL),
+    _Refusal("lowPrivilege", "the gateway's user has no permission to subscribe: give it one", _LONG),
+    _Refusal(
         "methodNotAllowed", "an invalid HTTP method: the gateway does not know this call; is it a Device Gateway?",
-        *_CALL,
+        _CALL,
     ),
-    ("notActivated", "the gateway is inactivated: activate it, and set its password", _LONG, _LONG),
-    ("hasActivated", "the gateway is activated already", *_CALL),
-    ("invalidContent", "the gateway finds the message's content invalid", *_CALL),
-    (
+    _Refusal("notActivated", "the gateway is inactivated: activate it, and set its password", _LONG),
+    _Refusal("hasActivated", "the gateway is activated already", _CALL),
+    _Refusal("invalidContent", "the gateway finds the message's content invalid", _CALL),
+    _Refusal(
         "maxSessionUserLink", "no more user can log in: the gateway lets no further one in; close other clients",
-        60.0, 60.0,
+        _Wait(60.0, 60.0),
     ),
-    ("interfaceOperationError", "the operation failed on the gateway", *_TRIES),
-    ("openFileError", "opening a file failed on the gateway", *_TRIES),
-    ("taskPacking", "the resource is already occupied by another client", *_TRIES),
-    ("taskNoRecFile", "the video file does not exist", *_CALL),
-    ("updateLangUnmatched", "the upgrade packet has another language than the device", *_CALL),
-    ("userMaxNum", "no more user can be added to the gateway", *_CALL),
-    ("monitorNodeOverLimit", "no more camera can be added to the gateway", *_CALL),
-    ("deviceExist", "the device is already added", *_CALL),
-    ("setArmingError", "setting the arming information of a device failed", *_TRIES),
-    ("taskModifyFailed", "editing the task failed", *_TRIES),
-    ("getDeviceInfoFailed", "getting a device's information failed", *_TRIES),
-    ("noDiskSpace", "the gateway has insufficient disk space: free some", *_CALL),
-    ("cannotSameAsOldPassword", "the new password and the old one must be different", *_CALL),
-    ("originalPassError", "the old password is incorrect", *_CALL),
-    ("writeFileError", "writing a file failed on the gateway: is its disk full?", *_TRIES),
-    ("accessFileDirectoryFailed", "accessing a file's path failed on the gateway", *_TRIES),
-    ("unKnownErrorCode", "the gateway met an error code that is unknown to it", *_TRIES),
-    ("deviceVervisionNotMatch", "the device's version mismatches: is its firmware too old?", *_CALL),
-    ("theSessionIdDoesNotExist", "the session does not exist: the gateway has ended the subscription", *_TRIES),
-    ("theCameraIdDoesNotExist", "the camera does not exist on the gateway", *_CALL),
-    ("theDeviceIdDoesNotExist", "the device does not exist on the gateway", *_CALL),
-    ("gettingResourceNodeInformationFailed", "getting a resource node's information failed", *_TRIES),
-    ("noMoreTasksCanBeAdded", "no more task can be added: the gateway runs as many as it may", *_TRIES),
-    ("badJsonFormat", "the gateway finds the JSON invalid", *_CALL),
-    ("badURLFormat", "the gateway finds the URL invalid: is it a Device Gateway?", *_CALL),
-    ("badParameters", "a parameter is incorrect: check events and devices in pump.toml", *_CALL),
-    ("badXmlContent", "the gateway finds the XML content incorrect", *_CALL),
-    ("badPort", "the port number is conflicted: another service has it", *_CALL),
-    ("portError", "the port number is invalid", *_CALL),
-    ("badVersion", "the versions of the gateway and of what it was sent mismatch", *_CALL),
-    ("requestMemoryNULL", "the gateway could not allot the memory requested", *_TRIES),
-    ("tokenTimeout", "the token timed out", *_TRIES),
-    ("passworLlenNoMoreThan16", "up to 16 characters are allowed in the password", *_CALL),
-    ("diskError", "the gateway's disk reports an error", *_TRIES),
+    _Refusal("interfaceOperationError", "the operation failed on the gateway", _TRIES),
+    _Refusal("openFileError", "opening a file failed on the gateway", _TRIES),
+    _Refusal("taskPacking", "the resource is already occupied by another client", _TRIES),
+    _Refusal("taskNoRecFile", "the video file does not exist", _CALL),
+    _Refusal("updateLangUnmatched", "the upgrade packet has another language than the device", _CALL),
+    _Refusal("userMaxNum", "no more user can be added to the gateway", _CALL),
+    _Refusal("monitorNodeOverLimit", "no more camera can be added to the gateway", _CALL),
+    _Refusal("deviceExist", "the device is already added", _CALL),
+    _Refusal("setArmingError", "setting the arming information of a device failed", _TRIES),
+    _Refusal("taskModifyFailed", "editing the task failed", _TRIES),
+    _Refusal("getDeviceInfoFailed", "getting a device's information failed", _TRIES),
+    _Refusal("noDiskSpace", "the gateway has insufficient disk space: free some", _CALL),
+    _Refusal("cannotSameAsOldPassword", "the new password and the old one must be different", _CALL),
+    _Refusal("originalPassError", "the old password is incorrect", _CALL),
+    _Refusal("writeFileError", "writing a file failed on the gateway: is its disk full?", _TRIES),
+    _Refusal("accessFileDirectoryFailed", "accessing a file's path failed on the gateway", _TRIES),
+    _Refusal("unKnownErrorCode", "the gateway met an error code that is unknown to it", _TRIES),
+    _Refusal("deviceVervisionNotMatch", "the device's version mismatches: is its firmware too old?", _CALL),
+    _Refusal("theSessionIdDoesNotExist", "the session does not exist: the gateway has ended the subscription", _TRIES),
+    _Refusal("theCameraIdDoesNotExist", "the camera does not exist on the gateway", _CALL),
+    _Refusal("theDeviceIdDoesNotExist", "the device does not exist on the gateway", _CALL),
+    _Refusal("gettingResourceNodeInformationFailed", "getting a resource node's information failed", _TRIES),
+    _Refusal("noMoreTasksCanBeAdded", "no more task can be added: the gateway runs as many as it may", _TRIES),
+    _Refusal("badJsonFormat", "the gateway finds the JSON invalid", _CALL),
+    _Refusal("badURLFormat", "the gateway finds the URL invalid: is it a Device Gateway?", _CALL),
+    _Refusal("badParameters", "a parameter is incorrect: check events and devices in pump.toml", _CALL),
+    _Refusal("badXmlContent", "the gateway finds the XML content incorrect", _CALL),
+    _Refusal("badPort", "the port number is conflicted: another service has it", _CALL),
+    _Refusal("portError", "the port number is invalid", _CALL),
+    _Refusal("badVersion", "the versions of the gateway and of what it was sent mismatch", _CALL),
+    _Refusal("requestMemoryNULL", "the gateway could not allot the memory requested", _TRIES),
+    _Refusal("tokenTimeout", "the token timed out", _TRIES),
+    _Refusal("passworLlenNoMoreThan16", "up to 16 characters are allowed in the password", _CALL),
+    _Refusal("diskError", "the gateway's disk reports an error", _TRIES),
 )  # fmt: skip
 
-ADVICE: Final[dict[str, Advice]] = {code.lower(): Advice(*row) for code, *row in _WORDS} | {  # type: ignore[arg-type]
-    "badauthorization": Advice("authentication failed", _LONG, _LONG),
-    "loginpassworderror": Advice("incorrect password", _LONG, _LONG),
-    "pwderrorloginfailed": Advice("login failed, check the user name and the password", _LONG, _LONG),
+ADVICE: Final[dict[str, Advice]] = {row.code.lower(): Advice(row.text, *row.wait) for row in _WORDS} | {
+    "badauthorization": Advice("authentication failed", *_LONG),
+    "loginpassworderror": Advice("incorrect password", *_LONG),
+    "pwderrorloginfailed": Advice("login failed, check the user name and the password", *_LONG),
     "nomemory": Advice("the gateway is busy: insufficient memory; it is asked again, more and more rarely", *_TRIES),
     "upgrading": Advice("the gateway is being upgraded", 10.0, 60.0),
     "rebootrequired": Advice("the gateway wants to be rebooted for it to take effect", 30.0, 300.0),

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import structlog
 
-from pump.core.clock import Clock
 from pump.core.errors import MessageError
 from pump.core.event import Event, Unparsed
+from pump.ingest.intake import Intake
 from pump.ingest.stream.client import Answer, ConnectionLost
-from pump.ingest.stream.handler import RetryAdvice, StreamHandler, StreamRefused, StreamRequest
+from pump.ingest.stream.handler import Batch, RetryAdvice, StreamHandler, StreamRefused, StreamRequest
 from pump.ingest.stream.multipart.parts import Part, Skipped
-from pump.ingest.stream.stream import Stream
 from pump.vendors.hik_gateway.answers import Away, Trouble, Waits, failed, said, trouble
 from pump.vendors.hik_gateway.client import address
 from pump.vendors.hik_gateway.parse import parse
@@ -27,12 +26,11 @@ _WHAT: Final = "the subscription"
 
 
 class GatewayHandler(StreamHandler):
-    """One gateway's stream. `keeper` has what is wanted, and the devices."""
+    """One gateway's stream. `keeper` has what is wanted, and the devices; `intake` counts."""
 
-    stream: Stream
-
-    def __init__(self, clock: Clock, keeper: Subscriber) -> None:
-        self._clock = clock
+    def __init__(self, intake: Intake, keeper: Subscriber) -> None:
+        super().__init__(keeper.renewal)
+        self._intake = intake
         self._keeper = keeper
         self._waits = Waits()
         self._greeting: Part | None = None
@@ -67,9 +65,10 @@ class GatewayHandler(StreamHandler):
         self._answered = answered is not None or bool(said(part.body))
         self._keeper.number = self._granted.id
 
-    async def opened(self) -> None:
-        """Tell what could not be subscribed."""
+    async def opened(self) -> Sequence[Batch]:
+        """Report what could not be subscribed."""
         await self._keeper.granted(self._granted)
+        return ()
 
     async def upkeep(self) -> None:
         """Keep the device list and the devices' subscriptions."""
@@ -79,34 +78,32 @@ class GatewayHandler(StreamHandler):
         """Give the gateway its place back."""
         await self._keeper.leave()
 
-    async def closed(self) -> None:
+    async def closed(self) -> Sequence[Batch]:
         """The subscription has gone with its connection."""
         self._keeper.number = None
+        return ()
 
-    async def rest(self, items: Sequence[Part | Skipped]) -> None:
-        """What was cut is the gap's to tell: the gateway may well send it again, whole."""
-        await self.received([item for item in items if isinstance(item, Part) and item.fault != "cut"])
+    async def rest(self, items: Sequence[Part | Skipped]) -> Sequence[Batch]:
+        """What was cut is in the gap: the gateway may well send it again, whole."""
+        return await self.received([item for item in items if isinstance(item, Part) and item.fault != "cut"])
 
-    async def received(self, items: Sequence[Part | Skipped]) -> None:
-        """Put what the parts bring; skipped bytes are a gap in its place between them."""
-        found: list[Event | Unparsed] = []
-        changes: dict[str, Any] = {}
+    async def received(self, items: Sequence[Part | Skipped]) -> Sequence[Batch]:
+        """What the parts bring; skipped bytes are a gap in its place between them."""
+        batches = [Batch()]
         for item in items:
             if isinstance(item, Skipped):
-                await self._put(found, changes)
-                found, changes = [], {}
-                await self._tell_skipped(item)
+                batches.append(Batch(gaps=[self._skipped(item)]))
             elif item is self._greeting and self._answered:
                 pass  # it has been heard
             else:
                 if item is not self._greeting:
                     self._waits.reset()
-                if (event := self._read(item, changes)) is not None:
-                    found.append(event)
+                if (event := self._read(item, batches[-1])) is not None:
+                    batches[-1].events.append(event)
         self._greeting = None
-        await self._put(found, changes)
+        return batches
 
-    def _read(self, part: Part, changes: dict[str, Any]) -> Event | Unparsed | None:
+    def _read(self, part: Part, batch: Batch) -> Event | Unparsed | None:
         try:
             if part.fault is not None:
                 raise MessageError(f"the part is damaged: {part.fault}")
@@ -115,23 +112,18 @@ class GatewayHandler(StreamHandler):
             return Unparsed(part.body, str(error))
         if parsed is None:
             return None
-        if not self._keeper.incidents.note(parsed, changes):
-            self.stream.intake.count("repeat")
+        if not self._keeper.incidents.note(parsed, batch.state):
+            self._intake.count("repeat")
             return None
-        self._keeper.presence.heard(parsed, changes)
+        self._keeper.presence.heard(parsed, batch.state)
         if parsed.event.data.get("device", {}).get("id") not in self._keeper.context.devices:
             self._keeper.strange.set()
         return parsed.event
 
-    async def _put(self, found: list[Event | Unparsed], changes: dict[str, Any]) -> None:
-        if found:
-            await self.stream.put(*found, state=changes or None)
-
-    async def _tell_skipped(self, skipped: Skipped) -> None:
-        intake, now = self.stream.intake, self._clock.now()
-        intake.count("skipped")
+    def _skipped(self, skipped: Skipped) -> str:
+        """Count and log them; the reason of their gap."""
+        self._intake.count("skipped")
         log.warning(
-            "Bytes of the stream were skipped", source=intake.name, reason=skipped.reason, bytes=skipped.size
+            "Bytes of the stream were skipped", source=self._intake.name, reason=skipped.reason, bytes=skipped.size
         )  # fmt: skip
-        reason = f"{skipped.size} bytes of the stream were skipped: {skipped.reason}"
-        await self.stream.gap(self.stream.lapse.before or now, now, reason)
+        return f"{skipped.size} bytes of the stream were skipped: {skipped.reason}"

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pump.core.event import event_id
-from pump.vendors.common.hik_cid import Spot
+from pump.vendors.common.hik_alarms import Alarm, RecentAlarms
+from pump.vendors.common.hik_cid import Spot, likeliest
 from pump.vendors.hik_gateway.parse import Parsed, renamed
 
 PREFIX: Final = "incident/"
-ALARM: Final = "alarm/"
-"""Of the state's keys that remember alarms, by their place in a ring."""
 _MOST: Final = 4096
 """Open matters kept; the oldest go first. A panel that never restores must not fill the spool."""
-_ALARMS: Final = 1024
-"""Alarms remembered for their clips, which come within minutes."""
 _HEARD: Final = 1024
 _REPEAT: Final = timedelta(seconds=60)
 """Time after the last one in which the same message is a repetition, where its event type is not known to last."""
@@ -43,27 +40,6 @@ class _Open:
             return None
 
 
-class _Alarm(NamedTuple):
-    """An alarm that was heard: the two names it may be called by, its event's id and its incident.
-
-    Or a clip, without names: its `code` is the camera.
-    """
-
-    uuid: str | None
-    moment: str | None
-    id: str
-    incident: str | None
-    code: str
-    phase: str
-
-    @property
-    def names(self) -> tuple[str | None, str | None]:
-        return self.uuid, self.moment
-
-
-_ROW: Final = 1 + len(_Alarm._fields)
-
-
 class Incidents:
     """The open matters and the newest alarms. They live in the source's state, in the same commits as their events.
 
@@ -78,15 +54,9 @@ class Incidents:
         for key, value in stored.items():
             if key.startswith(PREFIX) and (one := _Open.of(value)) is not None:
                 self._add(key.removeprefix(PREFIX), one)
-        self._ring: dict[int, _Alarm] = {}
-        self._named: dict[str, _Alarm] = {}
-        self._known: dict[str, _Alarm] = {}
-        """By event id."""
-        self._count = 0
-        """Of the alarms that were ever remembered; it goes round the ring."""
+        self._alarms = RecentAlarms(stored)
         self._heard: dict[str, tuple[bool, str, Any]] = before._heard if before is not None else {}
         """By matter, of what is repeated while it lasts: whether it was active, the content, the time."""
-        self._load([value for key, value in stored.items() if key.startswith(ALARM)])
 
     def __len__(self) -> int:
         return len(self._open)
@@ -98,13 +68,13 @@ class Incidents:
         name. A clip is its alarm's by the UUID, else by code, zone and the alarm's time, else nobody's.
         """
         data = parsed.event.data
-        alarm = self._find(parsed)
+        alarm = self._alarms.find(parsed.names)
         if parsed.clip:
             if alarm is not None:
-                data |= {"updates": alarm.id, "incident": alarm.incident or alarm.id}
+                data |= {"updates": alarm.id, "incident": alarm.matter}
             self._film(parsed, changes)
             return True
-        if (known := self._known.get(parsed.event.id)) is not None:
+        if (known := self._alarms.known(parsed.event.id)) is not None:
             # Sent again, perhaps after its end: it begins and ends nothing anew.
             data |= {} if known.incident is None else {"incident": known.incident}
             return True
@@ -147,9 +117,9 @@ class Incidents:
                 del self._near[one.spot[:2]]
         return one
 
-    def _end(self, parsed: Parsed, alarm: _Alarm | None, changes: dict[str, Any]) -> str | None:
+    def _end(self, parsed: Parsed, alarm: Alarm | None, changes: dict[str, Any]) -> str | None:
         if parsed.matter is None:  # of what begins nothing by its code, and yet is said to have ended
-            return None if alarm is None else alarm.incident or alarm.id
+            return None if alarm is None else alarm.matter
         matter = parsed.matter
         if matter not in self._open and parsed.spot is not None and (other := self._nearest(parsed.spot)) is not None:
             matter = other
@@ -159,16 +129,8 @@ class Incidents:
         return matter if one is None else one.incident
 
     def _nearest(self, spot: Spot) -> str | None:
-        """The open matter that a restore of this place ends though it differs; the likest, of those the oldest.
-
-        A zone has one alarm of a code, whatever keypad or module says so. Without a zone the parts are what it is
-        about: none may differ, and only one alarm may be meant.
-        """
-        near = self._near.get(spot[:2], {})
-        found = [(each.likeness(spot), matter) for matter, each in near.items() if each.restored_by(spot)]
-        if not found or (spot.zone is None and len(found) > 1):
-            return None
-        return max(found, key=lambda pair: pair[0])[1]
+        """The open matter that a restore of this place ends though it differs."""
+        return likeliest(spot, self._near.get(spot[:2], {}).items())
 
     def _repeated(self, parsed: Parsed, content: str) -> bool:
         """True for a message that says no more than that a matter is open, or has ended, as is known already."""
@@ -185,23 +147,15 @@ class Incidents:
 
     # --- alarms and their clips -----------------------------------------------------------------------------------
 
-    def _find(self, parsed: Parsed) -> _Alarm | None:
-        """The alarm that the message names. Two UUIDs that differ are two alarms, whatever else agrees."""
-        uuid, moment = parsed.names
-        if uuid is not None and (found := self._named.get(uuid)) is not None:
-            return found
-        found = self._named.get(moment) if moment is not None else None
-        return found if found is None or None in (uuid, found.uuid) else None
-
     def _film(self, parsed: Parsed, changes: dict[str, Any]) -> None:
         """Keep the clips of one alarm apart by their cameras: the alarm's identity is the first one's alone."""
-        known = self._known.get(parsed.event.id)
+        known = self._alarms.known(parsed.event.id)
         if known is None:
             self._remember(parsed, changes, (None, None), parsed.channel or "")
         elif parsed.channel is not None and known.code != parsed.channel:
             renamed(parsed.event, event_id(parsed.event.id, parsed.channel))
 
-    def _same(self, alarm: _Alarm, parsed: Parsed) -> bool:
+    def _same(self, alarm: Alarm, parsed: Parsed) -> bool:
         data = parsed.event.data
         said = parsed.names[0], str(data["code"]), data["phase"]
         return alarm.uuid is not None and (alarm.uuid, alarm.code, alarm.phase) == said
@@ -210,25 +164,5 @@ class Incidents:
         self, parsed: Parsed, changes: dict[str, Any], names: tuple[str | None, str | None], code: str
     ) -> None:
         data = parsed.event.data
-        alarm = _Alarm(*names, parsed.event.id, data.get("incident"), code, data["phase"])
-        changes[f"{ALARM}{self._count % _ALARMS}"] = [self._count, *alarm]
-        self._place(self._count, alarm)
-
-    def _place(self, count: int, alarm: _Alarm) -> None:
-        place = count % _ALARMS
-        if (old := self._ring.get(place)) is not None:
-            self._known.pop(old.id, None)
-            for name in old.names:
-                if name is not None and self._named.get(name) is old:
-                    del self._named[name]
-        self._ring[place] = self._known[alarm.id] = alarm
-        for name in alarm.names:
-            # A restore may carry its alarm's UUID: the clip is the alarm's.
-            if name is not None and (alarm.phase != "end" or name not in self._named):
-                self._named[name] = alarm
-        self._count = count + 1
-
-    def _load(self, stored: list[Any]) -> None:
-        rows = [row for row in stored if isinstance(row, list) and len(row) == _ROW and isinstance(row[0], int)]
-        for row in sorted(rows, key=lambda row: row[0]):
-            self._place(row[0], _Alarm(*row[1:]))
+        alarm = Alarm(*names, parsed.event.id, data.get("incident"), code, data["phase"])
+        self._alarms.remember(alarm, changes)

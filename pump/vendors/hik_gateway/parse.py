@@ -10,11 +10,19 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final
 
 from pump.core.errors import MessageError
-from pump.core.event import Event, event_id, group
+from pump.core.event import Event, event_id
+from pump.core.groups import Alarm, Medium, Place, group
+from pump.core.groups import Device as DeviceGroup
 from pump.vendors.common.hik_cid import CODES, UNLISTED, Code, Spot, alarm_uuid, ending
+from pump.vendors.common.json_repair import Bounds, JsonReader
+from pump.vendors.common.values import text
 from pump.vendors.hik_gateway.codes import KINDS, LASTING, ONCE, PARAMETERS, USER_TYPES, ZONES
 
 VENDOR: Final = "hik-gateway"
+loads: Final = JsonReader(
+    "comments", "hexadecimal", "commas", "missing values", bounds=Bounds(largest=1 << 20), constant=lambda _: None
+).loads
+"""Reads a message as the gateway really writes it (docs/field.md); comments are the document's. Raises MessageError."""
 HEARTBEAT: Final = "heartbeat"
 _STATUS: Final[dict[str, Code]] = {
     "online": Code("device.online", "Device online", "info", "end"),
@@ -30,14 +38,14 @@ _WORDS: Final = {
 """eventState (9.10), in lower case."""
 _ONLINE: Final = {"true": "online", "1": "online", "false": "offline", "0": "offline"}
 _COUNTED: Final = frozenset(("activePostCount",))
-"""What a repeated message changes: no part of its identity."""
+"""Members that a repeated message changes: no part of its identity."""
 _PASSING: Final = frozenset(("activePostCount", "dateTime", "dataTime", "eventState"))
 """Members that change while something lasts: no part of its content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What the inventory knows of a device; None where it does not."""
+    """A device as the inventory knows it; None where it does not."""
 
     name: str | None = None
     model: str | None = None
@@ -47,7 +55,7 @@ class Device:
 
 @dataclass(slots=True)
 class Context:
-    """What a message does not say itself."""
+    """The things that a message does not say itself."""
 
     zone: tzinfo = UTC
     """For times without an offset."""
@@ -77,14 +85,14 @@ class Parsed:
 
 
 def parse(message: Any, context: Context) -> Parsed | None:
-    """The event of one EventNotificationAlert; None for a heartbeat. Raises Unreadable for anything else.
+    """The event of one EventNotificationAlert; None for a heartbeat. Raises MessageError for anything else.
 
     By the object that is present, for the document's CIDAlarm sample says eventType "videoReview".
     """
     alert = message.get("EventNotificationAlert") if isinstance(message, dict) else None
     if not isinstance(alert, dict):
         raise MessageError("it has no EventNotificationAlert")
-    name = _text(alert.get("eventType")) or ""
+    name = text(alert.get("eventType")) or ""
     if isinstance(alert.get("CIDAlarm"), dict):
         return _cid("CIDAlarm", alert["CIDAlarm"], message, alert, context)
     if (review := _review(alert)) is not None:
@@ -108,17 +116,17 @@ def _review(alert: dict[str, Any]) -> dict[str, Any] | None:
 def _cid(
     kind: str, cid: dict[str, Any], message: dict[str, Any], alert: dict[str, Any], context: Context
 ) -> Parsed:  # fmt: skip
-    code = _text(cid.get("CIDCode")) or ""
+    code = text(cid.get("CIDCode")) or ""
     row = CODES.get(code, UNLISTED)
-    index = _text(alert.get("devIndex"))
+    index = text(alert.get("devIndex"))
     zone, sub = _number(cid, "zoneNo", "ZoneNo"), _number(cid, "subSys")
     partition = None if sub == 0 else sub  # 0 is a zone's own alarm
-    sent = _text(cid.get("triggerTime"))
-    uuid = _text(cid.get("UUID"))
+    sent = text(cid.get("triggerTime"))
+    uuid = text(cid.get("UUID"))
     local = ZONES.get(_integer(cid.get("timeZoneIdx")) or 0) or _offset(alert) or context.zone
     time = stamp(sent, local)
     dated = time is not None
-    parameters = _text(cid.get("CIDParam"))
+    parameters = text(cid.get("CIDParam"))
     parts = _parameters(parameters)
     review = kind == "videoReview"
     over = None if review or _active(alert.get("eventState")) is not False else ending(code)
@@ -127,22 +135,20 @@ def _cid(
         row, identity = over, (*identity, "inactive")
         # triggerTime is the alarm's: that it is over was sent later.
         time = max((one for one in (time, stamp(_sent(alert), local)) if one is not None), default=None)
-    uploaded = stamp(_text(cid.get("uploadTime")), local)
+    uploaded = stamp(text(cid.get("uploadTime")), local)
     place = zone if zone is not None else parts.get("zone")
     known = alarm_uuid(uuid)
-    alarm = group(
-        **parts
-        | {
-            "zone": place,
-            "partition": partition,
-            "cid": code or None,
-            "kind": _word(KINDS, cid.get("CIDType")),
-            "uuid": known,
-            "uploaded": uploaded and _iso(uploaded),
-        }
-        | row.preset.get("alarm", {})
-    )
-    name = _text(cid.get("CIDDescribe")) if row.name == UNLISTED.name else None
+    filled: Alarm = {
+        **parts,
+        "zone": place,
+        "partition": partition,
+        "cid": code or None,
+        "kind": _word(KINDS, cid.get("CIDType")),
+        "uuid": known,
+        "uploaded": _iso(uploaded) if uploaded else None,
+    }
+    alarm = group(filled | row.preset.get("alarm", Alarm()))
+    name = text(cid.get("CIDDescribe")) if row.name == UNLISTED.name else None
     data: dict[str, Any] = {"vendor": VENDOR, "code": code or kind, "name": name or row.name}
     clips = _clips(cid, context)
     data["phase"] = "update" if review else row.phase
@@ -164,8 +170,8 @@ def _cid(
         event_id("moment", index, code, place, sent) if dated else None,
     )
     if review:
-        return Parsed(event, names=names, clip=True, channel=_text(alert.get("channelID")))
-    where = [parts.get(name) for name in ("keypad", "module", "channel", "disk")]
+        return Parsed(event, names=names, clip=True, channel=text(alert.get("channelID")))
+    where = parts.get("keypad"), parts.get("module"), parts.get("channel"), parts.get("disk")
     spot = Spot(index, code[1:], place, partition, *where)
     # The alarm begins a matter and its restore ends it; what has no restore by its code is a matter of its own.
     lasts = row.phase in ("start", "end") and code in CODES and CODES[code].phase != "pulse"
@@ -176,7 +182,7 @@ def _cid(
 def _status(message: dict[str, Any], alert: dict[str, Any], context: Context) -> Parsed:
     status = status_word(alert.get("status"))
     row = _STATUS.get(status, _STATUS_OTHER)
-    index = _text(alert.get("devIndex"))
+    index = text(alert.get("devIndex"))
     sent = _sent(alert)
     data: dict[str, Any] = {
         "vendor": VENDOR, "code": "devStatusChanged", "name": row.name, "phase": row.phase, "severity": row.severity,
@@ -213,10 +219,10 @@ def status_word(value: Any) -> str:
 def _other(name: str, message: dict[str, Any], alert: dict[str, Any], context: Context) -> Parsed:
     """An event type that the document does not have: it passes with its payload, and lasts where eventState says so."""
     sent = _sent(alert)
-    kind, index = name.lower(), _text(alert.get("devIndex"))
+    kind, index = name.lower(), text(alert.get("devIndex"))
     active = None if kind in ONCE else _active(alert.get("eventState"))
     data: dict[str, Any] = {
-        "vendor": VENDOR, "code": name or "unknown", "name": _text(alert.get("eventDescription")) or name or "Unknown",
+        "vendor": VENDOR, "code": name or "unknown", "name": text(alert.get("eventDescription")) or name or "Unknown",
         "phase": "pulse" if active is None else "start" if active else "end", "severity": "info",
     }  # fmt: skip
     _common(data, alert, context)
@@ -226,7 +232,7 @@ def _other(name: str, message: dict[str, Any], alert: dict[str, Any], context: C
     event = _event("device.unknown", identity, stamp(sent, context.zone), sent, alert, data)
     if active is None:
         return Parsed(event)
-    channel = _text(alert.get("channelID")) or _text(alert.get("channelName"))
+    channel = text(alert.get("channelID")) or text(alert.get("channelName"))
     rest = {key: value for key, value in content.items() if key not in _PASSING}
     digest = event_id(json.dumps(rest, sort_keys=True))
     return Parsed(event, event_id("matter", index, kind, channel), content=digest, lasting=kind in LASTING)
@@ -250,7 +256,7 @@ def _event(
 ) -> Event:  # fmt: skip
     # The lead is the time as sent, read without any configuration: what it stands for must never change.
     dedup_time_ms = stamp(sent, UTC) if sent else None
-    index = _text(alert.get("devIndex"))
+    index = text(alert.get("devIndex"))
     zone = data.get("place", {}).get("zone")
     subject = None if index is None else f"device/{index}" if zone is None else f"zone/{index}/{zone}"
     return Event(
@@ -258,25 +264,30 @@ def _event(
     )
 
 
-def _common(data: dict[str, Any], alert: dict[str, Any], context: Context, **place: Any) -> None:
-    index = _text(alert.get("devIndex"))
+def _common(
+    data: dict[str, Any], alert: dict[str, Any], context: Context, zone: int | str | None = None,
+    partition: int | str | None = None,
+) -> None:  # fmt: skip
+    index = text(alert.get("devIndex"))
     known = context.devices.get(index or "") or Device()
-    channel = _text(alert.get("channelName"))
+    channel = text(alert.get("channelName"))
     if device := group(
-        id=index or _text(alert.get("deviceID")),
-        name=known.name,
-        serial=known.serial,
-        model=known.model,
-        category=known.category,
+        DeviceGroup(
+            id=index or text(alert.get("deviceID")),
+            name=known.name,
+            serial=known.serial,
+            model=known.model,
+            category=known.category,
+        )
     ):
         data["device"] = device
-    if where := group(channel=channel or _text(alert.get("channelID")), **place):
+    if where := group(Place(channel=channel or text(alert.get("channelID")), zone=zone, partition=partition)):
         data["place"] = where
 
 
-def _parameters(text: str | None) -> dict[str, Any]:
+def _parameters(text: str | None) -> Alarm:
     """CIDParam's eight parts by name; what is -1, "NONE" or missing is left out. A user's name may hold commas."""
-    found: dict[str, Any] = {}
+    found: Alarm = {}
     for name, part in zip(PARAMETERS, (text or "").split(",", len(PARAMETERS) - 1), strict=False):
         value = part.strip()
         if not value or value == "-1" or (name == "user" and value.upper() == "NONE"):
@@ -289,8 +300,8 @@ def _parameters(text: str | None) -> dict[str, Any]:
     return found
 
 
-def _clips(cid: dict[str, Any], context: Context) -> list[dict[str, Any]]:
-    link = _text(cid.get("videoURL")) or _text(cid.get("videoURI"))
+def _clips(cid: dict[str, Any], context: Context) -> list[Medium]:
+    link = text(cid.get("videoURL")) or text(cid.get("videoURI"))
     if link is None:
         return []
     url = link if "://" in link else f"{context.url}/{link.lstrip('/')}"
@@ -312,7 +323,7 @@ def stamp(text: str | None, zone: tzinfo) -> datetime | None:
 
 
 def _sent(alert: dict[str, Any]) -> str | None:
-    return _text(alert.get("dateTime")) or _text(alert.get("dataTime"))
+    return text(alert.get("dateTime")) or text(alert.get("dataTime"))
 
 
 def _offset(alert: dict[str, Any]) -> tzinfo | None:
@@ -334,13 +345,6 @@ def _iso(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")
 
 
-def _text(value: Any) -> str | None:
-    """A value as text without blanks around it; None where there is none."""
-    if isinstance(value, str):
-        return value.strip() or None
-    return None if value is None or isinstance(value, dict | list | bool) else str(value)
-
-
 def _integer(value: Any) -> int | None:
     try:
         return int(value) if isinstance(value, str | int) and len(str(value)) < 16 else None
@@ -352,9 +356,9 @@ def _number(fields: dict[str, Any], *names: str) -> int | str | None:
     """The first of the fields that is there, as a number where it is one; -1 is none."""
     value = next((fields[name] for name in names if fields.get(name) is not None), None)
     number = _integer(value)
-    return _text(value) if number is None else None if number == -1 else number
+    return text(value) if number is None else None if number == -1 else number
 
 
 def _word(words: dict[int, str], value: Any) -> str | int | None:
     number = _integer(value)
-    return _text(value) if number is None else words.get(number, number)
+    return text(value) if number is None else words.get(number, number)

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal
 from pump.ingest.intake import Intake
 from pump.ingest.stream.client import DigestClient, tls_context
+from pump.ingest.stream.connection import StreamOptions
+from pump.ingest.stream.intake import StreamIntake
+from pump.ingest.stream.lockout import LoginLockout
 from pump.ingest.stream.stream import Stream
 from pump.source import Source
 from pump.vendors.hik_gateway.answers import Trouble
 from pump.vendors.hik_gateway.client import Client
 from pump.vendors.hik_gateway.handler import GatewayHandler
-from pump.vendors.hik_gateway.lenient import loads
+from pump.vendors.hik_gateway.parse import loads
 from pump.vendors.hik_gateway.settings import HikGatewaySettings
 from pump.vendors.hik_gateway.subscriber import Subscriber
-from pump.vendors.hik_gateway.subscription import amended
+from pump.vendors.hik_gateway.subscription import Wanted, amended
 
 _GARBAGE: Final = 1 << 20
 """Bytes without a part after which the stream is not believed to come to itself again."""
+
+
+@dataclass(slots=True, frozen=True)
+class _Parts:
+    """What the first run makes of the settings, and later ones take up."""
+
+    keeper: Subscriber
+    stream: Stream
 
 
 class HikGateway(Source[HikGatewaySettings]):
@@ -35,37 +47,54 @@ class HikGateway(Source[HikGatewaySettings]):
 
     def __init__(self, name: str, settings: HikGatewaySettings, clock: Clock) -> None:
         super().__init__(name, settings, clock)
-        self._intake: Intake | None = None
-        password = settings.password.get_secret_value()
-        self._link = link = DigestClient(settings.url, username=settings.username, password=password, count=self._count)
-        client = Client(link)
-        self.keeper = Subscriber(settings, clock, client)
-        listener = GatewayHandler(clock, self.keeper)
-        self.stream = listener.stream = client.stream = self.keeper.stream = Stream(
-            link,
-            listener,
-            clock=clock,
-            heartbeat_timeout=settings.heartbeat_timeout,
-            judges={"*": loads},
-            most_skipped=_GARBAGE,
-            credentials=(settings.url, settings.username, password),
-            peer="gateway",
-        )
+        self._wanted = Wanted(settings.events, dict(settings.devices) if settings.by_device else None)
+        self._parts: _Parts | None = None
+
+    @property
+    def keeper(self) -> Subscriber:
+        """The subscription's. Raises Refusal before the first run."""
+        return self._running.keeper
+
+    @property
+    def stream(self) -> Stream:
+        """The gateway's. Raises Refusal before the first run."""
+        return self._running.stream
+
+    @property
+    def _running(self) -> _Parts:
+        if self._parts is None:
+            raise Refusal("the source does not run yet; ask again when it does")
+        return self._parts
 
     async def run(self, intake: Intake) -> None:
         """As Source.run; a cancellation closes the subscription, for few are to be had.
 
         Raises Misconfigured for a rejected password and an unusable `ca`.
         """
-        self._intake = intake
-        self.keeper.load(intake)
-        settings = self.settings
+        if self._parts is None:
+            self._parts = self._make(intake)
+        self._parts.keeper.load()
+        await self._parts.stream.run()
+
+    def _make(self, intake: Intake) -> _Parts:
+        settings, clock = self.settings, self.clock
+        ssl: Any = True
         if settings.url.startswith("https:"):
             try:
-                self._link.ssl = tls_context(verify=settings.verify_tls, ca=settings.ca)
+                ssl = tls_context(verify=settings.verify_tls, ca=settings.ca)
             except (OSError, ValueError) as error:
                 raise Misconfigured(f"the certificates of {settings.ca} cannot be used: {error}") from error
-        await self.stream.run(intake)
+        password = settings.password.get_secret_value()
+        link = DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=intake.count)
+        store = StreamIntake(intake, clock)
+        lockout = LoginLockout(clock, (settings.url, settings.username, password))
+        client = Client(link, lockout, store)
+        keeper = Subscriber(settings, self._wanted, client, clock=clock, lockout=lockout, store=store)
+        options = StreamOptions(
+            heartbeat_timeout=settings.heartbeat_timeout, judges={"*": loads}, most_skipped=_GARBAGE, peer="gateway"
+        )
+        handler = GatewayHandler(intake, keeper)
+        return _Parts(keeper, Stream(store, link, handler, clock=clock, lockout=lockout, options=options))
 
     async def change(
         self, *, events: tuple[str, ...] | None = None, devices: Mapping[str, tuple[str, ...]] | None = None
@@ -126,7 +155,3 @@ class HikGateway(Source[HikGatewaySettings]):
         anew = await self.keeper.change(devices=devices)
         wanted.asked[device] = types
         return anew
-
-    def _count(self, what: str) -> None:
-        if self._intake is not None:
-            self._intake.count(what)

@@ -7,15 +7,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+import anyio
 import structlog
 
 from pump.core.clock import Clock
-from pump.ingest.intake import Intake
-from pump.ingest.stream.stream import Stream
+from pump.core.tasks import first_of
+from pump.ingest.stream.handler import Batch
+from pump.ingest.stream.intake import StreamIntake
+from pump.ingest.stream.lockout import LoginLockout
+from pump.vendors.common.hik_alarms import ALARM
 from pump.vendors.hik_gateway import inventory
 from pump.vendors.hik_gateway.answers import Away, Rejected, Trouble
 from pump.vendors.hik_gateway.client import Client
-from pump.vendors.hik_gateway.incidents import ALARM, PREFIX, Incidents
+from pump.vendors.hik_gateway.incidents import PREFIX, Incidents
 from pump.vendors.hik_gateway.parse import Context
 from pump.vendors.hik_gateway.presence import PREFIX as STATUS
 from pump.vendors.hik_gateway.presence import Presence
@@ -29,12 +33,24 @@ _AGAIN: Final = 60.0
 
 
 class Subscriber:
-    """One gateway's. What is known and wanted outlives the link; `number` does not."""
+    """One gateway's. What is known and wanted outlives the link; `number` does not.
 
-    stream: Stream
+    What it learns beside the stream it stores itself, and waits, as the stream does, for a spool that refuses.
+    """
 
-    def __init__(self, settings: HikGatewaySettings, clock: Clock, client: Client) -> None:
-        self.wanted = Wanted(settings.events, dict(settings.devices) if settings.by_device else None)
+    def __init__(
+        self,
+        settings: HikGatewaySettings,
+        wanted: Wanted,
+        client: Client,
+        *,
+        clock: Clock,
+        lockout: LoginLockout,
+        store: StreamIntake,
+    ) -> None:
+        self.wanted = wanted
+        self.renewal = asyncio.Event()
+        """Set where another subscription is needed, and so another link."""
         self.context = Context(zone=settings.time_zone or UTC, url=settings.url)
         self.incidents = Incidents({})
         self.presence = Presence()
@@ -45,6 +61,9 @@ class Subscriber:
         self._settings = settings
         self._clock = clock
         self._client = client
+        self._lockout = lockout
+        self._store = store
+        self._intake = store.intake
         self._failed: dict[str, datetime] = {}
         """Devices that the gateway could not subscribe, and since when that is known."""
         self._changing = asyncio.Lock()
@@ -54,14 +73,15 @@ class Subscriber:
         """Whether the devices to subscribe to are those of the gateway's list."""
         return self._settings.by_device and not self._settings.devices
 
-    def load(self, intake: Intake) -> None:
+    def load(self) -> None:
         """Take up what the spool has, and show in /status what is wanted. Called at the start of each run."""
+        intake = self._intake
         intake.component.details = {"mode": self.wanted.told()["mode"], "devices": {}}
         self.context.devices = inventory.from_state(intake.state("inventory").get("inventory", {}))
 
     def begin(self) -> None:
         """Take up, for a new link, what is stored of open matters and of who is online."""
-        intake = self.stream.intake
+        intake = self._intake
         self.incidents = Incidents(intake.state(PREFIX) | intake.state(ALARM), self.incidents)
         self.presence.load(intake.state(STATUS))
 
@@ -80,7 +100,7 @@ class Subscriber:
 
     async def granted(self, answer: Granted) -> None:
         """The gateway has subscribed us, all devices but those of its FailList."""
-        self.stream.intake.component.details["subscription"] = answer.id
+        self._intake.component.details["subscription"] = answer.id
         await self._tell_failed(dict(answer.failed))
         if not self.context.devices:
             # The first events would be without names; they wait in the socket meanwhile.
@@ -97,14 +117,14 @@ class Subscriber:
         try:
             await self._client.unsubscribe(number)
         except Trouble as trouble:
-            log.warning("The subscription could not be closed", source=self.stream.intake.name, why=trouble.reason)
+            log.warning("The subscription could not be closed", source=self._intake.name, why=trouble.reason)
 
     async def run(self) -> None:
         """Keep the inventory and, with eventMode device, the devices' subscriptions; for ever."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_inventory(), name="inventory of the gateway")
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._keep_inventory, name="inventory of the gateway")
             if self.wanted.devices is not None and self.number is not None:
-                group.create_task(self._keep_status(self.number), name="status of the subscription")
+                group.start_soon(self._keep_status, self.number, name="status of the subscription")
 
     # --- what is wanted -------------------------------------------------------------------------------------------
 
@@ -125,7 +145,7 @@ class Subscriber:
             if again or (devices is not None and number is None):
                 if devices is not None:
                     wanted.devices = dict(devices)
-                self.stream.renew()
+                self.renewal.set()
                 return True
             if devices is not None and number is not None:
                 try:
@@ -135,7 +155,7 @@ class Subscriber:
                         raise
                     # The link was lost meanwhile: who knows what the next one's order said.
                     wanted.devices = dict(devices)
-                    self.stream.renew()
+                    self.renewal.set()
                     return True
             return False
 
@@ -183,7 +203,8 @@ class Subscriber:
                 await self._follow()
             await self._clock.sleep(_AGAIN)
             if fresh:
-                await self._until(self.strange, self._settings.inventory_interval - _AGAIN)
+                rest = max(0.0, self._settings.inventory_interval - _AGAIN)
+                await first_of(self._clock.sleep(rest), self.strange.wait())
             self.strange.clear()
 
     async def _keep_status(self, number: str) -> None:
@@ -196,7 +217,7 @@ class Subscriber:
 
     async def _try(self, what: str, call: Callable[[], Awaitable[None]]) -> bool:
         """Call when the password may be tried; `what` is said where it fails."""
-        while (left := self.stream.rejection.left) > 0:
+        while (left := self._lockout.left) > 0:
             await self._clock.sleep(left)
         try:
             await call()
@@ -207,17 +228,8 @@ class Subscriber:
 
     def _beside_failed(self, what: str, trouble: Trouble) -> None:
         """A call beside the stream failed: the stream is left alone."""
-        self.stream.intake.count("retry")
-        log.warning(what, source=self.stream.intake.name, why=trouble.reason)
-
-    async def _until(self, event: asyncio.Event, seconds: float) -> None:
-        """Sleep, but wake when the event is set."""
-        async with asyncio.TaskGroup() as group:
-            sleep = group.create_task(self._clock.sleep(max(0.0, seconds)))
-            wait = group.create_task(event.wait())
-            await asyncio.wait((sleep, wait), return_when=asyncio.FIRST_COMPLETED)
-            sleep.cancel()
-            wait.cancel()
+        self._intake.count("retry")
+        log.warning(what, source=self._intake.name, why=trouble.reason)
 
     async def _refresh(self) -> None:
         """Ask for the devices; what changed is stored, and a status that nobody reported is an event. Raises Trouble.
@@ -230,24 +242,24 @@ class Subscriber:
         unseen, state = self.presence.compare(rows, words, self.context, self._clock.now().isoformat())
         for parsed in unseen:
             self.incidents.note(parsed, state)
-            self.stream.intake.count("reconciled")
+            self._intake.count("reconciled")
         if found != known:
             state["inventory"] = inventory.to_state(found)
         if state:
-            await self.stream.put(*(parsed.event for parsed in unseen), state=state)
+            await self._store.store(Batch([parsed.event for parsed in unseen], state))
 
     async def _tell_failed(self, failed: dict[str, str]) -> None:
         """Each device that is not subscribed is a gap that begins, and again one that has ended when it is back."""
-        intake, now = self.stream.intake, self._clock.now()
+        intake, now = self._intake, self._clock.now()
         told = intake.component.details["devices"] = {}
         for index, since in list(self._failed.items()):
             if index not in failed:
                 del self._failed[index]
-                await self.stream.gap(since, now, f"the device {index} was not subscribed")
+                await self._store.gap(since, now, f"the device {index} was not subscribed")
         for index, why in failed.items():
             told[index] = f"not subscribed: {why}"
             if index in self._failed:
                 continue
             self._failed[index] = now
             intake.count("device_failed")
-            await self.stream.gap(now, now, f"the device {index} is not subscribed: {why}")
+            await self._store.gap(now, now, f"the device {index} is not subscribed: {why}")

@@ -1,6 +1,6 @@
 """Kinot's REST API: signed calls, lists page by page (document, "Parking lock" to "Test notification").
 
-Every way a call can fail becomes one `CallFailed` here, with the row of `answers` that says what to do.
+Every way a call can fail becomes one `CallFailed`, with the row of `answers` that says what to do.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
-import aiohttp
 import structlog
 from yarl import URL
 
 from pump.core.clock import Clock
+from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply
 from pump.vendors.kinot import answers
-from pump.vendors.kinot.answers import Action, Answer
 from pump.vendors.kinot.numbers import Number, decode, without_codes
 from pump.vendors.kinot.sign import resource, signed_headers
 
@@ -32,8 +31,6 @@ PAGE: Final = 100
 MOST_PAGES: Final = 10_000
 INTERVAL: Final = 0.2
 """Seconds from the beginning of one call to the next: the gateway throttles those who hurry."""
-_CHUNK: Final = 64 << 10
-_LONGEST_RETRY_AFTER: Final = 3600.0
 
 List = Literal["lockers", "sensors"]
 KINDS: Final[dict[List, str]] = {"lockers": "lock", "sensors": "sensor"}
@@ -42,24 +39,6 @@ CallbackType = Literal["status_changed", "command_resp"]
 Spelling = Literal["command_resp_callback_url", "commandResp_callback_url"]
 SPELLINGS: Final[tuple[Spelling, ...]] = ("command_resp_callback_url", "commandResp_callback_url")
 """The document's sample and its table disagree on one key."""
-
-
-class CallFailed(Exception):
-    """A call came to nothing; `answer` says what to do about it. No text of it holds a secret.
-
-    `code` is the body's code, "HTTP 503" or the error's kind, `retry_after` the server's wish in seconds.
-    """
-
-    def __init__(self, code: str, answer: Answer, *, retry_after: float | None = None) -> None:
-        super().__init__(f"{code}: {answer.text}")
-        self.code = code
-        self.answer = answer
-        self.retry_after = retry_after
-
-    @property
-    def answered(self) -> bool:
-        """Whether somebody answered at all."""
-        return self.code.isdecimal() or self.code.startswith("HTTP ")
 
 
 class Client:
@@ -73,26 +52,19 @@ class Client:
         self._key = app_key
         self._secret = app_secret
         self._clock = clock
-        self._timeout = timeout
+        self._caller = Caller(Limits(timeout, MAX_BODY, answers.TOO_LARGE, answers.NOT_JSON))
         self._interval = interval
         self._turn = asyncio.Lock()
         self._free = clock.monotonic()
-        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=self._timeout, connect=self._timeout, sock_connect=self._timeout),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
-        )
+        await self._caller.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            session, self._session = self._session, None
-            await session.close()
+        await self._caller.__aexit__(kind, error, trace)
 
     # --- what there is to ask -----------------------------------------------------------------------------------
 
@@ -159,7 +131,6 @@ class Client:
         return await self._call("POST", path, {}, json.dumps(body, separators=(",", ":")).encode())
 
     async def _call(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> dict[str, Any]:
-        assert self._session is not None, "the client is used outside its context"
         target = resource(f"{ROOT}/{path}", query)
         async with self._turn:
             await self._clock.sleep(max(0.0, self._free - self._clock.monotonic()))
@@ -174,24 +145,12 @@ class Client:
                 stamp_ms=self._clock.now_ms(),
                 nonce=secrets.token_hex(16),
             )
-            try:
-                async with self._session.request(
-                    method,
-                    URL(self._server + target, encoded=True),  # not one byte may be written otherwise than signed
-                    data=body or None,
-                    headers=headers,
-                    allow_redirects=False,
-                ) as response:
-                    content = await _read(response)
-                    status, told = response.status, response.headers.copy()
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                # the library's errors may carry the request's headers, the signature among them
-                raise _translate(error) from None
-        return self._judge(status, told, content, signed)
+            # not one byte may be written otherwise than signed
+            reply = await self._caller.send(method, URL(self._server + target, encoded=True), body or None, headers)
+        return self._judge(reply, signed)
 
-    def _judge(self, status: int, headers: Mapping[str, str], content: bytes | None, signed: str) -> dict[str, Any]:
-        if content is None:
-            raise CallFailed("too large", answers.TOO_LARGE)
+    def _judge(self, reply: Reply, signed: str) -> dict[str, Any]:
+        status, headers, content = reply
         try:
             whole = decode(content.decode("utf-8-sig"))
         except ValueError:
@@ -213,7 +172,7 @@ class Client:
                     "The API gateway refuses a call", message=message, request_id=headers.get("X-Ca-Request-Id")
                 )
             answer = answers.answer_of_status(status, message)
-            raise CallFailed(f"HTTP {status}", answer, retry_after=_seconds(headers.get("Retry-After")))
+            raise CallFailed(f"HTTP {status}", answer, retry_after=reply.retry_after(self._clock.now()))
         if not isinstance(whole, dict) or code is None:
             log.warning(
                 "An answer is not of the vendor's form", begin=without_codes(content[:200].decode("utf-8", "replace"))
@@ -236,42 +195,3 @@ def _count(answer: Mapping[str, Any]) -> int | None:
     if isinstance(value, str) and value.isdecimal():
         value = int(value)
     return value if isinstance(value, int) and value > 0 else None
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Seconds that Retry-After asks for; gateways send a number."""
-    try:
-        seconds = float(retry_after) if retry_after is not None else None
-    except ValueError:
-        return None
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER) if seconds is not None and seconds == seconds else None
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes | None:
-    """The body, or None where it is longer than `MAX_BODY`."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.content.iter_chunked(_CHUNK):
-        size += len(part)
-        if size > MAX_BODY:
-            response.close()
-            return None
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _translate(error: Exception) -> CallFailed:
-    """The library's errors, told apart by kind alone."""
-    answer = next((answer for kinds, answer in _KINDS if isinstance(error, kinds)), answers.UNREACHABLE)
-    return CallFailed(type(error).__name__, answer)
-
-
-_KINDS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Answer], ...]] = (
-    (TimeoutError, answers.SILENCE),
-    ((aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError), answers.UNTRUSTED),
-    (aiohttp.ClientConnectorError, answers.UNREACHABLE),
-    (aiohttp.ServerDisconnectedError, answers.CUT_OFF),
-    (aiohttp.ClientPayloadError, answers.CUT_OFF),
-    ((aiohttp.ClientResponseError, ValueError), answers.NOT_JSON),
-    (aiohttp.ClientOSError, answers.CUT_OFF),
-)

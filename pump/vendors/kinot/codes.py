@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pump.core.taxonomy import Phase, Severity
 
@@ -12,16 +11,25 @@ SENSOR: Final = 34
 REGISTERED: Final = (LOCK, SENSOR)
 """The types whose notification configuration the API knows ("Set notification configuration info")."""
 
-CATEGORIES: Final[dict[str, tuple[str, str]]] = {
-    "17": ("lock", "arm lock"),
-    "18": ("lock", "parking lock"),
-    "26": ("lock", "flat lock"),
-    "33": ("sensor", "radar"),
-    "34": ("sensor", "parking sensor"),
+
+class Category(NamedTuple):
+    """A `device_type`."""
+
+    kind: str
+    """lock or sensor, as subjects name it."""
+    words: str
+
+
+CATEGORIES: Final[dict[str, Category]] = {
+    "17": Category("lock", "arm lock"),
+    "18": Category("lock", "parking lock"),
+    "26": Category("lock", "flat lock"),
+    "33": Category("sensor", "radar"),
+    "34": Category("sensor", "parking sensor"),
 }
-"""`device_type` to the kind that its subject names, and its words (document, "Subscribe"; docs/field.md)."""
+"""By `device_type` (document, "Subscribe"; docs/field.md)."""
 EITHER: Final = "38"
-"""The `device_type` in the document's samples of locks and of sensors: it tells nothing."""
+"""The `device_type` in the document's samples of locks and of sensors: it says nothing."""
 PLAIN: Final = {"lock": "parking lock", "sensor": "parking sensor", "gateway": "gateway"}
 """Kind to words where no known `device_type` says more."""
 
@@ -29,9 +37,8 @@ UNLOCKING: Final = "btmatchcode"
 """A field whose name, without underscores and in small letters, is this opens a lock: it is never kept."""
 
 
-@dataclass(slots=True, frozen=True)
-class Row:
-    """What one value of a field says."""
+class Row(NamedTuple):
+    """The meaning of one value of a field."""
 
     value: int
     code: str
@@ -41,15 +48,14 @@ class Row:
     severity: Severity
 
 
-@dataclass(slots=True, frozen=True)
-class Facet:
+class Facet(NamedTuple):
     """A field that is 0 or 1, with an event for each ("Response body detail")."""
 
     field: str
     off: Row
     on: Row
     at_first: bool
-    """Whether 0 is told at the first sight of a device: that no fault was raised is no event."""
+    """True where 0 is an event at the first sight of a device: that no fault was raised is none."""
     fault: bool = False
 
     def row(self, value: int) -> Row:
@@ -57,10 +63,15 @@ class Facet:
         return self.on if value else self.off
 
 
+class _Named(NamedTuple):
+    type: str
+    name: str
+
+
 def _pair(
     field: str,
-    off: tuple[str, str],
-    on: tuple[str, str],
+    off: _Named,
+    on: _Named,
     severity: Severity,
     *,
     at_first: bool = False,
@@ -68,37 +79,37 @@ def _pair(
 ) -> Facet:
     return Facet(
         field,
-        Row(0, f"{field}=0", off[0], off[1], "end", "info"),
-        Row(1, f"{field}=1", on[0], on[1], "start", severity),
+        Row(0, f"{field}=0", off.type, off.name, "end", "info"),
+        Row(1, f"{field}=1", on.type, on.name, "start", severity),
         at_first,
         fault,
     )
 
 
 def _fault(field: str, what: str) -> Facet:
-    raised, cleared = ("device.fault.raised", f"{what} fault"), ("device.fault.cleared", f"{what} fault cleared")
-    return _pair(field, cleared, raised, "warning", fault=True)
+    cleared = _Named("device.fault.cleared", f"{what} fault cleared")
+    return _pair(field, cleared, _Named("device.fault.raised", f"{what} fault"), "warning", fault=True)
 
 
 FACETS: Final = (
     _pair(
         "car_detected",
-        ("parking.space.vacated", "Space vacated"),
-        ("parking.space.occupied", "Space occupied"),
+        _Named("parking.space.vacated", "Space vacated"),
+        _Named("parking.space.occupied", "Space occupied"),
         "info",
         at_first=True,
     ),
     _pair(
         "locked",
-        ("parking.lock.lowered", "Lock lowered"),
-        ("parking.lock.raised", "Lock raised"),
+        _Named("parking.lock.lowered", "Lock lowered"),
+        _Named("parking.lock.raised", "Lock raised"),
         "info",
         at_first=True,
     ),
     _pair(
         "low_battery",
-        ("device.battery.normal", "Battery normal"),
-        ("device.battery.low", "Battery low"),
+        _Named("device.battery.normal", "Battery normal"),
+        _Named("device.battery.low", "Battery low"),
         "warning",
         at_first=True,
     ),
@@ -107,12 +118,12 @@ FACETS: Final = (
     _fault("motor_fail", "Motor"),
     _pair(
         "shell_opened",
-        ("device.tamper", "Cabinet closed"),
-        ("device.tamper", "Cabinet opened"),
+        _Named("device.tamper", "Cabinet closed"),
+        _Named("device.tamper", "Cabinet opened"),
         "warning",
     ),
 )
-"""In the order in which the events of one status are told."""
+"""In the order in which the events of one status are emitted."""
 
 ACTIVE: Final = Facet(
     "active",
@@ -133,16 +144,15 @@ GATEWAY: Final = Facet(
 ONLINE: Final = {"online": 1, "offline": 0}
 
 
-@dataclass(slots=True, frozen=True)
-class Quantity:
-    """What a device measures, told hourly and at a change that matters."""
+class Quantity(NamedTuple):
+    """A value that a device measures, reported hourly and at a change that matters."""
 
     name: str
     """In the device table."""
     what: str
     unit: str | None
     change: float
-    """The difference to what was told last from which on it is told at once."""
+    """The difference to the value reported last from which on it is reported at once."""
 
 
 QUANTITIES: Final = (
@@ -155,7 +165,7 @@ QUANTITIES: Final = (
 a few per cent, a tenth is the coil itself. The document has no unit of signal and frequency: they are those of LoRa and
 of loops in the ground."""
 HOURLY: Final = 3_600_000
-"""Milliseconds from one telling of a quantity to the next where it changes by less."""
+"""Milliseconds from one report of a quantity to the next where it changes by less."""
 MILLIVOLTS: Final = 100.0
 """A voltage from here on is in millivolts: the table says so, the samples and the field have volts."""
 
@@ -165,11 +175,20 @@ STATUS: Final = Row(0, "status", "device.status", "Status unchanged", "pulse", "
 
 UNKNOWN: Final = Row(0, "message", "device.unknown", "Unknown message", "pulse", "notice")
 
-COMMAND_STATES: Final[dict[str, tuple[str, Severity]]] = {
-    "sending": ("Command being sent", "info"),
-    "pending": ("Command pending", "info"),
-    "arrived": ("Command arrived at the device", "info"),
-    "succeeded": ("Command succeeded", "info"),
-    "failed": ("Command failed", "warning"),
+
+class CommandState(NamedTuple):
+    """The meaning of a command's state."""
+
+    name: str
+    severity: Severity
+
+
+COMMAND_STATES: Final[dict[str, CommandState]] = {
+    "sending": CommandState("Command being sent", "info"),
+    "pending": CommandState("Command pending", "info"),
+    "arrived": CommandState("Command arrived at the device", "info"),
+    "succeeded": CommandState("Command succeeded", "info"),
+    "failed": CommandState("Command failed", "warning"),
 }
-"""`commnad_status` to a name and a severity ("Command changed"); another state keeps its own word."""
+"""By `commnad_status` ("Command changed"); another state keeps its own word."""
+OTHER_STATE: Final = CommandState("Command result", "notice")

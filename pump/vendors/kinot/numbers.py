@@ -1,7 +1,4 @@
-"""JSON whose numbers remember how they were written, for Kinot signs the text.
-
-Decoding forgives what its samples do: commas before a closing bracket, quotes that a word processor made.
-"""
+"""JSON whose numbers remember how they were written, for Kinot signs the text."""
 
 from __future__ import annotations
 
@@ -10,13 +7,10 @@ import math
 import re
 from typing import Any, Final
 
-# A string that never ends is taken to the end at once, or each quote in it would be tried for a beginning.
-_STRING: Final = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
-_TRAILING: Final = re.compile(rf"({_STRING})|,(?=\s*+[}}\]])", re.DOTALL)
-_BRACKETS: Final = re.compile(rf"{_STRING}|([\[{{])|([\]}}])", re.DOTALL)
-_DEEPEST: Final = 64
-"""Levels of nesting; lists of devices have three."""
-_SMART: Final = str.maketrans({"“": '"', "”": '"', "„": '"', "″": '"'})
+from pump.vendors.common.json_repair import Bounds, JsonReader
+
+_BOUNDS: Final = Bounds(deepest=64)
+"""Lists of devices have three levels."""
 _WHOLE: Final = range(-(1 << 63), 1 << 63)
 _LONGEST: Final = 64
 _UNLOCKING: Final = re.compile(r'(bt_?match_?code\W{0,8}[:=]\s*)(?:"[^"]*"?|[^\s,}&]*)', re.IGNORECASE)
@@ -42,36 +36,10 @@ class Number(str):
         return real if math.isfinite(real) else str(self)
 
 
-def decode(text: str) -> Any:
-    """The value of a JSON text, each number a `Number`. Raises ValueError, also for what is nested too deeply."""
-    try:
-        return _load(text)
-    except ValueError:
-        mended = mend(text)
-        if mended == text:
-            raise
-    return _load(mended)
-
-
-def _load(text: str) -> Any:
-    if text.count("{") + text.count("[") > _DEEPEST and _depth(text) > _DEEPEST:
-        raise ValueError("it is nested too deeply")
-    return json.loads(text, strict=False, parse_int=Number, parse_float=Number, parse_constant=Number)
-
-
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for found in _BRACKETS.finditer(text):
-        depth += (found[1] is not None) - (found[2] is not None)
-        deepest = max(deepest, depth)
-    return deepest
-
-
-def mend(text: str) -> str:
-    """The text with trailing commas taken out, and typographic quotes made plain where no plain ones stand."""
-    if '"' not in text:
-        text = text.translate(_SMART)
-    return _TRAILING.sub(lambda found: found[1] or "", text)
+JSON: Final = JsonReader("commas", "quotes", bounds=_BOUNDS, gbk=True, number=Number)
+"""Reads a JSON value, each number a `Number`; trailing commas and a word processor's quotes are mended."""
+decode: Final = JSON.load
+"""The same of a text. Raises MessageError, also for what is nested too deeply."""
 
 
 def plain(value: Any) -> Any:

@@ -14,7 +14,9 @@ from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pump.core.errors import MessageError
-from pump.core.event import Event, event_id, group
+from pump.core.event import Event, event_id
+from pump.core.groups import Command, Device, Groups, Measure, Parking, Power, Radio, group
+from pump.vendors.common.values import text
 from pump.vendors.kinot import codes
 from pump.vendors.kinot import values as read
 from pump.vendors.kinot.codes import Facet, Row
@@ -22,39 +24,45 @@ from pump.vendors.kinot.codes import Facet, Row
 Outcome = Literal["first", "changed", "unchanged", "old"]
 
 _LONGEST_SN: Final = 64
+_FACTS: Final = (("address", "host"), ("version", "firmware"))
+"""Facts of the device table, and the fields that hold them."""
 _STATES: Final = ("commnad_status", "command_status", "commnadStatus", "commandStatus")
 
 
 @dataclass(slots=True, frozen=True)
 class Status:
-    """One device as one message tells it."""
+    """One device as one message has it."""
 
     sn: str
     kind: str
     """lock, sensor or gateway, as the subject says it."""
     category: str | None
-    """In words, where the message's `device_type` tells."""
+    """In words, where the message's `device_type` says it."""
     time: datetime | None
     """`updated_at`, aware; None where it is missing or impossible."""
     values: dict[str, int]
     """Facet to 0 or 1, of those that the message has."""
     facets: Sequence[Facet]
-    power: dict[str, Any] | None
-    radio: dict[str, Any] | None
+    power: Power | None
+    radio: Radio | None
     received: datetime
     """When it came, aware."""
     facts: dict[str, Any]
-    """What else the device table shows of it."""
+    """The rest that the device table shows of it."""
     raw: dict[str, Any]
     """The message, without what opens a lock."""
 
     @property
     def measures(self) -> dict[str, float]:
-        """What was measured (`codes.QUANTITIES`), by its name in the device table."""
-        found: dict[str, float] = {**(self.power or {}), **(self.radio or {})}
-        if (active := self.values.get(codes.ACTIVE.field)) is not None:
-            found[codes.ACTIVE.field] = active
-        return found
+        """The values that were measured (`codes.QUANTITIES`), by its name in the device table."""
+        power, radio = self.power or Power(), self.radio or Radio()
+        found = {
+            "volts": power.get("volts"),
+            "rssi": radio.get("rssi"),
+            "coil_frequency": radio.get("coil_frequency"),
+            codes.ACTIVE.field: self.values.get(codes.ACTIVE.field),
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def stamp(self) -> int | None:
@@ -69,12 +77,12 @@ class Status:
 
 @dataclass(slots=True, frozen=True)
 class Result:
-    """What a status comes to."""
+    """The result of a status."""
 
     outcome: Outcome
     events: list[Event]
     state: dict[str, Any] | None
-    """What is to be stored with them; None where it stays."""
+    """The state that is to be stored with them; None where it stays."""
 
 
 def state_key(sn: str, kind: str = "") -> str:
@@ -83,7 +91,7 @@ def state_key(sn: str, kind: str = "") -> str:
 
 
 def is_command(fields: Mapping[str, Any]) -> bool:
-    """Whether a callback is a command's result, whichever address it came to."""
+    """True where a callback is a command's result, whichever address it came to."""
     return any(name in fields for name in _STATES)
 
 
@@ -91,19 +99,19 @@ def status(fields: Mapping[str, Any], zone: ZoneInfo, received: datetime, kind: 
     """Read a lock's or sensor's status: a callback's body, or one of the objects that the lists have.
 
     `kind` is the list's; `zone` is where times without an offset belong, `received` the aware time of arrival.
-    Raises Poison without a serial number.
+    Raises MessageError without a serial number.
     """
-    number = read.text(fields.get("device_type"))
+    number = text(fields.get("device_type"))
     told = codes.CATEGORIES.get(number or "")
-    category = told[1] if told else None
+    category = told.words if told else None
     if "locked" in fields:
         # the one mark that every lock has, whatever its type is called
-        kind, category = "lock", category if told and told[0] == "lock" else None
+        kind, category = "lock", category if told and told.kind == "lock" else None
     elif kind is None:
-        kind = told[0] if told else "sensor"
+        kind = told.kind if told else "sensor"
         if told is None and number != codes.EITHER:
             category = number  # a type that nobody lists stays as it came
-    elif told and told[0] != kind:
+    elif told and told.kind != kind:
         category = None
     return _status(fields, zone, received, kind, category, (*codes.FACETS, codes.ACTIVE))
 
@@ -121,7 +129,7 @@ def _status(
     category: str | None,
     facets: Sequence[Facet],
 ) -> Status:
-    sn = read.text(fields.get("sn"))
+    sn = text(fields.get("sn"))
     if sn is None or len(sn) > _LONGEST_SN:
         raise MessageError("the message has no sn")
     values = {facet.field: found for facet in facets if (found := read.flag(fields.get(facet.field))) is not None}
@@ -132,10 +140,10 @@ def _status(
         time=read.instant(fields.get("updated_at"), zone, received),
         values=values,
         facets=facets,
-        power=group(volts=read.volts(fields.get("voltage"))),
-        radio=group(rssi=read.number(fields.get("rs_si")), coil_frequency=read.number(fields.get("frequency"))),
+        power=group(Power(volts=read.volts(fields.get("voltage")))),
+        radio=group(Radio(rssi=read.number(fields.get("rs_si")), coil_frequency=read.number(fields.get("frequency")))),
         received=received,
-        facts=group(address=read.text(fields.get("host")), version=read.text(fields.get("firmware"))) or {},
+        facts={name: told for name, field in _FACTS if (told := text(fields.get(field))) is not None},
         raw=read.clean(fields),
     )
 
@@ -194,20 +202,20 @@ def command(
 ) -> Event:
     """The command.result of a callback. `state` is what is stored of its device: it knows what the type 38 hides.
 
-    Raises Poison where it has neither a guid nor a serial number.
+    Raises MessageError where it has neither a guid nor a serial number.
     """
-    guid, sn = read.text(fields.get("guid")), read.text(fields.get("sn"))
+    guid, sn = text(fields.get("guid")), text(fields.get("sn"))
     if guid is None and sn is None:
         raise MessageError("the message has neither guid nor sn")
-    word = next((found for name in _STATES if (found := read.text(fields.get(name))) is not None), None)
-    name, severity = codes.COMMAND_STATES.get((word or "").lower(), ("Command result", "notice"))
+    word = next((found for name in _STATES if (found := text(fields.get(name))) is not None), None)
+    name, severity = codes.COMMAND_STATES.get((word or "").lower(), codes.OTHER_STATE)
     time = read.instant(fields.get("updated_at"), zone, received)
     dedup_time_ms = 0 if time is None else int(time.timestamp() * 1000)
     raw = read.clean(fields)
-    told = codes.CATEGORIES.get(read.text(fields.get("device_type")) or "")
+    told = codes.CATEGORIES.get(text(fields.get("device_type")) or "")
     known: Mapping[str, Any] = (state or {}).get("facts", {})
-    kind = told[0] if told else known.get("kind")
-    category = told[1] if told else known.get("name") or codes.PLAIN.get(kind or "")
+    kind = told.kind if told else known.get("kind")
+    category = told.words if told else known.get("name") or codes.PLAIN.get(kind or "")
     data: dict[str, Any] = {
         "vendor": "kinot",
         "code": word or "command",
@@ -217,8 +225,8 @@ def command(
         **_MARKS,
     }
     if sn is not None:
-        data["device"] = group(id=sn, serial=sn, category=category)
-    result = group(request_id=guid, status=word, reason=read.reason(fields.get("reason")))
+        data["device"] = group(Device(id=sn, serial=sn, category=category))
+    result = group(Command(request_id=guid, status=word, reason=read.reason(fields.get("reason"))))
     if result:
         data["command"] = result
     data["raw"] = raw
@@ -249,11 +257,11 @@ class _Maker:
         self._reconciled = reconciled
         self._moment: object = now.stamp if now.stamp is not None else ("revision", before.get("revision", 0))
         category = now.category or before.get("facts", {}).get("name") or codes.PLAIN[now.kind]
-        self._groups: dict[str, Any] = {"device": {"id": now.sn, "serial": now.sn, "category": category}}
+        self._groups: Groups = {"device": {"id": now.sn, "serial": now.sn, "category": category}}
         if parking := _parking(now.facets, values):
             self._groups["parking"] = parking
         low = values.get("low_battery")
-        if power := group(**now.power or {}, low=None if low is None else bool(low)):
+        if power := group(Power(**(now.power or Power()), low=None if low is None else bool(low))):
             self._groups["power"] = power
         if now.radio:
             self._groups["radio"] = now.radio
@@ -269,7 +277,7 @@ class _Maker:
             event.data["incident"] = incident
 
     def measured(self, measures: Mapping[str, float]) -> dict[str, list[float]]:
-        """An event for each quantity that is due; what was last told of each, and when (ms since 1970)."""
+        """An event for each quantity that is due; the last report of each, and its time (ms since 1970)."""
         now = self._now
         at = now.stamp if now.stamp is not None else int(now.received.timestamp() * 1000)
         for quantity in codes.QUANTITIES:
@@ -285,7 +293,7 @@ class _Maker:
             del event.data["raw"]  # what else the message says is told beside it
             told = bool(value) if quantity.name == codes.ACTIVE.field else value
             event.data |= {"code": quantity.what, "name": f"{quantity.what.capitalize()} measured"}
-            event.data["measure"] = group(what=quantity.what, value=told, unit=quantity.unit)
+            event.data["measure"] = group(Measure(what=quantity.what, value=told, unit=quantity.unit))
         return self._measured
 
     def same(self) -> None:
@@ -322,13 +330,15 @@ class _Maker:
         return event
 
 
-def _parking(facets: Sequence[Facet], values: Mapping[str, int]) -> dict[str, Any] | None:
+def _parking(facets: Sequence[Facet], values: Mapping[str, int]) -> Parking | None:
     faults = [values[facet.field] for facet in facets if facet.fault and facet.field in values]
     occupied, locked = values.get("car_detected"), values.get("locked")
     return group(
-        occupied=None if occupied is None else bool(occupied),
-        locked=None if locked is None else bool(locked),
-        fault=any(faults) if faults else None,
+        Parking(
+            occupied=None if occupied is None else bool(occupied),
+            locked=None if locked is None else bool(locked),
+            fault=any(faults) if faults else None,
+        )
     )
 
 

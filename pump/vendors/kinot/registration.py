@@ -14,8 +14,8 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.ingest.intake import Intake
-from pump.vendors.kinot.answers import Action
-from pump.vendors.kinot.client import SPELLINGS, CallFailed, Client
+from pump.vendors.common.api import Action, CallFailed
+from pump.vendors.kinot.client import SPELLINGS, Client
 from pump.vendors.kinot.codes import REGISTERED
 
 log = structlog.get_logger()

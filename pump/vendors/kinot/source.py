@@ -20,9 +20,9 @@ from pump.ingest.intake import Intake
 from pump.ingest.push.admission import Admission
 from pump.ingest.push.request import Push, Refused, Response, json_response
 from pump.source import PushSource
+from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.kinot import parse
-from pump.vendors.kinot.answers import Action
-from pump.vendors.kinot.client import KINDS, CallbackType, CallFailed, Client, List
+from pump.vendors.kinot.client import KINDS, CallbackType, Client, List
 from pump.vendors.kinot.numbers import decode, without_codes
 from pump.vendors.kinot.registration import CallbackRegistration
 from pump.vendors.kinot.settings import KinotSettings
@@ -105,7 +105,7 @@ class Kinot(PushSource[KinotSettings]):
         try:
             fields = decode(text)
         except ValueError as error:
-            raise await refuse(without_codes(text), f"the body is not JSON: {error}") from None
+            raise await refuse(without_codes(text), str(error)) from None
         if not isinstance(fields, dict):
             raise await refuse(clean(fields), "the body is not an object")
         return fields

@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from pump.vendors.common import values
+from pump.vendors.common.timestamps import located, moment
+from pump.vendors.common.values import text
 from pump.vendors.kinot import codes
 from pump.vendors.kinot.numbers import plain
 
@@ -19,19 +22,8 @@ _NOTHING: Final = ("", "null", "none")
 
 def instant(value: object, zone: ZoneInfo, received: datetime) -> datetime | None:
     """`updated_at` as an aware time; None for what is no time, or cannot be one."""
-    told = text(value)
-    if told is None:
-        return None
-    try:
-        if told.isdecimal():
-            found = datetime.fromtimestamp(int(told) / (1000 if len(told) > 11 else 1), UTC)
-        else:
-            found = datetime.fromisoformat(told)
-        if found.tzinfo is None:
-            found = found.replace(tzinfo=zone)
-        return found if _EARLIEST <= found <= received + _AHEAD else None
-    except (ValueError, OverflowError, OSError):
-        return None
+    found = located(moment(text(value)), zone)
+    return found if found is not None and _EARLIEST <= found <= received + _AHEAD else None
 
 
 def clean(value: Any) -> Any:
@@ -49,13 +41,6 @@ def _drop(value: Any) -> Any:
     return value
 
 
-def text(value: object) -> str | None:
-    """Text or a number's text; None for everything else and for empty text."""
-    if isinstance(value, str):
-        return str(value).strip() or None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def flag(value: object) -> int | None:
     """0 or 1; None for everything else: a value that no document lists changes nothing, and stays in the raw form."""
     if isinstance(value, str) and value in codes.ONLINE:
@@ -63,17 +48,9 @@ def flag(value: object) -> int | None:
     return _FLAGS.get(str(value).strip()) if isinstance(value, (str, int, float)) else None
 
 
-def number(value: object) -> int | float | None:
+def number(value: object) -> float | None:
     """A finite number, also where it is sent as text."""
-    found = plain(value)
-    if isinstance(found, str):
-        try:
-            found = float(found)
-        except ValueError:
-            return None
-    if isinstance(found, bool) or not isinstance(found, (int, float)):
-        return None
-    return found if abs(found) < 1e300 else None  # NaN compares false
+    return values.number(plain(value))
 
 
 def volts(value: object) -> float | None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any
 
@@ -138,13 +137,10 @@ def test_what_makes_an_event_cannot_be_masked(path: str) -> None:
         settings(mask=[path])
 
 
-def test_records_are_replaced_not_changed() -> None:
-    async def main() -> None:
-        records = [record(seq) for seq in range(1, 201)]
-        before = [one.body for one in records]
-        found = await Masking(settings(raw=False)).apply(records)
-        assert [one.body for one in records] == before
-        assert [one[:5] for one in found] == [one[:5] for one in records]
-        assert all(b'"raw"' not in one.body for one in found)
-
-    asyncio.run(main())
+async def test_records_are_replaced_not_changed() -> None:
+    records = [record(seq) for seq in range(1, 201)]
+    before = [one.body for one in records]
+    found = await Masking(settings(raw=False)).apply(records)
+    assert [one.body for one in records] == before
+    assert [one[:5] for one in found] == [one[:5] for one in records]
+    assert all(b'"raw"' not in one.body for one in found)

@@ -80,15 +80,12 @@ async def running(*deliveries: Delivery) -> AsyncIterator[None]:
                 await task
 
 
-def run(folder: Path, test: Callable[[Stage], Awaitable[None]], clock: Clock | None = None) -> None:
-    async def main() -> None:
-        async with stage(folder, clock) as on:
-            await test(on)
-
-    asyncio.run(main())
+async def run(folder: Path, test: Callable[[Stage], Awaitable[None]], clock: Clock | None = None) -> None:
+    async with stage(folder, clock) as on:
+        await test(on)
 
 
-def test_everything_arrives_in_order_and_the_cursor_follows(tmp_path: Path) -> None:
+async def test_everything_arrives_in_order_and_the_cursor_follows(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = CollectingSinks()
         await on.put(25)
@@ -102,10 +99,10 @@ def test_everything_arrives_in_order_and_the_cursor_follows(tmp_path: Path) -> N
         assert [len(batch) for batch in sinks.batches[:3]] == [10, 10, 5]
         assert on.value("pump_sent_total", sink="out") == 30
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_the_stored_cursor_is_where_the_next_run_begins(tmp_path: Path) -> None:
+async def test_the_stored_cursor_is_where_the_next_run_begins(tmp_path: Path) -> None:
     sinks = CollectingSinks()
 
     async def first(on: Stage) -> None:
@@ -121,14 +118,14 @@ def test_the_stored_cursor_is_where_the_next_run_begins(tmp_path: Path) -> None:
         delivery.stop()
         await delivery.run()
 
-    run(tmp_path, first)
-    run(tmp_path, second)
+    await run(tmp_path, first)
+    await run(tmp_path, second)
     assert sinks.sequence == list(range(1, 16))
     assert sinks.states == [None, {"received": 10}]
 
 
 @pytest.mark.parametrize(("start", "expected"), [("oldest", [1, 2, 3, 4]), ("now", [3, 4])])
-def test_where_a_new_sink_begins_is_stored_at_once(tmp_path: Path, start: str, expected: list[int]) -> None:
+async def test_where_a_new_sink_begins_is_stored_at_once(tmp_path: Path, start: str, expected: list[int]) -> None:
     sinks = CollectingSinks()
 
     async def test(on: Stage) -> None:
@@ -145,12 +142,12 @@ def test_where_a_new_sink_begins_is_stored_at_once(tmp_path: Path, start: str, e
         delivery.stop()
         await delivery.run()
 
-    run(tmp_path, test)
-    run(tmp_path, later)
+    await run(tmp_path, test)
+    await run(tmp_path, later)
     assert sinks.sequence == expected
 
 
-def test_the_cursor_passes_what_routing_excludes(tmp_path: Path) -> None:
+async def test_the_cursor_passes_what_routing_excludes(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = CollectingSinks()
         await on.put(3, type_="parking.occupied")
@@ -163,10 +160,10 @@ def test_the_cursor_passes_what_routing_excludes(tmp_path: Path) -> None:
         assert on.cursor() == (1005, {"received": 2})
         assert on.value("pump_excluded_total", sink="out") == 1003
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_an_absent_peer_gets_the_rest_after_a_growing_wait_without_a_new_opening(tmp_path: Path) -> None:
+async def test_an_absent_peer_gets_the_rest_after_a_growing_wait_without_a_new_opening(tmp_path: Path) -> None:
     clock = ManualClock()
 
     async def test(on: Stage) -> None:
@@ -196,10 +193,10 @@ def test_an_absent_peer_gets_the_rest_after_a_growing_wait_without_a_new_opening
         assert len(sinks.states) == 1
         assert on.value("pump_sink_retries_total", sink="out", reason="unavailable") == 3
 
-    run(tmp_path, test, clock)
+    await run(tmp_path, test, clock)
 
 
-def test_what_is_refused_becomes_dead_letters_and_the_rest_goes_on(tmp_path: Path) -> None:
+async def test_what_is_refused_becomes_dead_letters_and_the_rest_goes_on(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = ScriptedSinks([Rejected([2, 4], "too large")])
         await on.put(5)
@@ -208,14 +205,14 @@ def test_what_is_refused_becomes_dead_letters_and_the_rest_goes_on(tmp_path: Pat
         await delivery.run()
         assert sinks.sequence == [1, 3, 5]
         assert on.cursor() == (5, None)
-        assert on.spool.dead == {"out": 2}
+        assert on.spool.dead_letters.counts == {"out": 2}
         assert on.value("pump_dead_letters_total", sink="out") == 2
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), Misconfigured("the key is wrong", retry_after=20.0)])
-def test_after_any_other_failure_the_sink_is_opened_anew(tmp_path: Path, error: Exception) -> None:
+async def test_after_any_other_failure_the_sink_is_opened_anew(tmp_path: Path, error: Exception) -> None:
     clock = ManualClock()
 
     async def test(on: Stage) -> None:
@@ -235,10 +232,10 @@ def test_after_any_other_failure_the_sink_is_opened_anew(tmp_path: Path, error: 
         assert sinks.states == [None, {"received": 2}]
         assert on.value("pump_restarts_total", part="sink out") == 1
 
-    run(tmp_path, test, clock)
+    await run(tmp_path, test, clock)
 
 
-def test_misconfigured_waits_ten_minutes(tmp_path: Path) -> None:
+async def test_misconfigured_waits_ten_minutes(tmp_path: Path) -> None:
     clock = ManualClock()
 
     async def test(on: Stage) -> None:
@@ -251,10 +248,10 @@ def test_misconfigured_waits_ten_minutes(tmp_path: Path) -> None:
             while delivery._component.state != "up":
                 await asyncio.sleep(0)
 
-    run(tmp_path, test, clock)
+    await run(tmp_path, test, clock)
 
 
-def test_a_send_past_its_deadline_is_cancelled_and_tried_on_a_new_opening(tmp_path: Path) -> None:
+async def test_a_send_past_its_deadline_is_cancelled_and_tried_on_a_new_opening(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = ScriptedSinks([hang])
         await on.put(3)
@@ -265,10 +262,10 @@ def test_a_send_past_its_deadline_is_cancelled_and_tried_on_a_new_opening(tmp_pa
         assert on.value("pump_sink_retries_total", sink="out", reason="stalled") == 1
         assert delivery.stuck == []
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_hanging_sink_holds_back_nobody(tmp_path: Path) -> None:
+async def test_a_hanging_sink_holds_back_nobody(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         hanging, collecting = HangingSinks(), CollectingSinks()
         async with running(on.delivery(hanging, "hanging"), on.delivery(collecting, "collecting")):
@@ -279,10 +276,10 @@ def test_a_hanging_sink_holds_back_nobody(tmp_path: Path) -> None:
             assert len(hanging.batches) == 1
         assert on.cursor("hanging") == (0, None)
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_sink_that_hears_no_cancellation_is_left_behind_and_named(tmp_path: Path) -> None:
+async def test_a_sink_that_hears_no_cancellation_is_left_behind_and_named(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = HangingSinks(deaf=True)
         await on.put(3)
@@ -300,10 +297,10 @@ def test_a_sink_that_hears_no_cancellation_is_left_behind_and_named(tmp_path: Pa
         # What an opening that was given up still brought about counts no more.
         assert on.cursor() == (0, None)
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_openings_that_hang_do_not_pile_up(tmp_path: Path) -> None:
+async def test_openings_that_hang_do_not_pile_up(tmp_path: Path) -> None:
     clock = ManualClock()
 
     async def test(on: Stage) -> None:
@@ -321,10 +318,10 @@ def test_openings_that_hang_do_not_pile_up(tmp_path: Path) -> None:
         while delivery.stuck:
             await asyncio.sleep(0)
 
-    run(tmp_path, test, clock)
+    await run(tmp_path, test, clock)
 
 
-def test_a_sink_that_hangs_while_it_is_closed_does_not_hold_up_stopping(tmp_path: Path) -> None:
+async def test_a_sink_that_hangs_while_it_is_closed_does_not_hold_up_stopping(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         deaf = HangingSinks(deaf=True)
         sinks = ScriptedSinks(closing=[deaf._deaf])
@@ -337,10 +334,10 @@ def test_a_sink_that_hangs_while_it_is_closed_does_not_hold_up_stopping(tmp_path
         while delivery.stuck:
             await asyncio.sleep(0)
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_stop_delivers_what_is_there_and_returns(tmp_path: Path) -> None:
+async def test_stop_delivers_what_is_there_and_returns(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = ScriptedSinks([None])
         delivery = on.delivery(sinks, batch_size=10)
@@ -354,11 +351,11 @@ def test_stop_delivers_what_is_there_and_returns(tmp_path: Path) -> None:
         assert sinks.closed == 1
         assert on.cursor() == (96, {"received": 96})
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
 @pytest.mark.parametrize("opening", [True, False])
-def test_stop_waits_for_no_peer_that_is_away(tmp_path: Path, opening: bool) -> None:
+async def test_stop_waits_for_no_peer_that_is_away(tmp_path: Path, opening: bool) -> None:
     clock = ManualClock()
 
     async def test(on: Stage) -> None:
@@ -372,10 +369,10 @@ def test_stop_waits_for_no_peer_that_is_away(tmp_path: Path, opening: bool) -> N
         await task
         assert on.cursor() == (0, None)
 
-    run(tmp_path, test, clock)
+    await run(tmp_path, test, clock)
 
 
-def test_cancelled_in_mid_send_it_goes_on_from_the_last_cursor(tmp_path: Path) -> None:
+async def test_cancelled_in_mid_send_it_goes_on_from_the_last_cursor(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = ScriptedSinks([None, hang])
         await on.put(2)
@@ -390,7 +387,7 @@ def test_cancelled_in_mid_send_it_goes_on_from_the_last_cursor(tmp_path: Path) -
             await sinks.arrived(4)
         assert sinks.sequence == [1, 2, 3, 4]
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
 class Deferring(Sink[SinkSettings]):
@@ -414,7 +411,7 @@ class Deferring(Sink[SinkSettings]):
         return Settled(self.safe, {"safe": self.safe}) if self.safe else None
 
 
-def test_a_deferring_sinks_cursor_moves_by_what_it_settles(tmp_path: Path) -> None:
+async def test_a_deferring_sinks_cursor_moves_by_what_it_settles(tmp_path: Path) -> None:
     clock = ManualClock()
 
     async def test(on: Stage) -> None:
@@ -440,10 +437,10 @@ def test_a_deferring_sinks_cursor_moves_by_what_it_settles(tmp_path: Path) -> No
         assert Deferring.made[1].sent == [8, 9]
         assert on.cursor() == (7, {"safe": 4})
 
-    run(tmp_path, test, clock)
+    await run(tmp_path, test, clock)
 
 
-def test_what_was_removed_before_a_sink_had_it_is_counted_and_told(tmp_path: Path) -> None:
+async def test_what_was_removed_before_a_sink_had_it_is_counted_and_told(tmp_path: Path) -> None:
     sinks = CollectingSinks()
     clock = ManualClock()
 
@@ -465,12 +462,12 @@ def test_what_was_removed_before_a_sink_had_it_is_counted_and_told(tmp_path: Pat
         assert on.lost == [("out", 5, 10, 6)]
         assert on.value("pump_lost_total", sink="out") == 6
 
-    run(tmp_path, before, clock)
-    run(tmp_path, after, ManualClock())
+    await run(tmp_path, before, clock)
+    await run(tmp_path, after, ManualClock())
     assert sinks.sequence == [11, 12]
 
 
-def test_memory_is_bounded_by_one_batch(tmp_path: Path) -> None:
+async def test_memory_is_bounded_by_one_batch(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = HangingSinks()
         for _ in range(4):
@@ -480,4 +477,4 @@ def test_memory_is_bounded_by_one_batch(tmp_path: Path) -> None:
             await sinks.called(1)
             assert sum(200_000 for _ in sinks.batches[0]) <= (4 << 20) + (256 << 10)
 
-    run(tmp_path, test)
+    await run(tmp_path, test)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -31,26 +30,23 @@ asyncio.run(main())
 """
 
 
-def test_what_was_buried_before_a_kill_is_not_buried_twice(tmp_path: Path) -> None:
+async def test_what_was_buried_before_a_kill_is_not_buried_twice(tmp_path: Path) -> None:
     killed = subprocess.run(
         [sys.executable, "-c", _REFUSED, str(tmp_path)], cwd=Path(__file__).parents[3], timeout=60, check=False
     )
     assert killed.returncode == 9
 
-    async def main() -> None:
-        async with stage(tmp_path) as on:
-            assert on.spool.dead == {"out": 1}
-            assert on.cursor() == (0, None), "the kill came after the cursor: it shows nothing"
-            sinks = ScriptedSinks([Rejected([1], "HTTP 422")])
-            async with running(on.delivery(sinks, batch_size=1)):
-                await sinks.arrived(2)
-            assert sinks.batches[0] == [1], "it came to the sink again"
-            await letters(on)
-
     async def letters(on: Stage) -> None:
-        [letter] = await on.spool.letters()
+        [letter] = await on.spool.dead_letters.read()
         assert (letter.record.seq, letter.reason, letter.attempts) == (1, "HTTP 422", 2)
-        assert on.spool.dead == {"out": 1}
+        assert on.spool.dead_letters.counts == {"out": 1}
         assert on.value("pump_dead_letters_total", sink="out") == 0
 
-    asyncio.run(main())
+    async with stage(tmp_path) as on:
+        assert on.spool.dead_letters.counts == {"out": 1}
+        assert on.cursor() == (0, None), "the kill came after the cursor: it shows nothing"
+        sinks = ScriptedSinks([Rejected([1], "HTTP 422")])
+        async with running(on.delivery(sinks, batch_size=1)):
+            await sinks.arrived(2)
+        assert sinks.batches[0] == [1], "it came to the sink again"
+        await letters(on)

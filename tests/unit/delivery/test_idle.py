@@ -10,11 +10,10 @@ import pytest
 from pump.core.errors import Misconfigured, Unavailable
 from pump.testing import ManualClock
 from pump.testing.sinks import Deaf, ScriptedSinks, hang
+from tests.unit.delivery.test_delivery import Stage, run, running
 
-from .test_delivery import Stage, run, running
 
-
-def test_a_peer_that_is_lost_while_idle_makes_the_sink_down_until_it_is_found_again(tmp_path: Path) -> None:
+async def test_a_peer_that_is_lost_while_idle_makes_the_sink_down_until_it_is_found_again(tmp_path: Path) -> None:
     clock = ManualClock()
 
     async def test(on: Stage) -> None:
@@ -45,10 +44,10 @@ def test_a_peer_that_is_lost_while_idle_makes_the_sink_down_until_it_is_found_ag
         assert len(sinks.states) == 1, "the same opening"
         assert on.value("pump_sink_retries_total", sink="out", reason="unavailable") == 2
 
-    run(tmp_path, test, clock)
+    await run(tmp_path, test, clock)
 
 
-def test_what_comes_meanwhile_is_sent_and_never_beside_a_watch(tmp_path: Path) -> None:
+async def test_what_comes_meanwhile_is_sent_and_never_beside_a_watch(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         open_watches = 0
 
@@ -74,10 +73,10 @@ def test_what_comes_meanwhile_is_sent_and_never_beside_a_watch(tmp_path: Path) -
             delivery.stop()
         assert sinks.sequence == [1, 2, 3]
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_stop_ends_the_wait_for_a_peer_that_is_lost(tmp_path: Path) -> None:
+async def test_a_stop_ends_the_wait_for_a_peer_that_is_lost(tmp_path: Path) -> None:
     clock = ManualClock()
 
     async def test(on: Stage) -> None:
@@ -89,10 +88,10 @@ def test_a_stop_ends_the_wait_for_a_peer_that_is_lost(tmp_path: Path) -> None:
         await task
         assert sinks.closed == 1
 
-    run(tmp_path, test, clock)
+    await run(tmp_path, test, clock)
 
 
-def test_a_watch_that_only_a_person_can_mend_ends_the_opening(tmp_path: Path) -> None:
+async def test_a_watch_that_only_a_person_can_mend_ends_the_opening(tmp_path: Path) -> None:
     clock = ManualClock()
 
     async def test(on: Stage) -> None:
@@ -107,11 +106,11 @@ def test_a_watch_that_only_a_person_can_mend_ends_the_opening(tmp_path: Path) ->
             clock.advance(9.0)
             await sinks.arrived(1)
 
-    run(tmp_path, test, clock)
+    await run(tmp_path, test, clock)
 
 
 @pytest.mark.parametrize("ends", [True, False])
-def test_a_watch_that_hears_no_cancellation_is_left_behind(tmp_path: Path, ends: bool) -> None:
+async def test_a_watch_that_hears_no_cancellation_is_left_behind(tmp_path: Path, ends: bool) -> None:
     async def test(on: Stage) -> None:
         deaf = Deaf()
         sinks = ScriptedSinks(watching=[deaf])
@@ -124,4 +123,4 @@ def test_a_watch_that_hears_no_cancellation_is_left_behind(tmp_path: Path, ends:
             await sinks.arrived(1)
             deaf.release()
 
-    run(tmp_path, test)
+    await run(tmp_path, test)

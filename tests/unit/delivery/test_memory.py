@@ -11,8 +11,7 @@ import pytest
 from pump.core.settings import SinkSettings
 from pump.delivery.memory import SinkMemory
 from pump.sink import Sink
-
-from .test_delivery import Stage, run
+from tests.unit.delivery.test_delivery import Stage, run
 
 
 class Counting(Sink[SinkSettings]):
@@ -28,7 +27,7 @@ class Counting(Sink[SinkSettings]):
             self.seen[record.type] = self.seen.get(record.type, 0) + 1
 
 
-def test_what_a_sink_remembers_is_there_after_a_restart_and_no_other_sink_s(tmp_path: Path) -> None:
+async def test_what_a_sink_remembers_is_there_after_a_restart_and_no_other_sink_s(tmp_path: Path) -> None:
     async def first(on: Stage) -> None:
         await on.put(3)
         for name in ("one", "two"):
@@ -42,13 +41,13 @@ def test_what_a_sink_remembers_is_there_after_a_restart_and_no_other_sink_s(tmp_
         assert not SinkMemory(on.spool, "two")
         assert not on.spool.state("one")
 
-    run(tmp_path, first)
-    run(tmp_path, second)
+    await run(tmp_path, first)
+    await run(tmp_path, second)
 
 
-def test_nothing_is_no_value(tmp_path: Path) -> None:
+async def test_nothing_is_no_value(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         with pytest.raises(ValueError, match="deleted"):
             SinkMemory(on.spool, "one")["key"] = None
 
-    run(tmp_path, test)
+    await run(tmp_path, test)

@@ -97,7 +97,7 @@ async def test_no_event_comes_again_that_the_receiver_said_it_has(tmp_path: Path
                 assert stored is not None
                 assert stored.seq >= cursor, "a cursor never moves back"
                 cursor = stored.seq
-                letters = {letter.record.seq for letter in await on.spool.letters()}
+                letters = {letter.record.seq for letter in await on.spool.dead_letters.read()}
             if done:
                 break
         assert done

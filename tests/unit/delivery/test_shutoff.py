@@ -64,7 +64,7 @@ async def switched_off(on: Stage) -> None:
     assert on.cursor() == (2, {"received": 2})
 
 
-def test_off_outlives_a_restart_and_nothing_is_opened(tmp_path: Path) -> None:
+async def test_off_outlives_a_restart_and_nothing_is_opened(tmp_path: Path) -> None:
     async def again(on: Stage) -> None:
         sinks = CollectingSinks()
         one = delivery(on, sinks)
@@ -77,12 +77,12 @@ def test_off_outlives_a_restart_and_nothing_is_opened(tmp_path: Path) -> None:
         assert sinks.states == []
         assert on.value("pump_sink_off", sink="out") == 1
 
-    run(tmp_path, switched_off)
-    run(tmp_path, again)
-    run(tmp_path, again)
+    await run(tmp_path, switched_off)
+    await run(tmp_path, again)
+    await run(tmp_path, again)
 
 
-def test_another_address_finds_it_on(tmp_path: Path) -> None:
+async def test_another_address_finds_it_on(tmp_path: Path) -> None:
     async def moved(on: Stage) -> None:
         sinks = CollectingSinks()
         async with running(delivery(on, sinks, "https://example.com/b")):
@@ -99,12 +99,12 @@ def test_another_address_finds_it_on(tmp_path: Path) -> None:
             await sinks.arrived(1)
         assert not one.shutoff.reason, "it was forgotten with the change"
 
-    run(tmp_path, switched_off)
-    run(tmp_path, moved)
-    run(tmp_path, and_back)
+    await run(tmp_path, switched_off)
+    await run(tmp_path, moved)
+    await run(tmp_path, and_back)
 
 
-def test_a_person_switches_it_on_and_it_goes_on_where_it_was(tmp_path: Path) -> None:
+async def test_a_person_switches_it_on_and_it_goes_on_where_it_was(tmp_path: Path) -> None:
     async def asked(on: Stage) -> None:
         sinks = CollectingSinks()
         one = delivery(on, sinks)
@@ -113,7 +113,7 @@ def test_a_person_switches_it_on_and_it_goes_on_where_it_was(tmp_path: Path) -> 
             commands = resend(on, one).commands()
             with pytest.raises(Refusal, match="switched off"):
                 await commands["replay"]({"sink": "out"}, Told())
-            await on.spool.add_dead_letters("out", await on.spool.read(0, limit=1), "HTTP 400", 1)
+            await on.spool.dead_letters.add("out", await on.spool.read(0, limit=1), "HTTP 400", 1)
             assert await commands["dead.retry"]({"all": True}, Told()) == {"sent": 0, "refused": 0, "left": ["out"]}
             assert await commands["sink.enable"]({"sink": "out"}, Told()) == {"behind": 3}
             await sinks.arrived(3)
@@ -132,12 +132,12 @@ def test_a_person_switches_it_on_and_it_goes_on_where_it_was(tmp_path: Path) -> 
         await one.run()
         assert not one.shutoff.reason
 
-    run(tmp_path, switched_off)
-    run(tmp_path, asked)
-    run(tmp_path, still_on)
+    await run(tmp_path, switched_off)
+    await run(tmp_path, asked)
+    await run(tmp_path, still_on)
 
 
-def test_off_again_in_the_same_life(tmp_path: Path) -> None:
+async def test_off_again_in_the_same_life(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         await on.put(2)
         sinks = ScriptedSinks([Gone("410"), Gone("410")])
@@ -149,10 +149,10 @@ def test_off_again_in_the_same_life(tmp_path: Path) -> None:
             await sinks.arrived(2)
         assert sinks.sequence == [1, 2]
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_off_it_holds_nothing_and_what_went_meanwhile_is_told_when_it_is_on(tmp_path: Path) -> None:
+async def test_off_it_holds_nothing_and_what_went_meanwhile_is_told_when_it_is_on(tmp_path: Path) -> None:
     clock = ManualClock()
 
     async def test(on: Stage) -> None:
@@ -169,9 +169,9 @@ def test_off_it_holds_nothing_and_what_went_meanwhile_is_told_when_it_is_on(tmp_
             await on.spool.append(rows(range(11, 13), clock), source="gate")
             await one.shutoff.turn_on()
             await sinks.arrived(2)
-            assert on.spool._retention.holders == {"out": True}, "on, it holds again"
+            assert on.spool._state.holder() == "out", "on, it holds again"
         assert sinks.sequence == [11, 12]
         assert on.lost == [("out", 1, 10, 10)]
         assert on.value("pump_lost_total", sink="out") == 10
 
-    run(tmp_path, test, clock)
+    await run(tmp_path, test, clock)

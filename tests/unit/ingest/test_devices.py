@@ -65,178 +65,148 @@ async def _types(intake: Intake) -> list[str]:
     return [event["type"] for event in await _events(intake)]
 
 
-def test_silence_of_three_intervals_is_offline_once_and_a_sign_brings_it_back(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with _table(tmp_path, clock) as (devices, intake):
-            await _sign(devices, intake, interval=10.0, facts={"version": "1"})
-            assert await _types(intake) == ["device.online"]
-            await _pass(clock, 29.5)
-            assert await _types(intake) == ["device.online"]
-            await _pass(clock, 1.0)
-            assert await _types(intake) == ["device.online", "device.offline"]
-            await _pass(clock, 100)
-            assert await _types(intake) == ["device.online", "device.offline"]
-            await _sign(devices, intake)
-            first, offline, online = await _events(intake)
-            assert first["data"]["phase"] == "pulse"
-            assert (offline["data"]["phase"], online["data"]["phase"]) == ("start", "end")
-            assert offline["data"]["incident"] == online["data"]["incident"]
-            known = devices.get(_KEY)
-            assert known is not None
-            assert known.facts == {"version": "1"}
-
-    asyncio.run(main())
+async def test_silence_of_three_intervals_is_offline_once_and_a_sign_brings_it_back(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _sign(devices, intake, interval=10.0, facts={"version": "1"})
+        assert await _types(intake) == ["device.online"]
+        await _pass(clock, 29.5)
+        assert await _types(intake) == ["device.online"]
+        await _pass(clock, 1.0)
+        assert await _types(intake) == ["device.online", "device.offline"]
+        await _pass(clock, 100)
+        assert await _types(intake) == ["device.online", "device.offline"]
+        await _sign(devices, intake)
+        first, offline, online = await _events(intake)
+        assert first["data"]["phase"] == "pulse"
+        assert (offline["data"]["phase"], online["data"]["phase"]) == ("start", "end")
+        assert offline["data"]["incident"] == online["data"]["incident"]
+        known = devices.get(_KEY)
+        assert known is not None
+        assert known.facts == {"version": "1"}
 
 
-def test_only_time_spent_listening_counts_across_a_restart(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with _table(tmp_path, clock) as (devices, intake):
-            await _sign(devices, intake, interval=10.0)
-            await _pass(clock, 20)
-        clock.advance(3600)
-        async with _table(tmp_path, clock) as (devices, intake):
-            await _pass(clock, 9)
-            assert await _types(intake) == ["device.online"], "no false offline at the start"
-            await _pass(clock, 2)
-            assert await _types(intake) == ["device.online", "device.offline"]
-        async with _table(tmp_path, clock) as (devices, intake):
-            await _pass(clock, 60)
-            assert await _types(intake) == ["device.online", "device.offline"]
-            await _sign(devices, intake)
-            assert await _types(intake) == ["device.online", "device.offline", "device.online"]
-
-    asyncio.run(main())
+async def test_only_time_spent_listening_counts_across_a_restart(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _sign(devices, intake, interval=10.0)
+        await _pass(clock, 20)
+    clock.advance(3600)
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _pass(clock, 9)
+        assert await _types(intake) == ["device.online"], "no false offline at the start"
+        await _pass(clock, 2)
+        assert await _types(intake) == ["device.online", "device.offline"]
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _pass(clock, 60)
+        assert await _types(intake) == ["device.online", "device.offline"]
+        await _sign(devices, intake)
+        assert await _types(intake) == ["device.online", "device.offline", "device.online"]
 
 
-def test_a_standstill_of_the_process_is_no_time_spent_listening(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with _table(tmp_path, clock) as (devices, intake):
-            await _sign(devices, intake, interval=10.0)
-            clock.advance(500)
-            await clock.sleeping()
-            assert await _types(intake) == ["device.online"]
-
-    asyncio.run(main())
+async def test_a_standstill_of_the_process_is_no_time_spent_listening(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _sign(devices, intake, interval=10.0)
+        clock.advance(500)
+        await clock.sleeping()
+        assert await _types(intake) == ["device.online"]
 
 
 @pytest.mark.parametrize("jump", [10 * 86400.0, 3650 * 86400.0, -10 * 86400.0, -20_000 * 86400.0])
-def test_a_clock_that_jumps_makes_nobody_offline_and_keeps_nobody_online(tmp_path: Path, jump: float) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with _table(tmp_path, clock) as (devices, intake):
-            await _sign(devices, intake, interval=10.0)
-            clock.jump(jump)
-            await _pass(clock, 25)
-            assert await _types(intake) == ["device.online"]
-            await _sign(devices, intake)
-            clock.jump(-jump)
-            await _pass(clock, 25)
-            assert await _types(intake) == ["device.online"]
+async def test_a_clock_that_jumps_makes_nobody_offline_and_keeps_nobody_online(tmp_path: Path, jump: float) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _sign(devices, intake, interval=10.0)
+        clock.jump(jump)
+        await _pass(clock, 25)
+        assert await _types(intake) == ["device.online"]
+        await _sign(devices, intake)
+        clock.jump(-jump)
+        await _pass(clock, 25)
+        assert await _types(intake) == ["device.online"]
+        await _pass(clock, 10)
+        assert await _types(intake) == ["device.online", "device.offline"]
+
+
+async def test_a_refusing_spool_delays_the_event_and_loses_none(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _sign(devices, intake, interval=1.0)
+        writer = intake._spool._writer
+        writer.refuse(Verdict.FULL.value)
+        await _pass(clock, 10)
+        assert await _types(intake) == ["device.online"]
+        assert writer.accept()
+        await _pass(clock, 1)
+        assert await _types(intake) == ["device.online", "device.offline"]
+
+
+async def test_who_is_heard_while_the_spool_refuses_is_not_offline_after_it(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _sign(devices, intake, interval=10.0)
+        writer = intake._spool._writer
+        writer.refuse(Verdict.FULL.value)
+        for _ in range(10):
             await _pass(clock, 10)
-            assert await _types(intake) == ["device.online", "device.offline"]
-
-    asyncio.run(main())
-
-
-def test_a_refusing_spool_delays_the_event_and_loses_none(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with _table(tmp_path, clock) as (devices, intake):
-            await _sign(devices, intake, interval=1.0)
-            writer = intake._spool._writer
-            writer.refuse(Verdict.FULL.value)
-            await _pass(clock, 10)
-            assert await _types(intake) == ["device.online"]
-            assert writer.accept()
-            await _pass(clock, 1)
-            assert await _types(intake) == ["device.online", "device.offline"]
-
-    asyncio.run(main())
-
-
-def test_who_is_heard_while_the_spool_refuses_is_not_offline_after_it(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with _table(tmp_path, clock) as (devices, intake):
-            await _sign(devices, intake, interval=10.0)
-            writer = intake._spool._writer
-            writer.refuse(Verdict.FULL.value)
-            for _ in range(10):
-                await _pass(clock, 10)
-                with pytest.raises(Unavailable):
-                    await _sign(devices, intake)
-            assert writer.accept()
-            await _pass(clock, 1)
-            assert await _types(intake) == ["device.online"]
-
-    asyncio.run(main())
-
-
-def test_two_first_signs_at_a_time_are_one_coming(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with _table(tmp_path, clock) as (devices, intake):
-            await asyncio.gather(*(_sign(devices, intake, interval=10.0) for _ in range(20)))
-            assert await _types(intake) == ["device.online"]
-
-    asyncio.run(main())
-
-
-def test_a_device_without_an_interval_is_offline_only_where_that_is_known(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with _table(tmp_path, clock) as (devices, intake):
-            await _sign(devices, intake)
-            await _pass(clock, 600)
-            assert await _types(intake) == ["device.online"]
-            for _ in range(2):
-                async with devices.lost(_KEY) as sign:
-                    await intake.put(*sign.events, state=sign.state)
-            assert await _types(intake) == ["device.online", "device.offline"]
-
-    asyncio.run(main())
-
-
-def test_who_comes_while_the_spool_refuses_comes_once_it_takes_events_again(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with _table(tmp_path, clock) as (devices, intake):
-            writer = intake._spool._writer
-            writer.refuse(Verdict.FULL.value)
-            for _ in range(2):
-                with pytest.raises(Unavailable):
-                    await _sign(devices, intake, interval=10.0)
-                known = devices.get(_KEY)
-                assert known is not None
-                assert not known.online, "nothing says so on disk"
-            assert writer.accept()
-            for _ in range(2):
-                await _sign(devices, intake)
-            (event,) = await _events(intake)
-            assert (event["type"], event["data"]["phase"]) == ("device.online", "pulse")
-
-    asyncio.run(main())
-
-
-def test_a_loss_that_is_not_stored_has_not_been(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with _table(tmp_path, clock) as (devices, intake):
-            await _sign(devices, intake)
-            writer = intake._spool._writer
-            writer.refuse(Verdict.FULL.value)
             with pytest.raises(Unavailable):
-                async with devices.lost(_KEY) as sign:
-                    await intake.put(*sign.events, state=sign.state)
-            known = devices.get(_KEY)
-            assert known is not None
-            assert known.online
-            assert writer.accept()
+                await _sign(devices, intake)
+        assert writer.accept()
+        await _pass(clock, 1)
+        assert await _types(intake) == ["device.online"]
+
+
+async def test_two_first_signs_at_a_time_are_one_coming(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        await asyncio.gather(*(_sign(devices, intake, interval=10.0) for _ in range(20)))
+        assert await _types(intake) == ["device.online"]
+
+
+async def test_a_device_without_an_interval_is_offline_only_where_that_is_known(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _sign(devices, intake)
+        await _pass(clock, 600)
+        assert await _types(intake) == ["device.online"]
+        for _ in range(2):
             async with devices.lost(_KEY) as sign:
                 await intake.put(*sign.events, state=sign.state)
-            assert await _types(intake) == ["device.online", "device.offline"]
+        assert await _types(intake) == ["device.online", "device.offline"]
 
-    asyncio.run(main())
+
+async def test_who_comes_while_the_spool_refuses_comes_once_it_takes_events_again(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        writer = intake._spool._writer
+        writer.refuse(Verdict.FULL.value)
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await _sign(devices, intake, interval=10.0)
+            known = devices.get(_KEY)
+            assert known is not None
+            assert not known.online, "nothing says so on disk"
+        assert writer.accept()
+        for _ in range(2):
+            await _sign(devices, intake)
+        (event,) = await _events(intake)
+        assert (event["type"], event["data"]["phase"]) == ("device.online", "pulse")
+
+
+async def test_a_loss_that_is_not_stored_has_not_been(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _sign(devices, intake)
+        writer = intake._spool._writer
+        writer.refuse(Verdict.FULL.value)
+        with pytest.raises(Unavailable):
+            async with devices.lost(_KEY) as sign:
+                await intake.put(*sign.events, state=sign.state)
+        known = devices.get(_KEY)
+        assert known is not None
+        assert known.online
+        assert writer.accept()
+        async with devices.lost(_KEY) as sign:
+            await intake.put(*sign.events, state=sign.state)
+        assert await _types(intake) == ["device.online", "device.offline"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,16 +18,13 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_content_is_one_file_named_by_its_hash(tmp_path: Path) -> None:
-    async def main() -> None:
-        media = Media(tmp_path / "media")
-        first, second = await media.store(b"x" * 1000), await media.store(b"x" * 1000)
-        assert first == second
-        assert first.sha256 == sha256(b"x" * 1000).hexdigest()
-        assert _files(tmp_path) == [tmp_path / "media" / first.path]
-        assert len(await media.store_all([b"a", b"b"])) == 2
-
-    asyncio.run(main())
+async def test_a_content_is_one_file_named_by_its_hash(tmp_path: Path) -> None:
+    media = Media(tmp_path / "media")
+    first, second = await media.store(b"x" * 1000), await media.store(b"x" * 1000)
+    assert first == second
+    assert first.sha256 == sha256(b"x" * 1000).hexdigest()
+    assert _files(tmp_path) == [tmp_path / "media" / first.path]
+    assert len(await media.store_all([b"a", b"b"])) == 2
 
 
 def test_many_threads_that_store_the_same_leave_one_whole_file(tmp_path: Path) -> None:

@@ -34,101 +34,86 @@ async def fail(arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     raise RuntimeError("with a s3cret in it")
 
 
-def test_a_command_tells_progress_and_its_result(tmp_path: Path) -> None:
-    async def main() -> None:
-        control = Control(tmp_path)
-        control.commands |= {"count": count, "refuse": refuse, "fail": fail}
-        await control.open()
-        assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
-        assert await asked(tmp_path, "count", to=3) == ({"counted": 3}, [{"at": 0}, {"at": 1}, {"at": 2}])
-        with pytest.raises(Refusal, match="no such thing"):
-            await asked(tmp_path, "refuse")
-        with pytest.raises(Refusal, match="RuntimeError") as failed:
-            await asked(tmp_path, "fail")
-        assert "s3cret" not in str(failed.value)
-        with pytest.raises(Refusal, match="there are: count, fail, refuse"):
-            await asked(tmp_path, "unknown")
-        await control.close()
-        assert not (tmp_path / NAME).exists()
-        with pytest.raises(NoDaemon):
-            await asked(tmp_path, "count", to=1)
-
-    asyncio.run(main())
+async def test_a_command_tells_progress_and_its_result(tmp_path: Path) -> None:
+    control = Control(tmp_path)
+    control.commands |= {"count": count, "refuse": refuse, "fail": fail}
+    await control.open()
+    assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
+    assert await asked(tmp_path, "count", to=3) == ({"counted": 3}, [{"at": 0}, {"at": 1}, {"at": 2}])
+    with pytest.raises(Refusal, match="no such thing"):
+        await asked(tmp_path, "refuse")
+    with pytest.raises(Refusal, match="RuntimeError") as failed:
+        await asked(tmp_path, "fail")
+    assert "s3cret" not in str(failed.value)
+    with pytest.raises(Refusal, match="there are: count, fail, refuse"):
+        await asked(tmp_path, "unknown")
+    await control.close()
+    assert not (tmp_path / NAME).exists()
+    with pytest.raises(NoDaemon):
+        await asked(tmp_path, "count", to=1)
 
 
-def test_a_socket_left_by_a_killed_daemon_is_replaced(tmp_path: Path) -> None:
+async def test_a_socket_left_by_a_killed_daemon_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / NAME))
     with pytest.raises(NoDaemon):
         ask(tmp_path, "count", {}, print)
 
-    async def main() -> None:
-        control = Control(tmp_path)
-        control.commands["count"] = count
-        await control.open()
-        assert (await asked(tmp_path, "count", to=0))[0] == {"counted": 0}
-        await control.close()
-
-    asyncio.run(main())
+    control = Control(tmp_path)
+    control.commands["count"] = count
+    await control.open()
+    assert (await asked(tmp_path, "count", to=0))[0] == {"counted": 0}
+    await control.close()
 
 
-def test_a_folder_with_a_long_name_will_do(tmp_path: Path) -> None:
+async def test_a_folder_with_a_long_name_will_do(tmp_path: Path) -> None:
     folder = tmp_path / ("n" * 120)
     folder.mkdir()
 
-    async def main() -> None:
-        control = Control(folder)
-        control.commands["count"] = count
-        await control.open()
-        before = len(os.listdir("/proc/self/fd"))
-        assert (await asked(folder, "count", to=0))[0] == {"counted": 0}
-        assert len(os.listdir("/proc/self/fd")) <= before + 1
-        await control.close()
-
-    asyncio.run(main())
+    control = Control(folder)
+    control.commands["count"] = count
+    await control.open()
+    before = len(os.listdir("/proc/self/fd"))
+    assert (await asked(folder, "count", to=0))[0] == {"counted": 0}
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+    await control.close()
 
 
-def test_a_client_that_leaves_cancels_its_command_and_a_close_ends_all(tmp_path: Path) -> None:
-    async def main() -> None:
-        begun, ended = asyncio.Semaphore(0), asyncio.Semaphore(0)
+async def test_a_client_that_leaves_cancels_its_command_and_a_close_ends_all(tmp_path: Path) -> None:
+    begun, ended = asyncio.Semaphore(0), asyncio.Semaphore(0)
 
-        async def forever(arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-            begun.release()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.release()
-            return {}
+    async def forever(arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+        begun.release()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.release()
+        return {}
 
-        control = Control(tmp_path)
-        control.commands["forever"] = forever
-        await control.open()
-        request = json.dumps({"command": "forever"}).encode() + b"\n"
-        _, first = await asyncio.open_unix_connection(tmp_path / NAME)
-        first.write(request)
-        await begun.acquire()
-        first.close()
-        await ended.acquire()
-        reader, second = await asyncio.open_unix_connection(tmp_path / NAME)
-        second.write(request)
-        await begun.acquire()
-        await control.close()
-        await ended.acquire()
-        assert await reader.read() == b""
-        second.close()
-
-    asyncio.run(main())
+    control = Control(tmp_path)
+    control.commands["forever"] = forever
+    await control.open()
+    request = json.dumps({"command": "forever"}).encode() + b"\n"
+    _, first = await asyncio.open_unix_connection(tmp_path / NAME)
+    first.write(request)
+    await begun.acquire()
+    first.close()
+    await ended.acquire()
+    reader, second = await asyncio.open_unix_connection(tmp_path / NAME)
+    second.write(request)
+    await begun.acquire()
+    await control.close()
+    await ended.acquire()
+    assert await reader.read() == b""
+    second.close()
 
 
 @pytest.mark.parametrize("request_", [b"nonsense\n", b"[1]\n", b'{"command": 7}\n', b"\n", b"x" * (2 << 20)])
-def test_what_is_no_request_is_told(tmp_path: Path, request_: bytes) -> None:
-    async def main() -> None:
-        control = Control(tmp_path)
-        await control.open()
-        reader, writer = await asyncio.open_unix_connection(tmp_path / NAME)
-        writer.write(request_)
-        assert "error" in json.loads(await reader.readline())
-        writer.close()
-        await control.close()
-
-    asyncio.run(main())
+async def test_what_is_no_request_is_told(tmp_path: Path, request_: bytes) -> None:
+    control = Control(tmp_path)
+    await control.open()
+    reader, writer = await asyncio.open_unix_connection(tmp_path / NAME)
+    writer.write(request_)
+    assert "error" in json.loads(await reader.readline())
+    writer.close()
+    await control.close()

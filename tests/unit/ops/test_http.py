@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
@@ -41,16 +40,13 @@ class Pump:
 Test = Callable[[Pump, str, aiohttp.ClientSession], Coroutine[Any, Any, None]]
 
 
-def listening(test: Test, host: str = "127.0.0.1") -> None:
-    async def main() -> None:
-        pump = Pump()
-        async with Ops(host, 0, pump.views()) as ops, aiohttp.ClientSession() as session:
-            await test(pump, ops.url, session)
-
-    asyncio.run(main())
+async def listening(test: Test, host: str = "127.0.0.1") -> None:
+    pump = Pump()
+    async with Ops(host, 0, pump.views()) as ops, aiohttp.ClientSession() as session:
+        await test(pump, ops.url, session)
 
 
-def test_health_and_readiness_are_two_things() -> None:
+async def test_health_and_readiness_are_two_things() -> None:
     async def test(pump: Pump, url: str, session: aiohttp.ClientSession) -> None:
         async def ask(path: str) -> tuple[int, list[str]]:
             async with session.get(url + path) as answer:
@@ -65,20 +61,20 @@ def test_health_and_readiness_are_two_things() -> None:
         assert await ask("/healthz") == (503, ["the spool has failed"])
         assert await ask("/readyz") == (503, ["the spool has failed", "source teams is down: no route"])
 
-    listening(test)
+    await listening(test)
 
 
-def test_status_is_json() -> None:
+async def test_status_is_json() -> None:
     async def test(_: Pump, url: str, session: aiohttp.ClientSession) -> None:
         async with session.get(url + "/status") as answer:
             assert answer.content_type == "application/json"
             assert answer.headers["Cache-Control"] == "no-store"
             assert await answer.json() == {"site": "garage", "since": "2026-11-20T08:00:00Z", "oldest": None}
 
-    listening(test)
+    await listening(test)
 
 
-def test_metrics_in_both_forms() -> None:
+async def test_metrics_in_both_forms() -> None:
     async def test(pump: Pump, url: str, session: aiohttp.ClientSession) -> None:
         pump.counter.inc(3)
         async with session.get(url + "/metrics") as answer:
@@ -89,42 +85,39 @@ def test_metrics_in_both_forms() -> None:
             assert (await answer.text()).endswith("# EOF\n")
         assert pump.refreshed == 2
 
-    listening(test)
+    await listening(test)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
-def test_only_get(method: str) -> None:
+async def test_only_get(method: str) -> None:
     async def test(_: Pump, url: str, session: aiohttp.ClientSession) -> None:
         async with session.request(method, url + "/status", data=b"" if method != "HEAD" else None) as answer:
             assert answer.status == 405
 
-    listening(test)
+    await listening(test)
 
 
 @pytest.mark.parametrize("path", ["/", "/status/", "/healthz/x", "/admin"])
-def test_unknown_paths(path: str) -> None:
+async def test_unknown_paths(path: str) -> None:
     async def test(_: Pump, url: str, session: aiohttp.ClientSession) -> None:
         async with session.get(url + path) as answer:
             assert answer.status == 404
 
-    listening(test)
+    await listening(test)
 
 
-def test_a_taken_port_is_an_error_and_leaves_nothing_open() -> None:
+async def test_a_taken_port_is_an_error_and_leaves_nothing_open() -> None:
     async def test(pump: Pump, url: str, _: aiohttp.ClientSession) -> None:
         port = int(url.rpartition(":")[2])
         with pytest.raises(OSError, match=str(port)):
             await Ops("127.0.0.1", port, pump.views()).open()
 
-    listening(test)
+    await listening(test)
 
 
-def test_an_address_that_others_reach_is_told() -> None:
-    async def main() -> None:
-        with capture_logs() as logs:
-            async with Ops("127.0.0.1", 0, Pump().views()):
-                assert logs == []
-            async with Ops("0.0.0.0", 0, Pump().views()) as ops:
-                assert [line["url"] for line in logs] == [ops.url]
-
-    asyncio.run(main())
+async def test_an_address_that_others_reach_is_told() -> None:
+    with capture_logs() as logs:
+        async with Ops("127.0.0.1", 0, Pump().views()):
+            assert logs == []
+        async with Ops("0.0.0.0", 0, Pump().views()) as ops:
+            assert [line["url"] for line in logs] == [ops.url]

@@ -34,7 +34,7 @@ def resend(on: Stage, *deliveries: Delivery) -> Resend:
     return Resend(on.spool, {delivery.name: delivery for delivery in deliveries}, on.clock, on.metrics)
 
 
-def test_a_replay_sends_again_and_leaves_the_cursor_alone(tmp_path: Path) -> None:
+async def test_a_replay_sends_again_and_leaves_the_cursor_alone(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks, told = ScriptedSinks(), Told()
         await on.put(250)
@@ -57,10 +57,10 @@ def test_a_replay_sends_again_and_leaves_the_cursor_alone(tmp_path: Path) -> Non
         assert on.value("pump_resent_total", sink="out", what="replay") == 250
         assert on.value("pump_sent_total", sink="out") == 305
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_replay_survives_a_peer_that_goes_away_and_one_that_refuses(tmp_path: Path) -> None:
+async def test_a_replay_survives_a_peer_that_goes_away_and_one_that_refuses(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = ScriptedSinks([None, Unavailable("away", done=(1, 2, 3), retry_after=0.0), Rejected({7: "HTTP 400"})])
         await on.put(10)
@@ -70,13 +70,13 @@ def test_a_replay_survives_a_peer_that_goes_away_and_one_that_refuses(tmp_path: 
             done = await resend(on, delivery).replay({"sink": "out", "rate": 1e6}, Told())
         assert done == {"looked": 10, "sent": 9, "refused": 1}
         assert sinks.sequence == [*range(1, 11), 1, 2, 3, 4, 5, 6, 8, 9, 10]
-        [letter] = await on.spool.letters()
+        [letter] = await on.spool.dead_letters.read()
         assert (letter.record.seq, letter.reason) == (7, "HTTP 400")
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_what_the_peer_never_takes_is_given_up_and_the_sinks_own_stream_goes_on(tmp_path: Path) -> None:
+async def test_what_the_peer_never_takes_is_given_up_and_the_sinks_own_stream_goes_on(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         never = [Unavailable("HTTP 500", retry_after=0.0)] * TRIES
         sinks = ScriptedSinks([Rejected({2: "HTTP 400"}), *never])
@@ -84,7 +84,7 @@ def test_what_the_peer_never_takes_is_given_up_and_the_sinks_own_stream_goes_on(
         delivery = on.delivery(sinks)
         async with running(delivery):
             await sinks.arrived(2)
-            while on.spool.dead.get("out") != 1:  # stored after the peer's word
+            while on.spool.dead_letters.counts.get("out") != 1:  # stored after the peer's word
                 await asyncio.sleep(0.01)
             asked = asyncio.create_task(resend(on, delivery).retry({"sink": "out"}, Told()))
             await sinks.called(2)
@@ -94,13 +94,13 @@ def test_what_the_peer_never_takes_is_given_up_and_the_sinks_own_stream_goes_on(
             await sinks.arrived(4)
         assert sinks.sequence == [1, 3, 4, 5]
         assert sinks.batches[1 : 1 + TRIES] == [[2]] * TRIES
-        [letter] = await on.spool.letters()
+        [letter] = await on.spool.dead_letters.read()
         assert (letter.record.seq, letter.reason) == (2, "HTTP 400")
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_replay_keeps_to_its_time_and_to_its_rate(tmp_path: Path) -> None:
+async def test_a_replay_keeps_to_its_time_and_to_its_rate(tmp_path: Path) -> None:
     class Watch(Clock):
         slept = 0.0
 
@@ -127,10 +127,10 @@ def test_a_replay_keeps_to_its_time_and_to_its_rate(tmp_path: Path) -> None:
             assert (await again.replay({"sink": "out", "since": until}, Told()))["sent"] == 0
             assert (await again.replay({"sink": "out", "until": since}, Told()))["sent"] == 0
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_replay_into_lines_moves_no_cursor_and_tears_nothing(tmp_path: Path) -> None:
+async def test_a_replay_into_lines_moves_no_cursor_and_tears_nothing(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         path = tmp_path / "out.jsonl"
         delivery = on.delivery(JsonlSink)
@@ -148,11 +148,11 @@ def test_a_replay_into_lines_moves_no_cursor_and_tears_nothing(tmp_path: Path) -
         assert len(lines) >= 28
         assert set(lines) == {record.body for record in await on.spool.read(0)}
 
-    run(tmp_path / "spool", test)
+    await run(tmp_path / "spool", test)
 
 
 @pytest.mark.skipif(NatsServer.found() is None, reason="nats-server is not installed")
-def test_a_replay_into_a_stream_that_knows_the_ids_says_so_and_with_fresh_ones_is_stored(tmp_path: Path) -> None:
+async def test_a_replay_into_a_stream_that_knows_the_ids_says_so_and_with_fresh_ones_is_stored(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         async with NatsServer(tmp_path / "server") as server:
             delivery = on.delivery(NatsSink)
@@ -182,10 +182,10 @@ def test_a_replay_into_a_stream_that_knows_the_ids_says_so_and_with_fresh_ones_i
                 assert (last.headers or {})["Nats-Msg-Id"] == name_of(newest.body)
                 await client.close()
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_what_an_attempt_of_the_replay_itself_has_sent_is_no_repeat(tmp_path: Path) -> None:
+async def test_what_an_attempt_of_the_replay_itself_has_sent_is_no_repeat(tmp_path: Path) -> None:
     class Forgetful(ScriptedSinks):
         """The first batch's acknowledgements are lost, so that the second attempt finds all of it there."""
 
@@ -211,19 +211,19 @@ def test_what_an_attempt_of_the_replay_itself_has_sent_is_no_repeat(tmp_path: Pa
         assert (outcome.sent, outcome.duplicates) == (5, 0)
         assert on.value("pump_sink_duplicates_total", sink="out") == 5
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_sink_that_names_no_events_has_no_fresh_ids(tmp_path: Path) -> None:
+async def test_a_sink_that_names_no_events_has_no_fresh_ids(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         delivery = on.delivery(JsonlSink)
         with pytest.raises(Refusal, match="the sink out gives its receiver no ids that could be fresh"):
             await resend(on, delivery).replay({"sink": "out", "fresh_ids": True}, Told())
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_dead_letters_are_sent_again_and_removed(tmp_path: Path) -> None:
+async def test_dead_letters_are_sent_again_and_removed(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         refuse = Rejected({2: "HTTP 400", 4: "HTTP 422"})
         sinks = ScriptedSinks([refuse, Rejected({4: "HTTP 400"})])
@@ -231,47 +231,47 @@ def test_dead_letters_are_sent_again_and_removed(tmp_path: Path) -> None:
         delivery = on.delivery(sinks)
         async with running(delivery):
             await sinks.arrived(3)
-            while on.spool.dead.get("out") != 2:  # stored after the peer's word
+            while on.spool.dead_letters.counts.get("out") != 2:  # stored after the peer's word
                 await asyncio.sleep(0.01)
-            assert {letter.record.seq: letter.reason for letter in await on.spool.letters()} == refuse.reasons
+            assert {letter.record.seq: letter.reason for letter in await on.spool.dead_letters.read()} == refuse.reasons
             told = Told()
             again = resend(on, delivery)
             assert await again.retry({"sink": "out"}, told) == {"sent": 1, "refused": 1, "left": []}
             assert told == [{"sent": 1, "refused": 1}]
-            [letter] = await on.spool.letters()
+            [letter] = await on.spool.dead_letters.read()
             assert (letter.record.seq, letter.reason, letter.attempts) == (4, "HTTP 400", 2)
             assert sinks.sequence == [1, 3, 5, 2]
-            await on.spool.add_dead_letters("gone", [letter.record], "HTTP 400", 1)
+            await on.spool.dead_letters.add("gone", [letter.record], "HTTP 400", 1)
             assert await again.retry({"all": True}, told) == {"sent": 1, "refused": 0, "left": ["gone"]}
             assert await again.drop({"sink": "gone"}, told) == {"dropped": 1}
-            assert await on.spool.letters() == []
-            assert on.spool.dead == {"out": 0, "gone": 0}
+            assert await on.spool.dead_letters.read() == []
+            assert on.spool.dead_letters.counts == {"out": 0, "gone": 0}
             cursor = on.spool.cursor("out")
             assert cursor is not None
             assert cursor.seq == 5
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_masked_events_are_buried_whole_and_masked_once_when_tried_again(tmp_path: Path) -> None:
+async def test_masked_events_are_buried_whole_and_masked_once_when_tried_again(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = ScriptedSinks([Rejected([1], "HTTP 400")])
         await on.put(1)
         delivery = on.delivery(sinks, mask=["data.vehicle.plate"])
         async with running(delivery):
-            while not on.spool.dead.get("out"):
+            while not on.spool.dead_letters.counts.get("out"):
                 await asyncio.sleep(0.01)
-            [letter] = await on.spool.letters()
+            [letter] = await on.spool.dead_letters.read()
             assert b"P000001" in letter.record.body
             await resend(on, delivery).retry({"all": True}, Told())
         [seen] = sinks.received
         assert b"P000001" not in seen.body
         assert b'"***"' in seen.body
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_sink_that_stops_gives_errands_back(tmp_path: Path) -> None:
+async def test_a_sink_that_stops_gives_errands_back(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = ScriptedSinks([None, Unavailable("away", done=(1,))])
         await on.put(3)
@@ -287,7 +287,7 @@ def test_a_sink_that_stops_gives_errands_back(tmp_path: Path) -> None:
                 await delivery.resend_queue.deliver(await on.spool.read(0))
         assert sinks.sequence == [1, 2, 3, 1]
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
 @pytest.mark.parametrize(
@@ -303,9 +303,9 @@ def test_a_sink_that_stops_gives_errands_back(tmp_path: Path) -> None:
         ("drop", {"all": 1}),
     ],
 )
-def test_what_cannot_be_meant_is_refused(tmp_path: Path, command: str, arguments: dict[str, Any]) -> None:
+async def test_what_cannot_be_meant_is_refused(tmp_path: Path, command: str, arguments: dict[str, Any]) -> None:
     async def test(on: Stage) -> None:
         with pytest.raises(Refusal):
             await getattr(resend(on, on.delivery(ScriptedSinks())), command)(arguments, Told())
 
-    run(tmp_path, test)
+    await run(tmp_path, test)

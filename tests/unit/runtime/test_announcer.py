@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from pump.core.errors import Unavailable
 from pump.core.event import Event
 from pump.ingest.intake import Intake
 from pump.runtime.announcer import KEPT, Announcer
-from pump.spool import Receipt, Repaired, Spool, SpoolSettings
+from pump.spool import Receipt, Repaired, Spool, SpoolSettings, repair
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
+from tests.unit.spool.conftest import rows
 
 
 class Moody(Intake):
@@ -43,7 +45,7 @@ class Desk:
         self.metrics = Metrics()
         self.health = Health(self.clock)
         self.intake = self.make("pump")
-        self.announcer = Announcer(self.intake, clock=self.clock, metrics=self.metrics)
+        self.announcer = Announcer(self.intake, spool, clock=self.clock, metrics=self.metrics)
 
     def make(self, name: str) -> Moody:
         return Moody(name, spool=self.spool, site="garage", clock=self.clock, metrics=self.metrics, health=self.health)
@@ -52,18 +54,15 @@ class Desk:
         return [json.loads(record.body) for record in await self.spool.read(0)]
 
 
-def desk(folder: Path, test: Callable[[Desk], Coroutine[Any, Any, None]]) -> None:
-    async def main() -> None:
-        spool = await Spool.open(folder, SpoolSettings(), clock=Clock(), metrics=Metrics())
-        try:
-            await test(Desk(spool))
-        finally:
-            await spool.close()
-
-    asyncio.run(main())
+async def desk(folder: Path, test: Callable[[Desk], Coroutine[Any, Any, None]]) -> None:
+    spool = await Spool.open(folder, SpoolSettings(), clock=Clock(), metrics=Metrics())
+    try:
+        await test(Desk(spool))
+    finally:
+        await spool.close()
 
 
-def test_events_are_stored_in_order_and_carry_the_instance(tmp_path: Path) -> None:
+async def test_events_are_stored_in_order_and_carry_the_instance(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         d.announcer.tell("pump.started", "Pump started", "info", version="1", previous=None)
         d.announcer.tell("pump.stopping", "Pump stopping", "info")
@@ -77,10 +76,10 @@ def test_events_are_stored_in_order_and_carry_the_instance(tmp_path: Path) -> No
         assert first["id"].startswith(instance)
         assert first["id"] != second["id"]
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)
 
 
-def test_what_the_spool_refuses_waits_and_keeps_its_order(tmp_path: Path) -> None:
+async def test_what_the_spool_refuses_waits_and_keeps_its_order(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         d.intake.error = Unavailable("the disk is full")
         for number in range(3):
@@ -92,10 +91,10 @@ def test_what_the_spool_refuses_waits_and_keeps_its_order(tmp_path: Path) -> Non
         await d.announcer.flush()
         assert [event["data"]["number"] for event in await d.stored()] == [0, 1, 2]
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)
 
 
-def test_what_waits_is_bounded_and_told(tmp_path: Path) -> None:
+async def test_what_waits_is_bounded_and_told(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         with capture_logs() as logs:
             for number in range(KEPT + 1):
@@ -104,10 +103,10 @@ def test_what_waits_is_bounded_and_told(tmp_path: Path) -> None:
             "An event of the daemon's own is given up, for the spool takes none"
         ]
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)
 
 
-def test_an_event_that_cannot_be_stored_at_all_keeps_nobody_waiting(tmp_path: Path) -> None:
+async def test_an_event_that_cannot_be_stored_at_all_keeps_nobody_waiting(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         d.announcer.tell("pump.started", "Pump started", "info")
         d.announcer.tell("pump.stopping", "Pump stopping", "info")
@@ -118,13 +117,13 @@ def test_an_event_that_cannot_be_stored_at_all_keeps_nobody_waiting(tmp_path: Pa
         await d.announcer.flush()
         assert [event["type"] for event in await d.stored()] == ["pump.stopping"]
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)
 
 
-def test_a_sources_news_are_stored_without_a_put(tmp_path: Path) -> None:
+async def test_a_sources_news_are_stored_without_a_put(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         teams = d.make("teams")
-        d.announcer.intakes.append(teams)
+        d.announcer.carry(teams)
         teams.up()
         teams.down("no route")
         await d.announcer.flush()
@@ -133,15 +132,26 @@ def test_a_sources_news_are_stored_without_a_put(tmp_path: Path) -> None:
             ("/garage/teams", "pump.source.down"),
         ]
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)
 
 
-def test_what_the_spool_finds_is_told(tmp_path: Path) -> None:
+async def _damage(folder: Path, found: Repaired) -> None:
+    """Leave a spool with two events whose bodies are wrong, and the note of an earlier repair."""
+    spool = await Spool.open(folder, SpoolSettings(), clock=Clock(), metrics=Metrics())
+    await spool.append(rows(0, 2), source="teams")
+    await spool._writer.run(lambda db: db.execute("UPDATE blocks SET bodies = zeroblob(length(bodies))").fetchone())
+    await spool._writer.run(partial(repair.note, found=found))
+    await spool.close()
+
+
+async def test_what_the_spool_finds_is_told(tmp_path: Path) -> None:
+    since = datetime(2026, 11, 20, 8, tzinfo=UTC)
+    found = Repaired("a page is torn", 7, 100, "spool.damaged-1.db", int(since.timestamp() * 1000))
+    asyncio.run(_damage(tmp_path, found))
+
     async def test(d: Desk) -> None:
-        since = datetime(2026, 11, 20, 8, tzinfo=UTC)
-        d.spool.repaired = Repaired("a page is torn", 7, 100, "spool.damaged-1.db", int(since.timestamp() * 1000))
-        d.announcer.listen(d.spool)
-        d.spool.on_damaged([5, 6])
+        await d.announcer.flush()
+        await d.stored()  # the reader comes upon what is damaged
         await d.announcer.flush()
         repaired, gap, damaged, another = [(event["type"], event["data"]) for event in await d.stored()]
         assert repaired[0] == damaged[0] == "pump.spool.repaired"
@@ -152,13 +162,20 @@ def test_what_the_spool_finds_is_told(tmp_path: Path) -> None:
         assert another[1]["count"] == 2
         assert d.metrics.registry.get_sample_value("pump_gaps_total", {"source": "pump"})
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)
+
+    async def at_the_next_start(d: Desk) -> None:
+        await d.announcer.flush()
+        types = [event["type"] for event in await d.stored()]
+        assert types == ["pump.spool.repaired", "pump.gap"] * 2, "an earlier repair is told once"
+
+    await desk(tmp_path, at_the_next_start)
 
 
-def test_a_gap_ends_no_earlier_than_it_begins_though_the_clock_is_set_back(tmp_path: Path) -> None:
+async def test_a_gap_ends_no_earlier_than_it_begins_though_the_clock_is_set_back(tmp_path: Path) -> None:
     async def test(d: Desk) -> None:
         clock = ManualClock()
-        announcer = Announcer(d.intake, clock=clock, metrics=d.metrics)
+        announcer = Announcer(d.intake, d.spool, clock=clock, metrics=d.metrics)
         begin = clock.now()
         clock.jump(-7200)
         announcer.gap(begin, "the spool was damaged", 3)
@@ -166,4 +183,4 @@ def test_a_gap_ends_no_earlier_than_it_begins_though_the_clock_is_set_back(tmp_p
         [gap] = await d.stored()
         assert gap["data"]["from"] == gap["data"]["to"] == "2026-11-20T06:00:00Z"
 
-    desk(tmp_path, test)
+    await desk(tmp_path, test)

@@ -51,11 +51,8 @@ class Bench:
         assert await self.supervisor.stop(self.supervisor.names, 5.0) == []
 
 
-def bench(test: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
-    async def main() -> None:
-        await test(Bench())
-
-    asyncio.run(main())
+async def bench(test: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
+    await test(Bench())
 
 
 async def forever() -> None:
@@ -79,7 +76,7 @@ class Fails:
 @pytest.mark.parametrize(
     "error", [ValueError("broken"), Unavailable("away"), None, ExceptionGroup("two", [ValueError(), Unavailable("x")])]
 )
-def test_a_part_that_ends_is_started_again_with_growing_waits(error: BaseException | None) -> None:
+async def test_a_part_that_ends_is_started_again_with_growing_waits(error: BaseException | None) -> None:
     async def test(b: Bench) -> None:
         part = Fails(b.clock, error)
         component = b.add("source bad", part)
@@ -89,10 +86,10 @@ def test_a_part_that_ends_is_started_again_with_growing_waits(error: BaseExcepti
         assert component.state == "down"
         await b.end()
 
-    bench(test)
+    await bench(test)
 
 
-def test_one_that_fails_for_ever_touches_nobody() -> None:
+async def test_one_that_fails_for_ever_touches_nobody() -> None:
     async def test(b: Bench) -> None:
         ticks: list[float] = []
 
@@ -110,10 +107,10 @@ def test_one_that_fails_for_ever_touches_nobody() -> None:
         assert good.state == "up"
         await b.end()
 
-    bench(test)
+    await bench(test)
 
 
-def test_what_an_error_asks_for_is_honoured() -> None:
+async def test_what_an_error_asks_for_is_honoured() -> None:
     async def test(b: Bench) -> None:
         away = Fails(b.clock, Unavailable("limit", retry_after=42.0))
         wrong = Fails(b.clock, Misconfigured("the key is wrong"))
@@ -128,10 +125,10 @@ def test_what_an_error_asks_for_is_honoured() -> None:
         assert eager.starts[1] == pytest.approx(0.1)
         await b.end()
 
-    bench(test)
+    await bench(test)
 
 
-def test_real_success_resets_the_backoff_and_a_short_one_does_not() -> None:
+async def test_real_success_resets_the_backoff_and_a_short_one_does_not() -> None:
     async def test(b: Bench) -> None:
         starts: list[float] = []
         component = b.component("source teams")
@@ -161,10 +158,10 @@ def test_real_success_resets_the_backoff_and_a_short_one_does_not() -> None:
         assert [start - begin for start in starts] == [0.0, 1.0, 3.0, 7.0, 74.0, 149.0]
         await b.end()
 
-    bench(test)
+    await bench(test)
 
 
-def test_running_long_without_being_up_is_no_success() -> None:
+async def test_running_long_without_being_up_is_no_success() -> None:
     async def test(b: Bench) -> None:
         starts: list[float] = []
 
@@ -178,10 +175,10 @@ def test_running_long_without_being_up_is_no_success() -> None:
         assert starts == [0.0, 101.0, 203.0, 307.0]
         await b.end()
 
-    bench(test)
+    await bench(test)
 
 
-def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
     async def test(b: Bench) -> None:
         part = Fails(b.clock, asyncio.CancelledError())
         b.add("source leaky", part)
@@ -191,10 +188,10 @@ def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
         assert "CancelledError" in logs[0]["reason"]
         await b.end()
 
-    bench(test)
+    await bench(test)
 
 
-def test_what_the_log_says() -> None:
+async def test_what_the_log_says() -> None:
     async def test(b: Bench) -> None:
         secret = ValueError("https://user:hunter2@example.com")
         bug = b.add("bug", Fails(b.clock, secret))
@@ -213,7 +210,7 @@ def test_what_the_log_says() -> None:
         assert (lines["wrong"]["reason"], lines["wrong"]["wait_s"]) == ("check app_key", 600.0)
         await b.end()
 
-    bench(test)
+    await bench(test)
 
 
 def test_groups_are_unpacked() -> None:
@@ -236,7 +233,7 @@ def test_groups_are_unpacked() -> None:
     assert "CancelledError" in diagnose(BaseExceptionGroup("all", [asyncio.CancelledError()])).reason
 
 
-def test_stop_names_who_remains_and_waits_no_longer_than_its_deadline() -> None:
+async def test_stop_names_who_remains_and_waits_no_longer_than_its_deadline() -> None:
     async def test(b: Bench) -> None:
         release = asyncio.Event()
 
@@ -265,10 +262,10 @@ def test_stop_names_who_remains_and_waits_no_longer_than_its_deadline() -> None:
         assert b.supervisor.names == []
         release.set()
 
-    bench(test)
+    await bench(test)
 
 
-def test_a_part_that_swallows_its_cancellation_is_not_started_again() -> None:
+async def test_a_part_that_swallows_its_cancellation_is_not_started_again() -> None:
     async def test(b: Bench) -> None:
         starts = 0
 
@@ -286,10 +283,10 @@ def test_a_part_that_swallows_its_cancellation_is_not_started_again() -> None:
         await b.clock.run(100.0)
         assert starts == 1
 
-    bench(test)
+    await bench(test)
 
 
-def test_a_failure_while_stopping_is_told() -> None:
+async def test_a_failure_while_stopping_is_told() -> None:
     async def test(b: Bench) -> None:
         error = RuntimeError("in the finally")
 
@@ -307,10 +304,10 @@ def test_a_failure_while_stopping_is_told() -> None:
             ("A part failed while it was being stopped", error)
         ]
 
-    bench(test)
+    await bench(test)
 
 
-def test_clean_up_may_await() -> None:
+async def test_clean_up_may_await() -> None:
     async def test(b: Bench) -> None:
         cleaned = False
 
@@ -327,10 +324,10 @@ def test_clean_up_may_await() -> None:
         await b.end()
         assert cleaned
 
-    bench(test)
+    await bench(test)
 
 
-def test_stopping_interrupts_the_wait_between_two_starts() -> None:
+async def test_stopping_interrupts_the_wait_between_two_starts() -> None:
     async def test(b: Bench) -> None:
         part = Fails(b.clock, Misconfigured("wrong"))
         b.add("source wrong", part)
@@ -338,10 +335,10 @@ def test_stopping_interrupts_the_wait_between_two_starts() -> None:
         await b.end()
         assert part.starts == [0.0]
 
-    bench(test)
+    await bench(test)
 
 
-def test_remove_and_replace_touch_one_part_alone() -> None:
+async def test_remove_and_replace_touch_one_part_alone() -> None:
     async def test(b: Bench) -> None:
         runs: list[str] = []
 
@@ -367,10 +364,10 @@ def test_remove_and_replace_touch_one_part_alone() -> None:
             b.add("a", named("a3"))
         await b.end()
 
-    bench(test)
+    await bench(test)
 
 
-def test_replace_refuses_to_run_two_of_one_name() -> None:
+async def test_replace_refuses_to_run_two_of_one_name() -> None:
     async def test(b: Bench) -> None:
         release = asyncio.Event()
 
@@ -391,10 +388,10 @@ def test_replace_refuses_to_run_two_of_one_name() -> None:
         assert b.supervisor.names == []
         release.set()
 
-    bench(test)
+    await bench(test)
 
 
-def test_down_goes_to_the_callback_when_there_is_one() -> None:
+async def test_down_goes_to_the_callback_when_there_is_one() -> None:
     async def test(b: Bench) -> None:
         told: list[str] = []
         component = b.component("source teams")
@@ -406,10 +403,10 @@ def test_down_goes_to_the_callback_when_there_is_one() -> None:
         assert component.state == "starting"
         await b.end()
 
-    bench(test)
+    await bench(test)
 
 
-def test_parts_may_be_left_to_end_by_themselves() -> None:
+async def test_parts_may_be_left_to_end_by_themselves() -> None:
     async def test(b: Bench) -> None:
         ending = asyncio.Event()
 
@@ -427,25 +424,22 @@ def test_parts_may_be_left_to_end_by_themselves() -> None:
         assert b.restarts("sink out") is None
         assert await b.supervisor.stop(["sink out", "sink slow"], 5.0) == []
 
-    bench(test)
+    await bench(test)
 
 
-def test_first_of_ends_the_others_and_raises() -> None:
-    async def main() -> None:
-        ended: list[str] = []
+async def test_first_of_ends_the_others_and_raises() -> None:
+    ended: list[str] = []
 
-        async def other() -> None:
-            try:
-                await forever()
-            finally:
-                ended.append("other")
+    async def other() -> None:
+        try:
+            await forever()
+        finally:
+            ended.append("other")
 
-        async def fails() -> None:
-            await asyncio.sleep(0)
-            raise ValueError("first")
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("first")
 
-        with pytest.raises(ValueError, match="first"):
-            await first_of(other(), fails())
-        assert ended == ["other"]
-
-    asyncio.run(main())
+    with pytest.raises(ValueError, match="first"):
+        await first_of(other(), fails())
+    assert ended == ["other"]

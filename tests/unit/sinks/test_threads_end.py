@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import textwrap
@@ -124,16 +123,13 @@ def test_an_answer_after_the_loop_has_ended_is_dropped(tmp_path: object) -> None
     assert said == "quiet\n"
 
 
-def test_calls_run_one_after_another_in_one_thread_and_none_after_the_end() -> None:
-    async def main() -> None:
-        worker = SinkThread("sink a")
-        names = [await worker.run(lambda: threading.current_thread().name) for _ in range(3)]
-        assert names == ["sink a"] * 3
-        with pytest.raises(ZeroDivisionError):
-            await worker.run(lambda: 1 // 0)
-        assert await worker.run(lambda: 7) == 7
-        worker.close()
-        with pytest.raises(RuntimeError):
-            await worker.run(lambda: 7)
-
-    asyncio.run(main())
+async def test_calls_run_one_after_another_in_one_thread_and_none_after_the_end() -> None:
+    worker = SinkThread("sink a")
+    names = [await worker.run(lambda: threading.current_thread().name) for _ in range(3)]
+    assert names == ["sink a"] * 3
+    with pytest.raises(ZeroDivisionError):
+        await worker.run(lambda: 1 // 0)
+    assert await worker.run(lambda: 7) == 7
+    worker.close()
+    with pytest.raises(RuntimeError):
+        await worker.run(lambda: 7)

@@ -58,87 +58,75 @@ def _flip(path: Path, *places: int) -> None:
             file.write(bytes([old[0] ^ 0x55]))
 
 
-def test_a_flipped_bit_in_a_body_costs_that_event_alone_and_is_told_once(tmp_path: Path) -> None:
-    async def main() -> None:
-        await _fill(tmp_path)
-        data = (tmp_path / "spool.db").read_bytes()
-        _flip(tmp_path / "spool.db", data.index(b"1234" + b"." * 100) + 50)
-        spool = await _open(tmp_path)
-        told: list[int] = []
-        spool.on_damaged = told.extend
-        assert await _read(spool) == [n for n in range(_COUNT) if n != 1234]
-        await _read(spool)
-        assert told == [1235]  # numbers begin at 1
-        await spool.close()
-
-    asyncio.run(main())
+async def test_a_flipped_bit_in_a_body_costs_that_event_alone_and_is_told_once(tmp_path: Path) -> None:
+    await _fill(tmp_path)
+    data = (tmp_path / "spool.db").read_bytes()
+    _flip(tmp_path / "spool.db", data.index(b"1234" + b"." * 100) + 50)
+    spool = await _open(tmp_path)
+    told: list[int] = []
+    spool.listen(filling=print, damaged=told.extend)
+    assert await _read(spool) == [n for n in range(_COUNT) if n != 1234]
+    await _read(spool)
+    assert told == [1235]  # numbers begin at 1
+    await spool.close()
 
 
-def test_a_lost_first_page_is_replaced_and_everything_is_carried_over(tmp_path: Path) -> None:
-    async def main() -> None:
-        await _fill(tmp_path)
-        with (tmp_path / "spool.db").open("r+b") as file:
-            file.write(bytes(PAGE_SIZE))
-        spool = await _open(tmp_path)
-        assert spool.repaired is not None
-        assert (spool.repaired.lost, spool.repaired.carried) == (0, _COUNT)
-        assert spool.repaired.aside is not None
-        assert (tmp_path / spool.repaired.aside).exists()
-        assert await _read(spool) == list(range(_COUNT))
-        assert spool.cursor("out") == Cursor(700, {"offset": 12})
-        assert spool.state("teams") == {"last": _COUNT - 100}
-        assert await spool.append(rows(_COUNT - 1, 2), source="teams") == Receipt(1, 1)
-        spool.repair_told()
-        await spool.close()
-        spool = await _open(tmp_path)
-        assert spool.repaired is None  # told once
-        await spool.close()
-
-    asyncio.run(main())
+async def test_a_lost_first_page_is_replaced_and_everything_is_carried_over(tmp_path: Path) -> None:
+    await _fill(tmp_path)
+    with (tmp_path / "spool.db").open("r+b") as file:
+        file.write(bytes(PAGE_SIZE))
+    spool = await _open(tmp_path)
+    assert spool.repaired is not None
+    assert (spool.repaired.lost, spool.repaired.carried) == (0, _COUNT)
+    assert spool.repaired.aside is not None
+    assert (tmp_path / spool.repaired.aside).exists()
+    assert await _read(spool) == list(range(_COUNT))
+    assert spool.cursor("out") == Cursor(700, {"offset": 12})
+    assert spool.state("teams") == {"last": _COUNT - 100}
+    assert await spool.append(rows(_COUNT - 1, 2), source="teams") == Receipt(1, 1)
+    spool.repair_told()
+    await spool.close()
+    spool = await _open(tmp_path)
+    assert spool.repaired is None  # told once
+    await spool.close()
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_damaged_pages_cost_what_lies_on_them_and_the_loss_is_told(tmp_path: Path, seed: int) -> None:
+async def test_damaged_pages_cost_what_lies_on_them_and_the_loss_is_told(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
 
-    async def main() -> None:
-        await _fill(tmp_path)
-        path = tmp_path / "spool.db"
-        with path.open("r+b") as file:
-            for _ in range(2):
-                file.seek(chance.randrange(path.stat().st_size // PAGE_SIZE) * PAGE_SIZE)
-                file.write(chance.randbytes(PAGE_SIZE))
-        spool = await _open(tmp_path)
-        damaged: list[int] = []
-        spool.on_damaged = damaged.extend
-        found = await _read(spool)
-        assert found == sorted(set(found))
-        assert set(found) <= set(range(_COUNT))
-        lost = _COUNT - len(found)
-        told = len(damaged) + (spool.repaired.lost if spool.repaired else 0)
-        # Damage in a free page or a slack space costs nothing; any loss is told, to the number.
-        assert told == lost
-        # Storing goes on, above every number ever given.
-        await spool.append(rows(5000, 1), source="teams")
-        assert spool.head == _COUNT + 1
-        await spool.close()
-
-    asyncio.run(main())
+    await _fill(tmp_path)
+    path = tmp_path / "spool.db"
+    with path.open("r+b") as file:
+        for _ in range(2):
+            file.seek(chance.randrange(path.stat().st_size // PAGE_SIZE) * PAGE_SIZE)
+            file.write(chance.randbytes(PAGE_SIZE))
+    spool = await _open(tmp_path)
+    damaged: list[int] = []
+    spool.listen(filling=print, damaged=damaged.extend)
+    found = await _read(spool)
+    assert found == sorted(set(found))
+    assert set(found) <= set(range(_COUNT))
+    lost = _COUNT - len(found)
+    told = len(damaged) + (spool.repaired.lost if spool.repaired else 0)
+    # Damage in a free page or a slack space costs nothing; any loss is told, to the number.
+    assert told == lost
+    # Storing goes on, above every number ever given.
+    await spool.append(rows(5000, 1), source="teams")
+    assert spool.head == _COUNT + 1
+    await spool.close()
 
 
-def test_a_file_of_rubbish_is_set_aside_and_numbering_goes_on(tmp_path: Path) -> None:
-    async def main() -> None:
-        await _fill(tmp_path)
-        (tmp_path / "spool.db").write_bytes(os.urandom(100_000))
-        spool = await _open(tmp_path)
-        assert spool.repaired is not None
-        assert spool.repaired.lost == _COUNT
-        assert spool.repaired.carried == 0
-        await spool.append(rows(5000, 1), source="teams")
-        assert spool.head == _COUNT + 1
-        await spool.close()
-
-    asyncio.run(main())
+async def test_a_file_of_rubbish_is_set_aside_and_numbering_goes_on(tmp_path: Path) -> None:
+    await _fill(tmp_path)
+    (tmp_path / "spool.db").write_bytes(os.urandom(100_000))
+    spool = await _open(tmp_path)
+    assert spool.repaired is not None
+    assert spool.repaired.lost == _COUNT
+    assert spool.repaired.carried == 0
+    await spool.append(rows(5000, 1), source="teams")
+    assert spool.head == _COUNT + 1
+    await spool.close()
 
 
 _WRITE_UNTIL_KILLED = """
@@ -160,7 +148,7 @@ asyncio.run(main())
 """
 
 
-def test_a_flipped_bit_in_the_wal_is_told_by_the_high_water_mark(tmp_path: Path) -> None:
+async def test_a_flipped_bit_in_the_wal_is_told_by_the_high_water_mark(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", _WRITE_UNTIL_KILLED, str(tmp_path)], stdout=subprocess.PIPE, cwd=os.getcwd()
     )
@@ -172,22 +160,19 @@ def test_a_flipped_bit_in_the_wal_is_told_by_the_high_water_mark(tmp_path: Path)
     wal = tmp_path / "spool.db-wal"
     _flip(wal, wal.stat().st_size // 2)
 
-    async def main() -> None:
-        spool = await _open(tmp_path)
-        found = await _read(spool)
-        assert found == list(range(len(found)))  # SQLite cut the WAL there, without a word
-        assert 0 < len(found) < 1000
-        assert spool.repaired is not None
-        assert spool.repaired.lost == 1000 - len(found)
-        await spool.append(rows(5000, 1), source="teams")
-        assert spool.head == 1001  # no number is used twice
-        spool.repair_told()
-        await spool.close()
-        spool = await _open(tmp_path)
-        assert spool.repaired is None  # told once
-        await spool.close()
-
-    asyncio.run(main())
+    spool = await _open(tmp_path)
+    found = await _read(spool)
+    assert found == list(range(len(found)))  # SQLite cut the WAL there, without a word
+    assert 0 < len(found) < 1000
+    assert spool.repaired is not None
+    assert spool.repaired.lost == 1000 - len(found)
+    await spool.append(rows(5000, 1), source="teams")
+    assert spool.head == 1001  # no number is used twice
+    spool.repair_told()
+    await spool.close()
+    spool = await _open(tmp_path)
+    assert spool.repaired is None  # told once
+    await spool.close()
 
 
 _SALVAGE_AND_DIE = """
@@ -253,73 +238,61 @@ def test_killed_at_any_step_of_a_salvage_nothing_readable_is_lost_and_the_loss_i
     assert step > 5
 
 
-def test_the_vendors_redelivery_of_a_lost_event_is_no_duplicate(tmp_path: Path) -> None:
-    async def main() -> None:
-        await _fill(tmp_path)
-        path = tmp_path / "spool.db"
-        data = path.read_bytes()
-        page = data.index(b"1234" + b"." * 100) // PAGE_SIZE
-        with path.open("r+b") as file:
-            file.seek(page * PAGE_SIZE)
-            file.write(b"\xa5" * PAGE_SIZE)
-        (tmp_path / "spool.damaged").touch()
-        spool = await _open(tmp_path)
-        assert spool.repaired is not None
-        lost = sorted(set(range(_COUNT)) - set(await _read(spool)))
-        assert len(lost) == spool.repaired.lost > 0
-        # Not completed at the vendor, they come again; what was kept does not.
-        assert await spool.append(rows(0, _COUNT), source="teams") == Receipt(len(lost), _COUNT - len(lost))
-        await spool.close()
-
-    asyncio.run(main())
+async def test_the_vendors_redelivery_of_a_lost_event_is_no_duplicate(tmp_path: Path) -> None:
+    await _fill(tmp_path)
+    path = tmp_path / "spool.db"
+    data = path.read_bytes()
+    page = data.index(b"1234" + b"." * 100) // PAGE_SIZE
+    with path.open("r+b") as file:
+        file.seek(page * PAGE_SIZE)
+        file.write(b"\xa5" * PAGE_SIZE)
+    (tmp_path / "spool.damaged").touch()
+    spool = await _open(tmp_path)
+    assert spool.repaired is not None
+    lost = sorted(set(range(_COUNT)) - set(await _read(spool)))
+    assert len(lost) == spool.repaired.lost > 0
+    # Not completed at the vendor, they come again; what was kept does not.
+    assert await spool.append(rows(0, _COUNT), source="teams") == Receipt(len(lost), _COUNT - len(lost))
+    await spool.close()
 
 
-def test_numbers_that_duplicates_took_are_no_loss(tmp_path: Path) -> None:
-    async def main() -> None:
-        spool = await _open(tmp_path)
-        await spool.append(rows(0, 100), source="teams")
-        await spool.append(rows(50, 100), source="teams")
-        await spool.append(rows(150, 100), source="teams")
-        await spool.close()
-        (tmp_path / "spool.damaged").touch()
-        spool = await _open(tmp_path)
-        assert spool.repaired is not None
-        assert (spool.repaired.lost, spool.repaired.carried) == (0, 250)
-        await spool.close()
-
-    asyncio.run(main())
+async def test_numbers_that_duplicates_took_are_no_loss(tmp_path: Path) -> None:
+    spool = await _open(tmp_path)
+    await spool.append(rows(0, 100), source="teams")
+    await spool.append(rows(50, 100), source="teams")
+    await spool.append(rows(150, 100), source="teams")
+    await spool.close()
+    (tmp_path / "spool.damaged").touch()
+    spool = await _open(tmp_path)
+    assert spool.repaired is not None
+    assert (spool.repaired.lost, spool.repaired.carried) == (0, 250)
+    await spool.close()
 
 
-def test_what_lies_behind_a_damaged_page_of_keys_is_carried_too(tmp_path: Path) -> None:
-    async def main() -> None:
-        await _fill(tmp_path, 20_000)
-        path = tmp_path / "spool.db"
-        data = path.read_bytes()
-        page = data.index(b"id-10000") // PAGE_SIZE
-        with path.open("r+b") as file:
-            file.seek(page * PAGE_SIZE)
-            file.write(bytes(PAGE_SIZE))
-        spool = await _open(tmp_path)
-        assert spool.repaired is not None
-        first, newest = (
-            await spool.append(rows(0, 100), source="teams"),
-            await spool.append(rows(19_900, 100), source="teams"),
-        )
-        assert (first, newest) == (Receipt(0, 100), Receipt(0, 100))
-        await spool.close()
-
-    asyncio.run(main())
+async def test_what_lies_behind_a_damaged_page_of_keys_is_carried_too(tmp_path: Path) -> None:
+    await _fill(tmp_path, 20_000)
+    path = tmp_path / "spool.db"
+    data = path.read_bytes()
+    page = data.index(b"id-10000") // PAGE_SIZE
+    with path.open("r+b") as file:
+        file.seek(page * PAGE_SIZE)
+        file.write(bytes(PAGE_SIZE))
+    spool = await _open(tmp_path)
+    assert spool.repaired is not None
+    first, newest = (
+        await spool.append(rows(0, 100), source="teams"),
+        await spool.append(rows(19_900, 100), source="teams"),
+    )
+    assert (first, newest) == (Receipt(0, 100), Receipt(0, 100))
+    await spool.close()
 
 
-def test_a_folder_that_was_killed_while_the_spool_was_made_is_used(tmp_path: Path) -> None:
-    async def main() -> None:
-        (tmp_path / "spool.db").touch()
-        spool = await _open(tmp_path)
-        assert spool.repaired is None
-        assert await spool.append(rows(1, 1), source="teams") == Receipt(1, 0)
-        await spool.close()
-
-    asyncio.run(main())
+async def test_a_folder_that_was_killed_while_the_spool_was_made_is_used(tmp_path: Path) -> None:
+    (tmp_path / "spool.db").touch()
+    spool = await _open(tmp_path)
+    assert spool.repaired is None
+    assert await spool.append(rows(1, 1), source="teams") == Receipt(1, 0)
+    await spool.close()
 
 
 def test_a_newer_spool_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -416,42 +389,36 @@ def test_a_full_disk_is_survived_and_left_without_help(tmp_path: Path) -> None:
     assert told == {"own": 1, "after": [10, 0], "as stored": True}
 
 
-def test_where_sqlite_finds_no_room_nothing_is_acknowledged(opened: Opener) -> None:
-    async def main() -> None:
-        async with opened() as spool:
-            await spool.append(rows(0, 10), source="teams")
-            await spool._writer.run(lambda db: db.execute("PRAGMA max_page_count=12").fetchone())
-            stored, refused = 10, ""
-            while not refused and stored < 10_000:
-                try:
-                    await spool.append(rows(stored, 10, size=2000), source="teams")
-                    stored += 10
-                except Unavailable as error:
-                    refused = error.reason
-            assert refused == "the spool refuses: the disk is full"
-            assert await _read(spool) == list(range(stored))
-            await spool._writer.run(lambda db: db.execute("PRAGMA max_page_count=1000000").fetchone())
-            async with asyncio.timeout(30):
-                while spool.refusing:
-                    await asyncio.sleep(0.05)  # it resumes by itself, and tells nobody
-            assert await spool.append(rows(stored, 10, size=2000), source="teams") == Receipt(10, 0)
-
-    asyncio.run(main())
+async def test_where_sqlite_finds_no_room_nothing_is_acknowledged(opened: Opener) -> None:
+    async with opened() as spool:
+        await spool.append(rows(0, 10), source="teams")
+        await spool._writer.run(lambda db: db.execute("PRAGMA max_page_count=12").fetchone())
+        stored, refused = 10, ""
+        while not refused and stored < 10_000:
+            try:
+                await spool.append(rows(stored, 10, size=2000), source="teams")
+                stored += 10
+            except Unavailable as error:
+                refused = error.reason
+        assert refused == "the spool refuses: the disk is full"
+        assert await _read(spool) == list(range(stored))
+        await spool._writer.run(lambda db: db.execute("PRAGMA max_page_count=1000000").fetchone())
+        async with asyncio.timeout(30):
+            while spool.refusing:
+                await asyncio.sleep(0.05)  # it resumes by itself, and tells nobody
+        assert await spool.append(rows(stored, 10, size=2000), source="teams") == Receipt(10, 0)
 
 
-def test_an_unreadable_piece_of_state_stops_no_start(opened: Opener) -> None:
-    async def main() -> None:
-        async with opened() as spool:
-            await spool.append(rows(0, 10), source="teams", state={"good": 1, "bad": 2})
-            spool.set_cursor("out", 5, {"offset": 12})
-            await spool.flush()
-            await spool._writer.run(lambda db: db.execute("UPDATE state SET value = '2}' WHERE key = 'bad'").fetchone())
-            await spool._writer.run(lambda db: db.execute("UPDATE cursors SET state = '{'").fetchone())
-        async with opened() as spool:
-            assert spool.state("teams") == {"good": 1}
-            assert spool.cursor("out") == Cursor(5, None)
-
-    asyncio.run(main())
+async def test_an_unreadable_piece_of_state_stops_no_start(opened: Opener) -> None:
+    async with opened() as spool:
+        await spool.append(rows(0, 10), source="teams", state={"good": 1, "bad": 2})
+        spool.set_cursor("out", 5, {"offset": 12})
+        await spool.flush()
+        await spool._writer.run(lambda db: db.execute("UPDATE state SET value = '2}' WHERE key = 'bad'").fetchone())
+        await spool._writer.run(lambda db: db.execute("UPDATE cursors SET state = '{'").fetchone())
+    async with opened() as spool:
+        assert spool.state("teams") == {"good": 1}
+        assert spool.cursor("out") == Cursor(5, None)
 
 
 @pytest.mark.parametrize("first", [None, "x", -(1 << 60)])

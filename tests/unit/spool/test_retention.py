@@ -56,129 +56,105 @@ def _stored_cursor(folder: Path, sink: str) -> tuple[int, str | None] | None:
         return found
 
 
-def test_a_cursor_rides_on_the_next_commit(opened: Opener, tmp_path: Path, metrics: Metrics) -> None:
-    async def main() -> None:
-        async with opened() as spool:
-            await spool.append(rows(1, 5), source="teams")
-            before = metrics.registry.get_sample_value("pump_commits_total") or 0
-            spool.set_cursor("out", 3, {"offset": 7})
-            spool.set_cursor("hook", 2, None)
-            await spool.append(rows(6, 1), source="teams")
-            assert (metrics.registry.get_sample_value("pump_commits_total") or 0) - before == 1
-            assert _stored_cursor(tmp_path / "spool", "out") == (3, '{"offset":7}')
-            assert _stored_cursor(tmp_path / "spool", "hook") == (2, None)
-
-    asyncio.run(main())
+async def test_a_cursor_rides_on_the_next_commit(opened: Opener, tmp_path: Path, metrics: Metrics) -> None:
+    async with opened() as spool:
+        await spool.append(rows(1, 5), source="teams")
+        before = metrics.registry.get_sample_value("pump_commits_total") or 0
+        spool.set_cursor("out", 3, {"offset": 7})
+        spool.set_cursor("hook", 2, None)
+        await spool.append(rows(6, 1), source="teams")
+        assert (metrics.registry.get_sample_value("pump_commits_total") or 0) - before == 1
+        assert _stored_cursor(tmp_path / "spool", "out") == (3, '{"offset":7}')
+        assert _stored_cursor(tmp_path / "spool", "hook") == (2, None)
 
 
-def test_a_cursor_without_a_commit_to_ride_on_makes_its_own(opened: Opener, tmp_path: Path) -> None:
-    async def main() -> None:
-        async with opened() as spool:
-            await spool.append(rows(1, 5), source="teams")
-            spool.set_cursor("out", 5, None)
-            assert spool.cursor("out") == Cursor(5, None)
-            await _until(lambda: _stored_cursor(tmp_path / "spool", "out") == (5, None))
-        async with opened() as spool:
-            assert spool.cursor("out") == Cursor(5, None)
-            assert spool.cursor("other") is None
-
-    asyncio.run(main())
+async def test_a_cursor_without_a_commit_to_ride_on_makes_its_own(opened: Opener, tmp_path: Path) -> None:
+    async with opened() as spool:
+        await spool.append(rows(1, 5), source="teams")
+        spool.set_cursor("out", 5, None)
+        assert spool.cursor("out") == Cursor(5, None)
+        await _until(lambda: _stored_cursor(tmp_path / "spool", "out") == (5, None))
+    async with opened() as spool:
+        assert spool.cursor("out") == Cursor(5, None)
+        assert spool.cursor("other") is None
 
 
-def test_closing_stores_the_cursors_that_wait(opened: Opener) -> None:
-    async def main() -> None:
-        async with opened() as spool:
-            await spool.append(rows(1, 5), source="teams")
-            spool.set_cursor("out", 4, {"a": 1})
-        async with opened() as spool:
-            assert spool.cursor("out") == Cursor(4, {"a": 1})
-
-    asyncio.run(main())
+async def test_closing_stores_the_cursors_that_wait(opened: Opener) -> None:
+    async with opened() as spool:
+        await spool.append(rows(1, 5), source="teams")
+        spool.set_cursor("out", 4, {"a": 1})
+    async with opened() as spool:
+        assert spool.cursor("out") == Cursor(4, {"a": 1})
 
 
-def test_a_flush_is_not_refused_for_what_comes_while_it_is_under_way(opened: Opener) -> None:
-    async def main() -> None:
-        async with opened() as spool:
-            for seq in range(1, 200):
-                spool.set_cursor("out", seq, None)
-                flushing = asyncio.create_task(spool.flush())
-                for turn in range(seq % 5):
-                    await asyncio.sleep(0)
-                    spool.set_cursor("out", seq, {"turn": turn})
-                    spool.remember("pump", "key", turn)
-                await flushing
-
-    asyncio.run(main())
+async def test_a_flush_is_not_refused_for_what_comes_while_it_is_under_way(opened: Opener) -> None:
+    async with opened() as spool:
+        for seq in range(1, 200):
+            spool.set_cursor("out", seq, None)
+            flushing = asyncio.create_task(spool.flush())
+            for turn in range(seq % 5):
+                await asyncio.sleep(0)
+                spool.set_cursor("out", seq, {"turn": turn})
+                spool.remember("pump", "key", turn)
+            await flushing
 
 
-def test_retention_never_removes_what_a_holding_sink_has_not_had(opened: Opener) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with opened(clock, retention="1d") as spool:
-            spool.set_holders({"out": True, "hook": False})
-            old = clock.now_ms()
-            for n in range(10):
-                await spool.append(rows(n * 100, 100, recorded=old), source="teams")
-            spool.set_cursor("out", 450, None)  # "hook" has had nothing, but does not hold
-            await spool.flush()
-            clock.advance(2 * DAY)
-            await _kept(spool, clock, lambda: spool.floor > 0)
-            await _settled(spool, clock)
-            # Whole blocks of 64 go: those that end at or before 450.
-            assert 450 - 64 <= spool.floor <= 450
-            first = (await spool.read(0))[0]
-            assert first.seq == spool.floor + 1
-            spool.set_cursor("out", 1000, None)
-            await spool.flush()
-            await _kept(spool, clock, lambda: spool.floor == 1000)
-            assert await spool.read(0) == []
-
-    asyncio.run(main())
+async def test_retention_never_removes_what_a_holding_sink_has_not_had(opened: Opener) -> None:
+    clock = ManualClock()
+    async with opened(clock, retention="1d") as spool:
+        spool.set_holders({"out": True, "hook": False})
+        old = clock.now_ms()
+        for n in range(10):
+            await spool.append(rows(n * 100, 100, recorded=old), source="teams")
+        spool.set_cursor("out", 450, None)  # "hook" has had nothing, but does not hold
+        await spool.flush()
+        clock.advance(2 * DAY)
+        await _kept(spool, clock, lambda: spool.floor > 0)
+        await _settled(spool, clock)
+        # Whole blocks of 64 go: those that end at or before 450.
+        assert 450 - 64 <= spool.floor <= 450
+        first = (await spool.read(0))[0]
+        assert first.seq == spool.floor + 1
+        spool.set_cursor("out", 1000, None)
+        await spool.flush()
+        await _kept(spool, clock, lambda: spool.floor == 1000)
+        assert await spool.read(0) == []
 
 
-def test_what_is_younger_than_the_retention_stays(opened: Opener) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with opened(clock, retention="1d") as spool:
-            await spool.append(rows(0, 64, recorded=clock.now_ms()), source="teams")
-            clock.advance(0.9 * DAY)
-            await spool.append(rows(64, 64, recorded=clock.now_ms()), source="teams")
-            clock.advance(0.2 * DAY)
-            await _kept(spool, clock, lambda: spool.floor == 64)
-            await _settled(spool, clock)
-            assert spool.floor == 64
-
-    asyncio.run(main())
+async def test_what_is_younger_than_the_retention_stays(opened: Opener) -> None:
+    clock = ManualClock()
+    async with opened(clock, retention="1d") as spool:
+        await spool.append(rows(0, 64, recorded=clock.now_ms()), source="teams")
+        clock.advance(0.9 * DAY)
+        await spool.append(rows(64, 64, recorded=clock.now_ms()), source="teams")
+        clock.advance(0.2 * DAY)
+        await _kept(spool, clock, lambda: spool.floor == 64)
+        await _settled(spool, clock)
+        assert spool.floor == 64
 
 
-def test_numbers_are_never_used_again_when_all_is_pruned(opened: Opener) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with opened(clock, retention="1h") as spool:
-            await spool.append(rows(0, 10, recorded=clock.now_ms()), source="teams")
-            clock.advance(DAY)
-            await _kept(spool, clock, lambda: spool.floor == 10)
-        async with opened(clock, retention="1h") as spool:
-            assert (spool.head, spool.floor) == (10, 10)
-            await spool.append(rows(10, 1, recorded=clock.now_ms()), source="teams")
-            assert spool.head == 11
-
-    asyncio.run(main())
+async def test_numbers_are_never_used_again_when_all_is_pruned(opened: Opener) -> None:
+    clock = ManualClock()
+    async with opened(clock, retention="1h") as spool:
+        await spool.append(rows(0, 10, recorded=clock.now_ms()), source="teams")
+        clock.advance(DAY)
+        await _kept(spool, clock, lambda: spool.floor == 10)
+    async with opened(clock, retention="1h") as spool:
+        assert (spool.head, spool.floor) == (10, 10)
+        await spool.append(rows(10, 1, recorded=clock.now_ms()), source="teams")
+        assert spool.head == 11
 
 
-def test_keys_outlive_their_events(opened: Opener) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with opened(clock, retention="1h") as spool:
-            await spool.append(rows(0, 10, recorded=clock.now_ms()), source="teams")
-            clock.advance(6 * DAY)
-            await _kept(spool, clock, lambda: spool.floor == 10)
-            assert await spool.append(rows(0, 10, recorded=clock.now_ms()), source="teams") == Receipt(0, 10)
-
-    asyncio.run(main())
+async def test_keys_outlive_their_events(opened: Opener) -> None:
+    clock = ManualClock()
+    async with opened(clock, retention="1h") as spool:
+        await spool.append(rows(0, 10, recorded=clock.now_ms()), source="teams")
+        clock.advance(6 * DAY)
+        await _kept(spool, clock, lambda: spool.floor == 10)
+        assert await spool.append(rows(0, 10, recorded=clock.now_ms()), source="teams") == Receipt(0, 10)
 
 
-def test_keys_go_after_seven_days_beyond_the_newest_million(
+async def test_keys_go_after_seven_days_beyond_the_newest_million(
     opened: Opener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("pump.spool.retention.KEYS_KEPT", 1000)
@@ -188,84 +164,72 @@ def test_keys_go_after_seven_days_beyond_the_newest_million(
             (count,) = db.execute("SELECT count(*) FROM keys").fetchone()
             return int(count)
 
-    async def main() -> None:
-        clock = ManualClock()
-        async with opened(clock) as spool:
-            await spool.append(rows(0, 2000, recorded=clock.now_ms()), source="teams")
-            clock.advance(DAY / 2)
-            await _kept(spool, clock, lambda: len(spool.state("pump", "marks").get("marks", ())) >= 2)
-            clock.advance(6 * DAY)
-            await spool.append(rows(2000, 1500, recorded=clock.now_ms()), source="teams")
-            await _settled(spool, clock)
-            assert keys() == 3500  # beyond the newest thousand, but not seven days old
-            clock.advance(2 * DAY)
-            # The first 2000 are old enough; all of them lie beyond the newest thousand.
-            await _kept(spool, clock, lambda: keys() == 1500)
-            again = rows(2000, 1500, recorded=clock.now_ms())
-            assert await spool.append(again, source="teams") == Receipt(0, 1500)
-
-    asyncio.run(main())
+    clock = ManualClock()
+    async with opened(clock) as spool:
+        await spool.append(rows(0, 2000, recorded=clock.now_ms()), source="teams")
+        clock.advance(DAY / 2)
+        await _kept(spool, clock, lambda: len(spool.state("pump", "marks").get("marks", ())) >= 2)
+        clock.advance(6 * DAY)
+        await spool.append(rows(2000, 1500, recorded=clock.now_ms()), source="teams")
+        await _settled(spool, clock)
+        assert keys() == 3500  # beyond the newest thousand, but not seven days old
+        clock.advance(2 * DAY)
+        # The first 2000 are old enough; all of them lie beyond the newest thousand.
+        await _kept(spool, clock, lambda: keys() == 1500)
+        again = rows(2000, 1500, recorded=clock.now_ms())
+        assert await spool.append(again, source="teams") == Receipt(0, 1500)
 
 
-def test_after_a_clock_that_ran_ahead_keys_still_go(
+async def test_after_a_clock_that_ran_ahead_keys_still_go(
     opened: Opener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Else they would fill the spool until that year comes."""
     monkeypatch.setattr("pump.spool.retention.KEYS_KEPT", 1000)
 
-    async def main() -> None:
-        clock = ManualClock()
-        clock.jump(3650 * DAY)
-        async with opened(clock) as spool:
-            await spool.append(rows(0, 2000, recorded=clock.now_ms()), source="teams")
-            await _settled(spool, clock)
-            clock.jump(-3650 * DAY)
-            await _kept(spool, clock, lambda: spool.state("pump", "marks")["marks"][-1][0] <= clock.now_ms())
-            clock.advance(8 * DAY)
-            await spool.append(rows(2000, 1500, recorded=clock.now_ms()), source="teams")
-            await _kept(spool, clock, lambda: spool.state("pump", "marks")["marks"][-1][0] > clock.now_ms() - DAY)
-            with closing(sqlite3.connect(f"{(tmp_path / 'spool/spool.db').as_uri()}?mode=ro", uri=True)) as db:
-                await _kept(spool, clock, lambda: db.execute("SELECT count(*) FROM keys").fetchone() == (1500,))
-
-    asyncio.run(main())
+    clock = ManualClock()
+    clock.jump(3650 * DAY)
+    async with opened(clock) as spool:
+        await spool.append(rows(0, 2000, recorded=clock.now_ms()), source="teams")
+        await _settled(spool, clock)
+        clock.jump(-3650 * DAY)
+        await _kept(spool, clock, lambda: spool.state("pump", "marks")["marks"][-1][0] <= clock.now_ms())
+        clock.advance(8 * DAY)
+        await spool.append(rows(2000, 1500, recorded=clock.now_ms()), source="teams")
+        await _kept(spool, clock, lambda: spool.state("pump", "marks")["marks"][-1][0] > clock.now_ms() - DAY)
+        with closing(sqlite3.connect(f"{(tmp_path / 'spool/spool.db').as_uri()}?mode=ro", uri=True)) as db:
+            await _kept(spool, clock, lambda: db.execute("SELECT count(*) FROM keys").fetchone() == (1500,))
 
 
-def test_when_lost_events_arrived_is_known_about(opened: Opener) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with opened(clock, retention="1d") as spool:
-            spool.set_holders({"out": False})
-            await spool.append(rows(0, 10, recorded=clock.now_ms()), source="teams")
-            clock.advance(DAY / 2)
-            await _settled(spool, clock)  # notes how far the spool had come by now
-            noted = clock.now_ms()
-            await spool.append(rows(10, 10, recorded=noted + 1000), source="teams")
-            clock.advance(2 * DAY)
-            await _kept(spool, clock, lambda: spool.floor == 20)
-            await spool.append(rows(20, 10, recorded=clock.now_ms()), source="teams")
-            begin, end = await spool.span(11, 20)
-            assert begin is not None
-            assert noted - DAY * 250 <= begin <= noted
-            assert end == clock.now_ms()
-            assert await spool.span(1, 20) == (None, end)
-
-    asyncio.run(main())
+async def test_when_lost_events_arrived_is_known_about(opened: Opener) -> None:
+    clock = ManualClock()
+    async with opened(clock, retention="1d") as spool:
+        spool.set_holders({"out": False})
+        await spool.append(rows(0, 10, recorded=clock.now_ms()), source="teams")
+        clock.advance(DAY / 2)
+        await _settled(spool, clock)  # notes how far the spool had come by now
+        noted = clock.now_ms()
+        await spool.append(rows(10, 10, recorded=noted + 1000), source="teams")
+        clock.advance(2 * DAY)
+        await _kept(spool, clock, lambda: spool.floor == 20)
+        await spool.append(rows(20, 10, recorded=clock.now_ms()), source="teams")
+        begin, end = await spool.span(11, 20)
+        assert begin is not None
+        assert noted - DAY * 250 <= begin <= noted
+        assert end == clock.now_ms()
+        assert await spool.span(1, 20) == (None, end)
 
 
-def test_what_a_reader_finds_removed_counts_as_removed(opened: Opener) -> None:
+async def test_what_a_reader_finds_removed_counts_as_removed(opened: Opener) -> None:
     """The writer's thread may have committed a removal that its task does not know of yet: a sink must hear of it."""
 
-    async def main() -> None:
-        async with opened() as spool:
-            for first in range(0, 300, 100):
-                await spool.append(rows(first, 100), source="teams")
-            spool._writer.tail = RecentRecords(spool.head)
-            await spool._writer.run(partial(statements.prune, through=200, before=1 << 62))
-            found = await spool.read(0)
-            assert found[0].seq == 201
-            assert spool.floor == 200
-
-    asyncio.run(main())
+    async with opened() as spool:
+        for first in range(0, 300, 100):
+            await spool.append(rows(first, 100), source="teams")
+        spool._reader._recent = RecentRecords(spool.head)
+        await spool._writer.run(partial(statements.prune, through=200, before=1 << 62))
+        found = await spool.read(0)
+        assert found[0].seq == 201
+        assert spool.floor == 200
 
 
 async def _fill(spool: Spool) -> int:
@@ -278,63 +242,64 @@ async def _fill(spool: Spool) -> int:
     return stored
 
 
-def test_at_the_size_limit_the_spool_refuses_names_the_holder_and_goes_on_by_itself(opened: Opener) -> None:
-    async def main() -> None:
-        told: list[str] = []
-        async with opened(max_bytes="16MiB") as spool:
-            spool.set_holders({"slow": True})
-            spool.on_filling(lambda holder, used, limit: told.append(holder))
-            stored = await _fill(spool)
-            with pytest.raises(Unavailable, match="max_bytes is reached, held by the sink slow"):
-                await spool.append(rows(stored, 4), source="teams")
-            assert told == ["slow"]
-            assert 100 < stored < 200
-            assert spool.head == stored
-            assert spool.used < (16 << 20) * 1.2
-            spool.set_cursor("slow", spool.head, None)  # taken from the reserve's side: the spool is full, not broken
-            await spool.flush()
-            await _until(lambda: not spool.refusing)
-            await spool.append(rows(1000, 1), source="teams")
-
-    asyncio.run(main())
+async def test_at_the_size_limit_the_spool_refuses_names_the_holder_and_goes_on_by_itself(opened: Opener) -> None:
+    told: list[str] = []
+    async with opened(max_bytes="16MiB") as spool:
+        spool.set_holders({"slow": True})
+        spool.listen(filling=lambda holder, used, limit: told.append(holder), damaged=print)
+        stored = await _fill(spool)
+        with pytest.raises(Unavailable, match="max_bytes is reached, held by the sink slow"):
+            await spool.append(rows(stored, 4), source="teams")
+        assert told == ["slow"]
+        assert 100 < stored < 200
+        assert spool.head == stored
+        assert spool.used < (16 << 20) * 1.2
+        spool.set_cursor("slow", spool.head, None)  # taken from the reserve's side: the spool is full, not broken
+        await spool.flush()
+        await _until(lambda: not spool.refusing)
+        await spool.append(rows(1000, 1), source="teams")
 
 
-def test_when_full_may_drop_the_oldest(opened: Opener, metrics: Metrics, tmp_path: Path) -> None:
-    async def main() -> None:
-        async with opened(max_bytes="16MiB", when_full="drop-oldest") as spool:
-            spool.set_holders({"slow": True})
-            for n in range(0, 600, 4):
-                await spool.append(rows(n, 4, size=100_000), source="teams")
-            # What /metrics tells is what the limit is held against: the WAL belongs to it.
-            assert metrics.registry.get_sample_value("pump_spool_bytes") == spool.used
-            assert spool.used > (tmp_path / "spool" / "spool.db-wal").stat().st_size > 0
-            assert spool.floor > 0  # the slow sink finds its cursor below it, and tells the loss
-            assert spool.used < (16 << 20) * 1.2
-            newest = (await spool.read(spool.head - 1))[0]
-            assert number(newest.body) == 599
-
-    asyncio.run(main())
+async def test_a_spool_that_is_filling_when_it_starts_is_told_with_its_holder(opened: Opener) -> None:
+    told: list[str] = []
+    async with opened(max_bytes="16MiB") as spool:
+        spool.set_holders({"slow": True})
+        await _fill(spool)
+    async with opened(max_bytes="16MiB") as spool:
+        spool.set_holders({"slow": True})
+        await spool.append((), source="pump", urgent=True)
+        spool.listen(filling=lambda holder, used, limit: told.append(holder), damaged=print)
+        await _until(lambda: bool(told))
+        assert told == ["slow"]
 
 
-def test_without_holding_sinks_the_size_limit_is_kept_by_removing_the_oldest(opened: Opener) -> None:
-    async def main() -> None:
-        async with opened(max_bytes="16MiB") as spool:
-            spool.set_holders({"preview": False})
-            for n in range(0, 600, 4):
-                await spool.append(rows(n, 4, size=100_000), source="teams")
-            assert spool.used < 16 << 20
-            assert spool.floor > 0
+async def test_when_full_may_drop_the_oldest(opened: Opener, metrics: Metrics, tmp_path: Path) -> None:
+    async with opened(max_bytes="16MiB", when_full="drop-oldest") as spool:
+        spool.set_holders({"slow": True})
+        for n in range(0, 600, 4):
+            await spool.append(rows(n, 4, size=100_000), source="teams")
+        # What /metrics tells is what the limit is held against: the WAL belongs to it.
+        assert metrics.registry.get_sample_value("pump_spool_bytes") == spool.used
+        assert spool.used > (tmp_path / "spool" / "spool.db-wal").stat().st_size > 0
+        assert spool.floor > 0  # the slow sink finds its cursor below it, and tells the loss
+        assert spool.used < (16 << 20) * 1.2
+        newest = (await spool.read(spool.head - 1))[0]
+        assert number(newest.body) == 599
 
-    asyncio.run(main())
+
+async def test_without_holding_sinks_the_size_limit_is_kept_by_removing_the_oldest(opened: Opener) -> None:
+    async with opened(max_bytes="16MiB") as spool:
+        spool.set_holders({"preview": False})
+        for n in range(0, 600, 4):
+            await spool.append(rows(n, 4, size=100_000), source="teams")
+        assert spool.used < 16 << 20
+        assert spool.floor > 0
 
 
-def test_dead_letters_are_stored_and_counted(opened: Opener) -> None:
-    async def main() -> None:
-        async with opened() as spool:
-            await spool.append(rows(0, 3), source="teams")
-            await spool.add_dead_letters("hook", (await spool.read(0))[1:], "refused: 400", 1)
-            assert spool.dead == {"hook": 2}
-        async with opened() as spool:
-            assert spool.dead == {"hook": 2}
-
-    asyncio.run(main())
+async def test_dead_letters_are_stored_and_counted(opened: Opener) -> None:
+    async with opened() as spool:
+        await spool.append(rows(0, 3), source="teams")
+        await spool.dead_letters.add("hook", (await spool.read(0))[1:], "refused: 400", 1)
+        assert spool.dead_letters.counts == {"hook": 2}
+    async with opened() as spool:
+        assert spool.dead_letters.counts == {"hook": 2}

@@ -91,13 +91,10 @@ def test_libraries_join_at_warning() -> None:
     assert "old thing" in told[3]["event"]
 
 
-def test_the_loops_own_complaints_are_routed() -> None:
+async def test_the_loops_own_complaints_are_routed() -> None:
     stream = configured(as_json=True)
 
-    async def main() -> None:
-        asyncio.get_running_loop().call_exception_handler({"message": "odd", "exception": ValueError(SECRET)})
-
-    asyncio.run(main())
+    asyncio.get_running_loop().call_exception_handler({"message": "odd", "exception": ValueError(SECRET)})
     (row,) = rows(stream)
     assert row["logger"] == "asyncio"
     assert "ValueError" in row["exception"]

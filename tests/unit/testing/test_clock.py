@@ -34,57 +34,48 @@ def test_monotonic_time_never_goes_back() -> None:
         ManualClock().advance(-1)
 
 
-def test_sleepers_wake_in_the_order_of_their_deadlines() -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        woken: list[float] = []
+async def test_sleepers_wake_in_the_order_of_their_deadlines() -> None:
+    clock = ManualClock()
+    woken: list[float] = []
 
-        async def sleeper(seconds: float) -> None:
-            await clock.sleep(seconds)
-            woken.append(seconds)
+    async def sleeper(seconds: float) -> None:
+        await clock.sleep(seconds)
+        woken.append(seconds)
 
-        async with asyncio.TaskGroup() as tasks:
-            for seconds in (3.0, 1.0, 2.0):
-                tasks.create_task(sleeper(seconds))
-            await clock.sleeping(3)
-            clock.advance(2)
-            await asyncio.sleep(0)
-            assert woken == [1.0, 2.0]
-            assert clock.sleepers == 1
-            clock.advance(1)
-        assert woken == [1.0, 2.0, 3.0]
-
-    asyncio.run(main())
+    async with asyncio.TaskGroup() as tasks:
+        for seconds in (3.0, 1.0, 2.0):
+            tasks.create_task(sleeper(seconds))
+        await clock.sleeping(3)
+        clock.advance(2)
+        await asyncio.sleep(0)
+        assert woken == [1.0, 2.0]
+        assert clock.sleepers == 1
+        clock.advance(1)
+    assert woken == [1.0, 2.0, 3.0]
 
 
-def test_run_stops_at_each_deadline() -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        seen: list[float] = []
+async def test_run_stops_at_each_deadline() -> None:
+    clock = ManualClock()
+    seen: list[float] = []
 
-        async def ticker() -> None:
-            while True:
-                await clock.sleep(0.5)
-                seen.append(clock.monotonic())
+    async def ticker() -> None:
+        while True:
+            await clock.sleep(0.5)
+            seen.append(clock.monotonic())
 
-        task = asyncio.create_task(ticker())
-        await clock.run(2.2)
-        assert seen == [0.5, 1.0, 1.5, 2.0]
-        assert clock.monotonic() == 2.2
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert clock.sleepers == 0
-        assert clock.deadline is None
-
-    asyncio.run(main())
+    task = asyncio.create_task(ticker())
+    await clock.run(2.2)
+    assert seen == [0.5, 1.0, 1.5, 2.0]
+    assert clock.monotonic() == 2.2
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert clock.sleepers == 0
+    assert clock.deadline is None
 
 
-def test_a_cancelled_sleeper_is_forgotten() -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(clock.sleep(10), 0.001)
-        assert clock.sleepers == 0
-        clock.advance(10)
-
-    asyncio.run(main())
+async def test_a_cancelled_sleeper_is_forgotten() -> None:
+    clock = ManualClock()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(clock.sleep(10), 0.001)
+    assert clock.sleepers == 0
+    clock.advance(10)

@@ -35,7 +35,7 @@ class Head:
 
     @property
     def large(self) -> bool:
-        """Whether the limit for pictures applies."""
+        """True where the limit for pictures applies."""
         kind = self.content_type
         return kind.startswith(("image/", "video/", "audio/")) or kind == "application/octet-stream"
 
@@ -61,23 +61,53 @@ class Part:
 
     "cut": the next delimiter, or the stream's end, came before its Content-Length was complete. "does not parse":
     the judge refused it both at its Content-Length and up to the delimiter. "no delimiter": it has no
-    Content-Length, no judge knows its type, and the stream ended: nobody can tell whether it is whole.
+    Content-Length, no judge knows its type, and the stream ended: nobody can know whether it is whole.
     """
 
     head: Head
     body: bytes
     value: Any = None
-    """What the judge of its content type made of the body."""
+    """The body as the judge of its content type made it."""
     fault: Fault | None = None
+
+
+Reason = Literal["garbage", "header malformed", "header over its limit", "part over its limit", "header cut"]
 
 
 @dataclass(slots=True)
 class Skipped:
     """Bytes that became no part: how many, why, and the first 256 of them."""
 
-    reason: Literal["garbage", "header malformed", "header over its limit", "part over its limit", "header cut"]
+    reason: Reason
     size: int
     sample: bytes
+
+
+_SAMPLE: Final = 256
+
+
+class SkippedRun:
+    """Bytes in a row that become no part, until they are reported."""
+
+    def __init__(self) -> None:
+        self.reason: Reason = "garbage"
+        """Of what comes next, too."""
+        self.size = 0
+        self._sample = b""
+
+    def add(self, content: bytes | bytearray) -> None:
+        """They too; white space before the first ones is none."""
+        if not self.size:
+            content = content.lstrip(b" \t\r\n")
+        self.size += len(content)
+        if len(self._sample) < _SAMPLE:
+            self._sample += bytes(content[: _SAMPLE - len(self._sample)])
+
+    def taken(self) -> list[Skipped]:
+        """The run, if there is one; a new one begins."""
+        found = [Skipped(self.reason, self.size, self._sample)] if self.size else []
+        self.size, self._sample, self.reason = 0, b"", "garbage"
+        return found
 
 
 LARGE: Final = 1 << 16
@@ -89,7 +119,7 @@ _JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 class ChunkedBody:
-    """Bytes of one body, of which its length alone tells the end, unless a delimiter comes earlier.
+    """Bytes of one body whose length alone says where it ends, unless a delimiter comes earlier.
 
     Only what may be the last for a while is looked at for one. One that is overlooked shows at the full length, for
     then the picture is not whole by its own marks.
@@ -135,15 +165,15 @@ class ChunkedBody:
         return body if is_picture(body, 0, len(body)) else None
 
     def joined(self, data: bytes = b"") -> bytearray:
-        """What is held, and `data`."""
+        """All that is held, and `data`."""
         return bytearray().join((*self._pieces, data))
 
 
 def is_picture(buffer: bytes | bytearray, begin: int, end: int) -> bool:
-    """Whether a JPEG begins and ends there."""
+    """True where a JPEG begins and ends there."""
     return buffer.startswith(_JPEG, begin) and buffer.startswith(_JPEG_END, end - 2)
 
 
 def delimited(buffer: bytes | bytearray, delimiter: bytes, begin: int) -> bool:
-    """Whether the delimiter is there. Searching from the end takes half the time (CPython 3.11)."""
+    """True where the delimiter is there. Searching from the end takes half the time (CPython 3.11)."""
     return buffer.rfind(delimiter, max(0, begin)) >= 0

@@ -3,7 +3,7 @@
 Written for the event streams of Hikvision's gateways, cameras and panels, whose framing is rarely what RFC 2046
 wants (docs/field.md): a boundary that differs from the header's, bare line feeds, a delimiter glued to the body before
 it, lengths that are one off, parts cut in their middle. A part is handed out as soon as its Content-Length is
-complete; what cannot be a part is skipped up to the next delimiter, and told.
+complete; what cannot be a part is skipped up to the next delimiter, and reported.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 from pump.ingest.stream.multipart.boundary import BoundaryMatcher, without_line_end
 from pump.ingest.stream.multipart.parts import (
@@ -23,14 +23,15 @@ from pump.ingest.stream.multipart.parts import (
     Head,
     Limits,
     Part,
+    Reason,
     Skipped,
+    SkippedRun,
     delimited,
     is_picture,
     read_head,
 )
 
 _BLANK: Final = re.compile(rb"\n\r?\n")
-_SAMPLE: Final = 256
 _HEADS: Final = 512
 
 
@@ -72,8 +73,7 @@ class MultipartReader:
         self._head = Head()
         self._judge: BodyParser | None = None
         self._limit = 0
-        self._reason: Any = "garbage"
-        self._sample = b""
+        self._skips = SkippedRun()
         self._suspect = False
         """A delimiter has been seen within the large body that is on its way."""
         self._closing = False
@@ -81,21 +81,24 @@ class MultipartReader:
         self._pieces: ChunkedBody | None = None
         """Of a large body that is not suspected to hold a delimiter; then nothing is in `_buffer`."""
         self._out: list[Part | Skipped] = []
-        self.skipping = 0
-        """Bytes skipped since the last part: a run not told yet. Where it grows for ever the stream is lost."""
         self.ended = False
         """The closing delimiter has come. Parts after it are read all the same."""
 
     @property
     def _unsuspected(self) -> bool:
-        """Whether the body on its way is large, and its length alone decides: it is held in pieces."""
+        """True where the body on its way is large, and its length alone decides: it is held in pieces."""
         large = self._judge is None and (self._head.length or 0) >= LARGE
         return large and self._delimiters.confirmed and not (self._suspect or self._closing)
 
     @property
     def unfinished(self) -> bool:
-        """Whether a part has begun and has not been handed out."""
+        """True where a part has begun and has not been handed out."""
         return self._state is not _State.SEEK
+
+    @property
+    def skipping(self) -> int:
+        """Bytes skipped since the last part and not reported yet. Where it grows for ever the stream is lost."""
+        return self._skips.size
 
     @property
     def buffered(self) -> int:
@@ -127,7 +130,7 @@ class MultipartReader:
         buffer = buffer[self._at :]
         match self._state:
             case _State.SEEK:
-                self._discard(buffer[self._seen :])
+                self._skips.add(buffer[self._seen :])
             case _State.HEAD:
                 self._skip("header cut", buffer)
             case _State.BODY:
@@ -136,13 +139,13 @@ class MultipartReader:
                 body = without_line_end(self._delimiters.without_begun(buffer))
                 unended: Fault = "no delimiter" if self._judge is None else "cut"
                 self._deliver(body, unended if self._head.length is None else None)
-        self._tell()
+        self._out += self._skips.taken()
         self._state = _State.SEEK
         out, self._out = self._out, []
         return out
 
     def _together(self, data: bytes) -> bytes | bytearray | None:
-        """What is held and `data`; None while they are the pieces of a large body, which are joined but once."""
+        """All that is held and `data`; None while they are the pieces of a large body, which are joined but once."""
         self._at = 0
         if self._pieces is not None:
             return self._completed(self._pieces, data)
@@ -169,7 +172,7 @@ class MultipartReader:
     def _step(self, buffer: bytes | bytearray) -> None:
         """From `_at` as far as the bytes lead."""
         while True:
-            if self._state is _State.SEEK and not self._seen and not self.skipping:
+            if self._state is _State.SEEK and not self._seen and not self._skips.size:
                 self._hurry(buffer)
             if not _STEPS[self._state](self, buffer):
                 return
@@ -179,7 +182,7 @@ class MultipartReader:
     def _hurry(self, buffer: bytes | bytearray) -> None:
         """Whole parts framed as RFC 2046 wants, one after the other: the same as the steps do, in one piece."""
         line, delimiter, heads, out = self._delimiters.line, self._delimiters.token, self._heads, self._out
-        if not isinstance(buffer, bytes) or self._reason != "garbage":
+        if not isinstance(buffer, bytes) or self._skips.reason != "garbage":
             return
         at, size, skip = self._at, len(buffer), len(line)
         while buffer.startswith(line, at):
@@ -217,12 +220,12 @@ class MultipartReader:
         begin, end, closing = self._delimiters.locate(buffer, self._at, len(buffer))
         fresh = self._at + self._seen
         if end < 0:
-            self._discard(buffer[fresh:begin])
+            self._skips.add(buffer[fresh:begin])
             self._seen = max(0, fresh - begin)
             self._at = begin
             return False
-        self._discard(buffer[fresh:begin])
-        self._tell()
+        self._skips.add(buffer[fresh:begin])
+        self._out += self._skips.taken()
         self._begin(end, closing)
         return True
 
@@ -233,18 +236,18 @@ class MultipartReader:
         begin, end, closing = self._delimiters.locate(buffer, self._at, stop)
         if end >= 0:
             self._skip("header cut", buffer[self._at : begin])
-            self._tell()
+            self._out += self._skips.taken()
             self._begin(end, closing)
             return True
         if blank is None:
             if len(buffer) < limit:
                 return False
-            self._reason = "header over its limit"
+            self._skips.reason = "header over its limit"
             self._state = _State.SEEK
             return True
         known = self._known(bytes(buffer[self._at + 1 : blank.start() + 1]))
         if known is None:
-            self._reason = "header malformed"
+            self._skips.reason = "header malformed"
             self._state = _State.SEEK
             return True
         self._at = self._enter(known, blank.end())
@@ -349,25 +352,13 @@ class MultipartReader:
         self._out.append(Part(self._head, body, value, fault))
 
     def _over_limit(self) -> None:
-        self._reason = "part over its limit"
+        self._skips.reason = "part over its limit"
         self._seen, self._scanned = 0, 0
         self._state = _State.SEEK
 
-    def _skip(self, reason: str, content: bytes | bytearray) -> None:
-        self._reason = reason
-        self._discard(content)
-
-    def _discard(self, content: bytes | bytearray) -> None:
-        if not self.skipping:
-            content = content.lstrip(b" \t\r\n")
-        self.skipping += len(content)
-        if len(self._sample) < _SAMPLE:
-            self._sample += bytes(content[: _SAMPLE - len(self._sample)])
-
-    def _tell(self) -> None:
-        if self.skipping:
-            self._out.append(Skipped(self._reason, self.skipping, self._sample))
-        self.skipping, self._sample, self._reason = 0, b"", "garbage"
+    def _skip(self, reason: Reason, content: bytes | bytearray) -> None:
+        self._skips.reason = reason
+        self._skips.add(content)
 
 
 _STEPS: Final[tuple[Callable[[MultipartReader, bytes | bytearray], bool], ...]] = (

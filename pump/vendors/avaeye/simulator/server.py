@@ -14,9 +14,11 @@ from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
+import orjson
 from aiohttp import web
 
 from pump.core.clock import Clock
+from pump.simulation.server import WebServer
 from pump.vendors.avaeye.simulator.camera import RETRY, TIMEOUT, Camera
 from pump.vendors.avaeye.simulator.messages import ENTRY, EXIT
 
@@ -109,27 +111,26 @@ class Fleet:
         }
 
 
+class _Control(WebServer):
+    """The place where a fleet is asked for its account and given another pump."""
+
+    def __init__(self, fleet: Fleet, host: str, port: int) -> None:
+        super().__init__(host, port)
+        self._fleet = fleet
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """As WebServer.answer."""
+        if (request.method, request.path) == ("GET", "/_simulator/account"):
+            return web.json_response(self._fleet.account())
+        if (request.method, request.path) == ("POST", "/_simulator/pump"):
+            await self._fleet.reach(str(orjson.loads(await request.read())["url"]))
+            return web.json_response({"pump": self._fleet.url})
+        return web.Response(status=404, text="404: Not Found")
+
+
 async def simulate(*, host: str, port: int, rate: float, seed: int, on_ready: Callable[[str], None]) -> None:
     """Run a fleet until cancelled. It listens to be asked (`/_simulator/account`) and told (`/_simulator/pump`)."""
-    async with Fleet(rate=rate, seed=seed) as fleet:
-
-        async def account(request: web.Request) -> web.Response:
-            return web.json_response(fleet.account())
-
-        async def pump(request: web.Request) -> web.Response:
-            await fleet.reach(str((await request.json())["url"]))
-            return web.json_response({"pump": fleet.url})
-
-        app = web.Application()
-        app.router.add_get("/_simulator/account", account)
-        app.router.add_post("/_simulator/pump", pump)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port).start()
-            await fleet.reach(os.environ.get("PUMP_URL", DEFAULT_PUMP))
-            name, number = runner.addresses[0][:2]
-            on_ready(f"http://[{name}]:{number}" if ":" in name else f"http://{name}:{number}")
-            await asyncio.Event().wait()
-        finally:
-            await runner.cleanup()
+    async with Fleet(rate=rate, seed=seed) as fleet, _Control(fleet, host, port) as control:
+        await fleet.reach(os.environ.get("PUMP_URL", DEFAULT_PUMP))
+        on_ready(control.url)
+        await asyncio.Event().wait()

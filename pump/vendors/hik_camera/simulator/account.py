@@ -15,8 +15,6 @@ class Stream:
     """Monotonic seconds."""
     written: list[Message] = field(default_factory=list)
     """Messages that were written whole, pictures included, heartbeats left out."""
-    begun_message: Message | None = None
-    """The one that was being written when the connection ended."""
     ended: float | None = None
 
 

@@ -64,7 +64,9 @@ class Records:
         alarm, its second report and its end, else a single one."""
         if kind == "panel":
             zone = self._rng.randrange(1, 9)
-            return [self._panel(1103, zone), self._panel(1103, zone, again=True), self._panel(3103, zone)]
+            alarm = self._next(), self._time()
+            first, second = (self._panel(1103, zone, *alarm, again=again) for again in (False, True))
+            return [first, second, self._panel(3103, zone)]
         if kind in BURSTS:
             region = self._rng.randrange(1, 4)
             seen = self.quirks.duration and kind in _SEEN
@@ -217,9 +219,13 @@ class Records:
             pictures = ()
         return Message(number, kind, "application/json", orjson.dumps(body), pictures, state)
 
-    def _panel(self, code: int, zone: int, *, again: bool = False) -> Message:
-        number, time = self._next(), self._time()
-        more = {"uuid": str(uuid.UUID(int=number)), "recheck": int(again)}
+    def _panel(
+        self, code: int, zone: int, alarm: int | None = None, at: str | None = None, *, again: bool = False
+    ) -> Message:
+        """`alarm` and `at` are an alarm's number and time: its second report has the alarm's UUID and time."""
+        number = self._next() if alarm is None or again else alarm
+        time = at or self._time()
+        more = {"uuid": str(uuid.UUID(int=alarm or number)), "recheck": int(again)}
         more |= {"videoURL": f"http://192.0.2.11/clips/{number}.mp4"} if again else {}
         body = {
             "ipAddress": "192.0.2.11", "portNo": 80, "protocol": "HTTP", "macAddress": "00:00:5e:00:53:02",

@@ -11,15 +11,13 @@ Faults on demand: `stall` (silence, connections stand), `half_open` (those that 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import ssl as tls
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final
 
 from pump.core.clock import Clock
+from pump.simulation.server import RawServer, perform, portions
 from pump.vendors.hik_camera import device
 from pump.vendors.hik_camera.simulator.account import Account, Stream
 from pump.vendors.hik_camera.simulator.login import Login, documents
@@ -27,8 +25,6 @@ from pump.vendors.hik_camera.simulator.messages import BURSTS, PAIRS, PULSES, Ki
 from pump.vendors.hik_camera.simulator.quirks import BOUNDARY, ODDITIES, Quirks, content_type, frame
 
 __all__ = ["BURSTS", "ODDITIES", "PAIRS", "PULSES", "Account", "Message", "Quirks", "Simulator", "identity", "simulate"]
-
-_TICK: Final = 0.02
 
 
 class _Client:
@@ -49,7 +45,7 @@ class _Client:
         return [message for message in queued if message is not None]
 
 
-class Simulator:
+class Simulator(RawServer):
     """The device; an async context manager that listens while it is open."""
 
     def __init__(
@@ -64,6 +60,7 @@ class Simulator:
         seed: int = 0,
         ssl: tls.SSLContext | None = None,
     ) -> None:
+        super().__init__(host, port, ssl)
         self.clock = clock
         self.quirks = quirks or Quirks()
         self.account = Account()
@@ -71,28 +68,11 @@ class Simulator:
         self.records = Records(clock, self.quirks, seed)
         self.cut_after: deque[int] = deque()
         """Of each coming connection the number of body bytes after which it ends; taken from the left."""
-        self._host, self._port, self._ssl = host, port, ssl
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self._clients: set[_Client] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._offline: list[Message] = []
         self._news = asyncio.Condition()
-
-    async def __aenter__(self) -> Simulator:
-        await self.come_back()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.go_away()
-
-    @property
-    def url(self) -> str:
-        """The device's address, without a slash at its end."""
-        return f"http{'s' if self._ssl else ''}://{self._host}:{self._port}"
 
     @property
     def streams(self) -> int:
@@ -149,40 +129,21 @@ class Simulator:
         """Every nonce is too old from now on."""
         self.login.expire()
 
-    async def go_away(self) -> None:
-        """Stop listening and break every connection: connecting is refused."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
     async def come_back(self) -> None:
-        """Listen again, at the same port."""
+        """As Server.come_back; whatever `stall` held flows again."""
         self._flowing.set()
-        self._server = await asyncio.start_server(self._serve, self._host, self._port, ssl=self._ssl)
-        self._port = self._server.sockets[0].getsockname()[1]
+        await super().come_back()
 
     # --- HTTP -----------------------------------------------------------------------------------------------------
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # a connection's callback always runs in a task
-        self._tasks.add(task)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As RawServer.serve."""
         try:
             while await self._request(reader, writer):
                 pass
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass
         except asyncio.CancelledError:
-            writer.transport.abort()
-        finally:
-            self._tasks.discard(task)
-            writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
+            writer.transport.abort()  # a device that is gone says no goodbye
+            raise
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -280,7 +241,6 @@ class Simulator:
 
     async def _write(self, client: _Client, writer: asyncio.StreamWriter, message: Message) -> bool:
         """False where the stream ends with it."""
-        client.stream.begun_message = message
         parts = [frame(self.quirks, message.content_type, message.body)]
         for number, picture in enumerate(message.pictures):
             extra = f'Content-Disposition: form-data; name="p{number}"; filename="p{number}.jpg"'
@@ -293,7 +253,6 @@ class Simulator:
                 return False
             await self._chunk(writer, data)
             client.bytes += len(data)
-        client.stream.begun_message = None
         if message.number < 0:
             self.account.heartbeats += 1
         else:
@@ -314,18 +273,14 @@ class Simulator:
 
     async def traffic(self, rate: float) -> None:
         """A mix of `rate` matters a second until cancelled."""
-        begun, made = self.clock.monotonic(), 0
+        made = 0
         kinds = (*PULSES[:3], *BURSTS, *PAIRS)
-        while True:
-            due = int((self.clock.monotonic() - begun) * rate)
-            for number in range(made, due):
+        async for due in portions(self.clock, rate):
+            for number in range(made, made + due):
                 self.emit(kinds[number % len(kinds)], repeats=3)
-            made = due
-            await self.clock.sleep(_TICK)
+            made += due
 
 
 async def simulate(*, host: str, port: int, rate: float, seed: int, on_ready: Callable[[str], None]) -> None:
     """`pump simulate hik-camera`: user admin, password Camera-1; `rate` matters a second."""
-    async with Simulator(clock=Clock(), host=host, port=port, seed=seed) as simulator:
-        on_ready(simulator.url)
-        await simulator.traffic(rate)
+    await perform(Simulator(clock=Clock(), host=host, port=port, seed=seed), rate, on_ready)

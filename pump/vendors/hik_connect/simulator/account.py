@@ -7,7 +7,6 @@ import secrets
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, Final, Literal
 
 QueueName = Literal["alarm", "combine", "rawmsg"]
@@ -215,10 +214,6 @@ class Account:
     def most_in_flight(self, queue: QueueName) -> int:
         """The most calls of one queue that were being answered at once."""
         return max((call.in_flight for call in self.calls if f"/{queue}/v1/mq/" in call.path), default=0)
-
-    def intervals(self, path: str = "") -> list[float]:
-        """Seconds between the arrivals of such calls."""
-        return [later - earlier for earlier, later in pairwise(self.times(path))]
 
     def refuse(self, call: Call, code: str, reason: str) -> None:
         """Counts a refusal; nothing is refused silently."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Literal
 
 Present = Literal["number", "text", "absent"]
 
@@ -70,16 +69,3 @@ class Quirks:
     access_person: Literal["whole", "card alone", "absent"] = "whole"
     encrypted: Literal["0", "1"] = "0"  # pictures
     link_host: Literal["server", "ezvizlife"] = "ezvizlife"
-
-
-def variants(base: Quirks | None = None) -> Iterator[tuple[str, Quirks]]:
-    """`base` with one switch turned, for each other value of each Literal switch; with a name like "pulse=digits"."""
-    base = base or Quirks()
-    hints: dict[str, Any] = get_type_hints(Quirks)
-    for switch in fields(Quirks):
-        if get_origin(hints[switch.name]) is not Literal:
-            continue
-        for value in get_args(hints[switch.name]):
-            if value != getattr(base, switch.name):
-                change: dict[str, Any] = {switch.name: value}
-                yield f"{switch.name}={value}", replace(base, **change)

@@ -10,38 +10,35 @@ Records carry a running number in their `systemId` (the alarm's own; `basicInfo.
 finds the queue's order again in the pump's output, where the record stands whole under `data.raw`.
 
 Beside the vendor's API there are paths that no vendor has, for an auditor in another process, below
-`/_simulator/`: see `simulator_control`. They are not limited and not counted.
+`/_simulator/`: see `control`. They are not limited and not counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
 from pump.core.clock import Clock
+from pump.simulation.server import TICK, WebServer, perform, portions
 from pump.vendors.hik_connect.simulator import messages as traffic
 from pump.vendors.hik_connect.simulator.account import QUEUES, Account, Call, Entry, QueueName
 from pump.vendors.hik_connect.simulator.api import Api, failure, queue_of
 from pump.vendors.hik_connect.simulator.control import PREFIX, control
 from pump.vendors.hik_connect.simulator.faults import GARBAGE, POISON, Fault, Faults
-from pump.vendors.hik_connect.simulator.quirks import Quirks, variants
+from pump.vendors.hik_connect.simulator.quirks import Quirks
 from pump.vendors.hik_connect.simulator.rules import RULES, Refused
 
-__all__ = ["Account", "Fault", "Faults", "Quirks", "Simulator", "simulate", "variants"]
-
-_TICK = 0.02  # seconds between two portions of traffic
+__all__ = ["Account", "Fault", "Faults", "Quirks", "Simulator", "simulate"]
 
 
-class Simulator:
+class Simulator(WebServer):
     """The server; an async context manager that listens while it is open.
 
     `clock` gives every time: the monotonic one rules lives, limits and delays, the wall time is what is written
@@ -61,6 +58,7 @@ class Simulator:
         port: int = 0,
         seed: int = 0,
     ) -> None:
+        super().__init__(host, port)
         self.clock = clock
         self.quirks = quirks or Quirks()
         self.rate_limit = rate_limit
@@ -68,36 +66,14 @@ class Simulator:
         self.faults = Faults()
         self.records = traffic.Traffic(clock, self.quirks, seed)
         self._api = Api(self.account, self.quirks, clock, app_key, secret_key)
-        self._host, self._port = host, port
         self._admitted: deque[float] = deque()
         self._in_flight: Counter[str | None] = Counter()
-        self._busy: set[asyncio.Task[Any]] = set()
-        self._runner: web.ServerRunner | None = None
 
-    async def __aenter__(self) -> Simulator:
-        listener = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self._host, self._port))
-        except OSError:
-            listener.close()
-            raise
-        self._port = listener.getsockname()[1]
+    async def come_back(self) -> None:
+        """As Server.come_back; records' links and the login name the address."""
+        await super().come_back()
         self.records.server = self.url
         self.area_domain = self.area_domain or self.url
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
-        await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for task in self._busy:
-            task.cancel()  # a hanging answer would hold the shutdown for its whole time
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
 
     @property
     def area_domain(self) -> str:
@@ -107,12 +83,6 @@ class Simulator:
     @area_domain.setter
     def area_domain(self, url: str) -> None:
         self._api.area_domain = url
-
-    @property
-    def url(self) -> str:
-        """http://host:port, without a slash at its end."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
 
     def put(self, queue: QueueName, *records: traffic.Record) -> list[str]:
         """Records arrive from devices, in this order; returns their identities.
@@ -145,15 +115,10 @@ class Simulator:
 
         A queue that lost its subscription goes on receiving, and losing, its share until the client cancels.
         """
-        begun, made = self.clock.monotonic(), 0
-        while True:
-            due = int((self.clock.monotonic() - begun) * rate)
+        async for due in portions(self.clock, rate):
             wanted = [name for name in QUEUES if self.account.queues[name].wanted]
             for turn, name in enumerate(wanted):
-                share = (due - made + turn) // len(wanted)
-                self.put(name, *self.make(name, share))
-            made = due
-            await self.clock.sleep(_TICK)
+                self.put(name, *self.make(name, (due + turn) // len(wanted)))
 
     def expire_tokens(self) -> None:
         """Every token is expired from now on (OPEN000006)."""
@@ -170,25 +135,20 @@ class Simulator:
 
     # -- a request -------------------------------------------------------------------------------------------
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        task = asyncio.current_task()
-        assert task is not None  # a handler always runs in a task
-        self._busy.add(task)
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """As WebServer.answer."""
+        if request.path.startswith(PREFIX):
+            return await control(self, request)
+        call = Call(request.path, self.clock.monotonic())
+        self.account.calls.append(call)
+        queue = queue_of(request.path)
+        self._in_flight[queue] += 1
+        call.in_flight = self._in_flight[queue]
         try:
-            if request.path.startswith(PREFIX):
-                return await control(self, request)
-            call = Call(request.path, self.clock.monotonic())
-            self.account.calls.append(call)
-            queue = queue_of(request.path)
-            self._in_flight[queue] += 1
-            call.in_flight = self._in_flight[queue]
-            try:
-                return await self._answer(request, call)
-            finally:
-                self._in_flight[queue] -= 1
-                call.done = self.clock.monotonic()
+            return await self._answer(request, call)
         finally:
-            self._busy.discard(task)
+            self._in_flight[queue] -= 1
+            call.done = self.clock.monotonic()
 
     async def _answer(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         if not self._admit(call.at):
@@ -238,7 +198,7 @@ class Simulator:
         if fault.kind == "hang":
             call.outcome = fault.kind
             while request.transport is not None:  # noqa: ASYNC110 - aiohttp has no event for a peer that left
-                await asyncio.sleep(_TICK)
+                await asyncio.sleep(TICK)
             return web.StreamResponse()
         if (change := _CHANGES.get(fault.kind)) is not None:
             change(self, fault, call)
@@ -319,20 +279,10 @@ async def simulate(
 ) -> None:
     """A simulator with traffic of `rate` records a second, until cancelled; `on_ready` is called with its url.
 
-    Rate 0 leaves the filling to `/_simulator/`. Nothing is written to standard output. Raises OSError when the
-    address cannot be had.
+    Rate 0 leaves the filling to `/_simulator/`. As `perform`.
     """
-    clock = Clock()
-    async with Simulator(
-        clock=clock,
-        app_key=app_key,
-        secret_key=secret_key,
-        quirks=quirks,
-        rate_limit=rate_limit,
-        host=host,
-        port=port,
-        seed=seed,
-    ) as simulator:
-        if on_ready is not None:
-            on_ready(simulator.url)
-        await simulator.traffic(rate)
+    simulator = Simulator(
+        clock=Clock(), app_key=app_key, secret_key=secret_key, quirks=quirks, rate_limit=rate_limit, host=host,
+        port=port, seed=seed,
+    )  # fmt: skip
+    await perform(simulator, rate, on_ready)

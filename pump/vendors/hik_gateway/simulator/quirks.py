@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +39,6 @@ class Quirks:
     """How many may be open; one more is refused as deployExceedMax."""
     page: int = 3
     """Devices a page of the device list has at most."""
-
-
-def variants(base: Quirks | None = None) -> Iterator[tuple[str, Quirks]]:
-    """`base` with one switch turned, for each other value of each Literal switch; with a name like "glued=yes"."""
-    base = base or Quirks()
-    hints: dict[str, Any] = get_type_hints(Quirks)
-    for switch in fields(Quirks):
-        if get_origin(hints[switch.name]) is not Literal:
-            continue
-        for value in get_args(hints[switch.name]):
-            if value != getattr(base, switch.name):
-                change: dict[str, Any] = {switch.name: value}
-                yield f"{switch.name}={value!r}", replace(base, **change)
 
 
 @dataclass(slots=True)

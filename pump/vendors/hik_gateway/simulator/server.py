@@ -9,28 +9,26 @@ does, it keeps nothing for a client that is away, unless `faults.replay` says so
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final
 
 import orjson
 
 from pump.core.clock import Clock
+from pump.simulation.server import RawServer, perform, portions
 from pump.vendors.hik_gateway.simulator.http import Digest, Request, read_request, response, status_body
 from pump.vendors.hik_gateway.simulator.messages import Message, Messages, identity
-from pump.vendors.hik_gateway.simulator.quirks import Faults, Quirks, variants
+from pump.vendors.hik_gateway.simulator.quirks import Faults, Quirks
 from pump.vendors.hik_gateway.simulator.stream import Account, Subscription
 
-__all__ = ["Account", "Device", "Faults", "Quirks", "Simulator", "simulate", "variants"]
+__all__ = ["Account", "Device", "Faults", "Quirks", "Simulator", "simulate"]
 
 _NOTIFICATION: Final = "/ISAPI/Event/notification/"
 _MANAGEMENT: Final = "/ISAPI/ContentMgmt/DeviceMgmt/"
 _CLIP: Final = b"\0\0\0\x18ftypmp42" + bytes(1000)
-_TICK: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -54,7 +52,7 @@ def _some_devices() -> list[Device]:
     ]
 
 
-class Simulator:
+class Simulator(RawServer):
     """The server; an async context manager that listens while it is open. `clock` gives every time."""
 
     def __init__(
@@ -70,6 +68,7 @@ class Simulator:
         seed: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        super().__init__(host, port, tls)
         self.clock = clock
         self.quirks = quirks or Quirks()
         self.faults = Faults()
@@ -82,37 +81,6 @@ class Simulator:
         self.subscribed = asyncio.Event()
         """Set while a subscription is open."""
         self._next = 5939
-        self._host, self._port, self._tls = host, port, tls
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Simulator:
-        await self.listen()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.go_away()
-
-    async def listen(self) -> None:
-        """Begin, or be back after `go_away`, at the same port."""
-        self._server = await asyncio.start_server(self._accept, self._host, self._port, ssl=self._tls)
-        self._port = self._server.sockets[0].getsockname()[1]
-
-    async def go_away(self) -> None:
-        """Close the port and every connection, as a gateway that restarts."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-
-    @property
-    def url(self) -> str:
-        """http(s)://host:port, without a slash at its end."""
-        return f"{'https' if self._tls else 'http'}://{self._host}:{self._port}"
 
     def put(self, *messages: Message) -> list[str]:
         """Devices send these messages, in this order; returns their identities."""
@@ -138,30 +106,13 @@ class Simulator:
     async def traffic(self, rate: float) -> None:
         """Puts a realistic mix of `rate` messages a second until cancelled; what nobody is subscribed to is lost."""
         mix = self.messages.mix(list(self.devices))
-        begun, made = self.clock.monotonic(), 0
-        while True:
-            due = int((self.clock.monotonic() - begun) * rate)
-            self.put(*(next(mix) for _ in range(due - made)))
-            made = due
-            await self.clock.sleep(_TICK)
+        async for due in portions(self.clock, rate):
+            self.put(*(next(mix) for _ in range(due)))
 
     # --- connections ----------------------------------------------------------------------------------------------
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            await self._serve(reader, writer)
-        except (asyncio.CancelledError, ConnectionError):
-            pass  # the server goes away, or the client has gone; asyncio would log either as a failure of ours
-        finally:
-            self._connections.discard(task)
-            writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As RawServer.serve."""
         while (request := await read_request(reader)) is not None:
             if self.faults.hang > 0:
                 self.faults.hang -= 1
@@ -315,14 +266,8 @@ async def simulate(
     password: str = "secret1",
     quirks: Quirks | None = None,
 ) -> None:
-    """A simulator with traffic of `rate` messages a second, until cancelled; `on_ready` is called with its url.
-
-    Nothing is written to standard output. Raises OSError when the address cannot be had.
-    """
+    """A simulator with traffic of `rate` messages a second, until cancelled; as `perform`."""
     simulator = Simulator(
         clock=Clock(), username=username, password=password, quirks=quirks, host=host, port=port, seed=seed
     )
-    async with simulator:
-        if on_ready is not None:
-            on_ready(simulator.url)
-        await simulator.traffic(rate)
+    await perform(simulator, rate, on_ready)

@@ -7,7 +7,6 @@ happen. Everything it was asked and sent is kept to be looked at.
 from __future__ import annotations
 
 import asyncio
-import socket
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from pump.core.clock import Clock
+from pump.simulation.server import WebServer, perform
 from pump.vendors.kinot.numbers import Number, decode
 from pump.vendors.kinot.simulator.api_gateway import Gate, Refusal
 from pump.vendors.kinot.simulator.callbacks import RETRIES, TIMEOUT, Platform
@@ -75,8 +75,8 @@ class Quirks:
     """What is registered: device type to the two addresses."""
 
 
-class Simulator:
-    """One account before one gateway, with a fleet."""
+class Simulator(WebServer):
+    """One account before one gateway, with a fleet. While it is away, callbacks are sent all the same."""
 
     def __init__(
         self,
@@ -94,6 +94,7 @@ class Simulator:
         persistent: bool = True,
     ) -> None:
         """`retries` are the seconds before each further try of a callback; `persistent`: their connections are kept."""
+        super().__init__(host, port)
         self.clock = clock
         self.quirks = quirks or Quirks()
         self.fleet = Fleet(bays, gateways, seed)
@@ -105,16 +106,11 @@ class Simulator:
         self._secret = app_secret
         self._retries = retries
         self._persistent = persistent
-        self._host, self._port = host, port
-        self._busy: set[asyncio.Task[Any]] = set()
         self._stack = AsyncExitStack()
-        self._runner: web.ServerRunner | None = None
         self._platform: Platform | None = None
 
     async def __aenter__(self) -> Self:
-        listener = self._bound()
-        self._port = listener.getsockname()[1]
-        await self._listen(listener)
+        await super().__aenter__()
         self._stack.push_async_callback(self.go_away)
         session = await self._stack.enter_async_context(
             aiohttp.ClientSession(
@@ -133,39 +129,6 @@ class Simulator:
         for task in [*self._busy, *self.platform.tasks]:
             task.cancel()
         await self._stack.aclose()
-
-    def _bound(self) -> socket.socket:
-        listener = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self._host, self._port))
-        except OSError:
-            listener.close()
-            raise
-        return listener
-
-    async def _listen(self, listener: socket.socket) -> None:
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
-        await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
-
-    async def go_away(self) -> None:
-        """Answer no calls any more; callbacks are sent all the same, for they come from elsewhere."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            for task in self._busy:
-                task.cancel()
-            await runner.cleanup()
-
-    async def come_back(self) -> None:
-        """Answer calls again, at the same address."""
-        await self._listen(self._bound())
-
-    @property
-    def url(self) -> str:
-        """http://host:port, without a slash at its end."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
 
     @property
     def platform(self) -> Platform:
@@ -218,17 +181,12 @@ class Simulator:
 
     # --- a request ----------------------------------------------------------------------------------------------
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        task = asyncio.current_task()
-        assert task is not None  # a handler always runs in a task
-        self._busy.add(task)
-        try:
-            body = await request.read()
-            call = Asked(request.method, request.path_qs, self.clock.monotonic())
-            self.asked.append(call)
-            return await self._answer(request, body, call)
-        finally:
-            self._busy.discard(task)
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """As WebServer.answer."""
+        body = await request.read()
+        call = Asked(request.method, request.path_qs, self.clock.monotonic())
+        self.asked.append(call)
+        return await self._answer(request, body, call)
 
     async def _answer(self, request: web.BaseRequest, body: bytes, call: Asked) -> web.StreamResponse:
         fault = self._fault(request.path)
@@ -372,12 +330,9 @@ async def simulate(
 ) -> None:
     """A simulator whose bays change `rate` times a second over the day, until cancelled; `on_ready` gets its url.
 
-    Statuses go to the addresses that are registered with it. Nothing is written to standard output. Raises OSError
-    when the address cannot be had.
+    Statuses go to the addresses that are registered with it. As `perform`.
     """
-    async with Simulator(
+    simulator = Simulator(
         clock=Clock(), app_key=app_key, app_secret=app_secret, bays=bays, seed=seed, host=host, port=port
-    ) as simulator:
-        if on_ready is not None:
-            on_ready(simulator.url)
-        await simulator.traffic(rate)
+    )
+    await perform(simulator, rate, on_ready)

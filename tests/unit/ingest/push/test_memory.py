@@ -11,8 +11,8 @@ import pytest
 
 from pump.core.errors import MessageError
 from pump.ingest.push.admission import HELD, SHARE
-from pump.ingest.push.body import MOST_VALUES, decode
 from pump.ingest.push.connections import LARGEST_HEAD
+from pump.vendors.avaeye.parse import MOST_VALUES, loads
 from pump.vendors.avaeye.secrets import strip_ruin
 from tests.unit.vendors.avaeye.site import AvaEyeSite, avaeye_site, capture, read_answer, request
 
@@ -31,132 +31,114 @@ async def _alive(site: AvaEyeSite) -> None:
 
 
 @pytest.mark.parametrize(("size", "status"), [(LARGEST_HEAD - 2000, 200), (LARGEST_HEAD + 1100, 431)])
-def test_a_head_has_its_limit_though_each_line_of_it_is_short(tmp_path: Path, size: int, status: int) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            (answer,) = await site.send(_head(size) + _BODY)
-            assert answer.status == status
-            await _alive(site)
-
-    asyncio.run(main())
+async def test_a_head_has_its_limit_though_each_line_of_it_is_short(tmp_path: Path, size: int, status: int) -> None:
+    async with avaeye_site(tmp_path) as site:
+        (answer,) = await site.send(_head(size) + _BODY)
+        assert answer.status == status
+        await _alive(site)
 
 
-def test_a_head_that_never_ends_is_answered_431_before_it_has_cost_much(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
-            head = _head(LARGEST_HEAD + 1100, end=b"")
-            for place in range(0, len(head), 2000):
-                writer.write(head[place : place + 2000])
+async def test_a_head_that_never_ends_is_answered_431_before_it_has_cost_much(tmp_path: Path) -> None:
+    async with avaeye_site(tmp_path) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        head = _head(LARGEST_HEAD + 1100, end=b"")
+        for place in range(0, len(head), 2000):
+            writer.write(head[place : place + 2000])
+            await asyncio.sleep(0)
+        answer = await read_answer(reader)
+        assert answer is not None
+        assert answer.status == 431
+        writer.close()
+        await _alive(site)
+
+
+async def test_a_body_that_comes_in_pieces_is_no_head(tmp_path: Path) -> None:
+    async with avaeye_site(tmp_path) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        for number in range(2):
+            whole = request("/api/upark/capture", orjson.dumps(capture(str(number), remark="x" * 300_000)))
+            for place in range(0, len(whole), 10_000):
+                writer.write(whole[place : place + 10_000])
+                await writer.drain()
                 await asyncio.sleep(0)
             answer = await read_answer(reader)
             assert answer is not None
-            assert answer.status == 431
-            writer.close()
-            await _alive(site)
-
-    asyncio.run(main())
+            assert answer.status == 200
+        writer.close()
+        assert len(await site.events()) == 2
 
 
-def test_a_body_that_comes_in_pieces_is_no_head(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
-            for number in range(2):
-                whole = request("/api/upark/capture", orjson.dumps(capture(str(number), remark="x" * 300_000)))
-                for place in range(0, len(whole), 10_000):
-                    writer.write(whole[place : place + 10_000])
-                    await writer.drain()
-                    await asyncio.sleep(0)
-                answer = await read_answer(reader)
-                assert answer is not None
-                assert answer.status == 200
-            writer.close()
-            assert len(await site.events()) == 2
-
-    asyncio.run(main())
-
-
-def test_what_was_held_of_bodies_is_given_back_whatever_became_of_them(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path, max_body="2MiB", body_timeout="50ms") as site:
-            large = orjson.dumps(capture("large", remark="x" * 1_500_000))
-            packed = {"Content_Encoding": "gzip"}
-            for body, headers, status in (
-                (large, {}, 200),
-                (gzip.compress(large), packed, 200),
-                (gzip.compress(large * 2), packed, 413),
-                (gzip.compress(large)[:-9], packed, 400),
-                (large[:-1], {}, 400),
-                (b"x" * (2 << 20), {}, 400),
-            ):
-                assert (await site.post("capture", body, **headers)).status == status
-            for short in (request("/api/upark/capture", large)[:-10], request("/api/upark/capture", large)[:700_000]):
-                (answer,) = await site.send(short)
-                assert answer.status == 408
-            _, writer = await asyncio.open_connection("127.0.0.1", site.port)
-            writer.write(request("/api/upark/capture", large)[:-10])
-            await writer.drain()
-            writer.transport.abort()
-            await _alive(site)
-            async with asyncio.timeout(20.0):
-                while site.listener.admission.budget.held:  # nobody tells when the one that broke off is noticed
-                    await asyncio.sleep(0.001)
-
-    asyncio.run(main())
+async def test_what_was_held_of_bodies_is_given_back_whatever_became_of_them(tmp_path: Path) -> None:
+    async with avaeye_site(tmp_path, max_body="2MiB", body_timeout="50ms") as site:
+        large = orjson.dumps(capture("large", remark="x" * 1_500_000))
+        packed = {"Content_Encoding": "gzip"}
+        for body, headers, status in (
+            (large, {}, 200),
+            (gzip.compress(large), packed, 200),
+            (gzip.compress(large * 2), packed, 413),
+            (gzip.compress(large)[:-9], packed, 400),
+            (large[:-1], {}, 400),
+            (b"x" * (2 << 20), {}, 400),
+        ):
+            assert (await site.post("capture", body, **headers)).status == status
+        for short in (request("/api/upark/capture", large)[:-10], request("/api/upark/capture", large)[:700_000]):
+            (answer,) = await site.send(short)
+            assert answer.status == 408
+        _, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        writer.write(request("/api/upark/capture", large)[:-10])
+        await writer.drain()
+        writer.transport.abort()
+        await _alive(site)
+        async with asyncio.timeout(20.0):
+            while site.listener.admission.budget.held:  # nobody tells when the one that broke off is noticed
+                await asyncio.sleep(0.001)
 
 
-def test_one_address_that_dribbles_large_bodies_keeps_no_other_s_picture_out(tmp_path: Path) -> None:
+async def test_one_address_that_dribbles_large_bodies_keeps_no_other_s_picture_out(tmp_path: Path) -> None:
     large = orjson.dumps(capture("large", remark="x" * 1_500_000))
 
-    async def main() -> None:
-        async with avaeye_site(tmp_path, trusted_proxies=["127.0.0.1"]) as site:
-            dribbling = b"POST /api/upark/capture HTTP/1.1\r\nHost: pump\r\nX-Forwarded-For: 10.0.0.1\r\n"
-            dribbling += b"Content-Length: 16000000\r\n\r\n" + bytes(15_000_000)
-            writers = []
-            for _ in range(HELD // SHARE // 15_000_000):
-                _, writer = await asyncio.open_connection("127.0.0.1", site.port)
-                writer.write(dribbling)
-                await writer.drain()
-                writers.append(writer)
-            reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
-            writers.append(writer)
+    async with avaeye_site(tmp_path, trusted_proxies=["127.0.0.1"]) as site:
+        dribbling = b"POST /api/upark/capture HTTP/1.1\r\nHost: pump\r\nX-Forwarded-For: 10.0.0.1\r\n"
+        dribbling += b"Content-Length: 16000000\r\n\r\n" + bytes(15_000_000)
+        writers = []
+        for _ in range(HELD // SHARE // 15_000_000):
+            _, writer = await asyncio.open_connection("127.0.0.1", site.port)
             writer.write(dribbling)
-            answer = await read_answer(reader)
-            assert answer is not None
-            assert answer.status == 503
-            assert (await site.post("capture", large, X_Forwarded_For="10.0.0.2")).status == 200
-            for writer in writers:
-                writer.transport.abort()
-            async with asyncio.timeout(20.0):
-                while site.listener.admission.budget.held:  # nobody tells when those that broke off are noticed
-                    await asyncio.sleep(0.001)
-            assert (await site.post("capture", large, X_Forwarded_For="10.0.0.1")).status == 200
-
-    asyncio.run(main())
+            await writer.drain()
+            writers.append(writer)
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        writers.append(writer)
+        writer.write(dribbling)
+        answer = await read_answer(reader)
+        assert answer is not None
+        assert answer.status == 503
+        assert (await site.post("capture", large, X_Forwarded_For="10.0.0.2")).status == 200
+        for writer in writers:
+            writer.transport.abort()
+        async with asyncio.timeout(20.0):
+            while site.listener.admission.budget.held:  # nobody tells when those that broke off are noticed
+                await asyncio.sleep(0.001)
+        assert (await site.post("capture", large, X_Forwarded_For="10.0.0.1")).status == 200
 
 
 def test_a_body_has_so_many_values() -> None:
     few = b'{"x":[' + b"[]," * (MOST_VALUES - 10) + b"[]]}"
-    assert len(decode(few).value["x"]) == MOST_VALUES - 9
+    assert len(loads(few)["x"]) == MOST_VALUES - 9
     for many in (b'{"x":[' + b"[]," * (MOST_VALUES + 10) + b"[]]}", b'{"x":' * (2 * MOST_VALUES + 10)):
         with pytest.raises(MessageError, match="more than 50000 values"):
-            decode(many)
+            loads(many)
 
 
-def test_of_a_large_ruin_the_beginning_is_kept_without_secrets(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            body = b'{"plateNo": "A1", "pwd": "hush", "data": "' + "é".encode() * 60_000 + b'", "pwd": "hush'
-            assert (await site.post("capture", body)).status == 400
-            (event,) = await site.events()
-            data = event["data"]
-            assert data["error"].endswith(f"; the first 64 KiB of {len(body)} bytes are kept")
-            raw = data["raw"]
-            assert raw.startswith('{"plateNo": "A1", "pwd": "*****", "data": "éé')
-            assert 65_000 < len(raw.encode()) <= 65_536 + 3, "no letter is cut in two, nothing more is kept"
-
-    asyncio.run(main())
+async def test_of_a_large_ruin_the_beginning_is_kept_without_secrets(tmp_path: Path) -> None:
+    async with avaeye_site(tmp_path) as site:
+        body = b'{"plateNo": "A1", "pwd": "hush", "data": "' + "é".encode() * 60_000 + b'", "pwd": "hush'
+        assert (await site.post("capture", body)).status == 400
+        (event,) = await site.events()
+        data = event["data"]
+        assert data["error"].endswith(f"; the first 64 KiB of {len(body)} bytes are kept")
+        raw = data["raw"]
+        assert raw.startswith('{"plateNo": "A1", "pwd": "*****", "data": "éé')
+        assert 65_000 < len(raw.encode()) <= 65_536 + 3, "no letter is cut in two, nothing more is kept"
 
 
 @pytest.mark.parametrize(

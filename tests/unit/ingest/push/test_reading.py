@@ -37,18 +37,15 @@ def _bare(body: bytes) -> bytes:
     ],
     ids=["gzip", "x-gzip", "deflate", "bare deflate", "gzip called deflate"],
 )
-def test_what_is_packed_is_unpacked_within_its_limit(coding: str, packed: object, body: bytes) -> None:
+async def test_what_is_packed_is_unpacked_within_its_limit(coding: str, packed: object, body: bytes) -> None:
     assert callable(packed)
     content: bytes = packed(body)
 
-    async def main() -> None:
-        assert await unpack(content, coding, len(body)) == body
-        for broken, most, status in ((content, len(body) - 1, 413), (content[:-1], len(body), 400)):
-            with pytest.raises(Refused) as refused:
-                await unpack(broken, coding, most)
-            assert refused.value.status == status
-
-    asyncio.run(main())
+    assert await unpack(content, coding, len(body)) == body
+    for broken, most, status in ((content, len(body) - 1, 413), (content[:-1], len(body), 400)):
+        with pytest.raises(Refused) as refused:
+            await unpack(broken, coding, most)
+        assert refused.value.status == status
 
 
 def test_another_coding_is_refused() -> None:
@@ -57,7 +54,7 @@ def test_another_coding_is_refused() -> None:
     assert refused.value.status == 415
 
 
-def test_the_event_loop_unpacks_no_more_than_little(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_event_loop_unpacks_no_more_than_little(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, int, int]] = []
     inflate = reading._inflate
 
@@ -67,12 +64,9 @@ def test_the_event_loop_unpacks_no_more_than_little(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(reading, "_inflate", watched)
 
-    async def main() -> None:
-        for body in (_SMALL, _LARGE, _REPEATED):
-            for packed, coding in ((gzip.compress(body), "gzip"), (_bare(body), "deflate")):
-                assert await unpack(packed, coding, 16 << 20) == body
-        on_the_loop = [(size, most) for thread, size, most in calls if thread == threading.get_ident()]
-        assert on_the_loop
-        assert max(max(each) for each in on_the_loop) <= IN_THREAD
-
-    asyncio.run(main())
+    for body in (_SMALL, _LARGE, _REPEATED):
+        for packed, coding in ((gzip.compress(body), "gzip"), (_bare(body), "deflate")):
+            assert await unpack(packed, coding, 16 << 20) == body
+    on_the_loop = [(size, most) for thread, size, most in calls if thread == threading.get_ident()]
+    assert on_the_loop
+    assert max(max(each) for each in on_the_loop) <= IN_THREAD

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 
 import pytest
@@ -26,32 +25,23 @@ class _Reader:
 
 
 @pytest.mark.parametrize(("size", "beside"), [(0, False), (IN_THREAD, False), (IN_THREAD + 1, True)])
-def test_a_request_is_read_once_and_a_large_one_in_a_thread(size: int, beside: bool) -> None:
-    async def main() -> None:
-        push, reader = Push("POST", "/", body=bytes(size)), _Reader()
-        assert [await push.read(reader) for _ in range(3)] == [size] * 3
-        (thread,) = reader.threads
-        assert (thread != threading.get_ident()) == beside
-
-    asyncio.run(main())
+async def test_a_request_is_read_once_and_a_large_one_in_a_thread(size: int, beside: bool) -> None:
+    push, reader = Push("POST", "/", body=bytes(size)), _Reader()
+    assert [await push.read(reader) for _ in range(3)] == [size] * 3
+    (thread,) = reader.threads
+    assert (thread != threading.get_ident()) == beside
 
 
-def test_each_vendor_of_a_shared_path_has_its_own_reading() -> None:
-    async def main() -> None:
-        push, one, other = Push("POST", "/", body=b"ab"), _Reader(), lambda push: push.body.decode()
-        assert [await push.read(one), await push.read(other), await push.read(one)] == [2, "ab", 2]
-        assert len(one.threads) == 1
-
-    asyncio.run(main())
+async def test_each_vendor_of_a_shared_path_has_its_own_reading() -> None:
+    push, one, other = Push("POST", "/", body=b"ab"), _Reader(), lambda push: push.body.decode()
+    assert [await push.read(one), await push.read(other), await push.read(one)] == [2, "ab", 2]
+    assert len(one.threads) == 1
 
 
 @pytest.mark.parametrize("size", [1, IN_THREAD + 1])
-def test_what_cannot_be_read_is_not_tried_again(size: int) -> None:
-    async def main() -> None:
-        push, reader = Push("POST", "/", body=bytes(size)), _Reader(MessageError("ruin"))
-        for _ in range(3):
-            with pytest.raises(MessageError, match="ruin"):
-                await push.read(reader)
-        assert len(reader.threads) == 1
-
-    asyncio.run(main())
+async def test_what_cannot_be_read_is_not_tried_again(size: int) -> None:
+    push, reader = Push("POST", "/", body=bytes(size)), _Reader(MessageError("ruin"))
+    for _ in range(3):
+        with pytest.raises(MessageError, match="ruin"):
+            await push.read(reader)
+    assert len(reader.threads) == 1

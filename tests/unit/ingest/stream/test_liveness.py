@@ -24,59 +24,50 @@ async def put_down(task: asyncio.Task[None]) -> None:
     await asyncio.wait({task})
 
 
-def test_the_watchdog_ends_a_wait_that_lasts_for_the_time_out() -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        dog, task = await watching(clock, 30.0)
-        await clock.run(7.0)
+async def test_the_watchdog_ends_a_wait_that_lasts_for_the_time_out() -> None:
+    clock = ManualClock()
+    dog, task = await watching(clock, 30.0)
+    await clock.run(7.0)
+    dog.waiting()
+    await clock.run(29.9)
+    assert not task.done()
+    await clock.run(0.2)
+    with pytest.raises(ReadTimeout):
+        await task
+
+
+async def test_the_watchdog_begins_anew_with_each_wait() -> None:
+    clock = ManualClock()
+    dog, task = await watching(clock, 30.0)
+    for _ in range(10):
         dog.waiting()
-        await clock.run(29.9)
-        assert not task.done()
-        await clock.run(0.2)
-        with pytest.raises(ReadTimeout):
-            await task
-
-    asyncio.run(main())
-
-
-def test_the_watchdog_begins_anew_with_each_wait() -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        dog, task = await watching(clock, 30.0)
-        for _ in range(10):
-            dog.waiting()
-            await clock.run(20.0)
-            dog.served()
-            assert dog.waited == pytest.approx(20.0)
-        assert not task.done()
-        await put_down(task)
-
-    asyncio.run(main())
-
-
-def test_the_watchdog_counts_no_time_in_which_nobody_waits() -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        dog, task = await watching(clock, 30.0)
-        dog.waiting()
-        await clock.run(10.0)
+        await clock.run(20.0)
         dog.served()
-        await clock.run(1000.0)
-        assert not task.done()
-        dog.served()  # a second time changes nothing
-        assert dog.waited == pytest.approx(10.0)
-        dog.waiting()
-        await clock.run(29.0)
-        assert not task.done()
-        await clock.run(1.1)
-        with pytest.raises(ReadTimeout):
-            await task
+        assert dog.waited == pytest.approx(20.0)
+    assert not task.done()
+    await put_down(task)
 
-    asyncio.run(main())
+
+async def test_the_watchdog_counts_no_time_in_which_nobody_waits() -> None:
+    clock = ManualClock()
+    dog, task = await watching(clock, 30.0)
+    dog.waiting()
+    await clock.run(10.0)
+    dog.served()
+    await clock.run(1000.0)
+    assert not task.done()
+    dog.served()  # a second time changes nothing
+    assert dog.waited == pytest.approx(10.0)
+    dog.waiting()
+    await clock.run(29.0)
+    assert not task.done()
+    await clock.run(1.1)
+    with pytest.raises(ReadTimeout):
+        await task
 
 
 @pytest.mark.parametrize("read", [0, 3, 1000])
-def test_what_had_arrived_of_a_broken_body_is_not_lost(read: int) -> None:
+async def test_what_had_arrived_of_a_broken_body_is_not_lost(read: int) -> None:
     """A body with a length that is not reached: aiohttp raises before it hands out what it has."""
     sent = b"0123456789" * 200
 
@@ -86,22 +77,19 @@ def test_what_had_arrived_of_a_broken_body_is_not_lost(read: int) -> None:
         await writer.drain()
         writer.close()
 
-    async def main() -> None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/") as response:
-            found = await response.content.readexactly(read) if read else b""
-            async with asyncio.timeout(30.0):
-                while response.content.exception() is None:
-                    await asyncio.sleep(0.001)  # aiohttp tells nobody that a body broke but who reads
-            with pytest.raises(aiohttp.ClientPayloadError):
-                await response.content.readany()
-            assert found + remaining(response.content) == sent
-            assert remaining(response.content) == b"", "twice"
-        server.close()
-        await server.wait_closed()
-
-    asyncio.run(main())
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/") as response:
+        found = await response.content.readexactly(read) if read else b""
+        async with asyncio.timeout(30.0):
+            while response.content.exception() is None:
+                await asyncio.sleep(0.001)  # aiohttp tells nobody that a body broke but who reads
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.content.readany()
+        assert found + remaining(response.content) == sent
+        assert remaining(response.content) == b"", "twice"
+    server.close()
+    await server.wait_closed()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ async def check(sink: Any, pki: Path) -> None:
         await sink(ca_file=str(pki / "ca.pem")).__aenter__()
 
 
-def test_mqtt_over_tls_with_a_client_certificate(tmp_path: Path, pki: Path) -> None:
+async def test_mqtt_over_tls_with_a_client_certificate(tmp_path: Path, pki: Path) -> None:
     if Mosquitto.found() is None:
         pytest.skip("mosquitto is not installed")
     extra = (
@@ -58,39 +57,33 @@ def test_mqtt_over_tls_with_a_client_certificate(tmp_path: Path, pki: Path) -> N
         "require_certificate true"
     )
 
-    async def main() -> None:
-        async with Mosquitto(tmp_path / "broker", extra=extra) as server:
+    async with Mosquitto(tmp_path / "broker", extra=extra) as server:
 
-            def sink(**more: Any) -> MqttSink:
-                url = f"mqtts://127.0.0.1:{server.port}"
-                settings = MqttSettings.model_validate({"type": "mqtt", "url": url, **more})
-                return MqttSink("out", settings, state=None, clock=Clock(), site="testing")
+        def sink(**more: Any) -> MqttSink:
+            url = f"mqtts://127.0.0.1:{server.port}"
+            settings = MqttSettings.model_validate({"type": "mqtt", "url": url, **more})
+            return MqttSink("out", settings, state=None, clock=Clock(), site="testing")
 
-            await check(sink, pki)
-
-    asyncio.run(main())
+        await check(sink, pki)
 
 
 @pytest.mark.parametrize("kind", ["mqtt", "nats"])
-def test_who_cannot_be_reached_is_named_by_address_and_no_class_is(tmp_path: Path, kind: str) -> None:
+async def test_who_cannot_be_reached_is_named_by_address_and_no_class_is(tmp_path: Path, kind: str) -> None:
     port = free_port()
 
-    async def main() -> None:
-        url = f"{kind}://127.0.0.1:{port}"
-        if kind == "mqtt":
-            out: Any = MqttSink("o", MqttSettings(type="mqtt", url=url), state=None, clock=Clock(), site="testing")
-        else:
-            out = NatsSink("o", NatsSettings(type="nats", servers=(url,)), state=None, clock=Clock(), site="testing")
-        with pytest.raises(Unavailable) as raised:
-            await out.__aenter__()
-        assert f"127.0.0.1:{port}" in raised.value.reason
-        assert "Error" not in raised.value.reason
-
-    asyncio.run(main())
+    url = f"{kind}://127.0.0.1:{port}"
+    if kind == "mqtt":
+        out: Any = MqttSink("o", MqttSettings(type="mqtt", url=url), state=None, clock=Clock(), site="testing")
+    else:
+        out = NatsSink("o", NatsSettings(type="nats", servers=(url,)), state=None, clock=Clock(), site="testing")
+    with pytest.raises(Unavailable) as raised:
+        await out.__aenter__()
+    assert f"127.0.0.1:{port}" in raised.value.reason
+    assert "Error" not in raised.value.reason
 
 
 @pytest.mark.parametrize("first", [False, True])
-def test_jetstream_over_tls_with_a_client_certificate(tmp_path: Path, pki: Path, first: bool) -> None:
+async def test_jetstream_over_tls_with_a_client_certificate(tmp_path: Path, pki: Path, first: bool) -> None:
     if NatsServer.found() is None:
         pytest.skip("nats-server is not installed")
     extra = (
@@ -98,14 +91,11 @@ def test_jetstream_over_tls_with_a_client_certificate(tmp_path: Path, pki: Path,
         f"handshake_first: {'true' if first else 'false'} }}"
     )
 
-    async def main() -> None:
-        async with NatsServer(tmp_path / "server", extra=extra) as server:
+    async with NatsServer(tmp_path / "server", extra=extra) as server:
 
-            def sink(**more: Any) -> NatsSink:
-                url = f"tls://127.0.0.1:{server.port}"
-                settings = NatsSettings.model_validate({"type": "nats", "servers": url, "tls_first": first, **more})
-                return NatsSink("out", settings, state=None, clock=Clock(), site="testing")
+        def sink(**more: Any) -> NatsSink:
+            url = f"tls://127.0.0.1:{server.port}"
+            settings = NatsSettings.model_validate({"type": "nats", "servers": url, "tls_first": first, **more})
+            return NatsSink("out", settings, state=None, clock=Clock(), site="testing")
 
-            await check(sink, pki)
-
-    asyncio.run(main())
+        await check(sink, pki)

@@ -54,36 +54,30 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "events.jsonl"
 
 
-def test_lines_are_appended_in_order(path: Path) -> None:
-    async def main() -> None:
-        async with sink(path) as out:
-            first = await out.send(batch(1, 6))
-            await out.send(batch(6, 11))
-        assert first == {"inode": path.stat().st_ino, "offset": len(b"\n".join(r.body for r in batch(1, 6))) + 1}
-        assert numbers(path) == list(range(1, 11))
-        assert stat.S_IMODE(path.stat().st_mode) & ~0o640 == 0
-
-    asyncio.run(main())
+async def test_lines_are_appended_in_order(path: Path) -> None:
+    async with sink(path) as out:
+        first = await out.send(batch(1, 6))
+        await out.send(batch(6, 11))
+    assert first == {"inode": path.stat().st_ino, "offset": len(b"\n".join(r.body for r in batch(1, 6))) + 1}
+    assert numbers(path) == list(range(1, 11))
+    assert stat.S_IMODE(path.stat().st_mode) & ~0o640 == 0
 
 
 @pytest.mark.parametrize("fsync", ["never", "batch", "interval"])
-def test_what_was_written_before_a_crash_is_not_written_again(path: Path, fsync: str) -> None:
-    async def main() -> None:
-        async with sink(path, fsync=fsync) as out:
-            opened = out.state
-            await out.send(batch(1, 6))
-            await out.send(batch(6, 11))
-        async with sink(path, opened, fsync=fsync) as out:
-            state = await out.send(batch(1, 8))
-            # Lines behind the stored place are still to be met: it must not move, or the next crash would repeat them.
-            assert state == opened
-            state = await out.send(batch(8, 14))
-            assert state == {"inode": path.stat().st_ino, "offset": path.stat().st_size}
-        assert numbers(path) == list(range(1, 14))
-        await send(path, batch(14, 16), state, fsync=fsync)
-        assert numbers(path) == list(range(1, 16))
-
-    asyncio.run(main())
+async def test_what_was_written_before_a_crash_is_not_written_again(path: Path, fsync: str) -> None:
+    async with sink(path, fsync=fsync) as out:
+        opened = out.state
+        await out.send(batch(1, 6))
+        await out.send(batch(6, 11))
+    async with sink(path, opened, fsync=fsync) as out:
+        state = await out.send(batch(1, 8))
+        # Lines behind the stored place are still to be met: it must not move, or the next crash would repeat them.
+        assert state == opened
+        state = await out.send(batch(8, 14))
+        assert state == {"inode": path.stat().st_ino, "offset": path.stat().st_size}
+    assert numbers(path) == list(range(1, 14))
+    await send(path, batch(14, 16), state, fsync=fsync)
+    assert numbers(path) == list(range(1, 16))
 
 
 @pytest.mark.parametrize(
@@ -97,191 +91,160 @@ def test_what_was_written_before_a_crash_is_not_written_again(path: Path, fsync:
     ],
     ids=["torn", "zeros", "torn and zeros", "foreign", "foreign without end"],
 )
-def test_an_end_that_is_no_event_is_cut(path: Path, tail: bytes) -> None:
-    async def main() -> None:
-        async with sink(path) as out:
-            opened = out.state
-            state = await out.send(batch(1, 6))
-        whole = path.read_bytes()
-        for before in (opened, state):
-            path.write_bytes(whole + tail)
-            async with sink(path, before):
-                assert path.read_bytes() == whole
-        await send(path, batch(1, 8), opened)
-        assert numbers(path) == list(range(1, 8))
-        kept = path.with_name("events.jsonl.cut")
-        assert kept.exists() == tail.startswith(b"stranger")
-
-    asyncio.run(main())
+async def test_an_end_that_is_no_event_is_cut(path: Path, tail: bytes) -> None:
+    async with sink(path) as out:
+        opened = out.state
+        state = await out.send(batch(1, 6))
+    whole = path.read_bytes()
+    for before in (opened, state):
+        path.write_bytes(whole + tail)
+        async with sink(path, before):
+            assert path.read_bytes() == whole
+    await send(path, batch(1, 8), opened)
+    assert numbers(path) == list(range(1, 8))
+    kept = path.with_name("events.jsonl.cut")
+    assert kept.exists() == tail.startswith(b"stranger")
 
 
 @pytest.mark.parametrize("days", [-20_000, -10, 10, 3650])
-def test_a_clock_that_went_back_between_two_lines_brings_no_line_twice(path: Path, days: int) -> None:
+async def test_a_clock_that_went_back_between_two_lines_brings_no_line_twice(path: Path, days: int) -> None:
     """What was written is looked for among lines whose times of arrival do not grow."""
 
     def arrived(seq: int, at: datetime) -> Record:
         event = json.loads(record(seq).body) | {"recordedtime": at.isoformat().replace("+00:00", "Z")}
         return record(seq)._replace(recorded=int(at.timestamp() * 1000), body=json.dumps(event).encode())
 
-    async def main() -> None:
-        clock = ManualClock()
-        right = [arrived(seq, clock.now()) for seq in (1, 2)]
-        clock.jump(days * 86400)
-        wrong = [arrived(seq, clock.now()) for seq in (3, 4)]
-        clock.jump(-days * 86400)
-        mended = [arrived(seq, clock.now()) for seq in (5, 6)]
-        async with sink(path) as out:
-            opened = out.state
-            await out.send([*right, *wrong, *mended])
-        async with sink(path, opened) as out:
-            for one in [*right, *wrong, *mended]:
-                await out.send([one])
-            await out.send([arrived(7, clock.now())])
-        assert numbers(path) == [1, 2, 3, 4, 5, 6, 7]
-
-    asyncio.run(main())
+    clock = ManualClock()
+    right = [arrived(seq, clock.now()) for seq in (1, 2)]
+    clock.jump(days * 86400)
+    wrong = [arrived(seq, clock.now()) for seq in (3, 4)]
+    clock.jump(-days * 86400)
+    mended = [arrived(seq, clock.now()) for seq in (5, 6)]
+    async with sink(path) as out:
+        opened = out.state
+        await out.send([*right, *wrong, *mended])
+    async with sink(path, opened) as out:
+        for one in [*right, *wrong, *mended]:
+            await out.send([one])
+        await out.send([arrived(7, clock.now())])
+    assert numbers(path) == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_whole_events_without_rows_are_never_cut(path: Path) -> None:
-    async def main() -> None:
-        async with sink(path) as out:
-            opened = out.state
-            await out.send(batch(1, 11))
-        await send(path, batch(8, 13), opened)  # the rows 1 to 7 are gone, say after a repair
-        assert numbers(path) == list(range(1, 13))
-
-    asyncio.run(main())
+async def test_whole_events_without_rows_are_never_cut(path: Path) -> None:
+    async with sink(path) as out:
+        opened = out.state
+        await out.send(batch(1, 11))
+    await send(path, batch(8, 13), opened)  # the rows 1 to 7 are gone, say after a repair
+    assert numbers(path) == list(range(1, 13))
 
 
-def test_whole_events_behind_a_strangers_text_come_again_and_are_kept_beside(path: Path) -> None:
-    async def main() -> None:
-        async with sink(path) as out:
-            opened = out.state
-            await out.send(batch(1, 4))
-            with path.open("ab") as stranger:
-                stranger.write(b"--- lunch ---\n")
-            await out.send(batch(4, 7))
-        await send(path, batch(1, 9), opened)
-        assert numbers(path) == list(range(1, 9))
-        assert b"--- lunch ---\n" in path.with_name("events.jsonl.cut").read_bytes()
-
-    asyncio.run(main())
+async def test_whole_events_behind_a_strangers_text_come_again_and_are_kept_beside(path: Path) -> None:
+    async with sink(path) as out:
+        opened = out.state
+        await out.send(batch(1, 4))
+        with path.open("ab") as stranger:
+            stranger.write(b"--- lunch ---\n")
+        await out.send(batch(4, 7))
+    await send(path, batch(1, 9), opened)
+    assert numbers(path) == list(range(1, 9))
+    assert b"--- lunch ---\n" in path.with_name("events.jsonl.cut").read_bytes()
 
 
 @pytest.mark.parametrize("content", [b"notes\n", b"notes"])
-def test_a_file_that_others_began_is_kept_and_ours_begin_on_a_line_of_their_own(path: Path, content: bytes) -> None:
-    async def main() -> None:
-        path.write_bytes(content)
-        async with sink(path) as out:
-            opened = out.state
-            await out.send(batch(1, 4))
-        await send(path, batch(1, 6), opened)
-        lines = path.read_bytes().split(b"\n")
-        assert lines[0] == b"notes"
-        assert [json.loads(line)["data"]["raw"]["number"] for line in lines[1:-1]] == [1, 2, 3, 4, 5]
-
-    asyncio.run(main())
+async def test_a_file_that_others_began_is_kept_and_ours_begin_on_a_line_of_their_own(
+    path: Path, content: bytes
+) -> None:
+    path.write_bytes(content)
+    async with sink(path) as out:
+        opened = out.state
+        await out.send(batch(1, 4))
+    await send(path, batch(1, 6), opened)
+    lines = path.read_bytes().split(b"\n")
+    assert lines[0] == b"notes"
+    assert [json.loads(line)["data"]["raw"]["number"] for line in lines[1:-1]] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("name", ["events.jsonl.1", "events.jsonl-20261120", "old.jsonl"])
-def test_the_lines_behind_the_state_are_found_in_a_renamed_file(path: Path, name: str) -> None:
-    async def main() -> None:
-        async with sink(path) as out:
-            opened = out.state
-            await out.send(batch(1, 4))
-            old = path.rename(path.with_name(name))
-            path.touch()  # logrotate's `create`
-            await out.send(batch(4, 7))
-            path_torn = path.read_bytes() + record(7).body[:50]
-        path.write_bytes(path_torn)
-        with old.open("ab") as end:
-            end.write(b"\0" * 100)
-        await send(path, batch(1, 10), opened)
-        assert numbers(old) == [1, 2, 3]
-        assert numbers(old, path) == list(range(1, 10))
-
-    asyncio.run(main())
+async def test_the_lines_behind_the_state_are_found_in_a_renamed_file(path: Path, name: str) -> None:
+    async with sink(path) as out:
+        opened = out.state
+        await out.send(batch(1, 4))
+        old = path.rename(path.with_name(name))
+        path.touch()  # logrotate's `create`
+        await out.send(batch(4, 7))
+        path_torn = path.read_bytes() + record(7).body[:50]
+    path.write_bytes(path_torn)
+    with old.open("ab") as end:
+        end.write(b"\0" * 100)
+    await send(path, batch(1, 10), opened)
+    assert numbers(old) == [1, 2, 3]
+    assert numbers(old, path) == list(range(1, 10))
 
 
-def test_a_file_moved_away_is_followed_by_a_new_one(path: Path) -> None:
-    async def main() -> None:
-        async with sink(path) as out:
-            await out.send(batch(1, 4))
-            path.rename(path.with_name("events.jsonl.1"))
-            await out.send(batch(4, 7))
-            path.unlink()
-            state = await out.send(batch(7, 9))
-        assert numbers(path.with_name("events.jsonl.1")) == [1, 2, 3]
-        assert numbers(path) == [7, 8]
-        assert state == {"inode": path.stat().st_ino, "offset": path.stat().st_size}
-
-    asyncio.run(main())
+async def test_a_file_moved_away_is_followed_by_a_new_one(path: Path) -> None:
+    async with sink(path) as out:
+        await out.send(batch(1, 4))
+        path.rename(path.with_name("events.jsonl.1"))
+        await out.send(batch(4, 7))
+        path.unlink()
+        state = await out.send(batch(7, 9))
+    assert numbers(path.with_name("events.jsonl.1")) == [1, 2, 3]
+    assert numbers(path) == [7, 8]
+    assert state == {"inode": path.stat().st_ino, "offset": path.stat().st_size}
 
 
-def test_rotation_by_size_loses_and_repeats_nothing(path: Path) -> None:
-    async def main() -> None:
-        async with sink(path, rotate_bytes="2KiB", rotate_keep=4, fsync="batch") as out:
-            opened = out.state
-            for begin in range(1, 17, 4):
-                await out.send(batch(begin, begin + 4))
-        files = [path.with_name(f"events.jsonl.{number}") for number in (4, 3, 2, 1)]
-        files = [*(file for file in files if file.exists()), path]
-        assert len(files) == 4
-        assert numbers(*files) == list(range(1, 17))
-        assert all(file.stat().st_size <= 2048 for file in files)
-        # Nothing of it was stored: all is found again, over all the files that came since.
-        async with sink(path, opened, rotate_bytes="2KiB", rotate_keep=4) as out:
-            assert await out.send(batch(1, 17)) == {"inode": path.stat().st_ino, "offset": path.stat().st_size}
-            await out.send(batch(17, 19))
-        assert not path.with_name("events.jsonl.5").exists()
-        files = [*(f for f in (path.with_name(f"events.jsonl.{n}") for n in (4, 3, 2, 1)) if f.exists()), path]
-        assert numbers(*files) == list(range(1, 19))
-
-    asyncio.run(main())
+async def test_rotation_by_size_loses_and_repeats_nothing(path: Path) -> None:
+    async with sink(path, rotate_bytes="2KiB", rotate_keep=4, fsync="batch") as out:
+        opened = out.state
+        for begin in range(1, 17, 4):
+            await out.send(batch(begin, begin + 4))
+    files = [path.with_name(f"events.jsonl.{number}") for number in (4, 3, 2, 1)]
+    files = [*(file for file in files if file.exists()), path]
+    assert len(files) == 4
+    assert numbers(*files) == list(range(1, 17))
+    assert all(file.stat().st_size <= 2048 for file in files)
+    # Nothing of it was stored: all is found again, over all the files that came since.
+    async with sink(path, opened, rotate_bytes="2KiB", rotate_keep=4) as out:
+        assert await out.send(batch(1, 17)) == {"inode": path.stat().st_ino, "offset": path.stat().st_size}
+        await out.send(batch(17, 19))
+    assert not path.with_name("events.jsonl.5").exists()
+    files = [*(f for f in (path.with_name(f"events.jsonl.{n}") for n in (4, 3, 2, 1)) if f.exists()), path]
+    assert numbers(*files) == list(range(1, 19))
 
 
-def test_the_oldest_file_goes_and_what_is_there_is_not_repeated(path: Path) -> None:
-    async def main() -> None:
-        async with sink(path, rotate_bytes="1KiB", rotate_keep=2) as out:
-            opened = out.state
-            for begin in range(1, 13, 2):
-                await out.send(batch(begin, begin + 2))
-        assert numbers(path.with_name("events.jsonl.2"), path.with_name("events.jsonl.1"), path) == list(range(7, 13))
-        async with sink(path, opened) as out:  # the file that the state names is gone
-            await out.send(batch(7, 15))
-        assert numbers(path.with_name("events.jsonl.2"), path.with_name("events.jsonl.1"), path) == list(range(7, 15))
-
-    asyncio.run(main())
+async def test_the_oldest_file_goes_and_what_is_there_is_not_repeated(path: Path) -> None:
+    async with sink(path, rotate_bytes="1KiB", rotate_keep=2) as out:
+        opened = out.state
+        for begin in range(1, 13, 2):
+            await out.send(batch(begin, begin + 2))
+    assert numbers(path.with_name("events.jsonl.2"), path.with_name("events.jsonl.1"), path) == list(range(7, 13))
+    async with sink(path, opened) as out:  # the file that the state names is gone
+        await out.send(batch(7, 15))
+    assert numbers(path.with_name("events.jsonl.2"), path.with_name("events.jsonl.1"), path) == list(range(7, 15))
 
 
-def test_copytruncate_goes_on_at_the_end(path: Path) -> None:
-    async def main() -> None:
-        async with sink(path) as out:
-            state = await out.send(batch(1, 4))
-            os.truncate(path, 0)
-            await out.send(batch(4, 6))
-            assert numbers(path) == [4, 5]
+async def test_copytruncate_goes_on_at_the_end(path: Path) -> None:
+    async with sink(path) as out:
+        state = await out.send(batch(1, 4))
         os.truncate(path, 0)
-        async with sink(path, state) as out:  # shorter than the state says
-            assert out.state == {"inode": path.stat().st_ino, "offset": 0}
-            await out.send(batch(5, 7))
-        assert numbers(path) == [5, 6]
-
-    asyncio.run(main())
-
-
-def test_another_file_with_the_same_number_is_not_taken_for_ours(path: Path) -> None:
-    async def main() -> None:
-        await send(path, batch(1, 4))
-        content = path.read_bytes()
-        state = {"inode": path.stat().st_ino, "offset": 100}  # in the middle of a line
-        await send(path, batch(4, 5), state)
-        assert path.read_bytes().startswith(content)
-
-    asyncio.run(main())
+        await out.send(batch(4, 6))
+        assert numbers(path) == [4, 5]
+    os.truncate(path, 0)
+    async with sink(path, state) as out:  # shorter than the state says
+        assert out.state == {"inode": path.stat().st_ino, "offset": 0}
+        await out.send(batch(5, 7))
+    assert numbers(path) == [5, 6]
 
 
-def test_a_cancelled_write_ends_before_the_sink_is_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_another_file_with_the_same_number_is_not_taken_for_ours(path: Path) -> None:
+    await send(path, batch(1, 4))
+    content = path.read_bytes()
+    state = {"inode": path.stat().st_ino, "offset": 100}  # in the middle of a line
+    await send(path, batch(4, 5), state)
+    assert path.read_bytes().startswith(content)
+
+
+async def test_a_cancelled_write_ends_before_the_sink_is_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread cannot be cancelled: were it not waited for, the next opening would cut its line under its hands."""
     writing, go_on = threading.Event(), threading.Event()
     write = os.write
@@ -292,29 +255,26 @@ def test_a_cancelled_write_ends_before_the_sink_is_left(path: Path, monkeypatch:
         go_on.wait()
         return done
 
-    async def main() -> None:
-        async with sink(path, fsync="batch") as out:
-            opened = out.state
-            await out.send(batch(1, 4))
-            monkeypatch.setattr(os, "write", slow)
-            sending = asyncio.create_task(out.send(batch(4, 8)))
-            await asyncio.to_thread(writing.wait)
-            torn = path.read_bytes()
-            for _ in range(3):  # also when somebody insists
-                sending.cancel()
-                await asyncio.sleep(0)
-            waiting = not sending.done()
-            go_on.set()
-            assert waiting
-            assert not torn.endswith(b"\n")
-            with pytest.raises(asyncio.CancelledError):
-                await sending
-            monkeypatch.setattr(os, "write", write)
-            assert numbers(path) == list(range(1, 8))
-        await send(path, batch(1, 10), opened)
-        assert numbers(path) == list(range(1, 10))
-
-    asyncio.run(main())
+    async with sink(path, fsync="batch") as out:
+        opened = out.state
+        await out.send(batch(1, 4))
+        monkeypatch.setattr(os, "write", slow)
+        sending = asyncio.create_task(out.send(batch(4, 8)))
+        await asyncio.to_thread(writing.wait)
+        torn = path.read_bytes()
+        for _ in range(3):  # also when somebody insists
+            sending.cancel()
+            await asyncio.sleep(0)
+        waiting = not sending.done()
+        go_on.set()
+        assert waiting
+        assert not torn.endswith(b"\n")
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        monkeypatch.setattr(os, "write", write)
+        assert numbers(path) == list(range(1, 8))
+    await send(path, batch(1, 10), opened)
+    assert numbers(path) == list(range(1, 10))
 
 
 @contextmanager
@@ -329,65 +289,56 @@ def file_size_limit(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fsync", ["never", "batch", "interval"])
-def test_a_full_disk_leaves_whole_lines_and_goes_on_by_itself(path: Path, fsync: str) -> None:
-    async def main() -> None:
-        line = len(record(1).body) + 1
-        async with sink(path, fsync=fsync) as out:
-            await out.send(batch(1, 4))
-            rest = batch(4, 10)
-            with file_size_limit(5 * line + line // 2):
-                with pytest.raises(Unavailable) as error:
-                    await out.send(rest)
-                assert error.value.done == {4, 5}
-                assert numbers(path) == [1, 2, 3, 4, 5]
-                with pytest.raises(Unavailable) as error:
-                    await out.send(rest[2:])
-                assert not error.value.done
-            await out.send(rest[2:])
-            if out.deferring:
-                await out.settle()
-        assert numbers(path) == list(range(1, 10))
-
-    asyncio.run(main())
+async def test_a_full_disk_leaves_whole_lines_and_goes_on_by_itself(path: Path, fsync: str) -> None:
+    line = len(record(1).body) + 1
+    async with sink(path, fsync=fsync) as out:
+        await out.send(batch(1, 4))
+        rest = batch(4, 10)
+        with file_size_limit(5 * line + line // 2):
+            with pytest.raises(Unavailable) as error:
+                await out.send(rest)
+            assert error.value.done == {4, 5}
+            assert numbers(path) == [1, 2, 3, 4, 5]
+            with pytest.raises(Unavailable) as error:
+                await out.send(rest[2:])
+            assert not error.value.done
+        await out.send(rest[2:])
+        if out.deferring:
+            await out.settle()
+    assert numbers(path) == list(range(1, 10))
 
 
-def test_a_full_disk_after_a_crash_counts_what_the_file_holds_as_sent(path: Path) -> None:
-    async def main() -> None:
-        line = len(record(1).body) + 1
-        async with sink(path) as out:
-            opened = out.state
-            await out.send(batch(1, 4))
-        async with sink(path, opened) as out:
-            with file_size_limit(4 * line), pytest.raises(Unavailable) as error:
-                await out.send(batch(1, 7))
-            assert error.value.done == {1, 2, 3, 4}  # three that were there, one for which there was room
-        assert numbers(path) == [1, 2, 3, 4]
-
-    asyncio.run(main())
+async def test_a_full_disk_after_a_crash_counts_what_the_file_holds_as_sent(path: Path) -> None:
+    line = len(record(1).body) + 1
+    async with sink(path) as out:
+        opened = out.state
+        await out.send(batch(1, 4))
+    async with sink(path, opened) as out:
+        with file_size_limit(4 * line), pytest.raises(Unavailable) as error:
+            await out.send(batch(1, 7))
+        assert error.value.done == {1, 2, 3, 4}  # three that were there, one for which there was room
+    assert numbers(path) == [1, 2, 3, 4]
 
 
-def test_fsync_by_interval_settles_when_it_is_due_or_nothing_comes(path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with sink(path, clock=clock, fsync="interval", fsync_interval="1s") as out:
-            assert out.deferring
-            assert await out.settle() is None
-            await out.send(batch(1, 3))
-            assert await out.settle() is None  # not yet due, and more may come
-            await out.send(batch(3, 5))
-            clock.advance(1.0)
-            settled = await out.settle()
-            assert settled is not None
-            assert settled.seq == 4
-            assert settled.state == {"inode": path.stat().st_ino, "offset": path.stat().st_size}
-            assert await out.settle() is None
-            await out.send(batch(5, 7))
-            assert await out.settle() is None
-            settled = await out.settle()  # quiet since the last question
-            assert settled is not None
-            assert settled.seq == 6
-
-    asyncio.run(main())
+async def test_fsync_by_interval_settles_when_it_is_due_or_nothing_comes(path: Path) -> None:
+    clock = ManualClock()
+    async with sink(path, clock=clock, fsync="interval", fsync_interval="1s") as out:
+        assert out.deferring
+        assert await out.settle() is None
+        await out.send(batch(1, 3))
+        assert await out.settle() is None  # not yet due, and more may come
+        await out.send(batch(3, 5))
+        clock.advance(1.0)
+        settled = await out.settle()
+        assert settled is not None
+        assert settled.seq == 4
+        assert settled.state == {"inode": path.stat().st_ino, "offset": path.stat().st_size}
+        assert await out.settle() is None
+        await out.send(batch(5, 7))
+        assert await out.settle() is None
+        settled = await out.settle()  # quiet since the last question
+        assert settled is not None
+        assert settled.seq == 6
 
 
 def test_what_fsync_refuses_is_taken_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -441,30 +392,24 @@ def test_after_a_refused_fsync_no_cursor_passes_what_was_taken_back(
     asyncio.run(main())
 
 
-def test_a_file_that_a_hung_opening_holds_is_asked_for_again_soon(path: Path) -> None:
+async def test_a_file_that_a_hung_opening_holds_is_asked_for_again_soon(path: Path) -> None:
     """An opening that hangs is left behind with its lock; ten minutes after it let go would be ten too many."""
 
-    async def main() -> None:
-        async with sink(path):
-            with pytest.raises(Misconfigured) as raised:
-                async with sink(path):
-                    pass
-            assert raised.value.retry_after is not None
-            assert raised.value.retry_after <= 30
-
-    asyncio.run(main())
+    async with sink(path):
+        with pytest.raises(Misconfigured) as raised:
+            async with sink(path):
+                pass
+        assert raised.value.retry_after is not None
+        assert raised.value.retry_after <= 30
 
 
-def test_a_second_writer_is_refused(path: Path) -> None:
-    async def main() -> None:
-        async with sink(path):
-            with pytest.raises(Misconfigured, match="another process"):
-                async with sink(path):
-                    pass
-        async with sink(path):
-            pass
-
-    asyncio.run(main())
+async def test_a_second_writer_is_refused(path: Path) -> None:
+    async with sink(path):
+        with pytest.raises(Misconfigured, match="another process"):
+            async with sink(path):
+                pass
+    async with sink(path):
+        pass
 
 
 def test_what_only_a_person_can_mend_is_said_with_advice(tmp_path: Path) -> None:
@@ -482,17 +427,14 @@ def test_what_only_a_person_can_mend_is_said_with_advice(tmp_path: Path) -> None
             asyncio.run(opening(path))
 
 
-def test_the_link_stays_when_its_file_is_rotated(tmp_path: Path) -> None:
+async def test_the_link_stays_when_its_file_is_rotated(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     link, target = tmp_path / "events.jsonl", tmp_path / "disk" / "events.jsonl"
     link.symlink_to(target)
 
-    async def main() -> None:
-        async with sink(link, rotate_bytes="1KiB") as out:
-            await out.send(batch(1, 3))
-            await out.send(batch(3, 5))
-
-    asyncio.run(main())
+    async with sink(link, rotate_bytes="1KiB") as out:
+        await out.send(batch(1, 3))
+        await out.send(batch(3, 5))
     assert link.is_symlink()
     assert numbers(tmp_path / "disk" / "events.jsonl.1", target) == [1, 2, 3, 4]
 

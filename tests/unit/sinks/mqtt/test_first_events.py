@@ -15,8 +15,7 @@ from pump.sinks.mqtt.protocol import Message
 from pump.sinks.mqtt.sink import MqttSettings, MqttSink
 from pump.testing import ManualClock
 from pump.testing.brokers import Mosquitto
-
-from .test_sink import event, mosquitto, on_mosquitto
+from tests.unit.sinks.mqtt.test_sink import event, mosquitto, on_mosquitto
 
 ENTITY = "pump/north/homeassistant/"
 
@@ -39,7 +38,7 @@ async def heard(client: aiomqtt.Client) -> list[str]:
 
 
 @mosquitto
-def test_only_the_new_entity_s_own_messages_wait(tmp_path: Path) -> None:
+async def test_only_the_new_entity_s_own_messages_wait(tmp_path: Path) -> None:
     async def body(server: Mosquitto) -> None:
         clock = ManualClock()
         async with aiomqtt.Client("127.0.0.1", server.port) as client, made(server.url, clock) as out:
@@ -66,11 +65,11 @@ def test_only_the_new_entity_s_own_messages_wait(tmp_path: Path) -> None:
             assert await out.send([event(4, "video.motion", "camera/1", phase="end")]) is None
             assert "entity id-4" in await heard(client)
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 @mosquitto
-def test_what_was_held_when_the_pump_ended_is_said_by_the_next(tmp_path: Path) -> None:
+async def test_what_was_held_when_the_pump_ended_is_said_by_the_next(tmp_path: Path) -> None:
     async def body(server: Mosquitto) -> None:
         clock = ManualClock()
         async with made(server.url, clock) as out:
@@ -83,7 +82,7 @@ def test_what_was_held_when_the_pump_ended_is_said_by_the_next(tmp_path: Path) -
             found = await heard(client)
             assert [one for one in found if one.startswith("entity")] == ["entity id-1"]
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 def message(topic: str, number: int, **more: Any) -> Message:

@@ -13,8 +13,7 @@ from pump.core.errors import Unavailable
 from pump.core.record import Record
 from pump.testing.brokers import Mosquitto
 from pump.testing.records import record
-
-from .test_sink import event, mosquitto, on_mosquitto, retained, sink
+from tests.unit.sinks.mqtt.test_sink import event, mosquitto, on_mosquitto, retained, sink
 
 _PERSISTENT = "allow_anonymous true\npersistence true\npersistence_location {}/\nautosave_interval 1\n"
 
@@ -27,7 +26,7 @@ def about_source(seq: int, type_: str, source: str = "bays") -> Record:
 
 
 @mosquitto
-def test_a_broker_that_cuts_an_idle_link_hears_that_the_pump_is_there(tmp_path: Path) -> None:
+async def test_a_broker_that_cuts_an_idle_link_hears_that_the_pump_is_there(tmp_path: Path) -> None:
     """It has said the will, and retains that."""
 
     async def body(server: Mosquitto) -> None:
@@ -42,12 +41,12 @@ def test_a_broker_that_cuts_an_idle_link_hears_that_the_pump_is_there(tmp_path: 
             await out.watch()
             assert (await retained(server.port))["pump/north/status"] == b"online"
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 @mosquitto
 @pytest.mark.parametrize("limit", ["retain_available false", "max_qos 0"])
-def test_a_broker_that_takes_no_will_is_used_without(
+async def test_a_broker_that_takes_no_will_is_used_without(
     tmp_path: Path, limit: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """MQTT 5: 0x9A and 0x9B at CONNECT; the log names the setting."""
@@ -58,13 +57,13 @@ def test_a_broker_that_takes_no_will_is_used_without(
             await out._dropped()
             await out.send([record(3)])
 
-    on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\n{limit}")
+    await on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\n{limit}")
     said = caplog.text + capsys.readouterr().out
     assert said.count("status_topic") >= 1
 
 
 @mosquitto
-def test_a_source_that_is_down_is_seen_by_its_entities(tmp_path: Path) -> None:
+async def test_a_source_that_is_down_is_seen_by_its_entities(tmp_path: Path) -> None:
     async def body(server: Mosquitto) -> None:
         async with sink(server.url, home_assistant="homeassistant") as out:
             await out.send([event(1, "video.motion", "camera/1", phase="start"), record(2, source="gate")])
@@ -88,11 +87,11 @@ def test_a_source_that_is_down_is_seen_by_its_entities(tmp_path: Path) -> None:
             await out.send([about_source(11, "pump.source.up")])
             assert (await retained(server.port))["pump/north/status/bays"] == b"online"
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 @mosquitto
-def test_without_a_status_topic_nothing_is_said_of_availability(tmp_path: Path) -> None:
+async def test_without_a_status_topic_nothing_is_said_of_availability(tmp_path: Path) -> None:
     async def body(server: Mosquitto) -> None:
         async with sink(server.url, home_assistant="homeassistant", status_topic="") as out:
             await out.send([event(1, "video.motion", "camera/1", phase="start"), about_source(2, "pump.source.down")])
@@ -100,12 +99,12 @@ def test_without_a_status_topic_nothing_is_said_of_availability(tmp_path: Path) 
             assert not any("availability" in orjson.loads(body) for topic, body in there.items() if "config" in topic)
             assert not any("status" in topic for topic in there)
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 @mosquitto
 @pytest.mark.parametrize("more", [{"types": ["video.*"]}, {"min_severity": "warning"}, {"exclude_types": ["pump.*"]}])
-def test_a_sink_that_does_not_hear_of_its_sources_says_nothing_of_their_presence(
+async def test_a_sink_that_does_not_hear_of_its_sources_says_nothing_of_their_presence(
     tmp_path: Path, more: dict[str, Any]
 ) -> None:
     """Else a source would be there for ever, or never again."""
@@ -118,4 +117,4 @@ def test_a_sink_that_does_not_hear_of_its_sources_says_nothing_of_their_presence
             assert [one["availability"] for one in configs] == [[{"topic": "pump/north/status"}]] * 2
             assert "pump/north/status/bays" not in there
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)

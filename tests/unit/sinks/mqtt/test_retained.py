@@ -17,8 +17,7 @@ from pump.sinks.mqtt.retained import REMEMBERED, Marker, Retained
 from pump.sinks.mqtt.sink import MqttSink
 from pump.testing.brokers import Mosquitto
 from pump.testing.records import record
-
-from .test_sink import event, mosquitto, on_mosquitto, retained, sink
+from tests.unit.sinks.mqtt.test_sink import event, mosquitto, on_mosquitto, retained, sink
 
 
 @asynccontextmanager
@@ -46,7 +45,7 @@ def bay(seq: int, number: int, *, occupied: bool = True) -> Any:
 
 @mosquitto
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_a_broker_that_forgot_is_told_all_again(tmp_path: Path, version: str) -> None:
+async def test_a_broker_that_forgot_is_told_all_again(tmp_path: Path, version: str) -> None:
     async def body(server: Mosquitto) -> None:
         async with sink(server.url, home_assistant="homeassistant", version=version) as out:
             await out.send([bay(number, number) for number in range(1, 151)])
@@ -58,11 +57,11 @@ def test_a_broker_that_forgot_is_told_all_again(tmp_path: Path, version: str) ->
                 while await retained(server.port) != before:
                     await asyncio.sleep(0.02)
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 @mosquitto
-def test_events_do_not_wait_until_all_is_said_again(tmp_path: Path) -> None:
+async def test_events_do_not_wait_until_all_is_said_again(tmp_path: Path) -> None:
     async def body(server: Mosquitto) -> None:
         async with sink(server.url, states=["parking.*"]) as out:
             await out.send([bay(number, number) for number in range(1, 301)])
@@ -76,11 +75,11 @@ def test_events_do_not_wait_until_all_is_said_again(tmp_path: Path) -> None:
                 await out.send([record(number)])
             assert len(await retained(server.port)) == 302
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 @mosquitto
-def test_a_broker_that_remembers_is_not_told_again(tmp_path: Path) -> None:
+async def test_a_broker_that_remembers_is_not_told_again(tmp_path: Path) -> None:
     async def body(server: Mosquitto) -> None:
         async with sink(server.url, states=["parking.*"]) as out:
             await out.send([bay(1, 1), bay(2, 2)])
@@ -94,11 +93,11 @@ def test_a_broker_that_remembers_is_not_told_again(tmp_path: Path) -> None:
 
     folder = tmp_path / "broker"
     extra = f"allow_anonymous true\npersistence true\npersistence_location {folder}/\n"
-    on_mosquitto(tmp_path, body, extra=extra)
+    await on_mosquitto(tmp_path, body, extra=extra)
 
 
 @mosquitto
-def test_home_assistant_that_starts_is_told_all_again(tmp_path: Path) -> None:
+async def test_home_assistant_that_starts_is_told_all_again(tmp_path: Path) -> None:
     async def body(server: Mosquitto) -> None:
         async with sink(server.url, home_assistant="ha") as out:
             await out.send([bay(1, 1), bay(2, 2)])
@@ -113,7 +112,7 @@ def test_home_assistant_that_starts_is_told_all_again(tmp_path: Path) -> None:
                     if expected <= heard:
                         break
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 def test_what_was_on_its_way_is_said_again_and_the_newest_acknowledged_is_the_marker() -> None:
@@ -147,7 +146,7 @@ def test_the_oldest_are_forgotten() -> None:
 
 
 @mosquitto
-def test_a_pump_that_was_started_again_tells_a_broker_that_forgot(tmp_path: Path) -> None:
+async def test_a_pump_that_was_started_again_tells_a_broker_that_forgot(tmp_path: Path) -> None:
     """As after a power cut: both begin anew. Entities that were announced before are not new: no event waits."""
     memory: dict[str, Any] = {}
 
@@ -168,7 +167,7 @@ def test_a_pump_that_was_started_again_tells_a_broker_that_forgot(tmp_path: Path
             assert await out.send([bay(3, 1), bay(2, 1, occupied=False)]) is None
             assert b'"state":true' in (await retained(server.port))["pump/north/state/space/1/occupied"]
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 def test_memory_by_other_settings_is_forgotten() -> None:

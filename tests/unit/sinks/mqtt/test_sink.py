@@ -64,16 +64,13 @@ async def retained(port: int, **more: Any) -> dict[str, bytes]:
     return found
 
 
-def on_mosquitto(folder: Path, body: Callable[[Mosquitto], Awaitable[None]], **more: Any) -> None:
-    async def main() -> None:
-        async with Mosquitto(folder / "broker", **more) as server:
-            await body(server)
-
-    asyncio.run(main())
+async def on_mosquitto(folder: Path, body: Callable[[Mosquitto], Awaitable[None]], **more: Any) -> None:
+    async with Mosquitto(folder / "broker", **more) as server:
+        await body(server)
 
 
 @mosquitto
-def test_mqtt_5_carries_the_content_type_and_user_properties(tmp_path: Path) -> None:
+async def test_mqtt_5_carries_the_content_type_and_user_properties(tmp_path: Path) -> None:
     async def body(server: Mosquitto) -> None:
         async with aiomqtt.Client("127.0.0.1", server.port, protocol=aiomqtt.ProtocolVersion.V5) as client:
             await client.subscribe("pump/testing/vehicle.passed/#", qos=1)
@@ -86,11 +83,11 @@ def test_mqtt_5_carries_the_content_type_and_user_properties(tmp_path: Path) -> 
         assert ("type", "vehicle.passed") in properties.UserProperty
         assert orjson.loads(bytes(message.payload))["specversion"] == "1.0"
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 @mosquitto
-def test_the_present_is_retained_with_birth_and_farewell(tmp_path: Path) -> None:
+async def test_the_present_is_retained_with_birth_and_farewell(tmp_path: Path) -> None:
     async def body(server: Mosquitto) -> None:
         async with sink(server.url, states=["parking.*", "device.*"]) as out:
             await out.send(
@@ -112,11 +109,11 @@ def test_the_present_is_retained_with_birth_and_farewell(tmp_path: Path) -> None
             assert b"secret" not in b"".join(there.values())
         assert (await retained(server.port))["pump/north/status"] == b"offline"
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 @mosquitto
-def test_the_will_is_said_for_a_pump_that_dies(tmp_path: Path) -> None:
+async def test_the_will_is_said_for_a_pump_that_dies(tmp_path: Path) -> None:
     async def body(server: Mosquitto) -> None:
         out = sink(server.url)
         async with out:
@@ -125,11 +122,11 @@ def test_the_will_is_said_for_a_pump_that_dies(tmp_path: Path) -> None:
             while (await retained(server.port))["pump/north/status"] != b"offline":
                 await asyncio.sleep(0.01)
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 @mosquitto
-def test_home_assistant_discovers_bays_locks_cameras_and_panels(tmp_path: Path) -> None:
+async def test_home_assistant_discovers_bays_locks_cameras_and_panels(tmp_path: Path) -> None:
     async def body(server: Mosquitto) -> None:
         async with sink(server.url, home_assistant="homeassistant") as out:
             await out.send(
@@ -157,12 +154,12 @@ def test_home_assistant_discovers_bays_locks_cameras_and_panels(tmp_path: Path) 
         assert any("video.motion" in one["event_types"] for one in events)
         assert len({one["unique_id"] for one in configs.values()}) == len(configs) == 8
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 @mosquitto
 @pytest.mark.parametrize(("version", "more"), [("5", "max_packet_size 20000"), ("3.1.1", "max_packet_size 20000")])
-def test_what_is_too_large_for_the_broker_is_rejected_alone(tmp_path: Path, version: str, more: str) -> None:
+async def test_what_is_too_large_for_the_broker_is_rejected_alone(tmp_path: Path, version: str, more: str) -> None:
     """By MQTT 5 the broker says its limit; by 3.1.1 it can only close the connection, again and again."""
 
     async def body(server: Mosquitto) -> None:
@@ -181,12 +178,12 @@ def test_what_is_too_large_for_the_broker_is_rejected_alone(tmp_path: Path, vers
             assert refused == {2}
             await out.send([record(4)])
 
-    on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\n{more}")
+    await on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\n{more}")
 
 
 @mosquitto
 @pytest.mark.parametrize("version", ["auto", "5", "3.1.1"])
-def test_a_wrong_password_waits_for_a_person(tmp_path: Path, version: str) -> None:
+async def test_a_wrong_password_waits_for_a_person(tmp_path: Path, version: str) -> None:
     passwords = tmp_path / "passwords"
     program = shutil.which("mosquitto_passwd")
     if program is None:
@@ -201,7 +198,7 @@ def test_a_wrong_password_waits_for_a_person(tmp_path: Path, version: str) -> No
         async with sink(server.url, version=version, username="gate", password="right") as out:
             await out.send([record(1)])
 
-    on_mosquitto(tmp_path, body, extra=f"allow_anonymous false\npassword_file {passwords}")
+    await on_mosquitto(tmp_path, body, extra=f"allow_anonymous false\npassword_file {passwords}")
 
 
 async def told(out: MqttSink, batch: list[Record]) -> None:
@@ -217,7 +214,7 @@ async def told(out: MqttSink, batch: list[Record]) -> None:
 @pytest.mark.parametrize("allowed", ["pump/north/status", "nothing"])
 @pytest.mark.parametrize("qos", [1, 2])
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_who_may_not_publish_waits_for_a_person(tmp_path: Path, version: str, qos: int, allowed: str) -> None:
+async def test_who_may_not_publish_waits_for_a_person(tmp_path: Path, version: str, qos: int, allowed: str) -> None:
     """MQTT 5 has a reason for it (0x87); by 3.1.1 mosquitto 2.0 closes the connection at each message."""
     access = tmp_path / "access"
     access.write_text(f"topic write {allowed}\n")
@@ -228,11 +225,11 @@ def test_who_may_not_publish_waits_for_a_person(tmp_path: Path, version: str, qo
             async with sink(server.url, version=version, qos=qos) as out:
                 await told(out, [record(1), record(2), record(3)])
 
-    on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\nacl_file {access}")
+    await on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\nacl_file {access}")
 
 
 @mosquitto
-def test_who_may_not_publish_is_told_in_status_and_does_not_hammer(tmp_path: Path) -> None:
+async def test_who_may_not_publish_is_told_in_status_and_does_not_hammer(tmp_path: Path) -> None:
     """A real delivery: seen through the component that /status shows, and by the connections that the broker counts."""
     access = tmp_path / "access"
     access.write_text("topic write pump/north/status\n")
@@ -274,11 +271,11 @@ def test_who_may_not_publish_is_told_in_status_and_does_not_hammer(tmp_path: Pat
             await asyncio.wait({running})
             await spool.close()
 
-    on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\nacl_file {access}")
+    await on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\nacl_file {access}")
 
 
 @mosquitto
-def test_a_broker_that_closes_at_small_events_condemns_none_of_them(tmp_path: Path) -> None:
+async def test_a_broker_that_closes_at_small_events_condemns_none_of_them(tmp_path: Path) -> None:
     access = tmp_path / "access"
     access.write_text("topic write pump/north/status\n")
     access.chmod(0o644)
@@ -291,20 +288,17 @@ def test_a_broker_that_closes_at_small_events_condemns_none_of_them(tmp_path: Pa
         assert 'version = "5"' in raised.value.reason
         assert not raised.value.refused
 
-    on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\nacl_file {access}")
+    await on_mosquitto(tmp_path, body, extra=f"allow_anonymous true\nacl_file {access}")
 
 
 @nats_server
-def test_auto_speaks_3_1_1_where_5_is_refused(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with NatsServer(tmp_path / "server", mqtt=True) as server:
-            async with sink(server.mqtt_url) as out:
-                await out.send([record(1), record(2)])
-                assert out._connector.version == "3.1.1"
-            with pytest.raises(Misconfigured, match="version"):
-                await sink(server.mqtt_url, version="5").__aenter__()
-
-    asyncio.run(main())
+async def test_auto_speaks_3_1_1_where_5_is_refused(tmp_path: Path) -> None:
+    async with NatsServer(tmp_path / "server", mqtt=True) as server:
+        async with sink(server.mqtt_url) as out:
+            await out.send([record(1), record(2)])
+            assert out._connector.version == "3.1.1"
+        with pytest.raises(Misconfigured, match="version"):
+            await sink(server.mqtt_url, version="5").__aenter__()
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,7 @@ from pump.sinks.mqtt.sink import MqttSink
 from pump.testing.brokers import Mosquitto, NatsServer
 from pump.testing.records import record
 from pump.testing.sinks import left_of
-
-from .test_sink import event, mosquitto, nats_server, on_mosquitto, retained, sink
+from tests.unit.sinks.mqtt.test_sink import event, mosquitto, nats_server, on_mosquitto, retained, sink
 
 
 async def refused_of(out: MqttSink, batch: list[Record]) -> dict[int, str]:
@@ -38,37 +37,34 @@ async def refused_of(out: MqttSink, batch: list[Record]) -> dict[int, str]:
 
 @nats_server
 @pytest.mark.parametrize("version", ["auto", "3.1.1"])
-def test_nats_server_gets_no_spaces(tmp_path: Path, version: str) -> None:
+async def test_nats_server_gets_no_spaces(tmp_path: Path, version: str) -> None:
     """It closes the connection at one; the event, its state, its entities and the presence are all told without."""
 
-    async def main() -> None:
-        async with NatsServer(tmp_path / "server", mqtt=True) as server:
-            more = {"version": version, "home_assistant": "homeassistant", "status_topic": "pump status/{site}"}
-            async with sink(server.mqtt_url, **more) as out, aiomqtt.Client("127.0.0.1", server.mqtt_port) as client:
-                await client.subscribe("pump/#", qos=1)
-                parked = event(1, "parking.space.changed", "space/Park 1/A 7", parking={"occupied": True})
-                assert not await refused_of(out, [parked, record(2)])
-                topics = []
-                async for message in client.messages:
-                    topics.append(str(message.topic))
-                    if "vehicle.passed" in topics[-1]:
-                        break
-                assert "pump/north/parking.space.changed/space/Park%201/A%207" in topics
-                there = await retained(server.mqtt_port)
-                assert there["pump%20status/north"] == b"online"
-                assert "pump/north/state/space/Park%201/A%207/occupied" in there
-
-    asyncio.run(main())
+    async with NatsServer(tmp_path / "server", mqtt=True) as server:
+        more = {"version": version, "home_assistant": "homeassistant", "status_topic": "pump status/{site}"}
+        async with sink(server.mqtt_url, **more) as out, aiomqtt.Client("127.0.0.1", server.mqtt_port) as client:
+            await client.subscribe("pump/#", qos=1)
+            parked = event(1, "parking.space.changed", "space/Park 1/A 7", parking={"occupied": True})
+            assert not await refused_of(out, [parked, record(2)])
+            topics = []
+            async for message in client.messages:
+                topics.append(str(message.topic))
+                if "vehicle.passed" in topics[-1]:
+                    break
+            assert "pump/north/parking.space.changed/space/Park%201/A%207" in topics
+            there = await retained(server.mqtt_port)
+            assert there["pump%20status/north"] == b"online"
+            assert "pump/north/state/space/Park%201/A%207/occupied" in there
 
 
 @mosquitto
-def test_mosquitto_keeps_them_by_mqtt_5(tmp_path: Path) -> None:
+async def test_mosquitto_keeps_them_by_mqtt_5(tmp_path: Path) -> None:
     async def body(server: Mosquitto) -> None:
         async with sink(server.url, states=["parking.*"]) as out:
             await out.send([event(1, "parking.space.changed", "space/Park 1", parking={"occupied": True})])
             assert "pump/north/state/space/Park 1/occupied" in await retained(server.port)
 
-    on_mosquitto(tmp_path, body)
+    await on_mosquitto(tmp_path, body)
 
 
 def permitting(folder: Path, *topics: str) -> str:
@@ -80,7 +76,7 @@ def permitting(folder: Path, *topics: str) -> str:
 
 
 @mosquitto
-def test_an_event_that_a_broker_closes_at_is_refused_alone(tmp_path: Path) -> None:
+async def test_an_event_that_a_broker_closes_at_is_refused_alone(tmp_path: Path) -> None:
     """By MQTT 3.1.1 it has no other way; another event proves that it is the one."""
 
     async def body(server: Mosquitto) -> None:
@@ -90,11 +86,11 @@ def test_an_event_that_a_broker_closes_at_is_refused_alone(tmp_path: Path) -> No
             assert "video.motion" in refused[2]
             await out.send([record(5)])
 
-    on_mosquitto(tmp_path, body, extra=permitting(tmp_path, "pump/testing/vehicle.passed/#"))
+    await on_mosquitto(tmp_path, body, extra=permitting(tmp_path, "pump/testing/vehicle.passed/#"))
 
 
 @mosquitto
-def test_one_that_comes_alone_is_refused_where_others_have_passed(tmp_path: Path) -> None:
+async def test_one_that_comes_alone_is_refused_where_others_have_passed(tmp_path: Path) -> None:
     """Once: where nothing has passed since, a person is asked."""
 
     async def body(server: Mosquitto) -> None:
@@ -106,7 +102,7 @@ def test_one_that_comes_alone_is_refused_where_others_have_passed(tmp_path: Path
             await out.send([record(4)])
             assert (await refused_of(out, [record(5, type_="video.motion")])).keys() == {5}
 
-    on_mosquitto(tmp_path, body, extra=permitting(tmp_path, "pump/testing/vehicle.passed/#"))
+    await on_mosquitto(tmp_path, body, extra=permitting(tmp_path, "pump/testing/vehicle.passed/#"))
 
 
 Answer = Callable[[str, int], bytes]
@@ -196,7 +192,7 @@ def test_a_broker_that_closes_at_what_is_said_again_still_gets_events(tmp_path: 
     asyncio.run(on_scripted(answer, body))
 
 
-def test_a_broker_that_closes_at_a_subscription_is_asked_no_more(tmp_path: Path) -> None:
+async def test_a_broker_that_closes_at_a_subscription_is_asked_no_more(tmp_path: Path) -> None:
     """As some do where the client may only publish: what is retained is said again at each connection then."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -216,13 +212,10 @@ def test_a_broker_that_closes_at_a_subscription_is_asked_no_more(tmp_path: Path)
         finally:
             writer.close()
 
-    async def main() -> None:
-        server = await asyncio.start_server(talk, "127.0.0.1", 0)
-        async with server:
-            out = sink(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}", states=["parking.*"])
-            with pytest.raises(Unavailable):
-                await out.__aenter__()
-            async with out:
-                assert out._link is not None
-
-    asyncio.run(main())
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        out = sink(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}", states=["parking.*"])
+        with pytest.raises(Unavailable):
+            await out.__aenter__()
+        async with out:
+            assert out._link is not None

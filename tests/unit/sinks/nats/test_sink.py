@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import secrets
 import time
@@ -33,12 +32,9 @@ def sink(url: str, **more: Any) -> NatsSink:
     return NatsSink("out", settings, state=None, clock=Clock(), site="testing")
 
 
-def on_server(folder: Path, body: Callable[[NatsServer], Awaitable[None]], **more: Any) -> None:
-    async def main() -> None:
-        async with NatsServer(folder / "server", **more) as server:
-            await body(server)
-
-    asyncio.run(main())
+async def on_server(folder: Path, body: Callable[[NatsServer], Awaitable[None]], **more: Any) -> None:
+    async with NatsServer(folder / "server", **more) as server:
+        await body(server)
 
 
 async def stored(server: NatsServer, stream: str = "pump-testing") -> list[Any]:
@@ -72,7 +68,7 @@ async def delivered(out: NatsSink, batch: list[Record]) -> frozenset[int]:
     return refused
 
 
-def test_the_stream_is_made_from_the_configuration_and_takes_each_event_once(tmp_path: Path) -> None:
+async def test_the_stream_is_made_from_the_configuration_and_takes_each_event_once(tmp_path: Path) -> None:
     async def body(server: NatsServer) -> None:
         async with sink(server.url, max_age="1h", max_bytes="64MiB", duplicate_window="2m") as out:
             await out.send([record(1), record(2)])
@@ -88,10 +84,10 @@ def test_the_stream_is_made_from_the_configuration_and_takes_each_event_once(tmp
         assert messages[0].headers["Content-Type"] == "application/cloudevents+json"
         assert messages[0].subject == "pump.testing.vehicle.passed"
 
-    on_server(tmp_path, body)
+    await on_server(tmp_path, body)
 
 
-def test_what_the_stream_had_already_is_counted_and_breaks_no_chain(tmp_path: Path) -> None:
+async def test_what_the_stream_had_already_is_counted_and_breaks_no_chain(tmp_path: Path) -> None:
     async def body(server: NatsServer) -> None:
         async with sink(server.url) as out:
             await out.send([record(1), record(2), record(3)])
@@ -108,10 +104,10 @@ def test_what_the_stream_had_already_is_counted_and_breaks_no_chain(tmp_path: Pa
                 assert out.duplicates == duplicates
         assert numbers(await stored(server)) == [*range(1, 9), 1, 2]
 
-    on_server(tmp_path, body)
+    await on_server(tmp_path, body)
 
 
-def test_others_may_publish_into_the_stream(tmp_path: Path) -> None:
+async def test_others_may_publish_into_the_stream(tmp_path: Path) -> None:
     async def body(server: NatsServer) -> None:
         client = await nats.connect(server.url)
         async with sink(server.url) as out:
@@ -125,13 +121,13 @@ def test_others_may_publish_into_the_stream(tmp_path: Path) -> None:
         await client.close()
         assert [number for number in numbers(await stored(server)) if number < 1000] == list(range(1, 61))
 
-    on_server(tmp_path, body)
+    await on_server(tmp_path, body)
 
 
 @pytest.mark.parametrize(
     ("more", "limit"), [({"extra": "max_payload: 20000"}, None), ({}, 20_000)], ids=["server", "stream"]
 )
-def test_what_is_too_large_is_rejected_alone(tmp_path: Path, more: dict[str, Any], limit: int | None) -> None:
+async def test_what_is_too_large_is_rejected_alone(tmp_path: Path, more: dict[str, Any], limit: int | None) -> None:
     async def body(server: NatsServer) -> None:
         if limit is not None:
             client = await nats.connect(server.url)
@@ -145,10 +141,10 @@ def test_what_is_too_large_is_rejected_alone(tmp_path: Path, more: dict[str, Any
             assert await delivered(out, [record(6)]) == frozenset()
         assert numbers(await stored(server)) == [1, 3, 5, 6]
 
-    on_server(tmp_path, body, **more)
+    await on_server(tmp_path, body, **more)
 
 
-def test_wrong_credentials_wait_for_a_person(tmp_path: Path) -> None:
+async def test_wrong_credentials_wait_for_a_person(tmp_path: Path) -> None:
     async def body(server: NatsServer) -> None:
         for wrong in ({"token": "wrong"}, {}, {"username": "a", "password": "wrong"}):
             with pytest.raises(Misconfigured) as raised:
@@ -157,10 +153,10 @@ def test_wrong_credentials_wait_for_a_person(tmp_path: Path) -> None:
         async with sink(server.url, token="right") as out:
             await out.send([record(1)])
 
-    on_server(tmp_path, body, extra='authorization { token: "right" }')
+    await on_server(tmp_path, body, extra='authorization { token: "right" }')
 
 
-def test_a_user_name_with_its_password(tmp_path: Path) -> None:
+async def test_a_user_name_with_its_password(tmp_path: Path) -> None:
     async def body(server: NatsServer) -> None:
         with pytest.raises(Misconfigured, match="credentials"):
             await sink(server.url, username="gate", password="wrong").__aenter__()
@@ -170,7 +166,7 @@ def test_a_user_name_with_its_password(tmp_path: Path) -> None:
             known = (await out._link.client.jetstream().stream_info("pump-testing")).state
             assert known.messages == 1
 
-    on_server(tmp_path, body, extra='authorization { users: [{ user: "gate", password: "right" }] }')
+    await on_server(tmp_path, body, extra='authorization { users: [{ user: "gate", password: "right" }] }')
 
 
 def key(kind: int) -> nkeys.KeyPair:
@@ -204,7 +200,7 @@ def credentials(user: nkeys.KeyPair, jwt: str) -> str:
     )
 
 
-def test_a_credentials_file(tmp_path: Path) -> None:
+async def test_a_credentials_file(tmp_path: Path) -> None:
     operator, account = key(nkeys.PREFIX_BYTE_OPERATOR), key(nkeys.PREFIX_BYTE_ACCOUNT)
     system = key(nkeys.PREFIX_BYTE_ACCOUNT)
     user, stranger = key(nkeys.PREFIX_BYTE_USER), key(nkeys.PREFIX_BYTE_USER)
@@ -234,16 +230,16 @@ def test_a_credentials_file(tmp_path: Path) -> None:
             known = (await out._link.client.jetstream().stream_info("pump-testing")).state
             assert known.messages == 2
 
-    on_server(tmp_path, body, extra=extra)
+    await on_server(tmp_path, body, extra=extra)
 
 
-def test_what_the_server_does_not_permit_waits_for_a_person(tmp_path: Path) -> None:
+async def test_what_the_server_does_not_permit_waits_for_a_person(tmp_path: Path) -> None:
     async def body(server: NatsServer) -> None:
         async with sink(server.url, username="u", password="p") as out:
             with pytest.raises(Misconfigured, match="permit"):
                 await out.send([record(1)])
 
-    on_server(
+    await on_server(
         tmp_path,
         body,
         extra='authorization { users: [{ user: "u", password: "p", '
@@ -251,7 +247,7 @@ def test_what_the_server_does_not_permit_waits_for_a_person(tmp_path: Path) -> N
     )
 
 
-def test_a_stream_that_must_be_there_and_is_not(tmp_path: Path) -> None:
+async def test_a_stream_that_must_be_there_and_is_not(tmp_path: Path) -> None:
     async def body(server: NatsServer) -> None:
         with pytest.raises(Misconfigured, match="no stream"):
             await sink(server.url, create=False).__aenter__()
@@ -262,10 +258,10 @@ def test_a_stream_that_must_be_there_and_is_not(tmp_path: Path) -> None:
         with pytest.raises(Misconfigured, match="does not take"):
             await sink(server.url, subject="other.{type}").__aenter__()
 
-    on_server(tmp_path, body)
+    await on_server(tmp_path, body)
 
 
-def test_one_of_several_servers_is_enough(tmp_path: Path) -> None:
+async def test_one_of_several_servers_is_enough(tmp_path: Path) -> None:
     async def body(server: NatsServer) -> None:
         away = NatsServer(tmp_path / "away").url
         settings = NatsSettings.model_validate({"type": "nats", "servers": [away, server.url, away]})
@@ -273,7 +269,7 @@ def test_one_of_several_servers_is_enough(tmp_path: Path) -> None:
             await out.send([record(1)])
         assert numbers(await stored(server)) == [1]
 
-    on_server(tmp_path, body)
+    await on_server(tmp_path, body)
 
 
 @pytest.mark.parametrize(

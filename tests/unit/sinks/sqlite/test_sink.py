@@ -65,14 +65,11 @@ def test_columns_have_their_types_and_the_json_is_whole(path: Path) -> None:
     assert extracted == "A12345"
 
 
-def test_what_comes_again_is_there_once_and_as_it_came_last(path: Path) -> None:
-    async def main() -> None:
-        await store(path, [record(seq) for seq in range(1, 701)])
-        await store(path, [record(seq) for seq in range(600, 801)] + [record(1)])
-        other = of(vehicle={"plate": "OLD"})
-        await store(path, [other, of(vehicle={"plate": "NEW"})])
-
-    asyncio.run(main())
+async def test_what_comes_again_is_there_once_and_as_it_came_last(path: Path) -> None:
+    await store(path, [record(seq) for seq in range(1, 701)])
+    await store(path, [record(seq) for seq in range(600, 801)] + [record(1)])
+    other = of(vehicle={"plate": "OLD"})
+    await store(path, [other, of(vehicle={"plate": "NEW"})])
     assert select(path, "SELECT count(*) FROM events") == [(801,)]
     assert select(path, "SELECT plate FROM events WHERE source = 'gate' AND site = 'north'") == [("NEW",)]
     assert select(path, "PRAGMA integrity_check") == [("ok",)]
@@ -93,20 +90,17 @@ def test_the_usual_questions_use_an_index(path: Path) -> None:
         assert index in plan, where
 
 
-def test_keep_removes_what_is_older_a_slice_at_a_time(path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with sink(path, clock, keep="1d") as out:
-            await out.send([record(seq) for seq in range(1, 1201)])
-            clock.advance(86400)
-            await out.send([record(1201, at=clock.now())])
-            assert select(path, "SELECT count(*) FROM events") == [(1201,)], "not a second before"
-            clock.advance(61)
-            for seq, left in ((1202, 702), (1203, 203), (1204, 4), (1205, 5)):
-                await out.send([record(seq, at=clock.now())])
-                assert select(path, "SELECT count(*) FROM events") == [(left,)]
-
-    asyncio.run(main())
+async def test_keep_removes_what_is_older_a_slice_at_a_time(path: Path) -> None:
+    clock = ManualClock()
+    async with sink(path, clock, keep="1d") as out:
+        await out.send([record(seq) for seq in range(1, 1201)])
+        clock.advance(86400)
+        await out.send([record(1201, at=clock.now())])
+        assert select(path, "SELECT count(*) FROM events") == [(1201,)], "not a second before"
+        clock.advance(61)
+        for seq, left in ((1202, 702), (1203, 203), (1204, 4), (1205, 5)):
+            await out.send([record(seq, at=clock.now())])
+            assert select(path, "SELECT count(*) FROM events") == [(left,)]
 
 
 def test_files_that_are_something_else_are_left_alone(path: Path) -> None:
@@ -130,30 +124,24 @@ def test_files_that_are_something_else_are_left_alone(path: Path) -> None:
     asyncio.run(opened())
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    async def main() -> None:
-        with pytest.raises(Unavailable, match="archive"):
-            async with sink(tmp_path / "none" / "archive.db"):
-                raise AssertionError("it was opened")
-
-    asyncio.run(main())
+async def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="archive"):
+        async with sink(tmp_path / "none" / "archive.db"):
+            raise AssertionError("it was opened")
 
 
-def test_an_archive_that_somebody_locks_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_archive_that_somebody_locks_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pump.sinks.sqlite.sink._PRAGMAS", ("journal_mode=WAL", "busy_timeout=50"))
 
-    async def main() -> None:
-        async with sink(path) as out:
-            with closing(sqlite3.connect(path, isolation_level=None)) as other:
-                other.execute("BEGIN IMMEDIATE")
-                with pytest.raises(Unavailable, match="locked") as away:
-                    await out.send([record(1)])
-                assert not away.value.done
-                other.execute("COMMIT")
-            await out.send([record(1)])
-        assert select(path, "SELECT count(*) FROM events") == [(1,)]
-
-    asyncio.run(main())
+    async with sink(path) as out:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(Unavailable, match="locked") as away:
+                await out.send([record(1)])
+            assert not away.value.done
+            other.execute("COMMIT")
+        await out.send([record(1)])
+    assert select(path, "SELECT count(*) FROM events") == [(1,)]
 
 
 def test_two_sinks_of_one_file_are_twins(tmp_path: Path) -> None:

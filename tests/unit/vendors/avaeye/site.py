@@ -23,7 +23,8 @@ from pump.ingest.push.listener import PushListener, Route
 from pump.spool import Spool, SpoolSettings
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
-from pump.vendors.avaeye.source import AvaEye, AvaEyeSettings
+from pump.vendors.avaeye.settings import AvaEyeSettings
+from pump.vendors.avaeye.source import AvaEye
 
 _SCHEMA = Draft202012Validator(event_schema())
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from pump.ingest.push.body import decode
 from pump.testing import ManualClock
 from pump.vendors.avaeye import codes, parse
+from pump.vendors.avaeye.parse import loads
 from tests.unit.vendors.avaeye.site import avaeye_site, capture
 from tests.unit.vendors.avaeye.test_parse import parsed
 
@@ -77,7 +77,7 @@ def test_there_is_a_sample_of_every_interface_of_the_document() -> None:
 
 @pytest.mark.parametrize("path", answers())
 def test_the_answer_is_the_documents(tmp_path: Path, path: str) -> None:
-    printed = decode(answers()[path].encode()).value
+    printed = loads(answers()[path].encode())
     now = datetime.fromtimestamp(1589951640, UTC)
 
     async def main() -> Any:
@@ -93,22 +93,16 @@ def test_the_answer_is_the_documents(tmp_path: Path, path: str) -> None:
     assert answer == {**printed, "data": {name: printed["data"][name] for name in ("svrTime", "parkId", "deviceId")}}
 
 
-def test_a_capture_is_answered_with_data_of_the_documents_type(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            assert (await site.post("capture", capture())).json == {"code": 200, "message": "success", "data": ""}
-
-    asyncio.run(main())
+async def test_a_capture_is_answered_with_data_of_the_documents_type(tmp_path: Path) -> None:
+    async with avaeye_site(tmp_path) as site:
+        assert (await site.post("capture", capture())).json == {"code": 200, "message": "success", "data": ""}
 
 
-def test_ids_are_not_echoed_where_that_is_not_wanted(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path, {"echo_ids": False}) as site:
-            assert set((await site.post("keepalive", capture())).json["data"]) == {"svrTime"}
-        async with avaeye_site(tmp_path / "echo") as site:
-            assert set((await site.post("keepalive", {"params": {}})).json["data"]) == {"svrTime"}
-
-    asyncio.run(main())
+async def test_ids_are_not_echoed_where_that_is_not_wanted(tmp_path: Path) -> None:
+    async with avaeye_site(tmp_path, {"echo_ids": False}) as site:
+        assert set((await site.post("keepalive", capture())).json["data"]) == {"svrTime"}
+    async with avaeye_site(tmp_path / "echo") as site:
+        assert set((await site.post("keepalive", {"params": {}})).json["data"]) == {"svrTime"}
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -191,65 +185,56 @@ def test_the_copied_dictionary_is_the_documents() -> None:
 
 
 @pytest.mark.parametrize("name", ["accessKeySecret", "access_key_secret", "Access-Key-Secret", "PWD", "register_code"])
-def test_a_secret_is_known_however_its_key_is_written(tmp_path: Path, name: str) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            for path in ("some/thing", "capture", "basicinfo"):
-                body = capture(path)
-                body["params"]["deep"] = [{"er": {name: "hush-hush", "kept": 1}}]
-                assert (await site.post(path, body)).status == 200
-            await site.spool.flush()
-            for record in await site.spool.read(0, limit=100):
-                assert b"hush-hush" not in record.body
-            assert b'"kept":1' in record.body
-            assert "hush-hush" not in str(site.intakes[0].state())
-
-    asyncio.run(main())
+async def test_a_secret_is_known_however_its_key_is_written(tmp_path: Path, name: str) -> None:
+    async with avaeye_site(tmp_path) as site:
+        for path in ("some/thing", "capture", "basicinfo"):
+            body = capture(path)
+            body["params"]["deep"] = [{"er": {name: "hush-hush", "kept": 1}}]
+            assert (await site.post(path, body)).status == 200
+        await site.spool.flush()
+        for record in await site.spool.read(0, limit=100):
+            assert b"hush-hush" not in record.body
+        assert b'"kept":1' in record.body
+        assert "hush-hush" not in str(site.intakes[0].state())
 
 
-def test_a_get_gives_up_its_secrets_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            query = "parkId=1&deviceId=2&softwareVersion=V7&pwd=hush-hush&registerCode=hush-hush"
-            for path in ("basicinfo", "some/thing"):
-                (answer,) = await site.send(f"GET /api/upark/{path}?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-                assert (answer.status, answer.json["code"]) == (200, 200)
-            known = site.sources[0].devices(site.intakes[0]).get("1/2")
-            assert known is not None
-            assert known.facts["version"] == "V7"
-            (event,) = await site.events()
-            assert event["type"] == "device.message"
-            assert event["data"]["raw"]["params"] == {
-                "softwareVersion": "V7", "pwd": "*****", "registerCode": "*****",
-            }  # fmt: skip
-            assert "hush-hush" not in str(site.intakes[0].state())
-
-    asyncio.run(main())
+async def test_a_get_gives_up_its_secrets_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with avaeye_site(tmp_path) as site:
+        query = "parkId=1&deviceId=2&softwareVersion=V7&pwd=hush-hush&registerCode=hush-hush"
+        for path in ("basicinfo", "some/thing"):
+            (answer,) = await site.send(f"GET /api/upark/{path}?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert (answer.status, answer.json["code"]) == (200, 200)
+        known = site.sources[0].devices(site.intakes[0]).get("1/2")
+        assert known is not None
+        assert known.facts["version"] == "V7"
+        (event,) = await site.events()
+        assert event["type"] == "device.message"
+        assert event["data"]["raw"]["params"] == {
+            "softwareVersion": "V7", "pwd": "*****", "registerCode": "*****",
+        }  # fmt: skip
+        assert "hush-hush" not in str(site.intakes[0].state())
     told = capsys.readouterr()
     assert "hush-hush" not in told.out + told.err
 
 
-def test_the_device_table_has_all_that_the_printed_example_says_but_its_secrets(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            await site.post("basicinfo", (SAMPLES / "basicinfo.txt").read_bytes().partition(b"\n")[2])
-            known = site.sources[0].devices(site.intakes[0]).get("park01/2102512")
-            assert known is not None
-            assert (known.online, known.interval) == (True, 30.0)
-            assert known.facts == {
-                "name": "HC121@MAC-08S",
-                "serial": "210235000000000",
-                "version": "PARK_1201-B0003",
-                "address": "192.168.1.13",
-                "resolution": "1920*1080",
-                "protocol": "1.0",
-                "category": "entrance & exit camera",
-                "scene": "campus",
-                "pictures": "base64",
-                "shot_from": "front",
-                "spaces": 2,
-                "capabilities": ["coil", "edge storage", "lamp", "led", "radar", "space detection"],
-                "space_ids": [{"area": "A12", "id": "001"}, {"area": "A12", "id": "001"}],
-            }
-
-    asyncio.run(main())
+async def test_the_device_table_has_all_that_the_printed_example_says_but_its_secrets(tmp_path: Path) -> None:
+    async with avaeye_site(tmp_path) as site:
+        await site.post("basicinfo", (SAMPLES / "basicinfo.txt").read_bytes().partition(b"\n")[2])
+        known = site.sources[0].devices(site.intakes[0]).get("park01/2102512")
+        assert known is not None
+        assert (known.online, known.interval) == (True, 30.0)
+        assert known.facts == {
+            "name": "HC121@MAC-08S",
+            "serial": "210235000000000",
+            "version": "PARK_1201-B0003",
+            "address": "192.168.1.13",
+            "resolution": "1920*1080",
+            "protocol": "1.0",
+            "category": "entrance & exit camera",
+            "scene": "campus",
+            "pictures": "base64",
+            "shot_from": "front",
+            "spaces": 2,
+            "capabilities": ["coil", "edge storage", "lamp", "led", "radar", "space detection"],
+            "space_ids": [{"area": "A12", "id": "001"}, {"area": "A12", "id": "001"}],
+        }

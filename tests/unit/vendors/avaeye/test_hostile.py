@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import zlib
 from pathlib import Path
@@ -175,20 +174,17 @@ def test_the_table_is_long_enough() -> None:
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.name)
-def test_an_odd_request_has_its_answer(odd: Odd, tmp_path: Path) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path, max_body="1MiB") as site:
-            answers = await site.send(odd.raw)
-            assert [answer.status for answer in answers] == [odd.status]
-            if odd.code is not None:
-                assert answers[0].json["code"] == odd.code
-                assert (odd.code == 200) == (odd.status == 200)
-            events = await site.events()
-            assert tuple(event["type"] for event in events) == odd.types
-            for path, wanted in odd.holds:
-                assert _at(events[-1]["data"], path) == wanted
-            # whatever came, the next one is served
-            assert (await site.post("capture", capture("after"))).status == 200
-            assert [event["type"] for event in await site.events()] == ["vehicle.passed"]
-
-    asyncio.run(main())
+async def test_an_odd_request_has_its_answer(odd: Odd, tmp_path: Path) -> None:
+    async with avaeye_site(tmp_path, max_body="1MiB") as site:
+        answers = await site.send(odd.raw)
+        assert [answer.status for answer in answers] == [odd.status]
+        if odd.code is not None:
+            assert answers[0].json["code"] == odd.code
+            assert (odd.code == 200) == (odd.status == 200)
+        events = await site.events()
+        assert tuple(event["type"] for event in events) == odd.types
+        for path, wanted in odd.holds:
+            assert _at(events[-1]["data"], path) == wanted
+        # whatever came, the next one is served
+        assert (await site.post("capture", capture("after"))).status == 200
+        assert [event["type"] for event in await site.events()] == ["vehicle.passed"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +12,8 @@ import orjson
 import pytest
 
 from pump.core.event import Event
-from pump.ingest.push.body import decode
 from pump.vendors.avaeye import parse, pictures
-from pump.vendors.avaeye.parse import Camera
+from pump.vendors.avaeye.parse import Camera, loads
 from pump.vendors.avaeye.secrets import strip, strip_ruin
 from tests.unit.vendors.avaeye.site import avaeye_site, capture
 
@@ -26,42 +24,37 @@ _SECRET = "xxxxxx-secret"
 def parsed(path: str, message: Any, camera: Camera | None = None) -> list[Event]:
     """The events of a message without pictures."""
     body = message if isinstance(message, bytes) else orjson.dumps(message)
-    read = parse.read(path, strip(decode(body).value), body)
+    read = parse.read(path, strip(loads(body)), body)
     identity = parse.record_id(read) if path != "transchannel" else parse.content_id(read)
     return parse.events(read, camera or Camera(), [], identity)
 
 
 @pytest.mark.parametrize("sample", sorted(_SAMPLES.glob("*.txt")), ids=lambda path: path.stem)
-def test_an_example_of_the_document_gives_the_expected_event(sample: Path, tmp_path: Path) -> None:
+async def test_an_example_of_the_document_gives_the_expected_event(sample: Path, tmp_path: Path) -> None:
     head, _, body = sample.read_bytes().partition(b"\n")
     expected = orjson.loads(sample.with_suffix(".json").read_bytes())
 
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            answer = await site.post(head.decode().strip(), body)
-            assert answer.status == 200
-            assert answer.json["code"] == 200
-            events = await site.events(whole=True)
-            found = [
-                {
-                    "type": event["type"],
-                    "subject": event.get("subject"),
-                    "time": "arrival" if "time_source" in event["data"] else event["time"],
-                    "data": {
-                        name: value for name, value in event["data"].items() if name not in ("raw", "time_source")
-                    },
-                }
-                for event in events
-                if event["type"] != "pump.source.up"
-            ]
-            for event in found:
-                if event["type"] == "device.online":
-                    event["time"] = "arrival"
-                for number, entry in enumerate(event["data"].get("media", ())):
-                    entry["id"] = f"<id>/{number}"
-            assert found == expected
-
-    asyncio.run(main())
+    async with avaeye_site(tmp_path) as site:
+        answer = await site.post(head.decode().strip(), body)
+        assert answer.status == 200
+        assert answer.json["code"] == 200
+        events = await site.events(whole=True)
+        found = [
+            {
+                "type": event["type"],
+                "subject": event.get("subject"),
+                "time": "arrival" if "time_source" in event["data"] else event["time"],
+                "data": {name: value for name, value in event["data"].items() if name not in ("raw", "time_source")},
+            }
+            for event in events
+            if event["type"] != "pump.source.up"
+        ]
+        for event in found:
+            if event["type"] == "device.online":
+                event["time"] = "arrival"
+            for number, entry in enumerate(event["data"].get("media", ())):
+                entry["id"] = f"<id>/{number}"
+        assert found == expected
 
 
 def test_a_capture_has_its_place_direction_and_zone_from_the_configuration() -> None:
@@ -216,7 +209,7 @@ _LINK = "http://192.0.2.7/1.jpg"
         (_DATA, ["picture"], []),
     ],
 )
-def test_pictures_are_media_wherever_they_stand(
+async def test_pictures_are_media_wherever_they_stand(
     tmp_path: Path, name: str, where: str, info: Any, kinds: list[str], links: list[str]
 ) -> None:
     body = capture()
@@ -225,86 +218,76 @@ def test_pictures_are_media_wherever_they_stand(
     (body if where == "beside" else body[where])[name] = info
     path = "notifyresult/manualcapture/common" if where == "data" else "capture"
 
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            assert (await site.post(path, body)).status == 200
-            event = (await site.events())[0]
-            media = event["data"]["media"]
-            assert [entry["kind"] for entry in media] == kinds
-            assert [entry["url"] for entry in media if "url" in entry] == links
-            assert [entry["id"] for entry in media] == [f"{event['id']}/{number}" for number in range(len(kinds))]
-            for entry in media:
-                assert entry["state"] == ("stored" if "sha256" in entry else "remote")
-                assert entry.get("bytes", len(_JPEG)) == len(_JPEG)
-            assert _DATA not in orjson.dumps(event["data"]["raw"]).decode()
-
-    asyncio.run(main())
+    async with avaeye_site(tmp_path) as site:
+        assert (await site.post(path, body)).status == 200
+        event = (await site.events())[0]
+        media = event["data"]["media"]
+        assert [entry["kind"] for entry in media] == kinds
+        assert [entry["url"] for entry in media if "url" in entry] == links
+        assert [entry["id"] for entry in media] == [f"{event['id']}/{number}" for number in range(len(kinds))]
+        for entry in media:
+            assert entry["state"] == ("stored" if "sha256" in entry else "remote")
+            assert entry.get("bytes", len(_JPEG)) == len(_JPEG)
+        assert _DATA not in orjson.dumps(event["data"]["raw"]).decode()
 
 
 @pytest.mark.parametrize("info", [None, "", "none", 0, [], [None, 1, "no"], {}, {"type": 1}, {"data": 5, "url": ""}])
-def test_what_is_no_picture_stays_in_the_message(tmp_path: Path, info: Any) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            assert (await site.post("capture", {**capture(), "picInfo": info})).status == 200
-            (event,) = await site.events()
-            assert "media" not in event["data"]
-            assert event["data"]["raw"]["picInfo"] == info
-
-    asyncio.run(main())
+async def test_what_is_no_picture_stays_in_the_message(tmp_path: Path, info: Any) -> None:
+    async with avaeye_site(tmp_path) as site:
+        assert (await site.post("capture", {**capture(), "picInfo": info})).status == 200
+        (event,) = await site.events()
+        assert "media" not in event["data"]
+        assert event["data"]["raw"]["picInfo"] == info
 
 
-def test_a_picture_leaves_the_message_and_is_stored_once(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            picture = {"type": 1, "size": 68, "data": base64.b64encode(_JPEG).decode()}
-            for record in ("1", "2"):
-                body = capture(record, picNum=2, picInfo=[picture, picture])
-                assert (await site.post("capture", body)).status == 200
-            events = await site.events()
-            for event in events:
-                first, second = event["data"]["media"]
-                assert first["id"] == f"{event['id']}/0"
-                assert first["sha256"] == second["sha256"]
-                assert (first["mime"], first["bytes"], first["state"]) == ("image/jpeg", len(_JPEG), "stored")
-                assert (tmp_path / "media" / first["path"]).read_bytes() == _JPEG
-                assert event["data"]["raw"]["params"]["picInfo"][1]["data"] == {"$media": second["id"]}
-            assert len([path for path in (tmp_path / "media").rglob("*") if path.is_file()]) == 1
-
-    asyncio.run(main())
+async def test_a_picture_leaves_the_message_and_is_stored_once(tmp_path: Path) -> None:
+    async with avaeye_site(tmp_path) as site:
+        picture = {"type": 1, "size": 68, "data": base64.b64encode(_JPEG).decode()}
+        for record in ("1", "2"):
+            body = capture(record, picNum=2, picInfo=[picture, picture])
+            assert (await site.post("capture", body)).status == 200
+        events = await site.events()
+        for event in events:
+            first, second = event["data"]["media"]
+            assert first["id"] == f"{event['id']}/0"
+            assert first["sha256"] == second["sha256"]
+            assert (first["mime"], first["bytes"], first["state"]) == ("image/jpeg", len(_JPEG), "stored")
+            assert (tmp_path / "media" / first["path"]).read_bytes() == _JPEG
+            assert event["data"]["raw"]["params"]["picInfo"][1]["data"] == {"$media": second["id"]}
+        assert len([path for path in (tmp_path / "media").rglob("*") if path.is_file()]) == 1
 
 
 def _basicinfo() -> dict[str, Any]:
-    message: dict[str, Any] = decode((_SAMPLES / "basicinfo.txt").read_bytes().partition(b"\n")[2]).value
+    message: dict[str, Any] = loads((_SAMPLES / "basicinfo.txt").read_bytes().partition(b"\n")[2])
     for group in ("aliOssParam", "mqttParam"):
         message["params"][group] = dict.fromkeys(message["params"][group], _SECRET)
     message["params"]["registerCode"] = _SECRET
     return message
 
 
-def test_no_secret_is_kept_whatever_becomes_of_the_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    async def main() -> None:
-        message = _basicinfo()
-        body = orjson.dumps(message)
-        curly = body.decode().replace('"', "”")
-        async with avaeye_site(tmp_path) as site:
-            for path in ("basicinfo", "keepalive", "capture", "transchannel", "some/thing", "notifyresult/list"):
-                for sent in (
-                    body,
-                    curly.encode(),
-                    body[:-1],
-                    body[:-40],
-                    curly.encode()[:-1],
-                    curly.encode("gbk")[:-1],
-                ):
-                    await site.post(path, sent)
-            await site.spool.flush()
-            for record in await site.spool.read(0, limit=1000):
-                assert _SECRET.encode() not in record.body
-            assert _SECRET not in str(site.intakes[0].state())
-        for file in tmp_path.rglob("*"):
-            assert not file.is_file() or _SECRET.encode() not in file.read_bytes(), file
-
-    asyncio.run(main())
+async def test_no_secret_is_kept_whatever_becomes_of_the_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = _basicinfo()
+    body = orjson.dumps(message)
+    curly = body.decode().replace('"', "”")
+    async with avaeye_site(tmp_path) as site:
+        for path in ("basicinfo", "keepalive", "capture", "transchannel", "some/thing", "notifyresult/list"):
+            for sent in (
+                body,
+                curly.encode(),
+                body[:-1],
+                body[:-40],
+                curly.encode()[:-1],
+                curly.encode("gbk")[:-1],
+            ):
+                await site.post(path, sent)
+        await site.spool.flush()
+        for record in await site.spool.read(0, limit=1000):
+            assert _SECRET.encode() not in record.body
+        assert _SECRET not in str(site.intakes[0].state())
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or _SECRET.encode() not in file.read_bytes(), file
     told = capsys.readouterr()
     assert _SECRET not in told.out + told.err
 
@@ -317,46 +300,40 @@ def test_ruins_lose_their_secrets_and_little_else() -> None:
         assert secret not in kept
 
 
-def test_a_camera_that_has_not_said_where_it_is_is_where_it_sends_from(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            table = site.sources[0].devices(site.intakes[0])
+async def test_a_camera_that_has_not_said_where_it_is_is_where_it_sends_from(tmp_path: Path) -> None:
+    async with avaeye_site(tmp_path) as site:
+        table = site.sources[0].devices(site.intakes[0])
 
-            def facts() -> dict[str, Any]:
-                device = table.get("park01/2102512")
-                assert device is not None
-                return device.facts
+        def facts() -> dict[str, Any]:
+            device = table.get("park01/2102512")
+            assert device is not None
+            return device.facts
 
-            body = {"parkId": "park01", "deviceId": "2102512", "params": {}}
-            await site.post("keepalive", body)
-            assert facts() == {"address": "127.0.0.1"}
-            await site.post("basicinfo", _basicinfo())
-            await site.post("keepalive", body)
-            assert facts()["address"] == "192.168.1.13"
-
-    asyncio.run(main())
+        body = {"parkId": "park01", "deviceId": "2102512", "params": {}}
+        await site.post("keepalive", body)
+        assert facts() == {"address": "127.0.0.1"}
+        await site.post("basicinfo", _basicinfo())
+        await site.post("keepalive", body)
+        assert facts()["address"] == "192.168.1.13"
 
 
-def test_the_device_table_has_what_a_camera_says_of_itself(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with avaeye_site(tmp_path) as site:
-            assert (await site.post("basicinfo", _basicinfo())).json == {"code": 200, "message": "success"}
-            known = site.sources[0].devices(site.intakes[0]).get("park01/2102512")
-            assert known is not None
-            assert known.interval == 30.0
-            assert known.facts["version"] == "PARK_1201-B0003"
-            assert known.facts["address"] == "192.168.1.13"
-            assert known.facts["category"] == "entrance & exit camera"
-            assert known.facts["spaces"] == 2
-            assert known.facts["capabilities"] == ["coil", "edge storage", "lamp", "led", "radar", "space detection"]
-            body = {"parkId": "park01", "deviceId": "2102512", "params": {"uploadTime": 1589951640000}}
-            answer = (await site.post("keepalive", body)).json
-            assert answer["data"]["svrTime"] > 1_700_000_000_000
-            assert (answer["data"]["parkId"], answer["data"]["deviceId"]) == ("park01", "2102512")
-            (event,) = (e for e in await site.events(whole=True) if e["type"] == "device.online")
-            assert event["data"]["device"] == {
-                "id": "2102512", "name": "HC121@MAC-08S", "serial": "210235000000000",
-                "category": "entrance & exit camera",
-            }  # fmt: skip
-
-    asyncio.run(main())
+async def test_the_device_table_has_what_a_camera_says_of_itself(tmp_path: Path) -> None:
+    async with avaeye_site(tmp_path) as site:
+        assert (await site.post("basicinfo", _basicinfo())).json == {"code": 200, "message": "success"}
+        known = site.sources[0].devices(site.intakes[0]).get("park01/2102512")
+        assert known is not None
+        assert known.interval == 30.0
+        assert known.facts["version"] == "PARK_1201-B0003"
+        assert known.facts["address"] == "192.168.1.13"
+        assert known.facts["category"] == "entrance & exit camera"
+        assert known.facts["spaces"] == 2
+        assert known.facts["capabilities"] == ["coil", "edge storage", "lamp", "led", "radar", "space detection"]
+        body = {"parkId": "park01", "deviceId": "2102512", "params": {"uploadTime": 1589951640000}}
+        answer = (await site.post("keepalive", body)).json
+        assert answer["data"]["svrTime"] > 1_700_000_000_000
+        assert (answer["data"]["parkId"], answer["data"]["deviceId"]) == ("park01", "2102512")
+        (event,) = (e for e in await site.events(whole=True) if e["type"] == "device.online")
+        assert event["data"]["device"] == {
+            "id": "2102512", "name": "HC121@MAC-08S", "serial": "210235000000000",
+            "category": "entrance & exit camera",
+        }  # fmt: skip

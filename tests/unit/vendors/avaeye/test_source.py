@@ -17,9 +17,9 @@ import orjson
 import pytest
 
 from pump.ingest.media import THREADS
-from pump.ingest.push.body import Decoded, decode
 from pump.ingest.push.request import IN_THREAD
-from pump.vendors.avaeye import source
+from pump.vendors.avaeye import parse
+from pump.vendors.avaeye.parse import loads
 from tests.unit.vendors.avaeye.site import avaeye_site, capture
 
 _PARKS: list[dict[str, Any]] = [{"park_ids": ("10000",)}, {"park_ids": ("20000",)}, {}]
@@ -52,56 +52,50 @@ class _HangingDisk:
         return found
 
 
-def test_a_hanging_media_disk_stops_neither_other_pushes_nor_name_look_ups(tmp_path: Path) -> None:
+async def test_a_hanging_media_disk_stops_neither_other_pushes_nor_name_look_ups(tmp_path: Path) -> None:
     contents = [b"\xff\xd8\xff%d" % number for number in range(5 * THREADS)]
 
-    async def main() -> None:
-        async with avaeye_site(tmp_path, *_PARKS) as site, asyncio.timeout(120):
-            disk = _HangingDisk(site.media.folder, contents)
-            hanging = [
-                asyncio.create_task(
-                    site.post("capture", capture(f"p{n}", picInfo={"data": base64.b64encode(content).decode()}))
-                )
-                for n, content in enumerate(contents)
-            ]
-            try:
-                while disk.touch() < THREADS:  # a pipe's other end tells nobody that it was opened
-                    await asyncio.sleep(0.001)
-                other = orjson.dumps({**capture("other", remark=_LONG), "parkId": "20000"})
-                answer = await site.post("capture", gzip.compress(other), Content_Encoding="gzip")
-                assert answer.status == 200
-                assert len(await site.events()) == 1
-                assert await asyncio.get_running_loop().getaddrinfo("localhost", 80)
-                assert not any(task.done() for task in hanging)
-            finally:
-                while not all(task.done() for task in hanging):
-                    disk.touch(write=True)
-                    await asyncio.sleep(0.001)
-            assert [task.result().status for task in hanging] == [200] * len(contents)
-            assert len(await site.events()) == len(contents)
-
-    asyncio.run(main())
+    async with avaeye_site(tmp_path, *_PARKS) as site, asyncio.timeout(120):
+        disk = _HangingDisk(site.media.folder, contents)
+        hanging = [
+            asyncio.create_task(
+                site.post("capture", capture(f"p{n}", picInfo={"data": base64.b64encode(content).decode()}))
+            )
+            for n, content in enumerate(contents)
+        ]
+        try:
+            while disk.touch() < THREADS:  # a pipe's other end tells nobody that it was opened
+                await asyncio.sleep(0.001)
+            other = orjson.dumps({**capture("other", remark=_LONG), "parkId": "20000"})
+            answer = await site.post("capture", gzip.compress(other), Content_Encoding="gzip")
+            assert answer.status == 200
+            assert len(await site.events()) == 1
+            assert await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+            assert not any(task.done() for task in hanging)
+        finally:
+            while not all(task.done() for task in hanging):
+                disk.touch(write=True)
+                await asyncio.sleep(0.001)
+        assert [task.result().status for task in hanging] == [200] * len(contents)
+        assert len(await site.events()) == len(contents)
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "cut"])
-def test_a_body_on_a_shared_path_is_decoded_once_and_a_large_one_beside_the_loop(
+async def test_a_body_on_a_shared_path_is_decoded_once_and_a_large_one_beside_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool, large: bool
 ) -> None:
     threads: list[int] = []
 
-    def watched(body: bytes) -> Decoded:
+    def watched(body: bytes) -> Any:
         threads.append(threading.get_ident())
-        return decode(body)
+        return loads(body)
 
-    monkeypatch.setattr(source, "decode", watched)
+    monkeypatch.setattr(parse, "loads", watched)
 
-    async def main() -> None:
-        async with avaeye_site(tmp_path, *_PARKS) as site:
-            body = orjson.dumps({**capture(remark=_LONG if large else ""), "parkId": "20000"})
-            answer = await site.post("capture", body if whole else body[:-1])
-            assert answer.status == (200 if whole else 400)
-            (thread,) = threads
-            assert (thread != threading.get_ident()) == large
-
-    asyncio.run(main())
+    async with avaeye_site(tmp_path, *_PARKS) as site:
+        body = orjson.dumps({**capture(remark=_LONG if large else ""), "parkId": "20000"})
+        answer = await site.post("capture", body if whole else body[:-1])
+        assert answer.status == (200 if whole else 400)
+        (thread,) = threads
+        assert (thread != threading.get_ident()) == large

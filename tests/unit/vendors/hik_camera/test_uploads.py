@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -38,24 +37,7 @@ async def passes(pump: Site, n: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_a_record_that_is_sent_again_is_one_event_and_completed_its_update(tmp_path: Path, restart: bool) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with Simulator(clock=clock) as device:
-            async with site(tmp_path, device, clock) as pump:
-                await pump.until(lambda: device.streams)
-                device.send(
-                    plate("u-1", "<isDataRetransmission>false</isDataRetransmission>"),
-                    plate("u-2", "<hasMoreData>true</hasMoreData>"),
-                )
-                await passes(pump, 2)
-                if not restart:
-                    await again(device, pump)
-            if restart:
-                async with site(tmp_path, device, clock) as pump:
-                    await device.connected(2)
-                    await again(device, pump)
-
+async def test_a_record_that_is_sent_again_is_one_event_and_completed_its_update(tmp_path: Path, restart: bool) -> None:
     async def again(device: Simulator, pump: Site) -> None:
         whole = "<vehicleType>vehicle</vehicleType>"
         device.send(
@@ -75,38 +57,46 @@ def test_a_record_that_is_sent_again_is_one_event_and_completed_its_update(tmp_p
         assert not first["data"]["update"]
         assert pump.counted("repeat") == 3
 
-    asyncio.run(main())
-
-
-def test_pictures_that_came_with_the_second_sending_are_an_update(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with Simulator(clock=clock) as device, site(tmp_path, device, clock) as pump:
+    clock = ManualClock()
+    async with Simulator(clock=clock) as device:
+        async with site(tmp_path, device, clock) as pump:
             await pump.until(lambda: device.streams)
-            device.send(plate("u-1", count=2, pictures=1), alert("heartBeat", number=1))
-            (first,) = await passes(pump, 1)
-            assert len(first["data"]["media"]) == 1
-            device.send(plate("u-1", SENT_AGAIN, count=2, pictures=2))
-            update = (await passes(pump, 2))[1]
-            assert update["data"]["updates"] == first["id"]
-            assert [one["id"] for one in update["data"]["media"]] == [f"{update['id']}/0", f"{update['id']}/1"]
-            device.send(plate("u-1", SENT_AGAIN, count=2, pictures=2), plate("u-2"))
-            assert (await passes(pump, 3))[2]["data"]["update"] is False, "the third sending brought nothing new"
+            device.send(
+                plate("u-1", "<isDataRetransmission>false</isDataRetransmission>"),
+                plate("u-2", "<hasMoreData>true</hasMoreData>"),
+            )
+            await passes(pump, 2)
+            if not restart:
+                await again(device, pump)
+        if restart:
+            async with site(tmp_path, device, clock) as pump:
+                await device.connected(2)
+                await again(device, pump)
 
-    asyncio.run(main())
+
+async def test_pictures_that_came_with_the_second_sending_are_an_update(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with Simulator(clock=clock) as device, site(tmp_path, device, clock) as pump:
+        await pump.until(lambda: device.streams)
+        device.send(plate("u-1", count=2, pictures=1), alert("heartBeat", number=1))
+        (first,) = await passes(pump, 1)
+        assert len(first["data"]["media"]) == 1
+        device.send(plate("u-1", SENT_AGAIN, count=2, pictures=2))
+        update = (await passes(pump, 2))[1]
+        assert update["data"]["updates"] == first["id"]
+        assert [one["id"] for one in update["data"]["media"]] == [f"{update['id']}/0", f"{update['id']}/1"]
+        device.send(plate("u-1", SENT_AGAIN, count=2, pictures=2), plate("u-2"))
+        assert (await passes(pump, 3))[2]["data"]["update"] is False, "the third sending brought nothing new"
 
 
-def test_a_plate_that_is_sent_ahead_does_not_wait_for_its_pictures(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with Simulator(clock=clock) as device, site(tmp_path, device, clock) as pump:
-            await pump.until(lambda: device.streams)
-            begun = clock.now()
-            device.send(plate("u-1", "<hasMoreData>true</hasMoreData>", count=2))
-            await passes(pump, 1)
-            assert (clock.now() - begun).total_seconds() < 2.0
-
-    asyncio.run(main())
+async def test_a_plate_that_is_sent_ahead_does_not_wait_for_its_pictures(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with Simulator(clock=clock) as device, site(tmp_path, device, clock) as pump:
+        await pump.until(lambda: device.streams)
+        begun = clock.now()
+        device.send(plate("u-1", "<hasMoreData>true</hasMoreData>", count=2))
+        await passes(pump, 1)
+        assert (clock.now() - begun).total_seconds() < 2.0
 
 
 @pytest.mark.parametrize(
@@ -118,50 +108,44 @@ def test_a_plate_that_is_sent_ahead_does_not_wait_for_its_pictures(tmp_path: Pat
     ],
 )
 @pytest.mark.parametrize("kind", ["VMD", "linedetection", "ANPR"])
-def test_a_picture_by_address_is_stored_at_once_with_its_event(tmp_path: Path, kind: str, more: str) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with Simulator(clock=clock) as device, site(tmp_path, device, clock) as pump:
-            await pump.until(lambda: device.streams)
-            before = clock.monotonic()
-            device.send(alert(kind, extra=more))
-            (event,) = await pump.stored(lambda events: events)
-            assert clock.monotonic() - before < 5.0
-            (medium,) = event["data"]["media"]
-            assert medium["id"] == f"{event['id']}/0"
-            assert medium["url"].endswith("/pic?name=ch7_1&size=4096")
-            assert medium["url"].startswith("http://192.0.2.9" if "://" in more else device.url)
-            # a part that comes all the same is a second upload
-            device.send(Message(1, "late", "image/jpeg", JPEG))
-            update = (await pump.stored(lambda events: len(events) > 1))[1]
-            assert update["data"]["updates"] == event["id"]
-
-    asyncio.run(main())
+async def test_a_picture_by_address_is_stored_at_once_with_its_event(tmp_path: Path, kind: str, more: str) -> None:
+    clock = ManualClock()
+    async with Simulator(clock=clock) as device, site(tmp_path, device, clock) as pump:
+        await pump.until(lambda: device.streams)
+        before = clock.monotonic()
+        device.send(alert(kind, extra=more))
+        (event,) = await pump.stored(lambda events: events)
+        assert clock.monotonic() - before < 5.0
+        (medium,) = event["data"]["media"]
+        assert medium["id"] == f"{event['id']}/0"
+        assert medium["url"].endswith("/pic?name=ch7_1&size=4096")
+        assert medium["url"].startswith("http://192.0.2.9" if "://" in more else device.url)
+        # a part that comes all the same is a second upload
+        device.send(Message(1, "late", "image/jpeg", JPEG))
+        update = (await pump.stored(lambda events: len(events) > 1))[1]
+        assert update["data"]["updates"] == event["id"]
 
 
-def test_a_duration_over_the_stream_keeps_the_incident_and_is_no_event(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        quirks = Quirks(duration=True)
-        async with (
-            Simulator(clock=clock, quirks=quirks) as device,
-            site(tmp_path, device, clock, event_timeout="5s") as pump,
-        ):
-            await pump.until(lambda: device.streams)
-            start, *going_on, end = device.records.make("line", repeats=9)
-            device.send(start)
-            await pump.stored(lambda events: events)
-            for message in going_on:
-                begun = clock.monotonic()
-                device.send(message)
-                await pump.until(lambda begun=begun: clock.monotonic() - begun >= 3.0)  # type: ignore[misc]
-            assert len(await pump.events()) == 1
-            device.send(end)
-            events = await pump.stored(lambda events: len(events) > 1)
-            assert [one["data"]["phase"] for one in events] == ["start", "end"]
-            assert events[1]["data"]["incident"] == events[0]["id"]
-
-    asyncio.run(main())
+async def test_a_duration_over_the_stream_keeps_the_incident_and_is_no_event(tmp_path: Path) -> None:
+    clock = ManualClock()
+    quirks = Quirks(duration=True)
+    async with (
+        Simulator(clock=clock, quirks=quirks) as device,
+        site(tmp_path, device, clock, event_timeout="5s") as pump,
+    ):
+        await pump.until(lambda: device.streams)
+        start, *going_on, end = device.records.make("line", repeats=9)
+        device.send(start)
+        await pump.stored(lambda events: events)
+        for message in going_on:
+            begun = clock.monotonic()
+            device.send(message)
+            await pump.until(lambda begun=begun: clock.monotonic() - begun >= 3.0)  # type: ignore[misc]
+        assert len(await pump.events()) == 1
+        device.send(end)
+        events = await pump.stored(lambda events: len(events) > 1)
+        assert [one["data"]["phase"] for one in events] == ["start", "end"]
+        assert events[1]["data"]["incident"] == events[0]["id"]
 
 
 def test_the_uuid_is_the_identity_whatever_else_changes() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pump.vendors.hik_connect.answers import ANSWERS, Action, answer_of, answer_of_status
+from pump.vendors.common.api import Action
+from pump.vendors.hik_connect.answers import ANSWERS, answer_of, answer_of_status, decode, find_batch_id
 
 DOCUMENT = Path(__file__).parents[5] / "shared" / "vendor" / "hik-connect-openapi-2.13.0.txt"
 
@@ -66,3 +67,44 @@ def test_every_code_of_the_document_has_a_row_or_another_subject() -> None:
     assert len(codes) > 200
     assert sorted(code for code in codes if code not in ANSWERS and not OTHER_SUBJECTS.match(code)) == []
     assert sorted(ANSWERS.keys() - codes) == ["OPEN300002"], "that one stands in 3.3 alone"
+
+
+# -- JSON --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        (b'{"a": 1}', {"a": 1}),
+        (b'{"a": "caf\xe9"}', {"a": "caf\ufffd"}),
+        (b'{"a": "one\ntwo\x01"}', {"a": "one\ntwo\x01"}),
+        (rb'{"\ud800": ["\udfff", {"b": "\ud83d\ude00"}]}', {"\ufffd": ["\ufffd", {"b": "😀"}]}),
+        (rb'"\ud800"', "\ufffd"),
+        (b'{"a": 123456789012345678901234567890}', {"a": 1.2345678901234568e29}),
+        (b'{"a": ', None),
+        (b"", None),
+        (b"[" * 5000, None),
+        (b"\xff\xfe", None),
+    ],
+)
+def test_json_is_read_as_far_as_it_can_be(content: bytes, value: object) -> None:
+    assert decode(content) == value
+
+
+@pytest.mark.parametrize(
+    ("content", "batch"),
+    [
+        (b'{"data":{"batchId":"5a32","events":[{"a":oops}]},"errorCode":"0"}\n', "5a32"),
+        (b'{"errorCode": 0, "data":{"batchId" : "5a32","events":[{"a":oops}]}}', "5a32"),
+        (b'{"data":{"batchId":"5a32","batchId":"5a32","events":[{"a":oops}]},"errorCode":"0"}', "5a32"),
+        (b'{"data":{"batchId":"5a32","events":[{"batchId":"b"} oops]},"errorCode":"0"}', None),
+        (b'{"data":{"batchId":"0","events":[oops]},"errorCode":"0"}', None),
+        (b'{"errorCode":"0","data":{"batchId":"5a32","events":[{"a":1}', None),
+        (b'{"errorCode":"0","data":{"batchId":"5a32","events":[{"a":1},', None),
+        (b'{"errorCode":"OPEN000016","data":{"batchId":"5a32" oops}}', None),
+        (b'{"data":{"batchId":"5a32" oops}}', None),
+        (b"<html>", None),
+    ],
+)
+def test_the_batch_id_is_found_in_what_is_no_json(content: bytes, batch: str | None) -> None:
+    assert find_batch_id(content) == batch

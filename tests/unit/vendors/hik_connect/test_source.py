@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -213,174 +214,149 @@ def test_wrong_settings_are_told(wrong: dict[str, Any]) -> None:
     Quirks(empty_batch_id="absent", empty_list="absent", remaining="absent", links_signed="at every answer"),
     Quirks(empty_batch_id="null", rawmsg_batch=120, remaining="absent"),
 ])  # fmt: skip
-def test_each_event_of_each_queue_is_stored_once_and_completed(tmp_path: Path, quirks: Quirks) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with (
-            simulator(clock, quirks) as vendor,
-            site(vendor, tmp_path, clock, queues=QUEUES, batch_size=100) as pump,
-        ):
-            await pump.until(lambda: all(vendor.account.queues[queue].subscribed for queue in QUEUES))
-            for queue in QUEUES:
-                vendor.put(queue, *vendor.make(queue, 350))
-            await pump.completed()
-            stored = await pump.identities()
-            for queue in QUEUES:
-                put = vendor.account.queues[queue].put
-                assert [one for one in stored if one in set(put)] == put, "in the queue's order"
-            assert len(stored) == 3 * 350
-            assert pump.state == "up"
-            assert vendor.account.logins == 1
-            assert set(vendor.account.refusals) <= {"429"}, "nothing was asked that is not as documented"
-            assert await pump.events("pump.gap") == []
-            if quirks.remaining != "absent":
-                assert pump.intake.component.details["combine"]["backlog"] == 0
-
-    asyncio.run(main())
+async def test_each_event_of_each_queue_is_stored_once_and_completed(tmp_path: Path, quirks: Quirks) -> None:
+    clock = ManualClock()
+    async with (
+        simulator(clock, quirks) as vendor,
+        site(vendor, tmp_path, clock, queues=QUEUES, batch_size=100) as pump,
+    ):
+        await pump.until(lambda: all(vendor.account.queues[queue].subscribed for queue in QUEUES))
+        for queue in QUEUES:
+            vendor.put(queue, *vendor.make(queue, 350))
+        await pump.completed()
+        stored = await pump.identities()
+        for queue in QUEUES:
+            put = vendor.account.queues[queue].put
+            assert [one for one in stored if one in set(put)] == put, "in the queue's order"
+        assert len(stored) == 3 * 350
+        assert pump.state == "up"
+        assert vendor.account.logins == 1
+        assert set(vendor.account.refusals) <= {"429"}, "nothing was asked that is not as documented"
+        assert await pump.events("pump.gap") == []
+        if quirks.remaining != "absent":
+            assert pump.intake.component.details["combine"]["backlog"] == 0
 
 
-def test_types_are_subscribed_as_each_queue_wants_them(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        types = {"combine": ["80001", 10002], "alarm": [10002], "rawmsg": ["330001"]}
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=QUEUES, event_types=types) as pump:
-            await pump.until(lambda: all(vendor.account.queues[queue].subscribed for queue in QUEUES))
-            subscribed = {str(queue): sorted(vendor.account.queues[queue].types or ()) for queue in QUEUES}
-            assert subscribed == {"combine": ["10002", "80001"], "alarm": ["10002"], "rawmsg": ["Msg330001"]}
-
-    asyncio.run(main())
+async def test_types_are_subscribed_as_each_queue_wants_them(tmp_path: Path) -> None:
+    clock = ManualClock()
+    types = {"combine": ["80001", 10002], "alarm": [10002], "rawmsg": ["330001"]}
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=QUEUES, event_types=types) as pump:
+        await pump.until(lambda: all(vendor.account.queues[queue].subscribed for queue in QUEUES))
+        subscribed = {str(queue): sorted(vendor.account.queues[queue].types or ()) for queue in QUEUES}
+        assert subscribed == {"combine": ["10002", "80001"], "alarm": ["10002"], "rawmsg": ["Msg330001"]}
 
 
-def test_the_intervals_while_idle_are_as_promised(tmp_path: Path) -> None:
+async def test_the_intervals_while_idle_are_as_promised(tmp_path: Path) -> None:
     """In the world's own time: one queue every 500 ms, two likewise, three every 750 ms, each within a fifth."""
 
-    async def main() -> None:
-        clock = Clock()
+    clock = Clock()
 
-        async def idle(n: int) -> float:
-            async with simulator(clock) as vendor, site(vendor, tmp_path / str(n), clock, queues=QUEUES[:n]) as pump:
-                path = f"{QUEUES[n - 1]}/v1/mq/messages"
-                await pump.until(lambda: len(vendor.account.times(path)) >= 7)
-                intervals = sorted(vendor.account.intervals(path)[1:])
-                return intervals[len(intervals) // 2]
+    async def idle(n: int) -> float:
+        async with simulator(clock) as vendor, site(vendor, tmp_path / str(n), clock, queues=QUEUES[:n]) as pump:
+            path = f"{QUEUES[n - 1]}/v1/mq/messages"
+            await pump.until(lambda: len(vendor.account.times(path)) >= 7)
+            intervals = sorted(later - earlier for earlier, later in pairwise(vendor.account.times(path)[1:]))
+            return intervals[len(intervals) // 2]
 
-        medians = await asyncio.gather(idle(1), idle(2), idle(3))
-        assert medians == pytest.approx([0.5, 0.5, 0.75], rel=0.2)
-
-    asyncio.run(main())
+    medians = await asyncio.gather(idle(1), idle(2), idle(3))
+    assert medians == pytest.approx([0.5, 0.5, 0.75], rel=0.2)
 
 
-def test_a_backlog_flows_at_two_batches_a_second(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock, batch_size=100) as pump:
-            await pump.until(lambda: vendor.account.queues["combine"].subscribed)
-            vendor.put("combine", *vendor.make("combine", 2000))
-            pump.pace = 0.005  # what a call takes in the world must not count for much
-            await pump.completed()
-            times = vendor.account.times(COMPLETE)
-            assert len(times) == 20
-            assert (times[-1] - times[0]) / 19 == pytest.approx(0.5, rel=0.2)
-
-    asyncio.run(main())
+async def test_a_backlog_flows_at_two_batches_a_second(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock, batch_size=100) as pump:
+        await pump.until(lambda: vendor.account.queues["combine"].subscribed)
+        vendor.put("combine", *vendor.make("combine", 2000))
+        pump.pace = 0.005  # what a call takes in the world must not count for much
+        await pump.completed()
+        times = vendor.account.times(COMPLETE)
+        assert len(times) == 20
+        assert (times[-1] - times[0]) / 19 == pytest.approx(0.5, rel=0.2)
 
 
 # -- token and key -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["expired", "unknown"])
-def test_a_lost_token_costs_one_login(tmp_path: Path, kind: str) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=QUEUES) as pump:
-            await pump.until(lambda: all(vendor.account.queues[queue].subscribed for queue in QUEUES))
+async def test_a_lost_token_costs_one_login(tmp_path: Path, kind: str) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=QUEUES) as pump:
+        await pump.until(lambda: all(vendor.account.queues[queue].subscribed for queue in QUEUES))
+        await pump.polls()
+        vendor.expire_tokens() if kind == "expired" else vendor.forget_tokens()
+        vendor.put("combine", *vendor.make("combine", 50))
+        await pump.completed()
+        await pump.polls()
+        assert vendor.account.logins == 2
+        assert pump.counted("login") == 2
+        assert len(await pump.identities()) == 50
+
+
+async def test_a_restart_needs_neither_login_nor_subscription(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor:
+        async with site(vendor, tmp_path, clock) as pump:
             await pump.polls()
-            vendor.expire_tokens() if kind == "expired" else vendor.forget_tokens()
-            vendor.put("combine", *vendor.make("combine", 50))
+            kept = pump.intake.state("token/")
+        assert vendor.account.queues["combine"].subscribed, "stopping does not unsubscribe"
+        vendor.put("combine", *vendor.make("combine", 20))
+        async with site(vendor, tmp_path, clock) as pump:
             await pump.completed()
-            await pump.polls()
-            assert vendor.account.logins == 2
-            assert pump.counted("login") == 2
-            assert len(await pump.identities()) == 50
+            assert len(await pump.identities()) == 20
+            assert pump.intake.state("token/") == kept
+        assert vendor.account.logins == 1
+        assert vendor.account.queues["combine"].subscriptions == 1
+        assert APP_KEY not in str(kept)
 
-    asyncio.run(main())
 
-
-def test_a_restart_needs_neither_login_nor_subscription(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor:
-            async with site(vendor, tmp_path, clock) as pump:
+async def test_another_account_is_another_matter(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor:
+        async with site(vendor, tmp_path, clock, queues=QUEUES) as pump:
+            await pump.until(lambda: all(vendor.account.queues[queue].subscribed for queue in QUEUES))
+            await pump.polls(6)
+        async with Simulator(clock=clock, app_key="other", secret_key="sk-north") as second:
+            async with site(second, tmp_path, clock, app_key="other") as pump:
                 await pump.polls()
-                kept = pump.intake.state("token/")
-            assert vendor.account.queues["combine"].subscribed, "stopping does not unsubscribe"
-            vendor.put("combine", *vendor.make("combine", 20))
-            async with site(vendor, tmp_path, clock) as pump:
-                await pump.completed()
-                assert len(await pump.identities()) == 20
-                assert pump.intake.state("token/") == kept
-            assert vendor.account.logins == 1
-            assert vendor.account.queues["combine"].subscriptions == 1
-            assert APP_KEY not in str(kept)
-
-    asyncio.run(main())
-
-
-def test_another_account_is_another_matter(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor:
-            async with site(vendor, tmp_path, clock, queues=QUEUES) as pump:
-                await pump.until(lambda: all(vendor.account.queues[queue].subscribed for queue in QUEUES))
-                await pump.polls(6)
-            async with Simulator(clock=clock, app_key="other", secret_key="sk-north") as second:
-                async with site(second, tmp_path, clock, app_key="other") as pump:
-                    await pump.polls()
-                    assert await pump.events("pump.gap") == []
-                    assert len(pump.intake.state("token/")) == 1, "the first account's token is forgotten"
-                    assert set(pump.intake.state("queue/")) == {"queue/combine"}
-                assert second.account.logins == 1
-
-    asyncio.run(main())
+                assert await pump.events("pump.gap") == []
+                assert len(pump.intake.state("token/")) == 1, "the first account's token is forgotten"
+                assert set(pump.intake.state("queue/")) == {"queue/combine"}
+            assert second.account.logins == 1
 
 
 @pytest.mark.parametrize("wrong", [{"app_key": "none"}, {"secret_key": "none"}])
 @pytest.mark.parametrize("code", ["OPEN000002", "OPEN300002"])
-def test_a_wrong_key_ends_the_run_with_advice_and_a_long_wait(tmp_path: Path, wrong: dict[str, str], code: Any) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with (
-            simulator(clock, Quirks(wrong_secret=code)) as vendor,
-            site(vendor, tmp_path, clock, queues=QUEUES, **wrong) as pump,
-        ):
-            with pytest.raises(Misconfigured) as caught:
-                await pump.until(lambda: False)
-            assert caught.value.retry_after == 600.0
-            assert next(iter(wrong)) in caught.value.reason
-            assert "none" not in caught.value.reason
-            assert len(vendor.account.times(LOGIN)) == 1, "three queues, one attempt"
+async def test_a_wrong_key_ends_the_run_with_advice_and_a_long_wait(
+    tmp_path: Path, wrong: dict[str, str], code: Any
+) -> None:
+    clock = ManualClock()
+    async with (
+        simulator(clock, Quirks(wrong_secret=code)) as vendor,
+        site(vendor, tmp_path, clock, queues=QUEUES, **wrong) as pump,
+    ):
+        with pytest.raises(Misconfigured) as caught:
+            await pump.until(lambda: False)
+        assert caught.value.retry_after == 600.0
+        assert next(iter(wrong)) in caught.value.reason
+        assert "none" not in caught.value.reason
+        assert len(vendor.account.times(LOGIN)) == 1, "three queues, one attempt"
 
-    asyncio.run(main())
 
-
-def test_a_queue_without_permission_stops_no_other(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=["combine", "alarm"]) as pump:
-            vendor.faults.push(Fault("error", "alarm/v1/mq/messages", code="OPEN000021"))
-            await pump.until(lambda: pump.state == "down")
-            assert "permission" in pump.reason
-            assert pump.reason.startswith("alarm")
-            vendor.put("combine", *vendor.make("combine", 20))
-            await pump.completed("combine")
-            assert len(await pump.identities()) == 20
-            asked = len(vendor.account.times("alarm/v1/mq/messages"))
-            await pump.polls(10)
-            assert len(vendor.account.times("alarm/v1/mq/messages")) == asked
-            clock.advance(600.0)
-            await pump.until(lambda: pump.state == "up")
-
-    asyncio.run(main())
+async def test_a_queue_without_permission_stops_no_other(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=["combine", "alarm"]) as pump:
+        vendor.faults.push(Fault("error", "alarm/v1/mq/messages", code="OPEN000021"))
+        await pump.until(lambda: pump.state == "down")
+        assert "permission" in pump.reason
+        assert pump.reason.startswith("alarm")
+        vendor.put("combine", *vendor.make("combine", 20))
+        await pump.completed("combine")
+        assert len(await pump.identities()) == 20
+        asked = len(vendor.account.times("alarm/v1/mq/messages"))
+        await pump.polls(10)
+        assert len(vendor.account.times("alarm/v1/mq/messages")) == asked
+        clock.advance(600.0)
+        await pump.until(lambda: pump.state == "up")
 
 
 # -- subscriptions ----------------------------------------------------------------------
@@ -391,123 +367,105 @@ def span(gap: dict[str, Any]) -> tuple[datetime, datetime]:
 
 
 @pytest.mark.parametrize("fate", ["keeps", "empties"])
-def test_a_lost_subscription_is_made_anew_and_told_as_a_gap(tmp_path: Path, fate: Any) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        quirks = Quirks(lost_subscription=fate)
-        async with (
-            simulator(clock, quirks) as vendor,
-            site(vendor, tmp_path, clock, queues=["combine", "alarm"]) as pump,
-        ):
-            await pump.polls(4)
-            assert await pump.events("pump.gap") == []
-            lost = clock.now()
-            vendor.lose_subscription("combine")
+async def test_a_lost_subscription_is_made_anew_and_told_as_a_gap(tmp_path: Path, fate: Any) -> None:
+    clock = ManualClock()
+    quirks = Quirks(lost_subscription=fate)
+    async with (
+        simulator(clock, quirks) as vendor,
+        site(vendor, tmp_path, clock, queues=["combine", "alarm"]) as pump,
+    ):
+        await pump.polls(4)
+        assert await pump.events("pump.gap") == []
+        lost = clock.now()
+        vendor.lose_subscription("combine")
+        await pump.until(lambda: vendor.account.queues["combine"].subscribed)
+        vendor.put("combine", *vendor.make("combine", 5))
+        await pump.completed()
+        (gap,) = await pump.events("pump.gap")
+        begin, end = span(gap)
+        assert begin <= lost <= end <= clock.now()
+        assert (lost - begin).total_seconds() < 2.0
+        assert "combine" in gap["data"]["reason"]
+        assert vendor.account.queues["combine"].subscriptions == 2
+        assert vendor.account.queues["alarm"].subscriptions == 1
+        assert len(await pump.identities()) == 5
+        assert pump.state == "up"
+
+
+async def test_a_subscription_that_died_while_we_were_away_is_a_gap_from_the_last_success(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor:
+        async with site(vendor, tmp_path, clock) as pump:
+            await pump.polls(30)
+        stopped = clock.now()
+        clock.advance(3 * 86400.0)
+        vendor.put("combine", *vendor.make("combine", 5))
+        async with site(vendor, tmp_path, clock, event_types={"combine": ["80001"]}) as pump:
             await pump.until(lambda: vendor.account.queues["combine"].subscribed)
-            vendor.put("combine", *vendor.make("combine", 5))
-            await pump.completed()
+            await pump.polls()
             (gap,) = await pump.events("pump.gap")
             begin, end = span(gap)
-            assert begin <= lost <= end <= clock.now()
-            assert (lost - begin).total_seconds() < 2.0
-            assert "combine" in gap["data"]["reason"]
+            assert 0 <= (stopped - begin).total_seconds() < 15.0
+            assert (end - stopped).total_seconds() == pytest.approx(3 * 86400.0, abs=10.0)
+        async with site(vendor, tmp_path, clock, event_types={"combine": ["80001"]}) as pump:
+            await pump.polls()
+            assert len(await pump.events("pump.gap")) == 1, "told once"
+
+
+async def test_a_gap_is_told_though_the_pump_was_stopped_before_it_could(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor:
+        async with site(vendor, tmp_path, clock) as pump:
+            await pump.polls(4)
+            pump.intake.refusing = True
+            vendor.lose_subscription()
+            await pump.until(lambda: vendor.account.queues["combine"].subscriptions == 2)
+            await pump.until(lambda: pump.counted("refused") > 0)
+            assert await pump.events("pump.gap") == []
+        async with site(vendor, tmp_path, clock) as pump:
+            await pump.polls()
+            assert len(await pump.events("pump.gap")) == 1
             assert vendor.account.queues["combine"].subscriptions == 2
-            assert vendor.account.queues["alarm"].subscriptions == 1
-            assert len(await pump.identities()) == 5
-            assert pump.state == "up"
-
-    asyncio.run(main())
 
 
-def test_a_subscription_that_died_while_we_were_away_is_a_gap_from_the_last_success(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor:
-            async with site(vendor, tmp_path, clock) as pump:
-                await pump.polls(30)
-            stopped = clock.now()
-            clock.advance(3 * 86400.0)
-            vendor.put("combine", *vendor.make("combine", 5))
-            async with site(vendor, tmp_path, clock, event_types={"combine": ["80001"]}) as pump:
-                await pump.until(lambda: vendor.account.queues["combine"].subscribed)
-                await pump.polls()
-                (gap,) = await pump.events("pump.gap")
-                begin, end = span(gap)
-                assert 0 <= (stopped - begin).total_seconds() < 15.0
-                assert (end - stopped).total_seconds() == pytest.approx(3 * 86400.0, abs=10.0)
-            async with site(vendor, tmp_path, clock, event_types={"combine": ["80001"]}) as pump:
-                await pump.polls()
-                assert len(await pump.events("pump.gap")) == 1, "told once"
-
-    asyncio.run(main())
-
-
-def test_a_gap_is_told_though_the_pump_was_stopped_before_it_could(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor:
-            async with site(vendor, tmp_path, clock) as pump:
-                await pump.polls(4)
-                pump.intake.refusing = True
-                vendor.lose_subscription()
-                await pump.until(lambda: vendor.account.queues["combine"].subscriptions == 2)
-                await pump.until(lambda: pump.counted("refused") > 0)
-                assert await pump.events("pump.gap") == []
-            async with site(vendor, tmp_path, clock) as pump:
-                await pump.polls()
-                assert len(await pump.events("pump.gap")) == 1
-                assert vendor.account.queues["combine"].subscriptions == 2
-
-    asyncio.run(main())
-
-
-def test_a_gap_is_told_though_the_pump_died_while_it_subscribed_again(tmp_path: Path) -> None:
+async def test_a_gap_is_told_though_the_pump_died_while_it_subscribed_again(tmp_path: Path) -> None:
     """The vendor's refusals end with the subscription: what they told must be on disk by then."""
 
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor:
-            async with site(vendor, tmp_path, clock) as pump:
-                await pump.polls(4)
-                vendor.faults.push(Fault("lost_answer", SUBSCRIBE))
-                vendor.lose_subscription()
-                await pump.until(lambda: vendor.account.queues["combine"].subscriptions == 2)
-            async with site(vendor, tmp_path, clock) as pump:
-                await pump.polls()
-                assert len(await pump.events("pump.gap")) == 1
-
-    asyncio.run(main())
-
-
-def test_other_types_are_subscribed_after_the_first_poll(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor:
-            async with site(vendor, tmp_path, clock) as pump:
-                await pump.polls()
-            vendor.put("combine", *vendor.make("combine", 5))
-            async with site(vendor, tmp_path, clock, event_types={"combine": ["80001"]}) as pump:
-                await pump.polls()
-                assert vendor.account.queues["combine"].types == frozenset({"80001"})
-                assert len(await pump.identities()) == 5
-                assert await pump.events("pump.gap") == []
-
-    asyncio.run(main())
-
-
-def test_a_subscription_that_does_not_hold_is_asked_for_with_backoff(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
+    clock = ManualClock()
+    async with simulator(clock) as vendor:
+        async with site(vendor, tmp_path, clock) as pump:
+            await pump.polls(4)
+            vendor.faults.push(Fault("lost_answer", SUBSCRIBE))
+            vendor.lose_subscription()
+            await pump.until(lambda: vendor.account.queues["combine"].subscriptions == 2)
+        async with site(vendor, tmp_path, clock) as pump:
             await pump.polls()
-            vendor.faults.push(Fault("error", MESSAGES, times=8, code="OPEN000016"))
-            begin = clock.monotonic()
-            await pump.until(lambda: not vendor.faults.waiting)
-            await pump.until(lambda: pump.state == "up")
-            assert vendor.account.queues["combine"].subscriptions <= 10
-            assert clock.monotonic() - begin > 8 * 0.5
+            assert len(await pump.events("pump.gap")) == 1
 
-    asyncio.run(main())
+
+async def test_other_types_are_subscribed_after_the_first_poll(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor:
+        async with site(vendor, tmp_path, clock) as pump:
+            await pump.polls()
+        vendor.put("combine", *vendor.make("combine", 5))
+        async with site(vendor, tmp_path, clock, event_types={"combine": ["80001"]}) as pump:
+            await pump.polls()
+            assert vendor.account.queues["combine"].types == frozenset({"80001"})
+            assert len(await pump.identities()) == 5
+            assert await pump.events("pump.gap") == []
+
+
+async def test_a_subscription_that_does_not_hold_is_asked_for_with_backoff(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
+        await pump.polls()
+        vendor.faults.push(Fault("error", MESSAGES, times=8, code="OPEN000016"))
+        begin = clock.monotonic()
+        await pump.until(lambda: not vendor.faults.waiting)
+        await pump.until(lambda: pump.state == "up")
+        assert vendor.account.queues["combine"].subscriptions <= 10
+        assert clock.monotonic() - begin > 8 * 0.5
 
 
 # -- what goes wrong --------------------------------------------------------------------
@@ -544,174 +502,147 @@ TROUBLES: dict[str, Iterable[Fault]] = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_whatever_goes_wrong_each_event_is_stored_once_and_completed(tmp_path: Path, trouble: str) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        faults = list(TROUBLES[trouble])
-        patience = "500ms" if any(fault.kind == "hang" for fault in faults) else "30s"
-        async with (
-            Simulator(clock=clock, app_key=APP_KEY, secret_key=SECRET_KEY) as vendor,
-            site(vendor, tmp_path, clock, batch_size=100, timeout=patience) as pump,
-        ):
-            await pump.until(lambda: vendor.account.queues["combine"].subscribed)
-            await pump.polls(1)
-            vendor.faults.push(*faults)
-            for _ in range(5):
-                vendor.put("combine", *vendor.make("combine", 60))
-                await pump.completed()
-            await pump.until(lambda: not vendor.faults.waiting)
-            await pump.until(lambda: pump.state == "up")
+async def test_whatever_goes_wrong_each_event_is_stored_once_and_completed(tmp_path: Path, trouble: str) -> None:
+    clock = ManualClock()
+    faults = list(TROUBLES[trouble])
+    patience = "500ms" if any(fault.kind == "hang" for fault in faults) else "30s"
+    async with (
+        Simulator(clock=clock, app_key=APP_KEY, secret_key=SECRET_KEY) as vendor,
+        site(vendor, tmp_path, clock, batch_size=100, timeout=patience) as pump,
+    ):
+        await pump.until(lambda: vendor.account.queues["combine"].subscribed)
+        await pump.polls(1)
+        vendor.faults.push(*faults)
+        for _ in range(5):
+            vendor.put("combine", *vendor.make("combine", 60))
             await pump.completed()
-            put = vendor.account.queues["combine"].put
-            assert await pump.identities() == put
-            assert len(put) == 300
-            assert vendor.account.busiest_second() <= 5
-            assert vendor.account.logins <= 4
-            assert (await pump.events("pump.gap") != []) == ("subscri" in trouble)
-
-    asyncio.run(main())
-
-
-def test_a_complete_whose_answer_was_lost_is_no_lost_batch(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
-            await pump.polls(1)
-            vendor.faults.push(Fault("lost_answer", COMPLETE))
-            vendor.put("combine", *vendor.make("combine", 5))
-            await pump.completed()
-            await pump.polls()
-            assert vendor.account.refusals["OPEN000012"] == 1
-            assert pump.counted("lost batch") == 0
-            assert pump.counted("retry") == 1
-
-    asyncio.run(main())
+        await pump.until(lambda: not vendor.faults.waiting)
+        await pump.until(lambda: pump.state == "up")
+        await pump.completed()
+        put = vendor.account.queues["combine"].put
+        assert await pump.identities() == put
+        assert len(put) == 300
+        assert vendor.account.busiest_second() <= 5
+        assert vendor.account.logins <= 4
+        assert (await pump.events("pump.gap") != []) == ("subscri" in trouble)
 
 
-def test_an_unknown_batch_is_polled_again_and_when_it_repeats_the_other_client_is_named(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
-            await pump.polls(1)
-            vendor.faults.push(Fault("error", COMPLETE, times=1, code="OPEN000012"))
-            vendor.put("combine", *vendor.make("combine", 5))
-            await pump.completed()
-            assert pump.counted("lost batch") == 1
-            assert pump.state == "up"
-            vendor.faults.push(Fault("error", COMPLETE, times=3, code="OPEN000012"))
-            vendor.put("combine", *vendor.make("combine", 5))
-            await pump.until(lambda: pump.state == "down")
-            assert "another client" in pump.reason
-            await pump.until(lambda: pump.state == "up")
-            await pump.completed()
-            assert len(await pump.identities()) == 10
-
-    asyncio.run(main())
+async def test_a_complete_whose_answer_was_lost_is_no_lost_batch(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
+        await pump.polls(1)
+        vendor.faults.push(Fault("lost_answer", COMPLETE))
+        vendor.put("combine", *vendor.make("combine", 5))
+        await pump.completed()
+        await pump.polls()
+        assert vendor.account.refusals["OPEN000012"] == 1
+        assert pump.counted("lost batch") == 0
+        assert pump.counted("retry") == 1
 
 
-def test_what_lasts_is_told_with_advice_and_a_short_failure_is_not(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
-            await pump.polls(1)
-            vendor.faults.push(Fault("status", MESSAGES, times=1, status=500))
-            await pump.polls(3)
-            assert pump.state == "up"
-            vendor.faults.push(Fault("garbage", MESSAGES, times=6, body="html"))
-            await pump.until(lambda: pump.state == "down")
-            assert "login page" in pump.reason
-            await pump.until(lambda: pump.state == "up")
-            assert pump.counted("retry") == 7
+async def test_an_unknown_batch_is_polled_again_and_when_it_repeats_the_other_client_is_named(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
+        await pump.polls(1)
+        vendor.faults.push(Fault("error", COMPLETE, times=1, code="OPEN000012"))
+        vendor.put("combine", *vendor.make("combine", 5))
+        await pump.completed()
+        assert pump.counted("lost batch") == 1
+        assert pump.state == "up"
+        vendor.faults.push(Fault("error", COMPLETE, times=3, code="OPEN000012"))
+        vendor.put("combine", *vendor.make("combine", 5))
+        await pump.until(lambda: pump.state == "down")
+        assert "another client" in pump.reason
+        await pump.until(lambda: pump.state == "up")
+        await pump.completed()
+        assert len(await pump.identities()) == 10
 
-    asyncio.run(main())
+
+async def test_what_lasts_is_told_with_advice_and_a_short_failure_is_not(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
+        await pump.polls(1)
+        vendor.faults.push(Fault("status", MESSAGES, times=1, status=500))
+        await pump.polls(3)
+        assert pump.state == "up"
+        vendor.faults.push(Fault("garbage", MESSAGES, times=6, body="html"))
+        await pump.until(lambda: pump.state == "down")
+        assert "login page" in pump.reason
+        await pump.until(lambda: pump.state == "up")
+        assert pump.counted("retry") == 7
 
 
 @pytest.mark.parametrize("retry_after", ["20", "Fri, 20 Nov 2026 08:01:00 GMT"])
-def test_retry_after_is_honoured(tmp_path: Path, retry_after: str) -> None:
-    async def main() -> None:
-        clock = ManualClock(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
-            await pump.polls(1)
-            vendor.faults.push(Fault("status", MESSAGES, status=503, retry_after=retry_after))
-            begin = clock.monotonic()
-            await pump.until(lambda: not vendor.faults.waiting)
-            hit = clock.monotonic()
-            await pump.polls(1)
-            wished = 20.0 if retry_after == "20" else 60.0 - begin
-            assert clock.monotonic() - hit >= wished - 2.0
-
-    asyncio.run(main())
+async def test_retry_after_is_honoured(tmp_path: Path, retry_after: str) -> None:
+    clock = ManualClock(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
+        await pump.polls(1)
+        vendor.faults.push(Fault("status", MESSAGES, status=503, retry_after=retry_after))
+        begin = clock.monotonic()
+        await pump.until(lambda: not vendor.faults.waiting)
+        hit = clock.monotonic()
+        await pump.polls(1)
+        wished = 20.0 if retry_after == "20" else 60.0 - begin
+        assert clock.monotonic() - hit >= wished - 2.0
 
 
-def test_a_spool_that_refuses_completes_nothing_and_goes_on_by_itself(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
-            await pump.polls(1)
-            pump.intake.refusing = True
-            vendor.put("combine", *vendor.make("combine", 30))
-            await pump.polls(4)
-            assert vendor.account.queues["combine"].completed == []
-            assert vendor.account.times(COMPLETE) == []
-            assert pump.state == "up", "the vendor is well"
-            pump.intake.refusing = False
-            await pump.completed()
-            assert await pump.identities() == vendor.account.queues["combine"].put
-
-    asyncio.run(main())
+async def test_a_spool_that_refuses_completes_nothing_and_goes_on_by_itself(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
+        await pump.polls(1)
+        pump.intake.refusing = True
+        vendor.put("combine", *vendor.make("combine", 30))
+        await pump.polls(4)
+        assert vendor.account.queues["combine"].completed == []
+        assert vendor.account.times(COMPLETE) == []
+        assert pump.state == "up", "the vendor is well"
+        pump.intake.refusing = False
+        await pump.completed()
+        assert await pump.identities() == vendor.account.queues["combine"].put
 
 
 @pytest.mark.parametrize("poison", ["wrong types", "not an object", "null", "surrogate", "huge number", "deep"])
-def test_a_poison_record_is_kept_and_the_others_flow(tmp_path: Path, poison: Any) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
-            await pump.polls(1)
-            vendor.faults.push(Fault("poison", MESSAGES, poison=poison))
-            vendor.put("combine", *vendor.make("combine", 40))
-            await pump.completed()
-            stored = await pump.events()
-            assert len(stored) == 41
-            count = Counter(event["data"]["vendor"] for event in stored)
-            assert count["hik-connect"] >= 40
-            vendor.faults.push(Fault("redeliver", MESSAGES, new_id=True))
-            await pump.until(lambda: not vendor.faults.waiting)
-            await pump.completed()
-            assert len(await pump.events()) == 41, "redelivered, it is a duplicate"
-
-    asyncio.run(main())
+async def test_a_poison_record_is_kept_and_the_others_flow(tmp_path: Path, poison: Any) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
+        await pump.polls(1)
+        vendor.faults.push(Fault("poison", MESSAGES, poison=poison))
+        vendor.put("combine", *vendor.make("combine", 40))
+        await pump.completed()
+        stored = await pump.events()
+        assert len(stored) == 41
+        count = Counter(event["data"]["vendor"] for event in stored)
+        assert count["hik-connect"] >= 40
+        vendor.faults.push(Fault("redeliver", MESSAGES, new_id=True))
+        await pump.until(lambda: not vendor.faults.waiting)
+        await pump.completed()
+        assert len(await pump.events()) == 41, "redelivered, it is a duplicate"
 
 
-def test_a_batch_that_is_no_json_is_set_aside_whole_when_it_comes_again(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
-            await pump.polls(1)
-            vendor.put("combine", *vendor.make("combine", 3), b'{"eventId": oops}', *vendor.make("combine", 3))
-            await pump.completed()
-            (kept,) = await pump.events()
-            assert kept["type"] == "pump.record.unparsed"
-            assert '{"eventId": oops}' in kept["data"]["raw"]
-            assert kept["data"]["raw"].count('"eventId"') == 7
-            vendor.put("combine", *vendor.make("combine", 3))
-            await pump.completed()
-            assert len(await pump.events()) == 4
-
-    asyncio.run(main())
+async def test_a_batch_that_is_no_json_is_set_aside_whole_when_it_comes_again(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
+        await pump.polls(1)
+        vendor.put("combine", *vendor.make("combine", 3), b'{"eventId": oops}', *vendor.make("combine", 3))
+        await pump.completed()
+        (kept,) = await pump.events()
+        assert kept["type"] == "pump.record.unparsed"
+        assert '{"eventId": oops}' in kept["data"]["raw"]
+        assert kept["data"]["raw"].count('"eventId"') == 7
+        vendor.put("combine", *vendor.make("combine", 3))
+        await pump.completed()
+        assert len(await pump.events()) == 4
 
 
-def test_half_a_batch_is_never_completed(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
-            await pump.polls(1)
-            vendor.faults.push(Fault("garbage", MESSAGES, times=5, body="truncated"))
-            await pump.until(lambda: not vendor.faults.waiting)
-            await pump.polls(1)
-            assert vendor.account.times(COMPLETE) == []
-            assert await pump.events() == []
-
-    asyncio.run(main())
+async def test_half_a_batch_is_never_completed(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
+        await pump.polls(1)
+        vendor.faults.push(Fault("garbage", MESSAGES, times=5, body="truncated"))
+        await pump.until(lambda: not vendor.faults.waiting)
+        await pump.polls(1)
+        assert vendor.account.times(COMPLETE) == []
+        assert await pump.events() == []
 
 
 # -- stopped at awkward points ---------------------------------------------------------------------------------------
@@ -720,64 +651,56 @@ def test_half_a_batch_is_never_completed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "point", ["in put", "after put", "in complete", "complete took effect", "in messages", "in login"]
 )
-def test_stopped_anywhere_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, point: str) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with Simulator(clock=clock, app_key=APP_KEY, secret_key=SECRET_KEY) as vendor:
-            async with site(vendor, tmp_path, clock) as pump:
-                await pump.polls(1)
-                queue = vendor.account.queues["combine"]
-                calls = len(vendor.account.calls)
-                faults = {
-                    "in complete": [Fault("hang", COMPLETE)],
-                    "complete took effect": [Fault("lost_answer", COMPLETE)],
-                    "in messages": [Fault("hang", MESSAGES)],
-                    "in login": [Fault("expired_token", MESSAGES), Fault("hang", LOGIN)],
-                }.get(point, [])
-                vendor.faults.push(*faults)
-                vendor.put("combine", *vendor.make("combine", 30))
-                reached: dict[str, Callable[[], object]] = {
-                    "in put": pump.intake.begun.is_set,
-                    "after put": pump.intake.ended.is_set,
-                    "complete took effect": lambda: queue.completed,
-                }
-                await pump.until(
-                    reached.get(point, lambda: len(vendor.account.calls) > calls and not vendor.faults.waiting)
-                )
-                await pump.stop()
-                stored = await pump.identities()
-                # What the vendor was told is on disk; the rest it still holds.
-                assert set(queue.completed) <= set(stored)
-                assert stored in ([], queue.put)
-                if point in ("after put", "in complete", "complete took effect"):
-                    assert stored == queue.put
-                if point != "complete took effect":
-                    assert [
-                        entry.identity for batch in queue.out for entry in batch.entries
-                    ] == queue.put or queue.waiting
-                assert queue.subscribed
-            vendor.faults.clear()
-            async with site(vendor, tmp_path, clock) as pump:
-                await pump.polls(1)
-                await pump.completed()
-                assert await pump.identities() == queue.put
-            assert queue.subscriptions == 1
-            assert vendor.account.logins == (2 if point == "in login" else 1)
-            assert vendor.account.busiest_second() <= 5
-
-    asyncio.run(main())
+async def test_stopped_anywhere_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, point: str) -> None:
+    clock = ManualClock()
+    async with Simulator(clock=clock, app_key=APP_KEY, secret_key=SECRET_KEY) as vendor:
+        async with site(vendor, tmp_path, clock) as pump:
+            await pump.polls(1)
+            queue = vendor.account.queues["combine"]
+            calls = len(vendor.account.calls)
+            faults = {
+                "in complete": [Fault("hang", COMPLETE)],
+                "complete took effect": [Fault("lost_answer", COMPLETE)],
+                "in messages": [Fault("hang", MESSAGES)],
+                "in login": [Fault("expired_token", MESSAGES), Fault("hang", LOGIN)],
+            }.get(point, [])
+            vendor.faults.push(*faults)
+            vendor.put("combine", *vendor.make("combine", 30))
+            reached: dict[str, Callable[[], object]] = {
+                "in put": pump.intake.begun.is_set,
+                "after put": pump.intake.ended.is_set,
+                "complete took effect": lambda: queue.completed,
+            }
+            await pump.until(
+                reached.get(point, lambda: len(vendor.account.calls) > calls and not vendor.faults.waiting)
+            )
+            await pump.stop()
+            stored = await pump.identities()
+            # What the vendor was told is on disk; the rest it still holds.
+            assert set(queue.completed) <= set(stored)
+            assert stored in ([], queue.put)
+            if point in ("after put", "in complete", "complete took effect"):
+                assert stored == queue.put
+            if point != "complete took effect":
+                assert [entry.identity for batch in queue.out for entry in batch.entries] == queue.put or queue.waiting
+            assert queue.subscribed
+        vendor.faults.clear()
+        async with site(vendor, tmp_path, clock) as pump:
+            await pump.polls(1)
+            await pump.completed()
+            assert await pump.identities() == queue.put
+        assert queue.subscriptions == 1
+        assert vendor.account.logins == (2 if point == "in login" else 1)
+        assert vendor.account.busiest_second() <= 5
 
 
-def test_a_new_run_of_the_same_source_goes_on_where_the_old_one_stood(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
-            await pump.polls(2)
-            for _ in range(3):
-                await pump.stop()
-                vendor.put("combine", *vendor.make("combine", 5))
-                pump.task = asyncio.create_task(pump.source.run(pump.intake))
-                await pump.completed()
-            assert vendor.account.logins == vendor.account.queues["combine"].subscriptions == 1
-
-    asyncio.run(main())
+async def test_a_new_run_of_the_same_source_goes_on_where_the_old_one_stood(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock) as pump:
+        await pump.polls(2)
+        for _ in range(3):
+            await pump.stop()
+            vendor.put("combine", *vendor.make("combine", 5))
+            pump.task = asyncio.create_task(pump.source.run(pump.intake))
+            await pump.completed()
+        assert vendor.account.logins == vendor.account.queues["combine"].subscriptions == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -43,89 +42,77 @@ async def deliver(vendor: Simulator, pump: Site, queue: QueueName, *records: Any
 
 @pytest.mark.parametrize("way", ["one batch", "batch by batch", "restart by restart", "each batch again"])
 @pytest.mark.parametrize(("queue", "kind", "size"), LATER)
-def test_each_upload_and_mark_is_an_event_that_names_its_first(
+async def test_each_upload_and_mark_is_an_event_that_names_its_first(
     tmp_path: Path, queue: QueueName, kind: Any, size: int, way: str
 ) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor:
-            records = vendor.make(queue, 2 * size, kind)
-            batches = [records] if way == "one batch" else [[record] for record in records]
-            if way == "restart by restart":
-                for batch in batches:
-                    async with site(vendor, tmp_path, clock, queues=[queue]) as pump:
-                        await deliver(vendor, pump, queue, *batch)
-                    clock.advance(1.0)
-            async with site(vendor, tmp_path, clock, queues=[queue]) as pump:
-                for batch in batches if way != "restart by restart" else []:
+    clock = ManualClock()
+    async with simulator(clock) as vendor:
+        records = vendor.make(queue, 2 * size, kind)
+        batches = [records] if way == "one batch" else [[record] for record in records]
+        if way == "restart by restart":
+            for batch in batches:
+                async with site(vendor, tmp_path, clock, queues=[queue]) as pump:
                     await deliver(vendor, pump, queue, *batch)
-                    if way == "each batch again":
-                        for anew in (False, True):
-                            vendor.faults.push(Fault("redeliver", MESSAGES, new_id=anew, resigned=anew))
-                            await pump.until(lambda: not vendor.faults.waiting)
-                            await pump.completed(queue)
-                events = await stored(pump)
-                assert audit(vendor.account, events) == []
-                assert len(events) == len(records), "none is lost, and none comes twice"
-                updates = [event for event in events if event["data"]["update"]]
-                assert len(updates) == vendor.account.queues[queue].counted("upload")
-                assert all(event["data"]["media"] for event in updates)
+                clock.advance(1.0)
+        async with site(vendor, tmp_path, clock, queues=[queue]) as pump:
+            for batch in batches if way != "restart by restart" else []:
+                await deliver(vendor, pump, queue, *batch)
+                if way == "each batch again":
+                    for anew in (False, True):
+                        vendor.faults.push(Fault("redeliver", MESSAGES, new_id=anew, resigned=anew))
+                        await pump.until(lambda: not vendor.faults.waiting)
+                        await pump.completed(queue)
+            events = await stored(pump)
+            assert audit(vendor.account, events) == []
+            assert len(events) == len(records), "none is lost, and none comes twice"
+            updates = [event for event in events if event["data"]["update"]]
+            assert len(updates) == vendor.account.queues[queue].counted("upload")
+            assert all(event["data"]["media"] for event in updates)
 
-    asyncio.run(main())
 
-
-def test_a_first_upload_that_was_never_stored_is_named_by_nothing(tmp_path: Path) -> None:
+async def test_a_first_upload_that_was_never_stored_is_named_by_nothing(tmp_path: Path) -> None:
     """The spool refused the batch, the vendor lost it, and the second upload comes alone."""
 
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=["alarm"]) as pump:
-            await pump.polls(1)
-            first, second = vendor.make("alarm", 2, "second upload")
-            pump.intake.refusing = True
-            vendor.put("alarm", first)
-            await pump.until(lambda: pump.counted("refused") >= 2)
-            vendor.account.queues["alarm"].out.clear()
-            pump.intake.refusing = False
-            await deliver(vendor, pump, "alarm", second)
-            (event,) = await stored(pump)
-            assert "updates" not in event["data"]
-            assert event["data"]["update"] is False
-
-    asyncio.run(main())
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=["alarm"]) as pump:
+        await pump.polls(1)
+        first, second = vendor.make("alarm", 2, "second upload")
+        pump.intake.refusing = True
+        vendor.put("alarm", first)
+        await pump.until(lambda: pump.counted("refused") >= 2)
+        vendor.account.queues["alarm"].out.clear()
+        pump.intake.refusing = False
+        await deliver(vendor, pump, "alarm", second)
+        (event,) = await stored(pump)
+        assert "updates" not in event["data"]
+        assert event["data"]["update"] is False
 
 
 @pytest.mark.parametrize("harm", ["deep", "huge"])
-def test_a_first_upload_that_became_an_unparsed_record_is_named_by_nothing(tmp_path: Path, harm: str) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=["combine"]) as pump:
-            first, second = vendor.make("combine", 2, "second upload")
-            first["basicInfo"]["more"] = "HARM"
-            body = b"[" * 400 + b"]" * 400 if harm == "deep" else b"1" * 30 + b', "no UTF-8": "\xff"'
-            broken = orjson.dumps(first).replace(b'"HARM"', body)
-            await deliver(vendor, pump, "combine", broken)
-            await deliver(vendor, pump, "combine", second)
-            events = await pump.events()
-            assert [event["type"] for event in events][:1] == ["pump.record.unparsed"]
-            assert "updates" not in events[1]["data"]
-
-    asyncio.run(main())
+async def test_a_first_upload_that_became_an_unparsed_record_is_named_by_nothing(tmp_path: Path, harm: str) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=["combine"]) as pump:
+        first, second = vendor.make("combine", 2, "second upload")
+        first["basicInfo"]["more"] = "HARM"
+        body = b"[" * 400 + b"]" * 400 if harm == "deep" else b"1" * 30 + b', "no UTF-8": "\xff"'
+        broken = orjson.dumps(first).replace(b'"HARM"', body)
+        await deliver(vendor, pump, "combine", broken)
+        await deliver(vendor, pump, "combine", second)
+        events = await pump.events()
+        assert [event["type"] for event in events][:1] == ["pump.record.unparsed"]
+        assert "updates" not in events[1]["data"]
 
 
-def test_the_memory_stays_bounded_and_goes_with_its_account(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=["alarm"]) as pump:
-            for _ in range(4):
-                await deliver(vendor, pump, "alarm", *vendor.make("alarm", 10, "marks"))
-            assert len(pump.intake.state("uploads/")) == 1, "small batches share a piece"
-            assert len(pump.intake.state("marks/")) == 8 * 2 + 1
-        async with (
-            Simulator(clock=clock, app_key="other", secret_key="sk-north") as second,
-            site(second, tmp_path, clock, queues=["alarm"], app_key="other") as pump,
-        ):
-            await pump.polls()
-            assert pump.intake.state("uploads/") == pump.intake.state("marks/") == {}
-
-    asyncio.run(main())
+async def test_the_memory_stays_bounded_and_goes_with_its_account(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=["alarm"]) as pump:
+        for _ in range(4):
+            await deliver(vendor, pump, "alarm", *vendor.make("alarm", 10, "marks"))
+        assert len(pump.intake.state("uploads/")) == 1, "small batches share a piece"
+        assert len(pump.intake.state("marks/")) == 8 * 2 + 1
+    async with (
+        Simulator(clock=clock, app_key="other", secret_key="sk-north") as second,
+        site(second, tmp_path, clock, queues=["alarm"], app_key="other") as pump,
+    ):
+        await pump.polls()
+        assert pump.intake.state("uploads/") == pump.intake.state("marks/") == {}

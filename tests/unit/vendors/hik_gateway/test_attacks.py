@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,18 @@ from tests.unit.vendors.hik_gateway.test_parse import alarm, parsed
 
 
 @pytest.mark.parametrize("mode", ["all", "device"])
-def test_challenges_that_always_expire_are_not_answered_for_ever(tmp_path: Path, mode: str) -> None:
+async def test_challenges_that_always_expire_are_not_answered_for_ever(tmp_path: Path, mode: str) -> None:
     # So many attempts that the gateway never says that few are left.
     quirks = Quirks(nonce_seconds=-1.0, attempts=1000)
 
-    async def main() -> None:
-        async with site(tmp_path, quirks=quirks, settings={"event_mode": mode}) as one:
-            one.pace = 1.0
-            await one.until(lambda: one.clock.monotonic() > 1500.0)
-            times = [at for at, _ in one.vendor.digest.logins]
-            # Two that are none of the password's fault, then one in ten minutes.
-            assert len(times) <= 5
-            assert all(later - earlier >= 600.0 for earlier, later in pairwise(times[2:]))
-            assert "expired" in one.intake.component.reason
-
-    asyncio.run(main())
+    async with site(tmp_path, quirks=quirks, settings={"event_mode": mode}) as one:
+        one.pace = 1.0
+        await one.until(lambda: one.clock.monotonic() > 1500.0)
+        times = [at for at, _ in one.vendor.digest.logins]
+        # Two that are none of the password's fault, then one in ten minutes.
+        assert len(times) <= 5
+        assert all(later - earlier >= 600.0 for earlier, later in pairwise(times[2:]))
+        assert "expired" in one.intake.component.reason
 
 
 def channel(number: int, code: str, at: str) -> dict[str, Any]:

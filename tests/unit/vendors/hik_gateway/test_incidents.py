@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -369,47 +368,41 @@ def test_a_battery_that_is_inactive_is_low_no_more(log: Log) -> None:
 
 
 @pytest.mark.parametrize("uuid", ["unique", "0"])
-def test_the_simulator_s_clips_find_their_alarms_over_a_restart(tmp_path: Path, uuid: Any) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        quirks = Quirks(cid_uuid=uuid)
-        async with Simulator(clock=clock, quirks=quirks) as vendor, spooled(tmp_path, clock) as spool:
-            one = Site(vendor, spool, clock, {})
-            await one.up()
-            index = next(iter(vendor.devices))
-            alarms = [vendor.messages.cid(index, code, zone=2) for code in ("1103", "3103", "1103", "1121")]
-            vendor.put(*alarms)
-            await one.stored(4)
-            await one.stop()
-            one = Site(vendor, spool, clock, {})
-            await one.up()
-            vendor.put(*(vendor.messages.review(index, of=alarms[n]) for n in (0, 2, 3)))
-            await one.stored(7)
-            a, end, b, duress, *clips = await one.events()
-            assert end["data"]["incident"] == a["id"] != b["data"]["incident"]
-            assert [each["data"]["updates"] for each in clips] == [a["id"], b["id"], duress["id"]]
-            assert [each["data"]["incident"] for each in clips] == [a["id"], b["id"], duress["id"]]
-            await one.stop()
-
-    asyncio.run(main())
+async def test_the_simulator_s_clips_find_their_alarms_over_a_restart(tmp_path: Path, uuid: Any) -> None:
+    clock = ManualClock()
+    quirks = Quirks(cid_uuid=uuid)
+    async with Simulator(clock=clock, quirks=quirks) as vendor, spooled(tmp_path, clock) as spool:
+        one = Site(vendor, spool, clock, {})
+        await one.up()
+        index = next(iter(vendor.devices))
+        alarms = [vendor.messages.cid(index, code, zone=2) for code in ("1103", "3103", "1103", "1121")]
+        vendor.put(*alarms)
+        await one.stored(4)
+        await one.stop()
+        one = Site(vendor, spool, clock, {})
+        await one.up()
+        vendor.put(*(vendor.messages.review(index, of=alarms[n]) for n in (0, 2, 3)))
+        await one.stored(7)
+        a, end, b, duress, *clips = await one.events()
+        assert end["data"]["incident"] == a["id"] != b["data"]["incident"]
+        assert [each["data"]["updates"] for each in clips] == [a["id"], b["id"], duress["id"]]
+        assert [each["data"]["incident"] for each in clips] == [a["id"], b["id"], duress["id"]]
+        await one.stop()
 
 
-def test_what_lasts_is_one_start_and_one_end_over_a_reconnect(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with site(tmp_path) as one:
-            await one.up()
-            index = next(iter(one.vendor.devices))
-            make = one.vendor.messages.lasting
-            one.vendor.put(*(make(index, count=n) for n in range(1, 6)))
-            await one.stored(1)
-            await one.source.change(events=())
-            one.source.stream.renew()
-            await one.until(lambda: one.vendor.account.streams == 2)
-            await one.up()
-            one.vendor.put(make(index, count=6), make(index, state="inactive"), one.vendor.messages.cid(index))
-            await one.stored(3)
-            start, end, _ = await one.events()
-            assert [start["data"]["phase"], end["data"]["phase"]] == ["start", "end"]
-            assert start["data"]["incident"] == end["data"]["incident"] == start["id"]
-
-    asyncio.run(main())
+async def test_what_lasts_is_one_start_and_one_end_over_a_reconnect(tmp_path: Path) -> None:
+    async with site(tmp_path) as one:
+        await one.up()
+        index = next(iter(one.vendor.devices))
+        make = one.vendor.messages.lasting
+        one.vendor.put(*(make(index, count=n) for n in range(1, 6)))
+        await one.stored(1)
+        await one.source.change(events=())
+        one.source.stream.renew()
+        await one.until(lambda: one.vendor.account.streams == 2)
+        await one.up()
+        one.vendor.put(make(index, count=6), make(index, state="inactive"), one.vendor.messages.cid(index))
+        await one.stored(3)
+        start, end, _ = await one.events()
+        assert [start["data"]["phase"], end["data"]["phase"]] == ["start", "end"]
+        assert start["data"]["incident"] == end["data"]["incident"] == start["id"]

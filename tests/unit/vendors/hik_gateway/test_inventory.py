@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -20,40 +19,34 @@ REFUSED = (
 
 @pytest.mark.parametrize("status", [200, 403])
 @pytest.mark.parametrize("settings", [{}, {"event_mode": "device"}], ids=["all", "device"])
-def test_a_restart_knows_the_names_from_its_first_event_on_though_the_list_is_refused(
+async def test_a_restart_knows_the_names_from_its_first_event_on_though_the_list_is_refused(
     tmp_path: Path, settings: dict[str, Any], status: int
 ) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with Simulator(clock=clock) as vendor, spooled(tmp_path, clock) as spool:
-            one = Site(vendor, spool, clock, settings)
-            await one.up()
-            await one.until(lambda: one.intake.state("inventory"))
-            await one.stop()
-            vendor.faults.answers["deviceList"] = (status, REFUSED)
-            one = Site(vendor, spool, clock, settings)
-            await one.up()
-            index = list(vendor.devices)[4]
-            vendor.put(vendor.messages.cid(index))
-            await one.stored(1)
-            (event,) = await one.events()
-            device = vendor.devices[index]
-            assert event["data"]["device"]["name"] == device.name
-            assert event["data"]["device"]["serial"] == device.serial
-            assert one.intake.component.details["mode"] == one.source.keeper.wanted.told()["mode"]
-            await one.stop()
-
-    asyncio.run(main())
+    clock = ManualClock()
+    async with Simulator(clock=clock) as vendor, spooled(tmp_path, clock) as spool:
+        one = Site(vendor, spool, clock, settings)
+        await one.up()
+        await one.until(lambda: one.intake.state("inventory"))
+        await one.stop()
+        vendor.faults.answers["deviceList"] = (status, REFUSED)
+        one = Site(vendor, spool, clock, settings)
+        await one.up()
+        index = list(vendor.devices)[4]
+        vendor.put(vendor.messages.cid(index))
+        await one.stored(1)
+        (event,) = await one.events()
+        device = vendor.devices[index]
+        assert event["data"]["device"]["name"] == device.name
+        assert event["data"]["device"]["serial"] == device.serial
+        assert one.intake.component.details["mode"] == one.source.keeper.wanted.told()["mode"]
+        await one.stop()
 
 
-def test_a_first_start_with_a_refused_list_goes_on_without_names(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with site(tmp_path) as one:
-            one.vendor.faults.answers["deviceList"] = (200, REFUSED)
-            await one.up()
-            one.vendor.put(one.vendor.messages.cid(next(iter(one.vendor.devices))))
-            await one.stored(1)
-            (event,) = await one.events()
-            assert "name" not in event["data"]["device"]
-
-    asyncio.run(main())
+async def test_a_first_start_with_a_refused_list_goes_on_without_names(tmp_path: Path) -> None:
+    async with site(tmp_path) as one:
+        one.vendor.faults.answers["deviceList"] = (200, REFUSED)
+        await one.up()
+        one.vendor.put(one.vendor.messages.cid(next(iter(one.vendor.devices))))
+        await one.stored(1)
+        (event,) = await one.events()
+        assert "name" not in event["data"]["device"]

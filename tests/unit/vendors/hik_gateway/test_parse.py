@@ -18,11 +18,11 @@ import pump.vendors.hik_gateway
 from pump.core.errors import MessageError
 from pump.core.event import Event, encode
 from pump.core.taxonomy import PHASES, SEVERITIES, TYPES
+from pump.vendors.common.hik_alarms import ALARM
 from pump.vendors.common.hik_cid import CODES
 from pump.vendors.hik_gateway.codes import ZONES
-from pump.vendors.hik_gateway.incidents import ALARM, PREFIX, Incidents
-from pump.vendors.hik_gateway.lenient import loads
-from pump.vendors.hik_gateway.parse import Context, Device, Parsed, parse, stamp
+from pump.vendors.hik_gateway.incidents import PREFIX, Incidents
+from pump.vendors.hik_gateway.parse import Context, Device, Parsed, loads, parse, stamp
 
 FOLDER = Path(pump.vendors.hik_gateway.__file__).parent / "samples"
 ROOT = Path(__file__).parents[4]

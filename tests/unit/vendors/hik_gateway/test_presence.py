@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -16,66 +15,62 @@ from tests.unit.vendors.hik_gateway.site import Site, site, spooled
 
 
 @pytest.mark.parametrize("settings", [{}, {"event_mode": "device"}], ids=["all", "device"])
-def test_who_went_while_nobody_listened_is_told_once_and_so_is_who_came_back(
+async def test_who_went_while_nobody_listened_is_told_once_and_so_is_who_came_back(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    async def main() -> None:
-        async with site(tmp_path, settings=settings) as one:
-            await one.up()
-            await one.until(lambda: len(one.intake.state(PREFIX)) == 5)
-            assert await one.reconciled() == []
-            device = list(one.vendor.devices.values())[3]
-            device.online = False
-            one.source.stream.renew()
-            (gone,) = await one.reconciled(1)
-            assert (gone["type"], gone["data"]["phase"], gone["data"]["severity"]) == (
-                "device.offline", "start", "warning",
-            )  # fmt: skip
-            assert gone["subject"] == f"device/{device.index}"
-            assert gone["data"]["device"]["name"] == device.name
-            assert gone["data"]["time_source"] == "received"
-            assert gone["data"]["raw"]["devStatus"] == "offline"
-            assert gone["data"]["incident"] == gone["id"]
-            one.source.stream.renew()
-            await one.until(lambda: one.vendor.account.streams == 3)
-            await one.up()
-            # The stream's own word ends the same matter, and the list has nothing to add.
-            one.vendor.put(one.vendor.messages.status(device.index, online=True))
-            await one.stored(1)
-            (back,) = await one.events()
-            assert (back["type"], back["data"]["incident"]) == ("device.online", gone["id"])
-            device.online = False
-            one.source.stream.renew()
-            await one.reconciled(2)
-            device.online = True
-            one.source.stream.renew()
-            _, again, over = await one.reconciled(3)
-            assert (over["type"], over["data"]["phase"]) == ("device.online", "end")
-            assert over["data"]["incident"] == again["data"]["incident"] == again["id"] != gone["id"]
-
-    asyncio.run(main())
+    async with site(tmp_path, settings=settings) as one:
+        await one.up()
+        await one.until(lambda: len(one.intake.state(PREFIX)) == 5)
+        assert await one.reconciled() == []
+        device = list(one.vendor.devices.values())[3]
+        device.online = False
+        one.source.stream.renew()
+        (gone,) = await one.reconciled(1)
+        assert (gone["type"], gone["data"]["phase"], gone["data"]["severity"]) == (
+            "device.offline", "start", "warning",
+        )  # fmt: skip
+        assert gone["subject"] == f"device/{device.index}"
+        assert gone["data"]["device"]["name"] == device.name
+        assert gone["data"]["time_source"] == "received"
+        assert gone["data"]["raw"]["devStatus"] == "offline"
+        assert gone["data"]["incident"] == gone["id"]
+        one.source.stream.renew()
+        await one.until(lambda: one.vendor.account.streams == 3)
+        await one.up()
+        # The stream's own word ends the same matter, and the list has nothing to add.
+        one.vendor.put(one.vendor.messages.status(device.index, online=True))
+        await one.stored(1)
+        (back,) = await one.events()
+        assert (back["type"], back["data"]["incident"]) == ("device.online", gone["id"])
+        device.online = False
+        one.source.stream.renew()
+        await one.reconciled(2)
+        device.online = True
+        one.source.stream.renew()
+        _, again, over = await one.reconciled(3)
+        assert (over["type"], over["data"]["phase"]) == ("device.online", "end")
+        assert over["data"]["incident"] == again["data"]["incident"] == again["id"] != gone["id"]
 
 
-def test_a_device_that_is_offline_at_the_first_connection_is_told_and_no_restart_tells_it_again(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with Simulator(clock=clock) as vendor, spooled(tmp_path, clock) as spool:
-            device = next(iter(vendor.devices.values()))
-            device.online = False
-            for _ in range(2):
-                one = Site(vendor, spool, clock, {})
-                await one.up()
-                (event,) = await one.reconciled(1)
-                assert event["type"] == "device.offline"
-                assert one.intake.state(PREFIX)[PREFIX + device.index] == "offline"
-                await one.stop()
+async def test_a_device_that_is_offline_at_the_first_connection_is_told_and_no_restart_tells_it_again(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    async with Simulator(clock=clock) as vendor, spooled(tmp_path, clock) as spool:
+        device = next(iter(vendor.devices.values()))
+        device.online = False
+        for _ in range(2):
             one = Site(vendor, spool, clock, {})
-            device.online = True
-            _, event = await one.reconciled(2)
-            assert event["type"] == "device.online"
+            await one.up()
+            (event,) = await one.reconciled(1)
+            assert event["type"] == "device.offline"
+            assert one.intake.state(PREFIX)[PREFIX + device.index] == "offline"
             await one.stop()
-
-    asyncio.run(main())
+        one = Site(vendor, spool, clock, {})
+        device.online = True
+        _, event = await one.reconciled(2)
+        assert event["type"] == "device.online"
+        await one.stop()
 
 
 SPELLINGS: list[tuple[Any, str | None]] = [
@@ -122,16 +117,13 @@ def test_a_device_that_left_the_list_is_forgotten() -> None:
     assert presence.compare({"d": {"devStatus": "online"}}, 0, Context(), "now") == ([], {})
 
 
-def test_a_list_that_is_refused_says_nothing_of_devices(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with site(tmp_path) as one:
-            await one.up()
-            await one.until(lambda: len(one.intake.state(PREFIX)) == 5)
-            one.vendor.faults.answers["deviceList"] = (200, b'{"statusCode": "2", "statusString": "Device Busy"}')
-            before = str(one.vendor.account.requests).count("deviceList")
-            one.source.stream.renew()
-            await one.until(lambda: str(one.vendor.account.requests).count("deviceList") > before + 1)
-            assert await one.reconciled() == []
-            assert len(one.intake.state(PREFIX)) == 5
-
-    asyncio.run(main())
+async def test_a_list_that_is_refused_says_nothing_of_devices(tmp_path: Path) -> None:
+    async with site(tmp_path) as one:
+        await one.up()
+        await one.until(lambda: len(one.intake.state(PREFIX)) == 5)
+        one.vendor.faults.answers["deviceList"] = (200, b'{"statusCode": "2", "statusString": "Device Busy"}')
+        before = str(one.vendor.account.requests).count("deviceList")
+        one.source.stream.renew()
+        await one.until(lambda: str(one.vendor.account.requests).count("deviceList") > before + 1)
+        assert await one.reconciled() == []
+        assert len(one.intake.state(PREFIX)) == 5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -151,17 +150,14 @@ def test_a_device_s_failure_has_the_same_words() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_subscription_refused_inside_200_is_refused(tmp_path: Path, form: str) -> None:
-    async def main() -> None:
-        async with site(tmp_path) as one:
-            one.vendor.faults.answers["subscribeDeviceMgmt"] = (200, body(form, 4, "lowPrivilege", "0x40000002"))
-            await one.until(lambda: one.intake.component.state == "down")
-            assert "no permission" in one.intake.component.reason
-            one.pace = 5.0
-            one.vendor.faults.answers.clear()
-            await one.up()
-
-    asyncio.run(main())
+async def test_a_subscription_refused_inside_200_is_refused(tmp_path: Path, form: str) -> None:
+    async with site(tmp_path) as one:
+        one.vendor.faults.answers["subscribeDeviceMgmt"] = (200, body(form, 4, "lowPrivilege", "0x40000002"))
+        await one.until(lambda: one.intake.component.state == "down")
+        assert "no permission" in one.intake.component.reason
+        one.pace = 5.0
+        one.vendor.faults.answers.clear()
+        await one.up()
 
 
 @pytest.mark.parametrize(
@@ -179,30 +175,27 @@ def test_a_subscription_refused_inside_200_is_refused(tmp_path: Path, form: str)
     ],
     ids=lambda value: value[1].decode()[:40],
 )
-def test_a_list_that_is_none_leaves_the_inventory_and_the_subscriptions(
+async def test_a_list_that_is_none_leaves_the_inventory_and_the_subscriptions(
     tmp_path: Path, answer: tuple[int, bytes]
 ) -> None:
-    async def main() -> None:
-        settings = {"event_mode": "device", "inventory_interval": "61s"}
-        async with site(tmp_path, settings=settings) as one:
-            await one.up()
-            keeper = one.source.keeper
-            devices = dict(keeper.context.devices)
-            assert len(devices) == 5
-            one.vendor.faults.answers["deviceList"] = answer
-            before = one.vendor.account.requests.count("POST /ISAPI/ContentMgmt/DeviceMgmt/deviceList")
-            one.pace = 0.5
-            await one.until(
-                lambda: one.vendor.account.requests.count("POST /ISAPI/ContentMgmt/DeviceMgmt/deviceList") > before + 3
-            )
-            assert keeper.context.devices == devices
-            assert one.intake.state("inventory")["inventory"].keys() == devices.keys()
-            (stream,) = one.vendor.subscriptions.values()
-            assert stream.devices.keys() == devices.keys()
-            assert not one.vendor.account.closed
-            assert one.vendor.account.streams == 1
-
-    asyncio.run(main())
+    settings = {"event_mode": "device", "inventory_interval": "61s"}
+    async with site(tmp_path, settings=settings) as one:
+        await one.up()
+        keeper = one.source.keeper
+        devices = dict(keeper.context.devices)
+        assert len(devices) == 5
+        one.vendor.faults.answers["deviceList"] = answer
+        before = one.vendor.account.requests.count("POST /ISAPI/ContentMgmt/DeviceMgmt/deviceList")
+        one.pace = 0.5
+        await one.until(
+            lambda: one.vendor.account.requests.count("POST /ISAPI/ContentMgmt/DeviceMgmt/deviceList") > before + 3
+        )
+        assert keeper.context.devices == devices
+        assert one.intake.state("inventory")["inventory"].keys() == devices.keys()
+        (stream,) = one.vendor.subscriptions.values()
+        assert stream.devices.keys() == devices.keys()
+        assert not one.vendor.account.closed
+        assert one.vendor.account.streams == 1
 
 
 @pytest.mark.parametrize(
@@ -210,33 +203,27 @@ def test_a_list_that_is_none_leaves_the_inventory_and_the_subscriptions(
     [(200, body("number", 4, "theSessionIdDoesNotExist", "0x40001135")), (200, b"{}"), (200, body("xml", 2, "x", "1"))],
     ids=["json", "nothing", "xml"],
 )
-def test_a_status_that_is_refused_ends_no_gap(tmp_path: Path, answer: tuple[int, bytes]) -> None:
-    async def main() -> None:
-        failing = "2cd6716d-767f-4756-ac55-50276a5e3b01"
-        async with site(tmp_path, settings={"devices": {failing: []}}) as one:
-            one.vendor.faults.fail = {failing: "networkError"}
-            await one.up()
-            assert failing in one.intake.component.details["devices"]
-            one.vendor.faults.answers["queryStatus"] = answer
-            one.pace = 1.0
-            await one.until(lambda: str(one.vendor.account.requests).count("queryStatus") > 3)
-            assert failing in one.intake.component.details["devices"]
-            assert len(await one.gaps()) == 1
-
-    asyncio.run(main())
+async def test_a_status_that_is_refused_ends_no_gap(tmp_path: Path, answer: tuple[int, bytes]) -> None:
+    failing = "2cd6716d-767f-4756-ac55-50276a5e3b01"
+    async with site(tmp_path, settings={"devices": {failing: []}}) as one:
+        one.vendor.faults.fail = {failing: "networkError"}
+        await one.up()
+        assert failing in one.intake.component.details["devices"]
+        one.vendor.faults.answers["queryStatus"] = answer
+        one.pace = 1.0
+        await one.until(lambda: str(one.vendor.account.requests).count("queryStatus") > 3)
+        assert failing in one.intake.component.details["devices"]
+        assert len(await one.gaps()) == 1
 
 
-def test_a_device_whose_subscription_is_refused_inside_200_stays_as_it_was(tmp_path: Path) -> None:
-    async def main() -> None:
-        first, second = (f"2cd6716d-767f-4756-ac55-50276a5e3b{n:02x}" for n in (1, 2))
-        async with site(tmp_path, settings={"devices": {first: []}}) as one:
-            await one.up()
-            one.vendor.faults.answers[second] = (200, body("text", 6, "badParameters", "0x60000001"))
-            with pytest.raises(Exception, match="a parameter is incorrect"):
-                await one.source.change(devices={first: (), second: ()})
-            assert one.source.keeper.wanted.devices == {first: ()}
-
-    asyncio.run(main())
+async def test_a_device_whose_subscription_is_refused_inside_200_stays_as_it_was(tmp_path: Path) -> None:
+    first, second = (f"2cd6716d-767f-4756-ac55-50276a5e3b{n:02x}" for n in (1, 2))
+    async with site(tmp_path, settings={"devices": {first: []}}) as one:
+        await one.up()
+        one.vendor.faults.answers[second] = (200, body("text", 6, "badParameters", "0x60000001"))
+        with pytest.raises(Exception, match="a parameter is incorrect"):
+            await one.source.change(devices={first: (), second: ()})
+        assert one.source.keeper.wanted.devices == {first: ()}
 
 
 @pytest.mark.parametrize(
@@ -248,22 +235,19 @@ def test_a_device_whose_subscription_is_refused_inside_200_stays_as_it_was(tmp_p
         (b"<ResponseStatus><statusCode>2</statusCode><subStatusCode>upgrading</subStatusCode>", "upgraded"),
     ],
 )
-def test_a_status_for_the_stream_s_first_part_is_no_event(tmp_path: Path, first: bytes, word: str | None) -> None:
-    async def main() -> None:
-        part = b"--boundary\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(first), first)
-        async with site(tmp_path, quirks=Quirks(answer="absent")) as one:
-            one.vendor.faults.garbage = [part]
-            index = next(iter(one.vendor.devices))
-            await one.until(lambda: one.vendor.subscriptions)
-            one.vendor.put(one.vendor.messages.cid(index))
-            if word is None:
-                await one.stored(1)
-                assert one.intake.component.state == "up"
-            else:
-                await one.until(lambda: word in (one.intake.component.reason or ""))
-            assert not [event for event in await one.records() if event["type"] == "pump.record.unparsed"]
-
-    asyncio.run(main())
+async def test_a_status_for_the_stream_s_first_part_is_no_event(tmp_path: Path, first: bytes, word: str | None) -> None:
+    part = b"--boundary\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(first), first)
+    async with site(tmp_path, quirks=Quirks(answer="absent")) as one:
+        one.vendor.faults.garbage = [part]
+        index = next(iter(one.vendor.devices))
+        await one.until(lambda: one.vendor.subscriptions)
+        one.vendor.put(one.vendor.messages.cid(index))
+        if word is None:
+            await one.stored(1)
+            assert one.intake.component.state == "up"
+        else:
+            await one.until(lambda: word in (one.intake.component.reason or ""))
+        assert not [event for event in await one.records() if event["type"] == "pump.record.unparsed"]
 
 
 @pytest.mark.parametrize("begin", [b"<ResponseStatus><", b"<ResponseStatus>", b"<ResponseStatus><a:"])

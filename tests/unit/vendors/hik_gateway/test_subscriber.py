@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,69 +57,60 @@ def test_a_change_that_means_nothing_is_refused(
         amended(now, add=add, drop=drop)
 
 
-def test_one_device_s_types_are_changed_by_the_gateway_s_own_calls(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with site(tmp_path, settings={"devices": {A: ["CIDAlarm"]}}) as one:
-            await one.up()
-            (stream,) = one.vendor.subscriptions.values()
-            result = await asked(one, device=A, add=["videoReview"])
-            assert result == {
-                "mode": "device", "events": [], "devices": {A: ["CIDAlarm", "videoReview"]}, "anew": False,
-                "connected": True,
-            }  # fmt: skip
-            assert stream.devices == {A: ["CIDAlarm", "videoReview"]}
-            await asked(one, device=A, drop=["CIDAlarm"])
-            await asked(one, device=B, types=[])
-            assert stream.devices == {A: ["videoReview"], B: None}
-            await asked(one, device=A, leave=True)
-            assert stream.devices == {B: None}
-            before = len(one.vendor.account.requests)
-            assert (await asked(one))["devices"] == {B: []}
-            assert len(one.vendor.account.requests) == before, "to look asks nobody"
-            assert one.vendor.account.streams == 1
-
-    asyncio.run(main())
+async def test_one_device_s_types_are_changed_by_the_gateway_s_own_calls(tmp_path: Path) -> None:
+    async with site(tmp_path, settings={"devices": {A: ["CIDAlarm"]}}) as one:
+        await one.up()
+        (stream,) = one.vendor.subscriptions.values()
+        result = await asked(one, device=A, add=["videoReview"])
+        assert result == {
+            "mode": "device", "events": [], "devices": {A: ["CIDAlarm", "videoReview"]}, "anew": False,
+            "connected": True,
+        }  # fmt: skip
+        assert stream.devices == {A: ["CIDAlarm", "videoReview"]}
+        await asked(one, device=A, drop=["CIDAlarm"])
+        await asked(one, device=B, types=[])
+        assert stream.devices == {A: ["videoReview"], B: None}
+        await asked(one, device=A, leave=True)
+        assert stream.devices == {B: None}
+        before = len(one.vendor.account.requests)
+        assert (await asked(one))["devices"] == {B: []}
+        assert len(one.vendor.account.requests) == before, "to look asks nobody"
+        assert one.vendor.account.streams == 1
 
 
-def test_a_change_for_all_devices_is_a_new_subscription(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with site(tmp_path, settings={"events": ["CIDAlarm"]}) as one:
-            await one.up()
-            (number,) = one.vendor.subscriptions
-            result = await asked(one, add=["videoReview"])
-            assert (result["events"], result["anew"]) == (["CIDAlarm", "videoReview"], True)
-            await one.until(lambda: one.vendor.account.streams == 2)
-            assert one.vendor.account.closed == [str(number)]
-            assert one.vendor.account.orders[1] == {
-                "eventMode": "all", "defenceMode": "part", "eventList": ["CIDAlarm", "videoReview"],
-            }  # fmt: skip
-            await one.gapped()
-            # The same once more changes nothing.
-            assert not (await asked(one, add=["videoReview"]))["anew"]
-
-    asyncio.run(main())
+async def test_a_change_for_all_devices_is_a_new_subscription(tmp_path: Path) -> None:
+    async with site(tmp_path, settings={"events": ["CIDAlarm"]}) as one:
+        await one.up()
+        (number,) = one.vendor.subscriptions
+        result = await asked(one, add=["videoReview"])
+        assert (result["events"], result["anew"]) == (["CIDAlarm", "videoReview"], True)
+        await one.until(lambda: one.vendor.account.streams == 2)
+        assert one.vendor.account.closed == [str(number)]
+        assert one.vendor.account.orders[1] == {
+            "eventMode": "all", "defenceMode": "part", "eventList": ["CIDAlarm", "videoReview"],
+        }  # fmt: skip
+        await one.gapped()
+        # The same once more changes nothing.
+        assert not (await asked(one, add=["videoReview"]))["anew"]
 
 
-def test_what_an_operator_asked_holds_against_the_gateway_s_list(tmp_path: Path) -> None:
-    async def main() -> None:
-        settings = {"event_mode": "device", "inventory_interval": "70s"}
-        async with site(tmp_path, settings=settings) as one:
-            await one.up()
-            (stream,) = one.vendor.subscriptions.values()
-            others = {index: None for index in one.vendor.devices if index not in (A, B)}
-            await asked(one, device=A, leave=True)
-            await asked(one, device=B, types=["CIDAlarm"])
-            one.vendor.devices["new-1"] = Device("new-1", "Panel new")
-            one.pace = 0.5
-            await one.until(lambda: "new-1" in stream.devices)
-            assert stream.devices == {**others, B: ["CIDAlarm"], "new-1": None}
-            # Also over a new link.
-            stream.stop()
-            await one.until(lambda: one.vendor.account.streams == 2)
-            (stream,) = one.vendor.subscriptions.values()
-            assert stream.devices == {**others, B: ["CIDAlarm"], "new-1": None}
-
-    asyncio.run(main())
+async def test_what_an_operator_asked_holds_against_the_gateway_s_list(tmp_path: Path) -> None:
+    settings = {"event_mode": "device", "inventory_interval": "70s"}
+    async with site(tmp_path, settings=settings) as one:
+        await one.up()
+        (stream,) = one.vendor.subscriptions.values()
+        others = {index: None for index in one.vendor.devices if index not in (A, B)}
+        await asked(one, device=A, leave=True)
+        await asked(one, device=B, types=["CIDAlarm"])
+        one.vendor.devices["new-1"] = Device("new-1", "Panel new")
+        one.pace = 0.5
+        await one.until(lambda: "new-1" in stream.devices)
+        assert stream.devices == {**others, B: ["CIDAlarm"], "new-1": None}
+        # Also over a new link.
+        stream.stop()
+        await one.until(lambda: one.vendor.account.streams == 2)
+        (stream,) = one.vendor.subscriptions.values()
+        assert stream.devices == {**others, B: ["CIDAlarm"], "new-1": None}
 
 
 @pytest.mark.parametrize(
@@ -135,29 +125,23 @@ def test_what_an_operator_asked_holds_against_the_gateway_s_list(tmp_path: Path)
         ({"source": "nobody"}, "there are: arc"),
     ],
 )
-def test_what_cannot_be_done_is_said(tmp_path: Path, arguments: dict[str, Any], word: str) -> None:
-    async def main() -> None:
-        async with site(tmp_path) as one:
-            await one.up()
-            with pytest.raises(Refusal, match=word):
-                await asked(one, **arguments)
-            assert one.vendor.account.streams == 1
-
-    asyncio.run(main())
+async def test_what_cannot_be_done_is_said(tmp_path: Path, arguments: dict[str, Any], word: str) -> None:
+    async with site(tmp_path) as one:
+        await one.up()
+        with pytest.raises(Refusal, match=word):
+            await asked(one, **arguments)
+        assert one.vendor.account.streams == 1
 
 
-def test_a_device_that_the_gateway_refuses_stays_as_it_was(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with site(tmp_path, settings={"devices": {A: ["CIDAlarm"]}}) as one:
-            await one.up()
-            one.vendor.faults.deny = {A, B}
-            for device in (A, B):
-                with pytest.raises(Refusal, match="badParameters"):
-                    await asked(one, device=device, types=["videoReview"])
-            with pytest.raises(Refusal, match="not subscribed to"):
-                await asked(one, device=B, leave=True)
-            assert (await asked(one))["devices"] == {A: ["CIDAlarm"]}
-            (stream,) = one.vendor.subscriptions.values()
-            assert stream.devices == {A: ["CIDAlarm"]}
-
-    asyncio.run(main())
+async def test_a_device_that_the_gateway_refuses_stays_as_it_was(tmp_path: Path) -> None:
+    async with site(tmp_path, settings={"devices": {A: ["CIDAlarm"]}}) as one:
+        await one.up()
+        one.vendor.faults.deny = {A, B}
+        for device in (A, B):
+            with pytest.raises(Refusal, match="badParameters"):
+                await asked(one, device=device, types=["videoReview"])
+        with pytest.raises(Refusal, match="not subscribed to"):
+            await asked(one, device=B, leave=True)
+        assert (await asked(one))["devices"] == {A: ["CIDAlarm"]}
+        (stream,) = one.vendor.subscriptions.values()
+        assert stream.devices == {A: ["CIDAlarm"]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +41,12 @@ def test_orders(wanted: Wanted, order: dict[str, Any]) -> None:
     assert wanted.body() == {"SubscribeDeviceMgmt": order}
 
 
-def test_the_configured_events_are_what_is_ordered_first(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with site(tmp_path, settings={"events": ["CIDAlarm", "videoReview"]}) as one:
-            await one.up()
-            assert one.vendor.account.orders == [
-                {"eventMode": "all", "defenceMode": "part", "eventList": ["CIDAlarm", "videoReview"]}
-            ]
-
-    asyncio.run(main())
+async def test_the_configured_events_are_what_is_ordered_first(tmp_path: Path) -> None:
+    async with site(tmp_path, settings={"events": ["CIDAlarm", "videoReview"]}) as one:
+        await one.up()
+        assert one.vendor.account.orders == [
+            {"eventMode": "all", "defenceMode": "part", "eventList": ["CIDAlarm", "videoReview"]}
+        ]
 
 
 def test_answers() -> None:
@@ -95,13 +91,10 @@ def test_refused_connections_are_tried_within_two_seconds_and_other_errors_back_
     assert ADVICE["badauthorization"].first == 600.0
 
 
-def test_after_many_errors_of_no_known_kind_the_link_comes_about(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with site(tmp_path) as one:
-            one.vendor.faults.refuse = [(500, "Internal Error", "")] * 12
-            one.pace = 1.0
-            await one.until(lambda: not one.vendor.faults.refuse)
-            assert "HTTP 500" in one.intake.component.reason
-            await one.up()
-
-    asyncio.run(main())
+async def test_after_many_errors_of_no_known_kind_the_link_comes_about(tmp_path: Path) -> None:
+    async with site(tmp_path) as one:
+        one.vendor.faults.refuse = [(500, "Internal Error", "")] * 12
+        one.pace = 1.0
+        await one.until(lambda: not one.vendor.faults.refuse)
+        assert "HTTP 500" in one.intake.component.reason
+        await one.up()

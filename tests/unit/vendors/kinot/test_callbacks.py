@@ -18,12 +18,9 @@ from pump.vendors.kinot.simulator.fleet import VENDOR_ZONE, written
 from tests.unit.vendors.kinot.site import Site, kinot_site
 
 
-def run(tmp_path: Path, test: Any, **settings: Any) -> None:
-    async def main() -> None:
-        async with kinot_site(tmp_path, running=False, **settings) as site:
-            await test(site)
-
-    asyncio.run(main())
+async def run(tmp_path: Path, test: Any, **settings: Any) -> None:
+    async with kinot_site(tmp_path, running=False, **settings) as site:
+        await test(site)
 
 
 def sensor(site: Site, place: int = 0) -> int:
@@ -46,7 +43,7 @@ def changed(seconds: int) -> str:
     return at.astimezone(VENDOR_ZONE).isoformat(timespec="seconds")
 
 
-def test_a_status_is_answered_after_its_commit(tmp_path: Path) -> None:
+async def test_a_status_is_answered_after_its_commit(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         site.intake.gate = asyncio.Event()
         site.kinot.change(sensor(site), car_detected=1)
@@ -66,10 +63,10 @@ def test_a_status_is_answered_after_its_commit(tmp_path: Path) -> None:
         assert set(first["data"]["power"]) == {"volts", "low"}
         assert set(first["data"]["radio"]) == {"rssi", "coil_frequency"}
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_only_changes_are_told(tmp_path: Path) -> None:
+async def test_only_changes_are_told(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         sn = lock(site)
         for flags in (
@@ -92,10 +89,10 @@ def test_only_changes_are_told(tmp_path: Path) -> None:
         ]
         assert site.counted("unchanged") == 2
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_the_state_is_a_row_of_the_device_table(tmp_path: Path) -> None:
+async def test_the_state_is_a_row_of_the_device_table(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         sn = lock(site)
         bay = site.kinot.change(sn, car_detected=1)
@@ -106,21 +103,21 @@ def test_the_state_is_a_row_of_the_device_table(tmp_path: Path) -> None:
         measures = {"volts": round(bay.volts, 3), "rssi": round(bay.rssi, 1), "coil_frequency": round(bay.frequency, 3)}
         assert row.facts == {"serial": str(sn), "kind": "lock", "name": "parking lock", **measures}
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_emit_all_tells_every_status(tmp_path: Path) -> None:
+async def test_emit_all_tells_every_status(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         for flags in ({"car_detected": 1}, {}, {}):
             site.kinot.change(sensor(site), **flags)
             await site.settled()
         assert [event["type"] for event in await site.events("device.status")] == ["device.status"] * 2
 
-    run(tmp_path, test, emit="all")
+    await run(tmp_path, test, emit="all")
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-def test_an_odd_callback_is_taken_or_refused_and_never_told_twice(tmp_path: Path, trick: Trick) -> None:
+async def test_an_odd_callback_is_taken_or_refused_and_never_told_twice(tmp_path: Path, trick: Trick) -> None:
     async def test(site: Site) -> None:
         sn = sensor(site)
         site.kinot.change(sn, car_detected=1)
@@ -140,10 +137,10 @@ def test_an_odd_callback_is_taken_or_refused_and_never_told_twice(tmp_path: Path
         assert site.counted("old") == (trick == "old")
         assert site.counted("unchanged") == (trick == "duplicate")
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_unsigned_callbacks_are_taken_where_that_is_wanted_and_counted(tmp_path: Path) -> None:
+async def test_unsigned_callbacks_are_taken_where_that_is_wanted_and_counted(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         site.kinot.platform.tricks.append("unsigned")
         site.kinot.change(sensor(site), car_detected=1)
@@ -156,10 +153,10 @@ def test_unsigned_callbacks_are_taken_where_that_is_wanted_and_counted(tmp_path:
         await site.settled()
         assert site.sent(sensor(site, 1)).status == 403, "a wrong sign is no missing sign"
 
-    run(tmp_path, test, accept_unsigned=True)
+    await run(tmp_path, test, accept_unsigned=True)
 
 
-def test_a_commands_result_is_told_with_its_state(tmp_path: Path) -> None:
+async def test_a_commands_result_is_told_with_its_state(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         sn = lock(site)
         for state, reason in (("pending", "NULL"), ("failed", "the device does not answer"), ("failed", "NULL")):
@@ -173,10 +170,10 @@ def test_a_commands_result_is_told_with_its_state(tmp_path: Path) -> None:
         assert [event["data"]["severity"] for event in found] == ["info", "warning"]
         assert {event["subject"] for event in found} == {f"lock/{sn}"}
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_spool_that_refuses_gets_the_failure_form_and_the_callback_comes_again(tmp_path: Path) -> None:
+async def test_a_spool_that_refuses_gets_the_failure_form_and_the_callback_comes_again(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         sn = sensor(site)
         site.intake.refusing = True
@@ -190,10 +187,10 @@ def test_a_spool_that_refuses_gets_the_failure_form_and_the_callback_comes_again
         assert site.sent(sn).acknowledged
         assert [event["type"] for event in await site.events("parking")] == ["parking.space.occupied"]
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_two_callbacks_of_one_device_at_once_are_compared_one_after_the_other(tmp_path: Path) -> None:
+async def test_two_callbacks_of_one_device_at_once_are_compared_one_after_the_other(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         sn, other = sensor(site), sensor(site, 1)
         site.intake.gate = asyncio.Event()
@@ -206,10 +203,10 @@ def test_two_callbacks_of_one_device_at_once_are_compared_one_after_the_other(tm
         told = await site.events("parking")
         assert sorted(event["subject"] for event in told) == sorted([f"sensor/{sn}", f"sensor/{other}"])
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_caller_that_is_cancelled_leaves_memory_and_spool_alike(tmp_path: Path) -> None:
+async def test_a_caller_that_is_cancelled_leaves_memory_and_spool_alike(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         sn = sensor(site)
         site.intake.gate = asyncio.Event()
@@ -227,24 +224,21 @@ def test_a_caller_that_is_cancelled_leaves_memory_and_spool_alike(tmp_path: Path
         assert [event["type"] for event in await site.events("parking")] == ["parking.space.occupied"]
         assert site.counted("unchanged") == 1
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_what_is_known_survives_a_restart(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with kinot_site(tmp_path, running=False) as site:
-            site.kinot.change(sensor(site), car_detected=1)
-            await site.settled()
-        async with kinot_site(tmp_path, running=False) as site:
-            site.kinot.change(sensor(site), car_detected=1)
-            await site.settled()
-            site.kinot.change(sensor(site), car_detected=0)
-            await site.settled()
-            told = await site.events("parking")
-            assert [event["type"] for event in told] == ["parking.space.occupied", "parking.space.vacated"]
-            assert told[1]["data"]["incident"] == told[0]["id"]
-
-    asyncio.run(main())
+async def test_what_is_known_survives_a_restart(tmp_path: Path) -> None:
+    async with kinot_site(tmp_path, running=False) as site:
+        site.kinot.change(sensor(site), car_detected=1)
+        await site.settled()
+    async with kinot_site(tmp_path, running=False) as site:
+        site.kinot.change(sensor(site), car_detected=1)
+        await site.settled()
+        site.kinot.change(sensor(site), car_detected=0)
+        await site.settled()
+        told = await site.events("parking")
+        assert [event["type"] for event in told] == ["parking.space.occupied", "parking.space.vacated"]
+        assert told[1]["data"]["incident"] == told[0]["id"]
 
 
 CODE = "61518-59257-29505-55487-10411-15740"
@@ -272,7 +266,7 @@ ODD: list[tuple[str, str, str, bytes | str, int, int, int]] = [
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd[0])
-def test_an_odd_request_gets_the_vendors_failure_form(
+async def test_an_odd_request_gets_the_vendors_failure_form(
     tmp_path: Path, odd: tuple[str, str, str, bytes | str, int, int, int]
 ) -> None:
     async def test(site: Site) -> None:
@@ -284,7 +278,7 @@ def test_an_odd_request_gets_the_vendors_failure_form(
         assert [event["type"] for event in found] == ["pump.record.unparsed"] * kept
         assert CODE not in str(found)
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
 @pytest.mark.parametrize(
@@ -297,29 +291,29 @@ def test_an_odd_request_gets_the_vendors_failure_form(
     ],
     ids=["a mark at the beginning", "gb18030", "a comma too many", "white space"],
 )
-def test_a_body_in_other_clothes_is_taken(tmp_path: Path, make: Any) -> None:
+async def test_a_body_in_other_clothes_is_taken(tmp_path: Path, make: Any) -> None:
     async def test(site: Site) -> None:
         text = signed(site, sn=1, car_detected=1, updated_at="", note="车位")
         status, answer, _ = await site.post("/status", make(text), **{"Content-Type": "text/plain"})
         assert (status, answer) == (200, {"code": 0, "message": "OK"})
         assert [event["type"] for event in await site.events()] == ["parking.space.occupied"]
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_signed_message_without_a_number_is_kept(tmp_path: Path) -> None:
+async def test_a_signed_message_without_a_number_is_kept(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         status, answer, _ = await site.post("/status", signed(site, car_detected=1))
         assert (status, answer) == (400, {"code": 10012, "message": "the message has no sn"})
         assert [event["type"] for event in await site.events()] == ["pump.record.unparsed"]
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_the_source_is_found_by_its_name_in_any_case(tmp_path: Path) -> None:
+async def test_the_source_is_found_by_its_name_in_any_case(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         body = signed(site, sn=1, car_detected=1, updated_at=changed(0))
         status, _, _ = await site.post("//Status/", body)
         assert status == 200
 
-    run(tmp_path, test)
+    await run(tmp_path, test)

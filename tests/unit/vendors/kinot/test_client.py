@@ -13,9 +13,10 @@ from structlog.testing import capture_logs
 
 from pump.core.clock import Clock
 from pump.testing import ManualClock
+from pump.vendors.common import api
+from pump.vendors.common.api import Action, Answer, CallFailed, Reply
 from pump.vendors.kinot import answers
-from pump.vendors.kinot.answers import Action
-from pump.vendors.kinot.client import CallFailed, Client, objects_of
+from pump.vendors.kinot.client import Client, objects_of
 from pump.vendors.kinot.simulator.server import Fault, Quirks, Simulator
 
 
@@ -53,44 +54,35 @@ def failing(fault: Fault | None = None, timeout: float = 10.0, **more: Any) -> C
 
 @pytest.mark.parametrize("of_page", [False, True])
 @pytest.mark.parametrize("bays", [0, 1, 29, 300, 301, 320, 603, 700])
-def test_a_list_is_read_page_by_page_to_its_end(bays: int, of_page: bool) -> None:
-    async def main() -> None:
-        async with both(bays=bays, quirks=Quirks(count_of_page=of_page)) as (kinot, client):
-            pages = [page async for page in client.devices("lockers")]
-            told = [str(each["sn"]) for page in pages for each in page]
-            assert told == [str(bay.sn) for bay in kinot.fleet.locks]
-            assert all(len(page) == 100 for page in pages[:-1])
-            offsets = [call.target.partition("offset=")[2] for call in kinot.asked]
-            assert offsets == [str(page) for page in range(len(offsets))], "offset counts pages"
-            assert all("limit=100" in call.target for call in kinot.asked)
-            assert {call.outcome for call in kinot.asked} == {"0"}
-
-    asyncio.run(main())
+async def test_a_list_is_read_page_by_page_to_its_end(bays: int, of_page: bool) -> None:
+    async with both(bays=bays, quirks=Quirks(count_of_page=of_page)) as (kinot, client):
+        pages = [page async for page in client.devices("lockers")]
+        told = [str(each["sn"]) for page in pages for each in page]
+        assert told == [str(bay.sn) for bay in kinot.fleet.locks]
+        assert all(len(page) == 100 for page in pages[:-1])
+        offsets = [call.target.partition("offset=")[2] for call in kinot.asked]
+        assert offsets == [str(page) for page in range(len(offsets))], "offset counts pages"
+        assert all("limit=100" in call.target for call in kinot.asked)
+        assert {call.outcome for call in kinot.asked} == {"0"}
 
 
-def test_an_account_without_such_devices_has_an_empty_list() -> None:
-    async def main() -> None:
-        async with both() as (kinot, client):
-            kinot.faults.append(Fault("code", "lockers", code=10111))
-            assert [page async for page in client.devices("lockers")] == []
-
-    asyncio.run(main())
+async def test_an_account_without_such_devices_has_an_empty_list() -> None:
+    async with both() as (kinot, client):
+        kinot.faults.append(Fault("code", "lockers", code=10111))
+        assert [page async for page in client.devices("lockers")] == []
 
 
 @pytest.mark.parametrize("commas", [False, True])
-def test_single_devices_are_read(commas: bool) -> None:
-    async def main() -> None:
-        async with both(quirks=Quirks(suffix_commas=commas)) as (kinot, client):
-            bay, sensor = kinot.fleet.locks[0], kinot.fleet.sensors[0]
-            found = await client.device("lockers", str(bay.sn))
-            assert found is not None
-            assert found["sn"] == str(bay.sn)
-            assert found["bt_match_code"]
-            assert (await client.device("sensors", str(sensor.sn)) or {})["active"] == "1"
-            assert (await client.device("dtu_devices", "644219880") or {})["online"] == "online"
-            assert await client.device("sensors", str(bay.sn)) is None
-
-    asyncio.run(main())
+async def test_single_devices_are_read(commas: bool) -> None:
+    async with both(quirks=Quirks(suffix_commas=commas)) as (kinot, client):
+        bay, sensor = kinot.fleet.locks[0], kinot.fleet.sensors[0]
+        found = await client.device("lockers", str(bay.sn))
+        assert found is not None
+        assert found["sn"] == str(bay.sn)
+        assert found["bt_match_code"]
+        assert (await client.device("sensors", str(sensor.sn)) or {})["active"] == "1"
+        assert (await client.device("dtu_devices", "644219880") or {})["online"] == "online"
+        assert await client.device("sensors", str(bay.sn)) is None
 
 
 def test_a_wrong_secret_shows_both_strings_in_the_log() -> None:
@@ -122,23 +114,20 @@ def test_a_wrong_clock_is_told_as_one(minutes: int) -> None:
 
 
 @pytest.mark.parametrize("days", [-20_000, 10, 3650])
-def test_a_signature_of_a_mended_clock_is_taken_at_once(days: int) -> None:
-    async def main() -> None:
-        clock = ManualClock(Clock().now())
-        clock.jump(days * 86400)
-        async with both(clock=clock) as (_, client):
-            with pytest.raises(CallFailed) as caught:
-                await client.device("dtu_devices", "644219880")
-            assert caught.value.answer.action is Action.RETRY
-            assert "clock" in caught.value.answer.text
-            clock.jump(-days * 86400)
-            assert await client.device("dtu_devices", "644219880")
-
-    asyncio.run(main())
+async def test_a_signature_of_a_mended_clock_is_taken_at_once(days: int) -> None:
+    clock = ManualClock(Clock().now())
+    clock.jump(days * 86400)
+    async with both(clock=clock) as (_, client):
+        with pytest.raises(CallFailed) as caught:
+            await client.device("dtu_devices", "644219880")
+        assert caught.value.answer.action is Action.RETRY
+        assert "clock" in caught.value.answer.text
+        clock.jump(-days * 86400)
+        assert await client.device("dtu_devices", "644219880")
 
 
 @pytest.mark.parametrize(("message", "answer"), answers.MESSAGES.items())
-def test_each_message_of_the_gateway_has_its_row(message: str, answer: answers.Answer) -> None:
+def test_each_message_of_the_gateway_has_its_row(message: str, answer: Answer) -> None:
     told = f"{message.title()} USER Flow Control" if "throttled" in message else message.title()
     assert failing(Fault("status", status=403, message=told)).answer is answer
 
@@ -146,7 +135,7 @@ def test_each_message_of_the_gateway_has_its_row(message: str, answer: answers.A
 @pytest.mark.parametrize(
     ("code", "answer"), [(int(code), row) for code, row in answers.CODES.items() if code != "10111"]
 )
-def test_each_code_of_kinot_has_its_row(code: int, answer: answers.Answer) -> None:
+def test_each_code_of_kinot_has_its_row(code: int, answer: Answer) -> None:
     assert failing(Fault("code", code=code)).answer is answer
 
 
@@ -159,57 +148,48 @@ def test_each_code_of_kinot_has_its_row(code: int, answer: answers.Answer) -> No
         (Fault("status", status=500, message="something new"), answers.answer_of_status(502, "")),
         (Fault("status", status=302, message=""), answers.answer_of_status(301, "")),
         (Fault("garbage"), answers.NOT_JSON),
-        (Fault("drop", times=3), answers.CUT_OFF),
+        (Fault("drop", times=3), api.CUT_OFF),
     ],
 )
-def test_other_failures_have_a_row_too(fault: Fault, answer: answers.Answer) -> None:
+def test_other_failures_have_a_row_too(fault: Fault, answer: Answer) -> None:
     assert failing(fault).answer is answer
 
 
-def test_a_server_that_is_silent_or_not_there_is_told_as_such() -> None:
-    assert failing(Fault("hang"), timeout=0.2).answer is answers.SILENCE
+async def test_a_server_that_is_silent_or_not_there_is_told_as_such() -> None:
+    assert failing(Fault("hang"), timeout=0.2).answer is api.SILENCE
 
-    async def main() -> None:
-        async with Simulator(clock=Clock()) as kinot:
-            url = kinot.url
-        client = Client(server=url, app_key="ak", app_secret="sk", clock=Clock(), timeout=5.0)
+    async with Simulator(clock=Clock()) as kinot:
+        url = kinot.url
+    client = Client(server=url, app_key="ak", app_secret="sk", clock=Clock(), timeout=5.0)
+    async with client:
+        with pytest.raises(CallFailed) as caught:
+            await client.device("lockers", "1")
+    assert caught.value.answer is api.UNREACHABLE
+    assert not caught.value.answered
+
+
+async def test_calls_keep_their_distance() -> None:
+    clock = ManualClock(Clock().now())
+    async with Simulator(clock=clock) as kinot:
+        client = Client(server=kinot.url, app_key="ak", app_secret="sk", clock=clock, timeout=10.0)
         async with client:
-            with pytest.raises(CallFailed) as caught:
-                await client.device("lockers", "1")
-        assert caught.value.answer is answers.UNREACHABLE
-        assert not caught.value.answered
-
-    asyncio.run(main())
-
-
-def test_calls_keep_their_distance() -> None:
-    async def main() -> None:
-        clock = ManualClock(Clock().now())
-        async with Simulator(clock=clock) as kinot:
-            client = Client(server=kinot.url, app_key="ak", app_secret="sk", clock=clock, timeout=10.0)
-            async with client:
-                calls = asyncio.gather(*(client.device("dtu_devices", "644219880") for _ in range(4)))
-                while not calls.done():
-                    clock.advance(0.01)
-                    await asyncio.sleep(0.001)
-                await calls
-            times = [call.at for call in kinot.asked]
-        assert all(later - earlier >= 0.15 for earlier, later in pairwise(times))
-
-    asyncio.run(main())
+            calls = asyncio.gather(*(client.device("dtu_devices", "644219880") for _ in range(4)))
+            while not calls.done():
+                clock.advance(0.01)
+                await asyncio.sleep(0.001)
+            await calls
+        times = [call.at for call in kinot.asked]
+    assert all(later - earlier >= 0.15 for earlier, later in pairwise(times))
 
 
-def test_a_test_notification_is_fired_for_a_device() -> None:
-    async def main() -> None:
-        async with both() as (kinot, client):
-            sn = str(kinot.fleet.locks[0].sn)
-            assert (await client.fire_test(sn, "status_changed"))["error_detail"] == "no callback url"
-            kinot.register("http://127.0.0.1:9/kinot/bays")
-            told = await client.fire_test(sn, "command_resp")
-            assert (told["callback_url"], told["error_detail"]) == ("http://127.0.0.1:9/kinot/bays/command", "sent")
-            assert kinot.asked[-1].body == {"sn": sn, "callback_type": "command_resp"}
-
-    asyncio.run(main())
+async def test_a_test_notification_is_fired_for_a_device() -> None:
+    async with both() as (kinot, client):
+        sn = str(kinot.fleet.locks[0].sn)
+        assert (await client.fire_test(sn, "status_changed"))["error_detail"] == "no callback url"
+        kinot.register("http://127.0.0.1:9/kinot/bays")
+        told = await client.fire_test(sn, "command_resp")
+        assert (told["callback_url"], told["error_detail"]) == ("http://127.0.0.1:9/kinot/bays/command", "sent")
+        assert kinot.asked[-1].body == {"sn": sn, "callback_type": "command_resp"}
 
 
 @pytest.mark.parametrize(
@@ -225,20 +205,15 @@ def test_a_test_notification_is_fired_for_a_device() -> None:
         (b"[]", "no code"),
     ],
 )
-def test_a_refusal_inside_200_is_a_failure_however_its_code_is_written(body: bytes, code: str) -> None:
-    async def main() -> None:
-        async with both() as (_, client):
-            with pytest.raises(CallFailed) as caught:
-                client._judge(200, {}, body, "")
-            assert caught.value.code == code
-
-    asyncio.run(main())
+async def test_a_refusal_inside_200_is_a_failure_however_its_code_is_written(body: bytes, code: str) -> None:
+    async with both() as (_, client):
+        with pytest.raises(CallFailed) as caught:
+            client._judge(Reply(200, {}, body), "")
+        assert caught.value.code == code
 
 
 @pytest.mark.parametrize("code", ["0", '"0"'])
-def test_success_may_be_a_number_or_a_text(code: str) -> None:
-    async def main() -> None:
-        async with both() as (_, client):
-            assert objects_of(client._judge(200, {}, b'{"code": %s, "objects": [{"sn": 1}]}' % code.encode(), ""))
-
-    asyncio.run(main())
+async def test_success_may_be_a_number_or_a_text(code: str) -> None:
+    async with both() as (_, client):
+        body = b'{"code": %s, "objects": [{"sn": 1}]}' % code.encode()
+        assert objects_of(client._judge(Reply(200, {}, body), ""))

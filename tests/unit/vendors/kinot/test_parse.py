@@ -19,9 +19,9 @@ from pump.core.errors import MessageError
 from pump.core.event import Event, encode
 from pump.core.schema import event_schema
 from pump.core.taxonomy import TYPES
-from pump.vendors.kinot import codes, parse
+from pump.vendors.kinot import codes, numbers, parse
 from pump.vendors.kinot.client import objects_of
-from pump.vendors.kinot.numbers import decode, mend, without_codes
+from pump.vendors.kinot.numbers import decode, without_codes
 from pump.vendors.kinot.values import clean, instant
 
 UTC_ZONE = ZoneInfo("UTC")
@@ -76,7 +76,7 @@ def test_the_other_examples_of_the_document_are_read_as_printed() -> None:
     assert len(blocks) == 9
     for block in blocks:
         assert isinstance(decode(block), dict)
-    assert any(mend(block) != block for block in blocks), "one of them has a comma too many"
+    assert any(numbers.JSON.mended(block) != block for block in blocks), "one of them has a comma too many"
 
 
 # --- the dictionaries -------------------------------------------------------------------------------------------------

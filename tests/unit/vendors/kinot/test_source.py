@@ -18,16 +18,13 @@ from pump.vendors.kinot.simulator.server import Fault, Quirks
 from tests.unit.vendors.kinot.site import APP_KEY, Site, kinot_site, vendor
 
 
-def run(tmp_path: Path, test: Any, *, quirks: Quirks | None = None, bays: int = 30, **settings: Any) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with (
-            vendor(clock, quirks=quirks, bays=bays) as kinot,
-            kinot_site(tmp_path, clock=clock, kinot=kinot, **settings) as site,
-        ):
-            await test(site)
-
-    asyncio.run(main())
+async def run(tmp_path: Path, test: Any, *, quirks: Quirks | None = None, bays: int = 30, **settings: Any) -> None:
+    clock = ManualClock()
+    async with (
+        vendor(clock, quirks=quirks, bays=bays) as kinot,
+        kinot_site(tmp_path, clock=clock, kinot=kinot, **settings) as site,
+    ):
+        await test(site)
 
 
 class Told:
@@ -46,7 +43,7 @@ def posts(site: Site) -> list[Any]:
     return [call.body for call in site.kinot.asked if call.method == "POST"]
 
 
-def test_callbacks_are_registered_for_locks_and_sensors(tmp_path: Path) -> None:
+async def test_callbacks_are_registered_for_locks_and_sensors(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         await site.snapshot()
         urls = {
@@ -59,24 +56,19 @@ def test_callbacks_are_registered_for_locks_and_sensors(tmp_path: Path) -> None:
         await site.settled()
         assert [event["data"]["reconciled"] for event in await site.events("parking.space.occupied")] == [False]
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_what_is_registered_already_is_left_alone(tmp_path: Path) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with vendor(clock) as kinot:
-            kinot.register("https://pump.example.com/kinot/bays")
-            async with kinot_site(
-                tmp_path, clock=clock, kinot=kinot, callback_base="https://pump.example.com/"
-            ) as site:
-                await site.snapshot()
-                assert posts(site) == []
-
-    asyncio.run(main())
+async def test_what_is_registered_already_is_left_alone(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with vendor(clock) as kinot:
+        kinot.register("https://pump.example.com/kinot/bays")
+        async with kinot_site(tmp_path, clock=clock, kinot=kinot, callback_base="https://pump.example.com/") as site:
+            await site.snapshot()
+            assert posts(site) == []
 
 
-def test_callbacks_that_another_client_took_over_are_taken_back(tmp_path: Path) -> None:
+async def test_callbacks_that_another_client_took_over_are_taken_back(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         await site.until(lambda: len(posts(site)) == 2 and site.state == "up")
         ours = dict(site.kinot.quirks.urls)
@@ -89,10 +81,10 @@ def test_callbacks_that_another_client_took_over_are_taken_back(tmp_path: Path) 
         await site.settled()
         assert [event["data"]["reconciled"] for event in await site.events("parking.space.occupied")] == [False]
 
-    run(tmp_path, test, snapshot="0s")
+    await run(tmp_path, test, snapshot="0s")
 
 
-def test_a_snapshot_that_knows_more_than_the_callbacks_has_the_registration_looked_at(tmp_path: Path) -> None:
+async def test_a_snapshot_that_knows_more_than_the_callbacks_has_the_registration_looked_at(tmp_path: Path) -> None:
     def looks(site: Site) -> int:
         return sum(call.method == "GET" and "notifications" in call.target for call in site.kinot.asked)
 
@@ -114,10 +106,10 @@ def test_a_snapshot_that_knows_more_than_the_callbacks_has_the_registration_look
         await site.snapshot()
         assert looks(site) == before
 
-    run(tmp_path, test, snapshot="30s")
+    await run(tmp_path, test, snapshot="30s")
 
 
-def test_callbacks_that_go_elsewhere_are_only_reported_where_that_is_wanted(tmp_path: Path) -> None:
+async def test_callbacks_that_go_elsewhere_are_only_reported_where_that_is_wanted(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         await site.until(lambda: site.counted("callbacks elsewhere") == 2)  # nobody has registered
         details = site.intake.component.details
@@ -134,27 +126,27 @@ def test_callbacks_that_go_elsewhere_are_only_reported_where_that_is_wanted(tmp_
         assert site.counted("callbacks elsewhere") == 4  # once a change
         assert (posts(site), site.kinot.quirks.urls, site.state) == ([], theirs, "up")
 
-    run(tmp_path, test, register_callbacks="report")
+    await run(tmp_path, test, register_callbacks="report")
 
 
-def test_a_platform_that_spells_the_key_otherwise_is_given_that(tmp_path: Path) -> None:
+async def test_a_platform_that_spells_the_key_otherwise_is_given_that(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         await site.snapshot()
         assert len(posts(site)) == 4
         assert site.kinot.quirks.urls[18]["command_resp_callback_url"] == f"{site.base}/command"
 
-    run(tmp_path, test, quirks=Quirks(command_key="commandResp_callback_url", numbers_for_urls=True))
+    await run(tmp_path, test, quirks=Quirks(command_key="commandResp_callback_url", numbers_for_urls=True))
 
 
-def test_register_callbacks_false_asks_for_nothing(tmp_path: Path) -> None:
+async def test_register_callbacks_false_asks_for_nothing(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         await site.snapshot()
         assert not [call for call in site.kinot.asked if "notifications" in call.target]
 
-    run(tmp_path, test, register_callbacks=False, callback_base=None)
+    await run(tmp_path, test, register_callbacks=False, callback_base=None)
 
 
-def test_a_snapshot_tells_the_present_state_of_every_device_once(tmp_path: Path) -> None:
+async def test_a_snapshot_tells_the_present_state_of_every_device_once(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         await site.snapshot()
         await site.snapshot()
@@ -165,10 +157,10 @@ def test_a_snapshot_tells_the_present_state_of_every_device_once(tmp_path: Path)
         assert "61518-59257" not in str(found)
         assert "61518-59257" not in str(site.intake.state())
 
-    run(tmp_path, test, bays=250)
+    await run(tmp_path, test, bays=250)
 
 
-def test_a_push_that_was_missed_is_found_with_the_id_it_would_have_had(tmp_path: Path) -> None:
+async def test_a_push_that_was_missed_is_found_with_the_id_it_would_have_had(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         await site.snapshot()
         bay = site.kinot.fleet.sensors[0]
@@ -183,10 +175,10 @@ def test_a_push_that_was_missed_is_found_with_the_id_it_would_have_had(tmp_path:
         assert site.sent(bay.sn).status == 200
         assert await site.events("parking.space.occupied") == found
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_list_that_a_push_overtook_changes_nothing(tmp_path: Path) -> None:
+async def test_a_list_that_a_push_overtook_changes_nothing(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         await site.snapshot()
         bay = site.kinot.fleet.sensors[0]
@@ -203,50 +195,44 @@ def test_a_list_that_a_push_overtook_changes_nothing(tmp_path: Path) -> None:
         assert len(await site.events("parking.space.occupied")) == 1
         assert len(await site.events("parking.space.vacated")) == 30
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
 @pytest.mark.parametrize(("minutes", "gaps"), [(4, 0), (10, 1)])
-def test_a_long_absence_is_told_as_a_gap(tmp_path: Path, minutes: int, gaps: int) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with vendor(clock) as kinot:
-            async with kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
-                await site.snapshot()
-            assert site.intake.last_activity is not None
-            last, bay = site.intake.last_activity, kinot.fleet.sensors[0]
-            bay.set(clock.now(), car_detected=1)
-            clock.advance(minutes * 60)
-            async with kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
-                await site.snapshot()
-                told = await site.events("pump.gap")
-                assert len(told) == gaps
-                if gaps:
-                    assert told[0]["data"]["from"] == last.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-                found = await site.events("parking.space.occupied")
-                assert [event["subject"] for event in found] == [f"sensor/{bay.sn}"]
-
-    asyncio.run(main())
+async def test_a_long_absence_is_told_as_a_gap(tmp_path: Path, minutes: int, gaps: int) -> None:
+    clock = ManualClock()
+    async with vendor(clock) as kinot:
+        async with kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+            await site.snapshot()
+        assert site.intake.last_activity is not None
+        last, bay = site.intake.last_activity, kinot.fleet.sensors[0]
+        bay.set(clock.now(), car_detected=1)
+        clock.advance(minutes * 60)
+        async with kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+            await site.snapshot()
+            told = await site.events("pump.gap")
+            assert len(told) == gaps
+            if gaps:
+                assert told[0]["data"]["from"] == last.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            found = await site.events("parking.space.occupied")
+            assert [event["subject"] for event in found] == [f"sensor/{bay.sn}"]
 
 
 @pytest.mark.parametrize("days", [-20_000, -1])
-def test_an_absence_with_a_clock_that_went_back_is_told_too(tmp_path: Path, days: int) -> None:
+async def test_an_absence_with_a_clock_that_went_back_is_told_too(tmp_path: Path, days: int) -> None:
     """How long it was nobody knows: it is told as a gap without width."""
 
-    async def main() -> None:
-        clock = ManualClock()
-        async with vendor(clock) as kinot, kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
-            await site.snapshot()
-        clock = ManualClock(clock.now() + timedelta(days=days))
-        async with vendor(clock) as kinot, kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
-            await site.snapshot()
-            [told] = await site.events("pump.gap")
-            assert told["data"]["from"] <= told["data"]["to"]
-
-    asyncio.run(main())
+    clock = ManualClock()
+    async with vendor(clock) as kinot, kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+        await site.snapshot()
+    clock = ManualClock(clock.now() + timedelta(days=days))
+    async with vendor(clock) as kinot, kinot_site(tmp_path, clock=clock, kinot=kinot) as site:
+        await site.snapshot()
+        [told] = await site.events("pump.gap")
+        assert told["data"]["from"] <= told["data"]["to"]
 
 
-def test_gateways_are_online_and_offline(tmp_path: Path) -> None:
+async def test_gateways_are_online_and_offline(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         gateway = site.kinot.fleet.gateways[644219880]
         await site.snapshot()
@@ -261,10 +247,10 @@ def test_gateways_are_online_and_offline(tmp_path: Path) -> None:
         assert {event["data"]["reconciled"] for event in told} == {False}
         assert site.counted("unknown gateway") >= 4
 
-    run(tmp_path, test, gateways=[644219880, 1])
+    await run(tmp_path, test, gateways=[644219880, 1])
 
 
-def test_gateways_are_asked_after_though_the_snapshot_is_off(tmp_path: Path) -> None:
+async def test_gateways_are_asked_after_though_the_snapshot_is_off(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         gateway = site.kinot.fleet.gateways[644219880]
         await site.until(lambda: site.state == "up")
@@ -278,7 +264,7 @@ def test_gateways_are_asked_after_though_the_snapshot_is_off(tmp_path: Path) -> 
             await asyncio.sleep(0.001)
         assert [event["type"] for event in await site.events()] == ["device.online", "device.offline"]
 
-    run(tmp_path, test, gateways=[644219880], snapshot="0s", register_callbacks=False)
+    await run(tmp_path, test, gateways=[644219880], snapshot="0s", register_callbacks=False)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +279,7 @@ def test_gateways_are_asked_after_though_the_snapshot_is_off(tmp_path: Path) -> 
         ({}, ["device.unknown"]),
     ],
 )
-def test_an_odd_answer_about_a_gateway_harms_nothing_else(
+async def test_an_odd_answer_about_a_gateway_harms_nothing_else(
     tmp_path: Path, told: dict[str, Any], types: list[str]
 ) -> None:
     async def test(site: Site) -> None:
@@ -303,10 +289,10 @@ def test_an_odd_answer_about_a_gateway_harms_nothing_else(
         found = [event["type"] for event in await site.events() if not event["type"].startswith("parking")]
         assert [type_ for type_ in found if not type_.startswith("device.battery")] == types
 
-    run(tmp_path, test, gateways=[644219880], bays=2)
+    await run(tmp_path, test, gateways=[644219880], bays=2)
 
 
-def test_a_vendor_that_is_away_is_told_and_found_again(tmp_path: Path) -> None:
+async def test_a_vendor_that_is_away_is_told_and_found_again(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         await site.snapshot()
         for path in ("lockers", "sensors"):
@@ -319,10 +305,10 @@ def test_a_vendor_that_is_away_is_told_and_found_again(tmp_path: Path) -> None:
         await site.until(lambda: site.state == "up")
         assert site.counted("retry") >= 2
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
-def test_a_refused_key_is_a_persons_matter_and_callbacks_go_on(tmp_path: Path) -> None:
+async def test_a_refused_key_is_a_persons_matter_and_callbacks_go_on(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         site.kinot.register(site.base)
         with pytest.raises(Misconfigured, match="app_key"):
@@ -332,10 +318,10 @@ def test_a_refused_key_is_a_persons_matter_and_callbacks_go_on(tmp_path: Path) -
         await site.settled()
         assert len(await site.events("parking.space.occupied")) == 1
 
-    run(tmp_path, test, app_key="nobody")
+    await run(tmp_path, test, app_key="nobody")
 
 
-def test_without_anything_to_read_it_is_up_at_once_and_asks_nothing(tmp_path: Path) -> None:
+async def test_without_anything_to_read_it_is_up_at_once_and_asks_nothing(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         await site.until(lambda: site.state == "up")
         site.kinot.register(site.base)
@@ -344,10 +330,10 @@ def test_without_anything_to_read_it_is_up_at_once_and_asks_nothing(tmp_path: Pa
         assert site.kinot.asked == []
         assert len(await site.events("parking.space.occupied")) == 1
 
-    run(tmp_path, test, register_callbacks=False, snapshot="0s")
+    await run(tmp_path, test, register_callbacks=False, snapshot="0s")
 
 
-def test_a_day_of_traffic_with_odd_callbacks_ends_in_the_state_that_is(tmp_path: Path) -> None:
+async def test_a_day_of_traffic_with_odd_callbacks_ends_in_the_state_that_is(tmp_path: Path) -> None:
     """Whatever was lost, doubled or late: after a snapshot the events add up to what every bay shows."""
 
     async def test(site: Site) -> None:
@@ -381,7 +367,7 @@ def test_a_day_of_traffic_with_odd_callbacks_ends_in_the_state_that_is(tmp_path:
         assert site.counted("missed")
         assert not await site.events("pump.record")
 
-    run(tmp_path, test)
+    await run(tmp_path, test)
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ import orjson
 
 from pump.cli.new.templates.nameless_vendor import codes
 from pump.core.errors import MessageError
-from pump.core.event import Event, event_id, group
+from pump.core.event import Event, event_id
+from pump.core.groups import Device, group
 
 _LONGEST: Final = 200
 """Characters of a text that names something."""
@@ -65,7 +66,7 @@ def record(fields: object, zone: ZoneInfo, received: datetime) -> Event:
     device = fields.get("device")
     named = device if isinstance(device, dict) else {}
     sender = _text(named.get("id"))
-    if found := group(id=sender, name=_text(named.get("name"))):
+    if found := group(Device(id=sender, name=_text(named.get("name")))):
         data["device"] = found
     data["raw"] = fields
     return Event(

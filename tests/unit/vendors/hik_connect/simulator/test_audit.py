@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -88,19 +87,16 @@ def test_a_record_that_was_never_completed_may_be_missing() -> None:
     assert audit(vendor.account, kept) == []
 
 
-def test_another_process_can_ask_for_the_audit() -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with Simulator(clock=clock) as vendor, aiohttp.ClientSession() as session:
-            held = vendor.account.queues["alarm"]
-            held.subscribe(None, clock.monotonic())
-            vendor.put("alarm", *vendor.make("alarm", 5, "marks"))
-            held.completed = list(held.put)
-            async with session.post(f"{vendor.url}/_simulator/audit", json={"events": []}) as answer:
-                wrong = (await answer.json())["wrong"]
-            async with session.get(f"{vendor.url}/_simulator/account") as answer:
-                queue = (await answer.json())["queues"]["alarm"]
-            assert len(wrong) == 5
-            assert (queue["second_uploads"], queue["marks"]) == (0, 4)
-
-    asyncio.run(main())
+async def test_another_process_can_ask_for_the_audit() -> None:
+    clock = ManualClock()
+    async with Simulator(clock=clock) as vendor, aiohttp.ClientSession() as session:
+        held = vendor.account.queues["alarm"]
+        held.subscribe(None, clock.monotonic())
+        vendor.put("alarm", *vendor.make("alarm", 5, "marks"))
+        held.completed = list(held.put)
+        async with session.post(f"{vendor.url}/_simulator/audit", json={"events": []}) as answer:
+            wrong = (await answer.json())["wrong"]
+        async with session.get(f"{vendor.url}/_simulator/account") as answer:
+            queue = (await answer.json())["queues"]["alarm"]
+        assert len(wrong) == 5
+        assert (queue["second_uploads"], queue["marks"]) == (0, 4)

@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
+from pump.simulation.quirks import variants
 from pump.testing import ManualClock
 from pump.vendors.hik_connect.simulator.account import QUEUES, QueueName
 from pump.vendors.hik_connect.simulator.faults import POISON
 from pump.vendors.hik_connect.simulator.messages import KINDS, Traffic, code, identity, number
-from pump.vendors.hik_connect.simulator.quirks import Quirks, variants
+from pump.vendors.hik_connect.simulator.quirks import Quirks
 
 # Switches of the account and of the answers; the simulator's own tests turn them.
 NOT_OF_RECORDS = {
@@ -22,7 +23,7 @@ NOT_OF_RECORDS = {
     "links_signed",
 }  # fmt: skip
 ALL_KINDS = [(queue, kind) for queue in QUEUES for kind in KINDS[queue]]
-OF_RECORDS = [one for one in variants() if one[0].partition("=")[0] not in NOT_OF_RECORDS]
+OF_RECORDS = [one for one in variants(Quirks()) if one[0].partition("=")[0] not in NOT_OF_RECORDS]
 
 
 def make(queue: QueueName, n: int, kind: Any = "mix", quirks: Quirks | None = None, seed: int = 0) -> list[Any]:

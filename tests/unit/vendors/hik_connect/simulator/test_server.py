@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -64,19 +63,16 @@ class Client:
 Test = Callable[[Client], Awaitable[None]]
 
 
-def run(test: Test, *, quirks: Quirks | None = None, rate_limit: int | None = None, login: bool = True) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with (
-            Simulator(clock=clock, quirks=quirks, rate_limit=rate_limit) as simulator,
-            aiohttp.ClientSession() as session,
-        ):
-            client = Client(simulator, clock, session)
-            if login:
-                await client.login()
-            await test(client)
-
-    asyncio.run(main())
+async def run(test: Test, *, quirks: Quirks | None = None, rate_limit: int | None = None, login: bool = True) -> None:
+    clock = ManualClock()
+    async with (
+        Simulator(clock=clock, quirks=quirks, rate_limit=rate_limit) as simulator,
+        aiohttp.ClientSession() as session,
+    ):
+        client = Client(simulator, clock, session)
+        if login:
+            await client.login()
+        await test(client)
 
 
 # -- refusals --------------------------------------------------------------------------------------------------------
@@ -114,7 +110,7 @@ REFUSALS: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("path", "body", "code"), REFUSALS)
-def test_refuses_inside_http_200_and_counts(path: str, body: Any, code: str) -> None:
+async def test_refuses_inside_http_200_and_counts(path: str, body: Any, code: str) -> None:
     async def test(client: Client) -> None:
         assert await client.code(path, body) == code
         account = client.simulator.account
@@ -123,69 +119,69 @@ def test_refuses_inside_http_200_and_counts(path: str, body: Any, code: str) -> 
         assert account.calls[-1].reason
         assert sum(account.reasons.values()) == 1
 
-    run(test)
+    await run(test)
 
 
 @pytest.mark.parametrize(("batch_id", "code"), [("0", "12"), ("", "12"), ("ab" * 48, "12"), (None, "10"), (7, "08")])
-def test_refuses_to_complete_what_is_no_batch(batch_id: Any, code: str) -> None:
+async def test_refuses_to_complete_what_is_no_batch(batch_id: Any, code: str) -> None:
     async def test(client: Client) -> None:
         await client.subscribe("combine")
         assert await client.complete(batch_id) == f"OPEN0000{code}"
 
-    run(test)
+    await run(test)
 
 
-def test_the_other_code_of_a_wrong_secret() -> None:
+async def test_the_other_code_of_a_wrong_secret() -> None:
     async def test(client: Client) -> None:
         status, answer = await client.send(LOGIN, {"appKey": "ak", "secretKey": "other"})
         assert status == 200
         assert answer == {"message": "SECRET_KEY_NOT_EQUALS{OPEN300002}", "errorCode": "OPEN300002"}
 
-    run(test, quirks=Quirks(wrong_secret="OPEN300002"))
+    await run(test, quirks=Quirks(wrong_secret="OPEN300002"))
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
-def test_wants_json(content_type: str) -> None:
+async def test_wants_json(content_type: str) -> None:
     async def test(client: Client) -> None:
         client.headers["Content-Type"] = content_type
         assert await client.code(LOGIN, {"appKey": "ak", "secretKey": "sk"}) == "OPEN000010"
         client.headers["Content-Type"] = "application/json;charset=utf-8"
         assert await client.code(LOGIN, {"appKey": "ak", "secretKey": "sk"}) == "0"
 
-    run(test, login=False)
+    await run(test, login=False)
 
 
-def test_wants_a_token_that_it_gave() -> None:
+async def test_wants_a_token_that_it_gave() -> None:
     async def test(client: Client) -> None:
         del client.headers["Token"]
         assert await client.subscribe("combine") == "OPEN000010"
         client.headers["Token"] = "hcc.unknown"
         assert await client.subscribe("combine") == "OPEN000007"
 
-    run(test)
+    await run(test)
 
 
-def test_unknown_paths_and_methods_are_counted() -> None:
+async def test_unknown_paths_and_methods_are_counted() -> None:
     async def test(client: Client) -> None:
         assert (await client.send("/api/hccgw/combine/v1/mq/message"))[0] == 404
         assert (await client.send(MESSAGES, method="GET"))[0] == 405
         assert client.simulator.account.refusals == {"404": 1, "405": 1}
 
-    run(test)
+    await run(test)
 
 
-def test_ignores_unknown_fields_where_told() -> None:
+async def test_ignores_unknown_fields_where_told() -> None:
     async def test(client: Client) -> None:
         await client.subscribe("rawmsg")
         assert await client.code("/api/hccgw/rawmsg/v1/mq/messages", {"maxNumberPerTime": 100}) == "0"
 
-    run(test, quirks=Quirks(unknown_fields="ignored"))
+    await run(test, quirks=Quirks(unknown_fields="ignored"))
 
 
 # -- tokens and subscriptions ----------------------------------------------------------------------------------------
 
 
-def test_a_token_lives_seven_days_unless_refreshed() -> None:
+async def test_a_token_lives_seven_days_unless_refreshed() -> None:
     async def test(client: Client) -> None:
         data = await client.login()
         assert data["expireTime"] == client.clock.now_ms() // 1000 + 7 * DAY
@@ -198,14 +194,14 @@ def test_a_token_lives_seven_days_unless_refreshed() -> None:
         assert await client.subscribe("combine") == "0"
         assert client.simulator.account.logins == 3
 
-    run(test)
+    await run(test)
 
 
 @pytest.mark.parametrize(
     ("quirks", "same", "old"),
     [(Quirks(), False, "0"), (Quirks(login="same"), True, "0"), (Quirks(login="replaces"), False, "OPEN000006")],
 )
-def test_what_a_new_login_does_to_the_old_token(quirks: Quirks, same: bool, old: str) -> None:
+async def test_what_a_new_login_does_to_the_old_token(quirks: Quirks, same: bool, old: str) -> None:
     async def test(client: Client) -> None:
         token = client.headers["Token"]
         await client.login()
@@ -213,28 +209,28 @@ def test_what_a_new_login_does_to_the_old_token(quirks: Quirks, same: bool, old:
         client.headers["Token"] = token
         assert await client.subscribe("combine") == old
 
-    run(test, quirks=quirks)
+    await run(test, quirks=quirks)
 
 
-def test_tokens_die_early_on_demand() -> None:
+async def test_tokens_die_early_on_demand() -> None:
     async def test(client: Client) -> None:
         client.simulator.expire_tokens()
         assert await client.subscribe("combine") == "OPEN000006"
         client.simulator.forget_tokens()
         assert await client.subscribe("combine") == "OPEN000007"
 
-    run(test)
+    await run(test)
 
 
-def test_the_area_domain_can_be_set() -> None:
+async def test_the_area_domain_can_be_set() -> None:
     async def test(client: Client) -> None:
         client.simulator.area_domain = "https://isgp.hikcentralconnect.com"
         assert (await client.login())["areaDomain"] == "https://isgp.hikcentralconnect.com"
 
-    run(test)
+    await run(test)
 
 
-def test_a_subscription_dies_after_two_days_without_a_pull() -> None:
+async def test_a_subscription_dies_after_two_days_without_a_pull() -> None:
     async def test(client: Client) -> None:
         simulator, queue = client.simulator, client.simulator.account.queues["combine"]
         await client.subscribe("combine")
@@ -247,10 +243,10 @@ def test_a_subscription_dies_after_two_days_without_a_pull() -> None:
         assert await client.code(MESSAGES) == "OPEN000016"
         assert (queue.put, queue.lost, queue.died) == (kept, lost, 1)
 
-    run(test)
+    await run(test)
 
 
-def test_nothing_is_queued_without_a_subscription() -> None:
+async def test_nothing_is_queued_without_a_subscription() -> None:
     async def test(client: Client) -> None:
         simulator, queue = client.simulator, client.simulator.account.queues["combine"]
         lost = simulator.put("combine", *simulator.make("combine", 2))
@@ -262,10 +258,10 @@ def test_nothing_is_queued_without_a_subscription() -> None:
         assert [identity(record) for record in (await client.messages())["events"]] == kept
         assert (queue.put, queue.lost) == (kept, lost)
 
-    run(test)
+    await run(test)
 
 
-def test_a_lost_subscription_may_empty_the_queue() -> None:
+async def test_a_lost_subscription_may_empty_the_queue() -> None:
     async def test(client: Client) -> None:
         simulator, queue = client.simulator, client.simulator.account.queues["combine"]
         await client.subscribe("combine")
@@ -277,7 +273,7 @@ def test_a_lost_subscription_may_empty_the_queue() -> None:
         assert (await client.messages())["batchId"] == "0"
         assert queue.lost == put
 
-    run(test, quirks=Quirks(lost_subscription="empties"))
+    await run(test, quirks=Quirks(lost_subscription="empties"))
 
 
 @pytest.mark.parametrize(
@@ -288,7 +284,7 @@ def test_a_lost_subscription_may_empty_the_queue() -> None:
         ("rawmsg", ["Msg330001"], "gps", {"Msg330001"}),
     ],
 )
-def test_a_subscription_by_type_filters(queue: QueueName, types: list[Any], kind: Any, codes: set[str]) -> None:
+async def test_a_subscription_by_type_filters(queue: QueueName, types: list[Any], kind: Any, codes: set[str]) -> None:
     async def test(client: Client) -> None:
         simulator, audited = client.simulator, client.simulator.account.queues[queue]
         assert await client.subscribe(queue, types) == "0"
@@ -298,14 +294,14 @@ def test_a_subscription_by_type_filters(queue: QueueName, types: list[Any], kind
         assert audited.types == frozenset(codes)
         assert audited.remaining == 4
 
-    run(test)
+    await run(test)
 
 
 # -- batches ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", QUEUES)
-def test_a_batch_repeats_until_completed_then_the_next(name: QueueName) -> None:
+async def test_a_batch_repeats_until_completed_then_the_next(name: QueueName) -> None:
     async def test(client: Client) -> None:
         simulator, queue = client.simulator, client.simulator.account.queues[name]
         await client.subscribe(name)
@@ -327,7 +323,7 @@ def test_a_batch_repeats_until_completed_then_the_next(name: QueueName) -> None:
         assert queue.completed == put[:300]
         assert queue.completed_at == [client.clock.monotonic()] * 300
 
-    run(test)
+    await run(test)
 
 
 @pytest.mark.parametrize(
@@ -339,15 +335,15 @@ def test_a_batch_repeats_until_completed_then_the_next(name: QueueName) -> None:
         (Quirks(empty_list="absent", remaining="absent", combine_list="event"), {"batchId": "0"}),
     ],
 )
-def test_how_an_empty_queue_answers(quirks: Quirks, answer: dict[str, Any]) -> None:
+async def test_how_an_empty_queue_answers(quirks: Quirks, answer: dict[str, Any]) -> None:
     async def test(client: Client) -> None:
         await client.subscribe("combine")
         assert await client.messages() == answer
 
-    run(test, quirks=quirks)
+    await run(test, quirks=quirks)
 
 
-def test_messages_live_three_days() -> None:
+async def test_messages_live_three_days() -> None:
     async def test(client: Client) -> None:
         simulator, queue = client.simulator, client.simulator.account.queues["combine"]
         await client.subscribe("combine")
@@ -361,10 +357,10 @@ def test_messages_live_three_days() -> None:
         assert [identity(record) for record in (await client.messages())["events"]] == young
         assert (queue.expired, queue.completed) == (old, [])
 
-    run(test)
+    await run(test)
 
 
-def test_links_may_be_signed_at_every_answer() -> None:
+async def test_links_may_be_signed_at_every_answer() -> None:
     async def test(client: Client) -> None:
         await client.subscribe("combine")
         client.simulator.put("combine", *client.simulator.make("combine", 1, "camera"))
@@ -373,7 +369,7 @@ def test_links_may_be_signed_at_every_answer() -> None:
         assert first != second
         assert _unsigned(first) == _unsigned(second)
 
-    run(test, quirks=Quirks(links_signed="at every answer"))
+    await run(test, quirks=Quirks(links_signed="at every answer"))
 
 
 def _unsigned(batch: dict[str, Any]) -> list[Any]:
@@ -389,10 +385,10 @@ def _unsigned(batch: dict[str, Any]) -> list[Any]:
     ("quirks", "header"),
     [(Quirks(), None), (Quirks(retry_after="1"), "1"), (Quirks(retry_after="date"), "Fri, 20 Nov 2026 08:00:01 GMT")],
 )
-def test_a_refusal_of_the_limit_may_say_when(quirks: Quirks, header: str | None) -> None:
+async def test_a_refusal_of_the_limit_may_say_when(quirks: Quirks, header: str | None) -> None:
     async def test(client: Client) -> None:
         async with client.session.post(client.simulator.url + LOGIN) as answer:
             assert answer.status == 429
             assert answer.headers.get("Retry-After") == header
 
-    run(test, quirks=quirks, rate_limit=1)
+    await run(test, quirks=quirks, rate_limit=1)

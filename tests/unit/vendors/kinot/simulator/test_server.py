@@ -134,20 +134,17 @@ def test_a_moment_of_a_bay_is_never_used_twice() -> None:
     assert len(set(seen)) == 40
 
 
-def test_a_callback_that_nobody_takes_is_tried_again_and_given_up() -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        async with Simulator(clock=clock, retries=(1.0, 2.0), quirks=Quirks()) as kinot:
-            kinot.register(f"{kinot.url}/kinot")  # its own gateway refuses it: any answer but code 0 will do
-            kinot.change(kinot.fleet.sensors[0].sn, car_detected=1)
-            while kinot.platform.open:
-                clock.advance(0.1)
-                await asyncio.sleep(0.001)
-            callback = kinot.platform.callbacks[0]
-            assert (callback.tries, callback.given_up, callback.acknowledged) == (3, True, False)
-            assert kinot.platform.repeated == 2
-
-    asyncio.run(main())
+async def test_a_callback_that_nobody_takes_is_tried_again_and_given_up() -> None:
+    clock = ManualClock()
+    async with Simulator(clock=clock, retries=(1.0, 2.0), quirks=Quirks()) as kinot:
+        kinot.register(f"{kinot.url}/kinot")  # its own gateway refuses it: any answer but code 0 will do
+        kinot.change(kinot.fleet.sensors[0].sn, car_detected=1)
+        while kinot.platform.open:
+            clock.advance(0.1)
+            await asyncio.sleep(0.001)
+        callback = kinot.platform.callbacks[0]
+        assert (callback.tries, callback.given_up, callback.acknowledged) == (3, True, False)
+        assert kinot.platform.repeated == 2
 
 
 @pytest.mark.parametrize(("hour", "curve", "changes"), [(3, True, 12), (8, True, 780), (3, False, 300)])
@@ -167,10 +164,7 @@ def test_the_traffic_follows_the_hour(hour: int, curve: bool, changes: int) -> N
     assert asyncio.run(main()) == pytest.approx(changes, abs=2)
 
 
-def test_who_did_not_register_gets_nothing() -> None:
-    async def main() -> None:
-        async with Simulator(clock=Clock()) as kinot:
-            kinot.change(kinot.fleet.sensors[0].sn, car_detected=1)
-            assert kinot.platform.callbacks == []
-
-    asyncio.run(main())
+async def test_who_did_not_register_gets_nothing() -> None:
+    async with Simulator(clock=Clock()) as kinot:
+        kinot.change(kinot.fleet.sensors[0].sn, car_detected=1)
+        assert kinot.platform.callbacks == []

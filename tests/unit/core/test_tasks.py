@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pump.core.threads import Threads
+from pump.core.tasks import Threads
 
 _PUMP = Path(__file__).parents[3] / "pump"
 
@@ -39,65 +39,53 @@ class _Hang:
         self._go.set()
 
 
-def test_a_kind_that_hangs_stops_neither_another_nor_a_name_look_up() -> None:
-    async def main() -> None:
-        hang, disk, other = _Hang(), Threads("disk", 3), Threads("other", 1)
-        tasks = [asyncio.create_task(disk.run(hang.work, number)) for number in range(50)]
-        try:
-            for _ in range(disk.most):
-                await hang.begun()
-            async with asyncio.timeout(60):
-                assert await other.run(sum, [1, 2]) == 3
-                assert await asyncio.get_running_loop().getaddrinfo("localhost", 80)
-            assert hang.none_has_begun(), "the others wait their turn"
-        finally:
-            hang.let_go()
-        assert await asyncio.gather(*tasks) == [*range(50)]
-
-    asyncio.run(main())
-
-
-def test_who_is_cancelled_leaves_no_more_threads_behind_than_may_be() -> None:
-    async def main() -> None:
-        hang, disk = _Hang(), Threads("disk", 2)
-        at_work = [asyncio.create_task(disk.run(hang.work, number)) for number in range(2)]
-        for _ in at_work:
+async def test_a_kind_that_hangs_stops_neither_another_nor_a_name_look_up() -> None:
+    hang, disk, other = _Hang(), Threads("disk", 3), Threads("other", 1)
+    tasks = [asyncio.create_task(disk.run(hang.work, number)) for number in range(50)]
+    try:
+        for _ in range(disk.most):
             await hang.begun()
-        waiting = asyncio.create_task(disk.run(hang.work, 2))
-        for task in at_work:
-            task.cancel()
-        await asyncio.wait(at_work)
-        assert await Threads("other", 1).run(int, "1") == 1
-        assert hang.none_has_begun(), "the threads of those that were cancelled are still at work"
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        last = asyncio.create_task(disk.run(hang.work, 3))
+        async with asyncio.timeout(60):
+            assert await other.run(sum, [1, 2]) == 3
+            assert await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+        assert hang.none_has_begun(), "the others wait their turn"
+    finally:
         hang.let_go()
-        assert await last == 3
-        assert await hang.begun() == 3, "the one that was cancelled while it waited was never begun"
-
-    asyncio.run(main())
+    assert await asyncio.gather(*tasks) == [*range(50)]
 
 
-def test_what_the_work_raises_is_raised_and_gives_the_turn_back() -> None:
-    async def main() -> None:
-        disk = Threads("disk", 1)
-        for _ in range(3):
-            with pytest.raises(ValueError, match="invalid literal"):
-                await disk.run(int, "x")
-        assert await disk.run(int, "1") == 1
+async def test_who_is_cancelled_leaves_no_more_threads_behind_than_may_be() -> None:
+    hang, disk = _Hang(), Threads("disk", 2)
+    at_work = [asyncio.create_task(disk.run(hang.work, number)) for number in range(2)]
+    for _ in at_work:
+        await hang.begun()
+    waiting = asyncio.create_task(disk.run(hang.work, 2))
+    for task in at_work:
+        task.cancel()
+    await asyncio.wait(at_work)
+    assert await Threads("other", 1).run(int, "1") == 1
+    assert hang.none_has_begun(), "the threads of those that were cancelled are still at work"
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    last = asyncio.create_task(disk.run(hang.work, 3))
+    hang.let_go()
+    assert await last == 3
+    assert await hang.begun() == 3, "the one that was cancelled while it waited was never begun"
 
-    asyncio.run(main())
+
+async def test_what_the_work_raises_is_raised_and_gives_the_turn_back() -> None:
+    disk = Threads("disk", 1)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="invalid literal"):
+            await disk.run(int, "x")
+    assert await disk.run(int, "1") == 1
 
 
-def test_the_work_has_its_caller_s_context() -> None:
+async def test_the_work_has_its_caller_s_context() -> None:
     word: ContextVar[str] = ContextVar("word")
 
-    async def main() -> None:
-        word.set("mine")
-        assert await Threads("disk", 1).run(word.get) == "mine"
-
-    asyncio.run(main())
+    word.set("mine")
+    assert await Threads("disk", 1).run(word.get) == "mine"
 
 
 def test_it_serves_one_event_loop_after_another() -> None:

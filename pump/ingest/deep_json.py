@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _Members = Iterator[tuple[str, Any]]
-"""What is left of a list or an object: the text before each value, and the value."""
+"""The rest of a list or an object: the text before each value, and the value."""
 
 
 def dump(value: Any) -> bytes:

@@ -10,8 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from pump.vendors.hik_connect.codes import LISTED
-from pump.vendors.hik_connect.event_types import spelled
-from pump.vendors.hik_connect.source import HikConnectSettings
+from pump.vendors.hik_connect.settings import HikConnectSettings, spelled
 
 CODES = Path(__file__).parents[3] / "data/hik_connect_codes.txt"
 

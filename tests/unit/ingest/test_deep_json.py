@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pump.core import deep_json
+from pump.ingest import deep_json
 
 _Pair = namedtuple("_Pair", "left right")
 

@@ -1,0 +1,230 @@
+"""The part of a spool that is kept in memory, shared by those who store, remove and read.
+
+One object for all of them, given to each when it is made, so that none sets anything in another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from pump.spool.types import Cursor
+
+Key = tuple[str, str]
+"""Of a piece of state: its source, and its name there."""
+
+MARKS: Final = ("pump", "marks")
+"""The piece of state that notes, every six hours, how far the spool had come: [ms since 1970, number]."""
+TIME: Final = ("pump", "time")
+"""The piece of state that notes the time the pump has seen pass, and what the clock showed: `Ages.note`."""
+
+
+@dataclass(slots=True)
+class Noted:
+    """Cursors and pieces of state that wait for a commit; a value of None removes its key."""
+
+    cursors: dict[str, Cursor] = field(default_factory=dict)
+    values: dict[Key, Any] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.cursors or self.values)
+
+
+class SpoolState:
+    """Numbers, cursors, sources' state and counts of one spool. Belongs to the event loop; each change is a method.
+
+    Head and floor never fall, and a cursor moves back by a rewind alone.
+    """
+
+    def __init__(
+        self, *, head: int, floor: int, cursors: Mapping[str, Cursor] | None = None,
+        values: Mapping[Key, Any] | None = None, quarantined: Mapping[str, int] | None = None,
+        dead: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        """All as the file holds it at the start."""
+        self._head = head
+        self._floor = floor
+        self._cursors = dict(cursors or {})
+        self._stored = dict(self._cursors)
+        self._values = dict(values or {})
+        self._quarantined = dict(quarantined or {})
+        self._dead = dict(dead or {})
+        self._holders: dict[str, bool] = {}
+        self._unstored = Noted()
+        self._grown = asyncio.Event()
+
+    # --- how far it has come ------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> int:
+        """The highest number that was committed."""
+        return self._head
+
+    @property
+    def floor(self) -> int:
+        """Everything through this number has been removed."""
+        return self._floor
+
+    def advance(self, head: int) -> None:
+        """A commit has stored events through `head`; wakes those who wait for it."""
+        if head > self._head:
+            self._head = head
+            self._grown.set()
+            self._grown = asyncio.Event()
+
+    def removed_through(self, floor: int) -> None:
+        """Everything through `floor` is gone from the file."""
+        self._floor = max(self._floor, floor)
+
+    async def wait_above(self, seq: int) -> None:
+        """Return once `head` is above `seq`."""
+        while self._head <= seq:
+            await self._grown.wait()
+
+    # --- sinks --------------------------------------------------------------------------------------------------------
+
+    def cursor(self, sink: str) -> Cursor | None:
+        """The place noted last for the sink; None where it has none."""
+        return self._cursors.get(sink)
+
+    def set_cursor(self, sink: str, cursor: Cursor, *, rewind: bool = False) -> None:
+        """Note a cursor for the next commit. Raises ValueError where it would move back without `rewind`."""
+        before = self._cursors.get(sink)
+        if before is not None and cursor.seq < before.seq and not rewind:
+            raise ValueError(f"the cursor of {sink} would move back from {before.seq} to {cursor.seq}")
+        self._cursors[sink] = self._unstored.cursors[sink] = cursor
+
+    def set_holders(self, sinks: Mapping[str, bool]) -> None:
+        """Have retention wait, or not, for each of these; what is known of others stays."""
+        self._holders.update(sinks)
+
+    def held_through(self) -> int:
+        """The highest number that retention may remove: no holding sink is behind it, by its stored cursor."""
+        return min(self._behind().values(), default=self._head)
+
+    def holder(self) -> str:
+        """The holding sink that is furthest behind; "" where none holds."""
+        behind = self._behind()
+        return min(behind, key=lambda sink: behind[sink], default="")
+
+    def _behind(self) -> dict[str, int]:
+        stored = self._stored
+        return {sink: stored[sink].seq if sink in stored else 0 for sink, holds in self._holders.items() if holds}
+
+    # --- sources ------------------------------------------------------------------------------------------------------
+
+    def value(self, key: Key) -> Any:
+        """One piece of state; None where there is none."""
+        return self._values.get(key)
+
+    def values(self, source: str, prefix: str = "") -> dict[str, Any]:
+        """The source's state, for the keys that begin with `prefix`."""
+        mine = ((key, value) for (owner, key), value in self._values.items() if owner == source)
+        return {key: value for key, value in mine if key.startswith(prefix)}
+
+    def remember(self, key: Key, value: Any) -> None:
+        """Note a piece of state for the next commit; None removes it."""
+        self.apply({key: value})
+        self._unstored.values[key] = value
+
+    def apply(self, values: Mapping[Key, Any]) -> None:
+        """Take over state that a commit has stored with its events; None removes a key."""
+        for key, value in values.items():
+            if value is None:
+                self._values.pop(key, None)
+            else:
+                self._values[key] = value
+
+    # --- between two commits ------------------------------------------------------------------------------------------
+
+    @property
+    def unstored(self) -> bool:
+        """True while a cursor or a piece of state waits for a commit."""
+        return bool(self._unstored)
+
+    def noted(self) -> Noted:
+        """A copy of all that waits."""
+        return Noted(dict(self._unstored.cursors), dict(self._unstored.values))
+
+    def waits(self, noted: Noted) -> bool:
+        """True where any of these very objects still waits: neither stored nor replaced by a newer one."""
+        mine = self._unstored
+        return any(mine.cursors.get(sink) is cursor for sink, cursor in noted.cursors.items()) or any(
+            key in mine.values and mine.values[key] is value for key, value in noted.values.items()
+        )
+
+    def take_unstored(self) -> Noted:
+        """All that waits, for a commit: to be given to `stored` after it, or to `put_back` where it failed."""
+        taken, self._unstored = self._unstored, Noted()
+        return taken
+
+    def stored(self, taken: Noted) -> None:
+        """A commit has made these durable: retention may go by the cursors."""
+        self._stored.update(taken.cursors)
+
+    def put_back(self, taken: Noted) -> None:
+        """These wait again, behind anything newer that came meanwhile."""
+        self._unstored.cursors = taken.cursors | self._unstored.cursors
+        self._unstored.values = taken.values | self._unstored.values
+
+    # --- counts -------------------------------------------------------------------------------------------------------
+
+    def quarantined(self, source: str) -> int:
+        """Bytes stored of what `source` does not understand."""
+        return self._quarantined.get(source, 0)
+
+    def add_quarantined(self, source: str, size: int) -> None:
+        """So many bytes more."""
+        self._quarantined[source] = self.quarantined(source) + size
+
+    def recount_quarantined(self, found: Mapping[str, int]) -> None:
+        """The bytes of each source, counted anew after a removal."""
+        self._quarantined = dict(found)
+
+    @property
+    def dead(self) -> Mapping[str, int]:
+        """Dead letters by sink."""
+        return self._dead
+
+    def count_dead(self, sink: str, more: int) -> None:
+        """So many dead letters of the sink came, or went where the number is negative."""
+        self._dead[sink] = self._dead.get(sink, 0) + more
+
+
+Filling = Callable[[str, int, int], None]
+"""(the sink that holds most or "", bytes used, max_bytes): the spool is four fifths full."""
+Damaged = Callable[[list[int]], None]
+"""Numbers of stored events whose checksum is wrong, each once; they reach no sink."""
+
+
+class News:
+    """The spool's findings while it runs, for one listener; those from before it listens are kept for it."""
+
+    def __init__(self) -> None:
+        self._early: list[Callable[[], None]] = []
+        self._filling: Filling | None = None
+        self._damaged: Damaged | None = None
+
+    def listen(self, *, filling: Filling, damaged: Damaged) -> None:
+        """Have these called from now on, and at once with what was found before."""
+        self._filling, self._damaged = filling, damaged
+        early, self._early = self._early, []
+        for each in early:
+            each()
+
+    def filling(self, holder: str, used: int, limit: int) -> None:
+        """The spool is filling up."""
+        if self._filling is None:
+            self._early.append(partial(self.filling, holder, used, limit))
+        else:
+            self._filling(holder, used, limit)
+
+    def damaged(self, numbers: list[int]) -> None:
+        """These events cannot be read."""
+        if self._damaged is None:
+            self._early.append(partial(self.damaged, numbers))
+        else:
+            self._damaged(numbers)

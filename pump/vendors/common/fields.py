@@ -1,0 +1,86 @@
+"""Readers of the fields of an object, in every spelling: the first of the names that holds something counts. Pure.
+
+None of them raises for any JSON value; what cannot be read is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pump.vendors.common import values
+
+Group = dict[str, Any]
+
+
+def text(group: Group, name: str, *others: str) -> str | None:
+    """The first of the fields that holds a text, a number or a boolean, as stripped text; blank counts as absent."""
+    value = group.get(name)
+    if type(value) is str:  # nearly always, and this is called twenty times an event
+        value = value.strip()
+        if value:
+            return value
+    elif value is not None:
+        found = values.spelled(value)
+        if found is not None:
+            return found
+    return text(group, *others) if others else None
+
+
+def number(group: Group, *names: str) -> float | None:
+    """The first of the fields that holds a finite number, also one written as text."""
+    for name in names:
+        found = values.number(group.get(name))
+        if found is not None:
+            return found
+    return None
+
+
+def child(group: Group, name: str, *others: str) -> Group | None:
+    """The first of the fields that holds an object that is not empty; of a list of them the first."""
+    value = group.get(name)
+    if value:
+        if type(value) is dict:
+            return value
+        if type(value) is list and type(value[0]) is dict and value[0]:
+            found: Group = value[0]
+            return found
+    return child(group, *others) if others else None
+
+
+def listed(group: Group, *names: str) -> list[Any]:
+    """The first of the fields that holds a list that is not empty; an object alone counts as a list of one."""
+    for name in names:
+        value = group.get(name)
+        if value:
+            if type(value) is list:
+                return value
+            if type(value) is dict:
+                return [value]
+    return []
+
+
+def children(group: Group, *names: str) -> list[Group]:
+    """The objects of the first of the fields that has any, whether it holds one or a list."""
+    for name in names:
+        value = group.get(name)
+        found = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
+        if found:
+            return found
+    return []
+
+
+def word(group: Group, words: Mapping[str, str], *names: str) -> str | float | None:
+    """The dictionary's word for the first of the fields that is there; a value it does not know, as it came."""
+    for name in names:
+        value = group.get(name)
+        if type(value) is str:
+            found = words.get(value)
+            if found is not None:
+                return found
+            stripped = value.strip()
+            if stripped:
+                return words.get(stripped, value)
+        elif type(value) is int or type(value) is float:
+            return words.get(str(value), value)
+    return None

@@ -1,0 +1,83 @@
+"""Readers of single values, whatever was sent in their place: none raises for any JSON value; else it is None. Pure."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any, Final
+
+_EXACT: Final = 2**53
+"""Integers below it are exact as real numbers."""
+_LONGEST: Final = 400
+"""Characters of a text that may be a number."""
+_TRUE: Final = frozenset({"true", "1", "yes"})
+_FALSE: Final = frozenset({"false", "0", "no"})
+
+
+def member(value: object, name: str) -> Any:
+    """A member of what ought to be an object; None where it is none or lacks it."""
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def text(value: object) -> str | None:
+    """A text without the blanks around it, or a number's text; blank counts as absent."""
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def spelled(value: object) -> str | None:
+    """As `text`, where a vendor writes one value as a text, a number or a boolean: 1.0 is "1", true is "true"."""
+    if type(value) is bool:
+        return str(value).lower()
+    if type(value) is float and value.is_integer():
+        return str(int(value))
+    return text(value)
+
+
+def number(value: object) -> float | None:
+    """A finite number; a text's as a real one."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return value if isfinite(value) else None
+    except OverflowError:  # an integer of some hundred digits
+        return None
+
+
+def compact(found: float | None) -> float | None:
+    """The number as an integer where it is one: 5.0 is 5."""
+    if isinstance(found, float) and found.is_integer() and abs(found) < _EXACT:
+        return int(found)
+    return found
+
+
+def written(value: object) -> float | None:
+    """As `number`; a text without a point is an integer where it is one: "5" is 5, "5.0" is 5.0."""
+    found = number(value)
+    return compact(found) if isinstance(value, str) and "." not in value else found
+
+
+def whole(value: object) -> int | None:
+    """An integer, also 1.0 and "1"; None for anything else."""
+    if type(value) is str:
+        try:
+            return int(value) if len(value) <= _LONGEST else None
+        except ValueError:
+            pass
+    found = number(value)
+    if isinstance(found, float):
+        return int(found) if found.is_integer() else None
+    return found
+
+
+def flag(value: object) -> bool | None:
+    """A boolean: true, "true", "yes" and 1 are the same."""
+    word = str(value).strip().lower()
+    return True if word in _TRUE else False if word in _FALSE else None

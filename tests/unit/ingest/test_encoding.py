@@ -1,0 +1,135 @@
+"""What is strange is kept in another form, never dropped in silence, and harms no neighbour."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import orjson
+import pytest
+
+from pump.core.event import Unparsed
+from pump.ingest.encoding import LARGEST
+from pump.spool import Receipt
+from tests.unit.ingest.conftest import Site, passed, run, stored_events
+
+
+@pytest.mark.parametrize(
+    ("raw", "key", "wanted"),
+    [
+        (b"<html>", "raw", "<html>"),
+        (b"\xff\x00", "raw_base64", base64.b64encode(b"\xff\x00").decode()),
+        ({"guid": 5}, "raw", {"guid": 5}),
+        (None, "raw", None),
+    ],
+)
+def test_what_cannot_be_parsed_is_kept_whole_and_its_redelivery_is_a_duplicate(
+    site: Site, raw: Any, key: str, wanted: Any
+) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            assert await intake.unparsed(raw, "no object") == Receipt(1, 0, 1)
+            assert await intake.unparsed(raw, "no object") == Receipt(0, 1)
+            (stored,) = await stored_events(spool)
+            assert stored["type"] == "pump.record.unparsed"
+            assert stored["data"]["error"] == "no object"
+            assert stored["data"][key] == wanted
+            assert site.value("pump_unparsed_total", source="teams") == 1
+
+    run(main)
+
+
+def test_an_event_that_json_cannot_hold_is_kept_as_unparsed_and_its_neighbours_flow(site: Site) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            receipt = await intake.put(passed(1), passed(2, raw={"plate": "A\ud800"}), passed(3))
+            assert receipt == Receipt(3, 0, 1)
+            types = [event["type"] for event in await stored_events(spool)]
+            assert types == ["vehicle.passed", "pump.record.unparsed", "vehicle.passed"]
+
+    run(main)
+
+
+def test_what_the_spool_cannot_hold_is_kept_once_however_often_it_comes(site: Site) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            for _ in range(3):
+                huge = passed(1)
+                huge.dedup_time_ms = 1 << 70
+                receipt = await intake.put(huge, passed(2), state={"page": 1})
+                site.clock.advance(1.0)
+            assert receipt == Receipt(0, 2)
+            types = sorted(event["type"] for event in await stored_events(spool))
+            assert types == ["pump.record.unparsed", "vehicle.passed"]
+            assert intake.state()["page"] == 1
+
+    run(main)
+
+
+def test_a_time_at_the_edge_of_the_calendar_harms_no_neighbour(site: Site) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            edge = passed(1)
+            edge.time = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))
+            await intake.put(edge, passed(2))
+            types = sorted(event["type"] for event in await stored_events(spool))
+            assert types == ["pump.record.unparsed", "vehicle.passed"]
+
+    run(main)
+
+
+@pytest.mark.parametrize("depth", [300, 1000, 10_000])
+def test_a_record_nested_too_deeply_for_json_is_kept_as_text(site: Site, depth: int) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            deep: list[Any] = []
+            for _ in range(depth - 1):
+                deep = [deep]
+            await intake.put(passed(1, raw=deep), Unparsed(deep, "too deep"), passed(2))
+            stored = await stored_events(spool)
+            assert [event["type"].split(".")[0] for event in stored] == ["pump", "pump", "vehicle"]
+            assert all("[" * depth in event["data"]["raw"] for event in stored[:2])
+
+    run(main)
+
+
+def test_a_large_raw_goes_to_media_and_the_event_stays_small(site: Site) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            raw = {"picture": "x" * (LARGEST * 2)}
+            await intake.put(passed(1, raw=raw))
+            (stored,) = await stored_events(spool)
+            (media,) = stored["data"]["media"]
+            assert stored["data"]["raw"] == {"$media": media["id"]}
+            kept = (site.folder / "media" / media["path"]).read_bytes()
+            assert orjson.loads(kept) == raw
+            assert media["bytes"] == len(kept)
+
+    run(main)
+
+
+def test_beyond_its_limit_strange_records_are_counted_and_sampled(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pump.ingest.encoding.QUARANTINE_LIMIT", 10_000)
+
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            for n in range(30):
+                await intake.unparsed(str(n) * 1000, "strange")
+            kept = await stored_events(spool)
+            sampled = [event for event in kept if "sampled" in event["data"]]
+            whole = len(kept) - len(sampled)
+            assert 4 <= whole <= 9  # each is 1 to 2 kB with its envelope; 10 kB may be kept
+            assert len(sampled) == 1
+            assert len(sampled[0]["data"]["raw"]) <= 1024
+            assert site.value("pump_unparsed_dropped_total", source="teams") == 30 - whole
+            site.clock.advance(61)
+            await intake.unparsed("later" * 500, "strange")
+            last = (await stored_events(spool))[-1]
+            assert last["data"]["sampled"] == 30 - whole  # all since the first sample, itself included
+            # Redeliveries of what was kept do not use the limit up.
+            before = spool.quarantined("teams")
+            await intake.unparsed("0" * 1000, "strange")
+            assert spool.quarantined("teams") == before
+
+    run(main)

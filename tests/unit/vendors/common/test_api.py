@@ -1,0 +1,156 @@
+"""One call of a REST API to its end: each way to fail is one CallFailed, and no password goes astray."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from pump.vendors.common import api
+from pump.vendors.common.api import Action, Answer, Caller, CallFailed, Limits, Reply, retry, retry_after, translate
+
+NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+TOO_LARGE, GARBAGE = retry("too large for the test"), retry("garbage to the test")
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nRetry-After: 7\r\n\r\n{}"
+
+Play = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def server(play: Play) -> AsyncIterator[URL]:
+    """A server that does as `play` says with each request's head."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await play(await reader.readuntil(b"\r\n\r\n"), writer)
+        finally:
+            writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listening:
+        yield URL(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/there")
+
+
+def says(content: bytes) -> Play:
+    async def play(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(content)
+        await writer.drain()
+
+    return play
+
+
+async def send(url: URL, **more: Any) -> Reply:
+    given: dict[str, Any] = {"timeout": 20.0, "largest": 1000, "too_large": TOO_LARGE, "garbage": GARBAGE} | more
+    async with Caller(Limits(**given)) as caller:
+        return await caller.send("POST", url, b"{}", {"Token": "nobody-may-see-it"})
+
+
+def failure(play: Play, **more: Any) -> CallFailed:
+    async def main() -> CallFailed:
+        async with server(play) as url:
+            with pytest.raises(CallFailed) as failed:
+                await send(url, **more)
+            return failed.value
+
+    found = asyncio.run(main())
+    assert "nobody-may-see-it" not in str(found)
+    assert found.__cause__ is None
+    return found
+
+
+async def test_an_answer_comes_whole_with_its_headers() -> None:
+    async with server(says(OK)) as url:
+        reply = await send(url)
+    assert (reply.status, reply.content, reply.headers["retry-after"]) == (200, b"{}", "7")
+    assert reply.retry_after(NOW) == 7.0
+
+
+@pytest.mark.parametrize(
+    ("content", "answer"),
+    [
+        (b"", api.CUT_OFF),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", api.CUT_OFF),
+        (b"SSH-2.0-OpenSSH_9\r\n", GARBAGE),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n" + b"x" * 1001, TOO_LARGE),
+    ],
+)
+def test_an_answer_that_is_none_has_its_row(content: bytes, answer: Answer) -> None:
+    assert failure(says(content)).answer is answer
+
+
+def test_silence_ends_with_the_call_s_time() -> None:
+    async def play(head: bytes, writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    assert failure(play, timeout=0.2).answer is api.SILENCE
+
+
+async def test_nobody_at_the_address_has_its_row() -> None:
+    async with server(says(b"")) as url:
+        pass
+    with pytest.raises(CallFailed) as failed:
+        await send(url)
+    assert failed.value.answer is api.UNREACHABLE
+    assert not failed.value.answered
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    async with server(says(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2:9/\r\nContent-Length: 0\r\n\r\n")) as url:
+        assert (await send(url)).status == 302
+
+
+async def test_a_password_of_netrc_never_goes_to_a_vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads = []
+
+    async def play(head: bytes, writer: asyncio.StreamWriter) -> None:
+        heads.append(head)
+        await says(OK)(head, writer)
+
+    named = tmp_path / "netrc"
+    named.write_text("default login somebody password secret\n", encoding="ascii")
+    named.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(named))
+    async with server(play) as url:
+        await send(url)
+    assert b"authorization" not in heads[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None), ("7", 7.0), ("0.5", 0.5), ("Fri, 20 Nov 2026 08:00:30 GMT", 30.0),
+        ("Fri, 20 Nov 2026 07:00:00 GMT", 0.0), ("999999999", 3600.0), ("-5", 0.0), ("nan", None), ("soon", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_retry_after_is_a_number_or_a_date(header: str | None, seconds: float | None) -> None:
+    assert retry_after(header, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (TimeoutError(), api.SILENCE), (aiohttp.ServerTimeoutError(), api.SILENCE),
+        (aiohttp.ServerDisconnectedError(), api.CUT_OFF), (aiohttp.ClientPayloadError(), api.CUT_OFF),
+        (aiohttp.ClientOSError(), api.CUT_OFF), (aiohttp.InvalidURL("x"), GARBAGE), (ssl.SSLError(), api.UNREACHABLE),
+        (OSError(), api.UNREACHABLE),
+    ],
+)  # fmt: skip
+def test_the_library_s_errors_are_sorted_by_kind(error: Exception, answer: Answer) -> None:
+    found = translate(error, GARBAGE)
+    assert (found.answer, found.code) == (answer, type(error).__name__)
+
+
+def test_a_row_of_the_account_keeps_all_else() -> None:
+    row = api.wrong("meaning", "advice")
+    assert row.of_account() == Answer(Action.MISCONFIGURED, "meaning", "advice", account=True)
+    assert row.text == "meaning: advice"
+    assert api.CUT_OFF.text == "the answer broke off"
