@@ -39,6 +39,12 @@ class Sink(ABC, Generic[C]):
     """True: `send` only accepts; the cursor moves by `settle` alone."""
     watches: bool = False
     """True: `watch` is to be awaited while there is nothing to send."""
+    names_events: ClassVar[bool] = False
+    """True: the peer gets a name with each event and drops what it has under that name already; see `fresh_ids`."""
+    fresh_ids: str = ""
+    """Set by delivery while a replay asks for names of its own: they are made with this too; "": the usual."""
+    duplicates: int = 0
+    """Of the newest `send`: events that the peer had already under their names, and did not take again."""
 
     def __init__(self, name: str, settings: C, *, state: State | None, clock: Clock, site: str) -> None:
         self.name = name

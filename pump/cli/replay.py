@@ -20,8 +20,19 @@ from pump.cli.options import config_option, moment, places
 @click.option(
     "--type", "types", multiple=True, metavar="GLOB", help='Only these types, such as "vehicle.*"; may be repeated.'
 )
+@click.option(
+    "--fresh-ids", is_flag=True, help="Ids of this replay's own for NATS and webhooks: what drops repeats takes them."
+)
 @rate_option
-def command(config: Path, sink: str, since: int | None, until: int | None, types: tuple[str, ...], rate: float) -> None:
+def command(
+    config: Path,
+    sink: str,
+    since: int | None,
+    until: int | None,
+    types: tuple[str, ...],
+    fresh_ids: bool,
+    rate: float,
+) -> None:
     """Have the running daemon send stored events to one sink again, in order.
 
     The sink's cursor does not move, and its own stream goes on between. The sink's routing holds: it gets nothing
@@ -33,6 +44,14 @@ def command(config: Path, sink: str, since: int | None, until: int | None, types
       pump replay --sink archive --since 2026-11-20T08:00:00Z --until 2026-11-20T09:00:00Z --type 'vehicle.*'
     """
     arguments = {"sink": sink, "since": since, "until": until, "types": list(types) or None, "rate": rate}
+    if fresh_ids:
+        arguments["fresh_ids"] = True
     result = command_daemon(places(config).state_dir, "replay", arguments)
     refused = f", {result['refused']} refused: pump dead list" if result["refused"] else ""
     click.echo(f"{result['sent']} sent to {sink} again{refused}")
+    if duplicates := result.get("duplicates"):
+        click.echo(
+            f"{duplicates} of these were dropped as repeats: the receiver still knows their ids (a stream for its "
+            "duplicate window, whatever has been removed from it); --fresh-ids sends them under others",
+            err=True,
+        )

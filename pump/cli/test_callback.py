@@ -24,7 +24,8 @@ class Testable(Protocol):
     ) -> Mapping[str, Any]:
         """Have the vendor send a test for the device `sn`, any where it is None; its own words on what became of it.
 
-        Raises Misconfigured and Unavailable.
+        "expected" is the address that it should have gone to, where the source knows it. Raises Misconfigured and
+        Unavailable.
         """
 
 
@@ -38,7 +39,7 @@ def command(name: str, config: Path, sn: str | None, callback: str, as_json: boo
     """Have the vendor send a test to the callback address that is registered for the source NAME.
 
     The test comes to the running daemon and is told as what it says: the vendor sends a device's real status. Exit
-    status: 0 the vendor says that it was sent, 1 it was not.
+    status: 0 the vendor says that it was sent to this pump's address, 1 it was not.
 
     \b
     Examples:
@@ -66,5 +67,11 @@ def command(name: str, config: Path, sn: str | None, callback: str, as_json: boo
     else:
         address = answer.get("callback_url") or "no address"
         click.echo(f"device {answer.get('sn')}, {address}: {detail or 'no word on what became of it'}")
+    expected = answer.get("expected")
+    if expected is not None and answer.get("callback_url") not in (None, "", expected):
+        raise click.ClickException(
+            f"that is not the address of this source, {expected}: another client has registered its own; "
+            "register_callbacks = true takes the callbacks back within ten minutes"
+        )
     if detail != "sent":
         raise click.exceptions.Exit(1)

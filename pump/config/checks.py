@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from string import Formatter
 from typing import Any
 
 from pump.config.lines import Path
@@ -17,6 +18,26 @@ def across(config: Config) -> Iterator[tuple[Path, str, str]]:
     yield from _twins("sinks", config.sinks)
     if config.server.listen == config.ops.listen and config.ops.listen.port:
         yield ("ops", "listen"), f'"{config.ops.listen}", which [server] has too', "an address and port of its own"
+
+
+def _collisions(name: str, sink: Settings, config: Config) -> Iterator[tuple[Path, str]]:
+    """Templates of topics that name a thing by what two sources may both have, such as a zone's name.
+
+    A state topic keeps one value of one thing; any other is meant to name one where it has a field of the data.
+    """
+    globs = getattr(sink, "sources", ()) or ("*",)
+    enabled = [source for source, settings in config.sources.items() if getattr(settings, "enabled", True)]
+    here = [source for source in enabled if any(fnmatchcase(source, glob) for glob in globs)]
+    keeps = bool(getattr(sink, "states", ()) or getattr(sink, "home_assistant", None))
+    for key in ("topic", "state_topic", "subject"):
+        template = getattr(sink, key, None)
+        if not isinstance(template, str) or len(here) < 2 or (key == "state_topic" and not keeps):
+            continue
+        fields = {field for _, field, _, _ in Formatter().parse(template) if field}
+        names = key == "state_topic" or any(field.startswith("data.") for field in fields)
+        if names and fields.isdisjoint(("source", "subject", "id", "data.device.serial")):
+            both = " and ".join(f'"{source}"' for source in here[:2])
+            yield ("sinks", name, key), f"{both} may collide: it has neither {{source}} nor {{subject}}"
 
 
 def _twins(what: str, parts: Mapping[str, Settings]) -> Iterator[tuple[Path, str, str]]:
@@ -34,6 +55,8 @@ def _twins(what: str, parts: Mapping[str, Settings]) -> Iterator[tuple[Path, str
 
 def advice(config: Config, raw: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """(key, sentence) of each warning. `raw` is the file, where a part that was wrong still stands."""
+    for name, sink in config.sinks.items():
+        yield from _collisions(name, sink, config)
     for what, parts, lack in (
         ("sources", config.sources, "no source is configured and enabled: nothing will arrive"),
         ("sinks", config.sinks, "no sink is configured and enabled: events are stored and go nowhere"),

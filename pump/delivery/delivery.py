@@ -63,6 +63,8 @@ class Delivery:
         self.shutoff = SinkShutoff(around.spool, name, settings, clock=around.clock, metrics=around.metrics)
         self.resend_queue = ResendQueue(self._wake)
         """The batches that are to go to the sink beside its own stream."""
+        self.names_events: bool = getattr(make, "names_events", False)
+        """Whether the sink's peer gets a name with each event, by which it drops repeats."""
         self._around = around
         self._spool = around.spool
         self._make = make

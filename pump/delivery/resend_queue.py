@@ -25,6 +25,8 @@ class ResendResult:
 
     sent: int = 0
     refused: dict[int, str] = field(default_factory=dict)
+    duplicates: int = 0
+    """Of those sent, how many the peer had already under their names: it did not take them again."""
 
 
 @dataclass(slots=True)
@@ -34,6 +36,8 @@ class ResendBatch:
     left: list[Record]
     outcome: ResendResult
     done: asyncio.Future[ResendResult]
+    fresh_ids: str = ""
+    """What the names that the peer gets are made with; "": the usual ones."""
 
     def finish(self) -> None:
         """Give the result to those who wait."""
@@ -58,9 +62,9 @@ class ResendQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def deliver(self, records: Sequence[Record]) -> ResendResult:
+    async def deliver(self, records: Sequence[Record], *, fresh_ids: str = "") -> ResendResult:
         """Have the sink get them; returns when it has. Raises `Unavailable`: it stops, failed in their midst, or its
-        peer took nothing for many tries.
+        peer took nothing for many tries. `fresh_ids`: see `pump.sink.Sink`.
 
         Until then it waits for a peer that is away; cancel it to give up. Some may have been delivered then.
         """
@@ -68,7 +72,7 @@ class ResendQueue:
             raise Unavailable(self._closed)
         if len(self._waiting) >= WAITING:
             raise Unavailable("too much waits for this sink already")
-        errand = ResendBatch(list(records), ResendResult(), asyncio.get_running_loop().create_future())
+        errand = ResendBatch(list(records), ResendResult(), asyncio.get_running_loop().create_future(), fresh_ids)
         self._waiting.append(errand)
         self._wake()
         return await errand.done

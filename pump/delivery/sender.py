@@ -69,12 +69,18 @@ class BatchSender:
         left = await self._masking.apply(records) if self._masking else records
         whole = {record.seq: record for record in records} if self._masking else {}
         attempts = failures = 0
+        first = True
         try:
             while left and purpose.wanted:
                 self.oldest = left[0].recorded
                 attempts += 1
                 try:
-                    purpose.state = await self._attempt(left)
+                    try:
+                        purpose.state = await self._attempt(left)
+                    finally:
+                        if first:  # later ones find what an attempt before them has sent
+                            purpose.repeated(self.sink.duplicates)
+                        first = False
                 except Rejected as error:
                     numbers = {record.seq for record in left} - error.reasons.keys()
                     left, away = await self._book(purpose, left, whole, numbers, error.reasons, attempts), None
@@ -173,11 +179,14 @@ class BatchSender:
     async def _attempt(self, batch: Sequence[Record]) -> State | None:
         """One `send`; what the sink wants remembered of its failure is stored."""
         self._health.trying()
+        self.sink.duplicates = 0
         try:
             return await self._guard.within(self.sink.settings.deadline, "sending", self.sink.send(batch))
         except (Unavailable, Rejected, Misconfigured) as error:
             self.cursor.remember(error.state)
             raise
+        finally:
+            self._health.count_duplicates(self.sink.duplicates)
 
     # --- what is sent again -------------------------------------------------------------------------------------
 
@@ -200,6 +209,7 @@ class BatchSender:
         purpose = ForResend(batch)
         purpose.state = self.cursor.state
         last = batch.left[-1].seq
+        self.sink.fresh_ids = batch.fresh_ids
         try:
             await self.send(purpose, batch.left)
             if self.sink.deferring:
@@ -207,6 +217,8 @@ class BatchSender:
         except BaseException:
             batch.fail("the sink failed meanwhile; some may have been delivered")
             raise
+        finally:
+            self.sink.fresh_ids = ""
         self.cursor.state = purpose.state
         self.cursor.store()
         batch.finish()
@@ -279,6 +291,11 @@ class SinkHealth:
         """One more failure, by its kind."""
         self._metrics.sink_retries.labels(sink=self._name, reason=reason).inc()
 
+    def count_duplicates(self, count: int) -> None:
+        """Events that the peer had already, and said so."""
+        if count:
+            self._metrics.duplicates.labels(sink=self._name).inc(count)
+
     def _up(self) -> None:
         if self._component.up():
             log.info("A sink delivers", sink=self._name)
@@ -304,6 +321,9 @@ class Purpose(ABC):
     @abstractmethod
     async def refused(self, records: list[Record], reasons: Mapping[int, str], attempts: int) -> Unavailable | None:
         """The sink will never take these. What keeps them from being stored is returned: then it is called again."""
+
+    def repeated(self, count: int) -> None:  # noqa: B027  # as below
+        """At the first attempt the peer had so many of them already, and did not take them again."""
 
     def give_up(self, reason: str) -> None:  # noqa: B027  # only who sets `tries` has a use for it
         """It was tried `tries` times."""
@@ -369,6 +389,10 @@ class ForResend(Purpose):
         """Note the reasons; who asked decides what becomes of them."""
         self._batch.outcome.refused.update({record.seq: reasons[record.seq] for record in records})
         return None
+
+    def repeated(self, count: int) -> None:
+        """Note them: who asked wanted them to be there once more."""
+        self._batch.outcome.duplicates += count
 
     def give_up(self, reason: str) -> None:
         """Say so to who asked."""

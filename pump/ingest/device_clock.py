@@ -154,7 +154,10 @@ class DeviceClocks:
         if id_ is None:
             return self._source
         kind, _, rest = (event.subject or "").partition("/")
-        return rest if kind != "zone" and rest.endswith(f"/{id_}") else str(id_)
+        # The source's name in a subject makes it unique in the site, and is no part of the device's name.
+        lot = (event.data.get("place") or {}).get("lot")
+        known = rest.endswith(f"/{id_}") and (rest != f"{self._source}/{id_}" or lot == self._source)
+        return rest if kind != "zone" and known else str(id_)
 
     def _event(self, device: str, verdict: Verdict, by: Event, arrived: datetime) -> Event:
         turned = verdict.turns if verdict.off else verdict.turns - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -117,18 +118,25 @@ class Resend:
 
         In order, at `rate` events a second at the most; what is refused becomes dead letters. What the sink has not
         had yet is left to its own stream. The sink's cursor stays where it is.
+
+        What the peer had already under its names, and therefore did not take again, is counted in "duplicates", which
+        is there where it is not 0. `fresh_ids`: the peer gets names of this replay's own, and so takes the events.
         """
         name, since, until, types = _replay_arguments(arguments)
         delivery = self._sink(name)
         wanted = Routing(SinkSettings(type="replay", types=types))
         own = Routing(delivery.settings)
+        fresh_ids = uuid.uuid4().hex if arguments.get("fresh_ids") is True else ""
+        if fresh_ids and not delivery.names_events:
+            raise Refusal(f"the sink {name} gives its receiver no ids that could be fresh: leave --fresh-ids out")
 
         def choose(records: Sequence[Record]) -> list[Record]:
             return [one for one in own.select(wanted.select(records)) if since <= one.recorded < until]
 
         log.info("A replay begins", sink=name, types=types)
         try:
-            result = await self._send_range(delivery, since, choose, EvenPacer(_rate(arguments), self.clock), tell)
+            pace = EvenPacer(_rate(arguments), self.clock)
+            result = await self._send_range(delivery, since, choose, pace, tell, fresh_ids=fresh_ids)
         except Unavailable as error:
             raise Refusal(error.reason) from error
         log.info("A replay has ended", sink=name, **result)
@@ -141,6 +149,8 @@ class Resend:
         choose: Callable[[Sequence[Record]], list[Record]],
         pace: EvenPacer,
         tell: Tell,
+        *,
+        fresh_ids: str,
     ) -> dict[str, Any]:
         end = delivery.position
         position = first = await self.spool.before(since)
@@ -152,11 +162,13 @@ class Resend:
             chosen = choose([record for record in records if record.seq <= end])
             if chosen:
                 await pace.wait(len(chosen))
-                outcome = await delivery.resend_queue.deliver(chosen)
+                outcome = await delivery.resend_queue.deliver(chosen, fresh_ids=fresh_ids)
                 await self._bury(delivery.name, chosen, outcome)
                 self._count(delivery.name, "replay", outcome)
                 counts["sent"] += outcome.sent
                 counts["refused"] += len(outcome.refused)
+                if outcome.duplicates:
+                    counts["duplicates"] = counts.get("duplicates", 0) + outcome.duplicates
             if not records:
                 break
             if self.clock.monotonic() - told >= _SECOND / 4:

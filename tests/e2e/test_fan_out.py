@@ -157,6 +157,9 @@ async def test_dead_letters_and_replays_by_command(tmp_path: Path) -> None:
             assert replayed.code == 0
             assert receiver.taken.count(5) == before + 1
             assert "1 refused: pump dead list" in replayed.out
+            assert (await at.pump("replay", "--sink", "hook", "--since", "1h", "--fresh-ids")).code == 0
+            assert receiver.taken.count(5) == before + 2
+            assert (await at.pump("replay", "--sink", "archive", "--since", "1h", "--fresh-ids")).code == 1
             assert (await at.pump("replay", "--sink", "hok")).err == (
                 'Error: no sink "hok" runs; there are: alarms, archive, hook\n'
             )

@@ -150,6 +150,10 @@ async def test_a_test_callback_comes_to_the_running_daemon(tmp_path: Path) -> No
             assert (code, json.loads(out)["error_detail"]) == (0, "sent")
             await until(lambda: not kinot.platform.open)
             assert [callback.acknowledged for callback in kinot.platform.callbacks] == [True, True]
+        kinot.take_over()
+        code, out, err = await pump("test-callback", "bays", "-c", str(file), "--sn", str(sensor))
+        assert (code, out) == (1, f"device {sensor}, http://127.0.0.1:9/other/status: sent\n")
+        assert f"not the address of this source, http://127.0.0.1:{port}/kinot/bays/status: another client" in err
         for arguments, words in (
             (("nobody",), "has no source nobody"),
             (("bays", "--sn", "5"), "Kinot has no such record"),

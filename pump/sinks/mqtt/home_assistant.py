@@ -1,6 +1,7 @@
-"""Home Assistant's MQTT discovery: bays, locks, cameras and panels appear by themselves. Pure.
+"""Home Assistant's MQTT discovery: bays, locks, doors, cameras, vehicles, panels appear by themselves. Pure.
 
-https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery; components binary_sensor and event.
+https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery; components binary_sensor, event, sensor,
+image and alarm_control_panel.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import orjson
 
 import pump
 from pump.core.taxonomy import TYPES
+from pump.sinks.mqtt.latest import PARTITION, PICTURE, PLATE, Latest
 
 _CLASSES: Final[dict[str, tuple[str, str]]] = {
     "occupied": ("Occupied", "occupancy"),
     "locked": ("Lock", "lock"),
+    "door": ("Door", "door"),
     "fault": ("Fault", "problem"),
     "battery_low": ("Battery", "battery"),
     "online": ("Connection", "connectivity"),
@@ -36,6 +39,20 @@ _CLASSES: Final[dict[str, tuple[str, str]]] = {
 """Aspect: the entity's name, and the class that Home Assistant draws it by."""
 _DOMAIN_CLASSES: Final = {"device": "problem", "security": "safety", "video": "motion"}
 """For the other aspects, which are types; of any other domain: no class."""
+_SHOWN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    PLATE: ("sensor", {"value_template": "{{ value_json.state }}", "icon": "mdi:car"}),
+    PICTURE: ("image", {"url_template": "{{ value_json.state }}"}),
+    PARTITION: (
+        "alarm_control_panel",
+        {
+            "value_template": "{{ value_json.state }}",
+            "supported_features": [],  # the pump gives no commands; the topic of commands must be named all the same
+            "code_arm_required": False,
+            "code_disarm_required": False,
+        },
+    ),
+}
+"""What shows a value that is the latest: the component, and its own settings."""
 _INVERTED: Final = frozenset({"locked"})
 """Home Assistant's lock is "on" when it is open."""
 _EVENT_TYPES: Final[dict[str, list[str]]] = {}
@@ -75,6 +92,26 @@ class HomeAssistantDiscovery:
             name=name,
             state_topic=state_topic,
             value_template=f"{{{{ '{on}' if value_json.state else '{off}' }}}}",
+            json_attributes_topic=state_topic,
+            **more,
+        )
+
+    def latest(self, event: Mapping[str, Any], source: str, what: Latest, state_topic: str) -> Discovery:
+        """A sensor, an image or an alarm panel for one value of the event's subject."""
+        component, more = _SHOWN[what.entity]
+        if component == "image":
+            return self._entity(
+                component, event, source, what.aspect, name=what.name, url_topic=state_topic, **more
+            )  # fmt: skip
+        if component == "alarm_control_panel":
+            more = {**more, "command_topic": f"{state_topic}/set"}
+        return self._entity(
+            component,
+            event,
+            source,
+            what.aspect,
+            name=what.name,
+            state_topic=state_topic,
             json_attributes_topic=state_topic,
             **more,
         )

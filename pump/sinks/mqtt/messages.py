@@ -14,6 +14,7 @@ from pump.core.taxonomy import SEVERITIES
 from pump.sinks.common.template import MQTT, Template
 from pump.sinks.mqtt.first_events import FirstEvents
 from pump.sinks.mqtt.home_assistant import HomeAssistantDiscovery
+from pump.sinks.mqtt.latest import latest
 from pump.sinks.mqtt.protocol import Message
 from pump.sinks.mqtt.retained import Retained
 from pump.sinks.mqtt.settings import MqttSettings
@@ -52,6 +53,7 @@ class EventMessages:
         """The pump's presence; "": none."""
         self._topic = Template(settings.topic, MQTT, site)
         self._state_topic = Template(settings.state_topic, MQTT, site)
+        self._picture_url = settings.picture_url
         prefix = settings.home_assistant
         self._home = (
             None if prefix is None else HomeAssistantDiscovery(self._spelled(prefix), site, self.status, self._presence)
@@ -110,6 +112,8 @@ class EventMessages:
             found.append((home.event(event, record.source, self._event_topic(event)), self._event_topic(event)))
         for fact in facts(event):
             found.append((home.fact(event, record.source, fact.aspect, self._aspect(record, event, fact.aspect)), ""))
+        for one in latest(event, self._picture_url):
+            found.append((home.latest(event, record.source, one, self._aspect(record, event, one.aspect)), ""))
         for (topic, payload), heard_at in found:
             if topic not in self._retained:
                 if heard_at:
@@ -121,6 +125,10 @@ class EventMessages:
             topic = self._aspect(record, event, aspect)
             if self._retained.newest(topic, event["time"]):
                 yield self._retained.say(topic, summary(event, state=on), self._qos)
+        for one in latest(event, self._picture_url):
+            topic = self._aspect(record, event, one.aspect)
+            if self._retained.newest(topic, event["time"]):
+                yield self._retained.say(topic, summary(event, state=one.value), self._qos)
         if self._home is not None and not record.type.startswith("pump."):
             message = Message(self._event_topic(event), summary(event, event_type=record.type), self._qos)
             if not self._first_events.holds(message):

@@ -32,6 +32,9 @@ class MqttSettings(SinkSettings):
     status_topic: str = Field(default="pump/{site}/status", description='"online" and "offline", retained; "": none')
     states: tuple[str, ...] = Field(default=(), description="globs of types whose last state is retained")
     state_topic: str = Field(default="pump/{site}/state/{subject:levels}", description="the aspect is added")
+    picture_url: str | None = Field(
+        default=None, description="where the files of [media] dir can be read by HTTP, for the last vehicle's picture"
+    )
     home_assistant: str | None = Field(default=None, min_length=1, description='discovery prefix: "homeassistant"')
 
     @field_validator("url")
@@ -46,6 +49,14 @@ class MqttSettings(SinkSettings):
             raise ValueError('an address such as "mqtt://broker:1883" or "mqtts://broker:8883" is wanted')
         if parts.username is not None or parts.password is not None:
             raise ValueError("the user name and password belong into username and password")
+        return url
+
+    @field_validator("picture_url")
+    @classmethod
+    def _is_a_web_address(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "http://unset")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError('an address such as "http://192.0.2.7/pump-media" is wanted')
         return url
 
     @field_validator("topic", "status_topic", "state_topic")

@@ -39,7 +39,7 @@ _AGAIN: Final = 100
 """Retained messages that are said again at once; before a batch no more, so that no event waits for all."""
 
 _FORM: Final = {
-    "status_topic", "state_topic", "states", "home_assistant",
+    "status_topic", "state_topic", "states", "home_assistant", "picture_url",
     "types", "exclude_types", "sources", "exclude_sources", "sites", "min_severity",
 }  # fmt: skip
 """Settings that decide what is retained, where, and what an entity's availability names."""

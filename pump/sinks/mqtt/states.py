@@ -47,12 +47,22 @@ _PAIRS: Final[dict[str, Fact]] = {
     "intercom.call.started": Fact("call", True),
     "intercom.call.ended": Fact("call", False),
     "intercom.call.missed": Fact("call", False),
+    "access.door.opened": Fact("door", True),
+    "access.door.closed": Fact("door", False),
+    "access.door.locked": Fact("locked", True),
+    "access.door.unlocked": Fact("locked", False),
     "access.exit.requested": Fact("exit_button", True),
     "access.exit.released": Fact("exit_button", False),
     "security.keypad.locked": Fact("keypad_locked", True),
     "security.keypad.unlocked": Fact("keypad_locked", False),
 }
 """Types that are two ends of one matter."""
+
+_PULSES: Final[dict[str, Fact]] = {
+    "access.door.forced": Fact("door", True),
+    "access.door.open_too_long": Fact("door", True),
+}
+"""Types that, where they last no time, are one end of another matter."""
 
 _OF_GROUPS: Final[dict[str, str]] = {
     "parking.space.occupied": "occupied",
@@ -85,6 +95,8 @@ def facts(event: Mapping[str, Any]) -> Iterator[Fact]:
     pair = _PAIRS.get(event["type"])
     if pair is not None:
         yield pair
+    elif data.get("phase") == "pulse" and event["type"] in _PULSES:
+        yield _PULSES[event["type"]]
     elif data.get("phase") in _PHASES:
         yield Fact(event["type"].replace(".", "_"), _PHASES[data["phase"]])
 

@@ -37,6 +37,8 @@ class Answer(NamedTuple):
     error: int
     """0: stored (or stored before); -1: nobody stores this subject; else JetStream's err_code."""
     text: str
+    duplicate: bool = False
+    """Stored before: the stream knows its Nats-Msg-Id, and keeps this one not."""
 
 
 class NatsConnection:
@@ -129,9 +131,10 @@ class NatsConnection:
         if not msg.data and msg.headers and msg.headers.get(Header.STATUS) == _NO_RESPONDERS:
             self._on_answer(place, Answer(-1, "no stream takes it"))
             return
-        error = orjson.loads(msg.data).get("error")
+        answer = orjson.loads(msg.data)
+        error = answer.get("error")
         if error is None:
-            self._on_answer(place, Answer(0, ""))
+            self._on_answer(place, Answer(0, "", duplicate=answer.get("duplicate") is True))
         else:
             self._on_answer(place, Answer(error.get("err_code", 0) or 10003, str(error.get("description", ""))))
 

@@ -133,6 +133,7 @@ class NatsSink(Sink[NatsSettings]):
 
     Settings = NatsSettings
     watches = True
+    names_events = True
 
     def __init__(self, name: str, settings: NatsSettings, *, state: State | None, clock: Clock, site: str) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
@@ -166,6 +167,7 @@ class NatsSink(Sink[NatsSettings]):
         settings = self.settings
         window = self._window = Window(batch, settings.window, settings.timeout, silence=settings.ack_wait)
         self._ids = []
+        self.duplicates = 0
         try:
             for place, record in enumerate(batch):
                 await window.room()
@@ -183,7 +185,8 @@ class NatsSink(Sink[NatsSettings]):
             await self._dropped()
             raise
         else:
-            self._last = self._ids[-1]
+            # What the stream had already stands somewhere in it, as a rule not at its end.
+            self._last = "" if self.duplicates else self._ids[-1]
         finally:
             window.close()
             self._window = None
@@ -203,7 +206,7 @@ class NatsSink(Sink[NatsSettings]):
     async def _publish(self, link: NatsConnection, window: Window, place: int, record: Record) -> None:
         before = self._ids[-1] if self._ids else self._last
         event: Mapping[str, Any] = orjson.loads(record.body) if self._subject.decodes else {}
-        known = name_of(record.body)
+        known = name_of(record.body, self.fresh_ids)
         headers = {"Nats-Msg-Id": known, "Content-Type": "application/cloudevents+json"}
         if before and self._chained:
             headers["Nats-Expected-Last-Msg-Id"] = before
@@ -220,6 +223,7 @@ class NatsSink(Sink[NatsSettings]):
         if window is None:
             return
         if not answer.error:
+            self.duplicates += answer.duplicate
             window.settle(place)
         elif answer.error == _WRONG_LAST:
             self._unchain(window, place)

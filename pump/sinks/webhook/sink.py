@@ -49,6 +49,7 @@ class WebhookSink(Sink[WebhookSettings]):
     """Posts to one URL."""
 
     Settings = WebhookSettings
+    names_events = True
 
     def __init__(self, name: str, settings: WebhookSettings, *, state: State | None, clock: Clock, site: str) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
@@ -216,7 +217,7 @@ class WebhookSink(Sink[WebhookSettings]):
             body, content_type = b"[" + b",".join([record.body for record in records]) + b"]", _MANY
         else:
             body, content_type = records[0].body, _ONE
-        headers = self._signer.headers(_name(records), self.clock.now_ms() // 1000, body)
+        headers = self._signer.headers(_name(records, self.fresh_ids), self.clock.now_ms() // 1000, body)
         return body, {"Content-Type": content_type, **headers}
 
     async def _attempt(self, request: Request) -> Answer:
@@ -243,13 +244,16 @@ class WebhookSink(Sink[WebhookSettings]):
 _GRAVITY: Final = (Verdict.LATER, Verdict.SLOWER, Verdict.WRONG, Verdict.GONE)
 
 
-def _name(records: Sequence[Record]) -> str:
-    """The webhook-id: an event's own name, or one made of a batch's, the same for the same events."""
+def _name(records: Sequence[Record], fresh: str = "") -> str:
+    """The webhook-id: an event's own name, or one made of a batch's, the same for the same events.
+
+    `fresh`: a replay's own mark.
+    """
     if len(records) == 1:
-        return name_of(records[0].body)
+        return name_of(records[0].body, fresh)
     # ids and sources stand at the beginning, and the same event is always written the same
     heads = b"\n".join([record.body[: record.body.find(_AFTER_SOURCE)] for record in records])
-    return hashlib.blake2b(heads, digest_size=16).hexdigest()
+    return hashlib.blake2b(heads + fresh.encode(), digest_size=16).hexdigest()
 
 
 __all__ = ["SINK", "WebhookSettings", "WebhookSink"]

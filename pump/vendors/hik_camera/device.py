@@ -70,8 +70,8 @@ def read_names(path: str, listed: Tree) -> dict[str, str]:
     return found
 
 
-def facts(kept: Mapping[str, Any], url: str | None = None) -> Facts:
-    """What the spool has of the device at this address."""
+def facts(kept: Mapping[str, Any], url: str | None = None, source: str = "") -> Facts:
+    """What the spool has of the device at this address, which pump knows as `source`."""
     names = kept.get("names")
     return Facts(
         serial=kept.get("serial"),
@@ -80,6 +80,7 @@ def facts(kept: Mapping[str, Any], url: str | None = None) -> Facts:
         category=kept.get("category"),
         names=names if isinstance(names, dict) else {},
         url=url,
+        source=source,
     )
 
 

@@ -412,6 +412,7 @@ def _pictured(event: Event, matter: Incident) -> Event:
 def _as_end(event: Event, matter: Incident) -> Event:
     """One id for the end whoever finds it, the device's word or our patience."""
     event.id = event_id("end", matter.id)
+    event.subject = matter.subject or event.subject  # a version before may have begun it under another
     event.data |= {"phase": "end", "severity": "info", "incident": matter.id, "count": matter.count}
     if "media" in event.data:
         event.data["media"] = [{**one, "id": f"{event.id}/{n}"} for n, one in enumerate(event.data["media"])]

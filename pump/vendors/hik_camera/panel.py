@@ -71,6 +71,12 @@ class Panel:
     media: list[Medium] = field(default_factory=list)
     """Its clip and picture, without ids."""
 
+    @property
+    def partition(self) -> str | None:
+        """The partition's number, where it has one."""
+        found = (self.groups.get("alarm") or {}).get("partition")
+        return None if found is None else str(found)
+
 
 def read_panel(tree: Tree, cid: Tree, zone_: tzinfo) -> Panel:
     """The message's CIDEvent; times without an offset are in `zone_`."""

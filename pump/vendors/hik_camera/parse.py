@@ -79,6 +79,13 @@ class Facts:
     names: Mapping[str, str] = field(default_factory=dict)
     url: str | None = None
     """The device's own address, to complete those of its pictures."""
+    source: str = ""
+    """The name of pump's source: channels, inputs, zones and doors are numbered by each device for itself."""
+
+    def subject(self, kind: str, number: str | None) -> str | None:
+        """CloudEvents' subject, unique within a site: "camera/gate/1" by source "gate", "device/<serial number>"."""
+        own = "" if kind == "device" or not self.source else f"{self.source}/"
+        return f"{kind}/{own}{number}" if number else None
 
 
 @dataclass(slots=True)
@@ -188,12 +195,11 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     if media:
         data["media"] = media
     data["raw"] = {root: tree} if root and tree is message else message
-    where = name[1] or ""
     matter = panel.matter if panel else coded.matter if coded and phase != "pulse" else kind
-    subject = f"{name[0]}/{name[1]}" if name[1] else None
+    subject = facts.subject(*name) or (facts.subject("partition", panel.partition) if panel is not None else None)
     alert = Alert(
         [Event(type_, "", data, time=stamp, subject=subject, quarantined=not known)],
-        row, phase, _state(row, tree), (matter, f"{name[0]}/{where}", ",".join(_parts(tree, access, coded))),
+        row, phase, _state(row, tree), (matter, f"{name[0]}/{name[1] or ''}", ",".join(_parts(tree, access, coded))),
         _digest(named, _PASSING), pictures_to_come(tree, any(one["kind"] == "picture" for one in media)),
         _heartbeat(kind, tree) or coded is SIGN_OF_LIFE, kind, late=late, anew=coded is not None and coded.anew,
         family=coded.family if coded else "", panel=panel,

@@ -65,6 +65,7 @@ class HikCamera(Source[HikCameraSettings]):
             event_timeout=settings.event_timeout,
             wanted=frozenset(kind.lower() for kind in settings.events),
             url=settings.url,
+            source=self.name,
         )
         return Stream(
             store,

@@ -37,7 +37,11 @@ class KinotSettings(SourceSettings):
     callback_base: Annotated[str, AfterValidator(_url)] | None = Field(
         default=None, description="where Kinot reaches [server]: /kinot/<source name>/status and /command are added"
     )
-    register_callbacks: bool = Field(default=True, description="have Kinot send its callbacks to callback_base")
+    register_callbacks: bool | Literal["report"] = Field(
+        default=True,
+        description="true: have Kinot send its callbacks to callback_base, and take them back from another client; "
+        '"report": look where they go, and only say so; false: neither',
+    )
     accept_unsigned: bool = Field(
         default=False, description="take callbacks that carry no sign; anybody can send those"
     )
@@ -58,7 +62,7 @@ class KinotSettings(SourceSettings):
 
     @model_validator(mode="after")
     def _base_to_register(self) -> KinotSettings:
-        if self.register_callbacks and self.callback_base is None:
+        if self.register_callbacks is not False and self.callback_base is None:
             raise ValueError("callback_base is missing; it may be left out with register_callbacks = false")
         return self
 

@@ -24,7 +24,7 @@ from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.kinot import parse
 from pump.vendors.kinot.client import KINDS, CallbackType, Client, List
 from pump.vendors.kinot.numbers import decode, without_codes
-from pump.vendors.kinot.registration import register
+from pump.vendors.kinot.registration import CallbackRegistration
 from pump.vendors.kinot.settings import KinotSettings
 from pump.vendors.kinot.sign import SIGN, callback_signed
 from pump.vendors.kinot.states import States
@@ -63,6 +63,10 @@ class Kinot(PushSource[KinotSettings]):
         self._states: States | None = None
         self._told = -_TOLD
         self._ran = False
+        self._heard = 0
+        """Callbacks that were taken."""
+        self._missed = 0
+        """Changes that a list showed and no callback had said."""
 
     # --- callbacks ----------------------------------------------------------------------------------------------
 
@@ -86,6 +90,7 @@ class Kinot(PushSource[KinotSettings]):
             await self._accept(fields, intake)
         except MessageError as poison:
             raise await refuse(clean(fields), str(poison)) from None
+        self._heard += 1
         intake.activity()
         return _OK
 
@@ -157,31 +162,42 @@ class Kinot(PushSource[KinotSettings]):
     async def run(self, intake: Intake) -> None:
         """As Source.run: register the callbacks, then read all devices every `snapshot`, the gateways in any case.
 
-        Raises Misconfigured for a key that is refused; callbacks are taken all the same.
+        The registration is looked at again every ten minutes, and where changes come by snapshots alone. Raises
+        Misconfigured for a key that is refused; callbacks are taken all the same.
         """
         settings = self.settings
         await self._tell_absence(intake)
         # nothing pushes a gateway's state: who names one wants it asked after
         interval = settings.snapshot or (GATEWAYS_ALONE if settings.gateways else 0.0)
-        if not settings.register_callbacks and not interval:
+        registration = self._registration()
+        if registration is None and not interval:
             intake.component.expects = None
             intake.up()
             await asyncio.get_running_loop().create_future()  # all there is to do is `handle`'s
         intake.component.expects = interval + 4 * settings.timeout + _SILENCE if interval else None
         backoff = Backoff()
-        registered = not settings.register_callbacks
+        due = self.clock.monotonic()
+        heard: int | None = None
         async with self.client() as client:
             while True:
                 failures: list[CallFailed] = []
-                if not registered:
-                    registered = await self._try(self._register(client), failures)
-                await self._snapshot(client, intake, failures)
+                if registration is not None and not registration.wait:
+                    await self._try(registration.look(client, intake), failures)
+                if interval and due <= self.clock.monotonic():
+                    self._missed = 0
+                    await self._snapshot(client, intake, failures)
+                    if registration is not None and self._missed and heard == self._heard:
+                        registration.suspect()
+                    heard = self._heard
                 if not failures:
                     backoff.reset()
                     intake.up()
-                    if not interval:
-                        await asyncio.get_running_loop().create_future()
-                    await self.clock.sleep(interval)
+                    now = self.clock.monotonic()
+                    if due <= now:
+                        due = now + interval
+                    waits = [due - now] if interval else []
+                    waits += [registration.wait] if registration is not None else []
+                    await self.clock.sleep(min(waits))
                     continue
                 intake.count("retry")
                 intake.down(f"{failures[0]}; trying again")
@@ -214,17 +230,20 @@ class Kinot(PushSource[KinotSettings]):
     async def test_callback(self, sn: str | None, callback: CallbackType) -> dict[str, Any]:
         """Have Kinot send a test notification for a device, any where `sn` is None; its own words on what became of it.
 
+        With them comes "expected", the address that is ours, where `callback_base` says it.
         Raises Misconfigured and Unavailable with what is wrong.
         """
         try:
             async with self.client() as client:
                 if sn is None:
                     sn = await _any_device(client)
-                return {"sn": sn, **clean(await client.fire_test(sn, callback))}
+                answer = {"sn": sn, **clean(await client.fire_test(sn, callback))}
         except CallFailed as failure:
             if failure.answer.action is Action.RETRY:
                 raise Unavailable(str(failure)) from None
             raise Misconfigured(str(failure)) from None
+        path = "status" if callback == "status_changed" else "command"
+        return answer if self.settings.callback_base is None else {**answer, "expected": f"{self._base}/{path}"}
 
     async def _try(self, step: Awaitable[None], failures: list[CallFailed]) -> bool:
         """Whether the step was done; what a person must mend is raised as Misconfigured."""
@@ -237,8 +256,14 @@ class Kinot(PushSource[KinotSettings]):
             return False
         return True
 
-    async def _register(self, client: Client) -> None:
-        await register(client, f"{self.settings.callback_base}/kinot/{self.name}", self.name)
+    def _registration(self) -> CallbackRegistration | None:
+        """None where somebody else sets the addresses."""
+        wanted = self.settings.register_callbacks
+        return CallbackRegistration(self._base, self.clock, takes=wanted is True) if wanted else None
+
+    @property
+    def _base(self) -> str:
+        return f"{self.settings.callback_base}/kinot/{self.name}"
 
     async def _snapshot(self, client: Client, intake: Intake, failures: list[CallFailed]) -> None:
         steps: list[Callable[[], Awaitable[None]]] = [
@@ -263,7 +288,8 @@ class Kinot(PushSource[KinotSettings]):
                     except MessageError as poison:
                         await intake.unparsed(clean(fields), str(poison))
                 # together, so that they share their commits
-                await asyncio.gather(*(self._of(intake).take(status, asked=asked) for status in statuses))
+                outcomes = await asyncio.gather(*(self._of(intake).take(status, asked=asked) for status in statuses))
+                self._missed += outcomes.count("changed")
                 asked = self.clock.monotonic()
 
     async def _read_gateway(self, client: Client, sn: str, intake: Intake) -> None:

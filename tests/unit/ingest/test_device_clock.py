@@ -184,6 +184,16 @@ async def test_devices_have_clocks_of_their_own_and_parks_devices_too(tmp_path: 
         assert one.metric() == HOURS
 
 
+async def test_the_sources_name_in_a_subject_is_no_part_of_a_devices_name(tmp_path: Path) -> None:
+    async with site(tmp_path) as one:
+        for _ in range(LIVE):
+            await one.intake.put(one.event(HOURS, "1", "camera/gate/1"))
+            one.clock.advance(30.0)
+        assert [event.get("subject") for event in await one.told()] == ["camera/gate/1"]
+        await one.spool.flush()
+        assert one.intake.state("clock/").keys() == {"clock/1"}
+
+
 async def test_a_restart_tells_nothing_again(tmp_path: Path) -> None:
     async with site(tmp_path) as one:
         await one.hear([HOURS] * 12)

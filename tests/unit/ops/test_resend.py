@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 
 from pump.core.clock import Clock
@@ -15,7 +16,11 @@ from pump.core.errors import Refusal, Rejected, Unavailable
 from pump.delivery.delivery import Delivery
 from pump.delivery.sender import TRIES
 from pump.ops.resend import Resend
+from pump.sink import Sink
+from pump.sinks.common.event_key import name_of
 from pump.sinks.jsonl.sink import JsonlSettings, JsonlSink
+from pump.sinks.nats.sink import NatsSettings, NatsSink
+from pump.testing.brokers import NatsServer
 from pump.testing.sinks import ScriptedSinks
 from tests.unit.delivery.test_delivery import Stage, run, running
 
@@ -144,6 +149,78 @@ async def test_a_replay_into_lines_moves_no_cursor_and_tears_nothing(tmp_path: P
         assert set(lines) == {record.body for record in await on.spool.read(0)}
 
     await run(tmp_path / "spool", test)
+
+
+@pytest.mark.skipif(NatsServer.found() is None, reason="nats-server is not installed")
+async def test_a_replay_into_a_stream_that_knows_the_ids_says_so_and_with_fresh_ones_is_stored(tmp_path: Path) -> None:
+    async def test(on: Stage) -> None:
+        async with NatsServer(tmp_path / "server") as server:
+            delivery = on.delivery(NatsSink)
+            delivery.settings = NatsSettings.model_validate({"type": "nats", "servers": server.url})
+            await on.put(20)
+            async with running(delivery):
+                while on.value("pump_sent_total", sink="out") < 20:
+                    await asyncio.sleep(0.01)
+                client = await nats.connect(server.url)
+                stream = client.jetstream()
+                await stream.purge_stream("pump-testing")
+                again, told = resend(on, delivery), Told()
+                done = await again.replay({"sink": "out", "rate": 1e6}, told)
+                assert done == {"looked": 20, "sent": 20, "refused": 0, "duplicates": 20}
+                assert told[-1]["duplicates"] == 20
+                assert (await stream.stream_info("pump-testing")).state.messages == 0
+                assert on.value("pump_sink_duplicates_total", sink="out") == 20
+                for times in (1, 2):
+                    fresh = await again.replay({"sink": "out", "rate": 1e6, "fresh_ids": True}, Told())
+                    assert fresh == {"looked": 20, "sent": 20, "refused": 0}
+                    assert (await stream.stream_info("pump-testing")).state.messages == 20 * times
+                await on.put(1)  # the sink's own stream goes on under its usual ids
+                while on.value("pump_sent_total", sink="out") < 21:
+                    await asyncio.sleep(0.01)
+                last = await stream.get_last_msg("pump-testing", "pump.testing.>")
+                [newest] = await on.spool.read(20)
+                assert (last.headers or {})["Nats-Msg-Id"] == name_of(newest.body)
+                await client.close()
+
+    await run(tmp_path, test)
+
+
+async def test_what_an_attempt_of_the_replay_itself_has_sent_is_no_repeat(tmp_path: Path) -> None:
+    class Forgetful(ScriptedSinks):
+        """The first batch's acknowledgements are lost, so that the second attempt finds all of it there."""
+
+        def __call__(self, *args: Any, **more: Any) -> Sink[Any]:
+            sink = super().__call__(*args, **more)
+            send = sink.send
+
+            async def sending(batch: Any) -> Any:
+                sink.duplicates = len(batch) if self.batches else 0
+                return await send(batch)
+
+            sink.send = sending  # type: ignore[method-assign]
+            return sink
+
+    async def test(on: Stage) -> None:
+        sinks = Forgetful([Unavailable("no answer", retry_after=0.0)])
+        await on.put(5)
+        delivery = on.delivery(sinks, start="now")
+        async with running(delivery):
+            while on.spool.cursor("out") is None:
+                await asyncio.sleep(0.01)
+            outcome = await delivery.resend_queue.deliver(await on.spool.read(0))
+        assert (outcome.sent, outcome.duplicates) == (5, 0)
+        assert on.value("pump_sink_duplicates_total", sink="out") == 5
+
+    await run(tmp_path, test)
+
+
+async def test_a_sink_that_names_no_events_has_no_fresh_ids(tmp_path: Path) -> None:
+    async def test(on: Stage) -> None:
+        delivery = on.delivery(JsonlSink)
+        with pytest.raises(Refusal, match="the sink out gives its receiver no ids that could be fresh"):
+            await resend(on, delivery).replay({"sink": "out", "fresh_ids": True}, Told())
+
+    await run(tmp_path, test)
 
 
 async def test_dead_letters_are_sent_again_and_removed(tmp_path: Path) -> None:

@@ -141,6 +141,10 @@ class Simulator(WebServer):
         for device_type in (18, 34):
             self.quirks.urls[device_type] = {_URLS[0]: f"{base}/status", _URLS[1]: f"{base}/command"}
 
+    def take_over(self, base: str = "http://127.0.0.1:9/other") -> None:
+        """Another client of the account registers its own addresses; whoever had the callbacks hears nothing of it."""
+        self.register(base)
+
     def change(self, sn: int, **flags: int) -> Bay:
         """Change a bay's flags and push its status."""
         bay = self.fleet.bays[sn]

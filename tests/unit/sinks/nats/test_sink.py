@@ -87,6 +87,26 @@ async def test_the_stream_is_made_from_the_configuration_and_takes_each_event_on
     await on_server(tmp_path, body)
 
 
+async def test_what_the_stream_had_already_is_counted_and_breaks_no_chain(tmp_path: Path) -> None:
+    async def body(server: NatsServer) -> None:
+        async with sink(server.url) as out:
+            await out.send([record(1), record(2), record(3)])
+            assert out.duplicates == 0
+            for number in range(4, 9):
+                await out.send([record(1), record(2)])
+                assert out.duplicates == 2
+                await out.send([record(number)])  # at once: what was dropped is not taken for the stream's last
+                assert out.duplicates == 0
+            assert out._chained
+            out.fresh_ids = "replay"
+            for duplicates in (0, 2):
+                await out.send([record(1), record(2)])
+                assert out.duplicates == duplicates
+        assert numbers(await stored(server)) == [*range(1, 9), 1, 2]
+
+    await on_server(tmp_path, body)
+
+
 async def test_others_may_publish_into_the_stream(tmp_path: Path) -> None:
     async def body(server: NatsServer) -> None:
         client = await nats.connect(server.url)

@@ -14,6 +14,7 @@ import pytest
 from pump.core.event import Event
 from pump.testing import ManualClock
 from pump.vendors.hik_camera.access import ACCESS
+from pump.vendors.hik_camera.document import read_document
 from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Facts, parse
 from pump.vendors.hik_camera.simulator.messages import Records
@@ -52,7 +53,7 @@ async def test_a_burst_is_one_start_and_one_end(tmp_path: Path) -> None:
         assert start["data"]["place"] == {"channel": "Lane 1"}
         assert start["data"]["device"]["name"] == "North gate"
         assert start["data"]["device"]["serial"].startswith("DS-2CD")
-        assert start["subject"] == "camera/1"
+        assert start["subject"] == "camera/door/1"
 
 
 async def test_silence_ends_what_lasts_and_a_late_word_of_it_changes_nothing(tmp_path: Path) -> None:
@@ -229,6 +230,22 @@ async def test_doors_have_starts_and_ends_in_so_many_words(tmp_path: Path) -> No
         assert denied["time"] == "2026-11-20T08:00:00Z"
 
 
+def test_what_an_older_version_began_ends_under_the_subject_that_it_began_under() -> None:
+    begun = OpenIncidents(10.0)
+    ((start,), state) = begun.take(parse(dict(read_document(alert("VMD").body)), Facts(), UTC), 0.0)
+    assert start.subject == "camera/1"  # as before sources' names were part of it
+    now = Facts(source="door")
+    for silent in (False, True):
+        later = OpenIncidents(10.0)
+        later.load(state, 0.0)
+        if silent:
+            ((end,), _) = later.expire(11.0)
+        else:
+            tree = read_document(alert("VMD", state="inactive", number=5).body)
+            ((end,), _) = later.take(parse(dict(tree), now, UTC), 1.0)
+        assert (end.data["phase"], end.data["incident"], end.subject) == ("end", start.id, "camera/1")
+
+
 def test_each_input_of_a_controller_is_a_matter_of_its_own() -> None:
     matters = OpenIncidents(10.0)
 
@@ -333,4 +350,4 @@ async def test_a_recorders_channels_have_the_names_of_its_cameras(tmp_path: Path
         device.emit("motion")
         events = await pump.stored(lambda events: of(events, "video.motion"))
         assert of(events, "video.motion")[0]["data"]["place"] == {"channel": "Yard & fence"}
-        assert of(events, "video.motion")[0]["subject"] == "camera/33"
+        assert of(events, "video.motion")[0]["subject"] == "camera/door/33"

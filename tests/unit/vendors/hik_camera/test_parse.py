@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,21 @@ def check(event: Event) -> dict[str, Any]:
     found: dict[str, Any] = orjson.loads(encode(event, "/north/door", datetime.now(UTC)))
     VALID.validate(found)
     return found
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_two_sources_share_no_subject_and_ids_do_not_follow_the_sources_name(path: Path) -> None:
+    body = json.loads(path.read_text(encoding="utf-8"))["body"].encode()
+    drive, yard = (parse(dict(read_document(body)), replace(FACTS, source=name), PARIS) for name in ("drive", "yard"))
+    for one, other in zip([drive, *drive.others], [yard, *yard.others], strict=True):
+        assert (one.matter, one.fingerprint) == (other.matter, other.fingerprint)
+        for event, twin in zip(one.events, other.events, strict=True):
+            assert event.id == twin.id or not event.dedup_time_ms  # without a time ids are drawn
+            if event.subject is None or event.subject.startswith("device/"):
+                assert event.subject == twin.subject  # the serial number is the world's
+            else:
+                assert event.subject.split("/")[1] == "drive"
+                assert event.subject.replace("/drive/", "/yard/") == twin.subject
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)

@@ -68,6 +68,67 @@ async def test_what_is_registered_already_is_left_alone(tmp_path: Path) -> None:
             assert posts(site) == []
 
 
+async def test_callbacks_that_another_client_took_over_are_taken_back(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        await site.until(lambda: len(posts(site)) == 2 and site.state == "up")
+        ours = dict(site.kinot.quirks.urls)
+        began = site.clock.monotonic()
+        site.kinot.take_over()
+        await site.until(lambda: site.kinot.quirks.urls == ours)
+        assert site.clock.monotonic() - began <= 600 + 60
+        assert site.counted("callbacks taken back") == 2
+        site.kinot.change(site.kinot.fleet.sensors[0].sn, car_detected=1)
+        await site.settled()
+        assert [event["data"]["reconciled"] for event in await site.events("parking.space.occupied")] == [False]
+
+    await run(tmp_path, test, snapshot="0s")
+
+
+async def test_a_snapshot_that_knows_more_than_the_callbacks_has_the_registration_looked_at(tmp_path: Path) -> None:
+    def looks(site: Site) -> int:
+        return sum(call.method == "GET" and "notifications" in call.target for call in site.kinot.asked)
+
+    async def test(site: Site) -> None:
+        await site.snapshot()
+        await site.snapshot()
+        ours, before, began = dict(site.kinot.quirks.urls), looks(site), site.clock.monotonic()
+        site.kinot.take_over()
+        site.kinot.change(site.kinot.fleet.sensors[0].sn, car_detected=1)
+        await site.until(lambda: looks(site) == before + 4)  # each type, before and after it is taken back
+        assert site.kinot.quirks.urls == ours
+        assert site.clock.monotonic() - began < 300
+        assert await site.events("parking.space.occupied")
+        # changes that callbacks say, and silence where nothing changes, are no reason to look
+        before = looks(site)
+        site.kinot.change(site.kinot.fleet.sensors[1].sn, car_detected=1)
+        await site.settled()
+        await site.snapshot()
+        await site.snapshot()
+        assert looks(site) == before
+
+    await run(tmp_path, test, snapshot="30s")
+
+
+async def test_callbacks_that_go_elsewhere_are_only_reported_where_that_is_wanted(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        await site.until(lambda: site.counted("callbacks elsewhere") == 2)  # nobody has registered
+        details = site.intake.component.details
+        assert details["callbacks_elsewhere"] == {"18": "none", "34": "none"}
+        site.kinot.register(site.base)
+        await site.until(lambda: not details["callbacks_elsewhere"])
+        site.kinot.take_over("http://user:hush@192.0.2.7/other")
+        theirs = dict(site.kinot.quirks.urls)
+        await site.until(lambda: site.counted("callbacks elsewhere") == 4)
+        assert details["callbacks_elsewhere"] == dict.fromkeys(("18", "34"), "http://192.0.2.7/other/status")
+        await site.snapshot()
+        await site.snapshot()
+        await site.snapshot()
+        assert site.counted("callbacks elsewhere") == 4  # once a change
+        assert (posts(site), site.kinot.quirks.urls, site.state) == ([], theirs, "up")
+
+    await run(tmp_path, test, register_callbacks="report")
+
+
 async def test_a_platform_that_spells_the_key_otherwise_is_given_that(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         await site.snapshot()
@@ -326,6 +387,8 @@ def test_settings_have_the_defaults_of_the_design() -> None:
     "wrong",
     [
         {"callback_base": None},
+        {"callback_base": None, "register_callbacks": "report"},
+        {"register_callbacks": "sometimes"},
         {"callback_base": "pump.example.com"},
         {"server": "http://device.api.parks8.com/open"},
         {"server": "ftp://x"},
