@@ -13,11 +13,12 @@ import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.abc import InspectLoader
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
+
+from pump.core.vocabulary import nearest
 
 if TYPE_CHECKING:  # the registry serves commands that gather nothing, and must not cost them aiohttp
     from pump.sink import Sink
@@ -108,13 +109,6 @@ class Registry:
             if not top or top in {self.vendors.partition(".")[0], self.sinks.partition(".")[0], "pump"}:
                 raise  # a mistake in our own code, not a missing package
             raise MissingDependency(_advice(kind, top), name=error.name) from error
-
-
-def nearest(word: str, words: list[str]) -> str | None:
-    """The one of `words` that `word` was probably meant to be."""
-    folded = {candidate.replace("-", "_").lower(): candidate for candidate in words}
-    found = get_close_matches(word.replace("-", "_").lower(), folded, n=1, cutoff=0.6)
-    return folded[found[0]] if found else None
 
 
 def _modules(package: str) -> Iterator[tuple[str, str, bool]]:

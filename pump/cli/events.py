@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from pump.cli.options import coloured, config_option, moment, places
+from pump.cli.options import coloured, config_option, moment, places, type_globs
 
 if TYPE_CHECKING:
     from pump.core.record import Record
@@ -30,7 +30,12 @@ _PAUSE: Final = 0.2
     "--since", callback=moment, metavar="TIME", help='What arrived since: "10m" ago, or "2026-11-20T08:00:00Z".'
 )
 @click.option(
-    "--type", "types", multiple=True, metavar="GLOB", help='Only these types, such as "vehicle.*"; may be repeated.'
+    "--type",
+    "types",
+    multiple=True,
+    callback=type_globs,
+    metavar="GLOB",
+    help='Only these types, such as "vehicle.*"; may be repeated.',
 )
 @click.option("--source", "sources", multiple=True, metavar="GLOB", help="Only these sources; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Each event whole, as a JSON line.")

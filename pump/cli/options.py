@@ -90,6 +90,16 @@ def moment(_: click.Context, __: click.Parameter, value: str | None) -> int | No
     return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
+def type_globs(_: click.Context, __: click.Parameter, globs: tuple[str, ...]) -> tuple[str, ...]:
+    """Globs of event types; one that can match none is wrong use."""
+    from pump.core.vocabulary import did_you_mean, matches_a_type, nearest_type
+
+    for glob in globs:
+        if not matches_a_type(glob):
+            raise click.BadParameter(f'"{glob}" matches no event type{did_you_mean(nearest_type(glob))}')
+    return globs
+
+
 def coloured() -> bool:
     """True where standard output is a terminal that wants colours."""
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

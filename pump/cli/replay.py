@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pump.cli.commanding import command_daemon, rate_option
-from pump.cli.options import config_option, moment, places
+from pump.cli.options import config_option, moment, places, type_globs
 
 
 @click.command()
@@ -18,7 +18,12 @@ from pump.cli.options import config_option, moment, places
 )
 @click.option("--until", callback=moment, metavar="TIME", help="What arrived before; as --since.")
 @click.option(
-    "--type", "types", multiple=True, metavar="GLOB", help='Only these types, such as "vehicle.*"; may be repeated.'
+    "--type",
+    "types",
+    multiple=True,
+    callback=type_globs,
+    metavar="GLOB",
+    help='Only these types, such as "vehicle.*"; may be repeated.',
 )
 @click.option(
     "--fresh-ids", is_flag=True, help="Ids of this replay's own for NATS and webhooks: what drops repeats takes them."

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from string import Formatter
-from typing import Any
+from typing import Any, Final
 
 from pump.config.lines import Path
 from pump.config.model import RESERVED, Config
-from pump.core.settings import Settings
+from pump.core.settings import Settings, SinkSettings
+from pump.core.vocabulary import did_you_mean, leads_somewhere, matches_a_type, nearest, nearest_path, nearest_type
+
+_FIELD: Final = re.compile(r"\{(data(?:\.[a-z0-9_]+)+)(?::[^{}]*)?\}")
+"""A field of an event in a template of topics or subjects."""
 
 
 def across(config: Config) -> Iterator[tuple[Path, str, str]]:
@@ -53,6 +58,23 @@ def _twins(what: str, parts: Mapping[str, Settings]) -> Iterator[tuple[Path, str
             yield (what, name), f"the same {same} as {what}.{other}", f"one enabled table for one {same}"
 
 
+def unmatched(name: str, sink: SinkSettings) -> Iterator[tuple[Path, str, str | None]]:
+    """(key, sentence, nearest name) of each name in [sinks.NAME] that no event can have: a glob of types, a path to be
+    masked, a field of a topic. What it was to hide, leave out or let through would be another thing than was meant."""
+    for key, globs in sink.type_globs().items():
+        for number, glob in enumerate(globs):
+            if not matches_a_type(glob):
+                yield ("sinks", name, key, number), f'"{glob}" matches no event type', nearest_type(glob)
+    for number, path in enumerate(sink.mask):
+        if not leads_somewhere(path):
+            yield ("sinks", name, "mask", number), f'no event has "{path}"', nearest_path(path)
+    for key in type(sink).model_fields:
+        value = getattr(sink, key)
+        for path in _FIELD.findall(value) if isinstance(value, str) else ():
+            if not leads_somewhere(path):
+                yield ("sinks", name, key), f"no event has {{{path}}}", nearest_path(path)
+
+
 def advice(config: Config, raw: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """(key, sentence) of each warning. `raw` is the file, where a part that was wrong still stands."""
     for name, sink in config.sinks.items():
@@ -68,6 +90,14 @@ def advice(config: Config, raw: Mapping[str, Any]) -> Iterator[tuple[Path, str]]
                 yield (what, name), sentence
     names = [RESERVED, *raw.get("sources", {})]
     for name, sink in config.sinks.items():
-        for glob in sink.sources:
-            if not any(fnmatchcase(source, glob) for source in names):
-                yield ("sinks", name, "sources"), f'"{glob}" matches no source'
+        # no mistake for certain: the spool may hold events of a source that was taken out, or of a former site
+        for key, globs, known in (
+            ("sources", sink.sources, names),
+            ("exclude_sources", sink.exclude_sources, names),
+            ("sites", sink.sites, [config.site]),
+        ):
+            for glob in globs:
+                hint = did_you_mean(nearest(glob, known))
+                provident = key == "exclude_sources" and not hint and "*" in glob
+                if not provident and not any(fnmatchcase(one, glob) for one in known):
+                    yield ("sinks", name, key), f'"{glob}" matches no {key.removeprefix("exclude_")[:-1]}{hint}'

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pump import registry
-from pump.config.checks import across, advice
+from pump.config.checks import across, advice, unmatched
 from pump.config.lines import Path as Keys
 from pump.config.lines import line_of, lines
 from pump.config.model import (
@@ -28,7 +28,8 @@ from pump.config.model import (
 )
 from pump.config.problems import ConfigError, Problem, dotted, from_pydantic, show
 from pump.core.settings import Settings, SinkSettings, SourceSettings
-from pump.registry import MissingDependency, Registry, nearest
+from pump.core.vocabulary import nearest
+from pump.registry import MissingDependency, Registry
 from pump.spool.types import SpoolSettings
 from pump.telemetry import redact
 
@@ -109,7 +110,15 @@ class _Reader:
             own = {key: raw[key] for key in SinkSettings.model_fields if key in raw} if isinstance(raw, dict) else raw
             if (settings := self.validate(("sinks", name), own, SinkSettings, {})) is not None:
                 found[name] = settings
+                self.problems += self.unmatched(name, settings)
         return found
+
+    def unmatched(self, name: str, sink: SinkSettings) -> list[Problem]:
+        """The sink's names of types and fields that no event has."""
+        return [
+            Problem(line_of(self.lines, keys), dotted(keys), told, hint=hint or "")
+            for keys, told, hint in unmatched(name, sink)
+        ]
 
     def config(self, kinds: Registry) -> Config:
         for key in self.raw.keys() - TABLES.keys() - {*PARTS}:
@@ -135,6 +144,8 @@ class _Reader:
         redact.redact(*self.secrets)
         for keys, found, wanted in across(config):
             self.problem(keys, found, wanted)
+        for name, sink in sinks.items():
+            self.problems += self.unmatched(name, sink)
         told = (Problem(line_of(self.lines, keys), dotted(keys), found) for keys, found in advice(config, self.raw))
         return config.model_copy(update={"warnings": tuple(told)})
 

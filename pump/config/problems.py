@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from pump.config.lines import Path, line_of
 from pump.core.settings import duration_text, parse_duration, parse_size, size_text
-from pump.registry import nearest
+from pump.core.vocabulary import nearest
 from pump.telemetry.redact import clean
 
 _LONGEST: Final = 60

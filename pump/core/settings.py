@@ -246,6 +246,10 @@ class SinkSettings(Settings):
             raise ValueError('mask_with = "hash" needs mask_key: without one, plates are soon guessed')
         return self
 
+    def type_globs(self) -> Mapping[str, tuple[str, ...]]:
+        """By key, the settings that are globs of event types."""
+        return {"types": self.types, "exclude_types": self.exclude_types}
+
     @property
     def keeps_raw(self) -> bool:
         """True where data.raw goes along. Said by `raw`; else not where something is masked that it may repeat."""

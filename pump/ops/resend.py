@@ -15,6 +15,7 @@ from pump.core.rate import EvenPacer
 from pump.core.record import Record
 from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
+from pump.core.vocabulary import did_you_mean, matches_a_type, nearest_type
 from pump.delivery.delivery import Delivery
 from pump.delivery.resend_queue import ResendResult
 from pump.ops.control import Handler, Tell
@@ -213,4 +214,7 @@ def _replay_arguments(arguments: Mapping[str, Any]) -> tuple[str, int, int, tupl
         raise Refusal("sink is a text, since and until are milliseconds since 1970")
     if not isinstance(types, list) or not all(isinstance(glob, str) for glob in types):
         raise Refusal("types are globs")
+    for glob in types:
+        if not matches_a_type(glob):
+            raise Refusal(f'"{glob}" matches no event type{did_you_mean(nearest_type(glob))}')
     return sink, since, until, tuple(types)

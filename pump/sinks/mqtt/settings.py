@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -85,6 +86,10 @@ class MqttSettings(SinkSettings):
     def identity(self) -> str | None:
         """A client_id: a broker lets in one client of it, and the two would throw each other out for ever."""
         return None if self.client_id is None else f"{self.url} {self.client_id}"
+
+    def type_globs(self) -> Mapping[str, tuple[str, ...]]:
+        """`states` too."""
+        return {**super().type_globs(), "states": self.states}
 
     def warnings(self) -> list[str]:
         """What is allowed and yet costs a promise."""

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field
 from yarl import URL
 
 from pump.core.settings import Duration, Secret, Size, SourceSettings
+from pump.core.vocabulary import misspelled
+from pump.vendors.hik_camera.codes import CONTINUES, EVENTS
 
 
 def _device(url: str) -> str:
@@ -46,7 +48,10 @@ class HikCameraSettings(SourceSettings):
         return self.url
 
     def warnings(self) -> list[str]:
-        """An unverified peer may be anybody."""
+        """Event types that nobody knows, and an unverified peer, which may be anybody."""
+        found = [*misspelled(self.events, (*EVENTS, *CONTINUES), "of events is no event type that is known of devices")]
         if self.url.startswith("https:") and not self.verify_tls:
-            return ["verify_tls = false: whoever answers at this address is believed to be the device; name its ca"]
-        return []
+            found.append(
+                "verify_tls = false: whoever answers at this address is believed to be the device; name its ca"
+            )
+        return found

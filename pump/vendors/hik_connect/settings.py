@@ -9,11 +9,13 @@ lists for other queues alone would never bring an event, and nobody would notice
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pump.core.settings import Duration, Secret, SourceSettings
+from pump.core.vocabulary import misspelled
 from pump.vendors.hik_connect.codes import LISTED, TWINS
 from pump.vendors.hik_connect.domain import parse_server
 from pump.vendors.hik_connect.parse import Queue
@@ -78,10 +80,11 @@ class HikConnectSettings(SourceSettings):
         return self.app_key.get_secret_value()
 
     def warnings(self) -> list[str]:
-        """Combine beside alarm brings the same alarms twice."""
+        """Combine beside alarm brings the same alarms twice; a code that the document does not list may be none."""
+        found = [sentence for queue, codes in self.event_types.items() for sentence in unlisted(queue, codes)]
         if {"combine", "alarm"} <= set(self.queues):
-            return ['queues: "combine" and "alarm" bring the same alarms; one of the two is enough']
-        return []
+            found.append('queues: "combine" and "alarm" bring the same alarms; one of the two is enough')
+        return found
 
 
 def spelled(queue: str, code: str | int) -> str:
@@ -97,6 +100,14 @@ def spelled(queue: str, code: str | int) -> str:
         other = f"; here that is {hint}" if hint else f"; see {_SECTIONS[queue]} of the vendor's document"
         raise ValueError(f"event_types.{queue}: the queue has no {code!r}{other}")
     return f"Msg{digits}" if queue == "rawmsg" else digits
+
+
+def unlisted(queue: str, codes: Iterable[str | int]) -> Iterator[str]:
+    """A sentence for each code, as the queue spells it, that the document does not list, with the queue's nearest."""
+    known = [spelled(queue, code) for code in sorted(LISTED[queue])]
+    yield from misspelled(
+        (spelled(queue, code) for code in codes), known, f"of event_types.{queue} is not in the document"
+    )
 
 
 def _twin(queue: str, digits: str) -> str | None:

@@ -31,6 +31,9 @@ _ONCE: Final = (
 ONCE: Final = frozenset(_ONCE.split())
 """Event types, in lower case, that happen once each time though eventState says "active"."""
 
+SUBSCRIBED: Final = ("CIDAlarm", "videoReview", *_LASTING.split(), *_ONCE.split())
+"""What may be subscribed to: the document's two (9.27), and types that devices are known to send; the list is open."""
+
 PARAMETERS: Final[tuple[Parameter, ...]] = (
     "user_type", "user_number", "zone", "keypad", "channel", "disk", "module", "user",
 )  # fmt: skip

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 from yarl import URL
 
 from pump.core.settings import Duration, Secret, SourceSettings
+from pump.core.vocabulary import misspelled
+from pump.vendors.hik_gateway.codes import SUBSCRIBED
 
 
 def _url(text: str) -> str:
@@ -61,7 +63,12 @@ class HikGatewaySettings(SourceSettings):
         return self.event_mode == "device" or bool(self.devices)
 
     def warnings(self) -> list[str]:
-        """A password that travels in the clear, and certificates that nobody checks."""
+        """Event types that nobody knows, and certificates that nobody checks."""
+        found = [*misspelled(self.wanted_types(), SUBSCRIBED, "is no event type that is known of the gateway")]
         if not self.verify_tls and self.url.startswith("https:"):
-            return ["verify_tls: false lets anybody between here and the gateway read along; name its ca"]
-        return []
+            found.append("verify_tls: false lets anybody between here and the gateway read along; name its ca")
+        return found
+
+    def wanted_types(self) -> list[str]:
+        """Every event type that is subscribed to by name, of all devices."""
+        return list(dict.fromkeys((*self.events, *(word for words in self.devices.values() for word in words))))

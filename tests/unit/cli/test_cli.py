@@ -78,6 +78,8 @@ def test_help_lists_the_commands_and_imports_none(tmp_path: Path) -> None:
         (["demo", "--duration", "20"], "a duration such as"),
         (["events", "--since", "yesterday"], "a duration"),
         (["schema", "everything"], "Invalid value"),
+        (["events", "--type", "vehicel.*"], 'matches no event type; did you mean "vehicle.*"?'),
+        (["replay", "--sink", "x", "--type", "vehicel.*"], 'matches no event type; did you mean "vehicle.*"?'),
     ],
 )
 def test_wrong_use_ends_with_1(tmp_path: Path, arguments: list[str], wanted: str) -> None:

@@ -267,6 +267,20 @@ CASES: dict[str, tuple[str, list[str]]] = {
         '[sinks.a]\ntype = "paper"\npath = "p"\n[sinks.b]\ntype = "paper"\npath = "p"\n',
         ["pump.toml:4: sinks.b: found the same output as sinks.a, wanted one enabled table for one output"],
     ),
+    "names that no event has": (
+        '[sinks.a]\ntype = "paper"\npath = "p"\nmask = ["subject", "data.vehicel.plate"]\n'
+        'types = ["vehicle.*", "parkng.*"]\nexclude_types = [\n"device.ofline"]\n',
+        [
+            'pump.toml:4: sinks.a.mask[1]: no event has "data.vehicel.plate"; did you mean "data.vehicle.plate"?',
+            'pump.toml:5: sinks.a.types[1]: "parkng.*" matches no event type; did you mean "parking.*"?',
+            'pump.toml:6: sinks.a.exclude_types[0]: "device.ofline" matches no event type; '
+            'did you mean "device.offline"?',
+        ],
+    ),
+    "fields of a template that no event has": (
+        '[sinks.a]\ntype = "paper"\npath = "{data.place.lot}/{data.plase.zone:levels}"\n',
+        ['pump.toml:3: sinks.a.path: no event has {data.plase.zone}; did you mean "data.place.zone"?'],
+    ),
     "secrets that are not there": (
         '[sources.a]\ntype = "cloud-box"\napp_key = "abc"\nsecret_key = "${NOT_SET}"\n'
         'old_secrets = [{ file = "/no/such/file" }, { credential = "c" }, { fil = "x" }, "${X"]\n',
@@ -335,7 +349,11 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path, registry: Registry) -> 
          ["pump.toml:8: sinks: no sink is configured and enabled: events are stored and go nowhere"]),
         (GOOD.replace("secret_key", 'queues = ["alarm", "combine"]\nsecret_key'),
          ["pump.toml:4: sources.teams: combine beside alarm: the same alarms come twice"]),
-        (GOOD + 'sources = ["team", "te*", "pump"]\n', ['pump.toml:11: sinks.out.sources: "team" matches no source']),
+        (GOOD + 'sources = ["team", "te*", "pump"]\n',
+         ['pump.toml:11: sinks.out.sources: "team" matches no source; did you mean "teams"?']),
+        (GOOD + 'exclude_sources = ["tems"]\nsites = ["south", "north*"]\n',
+         ['pump.toml:11: sinks.out.exclude_sources: "tems" matches no source; did you mean "teams"?',
+          'pump.toml:12: sinks.out.sites: "south" matches no site']),
     ],
 )  # fmt: skip
 def test_warnings_do_not_refuse(tmp_path: Path, registry: Registry, text: str, wanted: list[str]) -> None:
