@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -27,6 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "dead": "List, show, retry or drop dead letters.",
     "replay": "Send stored events to one sink again.",
     "enable": "Switch a sink on whose receiver wanted no more.",
+    "restart": "Try a source or a sink again now, whatever it waits for.",
     "subscribe": "Change what a source asks its vendor for, while it runs.",
     "schema": "Print the JSON Schema of pump.toml or of an event.",
     "new-source": "Write the folder of a new vendor, which works at once.",
@@ -39,6 +41,7 @@ _ELSEWHERE: Final = {"new-source": "new.source", "new-sink": "new.sink"}
 OK: Final = 0
 FAILED: Final = 1
 CONFIGURATION: Final = 78
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class _Commands(click.Group):
@@ -84,6 +87,8 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    if sys.stdout is None:  # started with it closed
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
     sys.exit(_run())
 
 
@@ -91,6 +96,13 @@ def _reader_left() -> int:
     """head or less has had enough: that is its right, and Python's own flush at the end must not complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return OK
+
+
+def _no_room(error: OSError) -> int:
+    """Standard output goes to a disk that takes no more: one line, and nothing for Python's flush at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    click.echo(f"Error: standard output cannot be written: {error.strerror}", err=True)
+    return FAILED
 
 
 def _run() -> int:
@@ -104,6 +116,11 @@ def _run() -> int:
         return FAILED
     except BrokenPipeError:
         return _reader_left()
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            return _no_room(error)
+        sys.stderr.write(clean(traceback.format_exc()))
+        return FAILED
     except Exception:  # noqa: BLE001  # the last place there is: told whole, but clean of secrets
         sys.stderr.write(clean(traceback.format_exc()))
         return FAILED

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+
+from pump.cli.finding import Found
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _BAR: Final = 30
 """Columns of a progress bar."""
-Alone = Callable[[Path, dict[str, Any]], dict[str, Any]]
+Alone = Callable[[Found, dict[str, Any]], dict[str, Any]]
 """Does the command where no daemon runs, under the folder's lock."""
 
 
@@ -25,10 +26,11 @@ def rate_option(command: F) -> F:
     )(command)  # fmt: skip
 
 
-def command_daemon(folder: Path, name: str, arguments: dict[str, Any], *, alone: Alone | None = None) -> dict[str, Any]:
+def command_daemon(found: Found, name: str, arguments: dict[str, Any], *, alone: Alone | None = None) -> dict[str, Any]:
     """The result of the daemon's command, its progress shown on a terminal's standard error meanwhile.
 
-    Without a daemon `alone` does it, or the command ends with advice.
+    Each socket at which the daemon may listen is tried. Without a daemon `alone` does it, or the command ends with
+    advice.
     """
     from pump.core.errors import Refusal
     from pump.ops.control import NoDaemon, ask
@@ -37,20 +39,29 @@ def command_daemon(folder: Path, name: str, arguments: dict[str, Any], *, alone:
     arguments = {key: value for key, value in arguments.items() if value is not None}
     bar = Bar()
     try:
-        return ask(folder, name, arguments, bar.show)
-    except NoDaemon as error:
+        closed: OSError | None = None
+        for folder in found.sockets:
+            try:
+                return ask(
+                    folder, name, arguments, bar.show, state_dir=found.folder if folder != found.folder else None
+                )
+            except NoDaemon:
+                continue
+            except OSError as error:
+                closed = closed or error
+        if closed is not None:
+            raise click.ClickException(
+                f"the daemon's control socket in {found.folder} cannot be used: {closed.strerror}; "
+                "try as root or as the daemon's user, or see control_group"
+            )
         if alone is None:
-            raise click.ClickException(f"{error}; this command needs one: start it first (pump run)") from None
-        try:
-            return alone(folder, arguments)
-        except (Locked, Refusal) as refusal:
-            raise click.ClickException(str(refusal)) from None
-    except Refusal as refusal:
+            raise click.ClickException(
+                f"no daemon runs with the state directory {found.folder}; this command needs one: start it first "
+                f"(pump run; {found.where()})"
+            )
+        return alone(found, arguments)
+    except (Locked, Refusal) as refusal:
         raise click.ClickException(str(refusal)) from None
-    except OSError as error:
-        raise click.ClickException(
-            f"the daemon's control socket in {folder} cannot be used: {error.strerror}"
-        ) from None
     finally:
         bar.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pump.cli.commanding import command_daemon, rate_option, table
-from pump.cli.options import config_option, places
+from pump.cli.finding import Found, find, state_dir_option
+from pump.cli.options import config_option
 
 if TYPE_CHECKING:
     from pump.spool import DeadLetter
@@ -54,11 +55,12 @@ def command() -> None:
 
 @command.command(name="list")
 @config_option
+@state_dir_option
 @click.option("--sink", metavar="NAME", help="Only this sink's.")
 @click.option("--counts", is_flag=True, help="How many of each sink and reason, no more.")
-def list_(config: Path, sink: str | None, counts: bool) -> None:
+def list_(config: Path, state_dir: Path | None, sink: str | None, counts: bool) -> None:
     """List dead letters, oldest first, whether or not the daemon runs."""
-    with _letters(config, sink, None) as found:
+    with _letters(find(config, state_dir), sink, None) as found:
         if counts:
             number = Counter((letter.sink, letter.reason) for letter in found)
             table(("SINK", "COUNT", "REASON"), [(name, count, why) for (name, why), count in number.most_common()])
@@ -75,11 +77,12 @@ def list_(config: Path, sink: str | None, counts: bool) -> None:
 
 @command.command()
 @config_option
+@state_dir_option
 @click.argument("ids", type=int, nargs=-1, required=True, metavar="ID...")
-def show(config: Path, ids: tuple[int, ...]) -> None:
+def show(config: Path, state_dir: Path | None, ids: tuple[int, ...]) -> None:
     """Print the events of dead letters as JSON lines, each whole; what happened to them goes to standard error."""
     missing = set(ids)
-    with _letters(config, None, ids) as found:
+    with _letters(find(config, state_dir), None, ids) as found:
         for letter in found:
             missing.discard(letter.id)
             times = "once" if letter.attempts == 1 else f"{letter.attempts} times"
@@ -87,34 +90,46 @@ def show(config: Path, ids: tuple[int, ...]) -> None:
                 f"{letter.id}: {letter.sink}, tried {times}, given up {_when(letter.at)}: {letter.reason}", err=True
             )
             click.echo(letter.record.body)
-    if missing:
-        raise click.ClickException(f"there is no dead letter {', '.join(map(str, sorted(missing)))}")
+    _tell_missing(sorted(missing))
 
 
 @command.command()
 @config_option
+@state_dir_option
 @_which
 @rate_option
-def retry(config: Path, ids: tuple[int, ...], sink: str | None, everything: bool, rate: float) -> None:
+def retry(
+    config: Path, state_dir: Path | None, ids: tuple[int, ...], sink: str | None, everything: bool, rate: float
+) -> None:
     """Have the running daemon send dead letters to their sinks again; what is delivered is removed."""
     arguments = {**_arguments(ids, sink, everything), "rate": rate}
-    result = command_daemon(places(config).state_dir, "dead.retry", arguments)
+    result = command_daemon(find(config, state_dir), "dead.retry", arguments)
     click.echo(f"{result['sent']} delivered, {result['refused']} refused again")
+    _tell_missing(result.get("missing"))
     for name in result["left"]:
         click.echo(f"no sink {name} runs, or it is switched off: its dead letters stay", err=True)
 
 
 @command.command()
 @config_option
+@state_dir_option
 @_which
-def drop(config: Path, ids: tuple[int, ...], sink: str | None, everything: bool) -> None:
+def drop(config: Path, state_dir: Path | None, ids: tuple[int, ...], sink: str | None, everything: bool) -> None:
     """Remove dead letters for good; without a running daemon the spool is locked meanwhile."""
     arguments = _arguments(ids, sink, everything)
-    result = command_daemon(places(config).state_dir, "dead.drop", arguments, alone=_drop_alone)
-    click.echo(f"{result['dropped']} dropped")
+    result = command_daemon(find(config, state_dir), "dead.drop", arguments, alone=_drop_alone)
+    if result["dropped"] or not result.get("missing"):
+        click.echo(f"{result['dropped']} dropped")
+    _tell_missing(result.get("missing"))
 
 
-def _drop_alone(folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
+def _tell_missing(ids: Sequence[int] | None) -> None:
+    """End the command where some of the letters that were named are not there."""
+    if ids:
+        raise click.ClickException(f"there is no dead letter {', '.join(map(str, ids))}")
+
+
+def _drop_alone(found: Found, arguments: dict[str, Any]) -> dict[str, Any]:
     """The command itself, on a spool that belongs to us meanwhile."""
     import asyncio
 
@@ -135,8 +150,9 @@ def _drop_alone(folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
         finally:
             await spool.close()
 
+    folder = found.folder
     if not (folder / "spool.db").exists():
-        raise click.ClickException(f"there is no spool in {folder}")
+        found.no_spool()
     log.configure(level="warning")
     with FolderLock(folder):
         return asyncio.run(main())
@@ -147,18 +163,17 @@ async def _nobody(_: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _letters(config: Path, sink: str | None, ids: tuple[int, ...] | None) -> Iterator[Iterator[DeadLetter]]:
+def _letters(found: Found, sink: str | None, ids: tuple[int, ...] | None) -> Iterator[Iterator[DeadLetter]]:
     import sqlite3
 
     from pump.spool import offline
 
-    folder = places(config).state_dir
     try:
-        yield offline.letters(folder, sink=sink, ids=ids)
+        yield offline.letters(found.folder, sink=sink, ids=ids)
     except FileNotFoundError:
-        raise click.ClickException(f"there is no spool in {folder}: has the daemon run with this state_dir?") from None
+        found.no_spool()
     except (sqlite3.Error, PermissionError) as error:
-        raise click.ClickException(f"the spool in {folder} cannot be read: {error}") from None
+        found.unreadable(error)
 
 
 def _when(ms: int) -> str:

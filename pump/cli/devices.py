@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import click
 
-from pump.cli.options import coloured, config_option, places
+from pump.cli.finding import Found, find, state_dir_option
+from pump.cli.options import coloured, config_option
 from pump.ingest.device_clock import PREFIX as CLOCKS
 
 _HEADS: Final = ("source", "device", "state", "last seen", "address", "version", "name", "clock")
@@ -25,9 +26,7 @@ _COLOURS: Final = {"online": "green", "offline": "red"}
 
 @click.command()
 @config_option
-@click.option(
-    "--state-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where the spool is, if not as in FILE."
-)
+@state_dir_option
 @click.option("--source", metavar="NAME", help="Only the devices of this source.")
 @click.option("--offline", is_flag=True, help="Only those that are not there.")
 @click.option("--json", "as_json", is_flag=True, help="All that is known of each, as JSON lines.")
@@ -46,7 +45,7 @@ def command(config: Path, state_dir: Path | None, source: str | None, offline: b
     """
     rows = [
         row
-        for row in _stored(state_dir or places(config).state_dir)
+        for row in _stored(find(config, state_dir))
         if (source is None or row["source"] == source) and not (offline and row["online"] is not False)
     ]
     if as_json:
@@ -68,7 +67,7 @@ def command(config: Path, state_dir: Path | None, source: str | None, offline: b
         click.echo("  ".join(texts).rstrip())
 
 
-def _stored(folder: Path) -> list[dict[str, Any]]:
+def _stored(found: Found) -> list[dict[str, Any]]:
     import sqlite3
 
     from pump.spool.offline import state
@@ -76,10 +75,10 @@ def _stored(folder: Path) -> list[dict[str, Any]]:
     try:
         rows = {
             (source, key.removeprefix("device/")): {"source": source, "device": key.removeprefix("device/"), **value}
-            for source, key, value in state(folder, "device/")
+            for source, key, value in state(found.folder, "device/")
             if isinstance(value, dict) and {"online", "seen", "facts"} <= value.keys()
         }
-        for source, key, value in state(folder, CLOCKS):
+        for source, key, value in state(found.folder, CLOCKS):
             if isinstance(value, dict) and _is_number(value.get("offset")):
                 device = key.removeprefix(CLOCKS)
                 unknown: dict[str, Any] = {"source": source, "device": device, "online": None, "seen": "", "facts": {}}
@@ -87,11 +86,9 @@ def _stored(folder: Path) -> list[dict[str, Any]]:
                 row |= {"clock_offset_s": value["offset"], "clock_off": bool(value.get("off"))}
         return [rows[key] for key in sorted(rows)]
     except FileNotFoundError:
-        raise click.ClickException(
-            f"there is no spool in {folder}: has the daemon run with this state_dir? (--state-dir names another)"
-        ) from None
+        found.no_spool()
     except (sqlite3.Error, PermissionError) as error:
-        raise click.ClickException(f"the spool in {folder} cannot be read: {error}") from None
+        found.unreadable(error)
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -7,13 +7,15 @@ from pathlib import Path
 import click
 
 from pump.cli.commanding import command_daemon
-from pump.cli.options import config_option, places
+from pump.cli.finding import find, state_dir_option
+from pump.cli.options import config_option
 
 
 @click.command()
 @config_option
+@state_dir_option
 @click.argument("sink", metavar="SINK")
-def command(config: Path, sink: str) -> None:
+def command(config: Path, state_dir: Path | None, sink: str) -> None:
     """Switch a sink on again that its receiver has switched off, in the running daemon.
 
     A webhook's receiver that answers 410 wants no more events: the sink stays off, over restarts too, until its url
@@ -24,5 +26,5 @@ def command(config: Path, sink: str) -> None:
       pump status
       pump enable hook
     """
-    result = command_daemon(places(config).state_dir, "sink.enable", {"sink": sink})
+    result = command_daemon(find(config, state_dir), "sink.enable", {"sink": sink})
     click.echo(f"{sink} is on; {result['behind']} behind")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pump.cli.options import coloured, config_option, moment, places, type_globs
+from pump.cli.finding import Found, find, state_dir_option
+from pump.cli.options import coloured, config_option, moment, type_globs
 
 if TYPE_CHECKING:
     from pump.core.record import Record
@@ -22,87 +25,147 @@ _PAUSE: Final = 0.2
 
 @click.command()
 @config_option
-@click.option(
-    "--state-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where the spool is, if not as in FILE."
-)
-@click.option("--follow", "-f", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
+@state_dir_option
+@click.option("--follow", "-f", is_flag=True, help="Go on with what arrives, until Ctrl-C; starts at the end.")
+@click.option("-n", "--lines", "count", type=click.IntRange(0), metavar="N", help="Only the newest N.")
 @click.option(
     "--since", callback=moment, metavar="TIME", help='What arrived since: "10m" ago, or "2026-11-20T08:00:00Z".'
 )
+@click.option("--until", callback=moment, metavar="TIME", help="What arrived before; as --since.")
 @click.option(
-    "--type",
-    "types",
-    multiple=True,
-    callback=type_globs,
-    metavar="GLOB",
+    "--type", "types", multiple=True, callback=type_globs, metavar="GLOB",
     help='Only these types, such as "vehicle.*"; may be repeated.',
-)
+)  # fmt: skip
 @click.option("--source", "sources", multiple=True, metavar="GLOB", help="Only these sources; may be repeated.")
+@click.option(
+    "--device", "devices", multiple=True, metavar="GLOB", help="Only these, by id, name or subject; may be repeated."
+)
+@click.option(
+    "--severity", type=click.Choice(["info", "notice", "warning", "critical"]), default="info", show_default=True,
+    help="At least.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Each event whole, as a JSON line.")
 def command(
     config: Path,
     state_dir: Path | None,
     follow: bool,
+    count: int | None,
     since: int | None,
+    until: int | None,
     types: tuple[str, ...],
     sources: tuple[str, ...],
+    devices: tuple[str, ...],
+    severity: str,
     as_json: bool,
 ) -> None:
     """Print the events of the spool, oldest first, one line each, whether or not the daemon runs.
 
-    It only reads; no sink notices. Times are UTC. What retention has removed is not there any more.
+    It only reads; no sink notices. Times are UTC. What retention has removed is not there any more. With --follow
+    nothing old is printed unless --since or -n asks for it.
 
     \b
     Examples:
-      pump events --follow
+      pump events -n 20
+      pump events --follow --severity warning
       pump events --since 1h --type 'vehicle.*' --source teams
-      pump events --since 2026-11-20T08:00:00Z --json | jq .data.vehicle.plate
+      pump events --since 2026-11-20T08:00:00Z --until 2026-11-20T09:00:00Z --device 'camera/10000/*'
+      pump events --since 1d --json | jq .data.vehicle.plate
     """
-    folder = state_dir or places(config).state_dir
+    from pump.core.taxonomy import SEVERITIES
+
+    if follow and until is not None:
+        raise click.UsageError("--until and --follow exclude one another")
+    wanted = _Wanted(since, until, types, sources, devices, SEVERITIES[severity])
+    spool = _Spool(find(config, state_dir), wanted)
     show = _json if as_json else _people(coloured())
     try:
-        for record in _records(folder, follow):
-            # since is judged here, so that following need not look at the old ones again
-            if (
-                (since is None or record.recorded >= since)
-                and _any(types, record.type)
-                and _any(sources, record.source)
-            ):
+        if follow and since is None and count is None:
+            spool.skip()
+        stored = spool.new()
+        for record in stored if count is None else deque(stored, maxlen=count):
+            show(record)
+        sys.stdout.flush()
+        while follow:
+            time.sleep(_PAUSE)
+            for record in spool.new():
                 show(record)
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return
 
 
-def _records(folder: Path, follow: bool) -> Iterator[Record]:
-    """Stored events; the output is flushed where the reader has caught up."""
-    import sqlite3
+@dataclass(frozen=True)
+class _Wanted:
+    """What the options ask for."""
 
-    from pump.spool.offline import events
+    since: int | None
+    until: int | None
+    types: tuple[str, ...]
+    sources: tuple[str, ...]
+    devices: tuple[str, ...]
+    severity: int
 
-    after: int | None = None
-    told = False
-    while True:
-        try:
-            for record in events(folder, after=after):
-                after = record.seq
+    def takes(self, record: Record) -> bool:
+        return (
+            (self.since is None or record.recorded >= self.since)
+            and (self.until is None or record.recorded < self.until)
+            and record.severity >= self.severity
+            and _any(self.types, record.type)
+            and _any(self.sources, record.source)
+            and (not self.devices or any(_any(self.devices, name) for name in _names(record.body)))
+        )
+
+
+class _Spool:
+    """The spool's events, a part at a time."""
+
+    def __init__(self, found: Found, wanted: _Wanted) -> None:
+        self._found = found
+        self._wanted = wanted
+        self._after: int | None = None
+
+    def skip(self) -> None:
+        """Leave out what is stored now."""
+        from pump.spool.offline import newest
+
+        self._after = self._read(lambda folder: [newest(folder)])[0]
+
+    def new(self) -> Iterator[Record]:
+        """What was stored since the last call, as far as it is wanted."""
+        from pump.spool.offline import events
+
+        for record in self._each(lambda folder: events(folder, after=self._after)):
+            self._after = record.seq
+            if self._wanted.takes(record):
                 yield record
+
+    def _read(self, look: Callable[[Path], Iterable[Any]]) -> list[Any]:
+        return list(self._each(look))
+
+    def _each(self, look: Callable[[Path], Iterable[Any]]) -> Iterator[Any]:
+        import sqlite3
+
+        try:
+            yield from look(self._found.folder)
         except FileNotFoundError:
-            advice = "has the daemon run with this state_dir? (--state-dir names another)"
-            if not follow:
-                raise click.ClickException(f"there is no spool in {folder}: {advice}") from None
-            if not told:
-                click.echo(f"There is no spool in {folder} yet: {advice}", err=True)
-            told = True
+            self._found.no_spool()
         except (sqlite3.Error, PermissionError) as error:
-            raise click.ClickException(f"the spool in {folder} cannot be read: {error}") from None
-        sys.stdout.flush()
-        if not follow:
-            return
-        time.sleep(_PAUSE)
+            self._found.unreadable(error)
 
 
 def _any(globs: tuple[str, ...], name: str) -> bool:
     return not globs or any(fnmatchcase(name, glob) for glob in globs)
+
+
+def _names(body: bytes) -> list[str]:
+    """By what a person may mean an event's device: its subject, the device's id, name and serial number."""
+    import orjson
+
+    event = orjson.loads(body)
+    device = (event.get("data") or {}).get("device") or {}
+    return [
+        str(name) for name in (event.get("subject"), *map(device.get, ("id", "name", "serial"))) if name is not None
+    ]
 
 
 def _json(record: Record) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 import click
 
 from pump.cli.commanding import command_daemon, rate_option
-from pump.cli.options import config_option, moment, places, type_globs
+from pump.cli.finding import find, state_dir_option
+from pump.cli.options import config_option, moment, type_globs
 
 
 @click.command()
 @config_option
+@state_dir_option
 @click.option("--sink", required=True, metavar="NAME", help="The sink that is to get them again.")
 @click.option(
     "--since", callback=moment, metavar="TIME", help='What arrived since: "2h" ago, or "2026-11-20T08:00:00Z".'
@@ -31,6 +33,7 @@ from pump.cli.options import config_option, moment, places, type_globs
 @rate_option
 def command(
     config: Path,
+    state_dir: Path | None,
     sink: str,
     since: int | None,
     until: int | None,
@@ -51,7 +54,7 @@ def command(
     arguments = {"sink": sink, "since": since, "until": until, "types": list(types) or None, "rate": rate}
     if fresh_ids:
         arguments["fresh_ids"] = True
-    result = command_daemon(places(config).state_dir, "replay", arguments)
+    result = command_daemon(find(config, state_dir), "replay", arguments)
     refused = f", {result['refused']} refused: pump dead list" if result["refused"] else ""
     click.echo(f"{result['sent']} sent to {sink} again{refused}")
     if duplicates := result.get("duplicates"):

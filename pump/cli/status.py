@@ -12,6 +12,9 @@ from typing import Any, Final
 
 import click
 
+from pump.cli import FAILED
+from pump.cli.commanding import command_daemon
+from pump.cli.finding import find, state_dir_option
 from pump.cli.options import config_option, places
 
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -19,38 +22,52 @@ _RUNNING: Final = "it runs"
 _TIMEOUT: Final = 5.0
 _SPANS: Final = (("m", "s", 60, 1, 3600), ("h", "m", 3600, 60, 86400), ("d", "h", 86400, 3600, math.inf))
 """The two units that are shown, their lengths in seconds, below how many."""
+_COUNTS: Final = ("events", "duplicates", "unparsed", "refused", "gaps")
+"""Of a source since the daemon's start."""
 _COLOURS: Final = {"up": "green", "starting": "yellow", "stalled": "yellow", "down": "red"}
 
 
 @click.command()
 @config_option
+@state_dir_option
 @click.option("--json", "as_json", is_flag=True, help="The daemon's own JSON.")
-def command(config: Path, as_json: bool) -> None:
-    """Print how the running daemon is: its parts, its spool, how far each sink has come.
+@click.option("--check", is_flag=True, help="One line, for a monitor: exit status 0 where all is well, else 1.")
+def command(config: Path, state_dir: Path | None, as_json: bool, check: bool) -> None:
+    """Print how the running daemon is: its parts, its spool, what each source brought, how far each sink has come.
 
-    It is asked at the address of [ops]. Exit status: 0 it answered, 1 it did not.
+    It is asked at the address of [ops], or at its control socket where that is any free port or --state-dir is given.
+    Exit status: 0 it answered, 1 it did not; with --check 0 means that it is ready too.
 
     \b
     Examples:
       pump status
+      pump status --check || mail -s "pump is not well" operator
       pump status --json | jq .sinks
     """
     listen = places(config).ops.listen
-    if listen.port == 0:
-        raise click.ClickException(f"[ops] listens on any free port ({listen}): the daemon's log says which")
-    host = _ANY.get(listen.host, listen.host)
-    url = f"http://[{host}]:{listen.port}/status" if ":" in host else f"http://{host}:{listen.port}/status"
-    body = _ask(url)
-    if as_json:
-        click.echo(body.rstrip())
-        return
+    if state_dir is not None or listen.port == 0:
+        found = find(config, state_dir)
+        url, body = f"the control socket in {found.folder}", json.dumps(command_daemon(found, "status", {}))
+    else:
+        host = _ANY.get(listen.host, listen.host)
+        url = f"http://[{host}]:{listen.port}/status" if ":" in host else f"http://{host}:{listen.port}/status"
+        body = _ask(url)
     try:
         status = json.loads(body)
-        lines = list(_lines(status))
+        reasons = [str(reason) for reason in status.get("reasons", ())]
+        lines = [_verdict(status, reasons)] if check else list(_lines(status))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise click.ClickException(f"what answers at {url} is not a pump") from None
-    for line in lines:
+    for line in [body.rstrip()] if as_json else lines:
         click.echo(line)
+    if check and reasons:
+        raise click.exceptions.Exit(FAILED)
+
+
+def _verdict(status: dict[str, Any], reasons: Sequence[str]) -> str:
+    """One line for a monitor."""
+    told = "; ".join(map(_printable, reasons)) or f"up {_span(status['uptime_s'])}"
+    return f"{'NOT READY' if reasons else 'OK'}: site {status['site']}: {told}"
 
 
 def _ask(url: str) -> str:
@@ -84,6 +101,10 @@ def _lines(status: dict[str, Any]) -> Iterable[str]:
             for part in status["components"]
         ]
         yield from _table(("PART", "STATE", "SINCE", "IDLE", "REASON"), rows)
+    if status.get("sources"):
+        yield ""
+        counts = [(name, *(count[key] for key in _COUNTS)) for name, count in status["sources"].items()]
+        yield from _table(("SOURCE", *(key.upper() for key in _COUNTS)), counts)
     if status["sinks"]:
         yield ""
         numbers = [(name, sink["position"], sink["lag"], sink["dead"]) for name, sink in status["sinks"].items()]

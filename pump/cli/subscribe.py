@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from pump.cli.commanding import command_daemon, table
-from pump.cli.options import config_option, places
+from pump.cli.finding import find, state_dir_option
+from pump.cli.options import config_option
 
 
 def _listed(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
@@ -24,6 +25,7 @@ def _listed(_: click.Context, __: click.Parameter, value: str | None) -> list[st
 @click.argument("source")
 @click.argument("device", required=False)
 @config_option
+@state_dir_option
 @click.option("--types", callback=_listed, metavar="LIST", help="These event types and no others.")
 @click.option("--all", "every", is_flag=True, help="Every event type.")
 @click.option("--add", callback=_listed, metavar="LIST", help="These too.")
@@ -34,6 +36,7 @@ def command(
     source: str,
     device: str | None,
     config: Path,
+    state_dir: Path | None,
     types: list[str] | None,
     every: bool,
     add: list[str] | None,
@@ -61,7 +64,7 @@ def command(
     arguments = {
         "source": source, "device": device, "types": [] if every else types, "add": add, "drop": drop, "leave": leave,
     }  # fmt: skip
-    result = command_daemon(places(config).state_dir, "subscribe", arguments)
+    result = command_daemon(find(config, state_dir), "subscribe", arguments)
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False))
         return

@@ -98,7 +98,16 @@ class _Reader:
 
     def places(self) -> Places:
         pump = self.pump()
-        return Places(site=pump.site, state_dir=pump.state_dir, ops=self.table("ops", OpsSettings))
+        return Places(
+            site=pump.site,
+            state_dir=pump.state_dir,
+            state_named=self.names_state(),
+            ops=self.table("ops", OpsSettings),
+        )
+
+    def names_state(self) -> bool:
+        table = self.raw.get("pump")
+        return bool(self.environ.get("STATE_DIRECTORY")) or (isinstance(table, dict) and "state_dir" in table)
 
     def routes(self) -> dict[str, SinkSettings]:
         tables = self.raw.get("sinks", {})
@@ -132,6 +141,8 @@ class _Reader:
             file=self.path,
             site=pump.site,
             state_dir=pump.state_dir,
+            state_named=self.names_state(),
+            control_group=pump.control_group,
             time_zone=pump.time_zone,
             server=self.table("server", ServerSettings),
             ops=self.table("ops", OpsSettings),

@@ -80,6 +80,9 @@ class PumpSettings(Settings):
         description="the spool and all else that must survive; default: $STATE_DIRECTORY, else ./pump-state",
     )
     time_zone: Zone = Field(default=UTC, description="for vendors that send local times; a source may override it")
+    control_group: str | None = Field(
+        default=None, min_length=1, description="a group of this machine that may give commands, in $RUNTIME_DIRECTORY"
+    )
 
 
 class ServerSettings(Settings):
@@ -131,6 +134,8 @@ class Places(BaseModel):
 
     site: str
     state_dir: Path
+    state_named: bool = False
+    """Whether the file or $STATE_DIRECTORY names it."""
     ops: OpsSettings
 
 
@@ -139,6 +144,7 @@ class Config(Places):
 
     file: Path
     time_zone: ZoneInfo
+    control_group: str | None = None
     server: ServerSettings
     spool: SpoolSettings
     media: MediaSettings

@@ -64,6 +64,11 @@ class Nap:
         finally:
             self._scope = None
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a wait is on its way."""
+        return self._scope is not None
+
     def cut(self) -> None:
         """End the wait that is on its way, if there is one."""
         if self._scope is not None:

@@ -1,4 +1,4 @@
-"""An event as one line for people: the log sink, `pump events` and the demo print it."""
+"""What people read: an event as one line, for the log sink, `pump events` and the demo; an error without its class."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ _RESET: Final = "\x1b[0m"
 _DIM: Final = "\x1b[2m"
 _COLOURS: Final = {"info": "\x1b[32m", "notice": "\x1b[36m", "warning": "\x1b[33m", "critical": "\x1b[1;31m"}
 _MARKS: Final = ("late", "update", "reconciled")
+
+
+def words_of(error: BaseException) -> str:
+    """An error in words for an operator: what the system or the library says of it, never the name of its class."""
+    strerror = getattr(error, "strerror", None)
+    if isinstance(error, OSError) and isinstance(strerror, str) and strerror:
+        return strerror
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, UnicodeError):
+        return "it is no UTF-8 text"
+    said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return said or "no reason given"
 
 
 def line(event: Mapping[str, Any], colour: bool) -> str:
@@ -43,9 +56,19 @@ def _details(event: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
         _text(_mapping(data.get("access")).get("person")),
         phase if phase != "pulse" else "",
         *(mark for mark in _MARKS if data.get(mark) is True),
+        _span(data),
         _text(data.get("reason")),
+        _text(data.get("error")),
     ]
     return [text for text in found if text]
+
+
+def _span(data: Mapping[str, Any]) -> str:
+    """From when to when a gap lasts; the day of its end is left out where it is that of its beginning."""
+    begin, end = (_text(data.get(key))[:19].replace("T", " ") for key in ("from", "to"))
+    if not begin or not end:
+        return ""
+    return f"{begin} to {end[11:] if end[:10] == begin[:10] else end}"
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -79,7 +79,8 @@ def nearest_path(path: str) -> str | None:
     if close := nearest(path, alike):
         return close
     word = nearest(last, [one.rpartition(".")[2] for one in known])
-    return nearest(path, known) or next((one for one in known if one.rpartition(".")[2] == word), None)
+    whole = None if _ANY in path else nearest(path, known)
+    return whole or next((one for one in known if one.rpartition(".")[2] == word), None)
 
 
 @cache

@@ -93,6 +93,14 @@ class Delivery:
         """Numbers between the spool's head and the position."""
         return self.cursor.lag
 
+    def hurry(self) -> bool:
+        """End the wait between two tries, as an operator asks; False where there is none."""
+        if self._component.state != "down" or self._idle or not self._nap.waiting:
+            return False
+        self._backoff.reset()
+        self._nap.cut()
+        return True
+
     @property
     def stopping(self) -> bool:
         """True where `stop` was called."""

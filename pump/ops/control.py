@@ -2,13 +2,15 @@
 
 A client sends one line of JSON, {"command": "dead.drop", "arguments": {…}}, and reads lines: any number of
 {"progress": {…}}, then one {"result": {…}} or {"error": "…"}. A client that leaves cancels its command. Who may open
-the socket (mode 0600, the daemon's own user and root) may do everything.
+the socket (mode 0600, the daemon's own user and root) may do everything. A second one, in $RUNTIME_DIRECTORY, is for
+the group of `[pump] control_group` too (mode 0660): the state directory itself stays closed, for tokens lie there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import stat
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -20,6 +22,7 @@ import orjson
 import structlog
 
 from pump.core.errors import Refusal
+from pump.core.text import words_of
 
 log = structlog.get_logger()
 
@@ -46,38 +49,58 @@ class NoDaemon(Exception):
 class Control:
     """The listener. `commands` may be filled before and after it is open; names are "group.verb"."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, runtime: Path | None = None, group: str | None = None) -> None:
+        """`runtime` is where the socket for `group` goes, if there is one."""
         self.commands: dict[str, Handler] = {}
         self._folder = folder
-        self._server: asyncio.Server | None = None
+        self._real = os.path.realpath(folder)
+        self._runtime = runtime
+        self._group = group
+        self._servers: dict[Path, asyncio.Server] = {}
         self._clients: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Listen. The folder must be locked: a socket that is there was left by a daemon that was killed. OSError."""
+        await self._listen(self._folder, None)
+        if self._runtime is None:
+            if self._group is not None:
+                log.error("There is no $RUNTIME_DIRECTORY: control_group has no socket to use", group=self._group)
+            return
+        try:
+            await self._listen(self._runtime, self._group)
+        except (OSError, LookupError) as error:  # the other one serves all that root asks for
+            log.error(
+                "The control socket for a group cannot be opened",
+                folder=str(self._runtime), group=self._group, reason=words_of(error),
+            )  # fmt: skip
+
+    async def _listen(self, folder: Path, group: str | None) -> None:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             os.fchmod(listener.fileno(), stat.S_IRUSR | stat.S_IWUSR)  # before it can be found
             with suppress(FileNotFoundError):
-                (self._folder / NAME).unlink()
-            with _short(self._folder) as path:
+                (folder / NAME).unlink()
+            with _short(folder) as path:
                 listener.bind(path)
-            self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=LONGEST)
+                if group is not None:
+                    shutil.chown(path, group=group)
+                    os.chmod(path, 0o660)
+            self._servers[folder] = await asyncio.start_unix_server(self._serve, sock=listener, limit=LONGEST)
         except BaseException:
             listener.close()
             raise
 
     async def close(self) -> None:
         """Stop listening; commands under way are cancelled."""
-        if self._server is None:
-            return
-        self._server.close()
-        with suppress(FileNotFoundError):
-            (self._folder / NAME).unlink()
+        servers, self._servers = self._servers, {}
+        for folder, server in servers.items():
+            server.close()
+            with suppress(FileNotFoundError):
+                (folder / NAME).unlink()
         for client in self._clients:
             client.cancel("the control socket closes")
         if self._clients:
             await asyncio.wait(self._clients)
-        self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -109,10 +132,14 @@ class Control:
         try:
             request = orjson.loads(line)
             name, arguments = request["command"], request.get("arguments") or {}
+            wanted = request.get("state_dir")
             handler = self.commands[name]
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
             known = ", ".join(sorted(self.commands))
             await _send(writer, {"error": f"an object with a command is wanted; there are: {known}"})
+            return
+        if wanted is not None and wanted != self._real:
+            await _send(writer, {"error": f"another daemon answers here, with the state directory {self._folder}"})
             return
         # The command runs in a task of its own, so that the client's leaving is noticed meanwhile.
         doing = asyncio.create_task(self._do(name, handler, arguments, writer), name=f"command {name}")
@@ -151,9 +178,14 @@ async def _send(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> Non
 
 
 def ask(
-    folder: Path, command: str, arguments: Mapping[str, Any], on_progress: Callable[[dict[str, Any]], object]
+    folder: Path,
+    command: str,
+    arguments: Mapping[str, Any],
+    on_progress: Callable[[dict[str, Any]], object],
+    *,
+    state_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """The client's side, blocking: the command's result.
+    """The client's side, blocking: the command's result. `state_dir`: of no other daemon than the one that uses it.
 
     Raises NoDaemon where nobody listens, Refusal for an error's text, OSError where the socket may not be used.
     """
@@ -163,7 +195,9 @@ def ask(
                 connection.connect(path)
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             raise NoDaemon(f"no daemon runs with the state directory {folder}") from None
-        request = {"command": command, "arguments": dict(arguments)}
+        request: dict[str, Any] = {"command": command, "arguments": dict(arguments)}
+        if state_dir is not None:
+            request["state_dir"] = os.path.realpath(state_dir)
         connection.sendall(orjson.dumps(request, option=orjson.OPT_APPEND_NEWLINE))
         with connection.makefile("rb") as lines:
             for line in lines:

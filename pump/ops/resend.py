@@ -63,17 +63,19 @@ class Resend:
     # --- dead letters -------------------------------------------------------------------------------------------
 
     async def drop(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-        """Remove dead letters of `sink` or of `ids`; {"dropped": n}."""
+        """Remove dead letters of `sink` or of `ids`; {"dropped": n, "missing": ids that are none}."""
         sink, ids = _chosen(arguments)
         try:
+            missing = await self._missing(sink, ids)
             count = await self.spool.dead_letters.drop(sink=sink, ids=ids)
         except Unavailable as error:
             raise Refusal(error.reason) from error
         log.info("Dead letters were dropped, as asked", sink=sink, count=count)
-        return {"dropped": count}
+        return {"dropped": count, **missing}
 
     async def retry(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-        """Send dead letters again, each to the sink that refused it; {"sent": n, "refused": n, "left": [names]}.
+        """Send dead letters again, each to the sink that refused it; {"sent": n, "refused": n, "left": [names],
+        "missing": ids that are none}.
 
         Those that are delivered are removed, those refused again stay, with the new reason and one attempt more. A
         letter of a sink that is not there any more is left as it is, and where none is named of one switched off.
@@ -83,6 +85,7 @@ class Resend:
         counts = {"sent": 0, "refused": 0}
         left: list[str] = []
         try:
+            missing = await self._missing(sink, ids)
             through = await self.spool.dead_letters.newest()  # what comes meanwhile must not go round and round
             for name in [sink] if sink else sorted(self.spool.dead_letters.counts):
                 after = 0
@@ -97,7 +100,15 @@ class Resend:
                     await tell(counts)
         except Unavailable as error:
             raise Refusal(f"{error.reason}; {counts['sent']} were delivered before") from error
-        return {**counts, "left": left}
+        return {**counts, "left": left, **missing}
+
+    async def _missing(self, sink: str | None, ids: list[int] | None) -> dict[str, list[int]]:
+        """{"missing": those of `ids` that are no dead letter (of the sink), sorted}; nothing where all are."""
+        missing, after = set(ids or ()), 0
+        while missing and (found := await self.spool.dead_letters.read(sink=sink, ids=ids, after=after)):
+            after = found[-1].id
+            missing -= {letter.id for letter in found}
+        return {"missing": sorted(missing)} if missing else {}
 
     async def _retry(self, delivery: Delivery, letters: Sequence[DeadLetter], counts: dict[str, int]) -> None:
         outcome = await delivery.resend_queue.deliver([letter.record for letter in letters])

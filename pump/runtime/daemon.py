@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sqlite3
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -26,6 +28,7 @@ from pump.ingest.push.listener import PushListener, Route
 from pump.ops.control import Control
 from pump.ops.http import Ops, Views
 from pump.ops.resend import Resend
+from pump.ops.restart import Restart
 from pump.ops.subscribe import Subscribe
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
@@ -205,6 +208,7 @@ class Daemon:
         self.supervisor.add("media", self._keep_media, self.health.component("media"))
         for name, kind in parts.sinks.items():
             self._add_sink(name, kind, spool, announcer)
+        self.status.sources = [*parts.sources]
         for name, source in parts.sources.items():
             self._add_source(name, source, spool, announcer)
         await self._take_pushes()
@@ -250,9 +254,13 @@ class Daemon:
 
     async def _take_commands(self, spool: Spool, parts: Parts) -> None:
         """Open the control socket; whatever else can be commanded adds itself to `commands`."""
-        control = Control(self.config.state_dir)
+        folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+        runtime = Path(folder) if folder else None
+        control = Control(self.config.state_dir, runtime=runtime, group=self.config.control_group)
         control.commands |= Resend(spool, self.sinks, self.clock, self.metrics).commands()
         control.commands |= Subscribe(parts.sources).commands()
+        control.commands |= Restart(parts.sources, self.sinks, self.supervisor.restart).commands()
+        control.commands["status"] = self.status.show
         try:
             await control.open()
         except OSError as error:  # a file system without sockets: events matter more than commands

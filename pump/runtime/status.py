@@ -10,12 +10,15 @@ import pump
 from pump.config import Config
 from pump.core.clock import Clock
 from pump.delivery.delivery import Delivery
+from pump.ops.control import Tell
 from pump.spool import Spool
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 
 BEHIND_LIMIT: Final = 300.0
 """Seconds since an event's arrival that a sink may still be busy with it before the daemon is no longer ready."""
+_COUNTED: Final = ("events", "duplicates", "unparsed", "refused", "gaps")
+"""Counters of `Metrics` that /status shows for each source."""
 
 
 class Status:
@@ -29,6 +32,8 @@ class Status:
 
         `phase` gives why the daemon as a whole is not ready; empty while it runs.
         """
+        self.sources: list[str] = []
+        """Names of those that run."""
         self._config = config
         self._sinks = sinks
         self._spool = spool
@@ -77,6 +82,7 @@ class Status:
             "version": pump.__version__,
             "uptime_s": round(self._clock.monotonic() - self._begun, 3),
             "phase": self._phase() or "it runs",
+            "reasons": self.sick() + self.unready(),
             "spool": {
                 "head": spool.head if spool else 0,
                 "floor": spool.floor if spool else 0,
@@ -96,6 +102,7 @@ class Status:
                 }
                 for component in self._health.components.values()
             ],
+            "sources": self._counts(),
             "sinks": {
                 name: {
                     "position": delivery.position,
@@ -106,6 +113,20 @@ class Status:
                 for name, delivery in self._sinks.items()
             },
         }
+
+    def _counts(self) -> dict[str, dict[str, int]]:
+        """Of each source what was counted since the start."""
+        counts = {name: dict.fromkeys(_COUNTED, 0) for name in self.sources}
+        for what in _COUNTED:
+            for metric in getattr(self._metrics, what).collect():
+                for sample in metric.samples:
+                    if sample.name.endswith("_total") and (found := counts.get(sample.labels["source"])) is not None:
+                        found[what] += int(sample.value)
+        return counts
+
+    async def show(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+        """The control socket's command `status`: what /status shows."""
+        return self.body()
 
     def refresh(self) -> None:
         """Set the gauges that are known only when they are scraped."""

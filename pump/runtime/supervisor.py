@@ -41,7 +41,11 @@ class _Part:
     down: Callable[[str], object]
     task: asyncio.Task[None] | None = None
     stopping: bool = False
+    again: bool = False
+    """It is cancelled to begin anew."""
     started: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by each start; cleared by who waits for the next."""
 
 
 class Supervisor:
@@ -96,6 +100,21 @@ class Supervisor:
         _ = self._parts[name]
         return not await self.stop([name], deadline)
 
+    async def restart(self, name: str, *, deadline: float = 5.0) -> bool:
+        """Begin a part anew now, whether it runs or waits; False where it has not ended after `deadline` seconds: it
+        begins anew once it does. KeyError: unknown."""
+        part = self._parts[name]
+        if part.task is None or part.stopping:
+            return False
+        part.again = True
+        part.begun.clear()
+        part.task.cancel(f"{name} is to begin anew")
+        begun = asyncio.create_task(part.begun.wait(), name=f"restart of {name}")
+        try:
+            return await wait_for({begun}, deadline, self._clock)
+        finally:
+            begun.cancel()
+
     async def replace(self, name: str, run: Run, component: Component, *, deadline: float = 5.0) -> None:
         """Stop the part of this name and start another in its place; the others notice nothing.
 
@@ -143,9 +162,25 @@ class Supervisor:
         return [part.name for part in late]
 
     async def _keep(self, part: _Part) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # `add` made it
         while not part.stopping:
+            try:
+                await self._live(part)
+            except asyncio.CancelledError:
+                if part.stopping or not part.again:
+                    raise
+                task.uncancel()
+            if part.again:
+                part.again = False
+                part.backoff.reset()
+
+    async def _live(self, part: _Part) -> None:
+        """Starts and pauses, until the part is to stop or to begin anew."""
+        while not part.stopping and not part.again:
             begin = self._clock.monotonic()
             part.started.set()
+            part.begun.set()
             error: BaseException | None = None
             try:
                 await part.run()

@@ -54,6 +54,15 @@ def letters(folder: Path, *, sink: str | None = None, ids: Sequence[int] | None 
             after = found[-1].id
 
 
+def newest(folder: Path) -> int:
+    """The highest number that is stored, 0 where none is. Raises as `events` does."""
+    path = folder / "spool.db"
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with closing(connect_reading(path)) as db:
+        return int(db.execute("SELECT coalesce(max(last), 0) FROM blocks").fetchone()[0])
+
+
 def state(folder: Path, prefix: str = "") -> list[tuple[str, str, Any]]:
     """(source, key, value) of the sources' stored state, for the keys that begin with `prefix`, sorted.
 

@@ -80,6 +80,10 @@ class LoginLockout:
         if (left := self.left) > _NOUGHT:
             raise Misconfigured(self._reason, retry_after=min(left, LEAST))
 
+    def hurry(self) -> None:
+        """An operator says that it is mended: the next login need not wait."""
+        self._until = self._clock.monotonic()
+
     def forget(self) -> dict[str, Any]:
         """The password was taken. Returns the state to be stored."""
         self._reason = ""

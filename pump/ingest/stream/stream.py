@@ -67,6 +67,10 @@ class Stream:
         """True while the link is up."""
         return self.store.connected
 
+    def hurry(self) -> None:
+        """A password that was rejected may be tried again now."""
+        self._lockout.hurry()
+
     async def run(self) -> None:
         """For ever. Raises `Misconfigured` for a rejected password, and what the handler raises."""
         intake, outage = self.store.intake, self.store.outage

@@ -46,6 +46,11 @@ class HikCamera(Source[HikCameraSettings]):
             self._stream = self._make(intake)
         await self._stream.run()
 
+    def hurry(self) -> None:
+        """A password that was rejected may be tried again now."""
+        if self._stream is not None:
+            self._stream.hurry()
+
     def _make(self, intake: Intake) -> Stream:
         settings = self.settings
         ssl: Any = True

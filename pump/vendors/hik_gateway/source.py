@@ -66,6 +66,11 @@ class HikGateway(Source[HikGatewaySettings]):
             raise Refusal("the source does not run yet; ask again when it does")
         return self._parts
 
+    def hurry(self) -> None:
+        """A password that was rejected may be tried again now."""
+        if self._parts is not None:
+            self._parts.stream.hurry()
+
     async def run(self, intake: Intake) -> None:
         """As Source.run; a cancellation closes the subscription, for few are to be had.
 

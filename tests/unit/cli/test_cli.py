@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -37,9 +38,10 @@ def pump(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProc
 
 
 @contextmanager
-def started(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str, cwd: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "pump", *arguments]
-    process = subprocess.Popen(command, cwd=cwd, env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    env = {**ENVIRON, **environ}
+    process = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with process:
         try:
             yield process
@@ -178,7 +180,7 @@ async def _fill(folder: Path, source: str, numbers: range) -> None:
         for number in numbers:
             kind = "vehicle.passed" if number % 2 else "security.intrusion"
             data: dict[str, Any] = {"vendor": "test", "code": "1", "name": "Test", "severity": "info", "phase": "pulse"}
-            data |= {"vehicle": {"plate": f"P{number}"}}
+            data |= {"vehicle": {"plate": f"P{number}"}, "device": {"id": f"camera/{number}"}}
             await intake.put(Event(kind, event_id(source, number), data, datetime(2026, 11, 20, 8, tzinfo=UTC)))
     finally:
         await spool.close()
@@ -210,6 +212,14 @@ def plates(text: str) -> list[str]:
         (["--since", "1h"], ["P0", "P1", "P2", "P3", "P4", "P5"]),
         (["--since", "2026-01-01T00:00:00+02:00", "--source", "door"], ["P4", "P5"]),
         (["--since", "9999-01-01"], []),
+        (["--until", "2026-01-01"], []),
+        (["--until", "9999-01-01", "--source", "door"], ["P4", "P5"]),
+        (["-n", "2"], ["P4", "P5"]),
+        (["-n", "2", "--source", "gate"], ["P2", "P3"]),
+        (["-n", "0"], []),
+        (["--severity", "notice"], []),
+        (["--device", "camera/[24]"], ["P2", "P4"]),
+        (["--device", "none", "--device", "*/3"], ["P3"]),
     ],
 )
 def test_events_are_read_and_chosen(spool: Path, arguments: list[str], wanted: list[str]) -> None:
@@ -222,7 +232,7 @@ def test_events_for_people(spool: Path) -> None:
     (spool / "pump.toml").write_text(f'[pump]\nstate_dir = "{spool}"\n[sources.x]\ntype = "needs nothing here"\n')
     done = pump("events", "--source", "door", "--type", "vehicle.*", cwd=spool)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == ["08:00:00", "info", "vehicle.passed", "door", "P5", "·", "Test"]
+    assert done.stdout.split() == ["08:00:00", "info", "vehicle.passed", "door", "camera/5", "P5", "·", "Test"]
     assert "\x1b" not in done.stdout
 
 
@@ -238,18 +248,40 @@ def test_no_spool_is_said(tmp_path: Path) -> None:
 
 
 def test_follow_shows_what_arrives_until_ctrl_c(tmp_path: Path) -> None:
-    with started("events", "--state-dir", "state", "--follow", "--json", cwd=tmp_path) as process:
+    fill(tmp_path / "state", "gate", range(2))
+    for more, first in ((["--since", "1h"], ["P0", "P1"]), (["-n", "1"], ["P1"])):
+        with started("events", "--state-dir", "state", "--follow", "--json", *more, cwd=tmp_path) as process:
+            assert process.stdout is not None
+            assert plates("".join(process.stdout.readline() for _ in first)) == first
+    with (
+        started("events", "--state-dir", "state", "--follow", "--json", cwd=tmp_path) as process,
+        started("events", "--state-dir", "state", "--follow", "--json", "-n", "0", cwd=tmp_path) as other,
+    ):
         assert process.stdout is not None
         assert process.stderr is not None
-        assert "no spool in state yet" in process.stderr.readline()
-        fill(tmp_path / "state", "gate", range(2))
-        assert plates(process.stdout.readline() + process.stdout.readline()) == ["P0", "P1"]
-        fill(tmp_path / "state", "gate", range(3))
-        assert plates(process.stdout.readline()) == ["P2"]
+        assert other.stdout is not None
+        number = 2
+        while not select.select([process.stdout], [], [], 1)[0]:  # what it printed first came after its start
+            fill(tmp_path / "state", "gate", range(number := number + 1))
+        (plate,) = plates(process.stdout.readline())
+        assert int(plate[1:]) >= 2
+        assert int(plates(other.stdout.readline())[0][1:]) >= 2
         process.send_signal(signal.SIGINT)
         assert process.wait() == 0
-        assert process.stdout.read() == ""
         assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_full_disk_is_one_line(tmp_path: Path, form: list[str]) -> None:
+    fill(tmp_path, "gate", range(50))
+    command = [sys.executable, "-m", "pump", "events", "--state-dir", ".", *form]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "Error: standard output cannot be written: No space left on device\n"
+    line = " ".join(command) + " >&-"
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
@@ -355,7 +387,7 @@ def test_status_of_a_running_daemon(tmp_path: Path) -> None:
     (tmp_path / "pump.toml").write_text(
         '[ops]\nlisten = "127.0.0.1:0"\n[sinks.out]\ntype = "jsonl"\npath = "out.jsonl"\n'
     )
-    assert "any free port" in pump("status", cwd=tmp_path).stderr
+    assert "no daemon runs with the state directory" in pump("status", cwd=tmp_path).stderr
     with started("run", cwd=tmp_path) as process:
         assert process.stderr is not None
         assert process.stdout is not None

@@ -443,3 +443,73 @@ async def test_first_of_ends_the_others_and_raises() -> None:
     with pytest.raises(ValueError, match="first"):
         await first_of(other(), fails())
     assert ended == ["other"]
+
+
+@pytest.mark.parametrize("error", [Misconfigured("wrong key"), Unavailable("away", retry_after=3600.0), ValueError()])
+async def test_a_restart_ends_any_wait_at_once(error: Exception) -> None:
+    async def test(on: Bench) -> None:
+        run = Fails(on.clock, error)
+        on.add("part", run)
+        await on.clock.run(0)
+        assert run.starts == [on.clock.monotonic()]
+        for times in (2, 3):
+            assert await on.supervisor.restart("part")
+            await on.clock.run(0)
+            assert run.starts == [run.starts[0]] * times, "no time has passed"
+        await on.end()
+
+    await bench(test)
+
+
+async def test_a_restart_of_what_runs_cancels_it_once_and_a_stop_still_stops() -> None:
+    async def test(on: Bench) -> None:
+        cancelled: list[int] = []
+
+        async def run() -> None:
+            try:
+                await forever()
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                assert task is not None
+                cancelled.append(task.cancelling())
+                await asyncio.sleep(0)  # a clean-up may wait
+                raise
+
+        on.add("part", run)
+        await on.supervisor.started()
+        await asyncio.sleep(0)
+        for _ in range(3):
+            assert await on.supervisor.restart("part")
+            await asyncio.sleep(0)
+        assert cancelled == [1, 1, 1]
+        assert on.supervisor.names == ["part"]
+        await on.end()
+        assert len(cancelled) == 4
+
+    await bench(test)
+
+
+async def test_a_restart_of_what_does_not_end_says_so() -> None:
+    async def test(on: Bench) -> None:
+        release = asyncio.Event()
+
+        async def run() -> None:
+            try:
+                await forever()
+            except asyncio.CancelledError:
+                await release.wait()
+
+        on.add("part", run)
+        await on.supervisor.started()
+        await asyncio.sleep(0)
+        restarting = asyncio.create_task(on.supervisor.restart("part", deadline=5.0))
+        await on.clock.run(0)
+        on.clock.advance(5.0)
+        assert await restarting is False
+        release.set()
+        await on.clock.run(0)
+        release.clear()
+        release.set()
+        await on.end()
+
+    await bench(test)
