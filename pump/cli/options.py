@@ -29,14 +29,17 @@ def config_option(command: F) -> F:
     )(command)  # fmt: skip
 
 
-def load(path: Path) -> Config:
-    """The configuration; what is wrong goes to standard error and ends the process with 78."""
+def load(path: Path, absent_credentials: list[str] | None = None) -> Config:
+    """The configuration; what is wrong goes to standard error and ends the process with 78.
+
+    Names of credentials that only systemd's unit has go to `absent_credentials`, where given.
+    """
     from pump.config import ConfigError, load
 
     try:
-        return load(path)
+        return load(path, absent_credentials=absent_credentials)
     except ConfigError as error:
-        _tell(error)
+        tell_wrong(error)
 
 
 def places(path: Path) -> Places:
@@ -48,7 +51,7 @@ def places(path: Path) -> Places:
     except ConfigError as error:
         if not path.exists() and _defaulted():
             return places(Path(os.devnull))
-        _tell(error)
+        tell_wrong(error)
 
 
 def routes(path: Path) -> Mapping[str, SinkSettings]:
@@ -58,7 +61,7 @@ def routes(path: Path) -> Mapping[str, SinkSettings]:
     try:
         return routes(path)
     except ConfigError as error:
-        _tell(error)
+        tell_wrong(error)
 
 
 def _defaulted() -> bool:
@@ -66,7 +69,8 @@ def _defaulted() -> bool:
     return source is click.core.ParameterSource.DEFAULT
 
 
-def _tell(error: Exception) -> NoReturn:
+def tell_wrong(error: Exception) -> NoReturn:
+    """What is wrong with the configuration goes to standard error and ends the process with 78."""
     click.echo(str(error), err=True)
     raise click.exceptions.Exit(CONFIGURATION)
 

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -47,12 +47,20 @@ PARTS: Final = ("sources", "sinks")
 """The tables of named tables, each of which has a `type`."""
 
 
-def load(path: Path, environ: Mapping[str, str] | None = None, *, kinds: Registry = registry.DEFAULT) -> Config:
+def load(
+    path: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    kinds: Registry = registry.DEFAULT,
+    absent_credentials: list[str] | None = None,
+) -> Config:
     """Read and check a pump.toml; secrets are resolved and from then on hidden in the log.
 
-    `environ` stands for the process's environment. Raises ConfigError with every problem found.
+    `environ` stands for the process's environment. Outside of systemd's unit a credential cannot be had: with
+    `absent_credentials` that is no mistake, and the names are added to the list. Raises ConfigError with every problem
+    found.
     """
-    reader = _Reader(path, os.environ if environ is None else environ)
+    reader = _Reader(path, os.environ if environ is None else environ, absent=absent_credentials)
     config = reader.config(kinds)
     if reader.problems:
         raise ConfigError(sorted(reader.problems, key=lambda problem: problem.line or 0), str(path))
@@ -83,13 +91,25 @@ def routes(path: Path) -> dict[str, SinkSettings]:
     return found
 
 
+def located(path: Path, found: Iterable[tuple[Keys, str]]) -> list[Problem]:
+    """(key, sentence) of a file that was read as problems with their lines, in the file's order."""
+    known = lines(_read(path))
+    problems = [Problem(line_of(known, keys), dotted(keys), sentence) for keys, sentence in found]
+    return sorted(problems, key=lambda problem: problem.line or 0)
+
+
 class _Reader:
     """One reading of one file. A table that is wrong stands in with its defaults, so that the others are still read."""
 
-    def __init__(self, path: Path, environ: Mapping[str, str], *, unopened: bool = False) -> None:
+    def __init__(
+        self, path: Path, environ: Mapping[str, str], *, unopened: bool = False, absent: list[str] | None = None
+    ) -> None:
         self.path = path
         self.environ = environ
         self.unopened = unopened
+        self.absent = absent
+        self.withheld: set[str] = set()
+        """"sources" and "sinks" of which one cannot be read without its credential."""
         self.problems: list[Problem] = []
         self.secrets: list[str] = []
         text = _read(path)
@@ -158,6 +178,7 @@ class _Reader:
         for name, sink in sinks.items():
             self.problems += self.unmatched(name, sink)
         told = (Problem(line_of(self.lines, keys), dotted(keys), found) for keys, found in advice(config, self.raw))
+        told = (warning for warning in told if warning.where not in self.withheld)
         return config.model_copy(update={"warnings": tuple(told)})
 
     def pump(self) -> PumpSettings:
@@ -216,6 +237,7 @@ class _Reader:
             self.problem((*keys, *nul), "a text with a NUL in it, which no path, name or address may hold")
         context = {
             "environ": self.environ, "secrets": self.secrets, "unopened": self.unopened, "folder": self.path.parent,
+            "absent_credentials": self.absent,
         }  # fmt: skip
         # as JSON, for there strict means what TOML's own types mean: "500" is no number, a list is a tuple
         text = json.dumps({**defaults, **raw}, default=str)
@@ -223,11 +245,23 @@ class _Reader:
             found = model.model_validate_json(text, strict=True, context=context)
             return found if nul is None else None
         except ValidationError as error:
-            self.problems += from_pydantic(error, model, keys, raw, self.lines)
+            found = from_pydantic(error, model, keys, raw, self.lines)
+            if self.absent:
+                real = [one for one in found if not _is_credential(raw, one.where.removeprefix(f"{dotted(keys)}."))]
+                if not real:
+                    self.withheld.add(str(keys[0]))
+                found = real
+            self.problems += found
             return None
 
     def problem(self, keys: Keys, found: str, wanted: str = "", hint: str = "") -> None:
         self.problems.append(Problem(line_of(self.lines, keys), dotted(keys), found, wanted, hint))
+
+
+def _is_credential(raw: dict[str, Any], key: str) -> bool:
+    """Whether the table's value there is, or holds, a credential: what stands for it may not look like a secret."""
+    value = raw.get(key.partition("[")[0].partition(".")[0])
+    return any(isinstance(one, dict) and "credential" in one for one in (value if isinstance(value, list) else [value]))
 
 
 def _nul(value: object) -> Keys | None:

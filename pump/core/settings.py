@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from pump.core.naming import Named, NameTable
+from pump.core.text import words_of
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -84,7 +85,8 @@ def resolve_secret(value: object, info: ValidationInfo) -> object:
 
     The validation's context may carry `environ`; without it the process's own environment is read. Errors name
     the place that was looked at, never what was found there. With `unopened` in the context no place is looked at,
-    and UNOPENED stands for what it holds.
+    and UNOPENED stands for what it holds; with a list `absent_credentials` it does so for credentials where systemd
+    gave no folder, and their names are added to the list.
     """
     unopened = bool((info.context or {}).get("unopened"))
     environ: Mapping[str, str] = (info.context or {}).get("environ", os.environ)
@@ -111,6 +113,9 @@ def resolve_secret(value: object, info: ValidationInfo) -> object:
             return _read_secret(Path(name), f"the file {name}")
         if place == "credential" and isinstance(name, str):
             folder = environ.get("CREDENTIALS_DIRECTORY")
+            if not folder and (absent := (info.context or {}).get("absent_credentials")) is not None:
+                absent.append(name)
+                return UNOPENED
             if not folder:
                 raise ValueError(f"the credential {name} needs systemd's $CREDENTIALS_DIRECTORY, which is not set")
             return _read_secret(Path(folder) / name, f"the credential {name}")
@@ -126,7 +131,7 @@ def _read_secret(path: Path, what: str) -> str:
             content = file.read(_LONGEST_SECRET + 1)
         text = content.decode().strip()
     except (OSError, ValueError) as error:
-        raise ValueError(f"{what} cannot be read: {type(error).__name__}") from None
+        raise ValueError(f"{what} cannot be read: {words_of(error)}") from None
     if len(content) > _LONGEST_SECRET:
         raise ValueError(f"{what} is too long for a secret: a device, or another file?")
     if not text:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-import structlog
 
 from pump.config import Config
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured
+from pump.core.text import words_of
 from pump.registry import MissingDependency, Registry
 from pump.sink import Sink
 from pump.source import Source
 
-log = structlog.get_logger()
-
 
 class NoStart(Exception):
     """The daemon could not start; the log has the reason."""
+
+
+class NoParts(Exception):
+    """What cannot be made of its settings: (dotted key, why) of each."""
+
+    def __init__(self, reasons: Sequence[tuple[tuple[str, str], str]]) -> None:
+        super().__init__("; ".join(f"{'.'.join(keys)}: {why}" for keys, why in reasons))
+        self.reasons = reasons
 
 
 @dataclass(slots=True)
@@ -30,23 +36,21 @@ class Parts:
 
 
 def build(config: Config, kinds: Registry, clock: Clock) -> Parts:
-    """Every enabled part; no I/O. Raises NoStart after all that cannot be made are in the log."""
+    """Every enabled part; no I/O. Raises NoParts with all that cannot be made."""
     parts = Parts()
-    failed = False
+    failed: list[tuple[tuple[str, str], str]] = []
     for name, source in config.sources.items():
         if source.enabled:
             try:
                 parts.sources[name] = kinds.source(source.type)(name, source, clock)
             except (LookupError, MissingDependency, Misconfigured, ValueError) as error:
-                log.error("A source cannot be made of its settings", source=name, reason=str(error))
-                failed = True
+                failed.append((("sources", name), words_of(error)))
     for name, sink in config.sinks.items():
         if sink.enabled:
             try:
                 parts.sinks[name] = kinds.sink(sink.type)
             except (LookupError, MissingDependency) as error:
-                log.error("A sink cannot be made of its settings", sink=name, reason=str(error))
-                failed = True
+                failed.append((("sinks", name), words_of(error)))
     if failed:
-        raise NoStart
+        raise NoParts(failed)
     return parts

@@ -16,6 +16,8 @@ from anyio import CancelScope, move_on_after
 import pump
 from pump import registry
 from pump.config import Config
+from pump.config.probe import unusable
+from pump.config.problems import dotted
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.naming import Names
@@ -32,7 +34,7 @@ from pump.ops.restart import Restart
 from pump.ops.subscribe import Subscribe
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
-from pump.runtime.build import NoStart, Parts, build
+from pump.runtime.build import NoParts, NoStart, Parts, build
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.sd_notify import Notifier
 from pump.runtime.signals import take_over
@@ -147,9 +149,14 @@ class Daemon:
     # --- the whole life ---------------------------------------------------------------------------------------------
 
     async def _run(self, *, keep_lock: bool) -> int:
+        wrong = list(unusable(self.config, self._kinds))
         try:
             parts = build(self.config, self._kinds, self.clock)
-        except NoStart:
+        except NoParts as error:
+            wrong += error.reasons
+        if wrong:
+            for keys, reason in wrong:
+                log.error("The configuration cannot be used", key=dotted(keys), reason=reason)
             return MISCONFIGURED
         try:
             self.config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # vendors' tokens lie there

@@ -286,7 +286,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         'old_secrets = [{ file = "/no/such/file" }, { credential = "c" }, { fil = "x" }, "${X"]\n',
         [
             "pump.toml:4: sources.a.secret_key: the environment has no NOT_SET",
-            "pump.toml:5: sources.a.old_secrets[0]: the file /no/such/file cannot be read: FileNotFoundError",
+            "pump.toml:5: sources.a.old_secrets[0]: the file /no/such/file cannot be read: No such file or directory",
             "pump.toml:5: sources.a.old_secrets[1]: the credential c needs systemd's $CREDENTIALS_DIRECTORY, "
             "which is not set",
             "pump.toml:5: sources.a.old_secrets[2]: found a value that is not shown, "
