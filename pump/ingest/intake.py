@@ -24,7 +24,7 @@ from pump.ingest.encoding import Encoder
 from pump.ingest.media import Media
 from pump.spool import Receipt, Row, RowRefused, Spool
 from pump.telemetry.health import Component, Health
-from pump.telemetry.metrics import Metrics
+from pump.telemetry.metrics import Metrics, label, refusal
 
 log = structlog.get_logger()
 
@@ -100,7 +100,7 @@ class Intake:
                 receipt = await self._put_refused(rows, refused, state, recorded)
         except Unavailable as error:
             self._own = own + self._own
-            self._metrics.refused.labels(self.name, error.reason).inc()
+            self._metrics.refused.labels(self.name, refusal(error.reason)).inc()
             raise
         except BaseException:
             self._own = own + self._own  # ids make those that were stored all the same harmless
@@ -185,7 +185,7 @@ class Intake:
 
     def count(self, what: str, n: int = 1) -> None:
         """Count an incident of the source's life: "retry", "reconnect", "login" …"""
-        self._metrics.source_incidents.labels(self.name, what).inc(n)
+        self._metrics.source_incidents.labels(self.name, label(what)).inc(n)
 
     async def flush(self) -> None:
         """Store news (up, down) that no put has carried yet. The daemon calls it; sources need not."""

@@ -1,6 +1,6 @@
 """The ops listener: /healthz, /readyz, /metrics and /status, for people, probes and Prometheus.
 
-It answers GET alone, changes nothing, and knows the daemon by four callbacks.
+It answers GET and HEAD alone, changes nothing, and knows the daemon by four callbacks.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Ops:
             ("/metrics", self._metrics),
             ("/status", self._status),
         ):
-            app.router.add_get(path, answer, allow_head=False)
+            app.router.add_get(path, answer)  # and HEAD, with which load balancers probe
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=30.0, shutdown_timeout=1.0)
         await runner.setup()
         try:

@@ -7,6 +7,25 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+_REFUSALS = (("the spool refuses: ", "refusing"), ("the spool cannot be ", "failing"))
+"""How reasons of a refused put begin, and the label that stands for each."""
+_LONGEST = 60
+
+
+def label(text: str) -> str:
+    """A text as a label's value: short, plain ASCII, whatever it was made of.
+
+    One that is neither may make a whole scrape invalid (prometheus-client 0.26), and a vendor's words must not make
+    series.
+    """
+    return "".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in text)[:_LONGEST]
+
+
+def refusal(reason: str) -> str:
+    """The label for why the spool refused a put; the reason itself may name a path or quote the system."""
+    return next((word for begin, word in _REFUSALS if reason.startswith(begin)), "waiting")
+
+
 _COMMIT_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 

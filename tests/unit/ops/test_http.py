@@ -88,11 +88,23 @@ async def test_metrics_in_both_forms() -> None:
     await listening(test)
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 async def test_only_get(method: str) -> None:
     async def test(_: Pump, url: str, session: aiohttp.ClientSession) -> None:
-        async with session.request(method, url + "/status", data=b"" if method != "HEAD" else None) as answer:
+        async with session.request(method, url + "/status", data=b"") as answer:
             assert answer.status == 405
+
+    await listening(test)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/status"])
+@pytest.mark.parametrize("unready", [[], ["source teams is down"]])
+async def test_head_is_get_without_a_body(path: str, unready: list[str]) -> None:
+    async def test(pump: Pump, url: str, session: aiohttp.ClientSession) -> None:
+        pump.unready = unready
+        async with session.get(url + path) as get, session.head(url + path) as head:
+            assert (head.status, head.content_type) == (get.status, get.content_type)
+            assert (await head.read(), head.headers["Content-Length"]) == (b"", get.headers["Content-Length"])
 
     await listening(test)
 
