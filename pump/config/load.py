@@ -177,9 +177,9 @@ class _Reader:
             self.problem(keys, found, wanted)
         for name, sink in sinks.items():
             self.problems += self.unmatched(name, sink)
-        told = (Problem(line_of(self.lines, keys), dotted(keys), found) for keys, found in advice(config, self.raw))
-        told = (warning for warning in told if warning.where not in self.withheld)
-        return config.model_copy(update={"warnings": tuple(told)})
+        warnings = [Problem(line_of(self.lines, keys), dotted(keys), found) for keys, found in advice(config, self.raw)]
+        kept = tuple(warning for warning in warnings if warning.where not in self.withheld)
+        return config.model_copy(update={"warnings": kept})
 
     def pump(self) -> PumpSettings:
         # systemd gives several directories where a unit asks for several
@@ -245,13 +245,13 @@ class _Reader:
             found = model.model_validate_json(text, strict=True, context=context)
             return found if nul is None else None
         except ValidationError as error:
-            found = from_pydantic(error, model, keys, raw, self.lines)
+            wrong = from_pydantic(error, model, keys, raw, self.lines)
             if self.absent:
-                real = [one for one in found if not _is_credential(raw, one.where.removeprefix(f"{dotted(keys)}."))]
+                real = [one for one in wrong if not _is_credential(raw, one.where.removeprefix(f"{dotted(keys)}."))]
                 if not real:
                     self.withheld.add(str(keys[0]))
-                found = real
-            self.problems += found
+                wrong = real
+            self.problems += wrong
             return None
 
     def problem(self, keys: Keys, found: str, wanted: str = "", hint: str = "") -> None:

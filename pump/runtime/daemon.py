@@ -35,6 +35,7 @@ from pump.ops.subscribe import Subscribe
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
 from pump.runtime.build import NoParts, NoStart, Parts, build
+from pump.runtime.descriptors import Lack, connections, raise_limit, soft_limit
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.sd_notify import Notifier
 from pump.runtime.signals import take_over
@@ -99,6 +100,7 @@ class Daemon:
         self._hurried = asyncio.Event()
         self._code = FAILED
         self._phase = "it is starting"
+        self._descriptors = 0
         self._spool: Spool | None = None
         self._ops: Ops | None = None
         self._push: PushListener | None = None
@@ -131,6 +133,8 @@ class Daemon:
         if signals:
             last = take_over(self._on_stop_signal, self._on_reload_signal, within=WHOLE, code=lambda: self._code)
         try:
+            asyncio.get_running_loop().set_exception_handler(Lack(self.clock))
+            self._descriptors = raise_limit() if signals else soft_limit()
             with tuned():
                 self._code = await self._run(keep_lock=signals)
             log.info("The pump has stopped", code=self._code)
@@ -247,7 +251,14 @@ class Daemon:
         if not self._routes:
             return
         listen = self.config.server.listen
-        listener = PushListener(self.config.server, clock=self.clock, registry=self.metrics.registry)
+        most = connections(self.config.server.max_connections, self._descriptors)
+        if most < self.config.server.max_connections:
+            log.warning(
+                "Devices may have fewer connections than max_connections, for file descriptors are few",
+                connections=most, descriptors=self._descriptors,
+            )  # fmt: skip
+        settings = self.config.server.model_copy(update={"max_connections": most})
+        listener = PushListener(settings, clock=self.clock, registry=self.metrics.registry)
         listener.swap(self._routes)
         try:
             await listener.open()

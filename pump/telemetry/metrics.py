@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-_REFUSALS = (("the spool refuses: ", "refusing"), ("the spool cannot be ", "failing"))
+_REFUSALS = (
+    ("the spool refuses: too much waits", "waiting"),
+    ("the spool refuses: ", "refusing"),
+    ("the spool cannot be ", "failing"),
+)
 """How reasons of a refused put begin, and the label that stands for each."""
 _LONGEST = 60
 
@@ -23,7 +27,7 @@ def label(text: str) -> str:
 
 def refusal(reason: str) -> str:
     """The label for why the spool refused a put; the reason itself may name a path or quote the system."""
-    return next((word for begin, word in _REFUSALS if reason.startswith(begin)), "waiting")
+    return next((word for begin, word in _REFUSALS if reason.startswith(begin)), "closed")
 
 
 _COMMIT_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)

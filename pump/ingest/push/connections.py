@@ -139,11 +139,19 @@ def _refusal(status: int, reason: str) -> web.Response:
 class Connections(web.Server):
     """Makes and counts the connections."""
 
-    def __init__(self, answer: Answer, limits: Limits, malformed: Callable[[int], None]) -> None:
-        """`malformed` is called with the status of each request that was no HTTP."""
+    def __init__(
+        self,
+        answer: Answer,
+        limits: Limits,
+        malformed: Callable[[int], None],
+        refused: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`malformed` is called with the status of each request that was no HTTP, `refused` for each connection that
+        is one too many."""
         super().__init__(answer)
         self.limits = limits
         self.malformed = malformed
+        self.refused = refused
         self.turned_away = 0
         self._by_address: dict[str, dict[Connection, None]] = {}
         self._all: dict[Connection, None] = {}
@@ -166,6 +174,7 @@ class Connections(web.Server):
                 victim = self._idlest(there)
                 if victim is None:
                     self.turned_away += 1
+                    self.refused()
                     connection.turn_away(status, "too many connections")
                     return
                 self.lost(victim)

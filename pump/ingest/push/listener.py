@@ -32,6 +32,8 @@ from pump.source import PushSource
 
 log = structlog.get_logger()
 
+TOLD: Final = 60.0
+"""Seconds between two lines of the log about connections that are refused."""
 TICK: Final = 1.0
 RELOAD: Final = 30.0
 """Seconds between two looks at the certificate's files."""
@@ -99,13 +101,16 @@ class PushListener:
         self._bodies = BodyReader(largest=settings.max_body, seconds=settings.body_timeout)
         self._turns = asyncio.Semaphore(TURNS)
         limits = Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
-        self._server = Connections(self._answer, limits, self._count_malformed)
+        self._server = Connections(self._answer, limits, self._count_malformed, lambda: self._refused.inc())
         labels = ["source", "status"]
         self._requests = Counter("pump_push_requests", "Pushed requests answered", labels, registry=registry)
         self._open_connections = Gauge("pump_push_connections", "Open connections of devices", registry=registry)
         self._open_connections.set_function(lambda: len(self._server))
         turned = Gauge("pump_push_turned_away", "Connections refused for there were too many", registry=registry)
         turned.set_function(lambda: self._server.turned_away)
+        self._refused = Counter(
+            "pump_push_refused_connections", "Connections refused for there were too many", registry=registry
+        )
         self._counters: dict[tuple[str, int], Any] = {}
 
     def swap(self, routes: Sequence[Route]) -> None:
@@ -141,9 +146,15 @@ class PushListener:
 
     async def run(self) -> None:
         """Close connections that dawdle, and take up a renewed certificate, for as long as the task lives."""
-        since_look = 0.0
+        since_look, told, last = 0.0, 0, -TOLD
         while True:
             await self._clock.sleep(TICK)
+            if (turned := self._server.turned_away) > told and self._clock.monotonic() - last >= TOLD:
+                log.warning(
+                    "Connections are refused, for there are too many",
+                    refused=turned - told, open=len(self._server), most=self._server.limits.connections,
+                )  # fmt: skip
+                told, last = turned, self._clock.monotonic()
             if late := self._server.sweep():
                 log.debug("Connections were closed, for no request came over them in time", count=late)
             since_look += TICK

@@ -12,7 +12,8 @@ from pump.telemetry.metrics import Metrics, label, refusal
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("retry", "retry"), ("lost batch", "lost batch"), ("\u8f66\u724c", "??"), ("a\nb\x1b", "a?b?"), ("x" * 99, "x" * 60),
+        ("retry", "retry"), ("lost batch", "lost batch"), ("\u8f66\u724c", "??"), ("a\nb\x1b", "a?b?"),
+        ("x" * 99, "x" * 60),
     ],
 )  # fmt: skip
 def test_a_label_is_short_and_plain(text: str, shown: str) -> None:
@@ -24,7 +25,8 @@ def test_a_label_is_short_and_plain(text: str, shown: str) -> None:
     [
         ("the spool refuses: the disk is full (/var/lib/\u505c\u8f66)", "refusing"),
         ("the spool cannot be written: disk I/O error", "failing"),
-        ("too many bytes wait for a commit", "waiting"),
+        ("the spool refuses: too much waits for the disk", "waiting"),
+        ("the spool is closed", "closed"),
     ],
 )
 def test_a_refusal_is_one_of_few_words(reason: str, word: str) -> None:

@@ -1,0 +1,107 @@
+"""A flood of connections under a small limit: the rest is refused, and everything else goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from pump.runtime.descriptors import Lack, connections
+from pump.testing import ManualClock
+
+SOFT, HARD = 192, 256
+CONFIG = """\
+[ops]
+listen = "127.0.0.1:0"
+[server]
+listen = "127.0.0.1:0"
+[sources.gate]
+type = "avaeye"
+allow = ["127.0.0.0/8"]
+[sinks.out]
+type = "jsonl"
+path = "out.jsonl"
+"""
+LIMITED = (
+    "import resource, sys; "
+    f"resource.setrlimit(resource.RLIMIT_NOFILE, ({SOFT}, {HARD})); "
+    "import pump.cli; sys.argv[1:] = ['run']; pump.cli.main()"
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "descriptors", "most"), [(4096, 65536, 4096), (4096, 1024, 896), (10, 1024, 10), (4096, 100, 8)]
+)
+def test_connections_leave_a_reserve(wanted: int, descriptors: int, most: int) -> None:
+    assert connections(wanted, descriptors) == most
+
+
+async def test_a_lack_is_one_line_a_minute_and_other_errors_are_as_ever() -> None:
+    clock = ManualClock()
+    lack, loop = Lack(clock), asyncio.get_running_loop()
+    context: dict[str, Any] = {
+        "message": "socket.accept() out of system resource",
+        "exception": OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+    }
+    with capture_logs() as logs:
+        for _ in range(100):
+            lack(loop, context)
+        clock.advance(60.0)
+        lack(loop, context)
+    assert [(line["times"], line["reason"]) for line in logs] == [
+        (1, "Too many open files"),
+        (100, "Too many open files"),
+    ]
+
+
+def test_under_a_flood_probes_are_answered_and_the_log_stays_short(tmp_path: Path) -> None:
+    (tmp_path / "pump.toml").write_text(CONFIG)
+    process = subprocess.Popen(
+        [sys.executable, "-c", LIMITED], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    flood: list[socket.socket] = []
+    try:
+        assert process.stderr is not None
+        lines: list[dict[str, Any]] = []
+        urls: dict[str, str] = {}
+        while len(urls) < 2:
+            lines.append(json.loads(process.stderr.readline()))
+            urls |= {key: lines[-1][key] for key in ("url", "ops") if key in lines[-1]}
+        port = int(urls["url"].rpartition(":")[2])
+        refused = 0
+        for _ in range(2 * HARD):
+            flood.append(socket.create_connection(("127.0.0.1", port)))
+        for each in flood:
+            each.setblocking(False)
+        for _ in range(3):
+            with urllib.request.urlopen(f"{urls['ops']}/healthz") as answer:
+                assert answer.status == 200
+        for each in flood:
+            try:
+                refused += b" 503 " in each.recv(100) or 1
+            except BlockingIOError:
+                continue
+        with urllib.request.urlopen(f"{urls['ops']}/metrics") as answer:
+            text = answer.read().decode()
+        (counted,) = [line for line in text.splitlines() if line.startswith("pump_push_refused_connections_total")]
+        assert float(counted.split()[1]) >= 2 * HARD - (HARD - 128)
+        assert refused > HARD
+    finally:
+        for each in flood:
+            each.close()
+        process.terminate()
+        rest = process.communicate()[1].splitlines()
+    lines += [json.loads(line) for line in rest]
+    assert process.returncode == 0
+    assert len(lines) < 20
+    assert sum(line["event"].startswith("Connections are refused") for line in lines) <= 2
