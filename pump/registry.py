@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # the registry serves commands that gather nothing, and must 
     from pump.source import Source
 
 
+DISTRIBUTION: Final = "event-pump"
+"""The project's name where packages are fetched from; "pump" there is somebody else's."""
 _DEMO: Final = "simulator.demo"
 """A vendor's part in `pump demo`, below its folder."""
 
@@ -149,7 +151,10 @@ def _advice(kind: str, module: str) -> str:
     """The extra to install: the one named like the kind, else one that brings a package named like the module."""
     from importlib import metadata  # 2 MB that only this mistake needs
 
-    about = metadata.metadata("pump")
+    try:
+        about = metadata.metadata(DISTRIBUTION)
+    except metadata.PackageNotFoundError:  # run from its folder, without having been installed
+        return f'"{kind}" needs the package {module}, which is not installed; install {module}'
     extras = about.get_all("Provides-Extra") or []
     brought = (
         found[1]
@@ -157,7 +162,7 @@ def _advice(kind: str, module: str) -> str:
         if _plain(line).startswith(_plain(module)) and (found := re.search(r"extra\s*==\s*['\"]([^'\"]+)", line))
     )
     extra = kind if kind in extras else next(brought, None)
-    remedy = f'install the extra "{extra}": pip install "pump[{extra}]"' if extra else f"install {module}"
+    remedy = f'install the extra "{extra}": pip install "{DISTRIBUTION}[{extra}]"' if extra else f"install {module}"
     return f'"{kind}" needs the package {module}, which is not installed; {remedy}'
 
 

@@ -22,7 +22,7 @@ COMMANDS: Final[dict[str, str]] = {
     "events": "Print the events of the spool.",
     "status": "Print how a running daemon is.",
     "test-callback": "Have a vendor send a test to our callback address.",
-    "devices": "List the devices that push, and whether they are there.",
+    "devices": "List devices, panels, zones, cameras: are they there?",
     "route": "Tell which sinks would take an event, and why.",
     "query": "Search an SQLite archive.",
     "dead": "List, show, retry or drop dead letters.",

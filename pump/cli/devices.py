@@ -21,6 +21,8 @@ _MEASURES: Final[tuple[tuple[str, str, Callable[[Any], str]], ...]] = (
     ("active", "active", lambda value: "yes" if value else "no"),
 )
 """Heads of the columns that are shown where any device has them, the facts' names, and how each is written."""
+_NEWEST: Final = 20_000
+"""Events that are looked through for zones and cameras of which no table is kept."""
 _COLOURS: Final = {"online": "green", "offline": "red"}
 
 
@@ -33,9 +35,10 @@ _COLOURS: Final = {"online": "green", "offline": "red"}
 def command(config: Path, state_dir: Path | None, source: str | None, offline: bool, as_json: bool) -> None:
     """List the devices: when each was last seen, its state, how far its clock is off, its address and version.
 
-    It reads what is stored, whether or not the daemon runs. Times are UTC. A clock is seconds ahead (+) or behind (-)
-    by the last ten live events; of devices that no source keeps a table of it is all that is known. Of devices that
-    measure (voltage, signal, coil frequency, whether they are active) the last values are shown.
+    Devices that push, panels of a gateway, cameras with their channels, and the zones and cameras that the newest
+    events name. It reads what is stored, whether or not the daemon runs. Times are UTC. A clock is seconds ahead (+)
+    or behind (-) by the last ten live events; of devices that no source keeps a table of it is all that is known. Of
+    devices that measure (voltage, signal, coil frequency, whether they are active) the last values are shown.
 
     \b
     Examples:
@@ -84,11 +87,68 @@ def _stored(found: Found) -> list[dict[str, Any]]:
                 unknown: dict[str, Any] = {"source": source, "device": device, "online": None, "seen": "", "facts": {}}
                 row = rows.setdefault((source, device), unknown)
                 row |= {"clock_offset_s": value["offset"], "clock_off": bool(value.get("off"))}
+        for more in (_gateways(found.folder), _cameras(found.folder), _heard(found.folder, rows)):
+            for row in more:
+                known = rows.setdefault((row["source"], row["device"]), row)
+                if known["online"] is None:  # of some the clock alone was known
+                    known |= {"online": row["online"], "facts": {**row["facts"], **known["facts"]}}
         return [rows[key] for key in sorted(rows)]
     except FileNotFoundError:
         found.no_spool()
     except (sqlite3.Error, PermissionError) as error:
         found.unreadable(error)
+
+
+def _row(source: str, device: str, online: bool | None, seen: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in facts.items() if value is not None}
+    return {"source": source, "device": device, "online": online, "seen": seen, "facts": kept}
+
+
+def _gateways(folder: Path) -> Iterator[dict[str, Any]]:
+    """The panels and other devices that a gateway lists, with their state."""
+    from pump.spool.offline import state
+
+    states = {(source, key.removeprefix("status/")): value for source, key, value in state(folder, "status/")}
+    lists = [(source, value) for source, key, value in state(folder, "inventory") if isinstance(value, dict)]
+    known = {(source, index): row for source, devices in lists for index, row in devices.items()}
+    for source, index in sorted(known.keys() | states.keys()):
+        facts = known.get((source, index))
+        online = {"online": True, "offline": False}.get(str(states.get((source, index))))
+        yield _row(source, index, online, "", facts if isinstance(facts, dict) else {})
+
+
+def _cameras(folder: Path) -> Iterator[dict[str, Any]]:
+    """Cameras, recorders and terminals with a stream of their own, and the channels that they have names for."""
+    from pump.spool.offline import state
+
+    for source, key, value in state(folder, "device"):
+        if key == "device" and isinstance(value, dict):
+            names = value.get("names")
+            own = {name: fact for name, fact in value.items() if name != "names"}
+            yield _row(source, str(value.get("serial") or source), None, "", own)
+            for channel, name in names.items() if isinstance(names, dict) else ():
+                yield _row(source, f"camera/{channel}", None, "", {"name": name})
+
+
+def _heard(folder: Path, known: Mapping[tuple[str, str], Any]) -> Iterator[dict[str, Any]]:
+    """Zones, cameras and the like that no source keeps a table of: the subjects of the newest events."""
+    import orjson
+
+    from pump.spool.offline import events, newest
+
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for record in events(folder, after=max(0, newest(folder) - _NEWEST)):
+        event = orjson.loads(record.body)
+        subject = event.get("subject")
+        if not subject or record.source == "pump" or (record.source, subject.partition("/")[2]) in known:
+            continue
+        data = event.get("data") or {}
+        place, device = data.get("place") or {}, data.get("device") or {}
+        name = place.get("zone") if subject.startswith("zone/") else device.get("name")
+        before = found.get((record.source, subject), {}).get("facts", {})
+        facts = {**before, **({"name": name} if name is not None else {})}
+        found[record.source, subject] = _row(record.source, subject, None, event.get("time", ""), facts)
+    yield from found.values()
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -30,6 +31,7 @@ from pump.cli.options import config_option, moment, type_globs
 @click.option(
     "--fresh-ids", is_flag=True, help="Ids of this replay's own for NATS and webhooks: what drops repeats takes them."
 )
+@click.option("--all", "everything", is_flag=True, help="All that is stored, without being asked.")
 @rate_option
 def command(
     config: Path,
@@ -39,18 +41,24 @@ def command(
     until: int | None,
     types: tuple[str, ...],
     fresh_ids: bool,
+    everything: bool,
     rate: float,
 ) -> None:
     """Have the running daemon send stored events to one sink again, in order.
 
     The sink's cursor does not move, and its own stream goes on between. The sink's routing holds: it gets nothing
-    that it would not get otherwise. What retention has removed cannot come again. Ctrl-C ends it.
+    that it would not get otherwise. What retention has removed cannot come again. Without --since it asks first, and
+    where nobody can answer --all is wanted. Ctrl-C ends it.
 
     \b
     Examples:
       pump replay --sink hook --since 2h
       pump replay --sink archive --since 2026-11-20T08:00:00Z --until 2026-11-20T09:00:00Z --type 'vehicle.*'
     """
+    if since is None and not everything:
+        if not sys.stdin.isatty():
+            raise click.UsageError("since when? --since TIME, or --all for everything that is stored")
+        click.confirm(f"Send all that is stored to {sink} again?", abort=True, err=True)
     arguments = {"sink": sink, "since": since, "until": until, "types": list(types) or None, "rate": rate}
     if fresh_ids:
         arguments["fresh_ids"] = True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -12,23 +13,28 @@ import click
 
 
 @click.command()
-@click.argument("vendor")
+@click.argument("vendor", required=False)
 @click.option("--rate", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Events a second.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; 0, the default, takes a free one.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed makes the same events.")
-def command(vendor: str, rate: float, host: str, port: int, seed: int) -> None:
+def command(vendor: str | None, rate: float, host: str, port: int, seed: int) -> None:
     """Run the simulator of VENDOR until Ctrl-C (or SIGTERM): its API on a local port, its habits, made-up events.
 
-    Its address goes to standard error; put it into pump.toml in the vendor's place.
+    Its address goes to standard error, with the table that pump.toml needs to reach it. Without VENDOR the vendors
+    are listed.
 
     \b
     Examples:
+      pump simulate
       pump simulate hik-connect --rate 200
       pump simulate hik-connect --port 8765 --seed 7
     """
     from pump import registry
 
+    if vendor is None:
+        click.echo("\n".join(registry.simulator_kinds()))
+        return
     try:
         module = registry.simulator(vendor)
     except (LookupError, registry.MissingDependency) as error:
@@ -36,11 +42,19 @@ def command(vendor: str, rate: float, host: str, port: int, seed: int) -> None:
 
     def ready(url: str) -> None:
         click.echo(f"{vendor} listens at {url}", err=True)
+        keys = {"type": vendor, **getattr(module, "ACCOUNT", {})}
+        click.echo("\n".join(("", "[sources.simulated]", *_toml(keys, url))), err=True)
 
     try:
         asyncio.run(_until_asked(module.simulate(host=host, port=port, rate=rate, seed=seed, on_ready=ready)))
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+
+
+def _toml(keys: dict[str, Any], url: str) -> Iterator[str]:
+    """The keys as TOML's lines, for texts and lists of texts."""
+    for key, value in keys.items():
+        yield f"{key} = {json.dumps(value.replace('{url}', url) if isinstance(value, str) else value)}"
 
 
 async def _until_asked(simulation: Coroutine[Any, Any, None]) -> None:

@@ -160,14 +160,14 @@ async def test_dead_letters_and_replays_by_command(tmp_path: Path) -> None:
             assert (await at.pump("replay", "--sink", "hook", "--since", "1h", "--fresh-ids")).code == 0
             assert receiver.taken.count(5) == before + 2
             assert (await at.pump("replay", "--sink", "archive", "--since", "1h", "--fresh-ids")).code == 1
-            assert (await at.pump("replay", "--sink", "hok")).err == (
+            assert (await at.pump("replay", "--sink", "hok", "--all")).err == (
                 'Error: no sink "hok" runs; there are: alarms, archive, hook\n'
             )
             daemon.send_signal(signal.SIGTERM)
             assert await daemon.wait() == 0
         assert not control.exists()
 
-        alone = await at.pump("replay", "--sink", "hook")
+        alone = await at.pump("replay", "--sink", "hook", "--all")
         assert (alone.code, "no daemon runs" in alone.err) == (1, True)
         assert (await at.pump("dead", "retry", "--all")).code == 1
         assert (await at.pump("dead", "drop")).code == 1

@@ -125,7 +125,9 @@ def test_an_import_error_of_our_own_is_not_dressed_up(kinds: Registry) -> None:
     assert not isinstance(told.value, MissingDependency)
 
 
-@pytest.mark.parametrize(("kind", "module", "wanted"), [("fast", "x", "pump[fast]"), ("quick", "uvloop", "pump[fast]")])
+@pytest.mark.parametrize(
+    ("kind", "module", "wanted"), [("fast", "x", "event-pump[fast]"), ("quick", "uvloop", "event-pump[fast]")]
+)
 def test_the_extra_is_named(kind: str, module: str, wanted: str) -> None:
     assert wanted in registry._advice(kind, module)
 

@@ -21,6 +21,7 @@ import pytest
 
 from pump import registry
 from pump.cli import COMMANDS
+from pump.config import load
 from pump.core.clock import Clock
 from pump.core.event import Event, event_id
 from pump.ingest.intake import Intake
@@ -81,6 +82,8 @@ def test_help_lists_the_commands_and_imports_none(tmp_path: Path) -> None:
         (["events", "--since", "yesterday"], "a duration"),
         (["schema", "everything"], "Invalid value"),
         (["events", "--type", "vehicel.*"], 'matches no event type; did you mean "vehicle.*"?'),
+        (["replay", "--sink", "x"], "since when? --since TIME, or --all"),
+        (["events", "-f", "--until", "1h"], "exclude one another"),
         (["replay", "--sink", "x", "--type", "vehicel.*"], 'matches no event type; did you mean "vehicle.*"?'),
     ],
 )
@@ -409,11 +412,32 @@ def test_status_of_a_running_daemon(tmp_path: Path) -> None:
 # --- simulate ---------------------------------------------------------------------------------------------------------
 
 
+def test_simulate_lists_vendors(tmp_path: Path) -> None:
+    done = pump("simulate", cwd=tmp_path)
+    assert (done.returncode, done.stdout.split()) == (0, registry.simulator_kinds())
+
+
+@pytest.mark.parametrize("vendor", registry.simulator_kinds())
+def test_a_simulator_shows_the_table_that_reaches_it(tmp_path: Path, vendor: str) -> None:
+    with started("simulate", vendor, cwd=tmp_path) as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[-1]
+        keys = registry.simulator(vendor).ACCOUNT
+        lines = [process.stderr.readline() for _ in range(3 + len(keys))]
+        process.send_signal(signal.SIGTERM)
+    (tmp_path / "pump.toml").write_text("".join(lines))
+    table = load(tmp_path / "pump.toml", {}).sources["simulated"]
+    assert table.type == vendor
+    assert url in "".join(lines) or vendor == "avaeye"
+
+
 def test_simulate_says_where_and_ends_at_ctrl_c(tmp_path: Path) -> None:
     with started("simulate", "hik-connect", "--rate", "5", "--seed", "3", cwd=tmp_path) as process:
         assert process.stderr is not None
         assert process.stdout is not None
         assert process.stderr.readline().startswith("hik-connect listens at http://127.0.0.1:")
+        told = [process.stderr.readline() for _ in range(6)]
+        assert 'app_key = "ak"\n' in told
         process.send_signal(signal.SIGINT)
         assert process.wait() == 0
         assert (process.stdout.read(), process.stderr.read()) == ("", "")

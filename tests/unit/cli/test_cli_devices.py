@@ -13,7 +13,10 @@ from click.testing import CliRunner
 
 from pump.cli.devices import command
 from pump.core.clock import Clock
+from pump.core.event import Event
+from pump.ingest.intake import Intake
 from pump.spool import Spool, SpoolSettings
+from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 
 ROW = {"interval": 30.0, "turns": 1, "heard": 1.0, "seen": "2026-11-20T08:00:00.000Z"}
@@ -86,3 +89,32 @@ def test_json_lines_have_them_too(folder: Path) -> None:
     (bay,) = (row for row in rows if row["device"] == "7")
     assert bay["facts"]["volts"] == 3.654
     assert len(rows) == 5
+
+
+async def test_panels_zones_and_cameras_without_a_table_of_their_own(tmp_path: Path) -> None:
+    row = {"name": "Panel", "model": "AX", "serial": "S1", "category": "alarm device"}
+    state: dict[str, dict[str, Any]] = {
+        "arc": {
+            "inventory": {"DEV": row, "NEW": {**row, "name": None}}, "status/DEV": "offline", "status/GONE": "online",
+            "clock/DEV": {"offset": 2, "off": False},
+        },
+        "cam": {"device": {"serial": "S9", "name": "Yard", "names": {"1": "West"}}},
+    }  # fmt: skip
+
+    clock, metrics = Clock(), Metrics()
+    spool = await Spool.open(tmp_path, SpoolSettings(), clock=clock, metrics=metrics)
+    for source, stored in state.items():
+        await spool.append([], source=source, state=stored)
+    intake = Intake("arc", spool=spool, site="s", clock=clock, metrics=metrics, health=Health(clock))
+    data = {"vendor": "v", "code": "1", "name": "Alarm", "severity": "info", "phase": "pulse"}
+    data |= {"place": {"zone": "Door"}}  # type: ignore[dict-item]  # a group
+    for subject in ("zone/DEV/1", "zone/DEV/1", None):
+        await intake.put(Event("security.burglary", str(len(str(subject))), data, clock.now(), subject=subject))
+    await spool.close()
+    shown = {(row["source"], row["device"]): (row["state"], row["name"], row["clock"]) for row in table(tmp_path)}
+    assert shown == {
+        ("arc", "DEV"): ("offline", "Panel", "+2 s"), ("arc", "NEW"): ("-", "-", "-"),
+        ("arc", "GONE"): ("online", "-", "-"), ("arc", "zone/DEV/1"): ("-", "Door", "-"),
+        ("cam", "S9"): ("-", "Yard", "-"), ("cam", "camera/1"): ("-", "West", "-"),
+    }  # fmt: skip
+    assert [row["device"] for row in table(tmp_path, "--offline")] == ["DEV"]
