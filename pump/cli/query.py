@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _TERM: Final = re.compile(r"([a-z_]+)\s*(!=|>=|<=|=|>|<)\s*(.*)", re.DOTALL)
 _SHOWN: Final = "time,type,source,subject,plate,space,severity,name"
 _TIMES: Final = {"since": ">=", "until": "<"}
+_TRUTHS: Final = frozenset(("occupied", "granted"))
+"""Columns of truth, and the words for what they hold; all else is compared as the column's type wants."""
+_TRUTH: Final = {"true": 1, "yes": 1, "false": 0, "no": 0}
 _DEFAULT_LIMIT: Final = 1000
 
 
@@ -111,7 +114,7 @@ def _where(terms: Sequence[str]) -> tuple[list[tuple[str, str]], list[Any]]:
         tests = []
         for text in texts:
             tests.append(f'"{name}" {_test(operator, text)}')
-            values.append(_value(text))
+            values.append(_TRUTH.get(text.lower(), text) if name in _TRUTHS else text)
         where.append((name, f"({(' OR ' if operator == '=' else ' AND ').join(tests)})"))
     return where, values
 
@@ -121,11 +124,6 @@ def _test(operator: str, text: str) -> str:
         return "GLOB ?" if operator == "=" else "NOT GLOB ?"
     # what has no value is something else than any value
     return {"=": "= ?", "!=": "IS NOT ?"}.get(operator, f"{operator} ?")
-
-
-def _value(text: str) -> Any:
-    """Truth as the archive stores it; texts and numbers are compared as the column's type wants."""
-    return {"true": 1, "false": 0}.get(text, text)
 
 
 def _time(text: str) -> str:

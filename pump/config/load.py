@@ -28,6 +28,7 @@ from pump.config.model import (
 )
 from pump.config.problems import ConfigError, Problem, dotted, from_pydantic, show
 from pump.core.settings import Settings, SinkSettings, SourceSettings
+from pump.core.text import words_of
 from pump.core.vocabulary import nearest
 from pump.registry import MissingDependency, Registry
 from pump.spool.types import SpoolSettings
@@ -282,7 +283,7 @@ def _read(path: Path) -> str:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError([Problem(line, "", "bytes that are not UTF-8")], str(path)) from None
     except OSError as error:
-        told = Problem(None, "", f"the file cannot be read: {error.strerror or type(error).__name__}")
+        told = Problem(None, "", f"the file cannot be read: {words_of(error)}")
         raise ConfigError([told], str(path)) from None
 
 

@@ -21,7 +21,7 @@ class Failure:
     """Why a part ended, made of what it raised."""
 
     reason: str
-    """For /status: a declared error's own words, else the kind of the exception alone, which can hold no secret."""
+    """For /status: a declared error's own words; of a bug none, for they might hold a secret."""
     wait: float | None
     """Seconds that the error asks for; None: the backoff decides."""
     level: int
@@ -54,11 +54,10 @@ def diagnose(error: BaseException | None) -> Failure:
     if error is None:
         return Failure("it ended by itself", None, logging.WARNING, "A part ended by itself and will be started again")
     found = leaves(error)
-    if bugs := [leaf for leaf in found if not isinstance(leaf, (Misconfigured, Unavailable))]:
-        kinds = ", ".join(dict.fromkeys(type(leaf).__name__ for leaf in bugs))
+    if any(not isinstance(leaf, (Misconfigured, Unavailable)) for leaf in found):
         whole = found[0] if len(found) == 1 else error
         return Failure(
-            f"it failed unexpectedly ({kinds}); the log has it whole",
+            "it failed unexpectedly; the log has it whole",
             None,
             logging.ERROR,
             "A part failed unexpectedly and will be started again",

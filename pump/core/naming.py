@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from pump.core.event import Event
+from pump.core.text import words_of
 
 _Word = str | int
 
@@ -66,8 +67,7 @@ def read_table(value: object, info: ValidationInfo) -> object:
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or type(error).__name__
-        raise ValueError(f"the CSV file {value} cannot be read: {why}") from None
+        raise ValueError(f"the CSV file {value} cannot be read: {words_of(error)}") from None
     if len(content) > _LARGEST:
         raise ValueError(f"the CSV file {value} has more than {_LARGEST >> 20} MiB")
     rows, problems = read_csv(content)

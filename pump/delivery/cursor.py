@@ -92,6 +92,10 @@ class SinkCursor:
         self.deferring = False  # until an opening says otherwise
         if cursor is None:
             self.seq, self.state = (head if settings.start == "now" else self._spool.floor), None
+            log.info(
+                "A new sink begins",
+                sink=self._name, start=settings.start, left_out=max(0, self.seq - self._spool.floor),
+            )  # fmt: skip
             await self.store_now()
         else:
             self.seq, self.state = cursor.seq, cursor.state

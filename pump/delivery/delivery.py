@@ -20,6 +20,7 @@ from pump.core.record import State
 from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
 from pump.core.tasks import Nap
+from pump.core.text import words_of
 from pump.core.timeouts import CallGuard, CallTimeout, SessionAbandoned
 from pump.delivery.cursor import SETTLE_EVERY, SinkCursor, Surroundings
 from pump.delivery.masking import Masking
@@ -229,7 +230,7 @@ class Delivery:
             if sink.deferring and not guard.abandoned:
                 await self.cursor.settle(guard, sink, last=True)
         except Exception as raised:  # noqa: BLE001  # what is not settled is sent again
-            log.warning("A sink could not settle before it was left", sink=self.name, error=type(raised).__name__)
+            log.warning("A sink could not settle before it was left", sink=self.name, reason=words_of(raised))
         try:
             trace = error.__traceback__ if error is not None else None
             await guard.within(LEAVING, "closing", sink.__aexit__(type(error) if error else None, error, trace))

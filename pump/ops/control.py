@@ -166,9 +166,9 @@ class Control:
             answer = {"error": str(refusal)}
         except OSError:
             raise
-        except Exception as error:
+        except Exception:
             log.exception("A command failed unexpectedly", command=name)
-            answer = {"error": f"it failed unexpectedly ({type(error).__name__}); the daemon's log has it whole"}
+            answer = {"error": "it failed unexpectedly; the daemon's log has it whole"}
         await _send(writer, answer)
 
 

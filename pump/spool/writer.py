@@ -216,8 +216,8 @@ class Writer:
             if self._state.unstored:
                 self._soon()
             return
-        except BaseException as bug:
-            self._refuse_puts(puts, f"its writer failed ({type(bug).__name__})")  # nobody may wait for ever
+        except BaseException:
+            self._refuse_puts(puts, "its writer failed; the log has it whole")  # nobody may wait for ever
             raise
         self._state.stored(noted)
         self._committed(puts, records)

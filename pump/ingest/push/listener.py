@@ -23,8 +23,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from pump.config.model import ServerSettings
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
+from pump.core.text import words_of
 from pump.ingest.intake import Intake
-from pump.ingest.push.admission import RETRY_AFTER, Admission, HeldBody, client, whole_seconds
+from pump.ingest.push.admission import (
+    RETRY_AFTER,
+    Admission,
+    HeldBody,
+    client,
+    whole_seconds,
+)
 from pump.ingest.push.connections import TOO_LARGE, Connection, Connections, Limits, oversized
 from pump.ingest.push.reading import BodyReader
 from pump.ingest.push.request import Push, Refused, Response, failure
@@ -177,7 +184,9 @@ class PushListener:
             _context(cert, key)  # a pair that does not fit must not spoil the context that is in use
             self._tls.load_cert_chain(cert, key)
         except (OSError, ValueError) as error:
-            log.error("The renewed certificate cannot be used; the old one stays", reason=type(error).__name__)
+            log.error(
+                "The renewed certificate cannot be used; the old one stays", reason=words_of(error), file=str(cert)
+            )
             return False
         self._stamps = stamps
         log.info("A renewed certificate is in use", file=str(cert))

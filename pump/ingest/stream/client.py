@@ -23,6 +23,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from pump.core.failure import clock_doubt
+from pump.core.text import words_of
 
 LARGEST_ANSWER: Final = 4 << 20
 """Bytes that are read of an answer that is no stream."""
@@ -192,7 +193,7 @@ async def read_answer(response: aiohttp.ClientResponse) -> Answer:
 
 
 def _why(error: BaseException) -> str:
-    return (str(error) or type(error).__name__) + clock_doubt(error)
+    return words_of(error) + clock_doubt(error)
 
 
 _TOKEN: Final = r"[A-Za-z][\w!#$%&'*+.^`|~-]*"

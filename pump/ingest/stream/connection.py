@@ -15,6 +15,7 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.tasks import Nap
+from pump.core.text import words_of
 from pump.ingest.stream.client import ConnectionLost, DigestClient, UnexpectedStatus, read_answer
 from pump.ingest.stream.handler import Batch, StreamHandler, StreamRefused
 from pump.ingest.stream.intake import StreamIntake
@@ -230,7 +231,7 @@ class StreamConnection:
             self.watchdog.served()
             await self._deliver(reader.feed(remaining(response.content)))
             await self._deliver(reader.close(), ended=True)
-            raise ConnectionLost(f"the link was cut: {error or type(error).__name__}") from error
+            raise ConnectionLost(f"the link was cut: {words_of(error)}") from error
         except _EndedError:
             self.watchdog.served()
             await self._deliver(reader.feed(remaining(response.content)))

@@ -10,6 +10,7 @@ from pump.core.backoff import Backoff
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed
+from pump.core.text import words_of
 from pump.ingest.intake import Intake
 from pump.ingest.media import Stored
 from pump.ingest.stream.gap import OutageTracker
@@ -62,7 +63,7 @@ class StreamIntake:
             try:
                 return await self.intake.media.store(content)
             except OSError as error:
-                raise Unavailable(error.strerror or type(error).__name__) from error
+                raise Unavailable(words_of(error)) from error
 
         return await self._patiently(store, "the media store")
 

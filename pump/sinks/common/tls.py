@@ -6,6 +6,7 @@ import ssl
 
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.failure import clock_doubt, outside_its_time
+from pump.core.text import words_of
 
 
 class _Socket(ssl.SSLSocket):
@@ -55,5 +56,4 @@ def refusal(error: OSError, address: str) -> Misconfigured | Unavailable:
         if "ALERT" in reason:
             return Misconfigured(f"{address} refuses the TLS connection: {reason}")
         return Unavailable(f"TLS to {address} fails: {reason}")
-    # asyncio joins the errors of several addresses of one host into one text
-    return Unavailable(f"{address} is not reachable: {error.strerror or str(error) or 'it does not answer'}")
+    return Unavailable(f"{address} is not reachable: {words_of(error)}")

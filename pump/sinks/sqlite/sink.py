@@ -167,6 +167,8 @@ def _stamp(wall_ms: int) -> str:
 
 
 def _try(path: Path) -> None:
+    with suppress(OSError):  # plates are nobody's business; what is there keeps its mode
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
     sqlite3.connect(path).close()
 
 

@@ -17,6 +17,7 @@ from yarl import URL
 import pump
 from pump.core.clock import Clock
 from pump.core.failure import clock_doubt
+from pump.core.text import words_of
 from pump.sinks.webhook.targets import Gate
 
 _EXCERPT: Final = 200
@@ -151,7 +152,7 @@ class WebhookClient:
             # Negative where a name could not be resolved; what TLS numbers is none of the system's.
             number = 0 if isinstance(error.os_error, ssl.SSLError) else error.os_error.errno or 0
             why = os.strerror(number) if number > 0 else str(error.os_error)
-        why = (why or type(error).__name__) + clock_doubt(error)
+        why = (why or words_of(error)) + clock_doubt(error)
         return Answer(Verdict.LATER, f"{self._host} cannot be reached: {why}", suspects_body=closed)
 
 

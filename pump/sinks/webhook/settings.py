@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 from yarl import URL
@@ -49,6 +49,9 @@ class WebhookSettings(SinkSettings):
 
     url: str = Field(description="http:// or https://, where each request is posted")
     secret: Secrets = Field(default=(), description='"whsec_…" (Standard Webhooks), or a list while keys rotate')
+    start: Literal["oldest", "now"] = Field(
+        default="now", description="where a new sink begins: a receiver is seldom meant to get what is days old"
+    )
     batch_size: int = Field(
         default=1, ge=1, le=5000, description="events a request; above 1 each is a batch, a JSON array"
     )

@@ -80,7 +80,7 @@ UNTRUSTED: Final = retry("the server's certificate is not trusted", "check the c
 class CallFailed(Exception):
     """A call came to nothing; `answer` says what to do about it. No text of it holds a key, a token or a signature.
 
-    `code` is the vendor's code, "HTTP 503" or the like, or the error's kind. `retry_after` is the server's wish in
+    `code` is the vendor's code, "HTTP 503" or the like, or the address. `retry_after` is the server's wish in
     seconds. `body` is the whole answer where it was not of the vendor's form.
     """
 
@@ -158,7 +158,7 @@ class Caller:
                 reply = Reply(response.status, response.headers.copy(), content or b"")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # The library's errors carry the request's headers, token or signature among them: none is passed on.
-            raise translate(error, self._limits.garbage) from None
+            raise translate(error, str(url.origin()), self._limits.garbage) from None
         if content is None:
             raise CallFailed("too large", self._limits.too_large)
         return reply
@@ -211,12 +211,15 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER) if seconds == seconds else None  # NaN is none
 
 
-def translate(error: Exception, garbage: Answer) -> CallFailed:
-    """The library's error as ours, sorted by its kind alone; `garbage` is the row of what is no HTTP."""
+def translate(error: Exception, address: str, garbage: Answer) -> CallFailed:
+    """The library's error as ours, sorted by its kind alone; `address` could not be reached, or did not answer rightly.
+
+    `garbage` is the row of what is no HTTP.
+    """
     for kinds, answer in _KINDS:
         if isinstance(error, kinds):
-            return CallFailed(type(error).__name__, answer or garbage)
-    return CallFailed(type(error).__name__, UNREACHABLE)
+            return CallFailed(address, answer or garbage)
+    return CallFailed(address, UNREACHABLE)
 
 
 _Kinds = type[Exception] | tuple[type[Exception], ...]

@@ -43,6 +43,8 @@ class AppKey(NamedTuple):
     """Its region's, as in pump.toml."""
     key: str
     secret: str
+    source: str = ""
+    """The name of the source that calls, for the log."""
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +96,7 @@ class Client:
         self._token = Token.load(token, self._server)
         self._keep = keep
         self._count = count
+        self._log = log.bind(source=account.source)
         self._login_lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -121,7 +124,7 @@ class Client:
         except CallFailed as failure:
             if failure.answer.action is not Action.LOGIN:
                 raise
-            log.info("The token was refused; logging in again", code=failure.code)
+            self._log.info("The token was refused; logging in again", code=failure.code)
         token = await self._login(token)
         return await self._post(queue, token.server, path, body, token)
 
@@ -132,7 +135,7 @@ class Client:
             if failure.answer.action is Action.MISCONFIGURED:
                 raise
             # It is still good for a while, and a login that fails now must not stop what works.
-            log.warning("The token could not be renewed in time; going on with the old one", code=failure.code)
+            self._log.warning("The token could not be renewed in time; going on with the old one", code=failure.code)
             self._count("retry")
             token.refresh = self._now() + _REFRESH_PAUSE
             return token
@@ -166,7 +169,7 @@ class Client:
             server = self._server
             if named:
                 self._count("refused domain")
-                log.warning(
+                self._log.warning(
                     "The login names a domain that is not the server's own; keeping the server",
                     area_domain=str(named)[:200],
                     server=str(self._server),

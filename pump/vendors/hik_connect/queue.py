@@ -85,6 +85,7 @@ class Puller:
         self._calls = CALLS[queue]
         self._client = client
         self._intake = intake
+        self._log = log.bind(source=intake.name, queue=queue)
         self._clock = clock
         self._health = health
         self._wanted = settings.types(queue)
@@ -169,7 +170,7 @@ class Puller:
         memory.regained = now if memory.lost is not None else None
         if memory.last is None:
             memory.last = now
-        log.info("Subscribed", queue=self.queue, types=self._wanted or "all")
+        self._log.info("Subscribed", types=self._wanted or "all")
         await self._put()
 
     async def _tell_gap(self, begin: datetime, end: datetime) -> None:
@@ -232,7 +233,7 @@ class Puller:
                 if failure.answer.action is not Action.RETRY or attempt == _COMPLETE_ATTEMPTS:
                     raise
                 self._intake.count("retry")
-                log.warning("Completing a batch failed and is repeated", queue=self.queue, code=failure.code)
+                self._log.warning("Completing a batch failed and is repeated", code=failure.code)
                 await self._clock.sleep(max(backoff.next(), failure.retry_after or 0.0))
             else:
                 break
@@ -244,7 +245,7 @@ class Puller:
     def _told_unknown(self, failure: CallFailed) -> None:
         self._intake.count("lost batch")
         self._unknown += 1
-        log.warning("The vendor does not know a batch that it gave us", queue=self.queue, times=self._unknown)
+        self._log.warning("The vendor does not know a batch that it gave us", times=self._unknown)
         if self._unknown >= _UNKNOWN_BATCHES:
             self._health.unhealthy(f"{self.queue} batches", str(failure))
 
@@ -254,7 +255,7 @@ class Puller:
         again, self._garbage = batch is not None and batch == self._garbage, batch
         if batch is None or not again:
             raise failure
-        log.error("A batch is no JSON; keeping its bytes and going on behind it", queue=self.queue)
+        self._log.error("A batch is no JSON; keeping its bytes and going on behind it")
         self._intake.count("unreadable batch")
         await self._put(Unparsed(failure.body, "the batch is no JSON", ("batch", batch)))
         self._succeeded()
@@ -273,7 +274,7 @@ class Puller:
             if answer.account:
                 raise Misconfigured(str(failure), retry_after=MISCONFIGURED_WAIT) from None
             self._health.unhealthy(self.queue, str(failure))
-            log.error("A queue needs a person's help", queue=self.queue, reason=str(failure), wait_s=MISCONFIGURED_WAIT)
+            self._log.error("A queue needs a person's help", reason=str(failure), wait_s=MISCONFIGURED_WAIT)
             return MISCONFIGURED_WAIT
         self._failures += 1
         if answer.action is Action.SUBSCRIBE:
@@ -285,13 +286,13 @@ class Puller:
         times, seconds = _LASTING
         if self._failures >= times or self._clock.monotonic() - self._well >= seconds:
             self._health.unhealthy(self.queue, str(failure))
-        log.warning("A call failed and will be repeated", queue=self.queue, reason=str(failure), wait_s=round(wait, 3))
+        self._log.warning("A call failed and will be repeated", reason=str(failure), wait_s=round(wait, 3))
         return wait
 
     def _lost(self) -> None:
         memory = self._memory
         self._intake.count("lost subscription")
-        log.warning("The queue's subscription was lost; subscribing again", queue=self.queue, since=str(memory.last))
+        self._log.warning("The queue's subscription was lost; subscribing again", since=str(memory.last))
         memory.types = memory.regained = None
         if memory.lost is None:
             memory.lost = memory.last

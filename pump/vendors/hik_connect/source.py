@@ -70,7 +70,12 @@ class HikConnect(Source[HikConnectSettings]):
                 log.warning("The spool refuses to keep the token; a restart will log in again", source=self.name)
 
         client = Client(
-            AppKey(settings.server, settings.app_key.get_secret_value(), settings.secret_key.get_secret_value()),
+            AppKey(
+                settings.server,
+                settings.app_key.get_secret_value(),
+                settings.secret_key.get_secret_value(),
+                source=self.name,
+            ),
             clock=self.clock,
             timeout=settings.timeout,
             limiter=self._limiter,

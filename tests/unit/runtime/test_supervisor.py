@@ -185,7 +185,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
         with capture_logs() as logs:
             await b.clock.run(5.0)
         assert part.starts == [0.0, 1.0, 3.0]
-        assert "CancelledError" in logs[0]["reason"]
+        assert logs[0]["reason"] == "it failed unexpectedly; the log has it whole"
         await b.end()
 
     await bench(test)
@@ -230,7 +230,7 @@ def test_groups_are_unpacked() -> None:
 
     echo = BaseExceptionGroup("echo", [asyncio.CancelledError(), Unavailable("a")])
     assert diagnose(echo).reason == "a"
-    assert "CancelledError" in diagnose(BaseExceptionGroup("all", [asyncio.CancelledError()])).reason
+    assert diagnose(BaseExceptionGroup("all", [asyncio.CancelledError()])).error is not None
 
 
 async def test_stop_names_who_remains_and_waits_no_longer_than_its_deadline() -> None:

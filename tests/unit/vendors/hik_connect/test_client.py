@@ -22,6 +22,8 @@ from pump.vendors.hik_connect.client import AppKey, Client
 from pump.vendors.hik_connect.simulator.server import Fault, Quirks, Simulator
 
 APP_KEY, SECRET_KEY = "ak-of-the-north-garage", "sk-that-nobody-may-see"
+ADDRESS = ""
+"""Where a failure names the server that it is about."""
 MESSAGES = "/api/hccgw/combine/v1/mq/messages"
 SUBSCRIBE = "/api/hccgw/combine/v1/mq/subscribe"
 TOKEN = {"token": "hcc.kept", "refresh": None}
@@ -278,7 +280,7 @@ async def test_calls_go_where_the_login_says_and_only_if_it_may() -> None:
         (http(b'{"errorCode": {"a": 1}}'), "no error code", Action.RETRY),
         (http(b'{"errorCode": "<script>\\n"}'), "no error code", Action.RETRY),
         (http(b'{"data": {}}'), "no error code", Action.RETRY),
-        (http(b'{"errorCode": "0', length=4000), "ClientPayloadError", Action.RETRY),
+        (http(b'{"errorCode": "0', length=4000), ADDRESS, Action.RETRY),
         (http(b'{"errorCode": "OPEN000016"}'), "OPEN000016", Action.SUBSCRIBE),
         (http(b'{"errorCode": "OPEN000012"}'), "OPEN000012", Action.POLL),
         (http(b'{"errorCode": "OPEN000021"}'), "OPEN000021", Action.MISCONFIGURED),
@@ -291,15 +293,15 @@ async def test_calls_go_where_the_login_says_and_only_if_it_may() -> None:
         (http(b'{"errorCode": "0"}', "502 Bad Gateway"), "HTTP 502", Action.RETRY),
         (http(b"", "302 Found", "Location: http://127.0.0.1:1/"), "HTTP 302", Action.RETRY),
         (http(b"", "418 Teapot"), "HTTP 418", Action.RETRY),
-        (b"garbage\r\n\r\n", "ClientResponseError", Action.RETRY),
-        (b"", "ServerDisconnectedError", Action.RETRY),
+        (b"garbage\r\n\r\n", ADDRESS, Action.RETRY),
+        (b"", ADDRESS, Action.RETRY),
     ],
 )
 async def test_each_kind_of_answer_becomes_one_failure(answer: bytes, code: str, action: Action) -> None:
     async with scripted(answer) as server:
         failed = await failure(Account(), server)
     assert failed.answer.action is action
-    assert failed.code == code
+    assert failed.code == (str(server) if code == ADDRESS else code), "never the name of a class"
 
 
 async def test_a_server_that_hangs_is_left_after_the_timeout() -> None:
