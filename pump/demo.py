@@ -32,6 +32,12 @@ _LISTEN: Final = {
     "nats": 'the stream pump-demo, subjects "pump.demo.>"',
 }
 """Commands that show what each broker has."""
+_NEXT: Final = """\
+ next: take the shipped pump.toml, fill in one source and one sink, then
+   pump check          what is wrong with it
+   pump run            the daemon (systemd/pump.service)
+   pump events -f      what arrives
+"""
 _SETTLE: Final = 3.0
 """Seconds for what is still under way at the end."""
 
@@ -44,10 +50,22 @@ class Meter:
     clock: Clock
     events: dict[str, int] = field(default_factory=dict)
     waits: dict[str, list[float]] = field(default_factory=dict)
+    lost: int = 0
+    """Events that gaps have told of."""
+    gaps: int = 0
+    pictures: int = 0
+    bytes: int = 0
+    """Of the pictures."""
 
     def count(self, source: str, event: Mapping[str, Any]) -> None:
         """One event that was just shown."""
         self.events[source] = self.events.get(source, 0) + 1
+        data = event["data"]
+        if event["type"] == "pump.gap":
+            self.gaps, self.lost = self.gaps + 1, self.lost + int(data.get("count") or 0)
+        for medium in data.get("media") or ():
+            if medium.get("state") == "stored":
+                self.pictures, self.bytes = self.pictures + 1, self.bytes + int(medium.get("bytes") or 0)
         stage = self.stages.get(source)
         moment = stage.moment(event) if stage is not None else None
         if moment is not None:
@@ -126,6 +144,11 @@ async def _play(folder: Path, duration: float | None, as_json: bool, brokers: Ma
         for kind, server in brokers.items():
             await stack.enter_async_context(server)
             _say(f"{kind}: {_address(server, kind)}, {_LISTEN[kind]}")
+        _say(f"simulated here: {len(stages)} vendors")
+        for name in stages:
+            about = (registry.simulator(name).__doc__ or name).strip().rstrip(".")
+            _say(f"  {name:<12}  {about[0].lower()}{about[1:]}")
+        _say("the daemon is the real one; nothing leaves this machine, and Ctrl-C ends it with a table")
         config = load(_write(folder, stages, brokers), kinds=kinds)
         daemon = Daemon(config, clock=clock, kinds=kinds)
         running = asyncio.create_task(daemon.run(signals=False), name="daemon")
@@ -227,7 +250,10 @@ def _table(daemon: Daemon, stages: Mapping[str, Stage], meter: Meter) -> str:
     for name, *numbers in rows:
         cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
         texts.append("  ".join([name.ljust(widths[0]), *cells]))
-    return "\n" + "\n".join(texts) + "\n"
+    width = max(widths[0], len("pictures"))
+    texts.append(f"{'lost':<{width}}  {meter.lost} events, {meter.gaps} gaps told")
+    texts.append(f"{'pictures':<{width}}  {meter.pictures} stored, {meter.bytes / 1e6:.1f} MB")
+    return "\n" + "\n".join(texts) + f"\n\n{_NEXT}"
 
 
 def _milliseconds(waits: list[float], share: float) -> str:

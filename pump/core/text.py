@@ -36,8 +36,8 @@ def line(event: Mapping[str, Any], colour: bool) -> str:
     head = (
         (_DIM, _text(event.get("time"))[11:19] or "--:--:--"),
         (_COLOURS.get(severity, ""), f"{severity:<8}"),
-        ("", f"{_text(event.get('type')):<28}"),
-        (_DIM, f"{_text(event.get('source')).rpartition('/')[2]:<10}"),
+        ("", f"{_text(event.get('type')):<30}"),
+        (_DIM, f"{_text(event.get('source')).rpartition('/')[2]:<12}"),
     )
     words = " ".join(_paint(text, style if colour else "") for style, text in head)
     tail = " ".join(_details(event, data))
@@ -59,8 +59,15 @@ def _details(event: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
         _span(data),
         _text(data.get("reason")),
         _text(data.get("error")),
+        _day(event),
     ]
     return [text for text in found if text]
+
+
+def _day(event: Mapping[str, Any]) -> str:
+    """The day of an event that came later than on its own; a reading of yesterday must not look like one of now."""
+    happened, arrived = (_text(event.get(key))[:10] for key in ("time", "recordedtime"))
+    return f"(of {happened})" if happened and arrived and happened != arrived else ""
 
 
 def _span(data: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pump.core.text import line
+from pump.core.text import line, words_of
 
 PASSED: dict[str, Any] = {
     "id": "1",
@@ -39,6 +39,26 @@ PASSED: dict[str, Any] = {
             },
             "--:--:-- warning pump.gap pump we were away · Gap",
         ),
+        (
+            {
+                "type": "pump.gap",
+                "source": "/s/pump",
+                "data": {"from": "2026-11-19T23:00:00.123Z", "to": "2026-11-20T01:00:00Z", "reason": "we were away"},
+            },
+            "--:--:-- info pump.gap pump 2026-11-19 23:00:00 to 2026-11-20 01:00:00 we were away",
+        ),
+        (
+            {"type": "pump.gap", "data": {"from": "2026-11-20T00:00:00Z", "to": "2026-11-20T01:00:00Z"}},
+            "--:--:-- info pump.gap 2026-11-20 00:00:00 to 01:00:00",
+        ),
+        (
+            {"type": "pump.record.unparsed", "data": {"error": "no JSON", "name": "Unparsed record"}},
+            "--:--:-- info pump.record.unparsed no JSON · Unparsed record",
+        ),
+        (
+            {**PASSED, "recordedtime": "2026-11-21T08:00:00Z"},
+            "08:00:00 info vehicle.passed teams camera/10000/1001 A 12345 (of 2026-11-20) · Vehicle capture",
+        ),
         ({}, "--:--:-- info"),
         ({"type": 7, "time": 12, "data": [], "source": None}, "--:--:-- info 7"),
     ],
@@ -68,3 +88,18 @@ def test_any_values_make_one_printable_line(name: object, plate: object, device:
     }
     text = line({**PASSED, "subject": reason, "source": name, "data": data}, colour=False)
     assert text.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/x"), "No such file or directory"),
+        (TimeoutError(), "no answer in time"),
+        (KeyError("gate"), "gate"),
+        (ValueError(), "no reason given"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), "it is no UTF-8 text"),
+        (ConnectionResetError(), "no reason given"),
+    ],
+)
+def test_an_error_is_told_without_its_class(error: Exception, words: str) -> None:
+    assert words_of(error) == words
