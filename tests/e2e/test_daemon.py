@@ -340,8 +340,10 @@ def test_a_wrong_configuration_ends_with_78(site: Site) -> None:
 def test_a_state_directory_that_cannot_be_made(site: Site) -> None:
     (site.folder / "state").write_text("a file is in the way")
     with site.process() as process:
-        assert process.wait() == 1
-        assert process.said("The state directory cannot be used")
+        assert process.wait() == 78
+        (line,) = process.said("The configuration cannot be used")
+        assert line["key"] == "pump.state_dir"
+        assert line["reason"].endswith("is no folder")
 
 
 # --- parts that misbehave ---------------------------------------------------------------------------------------------
