@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pump.cli.options import config_option, load, tell_wrong
+from pump.cli.shared.options import config_option, load, tell_wrong
 
 if TYPE_CHECKING:
     from pump.config import Config

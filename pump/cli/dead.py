@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pump.cli.commanding import command_daemon, rate_option, table
-from pump.cli.finding import Found, find, state_dir_option
-from pump.cli.options import config_option
+from pump.cli.shared.commanding import command_daemon, rate_option, table
+from pump.cli.shared.finding import Found, find, state_dir_option
+from pump.cli.shared.options import config_option
 
 if TYPE_CHECKING:
     from pump.spool import DeadLetter

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import click
 
-from pump.cli.finding import Found, find, state_dir_option
-from pump.cli.options import coloured, config_option
+from pump.cli.shared.finding import Found, find, state_dir_option
+from pump.cli.shared.options import coloured, config_option
 from pump.ingest.device_clock import PREFIX as CLOCKS
 
 _HEADS: Final = ("source", "device", "state", "last seen", "address", "version", "name", "clock")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pump.cli.finding import Found, find, state_dir_option
-from pump.cli.options import coloured, config_option, moment, type_globs
+from pump.cli.shared.finding import Found, find, state_dir_option
+from pump.cli.shared.options import coloured, config_option, moment, type_globs
 
 if TYPE_CHECKING:
     from pump.core.record import Record

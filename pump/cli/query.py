@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pump.cli import CONFIGURATION
-from pump.cli.commanding import table
-from pump.cli.options import config_option, moment
+from pump.cli.shared.commanding import table
+from pump.cli.shared.options import config_option, moment
 
 if TYPE_CHECKING:
     import sqlite3

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from pump.cli.commanding import command_daemon, rate_option
-from pump.cli.finding import find, state_dir_option
-from pump.cli.options import config_option, moment, type_globs
+from pump.cli.shared.commanding import command_daemon, rate_option
+from pump.cli.shared.finding import find, state_dir_option
+from pump.cli.shared.options import config_option, moment, type_globs
 
 
 @click.command()

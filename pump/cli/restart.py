@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from pump.cli.commanding import command_daemon
-from pump.cli.finding import find, state_dir_option
-from pump.cli.options import config_option
+from pump.cli.shared.commanding import command_daemon
+from pump.cli.shared.finding import find, state_dir_option
+from pump.cli.shared.options import config_option
 
 
 @click.command()

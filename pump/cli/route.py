@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pump.cli import FAILED
-from pump.cli.options import config_option, routes
+from pump.cli.shared.options import config_option, routes
 
 if TYPE_CHECKING:
     from pump.core.record import Record

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from pump.cli import FAILED
-from pump.cli.options import config_option, load
+from pump.cli.shared.options import config_option, load
 
 
 @click.command()

@@ -13,9 +13,9 @@ from typing import Any, Final
 import click
 
 from pump.cli import FAILED
-from pump.cli.commanding import command_daemon
-from pump.cli.finding import find, state_dir_option
-from pump.cli.options import config_option, places
+from pump.cli.shared.commanding import command_daemon
+from pump.cli.shared.finding import find, state_dir_option
+from pump.cli.shared.options import config_option, places
 
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _RUNNING: Final = "it runs"

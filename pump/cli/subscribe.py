@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from pump.cli.commanding import command_daemon, table
-from pump.cli.finding import find, state_dir_option
-from pump.cli.options import config_option
+from pump.cli.shared.commanding import command_daemon, table
+from pump.cli.shared.finding import find, state_dir_option
+from pump.cli.shared.options import config_option
 
 
 def _listed(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:

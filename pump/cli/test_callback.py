@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import click
 
-from pump.cli.options import config_option, load
+from pump.cli.shared.options import config_option, load
 
 _KINDS: Final = {"status": "status_changed", "command": "command_resp"}
 

@@ -12,7 +12,7 @@ import structlog
 from pump.core.clock import Clock
 from pump.core.record import Record, State
 from pump.core.settings import SinkSettings
-from pump.core.timeouts import GRACE, CallGuard
+from pump.delivery.timeouts import GRACE, CallGuard
 from pump.sink import Sink
 from pump.spool import Spool
 from pump.telemetry.health import Component

@@ -21,7 +21,6 @@ from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
 from pump.core.tasks import Nap
 from pump.core.text import words_of
-from pump.core.timeouts import CallGuard, CallTimeout, SessionAbandoned
 from pump.delivery.cursor import SETTLE_EVERY, SinkCursor, Surroundings
 from pump.delivery.masking import Masking
 from pump.delivery.memory import SinkMemory
@@ -29,6 +28,7 @@ from pump.delivery.resend_queue import ResendQueue
 from pump.delivery.sender import BatchSender, ForStream, SinkHealth
 from pump.delivery.session import SessionStuck, SinkSessions
 from pump.delivery.shutoff import SinkShutoff
+from pump.delivery.timeouts import CallGuard, CallTimeout, SessionAbandoned
 from pump.sink import Sink
 from pump.telemetry.health import Component
 

@@ -19,10 +19,10 @@ from pump.core.backoff import Backoff
 from pump.core.errors import Misconfigured, Rejected, Unavailable
 from pump.core.record import Record, State
 from pump.core.tasks import Nap
-from pump.core.timeouts import CallGuard
 from pump.delivery.cursor import SETTLE_EVERY, SinkCursor
 from pump.delivery.masking import Masking
 from pump.delivery.resend_queue import ResendBatch, ResendQueue
+from pump.delivery.timeouts import CallGuard
 from pump.sink import Sink
 from pump.spool import Spool
 from pump.telemetry.health import Component

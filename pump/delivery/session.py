@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from pump.core.timeouts import CallGuard
+from pump.delivery.timeouts import CallGuard
 
 log = structlog.get_logger()
 

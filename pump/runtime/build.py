@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import structlog
+
 from pump.config import Config
+from pump.config.lines import Path as Keys
+from pump.config.probe import unusable
+from pump.config.problems import dotted
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured
 from pump.core.text import words_of
+from pump.ops.control import Control
 from pump.registry import MissingDependency, Registry
 from pump.sink import Sink
 from pump.source import Source
+
+log = structlog.get_logger()
 
 
 class NoStart(Exception):
@@ -54,3 +63,24 @@ def build(config: Config, kinds: Registry, clock: Clock) -> Parts:
     if failed:
         raise NoParts(failed)
     return parts
+
+
+def build_usable(config: Config, kinds: Registry, clock: Clock) -> Parts:
+    """As `build`, for a daemon that begins on this machine. Raises NoStart after all that is wrong is in the log."""
+    wrong: list[tuple[Keys, str]] = list(unusable(config, kinds))
+    parts = Parts()
+    try:
+        parts = build(config, kinds, clock)
+    except NoParts as error:
+        wrong += error.reasons
+    for keys, reason in wrong:
+        log.error("The configuration cannot be used", key=dotted(keys), reason=reason)
+    if wrong:
+        raise NoStart
+    return parts
+
+
+def control_of(config: Config, environ: Mapping[str, str]) -> Control:
+    """The control socket of this configuration, with a second one where systemd gave a folder for it; not yet open."""
+    folder = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return Control(config.state_dir, runtime=Path(folder) if folder else None, group=config.control_group)

@@ -7,7 +7,6 @@ import gc
 import os
 import sqlite3
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -16,8 +15,6 @@ from anyio import CancelScope, move_on_after
 import pump
 from pump import registry
 from pump.config import Config
-from pump.config.probe import unusable
-from pump.config.problems import dotted
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.naming import Names
@@ -34,8 +31,8 @@ from pump.ops.restart import Restart
 from pump.ops.subscribe import Subscribe
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
-from pump.runtime.build import NoParts, NoStart, Parts, build
-from pump.runtime.descriptors import Lack, connections, raise_limit, soft_limit
+from pump.runtime.build import NoStart, Parts, build_usable, control_of
+from pump.runtime.descriptors import Lack, bounded, raise_limit, soft_limit
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.sd_notify import Notifier
 from pump.runtime.signals import take_over
@@ -100,7 +97,6 @@ class Daemon:
         self._hurried = asyncio.Event()
         self._code = FAILED
         self._phase = "it is starting"
-        self._descriptors = 0
         self._spool: Spool | None = None
         self._ops: Ops | None = None
         self._push: PushListener | None = None
@@ -132,9 +128,9 @@ class Daemon:
         last = None
         if signals:
             last = take_over(self._on_stop_signal, self._on_reload_signal, within=WHOLE, code=lambda: self._code)
+            raise_limit()
         try:
             asyncio.get_running_loop().set_exception_handler(Lack(self.clock))
-            self._descriptors = raise_limit() if signals else soft_limit()
             with tuned():
                 self._code = await self._run(keep_lock=signals)
             log.info("The pump has stopped", code=self._code)
@@ -153,14 +149,9 @@ class Daemon:
     # --- the whole life ---------------------------------------------------------------------------------------------
 
     async def _run(self, *, keep_lock: bool) -> int:
-        wrong = list(unusable(self.config, self._kinds))
         try:
-            parts = build(self.config, self._kinds, self.clock)
-        except NoParts as error:
-            wrong += error.reasons
-        if wrong:
-            for keys, reason in wrong:
-                log.error("The configuration cannot be used", key=dotted(keys), reason=reason)
+            parts = build_usable(self.config, self._kinds, self.clock)
+        except NoStart:
             return MISCONFIGURED
         try:
             self.config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # vendors' tokens lie there
@@ -219,7 +210,6 @@ class Daemon:
         self.supervisor.add("media", self._keep_media, self.health.component("media"))
         for name, kind in parts.sinks.items():
             self._add_sink(name, kind, spool, announcer)
-        self.status.sources = [*parts.sources]
         for name, source in parts.sources.items():
             self._add_source(name, source, spool, announcer)
         await self._take_pushes()
@@ -250,20 +240,13 @@ class Daemon:
         """Open the push listener, where a source wants it: last of all, for from here on devices are answered."""
         if not self._routes:
             return
-        listen = self.config.server.listen
-        most = connections(self.config.server.max_connections, self._descriptors)
-        if most < self.config.server.max_connections:
-            log.warning(
-                "Devices may have fewer connections than max_connections, for file descriptors are few",
-                connections=most, descriptors=self._descriptors,
-            )  # fmt: skip
-        settings = self.config.server.model_copy(update={"max_connections": most})
+        settings = bounded(self.config.server, soft_limit())
         listener = PushListener(settings, clock=self.clock, registry=self.metrics.registry)
         listener.swap(self._routes)
         try:
             await listener.open()
         except OSError as error:
-            log.error("The push listener cannot listen", address=str(listen), error=str(error))
+            log.error("The push listener cannot listen", address=str(settings.listen), error=str(error))
             raise NoStart from error
         self._push, self.push_url = listener, listener.url
         component = self.health.component("push listener")
@@ -272,9 +255,7 @@ class Daemon:
 
     async def _take_commands(self, spool: Spool, parts: Parts) -> None:
         """Open the control socket; whatever else can be commanded adds itself to `commands`."""
-        folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-        runtime = Path(folder) if folder else None
-        control = Control(self.config.state_dir, runtime=runtime, group=self.config.control_group)
+        control = control_of(self.config, os.environ)
         control.commands |= Resend(spool, self.sinks, self.clock, self.metrics).commands()
         control.commands |= Subscribe(parts.sources).commands()
         control.commands |= Restart(parts.sources, self.sinks, self.supervisor.restart).commands()

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 
+from pump.config.model import ServerSettings
 from pump.config.probe import RESERVE
 from pump.core.clock import Clock
 
@@ -50,6 +51,17 @@ def soft_limit() -> int:
 def connections(wanted: int, descriptors: int) -> int:
     """How many connections devices may have open, of the `wanted` ones."""
     return max(_FEWEST, min(wanted, descriptors - RESERVE))
+
+
+def bounded(server: ServerSettings, descriptors: int) -> ServerSettings:
+    """The push listener's settings, with no more connections than the descriptors allow; fewer are in the log."""
+    most = connections(server.max_connections, descriptors)
+    if most < server.max_connections:
+        log.warning(
+            "Devices may have fewer connections than max_connections, for file descriptors are few",
+            connections=most, descriptors=descriptors,
+        )  # fmt: skip
+    return server.model_copy(update={"max_connections": most})
 
 
 class Lack:

@@ -32,8 +32,6 @@ class Status:
 
         `phase` gives why the daemon as a whole is not ready; empty while it runs.
         """
-        self.sources: list[str] = []
-        """Names of those that run."""
         self._config = config
         self._sinks = sinks
         self._spool = spool
@@ -116,7 +114,8 @@ class Status:
 
     def _counts(self) -> dict[str, dict[str, int]]:
         """Of each source what was counted since the start."""
-        counts = {name: dict.fromkeys(_COUNTED, 0) for name in self.sources}
+        running = [name for name, source in self._config.sources.items() if source.enabled]
+        counts = {name: dict.fromkeys(_COUNTED, 0) for name in running}
         for what in _COUNTED:
             for metric in getattr(self._metrics, what).collect():
                 for sample in metric.samples:

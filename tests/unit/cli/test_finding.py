@@ -16,8 +16,8 @@ from tempfile import mkdtemp
 import click
 import pytest
 
-from pump.cli import finding
 from pump.cli.events import command as events
+from pump.cli.shared import finding
 from tests.unit.cli.test_cli import fill, pump, started
 
 DAEMON = '[ops]\nlisten = "127.0.0.1:0"\n[sinks.out]\ntype = "jsonl"\npath = "out.jsonl"\n'

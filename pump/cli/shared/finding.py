@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
-from pump.cli.options import places
+from pump.cli.shared.options import places
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from pump.cli.finding import Found
+from pump.cli.shared.finding import Found
 
 F = TypeVar("F", bound=Callable[..., Any])
 

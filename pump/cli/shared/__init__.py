@@ -1,0 +1,1 @@
+"""What several commands have: their options, the way to the daemon, and how its answers are shown."""
