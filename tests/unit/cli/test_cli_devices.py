@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pump.cli.devices import command
+from pump.cli import group
 from pump.core.clock import Clock
 from pump.core.event import Event
 from pump.ingest.intake import Intake
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shown(folder: Path, *arguments: str) -> str:
-    done = CliRunner().invoke(command, ["--state-dir", str(folder), *arguments])
+    done = CliRunner().invoke(group, ["devices", "--state-dir", str(folder), *arguments])
     assert done.exit_code == 0, done.output
     return done.output
 

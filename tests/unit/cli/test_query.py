@@ -11,7 +11,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from pump.cli.query import command
+from pump.cli import group
 from pump.core.clock import Clock
 from pump.sinks.sqlite import SINK
 from pump.testing.records import record
@@ -50,7 +50,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_truth_is_asked_for_in_words(archive: Path, term: str, plates: list[str]) -> None:
-    done = CliRunner().invoke(command, ["--file", str(archive), "--format", "json", term])
+    done = CliRunner().invoke(group, ["query", "--file", str(archive), "--format", "json", term])
     assert done.exit_code == 0, done.output
     assert [json.loads(line)["data"]["vehicle"]["plate"] for line in done.output.splitlines()] == plates
 
