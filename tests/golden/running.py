@@ -152,7 +152,7 @@ def _metrics(exposed: str, registry: Any) -> list[str]:
 def _status(body: Mapping[str, Any]) -> list[str]:
     """Key paths; a component's and a sink's own name stands where it is an entry's."""
     components = {f"components[{component['name']}]": component for component in body["components"]}
-    rest = {key: value for key, value in body.items() if key != "components"}
+    rest = {key: value for key, value in body.items() if key != "components"} | {"reasons": [""]}  # at times none
     found = [*keys(rest), *(line for path, component in components.items() for line in keys(component, path))]
     # What is none until something happened is of no kind yet; a device's own entry is a name and a text.
     lines = {re.sub(r"(details\.devices)\b.*", r"\1", re.sub(r": (NoneType|str|number)$", "", line)) for line in found}
