@@ -294,7 +294,7 @@ class SinkHealth:
     def count_duplicates(self, count: int) -> None:
         """Events that the peer had already, and said so."""
         if count:
-            self._metrics.duplicates.labels(sink=self._name).inc(count)
+            self._metrics.sink_duplicates.labels(sink=self._name).inc(count)
 
     def _up(self) -> None:
         if self._component.up():

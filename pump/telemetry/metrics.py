@@ -72,7 +72,7 @@ class Metrics:
         self.sent = counter("pump_sent", "Events that a sink has delivered", "sink")
         self.excluded = counter("pump_excluded", "Events that a sink's routing leaves out", "sink")
         self.sink_retries = counter("pump_sink_retries", "Sends to be tried again", "sink", "reason")
-        self.duplicates = counter("pump_sink_duplicates", "Events that a sink's peer said it had already", "sink")
+        self.sink_duplicates = counter("pump_sink_duplicates", "Events that a sink's peer said it had already", "sink")
         self.dead = counter("pump_dead_letters", "Events that became dead letters", "sink")
         self.resent = counter(
             "pump_resent", "Events sent to a sink again as asked: a replay, or dead letters", "sink", "what"

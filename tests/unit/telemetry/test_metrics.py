@@ -45,3 +45,10 @@ def test_words_of_equal_length_in_another_script_leave_a_scrape_valid() -> None:
         for sample in family.samples
     ]
     assert len(series) == len({*series})
+
+
+def test_no_metric_takes_the_place_of_another() -> None:
+    metrics = Metrics()
+    registered = set(metrics.registry._collector_to_names)
+    assert registered == {value for value in vars(metrics).values() if value in registered}
+    assert len(registered) > 20
