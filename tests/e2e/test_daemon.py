@@ -270,7 +270,7 @@ def test_a_second_signal_stops_at_once(site: Site) -> None:
     assert site.numbers() == list(range(len(site.numbers())))
 
 
-def test_hik_connect_end_to_end(site: Site) -> None:
+async def test_hik_connect_end_to_end(site: Site) -> None:
     async def main() -> None:
         async with Simulator(clock=Clock()) as vendor:
             site.parts(
@@ -302,7 +302,7 @@ def test_hik_connect_end_to_end(site: Site) -> None:
             assert [each for each in written if each in set(queue.completed)] == queue.completed
             assert set(written) <= set(queue.put)
 
-    asyncio.run(main())
+    await main()
     assert [data["previous"] for data in site.of_type("pump.started")] == ["none", "clean", "unclean"]
 
 
@@ -510,7 +510,7 @@ def test_a_stop_at_any_moment_of_the_start_is_a_clean_one(site: Site) -> None:
     assert site.numbers() == list(range(len(site.numbers())))
 
 
-def test_a_failed_spool_ends_the_daemon_with_1(site: Site) -> None:
+async def test_a_failed_spool_ends_the_daemon_with_1(site: Site) -> None:
     site.parts(NUMBERS)
 
     async def main() -> int:
@@ -522,7 +522,7 @@ def test_a_failed_spool_ends_the_daemon_with_1(site: Site) -> None:
         daemon.spool._writer.fail(Verdict.FATAL, OSError("fsync"))
         return await running
 
-    assert asyncio.run(main()) == 1
+    assert (await main()) == 1
 
 
 def test_a_scope_that_is_cancelled_around_the_daemon_still_has_its_spool_closed(site: Site) -> None:

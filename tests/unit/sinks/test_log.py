@@ -53,7 +53,7 @@ def test_only_the_journals_own_descriptor_counts() -> None:
     assert not in_journal(write, {"JOURNAL_STREAM": "1:2"})
 
 
-def test_the_loop_serves_others_between_slices() -> None:
+async def test_the_loop_serves_others_between_slices() -> None:
     from pump.core.clock import Clock
     from pump.sinks.log import LogSettings, LogSink
     from pump.testing.records import record
@@ -76,4 +76,4 @@ def test_the_loop_serves_others_between_slices() -> None:
                     os.close(fd)
         return turns
 
-    assert asyncio.run(main()) >= 400 // 50
+    assert (await main()) >= 400 // 50

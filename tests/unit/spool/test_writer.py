@@ -187,7 +187,7 @@ class _NoFsync(sqlite3.Connection):
         return super().execute(sql, parameters)  # type: ignore[arg-type]  # handed on as it came
 
 
-def test_a_failed_fsync_ends_the_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_fsync_ends_the_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     connect = sqlite3.connect
     made: list[_NoFsync] = []
 
@@ -213,7 +213,7 @@ def test_a_failed_fsync_ends_the_spool(tmp_path: Path, monkeypatch: pytest.Monke
         spool.set_cursor("out", 1, None)
         await spool.close()
 
-    asyncio.run(main())
+    await main()
     assert [number(record.body) for record in events(tmp_path)] == [1]
     with closing(connect(tmp_path / "spool.db")) as db:
         assert db.execute("SELECT count(*) FROM cursors").fetchone() == (0,)

@@ -362,7 +362,7 @@ def test_what_fsync_refuses_is_taken_back(path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("number_", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize("moment", ["settling", "rotating"])
-def test_after_a_refused_fsync_no_cursor_passes_what_was_taken_back(
+async def test_after_a_refused_fsync_no_cursor_passes_what_was_taken_back(
     path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, number_: int
 ) -> None:
     """Taken back, the lines must come again: by a new opening at the stored cursor, which must not have moved."""
@@ -389,7 +389,7 @@ def test_after_a_refused_fsync_no_cursor_passes_what_was_taken_back(
             await out.send(batch(1, 8, size=100))
         assert numbers(path) == list(range(1, 8))
 
-    asyncio.run(main())
+    await main()
 
 
 async def test_a_file_that_a_hung_opening_holds_is_asked_for_again_soon(path: Path) -> None:

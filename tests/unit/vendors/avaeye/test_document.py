@@ -6,7 +6,6 @@ held against it too.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -76,7 +75,7 @@ def test_there_is_a_sample_of_every_interface_of_the_document() -> None:
 
 
 @pytest.mark.parametrize("path", answers())
-def test_the_answer_is_the_documents(tmp_path: Path, path: str) -> None:
+async def test_the_answer_is_the_documents(tmp_path: Path, path: str) -> None:
     printed = loads(answers()[path].encode())
     now = datetime.fromtimestamp(1589951640, UTC)
 
@@ -85,7 +84,7 @@ def test_the_answer_is_the_documents(tmp_path: Path, path: str) -> None:
             sent = {"parkId": "10001", "deviceId": "1002", "params": {"uploadTime": 1, "data": "00"}}
             return (await site.post(path, sent)).json
 
-    answer = asyncio.run(main())
+    answer = await main()
     if path != "keepalive":
         assert answer == printed
         return

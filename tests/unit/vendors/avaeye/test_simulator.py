@@ -122,7 +122,7 @@ async def test_a_camera_whose_keepalives_are_not_answered_three_times_introduces
     ("hour", "zone", "relative"),
     [(3, "UTC", 1.0), (8, "UTC", 24.0), (7, "Europe/Paris", 24.0), (13, "UTC", 10.5)],
 )
-def test_an_hour_brings_the_vehicles_that_its_curve_has(hour: int, zone: str, relative: float) -> None:
+async def test_an_hour_brings_the_vehicles_that_its_curve_has(hour: int, zone: str, relative: float) -> None:
     """An entrance: one at 3 (and at 4), 30 at 8 and 18 at 9, 12 at 13 and 9 at 14."""
 
     async def main() -> int:
@@ -135,7 +135,7 @@ def test_an_hour_brings_the_vehicles_that_its_curve_has(hour: int, zone: str, re
             return len(camera.waiting)
 
     expected = 0.05 * 3600 * relative * 24 / sum(ENTRY)
-    assert asyncio.run(main()) == pytest.approx(expected, rel=0.15, abs=12)
+    assert (await main()) == pytest.approx(expected, rel=0.15, abs=12)
 
 
 async def test_a_camera_that_never_introduced_itself_is_made_to(tmp_path: Path) -> None:

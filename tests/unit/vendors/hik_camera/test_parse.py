@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -162,7 +161,7 @@ def test_refusals_say_what_to_do() -> None:
 
 @needs_openssl
 @pytest.mark.parametrize("trust", ["its own authority", "anybody", "the system's authorities"])
-def test_tls(tmp_path: Path, trust: str) -> None:
+async def test_tls(tmp_path: Path, trust: str) -> None:
     certificate, context = self_signed(tmp_path)
     settings: dict[str, Any] = {"ca": str(certificate)} if trust == "its own authority" else {}
     if trust == "anybody":
@@ -182,4 +181,4 @@ def test_tls(tmp_path: Path, trust: str) -> None:
             device.emit("access")
             await pump.stored(lambda events: any(event["type"].startswith("access.") for event in events))
 
-    asyncio.run(main())
+    await main()

@@ -93,7 +93,7 @@ async def test_a_wrong_secret_shows_both_strings_in_the_log() -> None:
 
 
 @pytest.mark.parametrize("minutes", [-16, -14, 14, 16])
-def test_a_wrong_clock_is_told_as_one(minutes: int) -> None:
+async def test_a_wrong_clock_is_told_as_one(minutes: int) -> None:
     async def main() -> None:
         now = Clock().now()
         clock = ManualClock(now)
@@ -106,7 +106,7 @@ def test_a_wrong_clock_is_told_as_one(minutes: int) -> None:
                 await client.device("dtu_devices", "644219880")
             assert caught.value.answer is answers.MESSAGES["timestamp expired"]
 
-    asyncio.run(main())
+    await main()
 
 
 @pytest.mark.parametrize("days", [-20_000, 10, 3650])

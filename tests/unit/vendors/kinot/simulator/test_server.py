@@ -148,7 +148,7 @@ async def test_a_callback_that_nobody_takes_is_tried_again_and_given_up() -> Non
 
 
 @pytest.mark.parametrize(("hour", "curve", "changes"), [(3, True, 12), (8, True, 780), (3, False, 300)])
-def test_the_traffic_follows_the_hour(hour: int, curve: bool, changes: int) -> None:
+async def test_the_traffic_follows_the_hour(hour: int, curve: bool, changes: int) -> None:
     """0.5 a second over the day, for ten minutes: 0.04 of it at three, 2.6 of it at eight."""
 
     async def main() -> int:
@@ -161,7 +161,7 @@ def test_the_traffic_follows_the_hour(hour: int, curve: bool, changes: int) -> N
             await asyncio.wait({traffic})
             return len(kinot.platform.callbacks)
 
-    assert asyncio.run(main()) == pytest.approx(changes, abs=2)
+    assert (await main()) == pytest.approx(changes, abs=2)
 
 
 async def test_who_did_not_register_gets_nothing() -> None:
