@@ -33,7 +33,7 @@ _LISTEN: Final = {
 }
 """Commands that show what each broker has."""
 _NEXT: Final = """\
- next: take the shipped pump.toml, fill in one source and one sink, then
+next: take the shipped pump.toml, fill in one source and one sink, then
    pump check          what is wrong with it
    pump run            the daemon (systemd/pump.service)
    pump events -f      what arrives

@@ -54,7 +54,14 @@ class WebhookPeer(Peer):
 
     def settings(self) -> WebhookSettings:
         return WebhookSettings.model_validate(
-            {"type": "webhook", "url": self.receiver.url, "secret": SECRET, "allow_private": True, **self.table}
+            {
+                "type": "webhook",
+                "url": self.receiver.url,
+                "secret": SECRET,
+                "allow_private": True,
+                "start": "oldest",
+                **self.table,
+            }
         )
 
     def make(self, name: str, settings: Any, *, state: State | None, clock: Clock, site: str) -> Sink[Any]:
