@@ -118,10 +118,12 @@ class BatchSender:
         attempts: int,
     ) -> list[Record]:
         """Note what became of a batch that was not simply taken; what is left of it."""
+        # First of all, without a wait: a stop while the spool refuses the letters must not have these sent again. The
+        # cursor passes only what is settled from the beginning on, so no letter is passed before it is stored.
+        purpose.delivered([record for record in batch if record.seq in done])
         turned_down = [whole.get(record.seq, record) for record in batch if record.seq in refused]
         while turned_down and (waits := await purpose.refused(turned_down, refused, attempts)) is not None:
             await self.retry(waits)
-        purpose.delivered([record for record in batch if record.seq in done])
         return [record for record in batch if record.seq not in done and record.seq not in refused]
 
     async def retry(self, error: Unavailable) -> None:
