@@ -23,9 +23,14 @@ class Source(ABC, Generic[S]):
     """
 
     Settings: ClassVar[type[SourceSettings]]
+    numbers_itself: ClassVar[bool] = False
+    """Its devices number their parts for themselves: `qualifier` leads those numbers in subjects."""
 
     def __init__(self, name: str, settings: S, clock: Clock) -> None:
         self.name = name
+        self.qualifier = name
+        """Stands in subjects before what a device numbers for itself ("camera/gate/1"); the daemon empties it where
+        "camera/1" is unique."""
         self.settings = settings
         self.clock = clock
 

@@ -34,6 +34,7 @@ from pump.runtime.announcer import Announcer, note_run
 from pump.runtime.build import NoStart, Parts, build_usable, control_of
 from pump.runtime.descriptors import Lack, bounded, raise_limit, soft_limit
 from pump.runtime.lock import FolderLock, Locked
+from pump.runtime.numbering import qualify
 from pump.runtime.sd_notify import Notifier
 from pump.runtime.signals import take_over
 from pump.runtime.status import Status
@@ -203,6 +204,7 @@ class Daemon:
         await self._listen()
         spool = await self._open_spool()
         spool.set_holders({name: self.config.sinks[name].hold for name in parts.sinks})  # news of a full one names it
+        qualify(parts.sources, self.config, spool)
         announcer = await self._begin_telling(spool, parts)
         watch = Watch(spool, clock=self.clock, health=self.health, status=self.status, notifier=self._notifier)
         self.supervisor.add("watch", watch.run, self.health.component("watch"))
@@ -364,21 +366,23 @@ class Daemon:
         if self._spool is None:
             return True
         with move_on_after(CLOSING, shield=True):
-            return await self._close_spool(self._spool)
+            return await _close(self._spool, asked=self._asked.is_set())
         log.error("The spool has not closed by its deadline", deadline_s=CLOSING)
         return False
 
-    async def _close_spool(self, spool: Spool) -> bool:
-        clean = not spool.failed.is_set()
-        if clean:
-            note_run(spool, clean=self._asked.is_set())
-            try:
-                await spool.flush()
-            except Unavailable as error:
-                log.error("The cursors could not be stored", reason=error.reason)
-                clean = False
-        await spool.close()
-        return clean and not spool.failed.is_set()
-
     def _named(self, prefix: str) -> list[str]:
         return [name for name in self.supervisor.names if name.startswith(prefix)]
+
+
+async def _close(spool: Spool, *, asked: bool) -> bool:
+    """True where everything is in it; `asked`: this run ends as it was asked to."""
+    clean = not spool.failed.is_set()
+    if clean:
+        note_run(spool, clean=asked)
+        try:
+            await spool.flush()
+        except Unavailable as error:
+            log.error("The cursors could not be stored", reason=error.reason)
+            clean = False
+    await spool.close()
+    return clean and not spool.failed.is_set()

@@ -95,7 +95,7 @@ VENDORS: Final = ("avaeye", "hik_camera", "hik_connect", "hik_gateway", "kinot")
 PARIS: Final = ZoneInfo("Europe/Paris")
 FACTS: Final = Facts(
     serial="DS-2CD000020260101AAWRTEST00001", name="North gate", model="DS-2CD0000", category="IPCamera",
-    names={"1": "Lane 1", "33": "Yard"}, source="hik_camera",
+    names={"1": "Lane 1", "33": "Yard"}, qualifier="hik_camera",
 )  # fmt: skip
 DEVICES: Final = {
     "2cd6716d-767f-4756-ac55-50276a5e3b4a": Device(name="Main panel", model="DS-PWA96", serial="Q1", category="panel")

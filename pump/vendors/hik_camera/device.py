@@ -70,8 +70,8 @@ def read_names(path: str, listed: Tree) -> dict[str, str]:
     return found
 
 
-def facts(kept: Mapping[str, Any], url: str | None = None, source: str = "") -> Facts:
-    """What the spool has of the device at this address, which pump knows as `source`."""
+def facts(kept: Mapping[str, Any], url: str | None = None, qualifier: str = "") -> Facts:
+    """The spool's knowledge of the device at this address; `qualifier` as in `Facts`."""
     names = kept.get("names")
     return Facts(
         serial=kept.get("serial"),
@@ -80,7 +80,7 @@ def facts(kept: Mapping[str, Any], url: str | None = None, source: str = "") -> 
         category=kept.get("category"),
         names=names if isinstance(names, dict) else {},
         url=url,
-        source=source,
+        qualifier=qualifier,
     )
 
 

@@ -77,7 +77,7 @@ class CameraHandler(StreamHandler):
         event_timeout: float,
         wanted: frozenset[str],
         url: str | None = None,
-        source: str = "",
+        qualifier: str = "",
     ) -> None:
         super().__init__()
         self._store = store
@@ -89,8 +89,8 @@ class CameraHandler(StreamHandler):
         self._url = url
         self._matters = OpenIncidents(event_timeout)
         self._uploads = Uploads()
-        self._source = source
-        self._facts = Facts(url=url, source=source)
+        self._qualifier = qualifier
+        self._facts = Facts(url=url, qualifier=qualifier)
         self._asked: float | None = None
         self._waiting: _Waiting | None = None
         self._last: Event | None = None
@@ -121,7 +121,7 @@ class CameraHandler(StreamHandler):
             if fresh != known:
                 batch.state["device"] = fresh
             known = fresh
-        self._facts = device.facts(known, self._url, self._source)
+        self._facts = device.facts(known, self._url, self._qualifier)
         return [batch]
 
     async def received(self, items: Sequence[Part | Skipped]) -> Sequence[Batch]:

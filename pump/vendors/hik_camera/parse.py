@@ -79,12 +79,12 @@ class Facts:
     names: Mapping[str, str] = field(default_factory=dict)
     url: str | None = None
     """The device's own address, to complete those of its pictures."""
-    source: str = ""
-    """The name of pump's source: channels, inputs, zones and doors are numbered by each device for itself."""
+    qualifier: str = ""
+    """Leads numbers of channels, inputs, zones and doors, which each device counts for itself (`Source.qualifier`)."""
 
     def subject(self, kind: str, number: str | None) -> str | None:
-        """CloudEvents' subject, unique within a site: "camera/gate/1" by source "gate", "device/<serial number>"."""
-        own = "" if kind == "device" or not self.source else f"{self.source}/"
+        """CloudEvents' subject, unique within a site: "camera/1", "camera/gate/1", "device/<serial number>"."""
+        own = "" if kind == "device" or not self.qualifier else f"{self.qualifier}/"
         return f"{kind}/{own}{number}" if number else None
 
 

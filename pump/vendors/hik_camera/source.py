@@ -35,6 +35,7 @@ class HikCamera(Source[HikCameraSettings]):
     """
 
     Settings = HikCameraSettings
+    numbers_itself = True
 
     def __init__(self, name: str, settings: HikCameraSettings, clock: Clock) -> None:
         super().__init__(name, settings, clock)
@@ -70,7 +71,7 @@ class HikCamera(Source[HikCameraSettings]):
             event_timeout=settings.event_timeout,
             wanted=frozenset(kind.lower() for kind in settings.events),
             url=settings.url,
-            source=self.name,
+            qualifier=self.qualifier,
         )
         return Stream(
             store,

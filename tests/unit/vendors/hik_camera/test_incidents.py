@@ -234,7 +234,7 @@ def test_what_an_older_version_began_ends_under_the_subject_that_it_began_under(
     begun = OpenIncidents(10.0)
     ((start,), state) = begun.take(parse(dict(read_document(alert("VMD").body)), Facts(), UTC), 0.0)
     assert start.subject == "camera/1"  # as before sources' names were part of it
-    now = Facts(source="door")
+    now = Facts(qualifier="door")
     for silent in (False, True):
         later = OpenIncidents(10.0)
         later.load(state, 0.0)

@@ -48,7 +48,9 @@ def check(event: Event) -> dict[str, Any]:
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_two_sources_share_no_subject_and_ids_do_not_follow_the_sources_name(path: Path) -> None:
     body = json.loads(path.read_text(encoding="utf-8"))["body"].encode()
-    drive, yard = (parse(dict(read_document(body)), replace(FACTS, source=name), PARIS) for name in ("drive", "yard"))
+    drive, yard = (
+        parse(dict(read_document(body)), replace(FACTS, qualifier=name), PARIS) for name in ("drive", "yard")
+    )
     for one, other in zip([drive, *drive.others], [yard, *yard.others], strict=True):
         assert (one.matter, one.fingerprint) == (other.matter, other.fingerprint)
         for event, twin in zip(one.events, other.events, strict=True):
