@@ -309,9 +309,9 @@ class MqttConnection(aiomqtt.Client):
         if reason is None:
             self._listener.acknowledged(place, None)
         elif reason_code.value in _MEND:
-            self._end(Misconfigured(f"{_MEND[reason_code.value]} ({reason})"))
+            self._end(Misconfigured(f"{_MEND[reason_code.value]} ({reason}; {self._address})"))
         elif reason_code.value in _LATER:
-            self._end(Unavailable(f"the broker takes nothing now: {reason}"))
+            self._end(Unavailable(f"the broker at {self._address} takes nothing now: {reason}"))
         else:
             topic = " for its topic" if reason_code.value == _NO_SUCH_TOPIC else ""
             self._listener.acknowledged(place, f"the broker refuses it{topic}: {reason}")
@@ -336,13 +336,13 @@ def _translated(error: BaseException, address: str, *, connecting: bool = False)
     code = error.rc if isinstance(error, aiomqtt.MqttCodeError) else None
     value = code.value if isinstance(code, ReasonCode) else None
     if connecting and value in _WILLS:
-        return WillRefused(f"{_MEND[value]} ({code})")
+        return WillRefused(f"{_MEND[value]} ({code}; {address})")
     if connecting and value == _NO_SUCH_TOPIC:
-        return Misconfigured(f"the broker refuses the topic of the status ({code}): set status_topic")
+        return Misconfigured(f"the broker at {address} refuses the topic of the status ({code}): set status_topic")
     if value == _UNSUPPORTED_VERSION:
-        return VersionRefused(f"{_MEND[value]} ({code})")
+        return VersionRefused(f"{_MEND[value]} ({code}; {address})")
     if value in _MEND:
-        return Misconfigured(f"{_MEND[value]} ({code})", retry_after=60.0 if value == _TAKEN_OVER else None)
+        return Misconfigured(f"{_MEND[value]} ({code}; {address})", retry_after=60.0 if value == _TAKEN_OVER else None)
     if isinstance(error, OSError):
         return refusal(error, address)
     why = f": {code}" if value not in (None, 0, _REFUSED) else ""  # 0x80 is paho's word for an end without any

@@ -234,7 +234,7 @@ class NatsSink(Sink[NatsSettings]):
             window.fail(Misconfigured(f"the stream {self._stream} does not take it: {answer.text}"))
         else:
             self._checked = self._checked and answer.error > 0
-            window.fail(Unavailable(f"the stream takes nothing now: {answer.text}"))
+            window.fail(Unavailable(f"the stream {self._stream} takes nothing now: {answer.text}"))
 
     def _unchain(self, window: Window, place: int) -> None:
         """The message before this one is not the stream's last: lost, refused, or somebody else publishes there too."""
