@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections import deque
@@ -85,13 +86,33 @@ def command(
         for record in stored if count is None else deque(stored, maxlen=count):
             show(record)
         sys.stdout.flush()
-        while follow:
+        if follow:
+            _follow(spool, show)
+    except KeyboardInterrupt:
+        return
+
+
+def _follow(spool: _Spool, show: Callable[[Record], None]) -> None:
+    """Show what arrives until Ctrl-C.
+
+    The signal only leaves a note: as an exception it may be raised while Python finalises something, which ignores it,
+    and nobody would stop. A second one is an exception, for who waits for a reader that takes nothing.
+    """
+    asked: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, former)
+
+    former = signal.signal(signal.SIGINT, note)
+    try:
+        while not asked:
             time.sleep(_PAUSE)
             for record in spool.new():
                 show(record)
             sys.stdout.flush()
-    except KeyboardInterrupt:
-        return
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,6 @@ def test_an_interrupted_session_ends(tmp_path: Path) -> None:
 
         asyncio.run(run(tmp_path, test))
     """
-    status, _, said = session(tmp_path, body, "-p", "no:xdist")
+    status, _, said = session(tmp_path, body, "-p", "no:xdist", timeout=60)
     assert status == 2, said
     assert "KeyboardInterrupt" in said
