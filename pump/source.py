@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import ClassVar, Generic, TypeVar
 
+from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
+from pump.core.errors import Refusal
 from pump.core.settings import SourceSettings
 from pump.ingest.intake import Intake
 from pump.ingest.push.admission import Admission
@@ -47,6 +49,25 @@ class Source(ABC, Generic[S]):
         a bug: logged whole, and the source restarts with backoff all the same. A failure that is the vendor's
         daily life (a time-out, a lost token) is better handled inside, where connections and tokens are kept.
         """
+
+    def targets(self) -> Iterable[Target]:
+        """What can be commanded now, by the configuration and the device table, for people and discovery."""
+        return ()
+
+    def verbs(self, target: str) -> Collection[str]:
+        """The verbs that this target takes, also before it is seen for the first time; empty: it is not ours."""
+        return next((one.verbs for one in self.targets() if one.subject == target), ())
+
+    async def command(self, command: Command) -> CommandResult:
+        """Have the device do it, under the source's own limiter; called with a verb of `verbs` alone, many at a time.
+
+        `command.sending()` stands immediately before the first byte that may make the device act; never sent twice.
+        Returns when the device has answered, whichever way its answer comes: "done" only where the vendor's document
+        says that the answer means it. Cancelled a few seconds after `command.deadline`, and when the daemon stops. May
+        raise `Refusal` (the device says no), `Expired` (by `sending`), `Unavailable` and `Misconfigured`; what is
+        raised after `sending` leaves the outcome unknown, unless it is a `Refusal`.
+        """
+        raise Refusal("this source takes no commands")
 
 
 class PushSource(Source[S]):

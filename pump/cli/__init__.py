@@ -30,12 +30,19 @@ COMMANDS: Final[dict[str, str]] = {
     "enable": "Switch a sink on whose receiver wanted no more.",
     "restart": "Try a source or a sink again now, whatever it waits for.",
     "subscribe": "Change what a source asks its vendor for, while it runs.",
+    "command": "Have a device do something: open a gate, arm a partition.",
+    "commands": "List what can be commanded, and by which verbs.",
     "schema": "Print the JSON Schema of pump.toml or of an event.",
     "new-source": "Write the folder of a new vendor, which works at once.",
     "new-sink": "Write the folder of a new sink, which works at once.",
 }
 """Name and short help; `pump --help` is printed without importing any of them."""
-_ELSEWHERE: Final = {"new-source": "new.source", "new-sink": "new.sink"}
+_ELSEWHERE: Final = {
+    "new-source": "new.source",
+    "new-sink": "new.sink",
+    "command": "control.command",
+    "commands": "control.commands",
+}
 """Commands whose module is not named like them."""
 
 OK: Final = 0

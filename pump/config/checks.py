@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from string import Formatter
 from typing import Any, Final
 
+from pump.commands.verbs import VERBS
 from pump.config.lines import Path
 from pump.config.model import RESERVED, Config
 from pump.core.settings import Settings, SinkSettings
@@ -23,6 +24,20 @@ def across(config: Config) -> Iterator[tuple[Path, str, str]]:
     yield from _twins("sinks", config.sinks)
     if config.server.listen == config.ops.listen and config.ops.listen.port:
         yield ("ops", "listen"), f'"{config.ops.listen}", which [server] has too', "an address and port of its own"
+    yield from _grants(config)
+
+
+def _grants(config: Config) -> Iterator[tuple[Path, str, str]]:
+    """Grants that can allow nothing: a verb or a token that there is not."""
+    for number, grant in enumerate(config.commands.grants):
+        for key, globs, known in (
+            ("verbs", grant.verbs, [*VERBS]),
+            ("callers", grant.callers, ["socket", "mqtt", "nats", *(f"token:{name}" for name in config.ops.tokens)]),
+        ):
+            for place, glob in enumerate(globs):
+                if not any(fnmatchcase(one, glob) for one in known):
+                    wanted = nearest(glob, known) or f"one of {', '.join(known)}"
+                    yield ("commands", "grants", number, key, place), f'"{glob}" is none', wanted
 
 
 def _collisions(name: str, sink: Settings, config: Config) -> Iterator[tuple[Path, str]]:

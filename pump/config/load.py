@@ -19,6 +19,7 @@ from pump.config.lines import line_of, lines
 from pump.config.model import (
     NAME,
     RESERVED,
+    CommandSettings,
     Config,
     MediaSettings,
     OpsSettings,
@@ -42,6 +43,7 @@ TABLES: Final[dict[str, type[Settings]]] = {
     "ops": OpsSettings,
     "spool": SpoolSettings,
     "media": MediaSettings,
+    "commands": CommandSettings,
 }
 """The tables with one fixed form."""
 PARTS: Final = ("sources", "sinks")
@@ -73,7 +75,7 @@ def places(path: Path, environ: Mapping[str, str] | None = None) -> Places:
 
     Raises ConfigError for problems of these two tables.
     """
-    reader = _Reader(path, os.environ if environ is None else environ)
+    reader = _Reader(path, os.environ if environ is None else environ, unopened=True)
     found = reader.places()
     if reader.problems:
         raise ConfigError(reader.problems, str(path))
@@ -169,6 +171,7 @@ class _Reader:
             ops=self.table("ops", OpsSettings),
             spool=self.table("spool", SpoolSettings),
             media=self.table("media", MediaSettings, {"dir": str(pump.state_dir / "media")}),
+            commands=self.table("commands", CommandSettings),
             sources=sources,
             sinks=sinks,
             warnings=(),

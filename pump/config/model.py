@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from pump.config.problems import Problem
-from pump.core.settings import Duration, Settings, SinkSettings, Size, SourceSettings, Zone
+from pump.core.settings import Duration, Secret, Settings, SinkSettings, Size, SourceSettings, Zone
 from pump.spool.types import SpoolSettings
 
 NAME = r"[a-z0-9][a-z0-9_-]*"
@@ -114,9 +114,33 @@ class ServerSettings(Settings):
 
 
 class OpsSettings(Settings):
-    """[ops]: /healthz, /readyz, /metrics and /status."""
+    """[ops]: /healthz, /readyz, /metrics, /status and /commands."""
 
     listen: Listen = Field(default=Address("127.0.0.1:9090"), description="address and port")
+    tokens: dict[Annotated[str, Field(pattern=f"^{NAME}$")], Secret] = Field(
+        default={}, description="secrets by name, for Authorization: Bearer"
+    )
+
+
+class Grant(Settings):
+    """[[commands.grants]]: these callers may do this to that."""
+
+    callers: tuple[Annotated[str, Field(pattern=r"^(socket|mqtt|nats|token:[a-z0-9*][a-z0-9_*-]*)$")], ...] = Field(
+        min_length=1, description='"socket", "token:NAME" of [ops.tokens], "mqtt", "nats"'
+    )
+    verbs: tuple[str, ...] = Field(min_length=1, description='verbs, such as "gate.open" or "gate.*"')
+    targets: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        min_length=1, description='subjects of devices, such as "camera/10000/*"'
+    )
+
+
+class CommandSettings(Settings):
+    """[commands]: who may have devices do something. Without a grant nobody may do anything."""
+
+    dry_run: bool = Field(default=False, description="check, write down and answer commands, and send nothing")
+    raw: bool = Field(default=False, description="pump call may send any call of a vendor's document")
+    per_minute: float = Field(default=12.0, gt=0, le=600, description="commands a minute that one target takes")
+    grants: tuple[Grant, ...] = Field(default=(), description="who may do what")
 
 
 class MediaSettings(Settings):
@@ -148,6 +172,7 @@ class Config(Places):
     server: ServerSettings
     spool: SpoolSettings
     media: MediaSettings
+    commands: CommandSettings
     sources: dict[str, SourceSettings]
     sinks: dict[str, SinkSettings]
     warnings: tuple[Problem, ...]

@@ -28,6 +28,7 @@ Time = Annotated[str | None, Kind({"type": "string", "format": "date-time"})]
 """RFC 3339, in UTC."""
 Value = Annotated[str | float | bool | None, Kind({"type": ["number", "string", "boolean"]})]
 """The value of a measure."""
+Object = Annotated[Mapping[str, Any] | None, Kind({"type": "object"})]
 Count = Annotated[int | None, Kind({"type": "integer", "minimum": 0})]
 Digest = Annotated[str | None, Kind({"type": "string", "pattern": "^[0-9a-f]{64}$"})]
 """SHA-256 in small hexadecimal letters."""
@@ -201,6 +202,17 @@ class Command(TypedDict, total=False):
     request_id: Word
     status: Word
     reason: Word
+    verb: Word
+    target: Word
+    caller: Word
+    """The way that it was asked on, and by whom: "socket", "token:board", "mqtt", "nats"."""
+    key: Word
+    """The caller's own name of it."""
+    expires: Time
+    arguments: Object
+    answer: Object
+    """Facts that the device answered."""
+    dry_run: Flag
 
 
 class Payload(TypedDict, total=False):

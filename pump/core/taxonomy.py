@@ -304,6 +304,11 @@ PLATES: Final[dict[str, str]] = {
 }
 """Messages of plate cameras beside passes (AvaEye)."""
 
+COMMANDS: Final[dict[str, str]] = {
+    "command.requested": "A command to a device was taken and is about to be sent; its result has the same request_id",
+}
+"""Commands of ours; their results are command.result, as those that devices report."""
+
 PUMP: Final[dict[str, str]] = {
     "pump.started": "The daemon started",
     "pump.stopping": "The daemon is stopping, as asked",
@@ -324,6 +329,6 @@ UNKNOWN: Final[dict[str, str]] = {
 
 TYPES: Final[dict[str, str]] = {
     **VEHICLE, **SECURITY, **VIDEO, **ACCESS, **DRIVING, **INTERCOM, **DEVICE, **PANEL, **CAMERA, **BAY,
-    **PLATES, **PUMP, **UNKNOWN,
+    **PLATES, **COMMANDS, **PUMP, **UNKNOWN,
 }  # fmt: skip
 """Every event type, with one line that says what it says."""

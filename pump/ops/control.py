@@ -46,6 +46,10 @@ class NoDaemon(Exception):
     """Nobody listens at the socket."""
 
 
+class Ended(Refusal):
+    """The daemon ended the connection before its answer."""
+
+
 class Control:
     """The listener. `commands` may be filled before and after it is open; names are "group.verb"."""
 
@@ -199,7 +203,7 @@ def ask(
         if state_dir is not None:
             request["state_dir"] = os.path.realpath(state_dir)
         connection.sendall(orjson.dumps(request, option=orjson.OPT_APPEND_NEWLINE))
-        with connection.makefile("rb") as lines:
+        with connection.makefile("rb") as lines, suppress(ConnectionResetError):
             for line in lines:
                 answer = orjson.loads(line)
                 if "progress" in answer:
@@ -209,7 +213,7 @@ def ask(
                 else:
                     result: dict[str, Any] = answer["result"]
                     return result
-    raise Refusal("the daemon ended the connection: is it stopping?")
+    raise Ended("the daemon ended the connection: is it stopping?")
 
 
 @contextmanager

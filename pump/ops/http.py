@@ -1,12 +1,12 @@
 """The ops listener: /healthz, /readyz, /metrics and /status, for people, probes and Prometheus.
 
-It answers GET and HEAD alone, changes nothing, and knows the daemon by four callbacks.
+What it shows is asked of the daemon by callbacks. Pages of others, such as /commands, are given to it.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -18,6 +18,10 @@ from prometheus_client.exposition import choose_encoder
 
 log = structlog.get_logger()
 
+Page = tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]]
+"""Method, path and handler of a page that stands beside those of this listener."""
+LONGEST: Final = 16 << 10
+"""Bytes of a request's body."""
 _JSON: Final = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -40,17 +44,19 @@ class Views:
 class Ops:
     """The listener, as an async context manager."""
 
-    def __init__(self, host: str, port: int, views: Views) -> None:
+    def __init__(self, host: str, port: int, views: Views, pages: Sequence[Page] = ()) -> None:
+        """`pages` look after their own callers: nobody is asked for a password here."""
         self._host = host
         self._port = port
         self._views = views
+        self._pages = pages
         self._runner: web.AppRunner | None = None
         self.url = ""
         """The address where it listens, without a slash at its end; known once it is open (port 0 takes a free one)."""
 
     async def open(self) -> None:
         """Listen. OSError where that cannot be."""
-        app = web.Application(client_max_size=1024)
+        app = web.Application(client_max_size=LONGEST)
         for path, answer in (
             ("/healthz", self._healthz),
             ("/readyz", self._readyz),
@@ -58,6 +64,8 @@ class Ops:
             ("/status", self._status),
         ):
             app.router.add_get(path, answer)  # and HEAD, with which load balancers probe
+        for method, path, handler in self._pages:
+            app.router.add_route(method, path, handler)
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=30.0, shutdown_timeout=1.0)
         await runner.setup()
         try:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import sqlite3
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
@@ -24,6 +25,9 @@ from pump.delivery.delivery import Delivery
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media
 from pump.ingest.push.listener import PushListener, Route
+from pump.ops.commands.desk import CommandDesk
+from pump.ops.commands.socket import CommandSocket
+from pump.ops.commands.web import CommandPage
 from pump.ops.control import Control
 from pump.ops.http import Ops, Views
 from pump.ops.resend import Resend
@@ -104,6 +108,8 @@ class Daemon:
         self._routes: list[Route] = []
         self._control: Control | None = None
         self._announcer: Announcer | None = None
+        self._intakes: dict[str, Intake] = {}
+        self._desk: CommandDesk | None = None
 
     @property
     def spool(self) -> Spool:
@@ -230,7 +236,8 @@ class Daemon:
     async def _listen(self) -> None:
         status, listen = self.status, self.config.ops.listen
         views = Views(status.sick, status.unready, status.body, status.refresh, self.metrics.registry)
-        ops = Ops(listen.host, listen.port, views)
+        page = CommandPage(lambda: self._desk, self.config.ops.tokens)
+        ops = Ops(listen.host, listen.port, views, page.pages())
         try:
             await ops.open()
         except OSError as error:
@@ -251,9 +258,7 @@ class Daemon:
             log.error("The push listener cannot listen", address=str(settings.listen), error=str(error))
             raise NoStart from error
         self._push, self.push_url = listener, listener.url
-        component = self.health.component("push listener")
-        self.supervisor.add(component.name, listener.run, component)
-        component.up()
+        self._add_up("push listener", listener.run)
 
     async def _take_commands(self, spool: Spool, parts: Parts) -> None:
         """Open the control socket; whatever else can be commanded adds itself to `commands`."""
@@ -261,7 +266,12 @@ class Daemon:
         control.commands |= Resend(spool, self.sinks, self.clock, self.metrics).commands()
         control.commands |= Subscribe(parts.sources).commands()
         control.commands |= Restart(parts.sources, self.sinks, self.supervisor.restart).commands()
-        control.commands["status"] = self.status.show
+        desk = self._desk = CommandDesk(
+            self.config.commands, parts.sources, self._intakes, self._intake("pump", spool),
+            clock=self.clock, metrics=self.metrics,
+        )  # fmt: skip
+        self._add_up("commands", desk.run)
+        control.commands |= {"status": self.status.show, **CommandSocket(desk).commands()}
         try:
             await control.open()
         except OSError as error:  # a file system without sockets: events matter more than commands
@@ -286,14 +296,18 @@ class Daemon:
             self._intake("pump", spool), spool, clock=self.clock, metrics=self.metrics
         )
         announcer.started([*parts.sources], [*parts.sinks])
-        component = self.health.component("announcer")
-        self.supervisor.add(component.name, announcer.run, component)
-        component.up()
+        self._add_up("announcer", announcer.run)
         try:
             await spool.flush()  # from here on an end without a word is known as one
         except Unavailable as error:
             log.warning("The start could not be noted; the spool refuses", reason=error.reason)
         return announcer
+
+    def _add_up(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """A part of the daemon's own that is up as soon as it is there."""
+        component = self.health.component(name)
+        self.supervisor.add(name, run, component)
+        component.up()
 
     def _intake(self, name: str, spool: Spool, names: Names | None = None) -> Intake:
         return Intake(
@@ -310,6 +324,7 @@ class Daemon:
     def _add_source(self, name: str, source: Source[Any], spool: Spool, announcer: Announcer) -> None:
         intake = self._intake(name, spool, Names(source.settings.named()))
         announcer.carry(intake)
+        self._intakes[name] = intake
         if isinstance(source, PushSource):
             self._routes.append(Route(source, intake))
         self.supervisor.add(f"source {name}", partial(source.run, intake), intake.component, down=intake.down)
@@ -340,6 +355,8 @@ class Daemon:
             await self._control.close()
         if self._push is not None:
             await self._push.close()  # what is in hand is stored and answered; nothing new is taken
+        if self._desk is not None:
+            await self._desk.close()
         await self.supervisor.stop(self._named("source "), TAKING)
         await self.supervisor.stop(["announcer"], HURRIED)
         if self._announcer is not None:

@@ -81,6 +81,10 @@ class Metrics:
         self.sink_off = gauge("pump_sink_off", "1 while a sink is switched off, for its receiver wants no more", "sink")
         self.lag = gauge("pump_lag_events", "Sequence numbers between the spool's head and the sink's position", "sink")
 
+        self.commands = counter(
+            "pump_commands", "Commands to devices, by what became of them", "source", "verb", "status"
+        )
+
         self.spool_bytes = gauge("pump_spool_bytes", "Used pages and WAL")
         self.spool_full = gauge("pump_spool_full", "1 while the spool refuses")
         self.spool_damaged = counter("pump_spool_damaged_rows", "Stored events whose checksum was wrong when read")

@@ -15,6 +15,7 @@ _PACKAGE = Path(__file__).parents[2] / "pump"
 _FLOORS: tuple[tuple[str, ...], ...] = (
     ("core",),
     ("telemetry",),
+    ("commands",),
     ("sink",),
     ("spool",),
     ("ingest",),

@@ -26,14 +26,17 @@ def rate_option(command: F) -> F:
     )(command)  # fmt: skip
 
 
-def command_daemon(found: Found, name: str, arguments: dict[str, Any], *, alone: Alone | None = None) -> dict[str, Any]:
+def command_daemon(
+    found: Found, name: str, arguments: dict[str, Any], *, alone: Alone | None = None,
+    lost: Callable[[], dict[str, Any]] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The result of the daemon's command, its progress shown on a terminal's standard error meanwhile.
 
     Each socket at which the daemon may listen is tried. Without a daemon `alone` does it, or the command ends with
-    advice.
+    advice. `lost` gives the result where the daemon ends before its answer.
     """
     from pump.core.errors import Refusal
-    from pump.ops.control import NoDaemon, ask
+    from pump.ops.control import Ended, NoDaemon, ask
     from pump.runtime.lock import Locked
 
     arguments = {key: value for key, value in arguments.items() if value is not None}
@@ -47,6 +50,10 @@ def command_daemon(found: Found, name: str, arguments: dict[str, Any], *, alone:
                 )
             except NoDaemon:
                 continue
+            except Ended:
+                if lost is None:
+                    raise
+                return lost()
             except OSError as error:
                 closed = closed or error
         if closed is not None:

@@ -114,15 +114,26 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "unknown table": (SOURCE + "[spol]\n", ['pump.toml:5: spol: unknown table; did you mean "spool"?']),
     "unknown table far from all": (
         SOURCE + "\n[x]\n",
-        ["pump.toml:6: x: found unknown table, wanted one of pump, server, ops, spool, media, sources, sinks"],
+        [
+            "pump.toml:6: x: found unknown table, wanted one of pump, server, ops, spool, media, commands, sources, sinks"
+        ],
     ),
     "unknown key": (
         SOURCE + "pol_interval = '1s'\n",
         ['pump.toml:5: sources.teams.pol_interval: unknown key; did you mean "poll_interval"?'],
     ),
+    "a grant of a verb that there is not": (
+        SOURCE + '[[commands.grants]]\ncallers = ["socket"]\nverbs = ["gate.opne"]\ntargets = ["*"]\n',
+        ['pump.toml:7: commands.grants[0].verbs[0]: found "gate.opne" is none, wanted gate.open'],
+    ),
+    "a grant to a token that there is not": (
+        SOURCE + '[[commands.grants]]\ncallers = ["token:bord"]\nverbs = ["*"]\ntargets = ["*"]\n'
+        '[ops.tokens]\nboard = "${SECRET}"\n',
+        ['pump.toml:6: commands.grants[0].callers[0]: found "token:bord" is none, wanted token:board'],
+    ),
     "unknown key far from all": (
         "[ops]\n\nx = 1\n" + SOURCE,
-        ["pump.toml:3: ops.x: found unknown key, wanted one of listen"],
+        ["pump.toml:3: ops.x: found unknown key, wanted one of listen, tokens"],
     ),
     "unknown key in an inner table": (
         SOURCE + "[sources.teams.inner]\ndept = 2\n",

@@ -1,0 +1,1 @@
+"""Commands to devices, from the command line."""

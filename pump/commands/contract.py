@@ -1,0 +1,126 @@
+"""What a source and a caller know of a command: the request, the command under way, its result."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from pump.core.clock import Clock
+
+Status = Literal["done", "refused", "failed", "timed-out", "expired", "unknown"]
+"""done: the device did it. refused: nothing was sent, or the device said no. failed: nothing reached the device, or it
+said that it could not. timed-out: sent, and no answer came. expired: its time was over before it could be sent.
+unknown: sent, and nobody can say what became of it."""
+
+NOTHING_HAPPENED: Final[frozenset[Status]] = frozenset({"refused", "failed", "expired"})
+"""Statuses by which the device has not done it."""
+
+
+class Expired(Exception):
+    """The command's time is over: it must not be sent any more."""
+
+
+@dataclass(slots=True)
+class Command:
+    """A command under way, as a source gets it: allowed, checked, and written down on disk."""
+
+    request_id: str
+    verb: str
+    target: str
+    """The subject of the device's own events."""
+    arguments: Mapping[str, Any]
+    """As the verb's schema has them (`verbs.VERBS`)."""
+    caller: str
+    """"socket", "token:<name>", "mqtt" or "nats"."""
+    deadline: float
+    """Monotonic seconds of the clock at which it expires."""
+    clock: Clock
+    sent: bool = False
+    """True from the moment at which the device may have it."""
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until it expires; 0.0 once it has."""
+        return max(0.0, self.deadline - self.clock.monotonic())
+
+    def sending(self) -> None:
+        """To be called immediately before the first byte that may make the device act. Raises Expired.
+
+        From here on the command counts as sent: an error or a time-out afterwards leaves its outcome open. It is never
+        sent again; only what the device has plainly not acted upon, such as a request that it challenged for a
+        password, may be repeated.
+        """
+        if self.remaining <= 0.0:
+            raise Expired
+        self.sent = True
+
+
+@dataclass(slots=True, frozen=True)
+class CommandResult:
+    """The end of a command. `reason` is for people, and `facts` are JSON values for the caller and the event."""
+
+    status: Status
+    reason: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+DONE: Final = CommandResult("done")
+
+
+@dataclass(slots=True, frozen=True)
+class Target:
+    """Something that can be commanded: its subject, its name for people, the verbs that it takes."""
+
+    subject: str
+    verbs: Collection[str]
+    name: str | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Request:
+    """A command as it is asked for; nothing of it is believed yet."""
+
+    target: object
+    verb: object
+    arguments: object = field(default_factory=dict)
+    expires: object = None
+    """Seconds, or a duration such as "5s"; None: 10 s."""
+    key: object = None
+    """The caller's own name of it: asked again under the same one, it is the same command."""
+    source: object = None
+    """The source's name, where two have such a target."""
+
+    @classmethod
+    def of(cls, asked: object) -> Request | None:
+        """From a JSON object with these keys; None where it is none, or has others."""
+        if not isinstance(asked, Mapping) or not {"target", "verb"} <= asked.keys() <= _KEYS:
+            return None
+        return cls(**asked)
+
+
+_KEYS: Final = frozenset({"target", "verb", "arguments", "expires", "key", "source"})
+
+Ask = Callable[[Request, str], Awaitable["Ticket"]]
+"""How the ways in (HTTP, MQTT, NATS) ask for a command: the request and the caller. Raises NotTaken."""
+
+
+@dataclass(slots=True, frozen=True)
+class Ticket:
+    """A command that was taken: its result comes within its expiry and 5 s."""
+
+    request_id: str
+    result: Awaitable[CommandResult]
+
+
+class NotTaken(Exception):
+    """A command that was not taken; nothing was sent. The text is for who asked."""
+
+    def __init__(self, why: Why, reason: str, request_id: str = "") -> None:
+        super().__init__(reason)
+        self.why: Why = why
+        self.reason = reason
+        self.request_id = request_id
+
+
+Why = Literal["malformed", "forbidden", "no target", "no verb", "arguments", "too many", "not now"]

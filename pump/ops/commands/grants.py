@@ -1,0 +1,33 @@
+"""Who may command what: nobody, unless a grant of [commands] says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from pump.config.model import CommandSettings, Grant
+from pump.core.clock import Clock
+from pump.core.rate import TokenBucket
+
+
+class Grants:
+    """The grants, and how often one target may be commanded."""
+
+    def __init__(self, settings: CommandSettings, clock: Clock) -> None:
+        self._grants: Sequence[Grant] = settings.grants
+        self._pace = TokenBucket(settings.per_minute / 60.0, clock)
+
+    def allow(self, caller: str, verb: str, target: str) -> bool:
+        """True where some grant names all three. `*` in a target crosses its slashes."""
+        return any(
+            _any(grant.callers, caller) and _any(grant.verbs, verb) and _any(grant.targets, target)
+            for grant in self._grants
+        )
+
+    def wait(self, target: str) -> float:
+        """0.0 where the target may be commanded once more, which counts; else the seconds until it may."""
+        return self._pace.take(target)
+
+
+def _any(globs: Sequence[str], name: str) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)

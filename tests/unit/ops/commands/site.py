@@ -1,0 +1,142 @@
+"""A site with gates that behave as their names say, on a real spool; the gates keep an account of what they did."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pump.commands.contract import DONE, Command, CommandResult, Request, Target, Ticket
+from pump.config.model import CommandSettings
+from pump.core.clock import Clock
+from pump.core.errors import Refusal, Unavailable
+from pump.core.settings import SourceSettings
+from pump.ingest.intake import Intake
+from pump.ops.commands.desk import CommandDesk
+from pump.source import Source
+from pump.spool import Spool
+from pump.spool.types import SpoolSettings
+from pump.telemetry.health import Health
+from pump.telemetry.metrics import Metrics
+
+VERBS = ("gate.open", "gate.close", "list.add", "display.show")
+EVERYTHING: Mapping[str, Any] = {
+    "grants": [{"callers": ["socket", "token:board"], "verbs": ["*"], "targets": ["*"]}],
+    "per_minute": 600,
+}
+
+
+class Gates(Source[SourceSettings]):
+    """`gate/<what it does>`: obeys, refuses, unreachable, breaks, vanishes, silent, slow, waits."""
+
+    def __init__(self, name: str, clock: Clock, gates: Sequence[str] = ()) -> None:
+        super().__init__(name, SourceSettings(type="gates"), clock)
+        self.gates = gates or (
+            "obeys",
+            "refuses",
+            "unreachable",
+            "breaks",
+            "breaks-late",
+            "vanishes",
+            "silent",
+            "waits",
+        )
+        self.did: list[tuple[str, str, Mapping[str, Any]]] = []
+        """Target, verb and arguments of everything that a gate got."""
+        self.go_on = asyncio.Event()
+        """A gate that waits, waits for this before it is sent anything."""
+
+    async def run(self, intake: Intake) -> None:
+        await asyncio.Event().wait()
+
+    def targets(self) -> Iterable[Target]:
+        return [Target(f"gate/{one}", VERBS) for one in self.gates]
+
+    def verbs(self, target: str) -> Collection[str]:
+        return super().verbs(target)
+
+    async def command(self, command: Command) -> CommandResult:
+        behaviour = command.target.partition("/")[2]
+        if behaviour == "unreachable":
+            raise Unavailable("the gate at 192.0.2.1 is not reachable")
+        if behaviour == "breaks":
+            raise RuntimeError("a bug")
+        if behaviour == "waits":
+            await self.go_on.wait()
+        command.sending()
+        self.did.append((command.target, command.verb, command.arguments))
+        match behaviour:
+            case "refuses":
+                raise Refusal("the gate is locked by hand")
+            case "vanishes":
+                raise Unavailable("the connection to the gate ended")
+            case "breaks-late":
+                raise RuntimeError("a bug")
+            case "silent":
+                await asyncio.Event().wait()
+        return DONE
+
+
+@dataclass
+class Site:
+    """A desk with its sources."""
+
+    desk: CommandDesk
+    gates: Gates
+    spool: Spool
+    intake: Intake
+    clock: Clock
+    metrics: Metrics
+    closed: bool = False
+    """The test has closed the spool."""
+
+    async def ask(
+        self, target: object = "gate/obeys", verb: object = "gate.open", caller: str = "socket", **more: Any
+    ) -> Ticket:
+        return await self.desk.ask(Request(target, verb, **more), caller)
+
+    async def result(self, *args: Any, **more: Any) -> CommandResult:
+        return await (await self.ask(*args, **more)).result
+
+    async def events(self) -> list[dict[str, Any]]:
+        """Those of commands, in order."""
+        found = [orjson.loads(record.body) for record in await self.spool.read(0, limit=10_000)]
+        return [event for event in found if event["type"].startswith("command.")]
+
+    async def statuses(self) -> list[str]:
+        return [event["data"]["command"].get("status", "requested") for event in await self.events()]
+
+
+@asynccontextmanager
+async def site(folder: Path, clock: Clock, settings: Mapping[str, Any] = EVERYTHING) -> AsyncIterator[Site]:
+    """A desk that runs, and is closed at the end."""
+    metrics = Metrics()
+    spool = await Spool.open(folder, SpoolSettings(), clock=clock, metrics=metrics)
+    health = Health(clock)
+
+    def intake(name: str) -> Intake:
+        return Intake(name, spool=spool, site="s", clock=clock, metrics=metrics, health=health)
+
+    gates, twins = Gates("gates", clock), Gates("twins", clock, ["twin"])
+    more = Gates("more", clock, ["twin"])
+    sources = {source.name: source for source in (gates, twins, more)}
+    intakes = {name: intake(name) for name in sources}
+    desk = CommandDesk(
+        CommandSettings.model_validate_json(orjson.dumps(dict(settings))), sources, intakes, intake("pump"),
+        clock=clock, metrics=metrics,
+    )  # fmt: skip
+    there = Site(desk, gates, spool, intakes["gates"], clock, metrics)
+    running = asyncio.create_task(desk.run())
+    try:
+        yield there
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+        await desk.close()
+        if not there.closed:
+            await spool.close()

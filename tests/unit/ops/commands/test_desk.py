@@ -1,0 +1,240 @@
+"""Commands: allowed, checked, written down before they are sent, sent once, ended once."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pump.commands.contract import NotTaken
+from pump.core.clock import Clock
+from pump.ops.commands.journal import PREFIX
+from pump.testing import ManualClock
+from tests.unit.ops.commands.site import EVERYTHING, site
+
+
+async def test_a_command_is_on_disk_before_it_is_sent_and_its_result_follows(tmp_path: Path) -> None:
+    async with site(tmp_path, Clock()) as there:
+        ticket = await there.ask("gate/waits", "display.show", arguments={"text": "Welcome", "seconds": "5"})
+        (asked,) = await there.events()
+        assert there.gates.did == []
+        assert asked["source"] == "/s/gates"
+        assert asked["subject"] == "gate/waits"
+        assert asked["data"]["command"] | {"expires": None} == {
+            "request_id": ticket.request_id, "verb": "display.show", "target": "gate/waits", "caller": "socket",
+            "arguments": {"text": "Welcome", "seconds": 5.0}, "expires": None,
+        }  # fmt: skip
+        there.gates.go_on.set()
+        assert (await ticket.result).status == "done"
+        assert there.gates.did == [("gate/waits", "display.show", {"text": "Welcome", "seconds": 5.0})]
+        _, result = await there.events()
+        assert result["data"]["command"]["status"] == "done"
+        assert result["data"]["command"]["request_id"] == ticket.request_id
+        assert result["data"]["incident"] == asked["data"]["incident"]
+        assert there.intake.state(PREFIX) == {}
+
+
+@pytest.mark.parametrize(
+    ("gate", "status", "sent"),
+    [
+        ("obeys", "done", 1), ("refuses", "refused", 1), ("unreachable", "failed", 0), ("breaks", "failed", 0),
+        ("vanishes", "unknown", 1), ("breaks-late", "unknown", 1),
+    ],
+)  # fmt: skip
+async def test_what_a_device_does_is_what_the_result_says(tmp_path: Path, gate: str, status: str, sent: int) -> None:
+    async with site(tmp_path, Clock()) as there:
+        assert (await there.result(f"gate/{gate}")).status == status
+        assert len(there.gates.did) == sent
+        assert await there.statuses() == ["requested", status]
+
+
+async def test_an_answer_that_does_not_come_is_a_time_out_and_one_too_late_to_send_expires(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with site(tmp_path, clock) as there:
+        silent = await there.ask("gate/silent", expires=5)
+        behind = await there.ask("gate/silent", expires=4)
+        held = await there.ask("gate/waits", expires="2s")
+        results = asyncio.gather(silent.result, behind.result, held.result)
+        await clock.sleeping(3)
+        await clock.run(9.0)
+        there.gates.go_on.set()
+        assert [one.status for one in await asyncio.wait_for(results, 60)] == ["timed-out", "expired", "expired"]
+        assert [target for target, *_ in there.gates.did] == ["gate/silent"]
+
+
+async def test_one_target_does_one_thing_at_a_time_in_order(tmp_path: Path) -> None:
+    async with site(tmp_path, Clock()) as there:
+        first = await there.ask("gate/waits", "gate.open")
+        second = await there.ask("gate/waits", "gate.close")
+        other = await there.result("gate/obeys")  # who waits holds up nobody else
+        assert other.status == "done"
+        there.gates.go_on.set()
+        assert [(await one.result).status for one in (second, first)] == ["done", "done"]
+        assert [verb for target, verb, _ in there.gates.did if target == "gate/waits"] == ["gate.open", "gate.close"]
+
+
+@pytest.mark.parametrize("gate", ["waits", "silent"])
+async def test_after_a_kill_a_command_is_unknown_and_not_sent_again(tmp_path: Path, gate: str) -> None:
+    killed = tmp_path / "killed"
+    async with site(tmp_path / "live", Clock()) as there:
+        ticket = await there.ask(f"gate/{gate}", key="k1")
+        while gate == "silent" and not there.gates.did:
+            await asyncio.sleep(0)
+        shutil.copytree(tmp_path / "live", killed)  # the disk as a kill leaves it
+    for _ in range(2):
+        async with site(killed, Clock()) as there:
+            while (await there.statuses())[-1] == "requested":
+                await asyncio.sleep(0.01)  # the condition is what another task writes
+            assert await there.statuses() == ["requested", "unknown"]
+            again = await there.ask(f"gate/{gate}", key="k1")
+            assert again.request_id == ticket.request_id
+            assert (await again.result).status == "unknown"
+            assert there.gates.did == []
+
+
+async def test_a_stop_says_of_what_was_sent_that_nobody_knows_and_of_the_rest_that_it_expired(tmp_path: Path) -> None:
+    async with site(tmp_path, Clock()) as there:
+        sent, waiting = await there.ask("gate/silent"), await there.ask("gate/waits")
+        while not there.gates.did:
+            await asyncio.sleep(0)
+        await there.desk.close()
+        assert [(await one.result).status for one in (sent, waiting)] == ["unknown", "expired"]
+        with pytest.raises(NotTaken, match="stopping"):
+            await there.ask()
+        assert sorted(await there.statuses()) == ["expired", "requested", "requested", "unknown"]
+
+
+async def test_a_key_names_one_command(tmp_path: Path) -> None:
+    async with site(tmp_path, Clock()) as there:
+        first = await there.ask(key="tuesday")
+        again = await there.ask(key="tuesday")
+        assert first.request_id == again.request_id
+        assert [(await one.result).status for one in (first, again)] == ["done", "done"]
+        assert (await there.ask(key="tuesday", caller="token:board")).request_id != first.request_id
+        with pytest.raises(NotTaken, match="another command"):
+            await there.ask(verb="gate.close", key="tuesday")
+        assert len(there.gates.did) == 2
+    async with site(tmp_path, Clock()) as there:
+        assert (await there.ask(key="tuesday")).request_id == first.request_id
+        assert there.gates.did == []
+
+
+async def test_a_target_is_not_commanded_more_often_than_it_may(tmp_path: Path) -> None:
+    async with site(tmp_path, ManualClock(), {**EVERYTHING, "per_minute": 3}) as there:
+        for _ in range(3):
+            assert (await there.result()).status == "done"
+        with pytest.raises(NotTaken, match="3 a minute") as refused:
+            await there.ask()
+        assert refused.value.why == "too many"
+        assert len(there.gates.did) == 3
+
+
+async def test_a_dry_run_sends_nothing_and_says_so(tmp_path: Path) -> None:
+    async with site(tmp_path, Clock(), {**EVERYTHING, "dry_run": True}) as there:
+        result = await there.result()
+        assert result.status == "done"
+        assert "dry_run" in result.reason
+        assert there.gates.did == []
+        assert [event["data"]["command"]["dry_run"] for event in await there.events()] == [True, True]
+
+
+_BOARD = [{"callers": ["token:board"], "verbs": ["gate.open"], "targets": ["gate/ob*"]}]
+_SOCKET = [{"callers": ["socket"], "verbs": ["gate.*"], "targets": ["gate/*"]}]
+_STARS = [{"callers": ["token:*"], "verbs": ["*"], "targets": ["*"]}]
+
+
+@pytest.mark.parametrize(
+    ("grants", "caller", "target", "verb"),
+    [
+        *[([], caller, "gate/obeys", "gate.open") for caller in ("socket", "token:board", "mqtt", "nats", "", "*")],
+        *[(_BOARD, caller, "gate/obeys", "gate.open") for caller in ("socket", "mqtt", "nats", "token:", "token:boar",
+                                                                     "token:boards", "token:Board", "board")],
+        *[(_BOARD, "token:board", target, "gate.open") for target in ("gate/refuses", "gate/o", "gate", "Gate/obeys",
+                                                                      "/gate/obeys", "gate/../ok", "*", "door/ok")],
+        *[(_BOARD, "token:board", "gate/obeys", verb) for verb in ("gate.close", "gate.open ", "GATE.OPEN", "gate",
+                                                                   "gate.*", "*", "gate.open.x", "list.add")],
+        *[(_SOCKET, "socket", "gate/obeys", verb) for verb in ("list.add", "display.show", "gates.open", "gate")],
+        *[(_SOCKET, caller, "gate/obeys", "gate.open") for caller in ("token:socket", "mqtt", "nats", "Socket")],
+        *[(_STARS, caller, "gate/obeys", "gate.open") for caller in ("socket", "mqtt", "nats", "token")],
+    ],
+)  # fmt: skip
+async def test_nothing_happens_without_a_grant(
+    tmp_path: Path, grants: list[dict[str, Any]], caller: str, target: str, verb: str
+) -> None:
+    async with site(tmp_path, Clock(), {"grants": grants}) as there:
+        with pytest.raises(NotTaken) as refused:
+            await there.ask(target, verb, caller)
+        assert refused.value.why == "forbidden"
+        (event,) = await there.events()
+        assert event["data"]["command"]["status"] == "refused"
+        assert event["data"]["command"]["request_id"] == refused.value.request_id
+        assert there.gates.did == []
+
+
+@pytest.mark.parametrize(
+    ("why", "asked"),
+    [
+        ("no target", {"target": "gate/none"}), ("no target", {"target": "gate/twin"}),
+        ("no target", {"source": "nobody"}), ("no verb", {"verb": "gate.hold-open"}), ("no verb", {"verb": "gate.opn"}),
+        ("arguments", {"arguments": {"speed": 3}}), ("arguments", {"verb": "list.add", "arguments": {"plate": "A1"}}),
+        ("arguments", {"verb": "list.add", "arguments": {"plate": "A1", "list": "vip"}}),
+        ("arguments", {"verb": "list.add", "arguments": {"plate": "A\n1", "list": "allow"}}),
+        ("arguments", {"verb": "list.add", "arguments": {"plate": "A1", "list": "allow", "until": "tomorrow"}}),
+        ("arguments", {"verb": "list.add", "arguments": {"plate": "A1", "list": "block", "until": "2030-01-31"}}),
+        ("arguments", {"verb": "display.show", "arguments": {"text": "x", "line": 0}}),
+        ("arguments", {"verb": "display.show", "arguments": {"text": "x", "seconds": "1e3"}}),
+        ("arguments", {"verb": "display.show", "arguments": {"text": ["x"]}}),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_done_is_refused_before_anything_is_sent(
+    tmp_path: Path, why: str, asked: dict[str, Any]
+) -> None:
+    async with site(tmp_path, Clock()) as there:
+        with pytest.raises(NotTaken) as refused:
+            await there.ask(**asked)
+        assert refused.value.why == why
+        assert await there.statuses() == ["refused"]
+        assert there.gates.did == []
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"target": None}, {"target": ""}, {"target": "x" * 201}, {"target": "gate/\n"}, {"target": ["gate/obeys"]},
+        {"verb": 3}, {"verb": "\x00"}, {"arguments": []}, {"arguments": {3: 4}}, {"expires": 0}, {"expires": -1},
+        {"expires": "soon"}, {"expires": 301}, {"expires": True}, {"expires": float("nan")}, {"expires": "1d"},
+        {"key": 5}, {"source": {}},
+    ],
+)  # fmt: skip
+async def test_what_is_no_request_is_malformed_and_leaves_nothing(tmp_path: Path, asked: dict[str, Any]) -> None:
+    async with site(tmp_path, Clock()) as there:
+        with pytest.raises(NotTaken) as refused:
+            await there.ask(**asked)
+        assert refused.value.why == "malformed"
+        assert await there.events() == []
+        assert there.gates.did == []
+
+
+async def test_a_flood_of_refusals_does_not_become_a_flood_of_events(tmp_path: Path) -> None:
+    async with site(tmp_path, ManualClock(), {"grants": []}) as there:
+        for _ in range(100):
+            with pytest.raises(NotTaken):
+                await there.ask()
+        assert len(await there.events()) == 60
+        counted = there.metrics.registry.get_sample_value(
+            "pump_commands_total", {"source": "pump", "verb": "gate.open", "status": "refused"}
+        )
+        assert counted == 100
+
+
+async def test_a_spool_that_takes_nothing_lets_nothing_be_sent(tmp_path: Path) -> None:
+    async with site(tmp_path, Clock()) as there:
+        await there.spool.close()
+        there.closed = True
+        with pytest.raises(NotTaken) as refused:
+            await there.ask()
+        assert refused.value.why == "not now"
+        assert there.gates.did == []
