@@ -134,7 +134,7 @@ class Daemon:
         """
         last = None
         if signals:
-            last = take_over(self._on_stop_signal, self._on_reload_signal, within=WHOLE, code=lambda: self._code)
+            last = take_over(self._on_stop_signal, _on_reload_signal, within=WHOLE, code=lambda: self._code)
             raise_limit()
         try:
             asyncio.get_running_loop().set_exception_handler(Lack(self.clock))
@@ -145,9 +145,6 @@ class Daemon:
             if last is not None:
                 last.arm(EXITING)
         return self._code
-
-    def _on_reload_signal(self) -> None:
-        log.warning("Reloading is not supported yet: restart to apply a change")
 
     def _on_stop_signal(self, name: str) -> None:
         log.info("Stopping at once" if self._asked.is_set() else "Stopping", signal=name)
@@ -389,6 +386,10 @@ class Daemon:
 
     def _named(self, prefix: str) -> list[str]:
         return [name for name in self.supervisor.names if name.startswith(prefix)]
+
+
+def _on_reload_signal() -> None:
+    log.warning("Reloading is not supported yet: restart to apply a change")
 
 
 async def _close(spool: Spool, *, asked: bool) -> bool:
