@@ -115,7 +115,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "unknown table far from all": (
         SOURCE + "\n[x]\n",
         [
-            "pump.toml:6: x: found unknown table, wanted one of pump, server, ops, spool, media, commands, sources, sinks"
+            "pump.toml:6: x: found unknown table, wanted one of pump, server, ops, spool, media, commands, "
+            "sources, sinks"
         ],
     ),
     "unknown key": (
