@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -27,6 +28,7 @@ from pump.config.model import (
     ServerSettings,
 )
 from pump.config.problems import ConfigError, Problem, dotted, from_pydantic, show
+from pump.core.failure import scarcity
 from pump.core.settings import Settings, SinkSettings, SourceSettings
 from pump.core.text import words_of
 from pump.core.vocabulary import nearest
@@ -283,7 +285,8 @@ def _read(path: Path) -> str:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError([Problem(line, "", "bytes that are not UTF-8")], str(path)) from None
     except OSError as error:
-        told = Problem(None, "", f"the file cannot be read: {words_of(error)}")
+        absent = scarcity(error) is not None or error.errno == errno.EIO
+        told = Problem(None, "", f"the file cannot be read: {words_of(error)}", absent=absent)
         raise ConfigError([told], str(path)) from None
 
 

@@ -47,7 +47,10 @@ def faults(config: Config, kinds: Registry = registry.DEFAULT) -> Iterator[Findi
 
 
 def unusable(config: Config, kinds: Registry = registry.DEFAULT) -> Iterator[Finding]:
-    """Of these, what the daemon itself cannot begin without: it ends with 78 for them."""
+    """Of these, what the daemon itself cannot begin without: it ends with 1 for them, to be started again.
+
+    All of it is the machine's: a mount may be late, a certificate be renewed, a group come with the network.
+    """
     if (wrong := _cannot_hold(config.state_dir)) is not None:
         yield ("pump", "state_dir"), f"{config.state_dir} cannot be the state directory: {wrong}"
     if config.control_group is not None:

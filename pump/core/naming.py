@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
+from pump.core.errors import Absent
 from pump.core.event import Event
 from pump.core.text import words_of
 
@@ -66,7 +67,9 @@ def read_table(value: object, info: ValidationInfo) -> object:
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise Absent(f"the CSV file {value} cannot be read: {words_of(error)}") from None
+    except ValueError as error:
         raise ValueError(f"the CSV file {value} cannot be read: {words_of(error)}") from None
     if len(content) > _LARGEST:
         raise ValueError(f"the CSV file {value} has more than {_LARGEST >> 20} MiB")

@@ -151,8 +151,8 @@ class Daemon:
     async def _run(self, *, keep_lock: bool) -> int:
         try:
             parts = build_usable(self.config, self._kinds, self.clock)
-        except NoStart:
-            return MISCONFIGURED
+        except NoStart as error:
+            return MISCONFIGURED if error.misconfigured else FAILED
         try:
             self.config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # vendors' tokens lie there
             lock = FolderLock(self.config.state_dir)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
-from pump.cli import CONFIGURATION
+from pump.cli import CONFIGURATION, FAILED
 
 if TYPE_CHECKING:  # the configuration's models load pydantic, which a command without one must not pay for
     from pump.config import Config, Places
@@ -32,17 +32,18 @@ def config_option(command: F) -> F:
     )(command)  # fmt: skip
 
 
-def load(path: Path, absent_credentials: list[str] | None = None) -> Config:
+def load(path: Path, absent_credentials: list[str] | None = None, *, running: bool = False) -> Config:
     """The configuration; what is wrong goes to standard error and ends the process with 78.
 
-    Names of credentials that only systemd's unit has go to `absent_credentials`, where given.
+    Names of credentials that only systemd's unit has go to `absent_credentials`, where given. `running`: a daemon
+    begins, and ends with 1 where the file's words are right and only the machine lacks what they name.
     """
     from pump.config import ConfigError, load
 
     try:
         return load(path, absent_credentials=absent_credentials)
     except ConfigError as error:
-        tell_wrong(error)
+        tell_wrong(error, FAILED if running and error.absent else CONFIGURATION)
 
 
 def places(path: Path) -> Places:
@@ -72,10 +73,10 @@ def _defaulted() -> bool:
     return source is click.core.ParameterSource.DEFAULT
 
 
-def tell_wrong(error: Exception) -> NoReturn:
-    """What is wrong with the configuration goes to standard error and ends the process with 78."""
+def tell_wrong(error: Exception, status: int = CONFIGURATION) -> NoReturn:
+    """What is wrong with the configuration goes to standard error and ends the process with `status`."""
     click.echo(str(error), err=True)
-    raise click.exceptions.Exit(CONFIGURATION)
+    raise click.exceptions.Exit(status)
 
 
 def moment(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
