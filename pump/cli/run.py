@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,8 @@ def command(config: Path, log_level: str) -> None:
     except Exception:  # noqa: BLE001  # logged whole; the log is where an operator looks
         structlog.get_logger().exception("The daemon ends by an error nobody caught")
         status = FAILED
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the interpreter's end gives all others their deadly meaning back
     raise click.exceptions.Exit(status)
 
 

@@ -32,13 +32,13 @@ from pump.ops.subscribe import Subscribe
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
 from pump.runtime.build import NoStart, Parts, build_usable, control_of
-from pump.runtime.descriptors import Lack, bounded, raise_limit, soft_limit
+from pump.runtime.descriptors import Lack, bounded, soft_limit
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.sd_notify import Notifier
 from pump.runtime.signals import take_over
 from pump.runtime.status import Status
 from pump.runtime.supervisor import Supervisor
-from pump.runtime.tuning import tuned
+from pump.runtime.tuning import prepare_process, tuned
 from pump.runtime.watchdog import Watch
 from pump.sink import Sink
 from pump.source import PushSource, Source
@@ -128,7 +128,7 @@ class Daemon:
         last = None
         if signals:
             last = take_over(self._on_stop_signal, self._on_reload_signal, within=WHOLE, code=lambda: self._code)
-            raise_limit()
+            prepare_process()
         try:
             asyncio.get_running_loop().set_exception_handler(Lack(self.clock))
             with tuned():

@@ -307,6 +307,7 @@ def main() -> None:
     if options.world:
         asyncio.run(_world(options.rate, options.world))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     with contextlib.ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pump-soak-")))
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,9 +10,11 @@ import ctypes
 import ctypes.util
 import gc
 import json
+import sqlite3
 import sys
 import threading
 import time
+import weakref
 from collections import Counter, deque
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +45,40 @@ def _sqlite() -> Any:
     return library
 
 
+_OPEN: Final[list[tuple[str, weakref.ref[sqlite3.Connection]]]] = []
+_KINDS: Final = {"cache": 1, "statements": 3}
+"""SQLITE_DBSTATUS_CACHE_USED, SQLITE_DBSTATUS_STMT_USED."""
+
+
+class _Watched(sqlite3.Connection):
+    """A connection that can be asked for its memory."""
+
+    def __init__(self, path: Any, *arguments: Any, **more: Any) -> None:
+        super().__init__(path, *arguments, **more)
+        name = str(path).rpartition("/")[2].partition("?")
+        _OPEN.append((name[0] + ("(r)" if name[1] else ""), weakref.ref(self)))
+
+
+def _connect(path: Any, **more: Any) -> sqlite3.Connection:
+    return _Watched(path, **more)
+
+
+def _connections(sqlite: Any) -> dict[str, float]:
+    """MiB by connection: pages kept, statements compiled."""
+    found: dict[str, float] = {}
+    now, high = ctypes.c_int(), ctypes.c_int()
+    for name, reference in _OPEN:
+        connection = reference()
+        if connection is None:
+            continue
+        # the handle is the first field of Python's own object
+        handle = ctypes.c_void_p.from_address(id(connection) + object.__basicsize__)
+        for kind, number in _KINDS.items():
+            if handle.value and sqlite.sqlite3_db_status(handle, number, ctypes.byref(now), ctypes.byref(high), 0) == 0:
+                found[f"{name} {kind}"] = now.value / _MIB
+    return found
+
+
 def _sample(libc: Any, sqlite: Any) -> dict[str, float]:
     """MiB, but for `blocks`, which are Python's own."""
     found: dict[str, float] = {"python_blocks": sys.getallocatedblocks()}
@@ -56,6 +92,7 @@ def _sample(libc: Any, sqlite: Any) -> dict[str, float]:
         }
     if sqlite is not None:
         found["sqlite"] = sqlite.sqlite3_memory_used() / _MIB
+        found |= _connections(sqlite)
     return found
 
 
@@ -87,5 +124,6 @@ def _watch(output: Path, every: float, census: float) -> None:
 if __name__ == "__main__":
     place, interval, between = sys.argv[1:4]
     sys.argv[1:4] = []
+    sqlite3.connect = _connect  # type: ignore[assignment]  # whoever connects calls it by its module
     threading.Thread(target=_watch, args=(Path(place), float(interval), float(between)), daemon=True).start()
     main()

@@ -87,7 +87,7 @@ def test_what_would_not_run_is_a_fault(tmp_path: Path, name: str) -> None:
 )
 def test_what_is_hardly_meant_is_a_doubt(tmp_path: Path, text: str, wanted: list[str]) -> None:
     (tmp_path / "pump.toml").write_text(text)
-    found = list(doubts(load(tmp_path / "pump.toml", {})))
+    found = list(doubts(load(tmp_path / "pump.toml", {"STATE_DIRECTORY": str(tmp_path)})))
     unlimited = resource.getrlimit(resource.RLIMIT_NOFILE)[1] == resource.RLIM_INFINITY
     assert [".".join(map(str, keys)) for keys, _ in found] == [
         key for key in wanted if key != "server.max_connections" or not unlimited
