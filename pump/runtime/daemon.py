@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import sqlite3
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -303,6 +304,7 @@ class Daemon:
             health=self.health,
             media=self.media,
             names=names,
+            ahead=timedelta(seconds=self.config.clock_ahead),
         )
 
     def _add_source(self, name: str, source: Source[Any], spool: Spool, announcer: Announcer) -> None:
