@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import sqlite3
-from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -304,11 +303,10 @@ class Daemon:
             health=self.health,
             media=self.media,
             names=names,
-            ahead=timedelta(seconds=self.config.clock_ahead),
         )
 
     def _add_source(self, name: str, source: Source[Any], spool: Spool, announcer: Announcer) -> None:
-        intake = self._intake(name, spool, Names(source.settings.named()))
+        intake = self._intake(name, spool, Names(source.settings.named(), self.config.clock_ahead))
         announcer.carry(intake)
         if isinstance(source, PushSource):
             self._routes.append(Route(source, intake))

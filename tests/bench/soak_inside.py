@@ -117,6 +117,9 @@ def _watch(output: Path, every: float, census: float) -> None:
         if time.monotonic() >= due:
             due += census
             found["census"] = _census()
+            blocks = sys.getallocatedblocks()
+            found["garbage"] = gc.collect()
+            found["garbage_blocks"] = blocks - sys.getallocatedblocks()
         with output.open("a") as file:
             file.write(json.dumps(found) + "\n")
 
