@@ -7,25 +7,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from pump.cli.shared.commanding import command_daemon, rate_option, table
 from pump.cli.shared.finding import Found, find, state_dir_option
-from pump.cli.shared.options import config_option
+from pump.cli.shared.options import config_option, shown_json, utf8
+from pump.core.text import printable
 
 if TYPE_CHECKING:
     from pump.spool import DeadLetter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_ID: Final = click.IntRange(0, (1 << 63) - 1)
+"""As SQLite numbers its rows."""
+
 
 def _which(command: F) -> F:
     """ID..., --sink NAME, --all."""
     for option in (
-        click.argument("ids", type=int, nargs=-1, metavar="[ID]..."),
-        click.option("--sink", metavar="NAME", help="Only this sink's."),
+        click.argument("ids", type=_ID, nargs=-1, metavar="[ID]..."),
+        click.option("--sink", callback=utf8, metavar="NAME", help="Only this sink's."),
         click.option("--all", "everything", is_flag=True, help="Those of all sinks."),
     ):
         command = option(command)
@@ -56,7 +60,7 @@ def command() -> None:
 @command.command(name="list")
 @config_option
 @state_dir_option
-@click.option("--sink", metavar="NAME", help="Only this sink's.")
+@click.option("--sink", callback=utf8, metavar="NAME", help="Only this sink's.")
 @click.option("--counts", is_flag=True, help="How many of each sink and reason, no more.")
 def list_(config: Path, state_dir: Path | None, sink: str | None, counts: bool) -> None:
     """List dead letters, oldest first, whether or not the daemon runs."""
@@ -78,7 +82,7 @@ def list_(config: Path, state_dir: Path | None, sink: str | None, counts: bool) 
 @command.command()
 @config_option
 @state_dir_option
-@click.argument("ids", type=int, nargs=-1, required=True, metavar="ID...")
+@click.argument("ids", type=_ID, nargs=-1, required=True, metavar="ID...")
 def show(config: Path, state_dir: Path | None, ids: tuple[int, ...]) -> None:
     """Print the events of dead letters as JSON lines, each whole; what happened to them goes to standard error."""
     missing = set(ids)
@@ -87,9 +91,10 @@ def show(config: Path, state_dir: Path | None, ids: tuple[int, ...]) -> None:
             missing.discard(letter.id)
             times = "once" if letter.attempts == 1 else f"{letter.attempts} times"
             click.echo(
-                f"{letter.id}: {letter.sink}, tried {times}, given up {_when(letter.at)}: {letter.reason}", err=True
+                f"{letter.id}: {letter.sink}, tried {times}, given up {_when(letter.at)}: {printable(letter.reason)}",
+                err=True,
             )
-            click.echo(letter.record.body)
+            click.echo(shown_json(letter.record.body))
     _tell_missing(sorted(missing))
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 import click
 
 from pump.cli.shared.finding import Found, find, state_dir_option
-from pump.cli.shared.options import coloured, config_option
+from pump.cli.shared.options import coloured, config_option, shown_json
+from pump.core.text import printable
 from pump.ingest.device_clock import PREFIX as CLOCKS
 
 _HEADS: Final = ("source", "device", "state", "last seen", "address", "version", "name", "clock")
@@ -53,7 +54,7 @@ def command(config: Path, state_dir: Path | None, source: str | None, offline: b
     ]
     if as_json:
         for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            click.echo(shown_json(json.dumps(row, ensure_ascii=False).encode()))
         return
     if not rows:
         click.echo("No device is known.", err=True)
@@ -173,4 +174,4 @@ def _is_number(value: object) -> bool:
 
 def _text(value: object) -> str:
     """A device's words about itself may hold anything, and must not command the terminal."""
-    return "-" if value is None else "".join(letter if letter.isprintable() else "?" for letter in str(value))
+    return "-" if value is None else printable(value)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pump.cli.shared.finding import Found, find, state_dir_option
-from pump.cli.shared.options import coloured, config_option, moment, type_globs
+from pump.cli.shared.options import coloured, config_option, moment, shown_json, type_globs
 
 if TYPE_CHECKING:
     from pump.core.record import Record
@@ -190,7 +190,7 @@ def _names(body: bytes) -> list[str]:
 
 
 def _json(record: Record) -> None:
-    sys.stdout.buffer.write(record.body + b"\n")
+    sys.stdout.buffer.write(shown_json(record.body) + b"\n")
 
 
 def _people(colour: bool) -> Callable[[Record], None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,12 +12,16 @@ import click
 
 from pump.cli import CONFIGURATION
 from pump.cli.shared.commanding import table
-from pump.cli.shared.options import config_option, moment
+from pump.cli.shared.finding import find, state_dir_option
+from pump.cli.shared.options import config_option, moment, shown_json, utf8
 
 if TYPE_CHECKING:
     import sqlite3
 
 _TERM: Final = re.compile(r"([a-z_]+)\s*(!=|>=|<=|=|>|<)\s*(.*)", re.DOTALL)
+_PIECE: Final = re.compile(r"""(?<![^\s=<>,])(["'])(.*?)\1(?=[\s,]|$)|\\([\s"'\\])|(\s+)|(.)""", re.DOTALL)
+"""A part in quotes, an escaped letter, a blank between terms, any other letter. Quotes are quotes only around a whole
+term or value, for O'Brien has one in his name."""
 _SHOWN: Final = "time,type,source,subject,plate,space,severity,name"
 _TIMES: Final = {"since": ">=", "until": "<"}
 _TRUTHS: Final = frozenset(("occupied", "granted"))
@@ -29,7 +32,8 @@ _DEFAULT_LIMIT: Final = 1000
 
 @click.command()
 @config_option
-@click.argument("terms", nargs=-1, metavar="[TERM]...")
+@state_dir_option
+@click.argument("terms", nargs=-1, callback=utf8, metavar="[TERM]...")
 @click.option("--sink", metavar="NAME", help="Which archive, where FILE has several sinks of type sqlite.")
 @click.option("--file", "file", type=click.Path(path_type=Path), metavar="PATH", help="The archive itself.")
 @click.option(
@@ -38,29 +42,39 @@ _DEFAULT_LIMIT: Final = 1000
 )  # fmt: skip
 @click.option("--columns", default=_SHOWN, show_default=True, metavar="NAMES", help="Of the table and of CSV.")
 @click.option(
-    "--limit", type=click.IntRange(0), default=_DEFAULT_LIMIT, show_default=True, metavar="N",
+    "--limit", type=click.IntRange(0, (1 << 63) - 1), default=_DEFAULT_LIMIT, show_default=True, metavar="N",
     help="The newest N; 0: all.",
 )  # fmt: skip
 def command(
-    config: Path, terms: tuple[str, ...], sink: str | None, file: Path | None, form: str, columns: str, limit: int
+    config: Path,
+    state_dir: Path | None,
+    terms: tuple[str, ...],
+    sink: str | None,
+    file: Path | None,
+    form: str,
+    columns: str,
+    limit: int,
 ) -> None:
     """Search an archive (a sink of type sqlite), whether or not the daemon runs. Oldest first; times are UTC.
 
     A TERM is a column, one of = != < <= > >=, and a value: plate=A12345. With * or ? in it the value is a pattern;
-    values between commas are alternatives. since= and until= take "7d" (ago) or a time. All terms must be true.
+    values between commas are alternatives; a value with blanks wants quotes of its own. since= and until= take "7d"
+    (ago) or a time. All terms must be true. A relative path of the archive is looked for here, beside FILE and in the
+    state directory.
 
     \b
     Examples:
       pump query "plate=A12345 since=7d"
+      pump query "person=O'Brien" "name='Vehicle capture'"
       pump query type='vehicle.*' lot=10000 since=2026-11-20 --format csv > passes.csv
       pump query level'>=2' source!=pump --format json | jq .data.name
     """
     import sqlite3
     from contextlib import closing
 
-    path = file or _archive(config, sink)
+    path = file or _archive(config, sink, state_dir)
     names = [name.strip() for name in columns.split(",") if name.strip()]
-    where, values = _where([part for term in terms for part in shlex.split(term)])
+    where, values = _where([part for term in terms for part in _split(term)])
     try:
         if not path.exists():
             raise click.ClickException(f"there is no archive {path}")
@@ -72,6 +86,20 @@ def command(
             _FORMS[form](names, rows)
     except sqlite3.Error as error:
         raise click.ClickException(f"{path} cannot be read: {error}") from None
+
+
+def _split(text: str) -> Iterator[str]:
+    """The terms of an argument, which blanks part."""
+    term: str | None = None
+    for _, quoted, escaped, blank, letter in _PIECE.findall(text):
+        if blank:
+            if term is not None:
+                yield term
+            term = None
+        else:
+            term = (term or "") + (quoted or escaped or letter)
+    if term is not None:
+        yield term
 
 
 def _rows(
@@ -135,9 +163,22 @@ def _time(text: str) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _archive(config: Path, sink: str | None) -> Path:
+def _archive(config: Path, sink: str | None, state_dir: Path | None) -> Path:
     """The file of the only sink of type sqlite, or of the one named. Nothing else of pump.toml is looked at: whoever
     searches has not its secrets."""
+    path = _configured(config, sink)
+    return next((found for found in _places(path, config, state_dir) if found.exists()), path)
+
+
+def _places(path: Path, config: Path, state_dir: Path | None) -> Iterator[Path]:
+    """Where a relative path may lie: the daemon's working folder is not the reader's."""
+    if state_dir is None:
+        yield path
+        yield config.parent / path
+    yield find(config, state_dir).folder / path
+
+
+def _configured(config: Path, sink: str | None) -> Path:
     import tomllib
 
     try:
@@ -163,19 +204,22 @@ def _table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
 def _csv(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
     import csv
 
+    from pump.core.text import printable
+
+    shown = printable if sys.stdout.isatty() else lambda cell: cell
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([_harmless(cell) for cell in row] for row in rows)
+    writer.writerows([_harmless(shown(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows)
 
 
-def _harmless(cell: Any) -> Any:
+def _harmless(cell: str) -> str:
     """A text that spreadsheets would take for a formula gets an apostrophe: plates come from strangers."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
 def _json(_: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
     for (body,) in rows:
-        print(body)
+        click.echo(shown_json(body.encode()))
 
 
 _FORMS: Final = {"table": _table, "csv": _csv, "json": _json}

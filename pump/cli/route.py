@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pump.cli import FAILED
-from pump.cli.shared.options import config_option, routes
+from pump.cli.shared.options import config_option, routes, shown_json
 
 if TYPE_CHECKING:
     from pump.core.record import Record
@@ -47,9 +47,10 @@ def command(config: Path, event: Path, show: bool) -> None:
 
 def _tell(sinks: Mapping[str, SinkSettings], record: Record, show: bool) -> bool:
     from pump.core.routing import Routing
+    from pump.core.text import printable
     from pump.delivery.masking import Masking
 
-    click.echo(f"{record.type} of {record.source}")
+    click.echo(printable(f"{record.type} of {record.source}"))
     width = max((len(name) for name in sinks), default=0)
     taken = False
     for name, sink in sinks.items():
@@ -61,9 +62,10 @@ def _tell(sinks: Mapping[str, SinkSettings], record: Record, show: bool) -> bool
         else:
             why = "; ".join(routing.why(record))
             told = f"takes it{', changed by raw and mask' if shape else ''}{f': {why}' if why else ''}"
-        click.echo(f"  {name:<{width}}  {told}")
+        click.echo(f"  {name:<{width}}  {printable(told)}")
         if show and not against:
-            click.echo(f"  {'':<{width}}  {(shape.body(record.body) if shape else record.body).decode()}")
+            body = shown_json(shape.body(record.body) if shape else record.body)
+            click.echo(f"  {'':<{width}}  {body.decode()}")
     return taken
 
 

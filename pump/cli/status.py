@@ -16,6 +16,7 @@ from pump.cli import FAILED
 from pump.cli.shared.commanding import command_daemon
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option, places
+from pump.core.text import printable
 
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _RUNNING: Final = "it runs"
@@ -66,7 +67,7 @@ def command(config: Path, state_dir: Path | None, as_json: bool, check: bool) ->
 
 def _verdict(status: dict[str, Any], reasons: Sequence[str]) -> str:
     """One line for a monitor."""
-    told = "; ".join(map(_printable, reasons)) or f"up {_span(status['uptime_s'])}"
+    told = "; ".join(map(printable, reasons)) or f"up {_span(status['uptime_s'])}"
     return f"{'NOT READY' if reasons else 'OK'}: site {status['site']}: {told}"
 
 
@@ -88,7 +89,7 @@ def _ask(url: str) -> str:
 def _lines(status: dict[str, Any]) -> Iterable[str]:
     spool = status["spool"]
     phase = status.get("phase", _RUNNING)
-    doing = "" if phase == _RUNNING else f", {_printable(phase)}"
+    doing = "" if phase == _RUNNING else f", {printable(phase)}"
     yield f"site {status['site']}, pump {status['version']}, up {_span(status['uptime_s'])}{doing}"
     share = 100 * spool["bytes"] / spool["max_bytes"] if spool["max_bytes"] else 0.0
     full = ", FULL: new events are refused" if spool["full"] else ""
@@ -97,7 +98,7 @@ def _lines(status: dict[str, Any]) -> Iterable[str]:
     if status["components"]:
         yield ""
         rows = [
-            (part["name"], part["state"], _when(part["since"]), _span(part["idle_s"]), _printable(part["reason"]))
+            (part["name"], part["state"], _when(part["since"]), _span(part["idle_s"]), printable(part["reason"]))
             for part in status["components"]
         ]
         yield from _table(("PART", "STATE", "SINCE", "IDLE", "REASON"), rows)
@@ -142,7 +143,3 @@ def _size(size: float) -> str:
             break
         size /= 1024
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-
-
-def _printable(text: object) -> str:
-    return "".join(character if character.isprintable() else "?" for character in str(text))

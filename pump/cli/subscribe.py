@@ -9,7 +9,7 @@ import click
 
 from pump.cli.shared.commanding import command_daemon, table
 from pump.cli.shared.finding import find, state_dir_option
-from pump.cli.shared.options import config_option
+from pump.cli.shared.options import config_option, shown_json
 
 
 def _listed(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
@@ -66,7 +66,7 @@ def command(
     }  # fmt: skip
     result = command_daemon(find(config, state_dir), "subscribe", arguments)
     if as_json:
-        click.echo(json.dumps(result, ensure_ascii=False))
+        click.echo(shown_json(json.dumps(result, ensure_ascii=False).encode()))
         return
     if "devices" in result:
         table(("device", "event types"), [(index, _words(kinds)) for index, kinds in result["devices"].items()])

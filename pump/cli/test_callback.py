@@ -49,6 +49,7 @@ def command(name: str, config: Path, sn: str | None, callback: str, as_json: boo
     from pump import registry
     from pump.core.clock import Clock
     from pump.core.errors import Misconfigured, Unavailable
+    from pump.core.text import printable
 
     settings = load(config).sources.get(name)
     if settings is None:
@@ -66,7 +67,7 @@ def command(name: str, config: Path, sn: str | None, callback: str, as_json: boo
         click.echo(json.dumps(dict(answer)))
     else:
         address = answer.get("callback_url") or "no address"
-        click.echo(f"device {answer.get('sn')}, {address}: {detail or 'no word on what became of it'}")
+        click.echo(printable(f"device {answer.get('sn')}, {address}: {detail or 'no word on what became of it'}"))
     expected = answer.get("expected")
     if expected is not None and answer.get("callback_url") not in (None, "", expected):
         raise click.ClickException(

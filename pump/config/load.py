@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,6 +30,7 @@ from pump.config.model import (
     ServerSettings,
 )
 from pump.config.problems import ConfigError, Problem, dotted, from_pydantic, show
+from pump.core.failure import scarcity
 from pump.core.settings import Settings, SinkSettings, SourceSettings
 from pump.core.text import words_of
 from pump.core.vocabulary import nearest
@@ -166,6 +169,7 @@ class _Reader:
             state_dir=pump.state_dir,
             state_named=self.names_state(),
             control_group=pump.control_group,
+            clock_ahead=timedelta(seconds=pump.clock_ahead),
             time_zone=pump.time_zone,
             server=self.table("server", ServerSettings),
             ops=self.table("ops", OpsSettings),
@@ -286,7 +290,8 @@ def _read(path: Path) -> str:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError([Problem(line, "", "bytes that are not UTF-8")], str(path)) from None
     except OSError as error:
-        told = Problem(None, "", f"the file cannot be read: {words_of(error)}")
+        absent = scarcity(error) is not None or error.errno == errno.EIO
+        told = Problem(None, "", f"the file cannot be read: {words_of(error)}", absent=absent)
         raise ConfigError([told], str(path)) from None
 
 

@@ -11,6 +11,7 @@ import os
 import pwd
 import resource
 import ssl
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -47,7 +48,10 @@ def faults(config: Config, kinds: Registry = registry.DEFAULT) -> Iterator[Findi
 
 
 def unusable(config: Config, kinds: Registry = registry.DEFAULT) -> Iterator[Finding]:
-    """Of these, what the daemon itself cannot begin without: it ends with 78 for them."""
+    """Of these, what the daemon itself cannot begin without: it ends with 1 for them, to be started again.
+
+    All of it is the machine's: a mount may be late, a certificate be renewed, a group come with the network.
+    """
     if (wrong := _cannot_hold(config.state_dir)) is not None:
         yield ("pump", "state_dir"), f"{config.state_dir} cannot be the state directory: {wrong}"
     if config.control_group is not None:
@@ -71,6 +75,7 @@ def doubts(config: Config, kinds: Registry = registry.DEFAULT) -> Iterator[Findi
                 ("sources", name),
                 f"cameras have no password and {server.listen} is open to all: name their networks in allow",
             )
+    yield from _open_to_others(config)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if pushed and hard != resource.RLIM_INFINITY and hard < server.max_connections + RESERVE:
         yield (
@@ -78,6 +83,47 @@ def doubts(config: Config, kinds: Registry = registry.DEFAULT) -> Iterator[Findi
             f"{server.max_connections} connections need {server.max_connections + RESERVE} file descriptors, and this "
             f"process may have {hard} (ulimit -Hn; LimitNOFILE= of the unit): more are refused",
         )
+
+
+def _open_to_others(config: Config) -> Iterator[Finding]:
+    """Folders above what the pump writes in which anybody may put another file in its place; files anybody may read."""
+    written: dict[Keys, Path] = {("pump", "state_dir"): config.state_dir, ("media", "dir"): config.media.dir}
+    for name, sink in config.sinks.items():
+        path = getattr(sink, _WRITTEN, None)
+        if sink.enabled and isinstance(path, str) and path != "-":
+            written["sinks", name, _WRITTEN] = Path(path)
+    said: set[Path] = set()
+    for keys, path in written.items():
+        for parent, mode in _parents(path):
+            if parent not in said:
+                said.add(parent)
+                yield keys, f"everybody may write to {parent} ({mode:04o}), and so replace {path}: chmod o-w {parent}"
+        mode = _mode(path)
+        if keys[0] == "sinks" and mode & stat.S_IROTH:
+            yield keys, f"everybody may read {path} ({mode:04o}): chmod o= {path}"
+        elif keys == ("pump", "state_dir") and mode & 0o077:
+            yield keys, f"others may look into {path} ({mode:04o}): the pump makes it 0700 when it starts"
+
+
+def _parents(path: Path) -> Iterator[tuple[Path, int]]:
+    """The folders above a path to which everybody may write, with their modes.
+
+    In one with the sticky bit nobody can move what is another's; but who is first makes what is not there yet.
+    """
+    below = Path(os.path.realpath(path))
+    for parent in below.parents:
+        mode = _mode(parent)
+        if mode & stat.S_IWOTH and not (mode & stat.S_ISVTX and below.exists()):
+            yield parent, mode
+        below = parent
+
+
+def _mode(path: Path) -> int:
+    """0 for what is not there, or may not be looked at."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0
 
 
 def _pushed(config: Config, kinds: Registry) -> bool:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from pump.config.lines import Path, line_of
+from pump.core.errors import Absent
 from pump.core.settings import duration_text, parse_duration, parse_size, size_text
 from pump.core.vocabulary import nearest
 from pump.telemetry.redact import clean
@@ -36,6 +37,8 @@ class Problem:
     wanted: str = ""
     hint: str = ""
     """The nearest known key or word."""
+    absent: bool = False
+    """True where the words are right, and this machine does not give what they name, or not yet."""
 
     def text(self, file: str = "pump.toml") -> str:
         """`pump.toml:12: sources.teams.batch_size: found 250, wanted 100 or 200`."""
@@ -52,6 +55,8 @@ class ConfigError(Exception):
         super().__init__("\n".join(problem.text(file) for problem in problems))
         self.problems = list(problems)
         self.file = file
+        self.absent = all(problem.absent for problem in problems)
+        """True where no word of the file is wrong: the same file may do at the next start."""
 
 
 def dotted(path: Iterable[str | int]) -> str:
@@ -95,7 +100,7 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], path: Path, inside: P
         return Problem(line, where, "nothing", "a value: this key is required")
     message = detail["msg"].removeprefix("Value error, ")
     if kind == "value_error" and not _MESSAGE_END.search(message):
-        return Problem(line, where, message)
+        return Problem(line, where, message, absent=isinstance(detail["ctx"].get("error"), Absent))
     found = "a value that is not shown" if _hides(model, inside) else show(detail["input"])
     hint = ""
     if kind in {"literal_error", "enum"} and isinstance(detail["input"], str):

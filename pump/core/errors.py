@@ -81,6 +81,10 @@ class Gone(Misconfigured):
     """
 
 
+class Absent(ValueError):
+    """A file that the configuration names cannot be read: it may be there later, so this is no mistake of its words."""
+
+
 class Refusal(Exception):
     """The command cannot be done; the text is for the person who asked."""
 

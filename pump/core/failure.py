@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import ssl
 from collections.abc import Collection, Iterator
@@ -14,6 +15,15 @@ from pump.core.errors import Misconfigured, Unavailable
 
 MISCONFIGURED_WAIT: Final = 600.0
 """Seconds until a part that only a person can mend is tried again, unless it says another wait."""
+
+
+_SCARCE: Final = {
+    errno.EMFILE: "this process may have no more file descriptors (LimitNOFILE= of the unit, ulimit -n)",
+    errno.ENFILE: "the system has no more file descriptors (sysctl fs.file-max)",
+    errno.ENOMEM: "the system has no more memory",
+    errno.ENOBUFS: "the system has no more memory for its network",
+}
+"""What the system may lack for a while."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -53,7 +63,7 @@ def diagnose(error: BaseException | None) -> Failure:
     """
     if error is None:
         return Failure("it ended by itself", None, logging.WARNING, "A part ended by itself and will be started again")
-    found = leaves(error)
+    found = [_unavailable(leaf) for leaf in leaves(error)]
     if any(not isinstance(leaf, (Misconfigured, Unavailable)) for leaf in found):
         whole = found[0] if len(found) == 1 else error
         return Failure(
@@ -79,6 +89,26 @@ def diagnose(error: BaseException | None) -> Failure:
         logging.WARNING,
         "A part cannot work now and will be started again",
     )
+
+
+def scarcity(error: BaseException) -> str | None:
+    """The reason, where the system has too little of something for now: descriptors, memory. None for all else.
+
+    That is nobody's bug, whatever call met it: what was to be done is tried again later.
+    """
+    for each in _chain(error):
+        if isinstance(each, MemoryError):
+            return _SCARCE[errno.ENOMEM]
+        if isinstance(each, OSError) and each.errno in _SCARCE:
+            return _SCARCE[each.errno]
+    return None
+
+
+def _unavailable(error: BaseException) -> BaseException:
+    """What the system lacks as `Unavailable`, all else as it is."""
+    if isinstance(error, (Misconfigured, Unavailable)) or (lack := scarcity(error)) is None:
+        return error
+    return Unavailable(lack)
 
 
 def _reasons(errors: Collection[BaseException]) -> str:

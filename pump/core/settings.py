@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from pump.core.errors import Absent
 from pump.core.naming import Named, NameTable
 from pump.core.text import words_of
 
@@ -130,7 +131,9 @@ def _read_secret(path: Path, what: str) -> str:
         with path.open("rb") as file:
             content = file.read(_LONGEST_SECRET + 1)
         text = content.decode().strip()
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise Absent(f"{what} cannot be read: {words_of(error)}") from None
+    except ValueError as error:
         raise ValueError(f"{what} cannot be read: {words_of(error)}") from None
     if len(content) > _LONGEST_SECRET:
         raise ValueError(f"{what} is too long for a secret: a device, or another file?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -9,6 +10,27 @@ _RESET: Final = "\x1b[0m"
 _DIM: Final = "\x1b[2m"
 _COLOURS: Final = {"info": "\x1b[32m", "notice": "\x1b[36m", "warning": "\x1b[33m", "critical": "\x1b[1;31m"}
 _MARKS: Final = ("late", "update", "reconciled")
+
+
+def printable(value: object) -> str:
+    """A value as one line of text: what a terminal would not print comes out as its escape, `\\x1b`, `\\n`, `\\u202e`.
+
+    Names, plates and reasons come from strangers, and may neither steer the reader's terminal nor break the line.
+    """
+    text = value if isinstance(value, str) else str(value)
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def printable_json(text: str) -> str:
+    """JSON of the same value without what a terminal would not print: DEL, C1 controls, turns of the direction."""
+    if text.isprintable():
+        return text
+    # JSON itself has these within its texts only; an escape of its own kind is the same value
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] if c > "\x7e" else c for c in text)
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def words_of(error: BaseException) -> str:
@@ -28,8 +50,7 @@ def line(event: Mapping[str, Any], colour: bool) -> str:
     """`08:00:00 info vehicle.passed teams West gate A12345 · Vehicle capture`, padded into columns, without line end.
 
     `event` is the decoded CloudEvent. The time is the event's own, in UTC. What is absent is left out, and what is
-    not of the shape expected is shown as it is: this never raises. A vendor's control characters come out as "?",
-    so that a plate cannot steer the reader's terminal or break the line.
+    not of the shape expected is shown as it is: this never raises. A vendor's control characters come out as escapes.
     """
     data = _mapping(event.get("data"))
     severity = _text(data.get("severity")) or "info"
@@ -83,10 +104,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str:
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else str(value)
-    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+    return "" if value is None else printable(value)
 
 
 def _paint(text: str, style: str) -> str:

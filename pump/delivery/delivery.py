@@ -236,8 +236,10 @@ class Delivery:
             await guard.within(LEAVING, "closing", sink.__aexit__(type(error) if error else None, error, trace))
         except SessionAbandoned:
             raise
-        except Exception:
-            log.exception("A sink failed while it was closed", sink=self.name)
+        except Exception as raised:
+            failure = diagnose(raised)
+            sentence = "A sink failed while it was closed"
+            log.log(failure.level, sentence, sink=self.name, reason=failure.reason, exc_info=failure.error)
 
     # --- batches ------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
-from pump.core.event import Event, Unparsed, event_id
+from pump.core.event import AHEAD, Event, Unparsed, event_id
 from pump.core.naming import Names
 from pump.ingest.device_clock import PREFIX as CLOCKS
 from pump.ingest.device_clock import DeviceClocks
@@ -42,6 +42,8 @@ class Intake:
     ) -> None:  # fmt: skip
         self.name = name
         self.clock = clock
+        self.ahead = AHEAD if names is None else names.ahead
+        """How far a device's time may be ahead of its arrival and still be believed."""
         self._health = health
         self.last_activity: datetime | None = None
         """The last sign of life, also that of the run before; stored every 10 s."""
@@ -88,9 +90,10 @@ class Intake:
         """
         recorded = self.clock.now()
         own, self._own = self._own, []
-        if self._names is not None:
-            for item in items:
-                if isinstance(item, Event):
+        for item in items:
+            if isinstance(item, Event):
+                item.believe(recorded, self.ahead)
+                if self._names is not None:
                     self._names.fill(item)
         try:
             rows = await self._encoder.rows([*own, *items] if own else items, recorded)

@@ -25,6 +25,9 @@ EVERY: Final = 60.0
 _ROOM: Final = 0.9
 """Share of the limit that is left after files had to go, so that not each further one has another go."""
 _PART: Final = ".part"
+_FOLDER: Final = 0o750
+_FILE: Final = 0o640
+"""A web server that shows pictures reads them by its group; nobody else does."""
 THREADS: Final = 8
 """Threads that write at a time: their fsyncs share the disk's commits, and a disk that hangs holds no more of them."""
 
@@ -125,7 +128,7 @@ class Media:
         if self._prepared and folder.exists():
             return
         for number in range(256):
-            (self.folder / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+            (self.folder / f"{number:02x}").mkdir(_FOLDER, parents=True, exist_ok=True)
         for each in (self.folder, self.folder.parent):
             _sync(each)
         self._prepared = True
@@ -190,7 +193,7 @@ def _write(path: Path, content: bytes) -> None:
     name = os.fspath(path)
     part = f"{name}.{threading.get_ident()}{_PART}"
     try:
-        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE)
         try:
             rest = memoryview(content)
             while rest:

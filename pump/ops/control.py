@@ -22,6 +22,7 @@ import orjson
 import structlog
 
 from pump.core.errors import Refusal
+from pump.core.failure import scarcity
 from pump.core.text import words_of
 
 log = structlog.get_logger()
@@ -168,11 +169,13 @@ class Control:
             answer: dict[str, Any] = {"result": await handler(arguments, tell)}
         except Refusal as refusal:
             answer = {"error": str(refusal)}
-        except OSError:
+        except ConnectionError:
             raise
-        except Exception:
-            log.exception("A command failed unexpectedly", command=name)
-            answer = {"error": "it failed unexpectedly; the daemon's log has it whole"}
+        except Exception as error:
+            lack = scarcity(error)
+            if lack is None:
+                log.exception("A command failed unexpectedly", command=name)
+            answer = {"error": lack or "it failed unexpectedly; the daemon's log has it whole"}
         await _send(writer, answer)
 
 

@@ -25,7 +25,14 @@ log = structlog.get_logger()
 
 
 class NoStart(Exception):
-    """The daemon could not start; the log has the reason."""
+    """The daemon could not start; the log has the reason.
+
+    `misconfigured`: another start would not help, for what is wrong is what the configuration says.
+    """
+
+    def __init__(self, *, misconfigured: bool = False) -> None:
+        super().__init__()
+        self.misconfigured = misconfigured
 
 
 class NoParts(Exception):
@@ -67,16 +74,21 @@ def build(config: Config, kinds: Registry, clock: Clock) -> Parts:
 
 def build_usable(config: Config, kinds: Registry, clock: Clock) -> Parts:
     """As `build`, for a daemon that begins on this machine. Raises NoStart after all that is wrong is in the log."""
-    wrong: list[tuple[Keys, str]] = list(unusable(config, kinds))
+    lacking: list[tuple[Keys, str]] = list(unusable(config, kinds))
+    wrong: Sequence[tuple[Keys, str]] = ()
     parts = Parts()
     try:
         parts = build(config, kinds, clock)
     except NoParts as error:
-        wrong += error.reasons
+        wrong = error.reasons
     for keys, reason in wrong:
         log.error("The configuration cannot be used", key=dotted(keys), reason=reason)
-    if wrong:
-        raise NoStart
+    for keys, reason in lacking:
+        log.error(
+            "This machine does not give what the configuration names, or not yet", key=dotted(keys), reason=reason
+        )
+    if wrong or lacking:
+        raise NoStart(misconfigured=bool(wrong))
     return parts
 
 

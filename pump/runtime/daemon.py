@@ -36,14 +36,14 @@ from pump.ops.subscribe import Subscribe
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
 from pump.runtime.build import NoStart, Parts, build_usable, control_of
-from pump.runtime.descriptors import Lack, bounded, raise_limit, soft_limit
+from pump.runtime.descriptors import Lack, bounded, soft_limit
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.numbering import qualify
 from pump.runtime.sd_notify import Notifier
 from pump.runtime.signals import take_over
 from pump.runtime.status import Status
 from pump.runtime.supervisor import Supervisor
-from pump.runtime.tuning import tuned
+from pump.runtime.tuning import prepare_process, tuned
 from pump.runtime.watchdog import Watch
 from pump.sink import Sink
 from pump.source import PushSource, Source
@@ -135,7 +135,7 @@ class Daemon:
         last = None
         if signals:
             last = take_over(self._on_stop_signal, _on_reload_signal, within=WHOLE, code=lambda: self._code)
-            raise_limit()
+            prepare_process()
         try:
             asyncio.get_running_loop().set_exception_handler(Lack(self.clock))
             with tuned():
@@ -155,8 +155,8 @@ class Daemon:
     async def _run(self, *, keep_lock: bool) -> int:
         try:
             parts = build_usable(self.config, self._kinds, self.clock)
-        except NoStart:
-            return MISCONFIGURED
+        except NoStart as error:
+            return MISCONFIGURED if error.misconfigured else FAILED
         try:
             self.config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # vendors' tokens lie there
             lock = FolderLock(self.config.state_dir)
@@ -319,7 +319,7 @@ class Daemon:
         )
 
     def _add_source(self, name: str, source: Source[Any], spool: Spool, announcer: Announcer) -> None:
-        intake = self._intake(name, spool, Names(source.settings.named()))
+        intake = self._intake(name, spool, Names(source.settings.named(), self.config.clock_ahead))
         announcer.carry(intake)
         self._intakes[name] = intake
         if isinstance(source, PushSource):

@@ -7,7 +7,6 @@ sink's socket, no probe's connection, and asyncio tries its accepts again in a b
 from __future__ import annotations
 
 import asyncio
-import errno
 import resource
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ import structlog
 from pump.config.model import ServerSettings
 from pump.config.probe import RESERVE
 from pump.core.clock import Clock
+from pump.core.failure import scarcity
 
 log = structlog.get_logger()
 
@@ -23,7 +23,6 @@ _MOST: Final = 1 << 16
 """What is asked for where the system grants any number; poll-like calls and copies of the table cost by it."""
 _FEWEST: Final = 8
 """Connections of devices, however few descriptors there are."""
-_OUT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _EVERY: Final = 60.0
 """Seconds between two lines of the log about the same lack."""
 
@@ -75,7 +74,8 @@ class Lack:
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """As `loop.set_exception_handler` wants it."""
         error = context.get("exception")
-        if not (isinstance(error, OSError) and error.errno in _OUT and "accept" in str(context.get("message"))):
+        lack = scarcity(error) if isinstance(error, OSError) else None
+        if lack is None or "accept" not in str(context.get("message")):
             loop.default_exception_handler(context)
             return
         self._count += 1
@@ -83,6 +83,6 @@ class Lack:
         if self._told is None or now - self._told >= _EVERY:
             log.error(
                 "Connections cannot be accepted, for the system has no more file descriptors",
-                times=self._count, reason=error.strerror,
+                times=self._count, reason=lack,
             )  # fmt: skip
             self._told, self._count = now, 0

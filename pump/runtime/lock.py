@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Self
 
+from pump.runtime.modes import keep_private
+
 
 class Locked(Exception):
     """Another process holds it; `pid` is the number it wrote into the file, None where that cannot be read."""
@@ -20,6 +22,7 @@ class Locked(Exception):
 class FolderLock:
     """flock on the file `lock` of a folder, as a context manager.
 
+    What is in the folder is its holder's alone from then on (`modes.keep_private`).
     Raises `Locked`, or OSError where the file cannot be made. The file stays when it is released: removing it
     would let two processes hold two files of one name.
     """
@@ -30,7 +33,7 @@ class FolderLock:
 
     def acquire(self) -> None:
         """Take it at once or raise."""
-        file = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -40,6 +43,7 @@ class FolderLock:
         except OSError:
             os.close(file)
             raise
+        keep_private(self._folder)
         os.ftruncate(file, 0)
         os.write(file, b"%d\n" % os.getpid())
         self._file = file

@@ -1,18 +1,47 @@
-"""The interpreter's settings that the pump's pace depends on, each measured (docs/measurements.md, tests/bench)."""
+"""Settings of the interpreter, the C library and the process that the pump's pace and size depend on.
+
+Each is measured (docs/measurements.md, tests/bench).
+"""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from pump.runtime.descriptors import raise_limit
+from pump.runtime.modes import restrict
+
 SWITCH_SECONDS: Final = 0.0001
 """So long a thread waits for the interpreter beside a busy loop: at Python's 5 ms SQLite's statements trickle."""
 THRESHOLDS: Final = (50_000, 20, 100)
 """A decoded batch of 500 records makes some 8,000 containers that die together: at its defaults the collector
 walks through them dozens of times before they do, and decoding takes four times as long."""
+
+_MALLOC: Final = {
+    -8: 2,  # M_ARENA_MAX: by default eight a core, each of which keeps the most that its threads ever held
+    -3: 1 << 18,  # M_MMAP_THRESHOLD: what is larger goes back at once; left alone it grows to 32 MiB by itself
+    -1: 1 << 18,  # M_TRIM_THRESHOLD: the same of a heap's end
+}
+"""glibc's mallopt(3): parameters and values."""
+
+
+def prepare_process() -> None:
+    """For a process that is the daemon's own, before it begins: its limits, its files' modes, its memory."""
+    raise_limit()
+    restrict()
+    bound_malloc()
+
+
+def bound_malloc() -> None:
+    """Have glibc give back what is no longer used; before threads begin. Other C libraries are left alone."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "gnu_get_libc_version"):
+        for parameter, value in _MALLOC.items():
+            libc.mallopt(parameter, value)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -43,10 +44,20 @@ class Connection(aiosqlite.Connection):
         return result
 
 
+def make_private(path: Path) -> None:
+    """Make the file where it is missing, for this user alone: SQLite would let everybody read it.
+
+    The files that SQLite puts beside a database have its mode.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 async def writing(path: Path) -> Connection:
     """Open the writer's connection: WAL, every commit fsynced, checkpoints only where we say so."""
 
     def connect() -> sqlite3.Connection:
+        make_private(path)
         db = sqlite3.connect(path, isolation_level=None, cached_statements=CACHED_STATEMENTS, check_same_thread=False)
         try:
             for pragma in (

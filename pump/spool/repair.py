@@ -16,7 +16,7 @@ import structlog
 
 from pump.spool import schema, statements
 from pump.spool.blocks import pack, unpack
-from pump.spool.connection import PAGE_SIZE
+from pump.spool.connection import PAGE_SIZE, make_private
 from pump.spool.errors import Verdict, verdict
 
 log = structlog.get_logger()
@@ -91,6 +91,7 @@ def salvage(path: Path, reason: str, stamp: str, highest: int) -> None:
     # The copy is worked on, so that the file set aside stays as it was found.
     for end in ("", "-wal"):
         if path.with_name(path.name + end).exists():
+            make_private(copy.with_name(copy.name + end))
             shutil.copyfile(path.with_name(path.name + end), copy.with_name(copy.name + end))
     with closing(_create(fresh)) as new:
         carried, since, lost = _carry(copy, new, highest)
@@ -132,6 +133,7 @@ def noted(kept: Any) -> Repaired | None:
 
 
 def _create(path: Path) -> sqlite3.Connection:
+    make_private(path)
     db = sqlite3.connect(path, isolation_level=None)
     db.execute(f"PRAGMA page_size={PAGE_SIZE}")
     db.execute("PRAGMA journal_mode=WAL")

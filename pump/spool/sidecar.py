@@ -27,7 +27,7 @@ class HighWater:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def read(self) -> int:
         """The number noted; 0 where none can be read."""
@@ -51,7 +51,7 @@ class Reserve:
     """Disk space held by a file that means nothing: given up when the disk is full, so that cursors still find room."""
 
     def __init__(self, path: Path, size: int = RESERVE) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._size = size
         self.held = False
 
@@ -117,7 +117,7 @@ class Sidecar:
 
     def mark_damaged(self) -> None:
         """Have the next start examine and repair the database."""
-        (self.folder / "spool.damaged").touch()
+        (self.folder / "spool.damaged").touch(mode=0o600)
 
     def close(self) -> None:
         """Let go of the files; the reserve stays held."""

@@ -59,7 +59,7 @@ class Spool:
 
         Raises OSError where the folder cannot be used, ValueError for a newer version's spool.
         """
-        folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  # before anything runs
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240  # before anything runs
         path = folder / "spool.db"
         async with AsyncExitStack() as files:
             beside = Sidecar(folder)

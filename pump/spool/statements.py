@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import structlog
@@ -20,6 +20,7 @@ from pump.spool import blocks
 from pump.spool.state import SpoolState
 from pump.spool.types import Cursor, Row
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 SLICE = 500
@@ -69,13 +70,11 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int) -> list[Rec
     if fresh < len(numbered):
         numbered = _survivors(db, numbered)
     records = [Record(seq, row.source, row.type, row.severity, row.recorded, row.body) for seq, row in numbered]
-    values: list[object] = []
-    for block in blocks.cut(records):
-        values += (block[-1].seq, block[0].seq, max(r.recorded for r in block), *blocks.pack(block))
-    if values:
-        db.execute(
-            _multi("INSERT INTO blocks(last, first, recorded, events, bodies) VALUES", 5, len(values) // 5), values
-        )
+    packed = [
+        (block[-1].seq, block[0].seq, max(r.recorded for r in block), *blocks.pack(block))
+        for block in blocks.cut(records)
+    ]
+    _insert_all(db, "INSERT INTO blocks(last, first, recorded, events, bodies) VALUES", packed)
     quarantined = [(seq, row.source, len(row.body)) for seq, row in numbered if row.quarantined]
     if quarantined:
         db.executemany("INSERT INTO limited(seq, source, bytes) VALUES (?, ?, ?)", quarantined)
@@ -98,7 +97,7 @@ def _survivors(db: sqlite3.Connection, numbered: list[tuple[int, Row]]) -> list[
     return [(seq, row) for seq, row in numbered if known.get((row.dedup_time_ms, row.source, row.id)) == seq]
 
 
-def _parts(rows: list[tuple[int, Row]]) -> Iterator[list[tuple[int, Row]]]:
+def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     """Powers of two, the largest first: ten statements serve every size, so all stay compiled."""
     start, size = 0, _LARGEST
     while start < len(rows):
@@ -108,6 +107,12 @@ def _parts(rows: list[tuple[int, Row]]) -> Iterator[list[tuple[int, Row]]]:
         start += size
 
 
+def _insert_all(db: sqlite3.Connection, head: str, rows: Sequence[tuple[object, ...]], tail: str = "") -> None:
+    """Insert the rows, several a statement, by statements of few sizes: each size is compiled once and kept."""
+    for part in _parts(rows):
+        db.execute(_multi(head, len(part[0]), len(part)) + tail, [value for row in part for value in row])
+
+
 @cache
 def _multi(head: str, columns: int, rows: int) -> str:
     row = "(" + ",".join("?" * columns) + ")"
@@ -115,14 +120,12 @@ def _multi(head: str, columns: int, rows: int) -> str:
 
 
 def _store_cursors(db: sqlite3.Connection, cursors: Mapping[str, Cursor]) -> None:
-    values: list[object] = []
-    for sink, cursor in cursors.items():
-        values += (sink, cursor.seq, None if cursor.state is None else orjson.dumps(cursor.state).decode())
-    db.execute(
-        _multi("INSERT INTO cursors(sink, seq, state) VALUES", 3, len(cursors))
-        + " ON CONFLICT(sink) DO UPDATE SET seq = excluded.seq, state = excluded.state",
-        values,
-    )
+    rows = [
+        (sink, cursor.seq, None if cursor.state is None else orjson.dumps(cursor.state).decode())
+        for sink, cursor in cursors.items()
+    ]
+    update = " ON CONFLICT(sink) DO UPDATE SET seq = excluded.seq, state = excluded.state"
+    _insert_all(db, "INSERT INTO cursors(sink, seq, state) VALUES", rows, update)
 
 
 def _store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -> None:
@@ -130,12 +133,8 @@ def _store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -
         if value is None:
             db.execute("DELETE FROM state WHERE source = ? AND key = ?", (source, key))
     kept = [(source, key, orjson.dumps(value).decode()) for (source, key), value in state.items() if value is not None]
-    if kept:
-        db.execute(
-            _multi("INSERT INTO state(source, key, value) VALUES", 3, len(kept))
-            + " ON CONFLICT(source, key) DO UPDATE SET value = excluded.value",
-            [value for row in kept for value in row],
-        )
+    update = " ON CONFLICT(source, key) DO UPDATE SET value = excluded.value"
+    _insert_all(db, "INSERT INTO state(source, key, value) VALUES", kept, update)
 
 
 @dataclass(slots=True, frozen=True)

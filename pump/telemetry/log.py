@@ -18,6 +18,7 @@ import orjson
 import structlog
 from structlog.typing import Processor
 
+from pump.core.text import printable
 from pump.telemetry.redact import DEFAULT, Redactor, clean, redact
 
 __all__ = ["clean", "configure", "redact"]
@@ -88,7 +89,7 @@ def _readable(stream: TextIO) -> Processor:
 
     def render(logger: object, name: str, event: MutableMapping[str, Any]) -> bytes:
         for key in {"event", "exception", "stack"} & event.keys():  # the others are shown by their repr
-            event[key] = "".join(c if c.isprintable() or c == "\n" else "?" for c in str(event[key]))
+            event[key] = "\n".join(map(printable, str(event[key]).split("\n")))
         return f"{console(logger, name, event)}\n".encode("utf-8", "backslashreplace")
 
     return render

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from pump.cli.shared.finding import Found
+from pump.core.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -101,14 +102,10 @@ class Bar:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Columns as wide as they need to be; control characters come out as "?"."""
-    texts = [list(head), *([_printable(str(cell)) for cell in row] for row in rows)]
+    """Columns as wide as they need to be; control characters come out as escapes."""
+    texts = [list(head), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in texts) for column in range(len(head))]
     widths[-1] = 0  # nothing stands behind the last column
     for number, row in enumerate(texts):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         click.echo(click.style(line, bold=True) if number == 0 and sys.stdout.isatty() else line)
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

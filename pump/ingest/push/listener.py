@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from pump.config.model import ServerSettings
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
+from pump.core.failure import scarcity
 from pump.core.text import words_of
 from pump.ingest.intake import Intake
 from pump.ingest.push.admission import (
@@ -98,6 +99,7 @@ class PushListener:
         self._runner: web.ServerRunner | None = None
         self._tls: ssl.SSLContext | None = None
         self._stamps: tuple[float, float] | None = None
+        self._lacked = -TOLD
         self.admission = Admission(
             clock,
             device_rate=settings.device_rate,
@@ -224,9 +226,8 @@ class PushListener:
             response = self._refuse(route, push, Refused(503, "cannot be stored now", retry_after=wait))
         except ConnectionError:
             raise
-        except Exception:
-            log.exception("A push source met a bug", source=route.source.name if route else None, path=push.path)
-            response = self._refuse(route, push, Refused(500, "internal error"))
+        except Exception as error:  # noqa: BLE001  # logged whole there
+            response = self._refuse(route, push, self._failed(route, push, error))
         finally:
             held.release()
         protocol = request.protocol
@@ -242,6 +243,18 @@ class PushListener:
         if close:
             answer.force_close()
         return answer
+
+    def _failed(self, route: Route | None, push: Push, error: Exception) -> Refused:
+        """The refusal for what a source did not expect: the device may come again where the system lacks something."""
+        source = route.source.name if route else None
+        if (lack := scarcity(error)) is None:
+            log.error("A push source met a bug", source=source, path=push.path, exc_info=error)
+            return Refused(500, "internal error")
+        now = self._clock.monotonic()
+        if now - self._lacked >= TOLD:
+            self._lacked = now
+            log.error("A push cannot be taken now; devices are asked to come again", source=source, reason=lack)
+        return Refused(503, "cannot be stored now", retry_after=RETRY_AFTER)
 
     def _peer(self, request: web.BaseRequest) -> str:
         protocol, proxies = request.protocol, self.admission.trusted_proxies

@@ -190,7 +190,7 @@ def _cut(file: BinaryIO, path: Path, end: int, size: int, *, keep: bool) -> None
     kept = path.with_name(f"{path.name}.cut") if keep else None
     if kept is not None:
         file.seek(end)
-        with kept.open("ab") as beside:
+        with open(os.open(kept, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640), "ab") as beside:
             shutil.copyfileobj(file, beside, _COPY)
     os.ftruncate(file.fileno(), end)
     log.warning(

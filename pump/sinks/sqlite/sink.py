@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -44,6 +45,8 @@ _CALENDAR: Final = (-62_135_596_800, 253_402_300_799)
 """The years 1 to 9999, in seconds since 1970."""
 _LOOK: Final = 60.0
 """Seconds between two looks for what is older than `keep`."""
+_MODE: Final = 0o640
+"""Of the archive: read by its group at the most."""
 _PRAGMAS: Final = (
     "journal_mode=WAL",
     "synchronous=FULL",  # the spool forgets what we say we have
@@ -167,8 +170,14 @@ def _stamp(wall_ms: int) -> str:
 
 
 def _try(path: Path) -> None:
-    with suppress(OSError):  # plates are nobody's business; what is there keeps its mode
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+    with suppress(OSError):  # plates are nobody's business: not ours to change, or no file; SQLite says what is wrong
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
+    for end in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            file = path.with_name(path.name + end)
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode & ~_MODE:
+                file.chmod(mode & _MODE)
     sqlite3.connect(path).close()
 
 

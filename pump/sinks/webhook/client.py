@@ -17,7 +17,7 @@ from yarl import URL
 import pump
 from pump.core.clock import Clock
 from pump.core.failure import clock_doubt
-from pump.core.text import words_of
+from pump.core.text import printable, words_of
 from pump.sinks.webhook.targets import Gate
 
 _EXCERPT: Final = 200
@@ -127,7 +127,7 @@ class WebhookClient:
             if found is Verdict.TAKEN:
                 return Answer(found)
             reason = f"{self._host} answers {response.status} {response.reason or ''}".rstrip()
-            if excerpt := _printable(text):
+            if excerpt := _excerpt(text):
                 reason += f": {excerpt}"
             suspects_body = found in (Verdict.LATER, Verdict.SLOWER) and response.status not in _NOT_ITS_FAULT
             return Answer(found, reason, self._wait(response.headers.get("Retry-After")), suspects_body)
@@ -168,6 +168,5 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
     return bytes(read[: 4 * _EXCERPT])
 
 
-def _printable(text: bytes) -> str:
-    words = " ".join(text.decode("utf-8", "replace").split())[:_EXCERPT]
-    return "".join(character if character.isprintable() else "?" for character in words)
+def _excerpt(text: bytes) -> str:
+    return printable(" ".join(text.decode("utf-8", "replace").split())[:_EXCERPT])

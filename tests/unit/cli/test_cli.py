@@ -358,7 +358,7 @@ def test_status_is_a_table(tmp_path: Path) -> None:
         "spool at number 12, 3.0 MiB (0 %), oldest of 2026-11-20 08:00:00, FULL: new events are refused",
         "",
         "PART          STATE  SINCE                IDLE    REASON",
-        "source teams  down   2026-11-20 08:00:00  3m 20s  wrong?[2J key",
+        "source teams  down   2026-11-20 08:00:00  3m 20s  wrong\\x1b[2J key",
         "spool         up     2026-11-20 08:00:00  1.2s",
         "",
         "SINK  POSITION  BEHIND  DEAD",

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import pty
+import re
+import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
@@ -58,3 +65,110 @@ def test_truth_is_asked_for_in_words(archive: Path, term: str, plates: list[str]
 def test_an_archive_is_for_its_group_at_the_most(archive: Path) -> None:
     for file in archive.parent.iterdir():
         assert not stat.S_IMODE(file.stat().st_mode) & ~0o640, file
+
+
+def _terms(archive: Path, *terms: str, form: str = "json") -> list[str]:
+    done = CliRunner().invoke(group, ["query", "--file", str(archive), "--format", form, *terms])
+    assert done.exit_code == 0, done.output
+    return done.output.splitlines()
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three persons, one whose name steers terminals."""
+    path = tmp_path_factory.mktemp("people") / "archive.db"
+    batch = []
+    for number, person in enumerate(("O'Brien", "Ann D'Arcy", "Ev\x1b[2Jil\x9b\u202e\nname")):
+        event = orjson.loads(record(number + 1).body)
+        event["data"]["access"] = {"person": person}
+        batch.append(record(number + 1)._replace(body=orjson.dumps(event)))
+
+    async def main() -> None:
+        settings = SINK.Settings(type="sqlite", path=str(path))
+        async with SINK("archive", settings, state=None, clock=Clock(), site="testing") as sink:
+            await sink.send(batch)
+
+    asyncio.run(main())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("terms", "persons"),
+    [
+        (["person=O'Brien"], ["O'Brien"]),
+        (["person=O'Brien since=2000-01-01 person!=D'Arcy"], ["O'Brien"]),
+        (["person='Ann D'Arcy'"], ["Ann D'Arcy"]),
+        (["person=\"Ann D'Arcy\",O'Brien"], ["O'Brien", "Ann D'Arcy"]),
+        (["person=Ann\\ D'Arcy"], ["Ann D'Arcy"]),
+        (["'person=Ann D'Arcy'"], ["Ann D'Arcy"]),
+        (["person='"], []),
+        (["person=''"], []),
+        (['person="; DROP TABLE events; --"'], []),
+        (["since=99999999999d person=O'*"], ["O'Brien"]),
+        (["since=0001-01-01T00:00:00+14:00 until=9999-12-31T23:59:59-14:00 person=O'*"], ["O'Brien"]),
+    ],
+)
+def test_a_quote_in_a_name_is_a_letter(people: Path, terms: list[str], persons: list[str]) -> None:
+    assert [json.loads(line)["data"]["access"]["person"] for line in _terms(people, *terms)] == persons
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["person=\udcff"],
+        ["person"],
+        ["person=" + ",".join("x" * 40_000)],
+        ["--limit", "99999999999999999999"],
+        ["--columns", 'type" FROM events; --'],
+        ["--columns", "type\udcff"],
+    ],
+)
+def test_what_sqlite_will_not_take_is_a_sentence(people: Path, arguments: list[str]) -> None:
+    done = CliRunner().invoke(group, ["query", "--file", str(people), *arguments])
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code
+    assert "Error: " in done.output
+
+
+def _on_a_terminal(*arguments: str) -> bytes:
+    """The output of `pump` with these, on a terminal of its own."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([sys.executable, "-m", "pump", *arguments], stdout=theirs, stdin=theirs) as process:
+        os.close(theirs)
+        output = b""
+        with contextlib.suppress(OSError):  # how a terminal's end is read
+            while data := os.read(ours, 1 << 16):
+                output += data
+    os.close(ours)
+    assert process.returncode == 0
+    return output
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_terminal_is_shown_escapes(people: Path, form: str) -> None:
+    shown = _on_a_terminal("query", "--file", str(people), "--columns", "person", "--format", form).decode()
+    text = re.sub("\x1b\\[[01]m", "", shown)  # the head is bold
+    assert all(letter.isprintable() or letter in "\r\n" for letter in text)
+    assert "il\\x9b\\u202e\\nname" in text or json.loads(text.splitlines()[-1])["data"]["access"]["person"][2] == "\x1b"
+
+
+def test_a_file_of_csv_has_the_names_as_they_are(people: Path) -> None:
+    assert "\x1b[2Jil\x9b\u202e" in "\n".join(_terms(people, "--columns", "person", form="csv"))
+
+
+def test_the_archive_is_found_beside_the_configuration_and_in_the_state_directory(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config, state = tmp_path / "etc" / "pump.toml", tmp_path / "state"
+    config.parent.mkdir()
+    state.mkdir()
+    config.write_text(f'[pump]\nstate_dir = "{tmp_path}/none"\n[sinks.a]\ntype = "sqlite"\npath = "archive.db"\n')
+    command = ["query", "-c", str(config), "--format", "json", "person=O'Brien"]
+    missing = CliRunner().invoke(group, command)
+    assert "there is no archive archive.db" in missing.output
+    shutil.copy(people, state / "archive.db")
+    done = CliRunner().invoke(group, [*command, "--state-dir", str(state)])
+    assert done.output.count("O'Brien") == 1
+    shutil.copy(people, config.parent / "archive.db")
+    assert CliRunner().invoke(group, command).output.count("O'Brien") == 1

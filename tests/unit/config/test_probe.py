@@ -87,7 +87,7 @@ def test_what_would_not_run_is_a_fault(tmp_path: Path, name: str) -> None:
 )
 def test_what_is_hardly_meant_is_a_doubt(tmp_path: Path, text: str, wanted: list[str]) -> None:
     (tmp_path / "pump.toml").write_text(text)
-    found = list(doubts(load(tmp_path / "pump.toml", {})))
+    found = list(doubts(load(tmp_path / "pump.toml", {"STATE_DIRECTORY": str(tmp_path)})))
     unlimited = resource.getrlimit(resource.RLIMIT_NOFILE)[1] == resource.RLIM_INFINITY
     assert [".".join(map(str, keys)) for keys, _ in found] == [
         key for key in wanted if key != "server.max_connections" or not unlimited
@@ -95,7 +95,7 @@ def test_what_is_hardly_meant_is_a_doubt(tmp_path: Path, text: str, wanted: list
     assert RESERVE > 0
 
 
-def test_check_prints_faults_with_their_lines_and_run_ends_with_78_too(tmp_path: Path) -> None:
+def test_check_prints_faults_with_their_lines_and_run_ends_with_1(tmp_path: Path) -> None:
     (tmp_path / "pump.toml").write_text(PUSHED + '[server]\ntls_cert = "c.pem"\ntls_key = "k.pem"\n')
     done = pump("check", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (78, "")
@@ -104,7 +104,7 @@ def test_check_prints_faults_with_their_lines_and_run_ends_with_78_too(tmp_path:
         "pump.toml:5: server.tls_key: k.pem cannot be read: No such file or directory",
     ]
     done = pump("run", cwd=tmp_path)
-    assert done.returncode == 78
+    assert done.returncode == 1, "the machine may have them at the next start"
     assert "c.pem cannot be read: No such file or directory" in done.stderr
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +16,7 @@ import pytest
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
-from pump.core.failure import clock_doubt
+from pump.core.failure import clock_doubt, diagnose, scarcity
 from pump.ingest.stream.client import ConnectionLost, DigestClient, tls_context
 from pump.sinks.common.tls import refusal
 from pump.sinks.webhook.sink import WebhookSettings, WebhookSink
@@ -21,7 +24,6 @@ from pump.testing.records import record
 from pump.vendors.common.api import UNTRUSTED
 from tests.certificates import dated, needs_openssl, self_signed
 
-pytestmark = needs_openssl
 DOUBT = "is this machine's clock right? It says "
 YEAR = timedelta(days=365)
 
@@ -56,6 +58,7 @@ async def handshake(url: str, authority: Path) -> OSError:
     return caught.value
 
 
+@needs_openssl
 async def test_a_device_s_certificate_outside_its_time_names_the_clock(wrong: tuple[Path, ssl.SSLContext]) -> None:
     authority, context = wrong
     async with server(context) as url:
@@ -65,6 +68,7 @@ async def test_a_device_s_certificate_outside_its_time_names_the_clock(wrong: tu
         assert DOUBT in caught.value.reason
 
 
+@needs_openssl
 async def test_a_broker_s_certificate_outside_its_time_is_tried_again_soon(wrong: tuple[Path, ssl.SSLContext]) -> None:
     authority, context = wrong
     async with server(context) as url:
@@ -73,6 +77,7 @@ async def test_a_broker_s_certificate_outside_its_time_is_tried_again_soon(wrong
         assert DOUBT in meant.reason
 
 
+@needs_openssl
 async def test_a_webhook_s_certificate_outside_its_time_names_the_clock(
     wrong: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +96,7 @@ async def test_a_webhook_s_certificate_outside_its_time_names_the_clock(
             assert "Operation not permitted" not in caught.value.reason
 
 
+@needs_openssl
 async def test_a_stranger_s_certificate_says_nothing_of_the_clock(tmp_path: Path) -> None:
     _, context = self_signed(tmp_path)
     (tmp_path / "other").mkdir()
@@ -101,5 +107,23 @@ async def test_a_stranger_s_certificate_says_nothing_of_the_clock(tmp_path: Path
         assert isinstance(refusal(error, "broker:8883"), Misconfigured)
 
 
+@needs_openssl
 def test_a_cloud_s_certificate_that_is_not_trusted_names_the_clock() -> None:
     assert "clock" in UNTRUSTED.text
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
+def test_what_the_system_lacks_is_no_bug(number: int) -> None:
+    wrapped = RuntimeError("a library's own")
+    wrapped.__cause__ = OSError(number, os.strerror(number))
+    for error in (OSError(number, os.strerror(number)), ExceptionGroup("", [wrapped, Unavailable("away")])):
+        failure = diagnose(error)
+        assert (failure.level, failure.error) == (logging.WARNING, None)
+        assert failure.reason.partition("; ")[0] == scarcity(wrapped)
+
+
+def test_a_bug_beside_it_is_one() -> None:
+    failure = diagnose(ExceptionGroup("", [OSError(errno.EMFILE, ""), KeyError("x")]))
+    assert failure.level == logging.ERROR
+    assert scarcity(OSError(errno.ENOENT, "")) is None
+    assert diagnose(MemoryError()).reason == "the system has no more memory"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pump.core.text import line, words_of
+from pump.core.text import line, printable, printable_json, words_of
 
 PASSED: dict[str, Any] = {
     "id": "1",
@@ -103,3 +104,16 @@ def test_any_values_make_one_printable_line(name: object, plate: object, device:
 )
 def test_an_error_is_told_without_its_class(error: Exception, words: str) -> None:
     assert words_of(error) == words
+
+
+@given(st.text(), st.text())
+def test_json_for_a_terminal_is_printable_and_the_same_value(name: str, plate: str) -> None:
+    body = orjson.dumps({name: [plate]}).decode()
+    shown = printable_json(body)
+    assert shown.isprintable()
+    assert orjson.loads(shown) == {name: [plate]}
+
+
+def test_what_a_terminal_would_not_print_is_an_escape() -> None:
+    assert printable("A\x1b[2J\n\x9b\u202e\udcff1") == "A\\x1b[2J\\n\\x9b\\u202e\\udcff1"
+    assert printable(7) == "7"

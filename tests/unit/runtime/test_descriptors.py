@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from pump.core.failure import scarcity
 from pump.runtime.descriptors import Lack, connections
 from pump.testing import ManualClock
 
@@ -59,8 +60,8 @@ async def test_a_lack_is_one_line_a_minute_and_other_errors_are_as_ever() -> Non
         clock.advance(60.0)
         lack(loop, context)
     assert [(line["times"], line["reason"]) for line in logs] == [
-        (1, "Too many open files"),
-        (100, "Too many open files"),
+        (1, scarcity(context["exception"])),
+        (100, scarcity(context["exception"])),
     ]
 
 

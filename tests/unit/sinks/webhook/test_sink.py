@@ -160,7 +160,7 @@ async def test_a_refused_event_is_found_in_its_batch_with_the_receiver_s_words()
         with pytest.raises(Rejected) as refused:
             await hook.send(batch(*range(1, 21)))
         assert refused.value.sequence == {3, 17}
-        assert refused.value.reasons[3] == "127.0.0.1 answers 422 Unprocessable Entity: no [3] ?[31m"
+        assert refused.value.reasons[3] == "127.0.0.1 answers 422 Unprocessable Entity: no [3] \\x1b[31m"
         assert receiver.taken == [number for number in range(1, 21) if number not in (3, 17)]
         await hook.send(batch(21))
 

@@ -1,0 +1,132 @@
+"""The daemon's own process for `tests.bench.soak`: `pump run`, and a thread that writes what only it can know.
+
+A line of JSON every few seconds: bytes that SQLite, the C library and Python's allocator hold. With a census, what
+containers there are and how large they have grown; that walk holds the interpreter for a moment, so it is seldom.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import gc
+import json
+import sqlite3
+import sys
+import threading
+import time
+import weakref
+from collections import Counter, deque
+from pathlib import Path
+from typing import Any, Final
+
+from pump.cli import main
+
+_LARGEST: Final = 25
+_MIB: Final = 1 << 20
+
+
+class _Mallinfo(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    ]  # fmt: skip
+
+
+def _sqlite() -> Any:
+    """SQLite's library as this process has it loaded; None where it cannot be found."""
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    name = next((line.split()[-1] for line in maps if "libsqlite3" in line), None)
+    if name is None:
+        return None
+    library = ctypes.CDLL(name)
+    library.sqlite3_memory_used.restype = ctypes.c_int64
+    return library
+
+
+_OPEN: Final[list[tuple[str, weakref.ref[sqlite3.Connection]]]] = []
+_KINDS: Final = {"cache": 1, "statements": 3}
+"""SQLITE_DBSTATUS_CACHE_USED, SQLITE_DBSTATUS_STMT_USED."""
+
+
+class _Watched(sqlite3.Connection):
+    """A connection that can be asked for its memory."""
+
+    def __init__(self, path: Any, *arguments: Any, **more: Any) -> None:
+        super().__init__(path, *arguments, **more)
+        name = str(path).rpartition("/")[2].partition("?")
+        _OPEN.append((name[0] + ("(r)" if name[1] else ""), weakref.ref(self)))
+
+
+def _connect(path: Any, **more: Any) -> sqlite3.Connection:
+    return _Watched(path, **more)
+
+
+def _connections(sqlite: Any) -> dict[str, float]:
+    """MiB by connection: pages kept, statements compiled."""
+    found: dict[str, float] = {}
+    now, high = ctypes.c_int(), ctypes.c_int()
+    for name, reference in _OPEN:
+        connection = reference()
+        if connection is None:
+            continue
+        # the handle is the first field of Python's own object
+        handle = ctypes.c_void_p.from_address(id(connection) + object.__basicsize__)
+        for kind, number in _KINDS.items():
+            if handle.value and sqlite.sqlite3_db_status(handle, number, ctypes.byref(now), ctypes.byref(high), 0) == 0:
+                found[f"{name} {kind}"] = now.value / _MIB
+    return found
+
+
+def _sample(libc: Any, sqlite: Any) -> dict[str, float]:
+    """MiB, but for `blocks`, which are Python's own."""
+    found: dict[str, float] = {"python_blocks": sys.getallocatedblocks()}
+    if hasattr(libc, "mallinfo2"):
+        libc.mallinfo2.restype = _Mallinfo
+        heap = libc.mallinfo2()
+        found |= {
+            "malloc_used": (heap.uordblks + heap.hblkhd) / _MIB,
+            "malloc_free": heap.fordblks / _MIB,
+            "malloc_mapped": heap.hblkhd / _MIB,
+        }
+    if sqlite is not None:
+        found["sqlite"] = sqlite.sqlite3_memory_used() / _MIB
+        found |= _connections(sqlite)
+    return found
+
+
+def _census() -> dict[str, Any]:
+    """How many objects there are of each type, and the largest containers with a glimpse of what lies in them."""
+    gc.unfreeze()  # a container made before the freeze grows as well as any other
+    objects = gc.get_objects()
+    types = Counter(type(each).__qualname__ for each in objects)
+    sized = [each for each in objects if type(each) in (dict, list, set, deque, tuple)]
+    sized.sort(key=len, reverse=True)
+    largest = [f"{type(each).__name__} {len(each)} {str(next(iter(each), ''))[:60]}" for each in sized[:_LARGEST]]
+    return {"types": dict(types.most_common(_LARGEST)), "largest": largest}
+
+
+def _watch(output: Path, every: float, census: float) -> None:
+    libc, sqlite = ctypes.CDLL(None), None
+    due = time.monotonic() + census if census else float("inf")
+    while True:
+        time.sleep(every)
+        sqlite = sqlite or _sqlite()
+        found: dict[str, Any] = {"at": time.time(), **_sample(libc, sqlite)}
+        if time.monotonic() >= due:
+            due += census
+            found["census"] = _census()
+            blocks = sys.getallocatedblocks()
+            found["garbage"] = gc.collect()
+            found["garbage_blocks"] = blocks - sys.getallocatedblocks()
+        with output.open("a") as file:
+            file.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    place, interval, between = sys.argv[1:4]
+    sys.argv[1:4] = []
+    sqlite3.connect = _connect  # type: ignore[assignment]  # whoever connects calls it by its module
+    threading.Thread(target=_watch, args=(Path(place), float(interval), float(between)), daemon=True).start()
+    main()
