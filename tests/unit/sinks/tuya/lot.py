@@ -82,10 +82,10 @@ class Site:
         async with tuya(self.cloud.url, self.clock, self.memory, **keys) as sink:
             yield sink
 
-    async def elapse(self, sink: TuyaSink, seconds: float, *, rests: bool = True) -> None:
+    async def elapse(self, sink: TuyaSink, seconds: float, *, rests: bool = True, at_least: float = 0.0) -> None:
         """Have the sink watch, as delivery does while nothing is to be sent, until so much time has passed.
 
-        With `rests` longer, where it must be, until nothing more is due.
+        With `rests` longer, where it must be, until nothing more is due. `at_least`: seconds between two tries.
         """
         clock = self.clock
         end = clock.monotonic() + seconds
@@ -103,7 +103,7 @@ class Site:
                 watching.result()
             except Unavailable as error:
                 self.downs.append(error.reason)
-                clock.advance(error.retry_after or 0.0)
+                clock.advance(max(error.retry_after or 0.0, at_least))
                 if not rests and clock.monotonic() >= end:
                     return
         raise AssertionError("it never came to rest")
