@@ -16,7 +16,7 @@ the time that has passed (`Ages`), so that a clock which jumps removes nothing.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Collection, Iterator, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
 import structlog
@@ -239,7 +239,7 @@ class Ledger:
             self._pending.discard(window.start)
 
 
-def read(memory: MutableMapping[str, Any]) -> Iterator[tuple[int, Window]]:
+def read(memory: Mapping[str, Any]) -> Iterator[tuple[int, Window]]:
     """The windows that a sink's memory holds, by start; a value that is none is passed over and reported."""
     for key in list(memory):
         if key.startswith(WINDOW):
