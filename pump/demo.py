@@ -161,7 +161,7 @@ async def _play(folder: Path, duration: float | None, as_json: bool, brokers: Ma
         running = asyncio.create_task(daemon.run(signals=False), name="daemon")
         try:
             async with asyncio.TaskGroup() as group:
-                acts = {**stages, **peers}
+                acts: dict[str, Stage | SinkStage] = {**stages, **peers}
                 players = [group.create_task(act.play(_say), name=f"play {name}") for name, act in acts.items()]
                 players.append(group.create_task(_tell(daemon, stages), name="tell where to push"))
                 with suppress(TimeoutError):

@@ -42,6 +42,10 @@ async def _until(condition: Any) -> None:
         await asyncio.sleep(0.01)
 
 
+def _state(component: Component) -> str:
+    return component.state
+
+
 def _claimed(there: Cloud) -> int:
     return sum(total for (_, direction, _, _), total in there.lots[DEVICE].newest().items() if direction == 0)
 
@@ -52,15 +56,15 @@ async def test_a_cloud_that_goes_and_comes_makes_the_sink_down_and_up_and_nothin
         await there.go_away()
         async with running(one):
             await on.put(5)
-            await _until(lambda: component.state == "down")
+            await _until(lambda: _state(component) == "down")
             assert "cannot be reached" in component.reason
             await on.put(5)
             await _until(lambda: one.position == on.spool.head)
-            assert component.state == "down", "that events are counted does not make it up"
+            assert _state(component) == "down", "that events are counted does not make it up"
             await there.come_back()
             one.hurry()
             await _until(lambda: _claimed(there) == 10)
-            await _until(lambda: component.state == "up")
+            await _until(lambda: _state(component) == "up")
         assert on.value("pump_sent_total", sink="lot") == 10
         assert on.value("pump_sink_retries_total", sink="lot", reason="unavailable") >= 1
 
