@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
 
@@ -28,8 +28,8 @@ KEY: Final = "token"
 """Of the sink's memory."""
 _LARGEST: Final = 64 << 10
 """Bytes of an answer that are read."""
-_LONGEST_WAIT: Final = 3600.0
-"""Seconds; a Retry-After beyond it is taken for a mistake."""
+_LONGEST_WAIT: Final = 300.0
+"""Seconds of a Retry-After that are waited at the most: nothing is counted meanwhile."""
 _LIFE: Final = 0.9
 """The part of a token's life for which it is used."""
 _FIELDS: Final[dict[Naming, dict[str, str]]] = {
@@ -61,7 +61,7 @@ class Account:
 
     host: str
     client_id: str
-    secret: str
+    secret: str = field(repr=False)
     timeout: float
     """Seconds of one call."""
 

@@ -52,9 +52,13 @@ class Ledger:
         window_ms: int,
         lag_ms: int,
         named: Collection[Kind],
+        able: Collection[Kind] = KINDS,
         clock: Clock,
     ) -> None:
-        """`named`: kinds that are reported though nothing was counted of them yet, for the configuration names them."""
+        """`named`: kinds that are reported though nothing was counted of them yet, for the configuration names them.
+
+        `able`: those that can be counted at all.
+        """
         self._memory = memory
         self._length = window_ms
         self._lag = lag_ms
@@ -65,12 +69,25 @@ class Ledger:
         self._windows = dict(read(memory))
         self._starts = sorted(self._windows)
         self._forgotten: int = memory.get(FORGOTTEN, -1)
-        self._fed: dict[Kind, int] = {kind: since for kind, since in memory.get(FED, {}).items() if kind in KINDS}
+        self._fed: dict[Kind, int] = {}
+        self._configure(able)
         self._pending = {start for start in self._starts if self._waits(self._windows[start])}
         self._aside: dict[tuple[int, int], float] = {}
-        form = {"window": window_ms, "lag": lag_ms, "named": sorted(self._named)}
-        if memory.get(FORM) != form:
-            memory[FORM] = form
+
+    def _configure(self, able: Collection[Kind]) -> None:
+        """Have each kind reported from where something began to feed it, and no more where nothing does."""
+        before = self._memory.get(FORM, {}).get("named", ())
+        for kind, since in self._memory.get(FED, {}).items():
+            if kind in able and (kind in self._named or kind not in before):
+                self._fed[kind] = since
+        if SINCE in self._memory:
+            # what passed before the table had its camera was not counted
+            begin = self._at(self._clock.now_ms()).end
+            self._fed = {**dict.fromkeys(self._named, begin), **self._fed}
+        form = {"window": self._length, "lag": self._lag, "named": sorted(self._named)}
+        for key, value in ((FED, dict(self._fed)), (FORM, form)):
+            if self._memory.get(key) != value:
+                self._memory[key] = value
 
     # --- counting -----------------------------------------------------------------------------------------------------
 
@@ -90,13 +107,21 @@ class Ledger:
         if window.start not in self._windows:
             self._windows[window.start] = window
             insort(self._starts, window.start)
-        if window.start < self._fed.get(kind, window.start + 1):
-            self._fed[kind] = window.start
-            self._memory[FED] = dict(self._fed)
-        if SINCE not in self._memory and abs(arrived - at) < _LIVE_MS:
-            self._memory[SINCE] = window.start  # not for a camera whose clock is years off
+        self._feed(kind, window.start, live=abs(arrived - at) < _LIVE_MS)
         self._note(window)
         return ""
+
+    def _feed(self, kind: Kind, start: int, *, live: bool) -> None:
+        """Something was counted; where it is the first, its window is the first of all, but not for a late event."""
+        fed = dict(self._fed)
+        if live and SINCE not in self._memory:
+            self._memory[SINCE] = start
+            fed = {**dict.fromkeys(self._named, start), **fed}
+        if live:
+            fed.setdefault(kind, start)
+        if fed != self._fed:
+            self._fed = fed
+            self._memory[FED] = dict(fed)
 
     def _at(self, at: int) -> Window:
         """The window that holds the moment; a new one where there is none, as long as its neighbours let it be."""
@@ -126,7 +151,7 @@ class Ledger:
         return tuple(
             kind
             for kind in OF_TYPE[data_type]
-            if kind in self._named or kind in window.sent or self._fed.get(kind, window.start + 1) <= window.start
+            if kind in window.sent or window.count(kind) or self._fed.get(kind, window.start + 1) <= window.start
         )
 
     def _waits(self, window: Window) -> bool:

@@ -33,9 +33,9 @@ NAMELESS: Final = "nameless"
 """Of the memory's keys: passes by camera of which nobody says which way they went."""
 MOST_NAMELESS: Final = 100
 """Cameras that are remembered so."""
-STUBBORN: Final = 5
-"""Refusals of one report in a row after which others go first."""
-_ASIDE: Final = (60.0, 300.0, 900.0, 3600.0)
+STUBBORN: Final = 10
+"""Refusals of one report in a row, for no reason of its own, after which others go first."""
+_ASIDE: Final = {Action.ASIDE: (60.0, 300.0, 900.0, 3600.0), Action.LATER: (60.0, 300.0)}
 """Seconds that a refused report waits aside, the first time and so on; the last one counts for all others."""
 _WRONG_WAIT: Final = 60.0
 """Seconds until a cloud is tried again that only a person can content."""
@@ -71,6 +71,7 @@ class TuyaSink(Sink[TuyaSettings]):
             window_ms=settings.window_ms,
             lag_ms=settings.lag_ms,
             named=frozenset(settings.directions.values()),
+            able=("in", "out", "bill") if settings.bills else ("in", "out"),
             clock=self.clock,
         )
         account = Account(
@@ -172,7 +173,8 @@ class TuyaSink(Sink[TuyaSettings]):
         count = count + 1 if before == report.name and failure.answered else int(failure.answered)
         self._failed = report.name, count
         if failure.action is Action.ASIDE or count >= STUBBORN:
-            seconds = _ASIDE[min(self._asides[report.name], len(_ASIDE) - 1)]
+            waits = _ASIDE[Action.ASIDE if failure.action is Action.ASIDE else Action.LATER]
+            seconds = waits[min(self._asides[report.name], len(waits) - 1)]
             self._asides[report.name] += 1
             self._failed = None
             self._ledger.set_aside(report, str(failure), seconds)

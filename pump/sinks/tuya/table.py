@@ -47,7 +47,7 @@ def lines(memory: Mapping[str, Any], begin: int, end: int, now: int) -> Iterator
     for window in _complete(windows, memory, int(form["window"]), begin, min(end, now)):
         for data_type, kinds in OF_TYPE.items():
             for kind in kinds:
-                if _shown(window, kind, form, memory):
+                if _shown(window, kind, memory):
                     yield _line(window, data_type, kind, now - lag)
 
 
@@ -71,9 +71,9 @@ def _complete(
         at += length - at % length
 
 
-def _shown(window: Window, kind: Kind, form: Mapping[str, Any], memory: Mapping[str, Any]) -> bool:
+def _shown(window: Window, kind: Kind, memory: Mapping[str, Any]) -> bool:
     fed = memory.get(FED, {}).get(kind)
-    return kind in form.get("named", ()) or kind in window.sent or (fed is not None and fed <= window.start)
+    return kind in window.sent or window.count(kind) > 0 or (fed is not None and fed <= window.start)
 
 
 def _line(window: Window, data_type: int, kind: Kind, settled: int) -> Line:

@@ -119,17 +119,34 @@ def test_an_event_in_a_window_that_is_being_reported_as_empty_is_not_lost() -> N
     assert desk.report() == [(1, 1, {"in": 1})]
 
 
-def test_a_direction_that_the_table_gets_later_is_reported_from_then_on() -> None:
+def test_a_direction_that_the_table_gets_later_is_reported_from_the_next_window_on() -> None:
     desk = Desk()
     desk.count(desk.begin)
     desk.clock.advance(3600 + 300)
     desk.report()
     desk.open(named=("in", "out"))
-    desk.clock.advance(3600)
-    assert desk.report() == [(1, 1, {"in": 0, "out": 0})]
+    desk.clock.advance(2 * 3600)
+    assert desk.report() == [(1, 1, {"in": 0}), (2, 1, {"in": 0, "out": 0})]
     desk.count(desk.begin + 9, "out")
     desk.clock.advance(301)
     assert desk.report() == [(0, 1, {"in": 1, "out": 1})]
+    desk.open(named=("in",))
+    desk.clock.advance(3600)
+    assert desk.report() == [(3, 1, {"in": 0})], "and no more once it has lost it"
+    desk.open(named=("in", "out"))
+    assert desk.report() == []
+
+
+def test_a_late_bill_has_no_month_of_zeros_reported() -> None:
+    desk = Desk()
+    desk.count(desk.begin)
+    desk.clock.advance(10 * 3600)
+    desk.count(desk.clock.now_ms(), "bill")
+    desk.report()
+    desk.count(desk.begin + 2 * HOUR, "bill")
+    desk.open()
+    desk.clock.advance(301)
+    assert desk.report() == [(2, 1, {"bill": 1}), (9, 1, {"in": 0})]
 
 
 def test_accepted_windows_are_kept_for_31_days_and_what_comes_later_is_not_counted() -> None:

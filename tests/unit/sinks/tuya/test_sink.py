@@ -79,6 +79,19 @@ async def test_bills_are_reported_where_something_feeds_them_and_never_before() 
         ]
 
 
+async def test_bills_are_reported_no_more_where_the_filter_is_taken_out() -> None:
+    async with site(knows=False) as here:
+        begin = here.now()
+        async with here.sink(bills=["parking.*"]) as sink:
+            await sink.send([event(1, begin), event(2, begin, type_="parking.space.vacated")])
+            await here.elapse(sink, 3600 + 301)
+        async with here.sink() as sink:
+            await here.elapse(sink, 3600)
+        assert (1, None, begin) in here.counts()
+        assert (1, None, begin + HOUR) not in here.counts()
+        assert (0, 0, begin + HOUR) in here.counts()
+
+
 async def test_a_direction_that_no_camera_feeds_is_not_reported() -> None:
     async with site(knows=False) as here, here.sink(directions={"10000/1001": "in"}) as sink:
         begin = here.now()
@@ -307,7 +320,7 @@ async def test_one_report_that_is_refused_again_and_again_does_not_hold_up_the_o
         begin = here.now()
         await sink.send([event(1, begin), event(2, begin + HOUR)])
         here.clock.advance(2 * 3600 + 301)
-        here.cloud.failures.extend([9999] * 5)
+        here.cloud.failures.extend([9999] * 10)
         await here.elapse(sink, 0)
         assert next(claim.start for claim in here.lot.claims) == begin + HOUR
         await here.elapse(sink, 61)
