@@ -22,7 +22,7 @@ from pump.core.settings import SinkSettings
 from pump.core.text import line
 from pump.registry import Registry
 from pump.runtime.daemon import Daemon
-from pump.simulation.stage import PushStage, Stage
+from pump.simulation.stage import PushStage, RoadStage, SinkStage, Stage
 from pump.sink import Sink
 from pump.telemetry import log
 from pump.testing.brokers import Mosquitto, NatsServer, Server
@@ -139,22 +139,30 @@ async def _play(folder: Path, duration: float | None, as_json: bool, brokers: Ma
         stages: dict[str, Stage] = {}
         for kind in registry.demo_kinds():
             stages[kind] = await stack.enter_async_context(registry.demo(kind).stage())
+        peers: dict[str, SinkStage] = {}
+        for kind in registry.sink_demo_kinds():
+            peers[kind] = await stack.enter_async_context(registry.demo(kind).stage())
+        for road in stages.values():
+            if isinstance(road, RoadStage):
+                for peer in peers.values():
+                    road.watched_by(peer.see)
         meter = Meter(stages, clock)
         kinds = _WithScreen(screen=type("DemoScreen", (Screen,), {"meter": meter, "as_json": as_json}))
         for kind, server in brokers.items():
             await stack.enter_async_context(server)
             _say(f"{kind}: {_address(server, kind)}, {_LISTEN[kind]}")
         _say(f"simulated here: {len(stages)} vendors")
-        for name in stages:
+        for name in (*stages, *peers):
             about = (registry.simulator(name).__doc__ or name).strip().rstrip(".")
             _say(f"  {name:<12}  {about[0].lower()}{about[1:]}")
         _say("the daemon is the real one; nothing leaves this machine, and Ctrl-C ends it with a table")
-        config = load(_write(folder, stages, brokers), kinds=kinds)
+        config = load(_write(folder, stages, peers, brokers), kinds=kinds)
         daemon = Daemon(config, clock=clock, kinds=kinds)
         running = asyncio.create_task(daemon.run(signals=False), name="daemon")
         try:
             async with asyncio.TaskGroup() as group:
-                players = [group.create_task(stage.play(_say), name=f"play {name}") for name, stage in stages.items()]
+                acts: dict[str, Stage | SinkStage] = {**stages, **peers}
+                players = [group.create_task(act.play(_say), name=f"play {name}") for name, act in acts.items()]
                 players.append(group.create_task(_tell(daemon, stages), name="tell where to push"))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(duration):
@@ -165,7 +173,7 @@ async def _play(folder: Path, duration: float | None, as_json: bool, brokers: Ma
         finally:
             daemon.stop()
             code = await running
-    (sys.stderr if as_json else sys.stdout).write(_table(daemon, stages, meter))
+    (sys.stderr if as_json else sys.stdout).write(_table(daemon, stages, peers, meter))
     return code
 
 
@@ -200,8 +208,10 @@ def _address(server: Server, kind: str) -> str:
     return server.mqtt_url if kind == "mqtt" and isinstance(server, NatsServer) else server.url
 
 
-def _write(folder: Path, stages: Mapping[str, Stage], brokers: Mapping[str, Server]) -> Path:
-    """A pump.toml of the stages' sources, a JSON-lines file, the screen and the brokers."""
+def _write(
+    folder: Path, stages: Mapping[str, Stage], peers: Mapping[str, SinkStage], brokers: Mapping[str, Server]
+) -> Path:
+    """A pump.toml of the stages' sources, a JSON-lines file, the screen, the sinks' peers and the brokers."""
     lines = [
         "[pump]",
         'site = "demo"',
@@ -215,6 +225,8 @@ def _write(folder: Path, stages: Mapping[str, Stage], brokers: Mapping[str, Serv
         lines += [f"[sources.{name}]", *(f"{key} = {_toml(value)}" for key, value in stage.source.items())]
     lines += ["[sinks.file]", 'type = "jsonl"', f"path = {_toml(str(folder / 'events.jsonl'))}"]
     lines += ["[sinks.screen]", 'type = "screen"']
+    for name, peer in peers.items():
+        lines += [f"[sinks.{name}]", *(f"{key} = {_toml(value)}" for key, value in peer.sink.items())]
     for kind, server in brokers.items():
         key = "servers" if kind == "nats" else "url"
         lines += [f"[sinks.{kind}]", f'type = "{kind}"', f"{key} = {_toml(_address(server, kind))}"]
@@ -225,7 +237,9 @@ def _write(folder: Path, stages: Mapping[str, Stage], brokers: Mapping[str, Serv
 
 
 def _toml(value: Any) -> str:
-    """Texts, numbers, truth and lists of them are written alike in TOML and JSON."""
+    """Texts, numbers, truth and lists of them are written alike in TOML and JSON; a table is one line."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_toml(key)} = {_toml(inner)}' for key, inner in value.items())} }}"
     return orjson.dumps(value).decode()
 
 
@@ -234,7 +248,7 @@ def _say(words: str) -> None:
     sys.stderr.write(f"{mark} {words}\n")
 
 
-def _table(daemon: Daemon, stages: Mapping[str, Stage], meter: Meter) -> str:
+def _table(daemon: Daemon, stages: Mapping[str, Stage], peers: Mapping[str, SinkStage], meter: Meter) -> str:
     rows = [("source", "events", "duplicates dropped", "redeliveries", "latency p50", "p99")]
     for name, stage in stages.items():
         waits = sorted(meter.waits.get(name, ()))
@@ -251,6 +265,7 @@ def _table(daemon: Daemon, stages: Mapping[str, Stage], meter: Meter) -> str:
         cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
         texts.append("  ".join([name.ljust(widths[0]), *cells]))
     width = max(widths[0], len("pictures"))
+    texts += [f"{head:<{width}}  {text}" for head, text in (peer.summary() for peer in peers.values())]
     texts.append(f"{'lost':<{width}}  {meter.lost} events, {meter.gaps} gaps told")
     texts.append(f"{'pictures':<{width}}  {meter.pictures} stored, {meter.bytes / 1e6:.1f} MB")
     return "\n" + "\n".join(texts) + f"\n\n{_NEXT}"

@@ -2,6 +2,7 @@
 
 A vendor is a folder under `pump.vendors` whose `__init__` says `SOURCE` and/or `SINK`; a sink is a module or a folder
 under `pump.sinks` that says `SINK`. The kind is its name with dashes: "hik-connect" is `pump/vendors/hik_connect/`.
+Either may have a simulator in its folder: of a vendor, or of the cloud that a sink talks to.
 """
 
 from __future__ import annotations
@@ -51,12 +52,16 @@ class Registry:
         return sorted({**self._saying("SINK", self.vendors), **self._saying("SINK", self.sinks)})
 
     def simulator_kinds(self) -> list[str]:
-        """Every vendor that has a simulator, sorted."""
-        return self._having("simulator")
+        """Every vendor and every sink that has a simulator, sorted."""
+        return sorted(self._having("simulator", self.sinks, self.vendors))
 
     def demo_kinds(self) -> list[str]:
         """Every vendor that takes part in `pump demo`, sorted."""
-        return self._having(_DEMO)
+        return sorted(self._having(_DEMO, self.vendors))
+
+    def sink_demo_kinds(self) -> list[str]:
+        """Every sink whose peer's simulator takes part in `pump demo`, sorted."""
+        return sorted(self._having(_DEMO, self.sinks))
 
     def source(self, kind: str) -> type[Source[Any]]:
         """The class of a kind of source. Raises LookupError for no such kind, MissingDependency."""
@@ -71,31 +76,30 @@ class Registry:
         return found
 
     def simulator(self, kind: str) -> ModuleType:
-        """The vendor's `simulator` module. Raises LookupError for no such vendor, MissingDependency."""
+        """The `simulator` module of a vendor or a sink. Raises LookupError for no such kind, MissingDependency."""
         return self._inside("simulator", kind)
 
     def demo(self, kind: str) -> ModuleType:
-        """The vendor's `simulator.demo` module. Raises LookupError for no such vendor, MissingDependency."""
+        """The `simulator.demo` module of either. Raises LookupError for no such kind, MissingDependency."""
         return self._inside(_DEMO, kind)
 
-    def _having(self, name: str) -> list[str]:
-        """The vendors whose folder has a module `name` (dotted, below the folder), sorted.
+    def _having(self, name: str, *packages: str) -> dict[str, str]:
+        """Kind to module, of those folders of the packages that have a module `name` (dotted, below the folder).
 
         Looks at files: importing a vendor's folder to ask would import its source.
         """
         *rooms, leaf = name.split(".")
-        found = []
-        for kind, module, is_package in _modules(self.vendors):
+        found = {}
+        for kind, module, is_package in (each for package in packages for each in _modules(package)):
             inside = importlib.util.find_spec(module) if is_package else None
             folders = (inside.submodule_search_locations if inside is not None else None) or ()
             places = [str(Path(folder, *rooms)) for folder in folders]
             if any(entry.name == leaf for entry in pkgutil.iter_modules(places)):
-                found.append(kind)
-        return sorted(found)
+                found[kind] = f"{module}.{name}"
+        return found
 
     def _inside(self, name: str, kind: str) -> ModuleType:
-        places = {each: f"{self.vendors}.{_folder(each)}.{name}" for each in self._having(name)}
-        return self._load(name.rpartition(".")[2], kind, places)
+        return self._load(name.rpartition(".")[2], kind, self._having(name, self.sinks, self.vendors))
 
     def _saying(self, name: str, package: str) -> dict[str, str]:
         """Kind to module, of those modules of the package that bind `name` at their top level."""
@@ -175,6 +179,7 @@ source_kinds = DEFAULT.source_kinds
 sink_kinds = DEFAULT.sink_kinds
 simulator_kinds = DEFAULT.simulator_kinds
 demo_kinds = DEFAULT.demo_kinds
+sink_demo_kinds = DEFAULT.sink_demo_kinds
 source = DEFAULT.source
 sink = DEFAULT.sink
 simulator = DEFAULT.simulator

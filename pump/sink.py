@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -45,6 +45,9 @@ class Sink(ABC, Generic[C]):
     """Set by delivery while a replay asks for names of its own: they are made with this too; "": the usual."""
     duplicates: int = 0
     """Of the newest `send`: events that the peer had already under their names, and did not take again."""
+    left_out: Mapping[str, int] = {}
+    """Of the newest `send`: events that were meant for the peer and that it will not get, by reason; delivery counts
+    them. For what is done with although nothing was sent; what is refused is `Rejected`."""
 
     def __init__(self, name: str, settings: C, *, state: State | None, clock: Clock, site: str) -> None:
         self.name = name
@@ -57,7 +60,9 @@ class Sink(ABC, Generic[C]):
         """Called by delivery once, before the sink is entered, with what it remembers by key over all openings.
 
         For what is too much for `state`, such as something of each device. What the sink sets or deletes is stored
-        within a second, beside the cursor and not with it; values are JSON and not None.
+        within a second, beside the cursor and not with it; values are JSON and not None. After a crash it may be
+        newer than the cursor, and never older: what is set before a `send` returns is on disk no later than the cursor
+        that passes its records.
         """
 
     async def __aenter__(self) -> Self:
@@ -92,7 +97,11 @@ class Sink(ABC, Generic[C]):
         there is something to send: any await must bear that. It returns when there is news, and is called again:
         None where a lost peer was found again, or a state to be stored with the cursor. Raises `Unavailable` where
         the peer is lost (the sink is down until `watch` returns or `send` succeeds, and `watch` is called again after
-        a wait: then it connects anew), and `Misconfigured`, as `send` does.
+        a wait: then it connects anew), `Misconfigured` and `Gone`, as `send` does.
+
+        It is the place for work that is due by the clock, too: while it runs, the sink has had every stored event.
+        What must outlast the next event, such as a call that is on its way, goes into a task of the sink's own, which
+        `watch` takes up again and `__aexit__` ends.
         """
         await asyncio.Event().wait()
         return None  # pragma: no cover  # nobody sets the event

@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, str]] = {
     "query": "Search an SQLite archive.",
     "dead": "List, show, retry or drop dead letters.",
     "replay": "Send stored events to one sink again.",
+    "reconcile": "Show what a parking lot has agreed to, window by window.",
     "enable": "Switch a sink on whose receiver wanted no more.",
     "restart": "Try a source or a sink again now, whatever it waits for.",
     "subscribe": "Change what a source asks its vendor for, while it runs.",

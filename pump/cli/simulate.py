@@ -21,8 +21,8 @@ import click
 def command(vendor: str | None, rate: float, host: str, port: int, seed: int) -> None:
     """Run the simulator of VENDOR until Ctrl-C (or SIGTERM): its API on a local port, its habits, made-up events.
 
-    Its address goes to standard error, with the table that pump.toml needs to reach it. Without VENDOR the vendors
-    are listed.
+    Its address goes to standard error, with the table that pump.toml needs to reach it: of a source, or of a sink for
+    the cloud of one (tuya). Without VENDOR the vendors are listed.
 
     \b
     Examples:
@@ -43,7 +43,8 @@ def command(vendor: str | None, rate: float, host: str, port: int, seed: int) ->
     def ready(url: str) -> None:
         click.echo(f"{vendor} listens at {url}", err=True)
         keys = {"type": vendor, **getattr(module, "ACCOUNT", {})}
-        click.echo("\n".join(("", "[sources.simulated]", *_toml(keys, url))), err=True)
+        table = "sources" if vendor in registry.source_kinds() else "sinks"
+        click.echo("\n".join(("", f"[{table}.simulated]", *_toml(keys, url))), err=True)
 
     try:
         asyncio.run(_until_asked(module.simulate(host=host, port=port, rate=rate, seed=seed, on_ready=ready)))

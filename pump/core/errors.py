@@ -77,7 +77,7 @@ class Misconfigured(Exception):
 class Gone(Misconfigured):
     """A sink's peer wants no more, ever: the sink is switched off, over restarts too (`pump.delivery.shutoff`).
 
-    Raised by `Sink.send` alone. It is on again when its settings name another peer, or a person says so.
+    Raised by `Sink.send` and `Sink.watch`. It is on again when its settings name another peer, or a person says so.
     """
 
 

@@ -14,7 +14,8 @@ OWNER: Final = "sink/"
 class SinkMemory(MutableMapping[str, Any]):
     """One sink's keyed memory in the spool's state. What is set is stored within a second, without waiting for it.
 
-    A crash may lose the last second of it although the cursor is newer: it is for what can be found out once more.
+    It is noted at once, as cursors are, and one commit takes all that is noted: after a crash it may be newer than the
+    cursor, and never older than the cursor that was set after it.
     """
 
     def __init__(self, spool: Spool, name: str) -> None:

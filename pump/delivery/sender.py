@@ -181,7 +181,7 @@ class BatchSender:
     async def _attempt(self, batch: Sequence[Record]) -> State | None:
         """One `send`; what the sink wants remembered of its failure is stored."""
         self._health.trying()
-        self.sink.duplicates = 0
+        self.sink.duplicates, self.sink.left_out = 0, {}
         try:
             return await self._guard.within(self.sink.settings.deadline, "sending", self.sink.send(batch))
         except (Unavailable, Rejected, Misconfigured) as error:
@@ -189,6 +189,7 @@ class BatchSender:
             raise
         finally:
             self._health.count_duplicates(self.sink.duplicates)
+            self._health.count_left_out(self.sink.left_out)
 
     # --- what is sent again -------------------------------------------------------------------------------------
 
@@ -297,6 +298,11 @@ class SinkHealth:
         """Events that the peer had already, and said so."""
         if count:
             self._metrics.sink_duplicates.labels(sink=self._name).inc(count)
+
+    def count_left_out(self, reasons: Mapping[str, int]) -> None:
+        """Events that the sink was given and its peer will not get."""
+        for reason, count in reasons.items():
+            self._metrics.sink_left_out.labels(sink=self._name, reason=reason).inc(count)
 
     def _up(self) -> None:
         if self._component.up():

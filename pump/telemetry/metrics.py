@@ -73,6 +73,9 @@ class Metrics:
         self.excluded = counter("pump_excluded", "Events that a sink's routing leaves out", "sink")
         self.sink_retries = counter("pump_sink_retries", "Sends to be tried again", "sink", "reason")
         self.sink_duplicates = counter("pump_sink_duplicates", "Events that a sink's peer said it had already", "sink")
+        self.sink_left_out = counter(
+            "pump_sink_left_out", "Events that a sink was given and its peer will not get, by reason", "sink", "reason"
+        )  # fmt: skip
         self.dead = counter("pump_dead_letters", "Events that became dead letters", "sink")
         self.resent = counter(
             "pump_resent", "Events sent to a sink again as asked: a replay, or dead letters", "sink", "what"

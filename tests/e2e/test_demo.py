@@ -41,6 +41,8 @@ def test_the_demo_streams_valid_events_makes_faults_and_ends_with_a_table(tmp_pa
     head, *rows = [line.split() for line in told.splitlines()]
     assert [rows[-2][0], rows[-1][0]] == ["lost", "pictures"]
     assert int(rows[-1][1]) > 5
+    assert rows[-3][0] == "windows"
+    assert "camera 1008 forgets a vehicle before it has reported it" in err
     assert " ".join(head) == "source events duplicates dropped redeliveries latency p50 p99"
     row = next(row for row in rows if row[0] == "hik-connect")
     assert int(row[1]) > 20

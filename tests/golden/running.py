@@ -40,6 +40,12 @@ allow_private = true
 [sinks.stream]
 type = "nats"
 servers = ["nats://127.0.0.1:9"]
+[sinks.lot]
+type = "tuya"
+host = "http://127.0.0.1:9"
+client_id = "golden"
+client_secret = "golden-secret"
+device_id = "golden"
 """
 """Every kind; what speaks to another machine finds nobody there."""
 

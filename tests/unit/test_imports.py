@@ -30,8 +30,8 @@ _FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli",),
 )
 _HEIGHT = {name: height for height, floor in enumerate(_FLOORS) for name in floor}
-# Simulators ship beside the sources and stand on the simulation room's small protocol.
-_ALLOWED = {("vendors", "simulation")}
+# Simulators ship beside the sources, and the sinks whose peer is a cloud; they stand on the simulation room's frame.
+_ALLOWED = {("vendors", "simulation"), ("sinks", "simulation")}
 
 
 def _height(module: str) -> int | None:

@@ -30,6 +30,9 @@ FILES = {
     "sinks/__init__.py": "",
     "sinks/paper.py": "class Paper: ...\n\n\nSINK = Paper\n",
     "sinks/helper.py": "SINKS = 1\n",
+    "sinks/sky/__init__.py": "",
+    "sinks/sky/simulator/__init__.py": "URL = 's'\n",
+    "sinks/sky/simulator/demo.py": "STAGE = 't'\n",
     "sinks/wants_more.py": "import a_package_that_nobody_has\n\nSINK = 1\n",
     "sinks/broken.py": "import {package}.not_there\n\nSINK = 1\n",
 }
@@ -52,13 +55,16 @@ def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
 def test_kinds_are_found(kinds: Registry) -> None:
     assert kinds.source_kinds() == ["both-ways", "north-cam", "one-file"]
     assert kinds.sink_kinds() == ["both-ways", "broken", "paper", "wants-more"]
-    assert kinds.simulator_kinds() == ["north-cam", "one-file", "wants-too"]
+    assert kinds.simulator_kinds() == ["north-cam", "one-file", "sky", "wants-too"]
     assert kinds.demo_kinds() == ["north-cam", "wants-too"]  # inside the simulator's folder, and nowhere else
+    assert kinds.sink_demo_kinds() == ["sky"]
     assert kinds.source("north-cam").__name__ == "NorthCam"
     assert kinds.sink("both-ways").__name__ == "SINK"
     assert kinds.sink("paper").__name__ == "Paper"
     assert kinds.simulator("north-cam").URL == "x"
     assert kinds.simulator("one-file").URL == "z"
+    assert kinds.simulator("sky").URL == "s"
+    assert kinds.demo("sky").STAGE == "t"
     assert kinds.demo("north-cam").STAGE == "y"
 
 
@@ -88,15 +94,16 @@ def test_nothing_else_is_imported(kinds: Registry) -> None:
         (
             "simulator",
             "north-can",
-            'there is no simulator "north-can"; did you mean "north-cam"? there are: north-cam, one-file, wants-too',
+            'there is no simulator "north-can"; did you mean "north-cam"? there are: north-cam, one-file, sky, '
+            "wants-too",
         ),
         ("simulator", "half-done", 'there is no simulator "half-done"; there are: north-cam'),
         (
             "demo",
             "north-can",
-            'there is no demo "north-can"; did you mean "north-cam"? there are: north-cam, wants-too',
+            'there is no demo "north-can"; did you mean "north-cam"? there are: north-cam, sky, wants-too',
         ),
-        ("demo", "one-file", 'there is no demo "one-file"; there are: north-cam, wants-too'),
+        ("demo", "one-file", 'there is no demo "one-file"; there are: north-cam, sky, wants-too'),
     ],
 )
 def test_an_unknown_kind_names_the_nearest(kinds: Registry, call: str, kind: str, wanted: str) -> None:
@@ -115,8 +122,10 @@ def test_a_package_that_a_demo_misses_is_named(kinds: Registry) -> None:
         kinds.demo("wants-too")
 
 
-def test_the_real_vendors_all_have_a_simulator_and_take_part_in_the_demo() -> None:
-    assert registry.simulator_kinds() == registry.demo_kinds() == registry.source_kinds()
+def test_the_real_vendors_and_the_cloud_of_a_sink_have_a_simulator_and_take_part_in_the_demo() -> None:
+    assert registry.demo_kinds() == registry.source_kinds()
+    assert registry.sink_demo_kinds() == ["tuya"]
+    assert registry.simulator_kinds() == sorted([*registry.source_kinds(), *registry.sink_demo_kinds()])
 
 
 def test_an_import_error_of_our_own_is_not_dressed_up(kinds: Registry) -> None:

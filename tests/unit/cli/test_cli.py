@@ -427,7 +427,8 @@ def test_a_simulator_shows_the_table_that_reaches_it(tmp_path: Path, vendor: str
         lines = [process.stderr.readline() for _ in range(3 + len(keys))]
         process.send_signal(signal.SIGTERM)
     (tmp_path / "pump.toml").write_text("".join(lines))
-    table = load(tmp_path / "pump.toml", {}).sources["simulated"]
+    config = load(tmp_path / "pump.toml", {})
+    table = config.sources.get("simulated") or config.sinks["simulated"]
     assert table.type == vendor
     assert url in "".join(lines) or vendor == "avaeye"
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, tzinfo
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -27,6 +28,8 @@ RETRY: Final = (1.0, 2.0, 5.0, 10.0)
 MEMORY: Final = 1000
 """Captures that it keeps; beyond that it forgets the oldest."""
 TIMEOUT: Final = 5.0
+MANUAL: Final = "3"
+"""captureMode of a capture that somebody asked for: no vehicle passes."""
 
 
 class Camera:
@@ -64,6 +67,11 @@ class Camera:
         """Set: it says nothing more, as if its power were gone."""
         self.lose_answer = False
         """The next answer to a capture is lost on its way: the camera sends it again."""
+        self.forgets = False
+        """The next capture is lost before it is in its memory: it never reports it by itself."""
+        self.reported_again = 0
+        self.on_passage: Callable[[int, Callable[[], object]], object] = lambda at, report: None
+        """Called with each vehicle that passes: when (milliseconds since 1970), and what has it reported once more."""
         self._curve = curve
         self._clock = clock
         self._zone = zone
@@ -88,13 +96,27 @@ class Camera:
 
     def see(self) -> str:
         """A vehicle comes; its recordId."""
-        message = self._scene.message(self.park, self.device, self._now(), picture=self._picture, beside=self._beside)
+        now = self._now()
+        message = self._scene.message(self.park, self.device, now, picture=self._picture, beside=self._beside)
         record: str = message["params"]["recordId"]
         self._seen[record] = self._clock.monotonic()
-        self._last = message
+        passes = message["params"]["captureMode"] != MANUAL
+        if self.forgets and passes:
+            self.forgets = False
+        else:
+            self._last = message
+            self.waiting.append(message)
+            self._more.set()
+        if passes:
+            self.on_passage(int(now.timestamp()) * 1000, partial(self._report_again, message))
+        return record
+
+    def _report_again(self, message: dict[str, Any]) -> None:
+        """Send a capture once more, as the parking lot wants it, or a forgotten one for the first time."""
+        self.reported_again += 1
+        self._seen[message["params"]["recordId"]] = self._clock.monotonic()
         self.waiting.append(message)
         self._more.set()
-        return record
 
     async def relay(self, session: aiohttp.ClientSession, url: str, content: bytes, *, form: str = "text") -> bool:
         """Pass on what a peripheral sent (Upstream Transparent Channel), as "text", "hex" or "base64".
