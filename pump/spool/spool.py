@@ -14,20 +14,24 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.record import Record, State
+from pump.core.tasks import Threads
 from pump.spool import repair, schema, statements
-from pump.spool.connection import reading, writing
+from pump.spool.checks import with_checksum
+from pump.spool.connection import Connection, reading, writing
 from pump.spool.dead_letters import DeadLetters
-from pump.spool.errors import Fatal, Verdict
+from pump.spool.errors import Fatal, Verdict, verdict
 from pump.spool.reader import EventReader, RecentRecords, first_since
 from pump.spool.repair import Repaired
 from pump.spool.retention import TICK, Retention
-from pump.spool.sidecar import Sidecar
+from pump.spool.sidecar import FirstPage, Sidecar
 from pump.spool.state import TIME, Damaged, Filling, News, SpoolState
 from pump.spool.types import Cursor, Receipt, Row, SpoolSettings
 from pump.spool.writer import Writer
 from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
+
+_REPAIRS = Threads("spool repair", 1)
 
 
 class Spool:
@@ -66,11 +70,8 @@ class Spool:
             files.callback(beside.close)
             noted = beside.high.read()
             beside.make_room()  # a writer that accepts takes it back
-            await asyncio.to_thread(_repair, path, noted, clock.now().strftime("%Y%m%dT%H%M%SZ"))
-            db = await writing(path)
+            db, state = await _open_writer(beside, path, noted, clock.now().strftime("%Y%m%dT%H%M%SZ"))
             files.push_async_callback(db.close)
-            await db.run(partial(_prepare, noted=noted))
-            state = await db.run(partial(statements.load, noted=noted))
             clock.ages.load(state.value(TIME), await db.run(_arrival))
             beside.high.write(state.head)
             connection = await reading(path)
@@ -186,6 +187,11 @@ class Spool:
         """The sink's place, None where it never had one."""
         return self._state.cursor(sink)
 
+    @property
+    def cursors_lost(self) -> bool:
+        """True where a sink without a cursor may have had one, which damage took."""
+        return self._state.cursors_lost
+
     def set_cursor(self, sink: str, seq: int, state: State | None) -> None:
         """Note that the sink has everything through `seq`; stored with the next commit, or within a second.
 
@@ -237,21 +243,50 @@ class Spool:
         self._news.listen(filling=filling, damaged=damaged)
 
 
+async def _open_writer(beside: Sidecar, path: Path, noted: int, stamp: str) -> tuple[Connection, SpoolState]:
+    """The writer's connection, with what it starts from; damage that only shows while it is opened is repaired too."""
+    for again in (False, True):
+        await _REPAIRS.run(_repair, path, noted, stamp)
+        try:
+            db = await writing(path)
+            try:
+                return db, await db.run(partial(_prepare, path=path, noted=noted, stamp=stamp))
+            except BaseException:
+                await db.close()
+                raise
+        except sqlite3.Error as error:
+            if again or verdict(error) not in (Verdict.DAMAGED, Verdict.ROW):
+                raise
+            log.warning("The spool cannot be opened as it is, and is repaired", error=str(error))
+            beside.mark_damaged()
+    raise AssertionError  # the second turn returns or raises
+
+
 def _repair(path: Path, noted: int, stamp: str) -> None:
     repair.finish(path)
-    if (reason := repair.examine(path)) is not None:
+    if (reason := repair.examine(path, noted)) is not None:
         repair.salvage(path, reason, stamp, noted)
 
 
-def _prepare(db: sqlite3.Connection, noted: int) -> None:
-    """Make the tables; note a loss where the file's newest number is below the one noted beside it."""
-    schema.create(db)
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
-    newest = row[0] if row else 0
+def _prepare(db: sqlite3.Connection, path: Path, noted: int, stamp: str) -> SpoolState:
+    """Make the tables, take out damaged rows, note a loss where the newest number is below the one noted beside.
+
+    What the spool starts from.
+    """
+    first_page = FirstPage(path)
+    if schema.create(with_checksum(db), known=first_page.noted_version()):
+        with suppress(sqlite3.Error):
+            statements.checkpoint(db, "TRUNCATE")
+    repair.sift(db, path, stamp)
+    newest = statements.newest(db)
     if noted > newest:
         arrival = _arrival(db)
         reason = "fewer events are there than were stored: a damaged WAL, or a copy put back"
-        repair.note(db, Repaired(reason, noted - newest, 0, None, None if arrival is None else arrival[1]))
+        aside = repair.keep_wal(path, stamp, newest, noted)
+        repair.note(db, Repaired(reason, noted - newest, 0, aside, None if arrival is None else arrival[1]))
+    state = statements.load(db, noted)
+    first_page.note()
+    return state
 
 
 def _arrival(db: sqlite3.Connection) -> tuple[int, int] | None:

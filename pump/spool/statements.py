@@ -17,6 +17,9 @@ import structlog
 
 from pump.core.record import Record
 from pump.spool import blocks
+from pump.spool.checks import row_crc
+from pump.spool.errors import RowDamaged
+from pump.spool.reader import floor
 from pump.spool.state import SpoolState
 from pump.spool.types import Cursor, Row
 
@@ -25,6 +28,8 @@ log = structlog.get_logger()
 SLICE = 500
 """Rows removed at a time: a large DELETE takes seconds and a WAL as large as the rows (docs/measurements.md)."""
 _LARGEST = 512
+_FAR = 1 << 40
+"""Numbers that can have been given since the newest event that is there."""
 _STATE = "SELECT source, key, value FROM state"
 
 
@@ -49,7 +54,7 @@ def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
         if group.cursors:
             _store_cursors(db, group.cursors)
         if group.state:
-            _store_state(db, group.state)
+            store_state(db, group.state)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -78,7 +83,8 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int) -> list[Rec
         )
     quarantined = [(seq, row.source, len(row.body)) for seq, row in numbered if row.quarantined]
     if quarantined:
-        db.executemany("INSERT INTO limited(seq, source, bytes) VALUES (?, ?, ?)", quarantined)
+        sealed = [(*row, row_crc(*row)) for row in quarantined]
+        db.executemany("INSERT INTO limited(seq, source, bytes, crc) VALUES (?, ?, ?, ?)", sealed)
     return records
 
 
@@ -117,24 +123,26 @@ def _multi(head: str, columns: int, rows: int) -> str:
 def _store_cursors(db: sqlite3.Connection, cursors: Mapping[str, Cursor]) -> None:
     values: list[object] = []
     for sink, cursor in cursors.items():
-        values += (sink, cursor.seq, None if cursor.state is None else orjson.dumps(cursor.state).decode())
+        row = sink, cursor.seq, None if cursor.state is None else orjson.dumps(cursor.state).decode()
+        values += (*row, row_crc(*row))
     db.execute(
-        _multi("INSERT INTO cursors(sink, seq, state) VALUES", 3, len(cursors))
-        + " ON CONFLICT(sink) DO UPDATE SET seq = excluded.seq, state = excluded.state",
+        _multi("INSERT INTO cursors(sink, seq, state, crc) VALUES", 4, len(cursors))
+        + " ON CONFLICT(sink) DO UPDATE SET seq = excluded.seq, state = excluded.state, crc = excluded.crc",
         values,
     )
 
 
-def _store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -> None:
+def store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -> None:
+    """Store pieces of state within the transaction that is open; None removes a key."""
     for (source, key), value in state.items():
         if value is None:
             db.execute("DELETE FROM state WHERE source = ? AND key = ?", (source, key))
     kept = [(source, key, orjson.dumps(value).decode()) for (source, key), value in state.items() if value is not None]
     if kept:
         db.execute(
-            _multi("INSERT INTO state(source, key, value) VALUES", 3, len(kept))
-            + " ON CONFLICT(source, key) DO UPDATE SET value = excluded.value",
-            [value for row in kept for value in row],
+            _multi("INSERT INTO state(source, key, value, crc) VALUES", 4, len(kept))
+            + " ON CONFLICT(source, key) DO UPDATE SET value = excluded.value, crc = excluded.crc",
+            [value for row in kept for value in (*row, row_crc(*row))],
         )
 
 
@@ -161,6 +169,8 @@ def prune(db: sqlite3.Connection, *, through: int, before: int, old: Sequence[tu
     ).fetchone()
     bound, events = None, 0
     for first, last, recorded in orjson.loads(answer):
+        if not (isinstance(first, int) and isinstance(recorded, int) and first <= last):
+            raise RowDamaged(f"the block of events that ends with {last} is damaged")
         if events >= SLICE or not (recorded < before or any(begin <= recorded < end for begin, end in old)):
             break
         bound, events = last, events + last + 1 - first
@@ -192,6 +202,8 @@ def prune_keys(db: sqlite3.Connection, *, above: Key, through: int) -> Key | Non
         " ORDER BY lead, source, id LIMIT 1 OFFSET ?",
         (*above, SLICE - 1),
     ).fetchone()
+    if bound is not None and not (list(map(type, bound)) == [int, str, str] and bound > above):
+        raise RowDamaged("a key is damaged, or lies where it does not belong")  # the sweep would go round for ever
     if bound is None:
         db.execute("DELETE FROM keys WHERE (lead, source, id) > (?, ?, ?) AND seq <= ?", (*above, through))
         return None
@@ -221,14 +233,27 @@ def quarantined_bytes(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute("SELECT source, sum(bytes) FROM limited GROUP BY source").fetchall())
 
 
-def go_on_above(db: sqlite3.Connection, seq: int) -> int:
-    """Have the numbering go on above `seq`, if it has not come so far; the highest number given."""
+def newest(db: sqlite3.Connection) -> int:
+    """The highest number that was given, by SQLite's count; that is believed within reason, for it has no checksum."""
+    (last,) = db.execute("SELECT coalesce(max(last), 0) FROM blocks").fetchone()
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
-    if row is None:
-        db.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('blocks', ?)", (seq,))
-    elif row[0] < seq:
-        db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'blocks'", (seq,))
-    return max(seq, row[0] if row else 0)
+    counted = row[0] if row and isinstance(row[0], int) else 0
+    return counted if last <= counted < last + _FAR else int(last)
+
+
+def go_on_above(db: sqlite3.Connection, seq: int) -> None:
+    """Have the numbering of events go on above `seq`, and that of dead letters above the newest one."""
+    (letter,) = db.execute("SELECT coalesce(max(id), 0) FROM dead").fetchone()
+    found = dict(db.execute("SELECT CAST(name AS BLOB), seq FROM sqlite_sequence").fetchall())
+    counted = found.get(b"dead")
+    if isinstance(counted, int) and letter <= counted < letter + _FAR:
+        letter = counted
+    if found != (wanted := {b"blocks": seq, b"dead": letter}):
+        db.execute("SAVEPOINT numbering")
+        db.execute("DELETE FROM sqlite_sequence")  # a flipped byte may have renamed one, too
+        values = [(name.decode(), number) for name, number in wanted.items()]
+        db.executemany("INSERT INTO sqlite_sequence(name, seq) VALUES (?, ?)", values)
+        db.execute("RELEASE numbering")
 
 
 def _json(text: str) -> Any:
@@ -243,24 +268,21 @@ def _json(text: str) -> Any:
 def load(db: sqlite3.Connection, noted: int) -> SpoolState:
     """Read what the writer starts from. `noted` is the high-water mark: numbering goes on above it."""
     # Where the witness saw higher numbers than the file holds, the loss is noted; the number stays.
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
-    head = row[0] if row else 0
     letters = db.execute("SELECT sink, count(*), max(seq) FROM dead GROUP BY sink").fetchall()
     # A dead letter is known by its event's number, which no other event may get.
     above = max((noted, *(highest for _, _, highest in letters)))
-    if above > head:
-        head = go_on_above(db, above)
-    (oldest,) = db.execute("SELECT min(first) FROM blocks").fetchone()
+    head = max(newest(db), above)
+    go_on_above(db, head)
+    oldest = floor(db)
+    values = {(source, key): known for source, key, value in db.execute(_STATE) if (known := _json(value)) is not None}
     return SpoolState(
         head=head,
-        floor=head if oldest is None else oldest - 1,
+        floor=head if oldest is None else oldest,
         cursors={
             sink: Cursor(seq, None if state is None else _json(state))
             for sink, seq, state in db.execute("SELECT sink, seq, state FROM cursors")
         },
-        values={
-            (source, key): known for source, key, value in db.execute(_STATE) if (known := _json(value)) is not None
-        },
+        values=values,
         quarantined=quarantined_bytes(db),
         dead={sink: count for sink, count, _ in letters},
     )

@@ -108,6 +108,7 @@ class Writer:
         Raises ValueError where it would move back without `rewind`.
         """
         self._state.set_cursor(sink, cursor, rewind=rewind)
+        self._state.copy_cursor(sink, cursor, time.monotonic(), rewind=rewind)
         self._soon()
 
     def remember(self, key: Key, value: Any) -> None:
