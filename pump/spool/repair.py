@@ -97,8 +97,11 @@ def is_whole(path: Path) -> bool:
     return path.with_name("spool.damaged").exists() or path.stat().st_size <= CHECKED
 
 
-def sift(db: sqlite3.Connection, path: Path, stamp: str) -> None:
-    """Take damaged rows out of the tables that are no events', into a file beside the spool, and note the loss."""
+def sift(db: sqlite3.Connection, path: Path, stamp: str) -> bool:
+    """Take damaged rows out of the tables that are no events', into a file beside the spool, and note the loss.
+
+    True where there were any.
+    """
     aside = free(path.with_name(f"{_ASIDE}{stamp}.jsonl"))
     db.execute("BEGIN IMMEDIATE")
     try:
@@ -108,6 +111,7 @@ def sift(db: sqlite3.Connection, path: Path, stamp: str) -> None:
                 note_lost_cursors(db)
             note(db, Repaired(found.words(), 0, 0, aside.name if found.rows else None, None))
         db.execute("COMMIT")
+        return bool(found)
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
@@ -124,17 +128,30 @@ def free(path: Path) -> Path:
     return found
 
 
-def keep_wal(path: Path, stamp: str, newest: int, noted: int) -> str | None:
-    """Copy a WAL that has lost events, before SQLite writes over it; the copy's name."""
+def keep_wal(path: Path, stamp: str) -> str | None:
+    """Copy the WAL, of which SQLite takes only what lies before the damage, before it is written over; its name."""
     wal = path.with_name(path.name + "-wal")
     try:
-        if newest >= noted or wal.stat().st_size == 0:
+        if wal.stat().st_size == 0:
             return None
         aside = free(path.with_name(f"{_ASIDE}{stamp}.wal"))
         shutil.copyfile(wal, aside)
     except OSError:  # none there, or no room for it
         return None
     return aside.name
+
+
+def note_cut(db: sqlite3.Connection, found: Repaired) -> None:
+    """Note that the newest commits are gone, and perhaps cursors with them."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        note(db, found)
+        note_lost_cursors(db)
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def salvage(path: Path, reason: str, stamp: str, highest: int) -> None:
@@ -165,8 +182,12 @@ def salvage(path: Path, reason: str, stamp: str, highest: int) -> None:
     finish(path)
 
 
-def finish(path: Path) -> None:
-    """Put a salvage that is complete in the damaged file's place. Killed anywhere, it can be repeated."""
+def finish(path: Path) -> bool:
+    """Put a salvage that is complete in the damaged file's place; True where one was.
+
+    Killed anywhere, it can be repeated.
+    """
+    found = False
     for complete in sorted(path.parent.glob(f"{_COMPLETE}*.db")):
         aside = path.with_name(_ASIDE + complete.name.removeprefix(_COMPLETE))
         # The WAL first: beside the new file SQLite would take it for that one's.
@@ -176,8 +197,10 @@ def finish(path: Path) -> None:
         path.with_name("spool.damaged").unlink(missing_ok=True)
         os.rename(complete, path)
         _sync(path.parent)
+        found = True
     for name in ("spool.salvage.db", "spool.damaged-copy.db"):
         remove(path.with_name(name))
+    return found
 
 
 def note(db: sqlite3.Connection, found: Repaired) -> None:

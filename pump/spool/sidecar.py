@@ -25,6 +25,7 @@ MARGIN = 4 << 20
 """Bytes that must be free beyond the reserve before a full disk counts as usable again."""
 _FORMAT = struct.Struct("<8sQI")
 _MAGIC = b"pumphigh"
+_COMMITS = b"pumpcmts"
 _HEADER: Final = 100
 """Bytes of SQLite's header on the first page; some of its fields:"""
 _SIZE: Final = slice(28, 32)
@@ -33,31 +34,39 @@ _VERSION: Final = slice(60, 64)
 
 
 class HighWater:
-    """The highest committed sequence number, noted after each commit.
+    """The highest committed sequence number, and the number of commits that stored cursors or state.
 
-    A damaged WAL is cut back by SQLite without a word (docs/measurements.md): only this number shows that rows are
-    gone. It is written without fsync: after a power cut it may be a little low, never too high.
+    A damaged WAL is cut back by SQLite without a word (docs/measurements.md): only these show that rows are gone. They
+    are written after each commit and without fsync: after a power cut they may be a little low, never too high.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
-    def read(self) -> int:
-        """The number noted; 0 where none can be read."""
-        data = os.pread(self._file, _FORMAT.size, 0)
-        if len(data) != _FORMAT.size:
-            return 0
-        magic, seq, crc = _FORMAT.unpack(data)
-        return int(seq) if magic == _MAGIC and crc == zlib.crc32(data[:16]) else 0
+    def read(self) -> tuple[int, int]:
+        """Both as they are noted; 0 for one that cannot be read."""
+        data = os.pread(self._file, 2 * _FORMAT.size, 0)
+        return _number(data[: _FORMAT.size], _MAGIC), _number(data[_FORMAT.size :], _COMMITS)
 
-    def write(self, seq: int) -> None:
-        """Note `seq`."""
-        data = struct.pack("<8sQ", _MAGIC, seq)
-        os.pwrite(self._file, data + struct.pack("<I", zlib.crc32(data)), 0)
+    def write(self, seq: int, commits: int) -> None:
+        """Note both."""
+        os.pwrite(self._file, _noted(_MAGIC, seq) + _noted(_COMMITS, commits), 0)
 
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._file)
+
+
+def _noted(magic: bytes, number: int) -> bytes:
+    data = struct.pack("<8sQ", magic, number)
+    return data + struct.pack("<I", zlib.crc32(data))
+
+
+def _number(data: bytes, wanted: bytes) -> int:
+    if len(data) != _FORMAT.size:
+        return 0
+    magic, number, crc = _FORMAT.unpack(data)
+    return int(number) if magic == wanted and crc == zlib.crc32(data[:16]) else 0
 
 
 class Reserve:
@@ -220,10 +229,10 @@ class Sidecar:
             room = False
         return room and self._free() >= MARGIN
 
-    def note_high(self, seq: int) -> None:
-        """Note the highest number. The commit stands even where that fails: it is the witness against a damaged WAL."""
+    def note_high(self, seq: int, commits: int) -> None:
+        """Note both numbers. The commit stands even where that fails: they are witnesses against a damaged WAL."""
         try:
-            self.high.write(seq)
+            self.high.write(seq, commits)
         except OSError as error:
             log.warning("The highest sequence number could not be noted beside the spool", error=str(error))
 

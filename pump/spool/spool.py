@@ -68,12 +68,12 @@ class Spool:
         async with AsyncExitStack() as files:
             beside = Sidecar(folder)
             files.callback(beside.close)
-            noted = beside.high.read()
+            noted, commits = beside.high.read()
             beside.make_room()  # a writer that accepts takes it back
-            db, state = await _open_writer(beside, path, noted, clock.now().strftime("%Y%m%dT%H%M%SZ"))
+            db, state = await _open_writer(beside, path, (noted, commits), clock.now().strftime("%Y%m%dT%H%M%SZ"))
             files.push_async_callback(db.close)
             clock.ages.load(state.value(TIME), await db.run(_arrival))
-            beside.high.write(state.head)
+            beside.high.write(state.head, state.commits)
             connection = await reading(path)
             files.push_async_callback(connection.close)
             repaired = repair.noted(state.value(repair.NOTED))
@@ -243,14 +243,16 @@ class Spool:
         self._news.listen(filling=filling, damaged=damaged)
 
 
-async def _open_writer(beside: Sidecar, path: Path, noted: int, stamp: str) -> tuple[Connection, SpoolState]:
+async def _open_writer(
+    beside: Sidecar, path: Path, noted: tuple[int, int], stamp: str
+) -> tuple[Connection, SpoolState]:
     """The writer's connection, with what it starts from; damage that only shows while it is opened is repaired too."""
     for again in (False, True):
-        await _REPAIRS.run(_repair, path, noted, stamp)
+        salvaged = await _REPAIRS.run(_repair, path, noted[0], stamp)
         try:
             db = await writing(path)
             try:
-                return db, await db.run(partial(_prepare, path=path, noted=noted, stamp=stamp))
+                return db, await db.run(partial(_prepare, path=path, noted=noted, stamp=stamp, salvaged=salvaged))
             except BaseException:
                 await db.close()
                 raise
@@ -262,14 +264,17 @@ async def _open_writer(beside: Sidecar, path: Path, noted: int, stamp: str) -> t
     raise AssertionError  # the second turn returns or raises
 
 
-def _repair(path: Path, noted: int, stamp: str) -> None:
-    repair.finish(path)
+def _repair(path: Path, noted: int, stamp: str) -> bool:
+    """Bring the file into a form that can be opened; True where another one took its place."""
+    salvaged = repair.finish(path)
     if (reason := repair.examine(path, noted)) is not None:
         repair.salvage(path, reason, stamp, noted)
+        return True
+    return salvaged
 
 
-def _prepare(db: sqlite3.Connection, path: Path, noted: int, stamp: str) -> SpoolState:
-    """Make the tables, take out damaged rows, note a loss where the newest number is below the one noted beside.
+def _prepare(db: sqlite3.Connection, path: Path, noted: tuple[int, int], stamp: str, *, salvaged: bool) -> SpoolState:
+    """Make the tables, take out damaged rows, note a loss where the numbers are below those noted beside the file.
 
     What the spool starts from.
     """
@@ -277,14 +282,20 @@ def _prepare(db: sqlite3.Connection, path: Path, noted: int, stamp: str) -> Spoo
     if schema.create(with_checksum(db), known=first_page.noted_version()):
         with suppress(sqlite3.Error):
             statements.checkpoint(db, "TRUNCATE")
-    repair.sift(db, path, stamp)
-    newest = statements.newest(db)
-    if noted > newest:
+    damaged = repair.sift(db, path, stamp) or salvaged
+    high, commits = noted
+    lost = max(0, high - statements.newest(db))
+    state = statements.load(db, high)
+    if lost or (state.commits < commits and not damaged):
         arrival = _arrival(db)
-        reason = "fewer events are there than were stored: a damaged WAL, or a copy put back"
-        aside = repair.keep_wal(path, stamp, newest, noted)
-        repair.note(db, Repaired(reason, noted - newest, 0, aside, None if arrival is None else arrival[1]))
-    state = statements.load(db, noted)
+        what = "fewer events are there than were stored" if lost else "cursors and states are older than those stored"
+        found = Repaired(
+            f"{what}: a damaged WAL, or a copy put back", lost, 0, repair.keep_wal(path, stamp),
+            None if arrival is None or not lost else arrival[1],
+        )  # fmt: skip
+        repair.note_cut(db, found)
+        state = statements.load(db, high)
+    state.commits = max(state.commits, commits)
     first_page.note()
     return state
 

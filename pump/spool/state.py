@@ -23,6 +23,8 @@ TIME: Final = ("pump", "time")
 
 LOST_CURSORS: Final = ("pump", "cursors-lost")
 """The piece of state that holds the newest number of when cursors were lost: a sink without one may have had one."""
+NUMBER: Final = ("pump", "commit")
+"""The piece of state that holds the number of a commit that stored state and no cursor; never in memory."""
 COPIES: Final = "cursor/"
 """Before a sink's name, the key of pump's state that holds a copy of its cursor, some time old: [number, state]."""
 COPY_SECONDS: Final = 60.0
@@ -49,7 +51,7 @@ class SpoolState:
     def __init__(
         self, *, head: int, floor: int, cursors: Mapping[str, Cursor] | None = None,
         values: Mapping[Key, Any] | None = None, quarantined: Mapping[str, int] | None = None,
-        dead: Mapping[str, int] | None = None,
+        dead: Mapping[str, int] | None = None, commits: int = 0,
     ) -> None:  # fmt: skip
         """All as the file holds it at the start; where a cursor is lost its copy serves."""
         self._head = head
@@ -58,6 +60,8 @@ class SpoolState:
         self._cursors = self._copies() | dict(cursors or {})
         self._stored = dict(self._cursors)
         self._copied: dict[str, float] = {}
+        self.commits = commits
+        """Commits so far that stored cursors or state; the writer's alone to count."""
         self._quarantined = dict(quarantined or {})
         self._dead = dict(dead or {})
         self._holders: dict[str, bool] = {}

@@ -20,7 +20,7 @@ from pump.spool import blocks
 from pump.spool.checks import row_crc
 from pump.spool.errors import RowDamaged
 from pump.spool.reader import floor
-from pump.spool.state import SpoolState
+from pump.spool.state import NUMBER, SpoolState
 from pump.spool.types import Cursor, Row
 
 log = structlog.get_logger()
@@ -41,6 +41,8 @@ class Group:
     cursors: Mapping[str, Cursor] = field(default_factory=dict)
     state: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     """(source, key) to a JSON value; None removes the key."""
+    number: int = 0
+    """Of the commit, among those that store cursors or state."""
 
 
 def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
@@ -52,9 +54,10 @@ def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
     try:
         records = _insert(db, group.rows, first) if group.rows else []
         if group.cursors:
-            _store_cursors(db, group.cursors)
+            # The number rides on a page that is written anyway; no sink has an empty name.
+            _store_cursors(db, {**group.cursors, "": Cursor(group.number, None)})
         if group.state:
-            store_state(db, group.state)
+            store_state(db, group.state if group.cursors else {**group.state, NUMBER: group.number})
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -265,6 +268,11 @@ def _json(text: str) -> Any:
         return None
 
 
+def commit_number(cursor: Cursor | None, value: Any) -> int:
+    """The number of the newest commit that stored cursors or state, of the two places where it may lie."""
+    return max(cursor.seq if cursor is not None else 0, value if isinstance(value, int) else 0)
+
+
 def load(db: sqlite3.Connection, noted: int) -> SpoolState:
     """Read what the writer starts from. `noted` is the high-water mark: numbering goes on above it."""
     # Where the witness saw higher numbers than the file holds, the loss is noted; the number stays.
@@ -275,14 +283,17 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
     go_on_above(db, head)
     oldest = floor(db)
     values = {(source, key): known for source, key, value in db.execute(_STATE) if (known := _json(value)) is not None}
+    cursors = {
+        sink: Cursor(seq, None if state is None else _json(state))
+        for sink, seq, state in db.execute("SELECT sink, seq, state FROM cursors")
+    }
+    commits = commit_number(cursors.pop("", None), values.pop(NUMBER, None))
     return SpoolState(
         head=head,
         floor=head if oldest is None else oldest,
-        cursors={
-            sink: Cursor(seq, None if state is None else _json(state))
-            for sink, seq, state in db.execute("SELECT sink, seq, state FROM cursors")
-        },
+        cursors=cursors,
         values=values,
         quarantined=quarantined_bytes(db),
         dead={sink: count for sink, count, _ in letters},
+        commits=commits,
     )
