@@ -85,6 +85,16 @@ class Sink(ABC, Generic[C]):
         await; must then leave nothing that breaks the next opening.
         """
 
+    async def first_held(self, batch: Batch) -> int | None:
+        """The number of the first of these records that the peer holds for certain; None where none is, or who knows.
+
+        Called by delivery after the entry where the sink's cursor was lost with a damaged spool, with one batch after
+        another from the oldest record on, masked by nothing, until a number comes: everything through that record
+        counts as delivered then, for it was in order. What follows is sent, and may be held too. A record that a
+        vendor has sent again since is another record: it must not be taken for the one that the peer holds.
+        """
+        return None
+
     async def watch(self) -> State | None:
         """Look after the peer while there is nothing to send. Called by delivery of sinks alone that set `watches`.
 

@@ -11,6 +11,7 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.record import Record, State
+from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
 from pump.delivery.timeouts import GRACE, CallGuard
 from pump.sink import Sink
@@ -57,6 +58,8 @@ class SinkCursor:
         """The last number that was given to a deferring sink."""
         self.settled = 0
         """The last number of those that a deferring sink has said to be safe."""
+        self.lost = False
+        """True where damage took the stored cursor, and the place is not found yet."""
         self._spool = around.spool
         self._name = name
         self._clock = around.clock
@@ -90,7 +93,10 @@ class SinkCursor:
         cursor = self._spool.cursor(self._name)
         head = self._spool.head
         self.deferring = False  # until an opening says otherwise
-        if cursor is None:
+        self.lost = cursor is None and self._spool.cursors_lost
+        if self.lost:
+            self.seq, self.state = self._spool.floor, None
+        elif cursor is None:
             self.seq, self.state = (head if settings.start == "now" else self._spool.floor), None
             log.info(
                 "A new sink begins",
@@ -104,6 +110,29 @@ class SinkCursor:
                 self.seq = head
                 self._spool.rewind_cursor(self._name, head, self.state)
         self.handed = self.settled = self.seq
+
+    async def find(self, guard: CallGuard, sink: Sink[SinkSettings], routing: Routing) -> None:
+        """Find a lost place by what the sink's peer holds; where it shows nothing, all that is stored comes again.
+
+        Cut short anywhere, it begins anew at the next opening: nothing is stored before it has ended.
+        """
+        left_out, after, head = 0, self.seq, self._spool.head
+        while after < head and (records := await self._spool.read(after, limit=sink.settings.read_limit)):
+            held = None
+            if wanted := routing.select(records):
+                held = await guard.within(sink.settings.deadline, "showing what it has", sink.first_held(wanted))
+            if held is not None:
+                left_out, self.seq = held - self.seq, held
+                break
+            after = records[-1].seq
+        self.handed = self.settled = self.seq
+        self.lost = False
+        log.warning(
+            "A sink's cursor was lost with a damaged spool; it begins behind the first event that its peer shows, "
+            "or with the oldest one",
+            sink=self._name, left_out=left_out, to_come=self.lag,
+        )  # fmt: skip
+        await self.store_now()
 
     def store(self) -> None:
         """Have the cursor stored with the next commit."""
