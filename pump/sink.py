@@ -22,6 +22,19 @@ class Settled:
     state: State | None
 
 
+@dataclass(slots=True, frozen=True)
+class Damage:
+    """Damage to what a sink keeps itself, which its opening found and mended."""
+
+    reason: str
+    lost: int
+    """Events that were there and are no more, as far as can be seen."""
+    carried: int
+    """Events that were carried over from what was set aside."""
+    aside: str
+    """The name of what was set aside, for a person to look at; empty where nothing was."""
+
+
 C = TypeVar("C", bound=SinkSettings)
 
 
@@ -45,6 +58,9 @@ class Sink(ABC, Generic[C]):
     """Set by delivery while a replay asks for names of its own: they are made with this too; "": the usual."""
     duplicates: int = 0
     """Of the newest `send`: events that the peer had already under their names, and did not take again."""
+
+    damage: Damage | None = None
+    """Set by the sink while it is entered: delivery has it announced as an event."""
 
     def __init__(self, name: str, settings: C, *, state: State | None, clock: Clock, site: str) -> None:
         self.name = name

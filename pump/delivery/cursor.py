@@ -14,7 +14,7 @@ from pump.core.record import Record, State
 from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
 from pump.delivery.timeouts import GRACE, CallGuard
-from pump.sink import Sink
+from pump.sink import Damage, Sink
 from pump.spool import Spool
 from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics
@@ -27,6 +27,9 @@ SETTLE_EVERY: Final = 0.5
 OnLost = Callable[[str, int, int, int], Awaitable[object]]
 """Called with (sink, first number, last number, how many at most) for what was removed before the sink had it."""
 
+OnDamaged = Callable[[str, Damage], object]
+"""Called with (sink, damage) for what a sink's opening found damaged in what it keeps, and mended."""
+
 
 @dataclass(slots=True, frozen=True)
 class Surroundings:
@@ -38,6 +41,8 @@ class Surroundings:
     site: str
     on_lost: OnLost
     """Called with what retention or a full disk removed before a sink had it."""
+    on_damaged: OnDamaged = lambda sink, damage: None
+    """Called with what a sink found damaged."""
     rng: random.Random | None = None
     """For the waits' jitter; None: the system's."""
     grace: float = GRACE
