@@ -37,6 +37,8 @@ log = structlog.get_logger()
 
 CHECKED = 256 << 20
 """Bytes up to which a file is checked whole at every start; a larger one only where damage was met before."""
+KEPT = 5
+"""Damages of which what was set aside is kept."""
 NOTED = ("pump", "repaired")
 """The piece of state that holds a loss until it is announced."""
 _ASIDE = "spool.damaged-"
@@ -161,17 +163,11 @@ def salvage(path: Path, reason: str, stamp: str, highest: int) -> None:
     or a new one that is complete, which `finish` puts there.
     """
     fresh = path.with_name("spool.salvage.db")
-    copy = path.with_name("spool.damaged-copy.db")
-    for each in (fresh, copy):
-        remove(each)
-    # The copy is worked on, so that the file set aside stays as it was found.
-    for end in ("", "-wal"):
-        if path.with_name(path.name + end).exists():
-            shutil.copyfile(path.with_name(path.name + end), copy.with_name(copy.name + end))
+    remove(fresh)
     aside = free(path.with_name(f"{_ASIDE}{stamp}.db"))
     stamp = aside.stem.removeprefix(_ASIDE)
     with closing(_create(fresh)) as new:
-        carried, since, lost, left_out = _carry(copy, new, highest)
+        carried, since, lost, left_out = _carry(path, new, highest)
         if left_out:
             reason = f"{reason}; left out: {left_out}"
         note(new, Repaired(reason, lost, carried, aside.name, since))
@@ -200,7 +196,19 @@ def finish(path: Path) -> bool:
         found = True
     for name in ("spool.salvage.db", "spool.damaged-copy.db"):
         remove(path.with_name(name))
+    _forget_old(path.parent)
     return found
+
+
+def _forget_old(folder: Path) -> None:
+    """Remove what was set aside long before: a disk that damages a file each day must not fill itself up with them."""
+    aside: dict[str, list[Path]] = {}
+    for file in folder.glob(f"{_ASIDE}*"):
+        aside.setdefault(file.name.partition(".db")[0].removesuffix(".jsonl").removesuffix(".wal"), []).append(file)
+    newest = sorted(aside.values(), key=lambda files: max(file.stat().st_mtime_ns for file in files))
+    for file in (file for files in newest[:-KEPT] for file in files):
+        log.warning("A damaged file that was set aside is removed, for there are newer ones", name=file.name)
+        file.unlink(missing_ok=True)
 
 
 def note(db: sqlite3.Connection, found: Repaired) -> None:
@@ -243,12 +251,12 @@ def _create(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _carry(copy: Path, new: sqlite3.Connection, highest: int) -> tuple[int, int | None, int, str]:
+def _carry(path: Path, new: sqlite3.Connection, highest: int) -> tuple[int, int | None, int, str]:
     """Copy what can be read.
 
     How many events, the arrival of the last before the first loss, how many are lost, and which other rows are.
     """
-    old = _open_damaged(copy)
+    old = _open_damaged(path)
     if old is None:
         statements.go_on_above(new, highest)
         note_lost_cursors(new)
@@ -313,31 +321,38 @@ def _lost(new: sqlite3.Connection, holes: list[tuple[int, int, int | None]], who
     return next(since for low, high, since in holes if low <= first <= high), lost
 
 
-def _open_damaged(copy: Path) -> sqlite3.Connection | None:
-    """A connection to the damaged copy; its first page is replaced where it is the broken one."""
-    try:
-        first_page = FirstPage(copy)
-        own = first_page.read()
-        pages = [page for page in (own, *first_page.substitutes(_create)) if page]
-        for page in pages:
-            first_page.replace(page, own=page == own)
-            db = sqlite3.connect(copy, isolation_level=None)
-            try:
-                db.execute("SELECT last FROM blocks LIMIT 1").fetchone()
-                error = schema.columns_fault(db) or ""
-                if not error and first_page.is_possible():
-                    return db
-            except sqlite3.DatabaseError as raised:
-                error = str(raised)
-            db.close()
-        first_page.replace(own, own=True)  # some may be read with it all the same
-        db = sqlite3.connect(copy, isolation_level=None)
-        with suppress(sqlite3.DatabaseError):
+def _open_damaged(path: Path) -> sqlite3.Connection | None:
+    """A connection to what can be read of the damaged file; the file itself stays as it was found.
+
+    Where its first page is the broken one, that of a copy is replaced.
+    """
+    error = "its header is damaged"
+    if FirstPage(path).is_possible():
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        try:
             db.execute("SELECT last FROM blocks LIMIT 1").fetchone()
-            return db
+            if schema.columns_fault(db) is None:
+                return db
+        except sqlite3.DatabaseError as raised:
+            error = str(raised)
         db.close()
-    except OSError as raised:
-        error = str(raised)
+    copy = path.with_name("spool.damaged-copy.db")
+    remove(copy)
+    for end in ("", "-wal"):
+        if path.with_name(path.name + end).exists():
+            shutil.copyfile(path.with_name(path.name + end), copy.with_name(copy.name + end))
+    first_page = FirstPage(copy)
+    own = first_page.read()
+    for page in (*first_page.substitutes(_create), own):  # in the end its own again: some can be read with it perhaps
+        first_page.replace(page, own=page is own)
+        db = sqlite3.connect(copy, isolation_level=None)
+        try:
+            db.execute("SELECT last FROM blocks LIMIT 1").fetchone()
+            if page is own or schema.columns_fault(db) is None:
+                return db
+        except sqlite3.DatabaseError as raised:
+            error = str(raised)
+        db.close()
     log.error("Nothing can be read of the damaged spool", error=error)
     return None
 
