@@ -38,9 +38,9 @@ SEALED: Final = {
 """Tables whose rows have a checksum, `crc`, of these columns in this order.
 
 `keys` has none: a damaged key costs a second storing, if the vendor sends the event again, and no more, while a
-checksum would have to be made for every event.
+checksum would have to be made for every event. Whoever meets one that cannot be a key has the spool salvaged.
 """
-LARGE: Final = ("keys", "dead")
+LARGE: Final = ("dead",)
 """Tables that may be so large that not every start looks through them."""
 _TYPES: Final[Mapping[str, type]] = {"TEXT": Text, "INTEGER": int, "BLOB": bytes}
 

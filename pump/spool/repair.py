@@ -107,7 +107,7 @@ def sift(db: sqlite3.Connection, path: Path, stamp: str) -> bool:
     aside = free(path.with_name(f"{_ASIDE}{stamp}.jsonl"))
     db.execute("BEGIN IMMEDIATE")
     try:
-        found = look_through(db, schema.COPIED, aside, whole=is_whole(path))
+        found = look_through(db, [table for table in schema.COPIED if table != "keys"], aside, whole=is_whole(path))
         if found:
             if found.rows["cursors"]:
                 note_lost_cursors(db)
