@@ -34,7 +34,7 @@ _RECORDED: Final = b'"recordedtime":"'
 _COPY: Final = 1 << 20
 
 
-LOOKED: Final = 1 << 30
+LOOKED: Final = 512 << 20
 """Bytes of the newest lines that are looked through where the place is lost; what was written before may come twice."""
 AGAIN: Final = 3_600_000.0
 """Milliseconds after the newest line in which vendors may send again what they sent before a loss."""
@@ -136,6 +136,10 @@ class Written:
     def is_row(self, record: Record) -> bool:
         """True where this very record was written, not one that its vendor has sent again since."""
         return self.rows.meet(_row(record.body))
+
+    def forget_rows(self) -> None:
+        """The place is found, or nobody looks for it: the events alone are of use from here on."""
+        self.rows = Digests()
 
     def done(self, last: Record) -> bool:
         """True where no record that follows `last` can be among them."""

@@ -141,7 +141,10 @@ class JsonlSink(Sink[JsonlSettings]):
         if file is None:
             await self._print(batch)
             return None
-        places = None if self._written is None else outside(batch, self._written)
+        places = None
+        if self._written is not None:
+            self._written.forget_rows()
+            places = outside(batch, self._written)
         self.duplicates = 0 if places is None else len(batch) - len(places)
         bodies = [record.body for record in batch] if places is None else [batch[place].body for place in places]
         if bodies:
