@@ -22,6 +22,19 @@ class Settled:
     state: State | None
 
 
+@dataclass(slots=True, frozen=True)
+class Damage:
+    """Damage to what a sink keeps itself, which its opening found and mended."""
+
+    reason: str
+    lost: int
+    """Events that were there and are no more, as far as can be seen."""
+    carried: int
+    """Events that were carried over from what was set aside."""
+    aside: str
+    """The name of what was set aside, for a person to look at; empty where nothing was."""
+
+
 C = TypeVar("C", bound=SinkSettings)
 
 
@@ -48,6 +61,9 @@ class Sink(ABC, Generic[C]):
     left_out: Mapping[str, int] = {}
     """Of the newest `send`: events that were meant for the peer and that it will not get, by reason; delivery counts
     them. For what is done with although nothing was sent; what is refused is `Rejected`."""
+
+    damage: Damage | None = None
+    """Set by the sink while it is entered: delivery has it announced as an event."""
 
     def __init__(self, name: str, settings: C, *, state: State | None, clock: Clock, site: str) -> None:
         self.name = name
@@ -89,6 +105,16 @@ class Sink(ABC, Generic[C]):
         is switched off. A `state` given to any of these is stored although the cursor stays. May be cancelled at any
         await; must then leave nothing that breaks the next opening.
         """
+
+    async def first_held(self, batch: Batch) -> int | None:
+        """The number of the first of these records that the peer holds for certain; None where none is, or who knows.
+
+        Called by delivery after the entry where the sink's cursor was lost with a damaged spool, with one batch after
+        another from the oldest record on, masked by nothing, until a number comes: everything through that record
+        counts as delivered then, for it was in order. What follows is sent, and may be held too. A record that a
+        vendor has sent again since is another record: it must not be taken for the one that the peer holds.
+        """
+        return None
 
     async def watch(self) -> State | None:
         """Look after the peer while there is nothing to send. Called by delivery of sinks alone that set `watches`.

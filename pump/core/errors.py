@@ -10,13 +10,11 @@ Memory = State | None
 """State that a sink wants remembered beside its cursor although a send failed; None: nothing new."""
 
 
-class Unavailable(Exception):
-    """It cannot be done now, and may be later.
+class Undelivered(Exception):
+    """Some of a batch, or all of it, was not delivered, or something else was not done; raised as one of its kinds.
 
-    Raised by `Intake.put` when the spool refuses (disk full, size limit, too much waiting): answer the vendor
-    with its failure form, complete nothing. Raised by `Sink.send` when the peer is away: the records whose
-    numbers are in `done` are delivered, those in `refused` will never be (number to reason: they become dead
-    letters), the rest is tried again after `retry_after` seconds (None: the engine's backoff).
+    Of a sink's batch the records whose numbers are in `done` are delivered, those in `refused` will never be (number to
+    reason: they become dead letters). `retry_after` is in seconds; None: the engine's wait.
     """
 
     def __init__(
@@ -36,6 +34,15 @@ class Unavailable(Exception):
         self.state = state
 
 
+class Unavailable(Undelivered):
+    """It cannot be done now, and may be later.
+
+    Raised by `Intake.put` when the spool refuses (disk full, size limit, too much waiting): answer the vendor
+    with its failure form, complete nothing. Raised by `Sink.send` when the peer is away: what is neither `done` nor
+    `refused` is tried again after `retry_after` seconds.
+    """
+
+
 class Rejected(Exception):
     """The peer refuses these records and always will: they become dead letters, the sink goes on.
 
@@ -53,25 +60,8 @@ class Rejected(Exception):
         super().__init__(self.reason)
 
 
-class Misconfigured(Exception):
+class Misconfigured(Undelivered):
     """Only a person can mend it (wrong key, locked account): wait long, say so loudly, `reason` says what to do."""
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        retry_after: float | None = None,
-        done: Iterable[int] = (),
-        refused: Mapping[int, str] | None = None,
-        state: Memory = None,
-    ) -> None:
-        """`done`, `refused` and `state` as in `Unavailable`."""
-        super().__init__(reason)
-        self.reason = reason
-        self.retry_after = retry_after
-        self.done = frozenset(done)
-        self.refused = dict(refused or {})
-        self.state = state
 
 
 class Gone(Misconfigured):

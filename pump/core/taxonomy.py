@@ -318,6 +318,7 @@ PUMP: Final[dict[str, str]] = {
     "pump.clock.jumped": "The wall clock has jumped by more than a minute: before, after, by how many seconds",
     "pump.record.unparsed": "A vendor's record that could not be parsed, kept whole",
     "pump.spool.filling": "The spool is four fifths full; the data names who holds it",
+    "pump.sink.repaired": "What a sink keeps was damaged and set aside; the data says what was carried over and lost",
     "pump.spool.repaired": "A damaged spool was set aside; the data tells what was carried over and what is lost",
 }
 

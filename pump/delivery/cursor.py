@@ -11,9 +11,10 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.record import Record, State
+from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
 from pump.delivery.timeouts import GRACE, CallGuard
-from pump.sink import Sink
+from pump.sink import Damage, Sink
 from pump.spool import Spool
 from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics
@@ -26,6 +27,9 @@ SETTLE_EVERY: Final = 0.5
 OnLost = Callable[[str, int, int, int], Awaitable[object]]
 """Called with (sink, first number, last number, how many at most) for what was removed before the sink had it."""
 
+OnDamaged = Callable[[str, Damage], object]
+"""Called with (sink, damage) for what a sink's opening found damaged in what it keeps, and mended."""
+
 
 @dataclass(slots=True, frozen=True)
 class Surroundings:
@@ -37,6 +41,8 @@ class Surroundings:
     site: str
     on_lost: OnLost
     """Called with what retention or a full disk removed before a sink had it."""
+    on_damaged: OnDamaged = lambda sink, damage: None
+    """Called with what a sink found damaged."""
     rng: random.Random | None = None
     """For the waits' jitter; None: the system's."""
     grace: float = GRACE
@@ -57,6 +63,8 @@ class SinkCursor:
         """The last number that was given to a deferring sink."""
         self.settled = 0
         """The last number of those that a deferring sink has said to be safe."""
+        self.lost = False
+        """True where damage took the stored cursor, and the place is not found yet."""
         self._spool = around.spool
         self._name = name
         self._clock = around.clock
@@ -90,7 +98,10 @@ class SinkCursor:
         cursor = self._spool.cursor(self._name)
         head = self._spool.head
         self.deferring = False  # until an opening says otherwise
-        if cursor is None:
+        self.lost = cursor is None and self._spool.cursors_lost
+        if self.lost:
+            self.seq, self.state = self._spool.floor, None
+        elif cursor is None:
             self.seq, self.state = (head if settings.start == "now" else self._spool.floor), None
             log.info(
                 "A new sink begins",
@@ -104,6 +115,29 @@ class SinkCursor:
                 self.seq = head
                 self._spool.rewind_cursor(self._name, head, self.state)
         self.handed = self.settled = self.seq
+
+    async def find(self, guard: CallGuard, sink: Sink[SinkSettings], routing: Routing) -> None:
+        """Find a lost place by what the sink's peer holds; where it shows nothing, all that is stored comes again.
+
+        Cut short anywhere, it begins anew at the next opening: nothing is stored before it has ended.
+        """
+        left_out, after, head = 0, self.seq, self._spool.head
+        while after < head and (records := await self._spool.read(after, limit=sink.settings.read_limit)):
+            held = None
+            if wanted := routing.select(records):
+                held = await guard.within(sink.settings.deadline, "showing what it has", sink.first_held(wanted))
+            if held is not None:
+                left_out, self.seq = held - self.seq, held
+                break
+            after = records[-1].seq
+        self.handed = self.settled = self.seq
+        self.lost = False
+        log.warning(
+            "A sink's cursor was lost with a damaged spool; it begins behind the first event that its peer shows, "
+            "or with the oldest one",
+            sink=self._name, left_out=left_out, to_come=self.lag,
+        )  # fmt: skip
+        await self.store_now()
 
     def store(self) -> None:
         """Have the cursor stored with the next commit."""

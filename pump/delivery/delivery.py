@@ -213,6 +213,10 @@ class Delivery:
             health=self._health,
         )
         try:
+            if sink.damage is not None:
+                self._around.on_damaged(self.name, sink.damage)
+            if self.cursor.lost:
+                await self.cursor.find(guard, sink, self._routing)
             if sink.state != self.cursor.state:
                 # Stored before the first batch, so that what a crash leaves of that batch can be found again.
                 self.cursor.state = sink.state

@@ -16,7 +16,7 @@ from typing import Any, Final
 import structlog
 
 from pump.core.backoff import Backoff
-from pump.core.errors import Misconfigured, Rejected, Unavailable
+from pump.core.errors import Misconfigured, Rejected, Unavailable, Undelivered
 from pump.core.record import Record, State
 from pump.core.tasks import Nap
 from pump.delivery.cursor import SETTLE_EVERY, SinkCursor
@@ -184,7 +184,7 @@ class BatchSender:
         self.sink.duplicates, self.sink.left_out = 0, {}
         try:
             return await self._guard.within(self.sink.settings.deadline, "sending", self.sink.send(batch))
-        except (Unavailable, Rejected, Misconfigured) as error:
+        except (Undelivered, Rejected) as error:
             self.cursor.remember(error.state)
             raise
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -293,8 +294,11 @@ class _Mark:
 
     def read(self) -> float:
         try:
-            value: float = struct.unpack("<d", self._path.read_bytes())[0]
+            data = self._path.read_bytes()
+            value: float = struct.unpack("<d", data[:8])[0]
         except (OSError, struct.error):
+            return 0.0
+        if data[8:] not in (b"", _checksum(data[:8])):  # none: it was written by an older version
             return 0.0
         return value if 0.0 <= value < 1e12 else 0.0
 
@@ -302,7 +306,8 @@ class _Mark:
         try:
             if self._file is None:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.pwrite(self._file, struct.pack("<d", value), 0)
+            data = struct.pack("<d", value)
+            os.pwrite(self._file, data + _checksum(data), 0)
         except OSError:
             pass  # then the rows serve
 
@@ -310,6 +315,10 @@ class _Mark:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _checksum(data: bytes) -> bytes:
+    return struct.pack("<I", zlib.crc32(data))
 
 
 def _stamp(time: datetime) -> str:

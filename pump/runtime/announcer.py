@@ -14,7 +14,9 @@ import pump
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event
+from pump.delivery.cursor import OnDamaged, OnLost
 from pump.ingest.intake import Intake
+from pump.sink import Damage
 from pump.spool import Repaired, Spool
 from pump.telemetry.metrics import Metrics
 
@@ -99,6 +101,18 @@ class Announcer:
             begin = None if after is None else datetime.fromtimestamp(after / 1000, UTC)
             end = datetime.fromtimestamp(before / 1000, UTC)
         self.gap(begin, "removed before the sink had them", count, sink, end)
+
+    @property
+    def of_sinks(self) -> tuple[OnLost, OnDamaged]:
+        """The calls for what was removed before a sink had it, and for what a sink found damaged."""
+        return self.sink_lost, self.sink_damaged
+
+    def sink_damaged(self, sink: str, damage: Damage) -> None:
+        """Report what a sink found damaged in what it keeps."""
+        facts = {"reason": damage.reason, "lost": damage.lost, "carried": damage.carried, "aside": damage.aside or None}
+        self.tell("pump.sink.repaired", "Sink repaired", "critical", sink=sink, **facts)
+        if damage.lost:
+            self.gap(None, "what the sink keeps was damaged", damage.lost, sink)
 
     def _tell_filling(self, holder: str, used: int, limit: int) -> None:
         self.tell("pump.spool.filling", "Spool filling", "warning", holder=holder or None, bytes=used, max_bytes=limit)

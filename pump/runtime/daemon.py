@@ -329,7 +329,7 @@ class Daemon:
     def _add_sink(self, name: str, kind: type[Sink[Any]], spool: Spool, announcer: Announcer) -> None:
         """`run` restarts the sink itself; the supervisor is there for a bug in it."""
         component = self.health.component(f"sink {name}")
-        around = Surroundings(spool, self.clock, self.metrics, self.config.site, announcer.sink_lost)
+        around = Surroundings(spool, self.clock, self.metrics, self.config.site, *announcer.of_sinks)
         self.sinks[name] = delivery = Delivery(around, kind, name, self.config.sinks[name], component)
         self.supervisor.add(component.name, delivery.run, component)
 

@@ -9,12 +9,16 @@ from functools import partial
 from typing import Any, Final
 
 import orjson
+import structlog
 
 from pump.core.clock import Clock
 from pump.core.record import Record
+from pump.spool.checks import has_checksum, row_crc, sealing
 from pump.spool.reader import EventReader
 from pump.spool.state import SpoolState
 from pump.spool.writer import Writer
+
+log = structlog.get_logger()
 
 SLICE: Final = 200
 """Rows read or removed at a time."""
@@ -116,6 +120,8 @@ def add(
                 " attempts = dead.attempts + excluded.attempts, at = excluded.at",
                 values,
             )
+        sealed = f"UPDATE dead SET crc = {sealing('dead')} WHERE sink = ? AND seq IN (SELECT value FROM json_each(?))"
+        db.execute(sealed, (sink, orjson.dumps(list(numbers)).decode()))
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -130,17 +136,29 @@ def letters(
 ) -> list[DeadLetter]:  # fmt: skip
     """Those of `sink` (None: of all) and of `ids` (None: any), above the number `after`, by number."""
     where, values = _where(sink, ids)
+    sealed = has_checksum(db, "dead")  # a file that no start of this version has seen has none
+    columns = f"{_COLUMNS}, {'crc' if sealed else 'NULL'}"
     found = db.execute(
-        f"SELECT {_COLUMNS} FROM dead WHERE id > ? AND id <= ?{where} ORDER BY id LIMIT ?",
+        f"SELECT {columns} FROM dead WHERE id > ? AND id <= ?{where} ORDER BY id LIMIT ?",
         (after, through, *values, limit),
     ).fetchall()
-    return [_letter(row) for row in found]
+    read = [(row[0], _letter(row, sealed)) for row in found]
+    if damaged := [id_ for id_, letter in read if letter is None]:
+        log.error("Dead letters are damaged on disk and left out", numbers=damaged)
+    return [letter for _, letter in read if letter is not None]
 
 
-def _letter(row: Sequence[Any]) -> DeadLetter:
-    id_, sink, seq, source, type_, severity, recorded, body, reason, attempts, at = row
-    record = Record(seq, _text(source), _text(type_), severity, recorded, bytes(body))
-    return DeadLetter(id_, _text(sink), record, _text(reason), attempts, at)
+def _letter(row: Sequence[Any], sealed: bool) -> DeadLetter | None:
+    """The letter in the row; None where it is damaged: the next start that looks for it sets it aside."""
+    *values, crc = row
+    try:
+        if sealed and row_crc(*values) != crc:
+            return None
+        id_, sink, seq, source, type_, severity, recorded, body, reason, attempts, at = values
+        record = Record(seq, _text(source), _text(type_), severity, recorded, bytes(body))
+        return DeadLetter(id_, _text(sink), record, _text(reason), attempts, at)
+    except (ValueError, TypeError):
+        return None
 
 
 def newest(db: sqlite3.Connection) -> int:
@@ -165,11 +183,20 @@ def drop(db: sqlite3.Connection, *, sink: str | None = None, ids: Sequence[int] 
 def again(db: sqlite3.Connection, reasons: Mapping[int, str], at: int) -> None:
     """Note for each of these that it was refused once more."""
     noted = orjson.dumps([[id_, reason] for id_, reason in reasons.items()]).decode()
-    db.execute(
-        "UPDATE dead SET reason = noted.value ->> 1, attempts = attempts + 1, at = ?"
-        " FROM json_each(?) AS noted WHERE dead.id = noted.value ->> 0",
-        (at, noted),
-    )
+    ids = orjson.dumps(list(reasons)).decode()
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        db.execute(
+            "UPDATE dead SET reason = noted.value ->> 1, attempts = attempts + 1, at = ?"
+            " FROM json_each(?) AS noted WHERE dead.id = noted.value ->> 0",
+            (at, noted),
+        )
+        db.execute(f"UPDATE dead SET crc = {sealing('dead')} WHERE id IN (SELECT value FROM json_each(?))", (ids,))
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def _where(sink: str | None, ids: Sequence[int] | None) -> tuple[str, list[object]]:

@@ -53,6 +53,15 @@ _VERDICTS = (
     ("SQLITE_READONLY", Verdict.TROUBLE),
 )
 
+_UNCODED = ("malformed", "Could not decode to UTF-8")
+"""Words of damage that sqlite3 raises without a code."""
+
+
+class RowDamaged(sqlite3.DatabaseError):
+    """A row holds what this code never wrote: the file is damaged, though SQLite sees nothing wrong."""
+
+    sqlite_errorname = "SQLITE_CORRUPT"
+
 
 def verdict(error: Exception) -> Verdict:
     """The verdict on what a statement raised; what no row names is the row's own fault."""
@@ -60,6 +69,6 @@ def verdict(error: Exception) -> Verdict:
     for beginning, found in _VERDICTS:
         if name.startswith(beginning):
             return found
-    if isinstance(error, sqlite3.DatabaseError) and "malformed" in str(error):
-        return Verdict.DAMAGED  # sqlite3 raises some of these without a code
+    if isinstance(error, sqlite3.DatabaseError) and any(words in str(error) for words in _UNCODED):
+        return Verdict.DAMAGED
     return Verdict.ROW

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,11 @@ def state(folder: Path, prefix: str = "") -> list[tuple[str, str, Any]]:
         raise FileNotFoundError(path)
     still = not path.with_name("spool.db-wal").exists()  # a daemon that runs has one
     with closing(connect_reading(path, still=still)) as db:
-        db.text_factory = str
         rows = db.execute("SELECT source, key, value FROM state ORDER BY source, key").fetchall()
-    return [(source, key, json.loads(value)) for source, key, value in rows if key.startswith(prefix)]
+    found = []
+    for row in rows:
+        with suppress(ValueError, TypeError, AttributeError):  # damaged: the daemon's next start sets it aside
+            source, key, value = (text.decode() for text in row)
+            if key.startswith(prefix):
+                found.append((source, key, json.loads(value)))
+    return found

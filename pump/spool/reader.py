@@ -14,7 +14,7 @@ import structlog
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.record import Record
-from pump.spool.blocks import unpack
+from pump.spool.blocks import header, unpack
 from pump.spool.connection import Connection
 from pump.spool.errors import Verdict, verdict
 from pump.spool.state import MARKS, News, SpoolState
@@ -48,19 +48,28 @@ def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> Page
             page.records += [record for record in block.records if record.seq > after]
             page.damaged += [seq for seq in block.damaged if seq > after]
             page.through = last
-            size += len(bodies)
+            size += len(bodies) if isinstance(bodies, bytes) else 0
             if len(page.records) >= limit or size >= max_bytes:
                 break
     finally:
         cursor.close()  # the read transaction ends here, with the batch
-    oldest = db.execute("SELECT first FROM blocks ORDER BY last LIMIT 1").fetchone()
-    if oldest is not None:
-        page.floor = oldest[0] - 1
+    page.floor = floor(db) or 0
     if len(page.records) > limit:
         del page.records[limit:]
         page.through = page.records[-1].seq
         page.damaged = [seq for seq in page.damaged if seq <= page.through]
     return page
+
+
+def floor(db: sqlite3.Connection) -> int | None:
+    """The number below the oldest event that is there, None where none is; too low rather than too high if damaged."""
+    oldest = db.execute("SELECT first, last, events FROM blocks ORDER BY last LIMIT 1").fetchone()
+    if oldest is None:
+        return None
+    last = int(oldest[1])
+    first, _, index = oldest
+    found = header(index)
+    return min(last, first if isinstance(first, int) else last, last if found is None else found[1]) - 1
 
 
 def first_since(db: sqlite3.Connection, since_ms: int) -> int:
@@ -72,7 +81,7 @@ def first_since(db: sqlite3.Connection, since_ms: int) -> int:
     while low < high:
         middle = (low + high) // 2
         row = db.execute("SELECT last, recorded FROM blocks WHERE last > ? ORDER BY last LIMIT 1", (middle,)).fetchone()
-        if row is None or row[1] >= since_ms:
+        if row is None or not isinstance(row[1], int) or row[1] >= since_ms:
             high = middle
         else:
             low = row[0]

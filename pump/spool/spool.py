@@ -14,20 +14,24 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.record import Record, State
+from pump.core.tasks import Threads
 from pump.spool import repair, schema, statements
-from pump.spool.connection import reading, writing
+from pump.spool.checks import with_checksum
+from pump.spool.connection import Connection, reading, writing
 from pump.spool.dead_letters import DeadLetters
-from pump.spool.errors import Fatal, Verdict
+from pump.spool.errors import Fatal, Verdict, verdict
 from pump.spool.reader import EventReader, RecentRecords, first_since
 from pump.spool.repair import Repaired
 from pump.spool.retention import TICK, Retention
-from pump.spool.sidecar import Sidecar
+from pump.spool.sidecar import FirstPage, Sidecar
 from pump.spool.state import TIME, Damaged, Filling, News, SpoolState
 from pump.spool.types import Cursor, Receipt, Row, SpoolSettings
 from pump.spool.writer import Writer
 from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
+
+_REPAIRS = Threads("spool repair", 1)
 
 
 class Spool:
@@ -64,15 +68,12 @@ class Spool:
         async with AsyncExitStack() as files:
             beside = Sidecar(folder)
             files.callback(beside.close)
-            noted = beside.high.read()
+            noted, commits = beside.high.read()
             beside.make_room()  # a writer that accepts takes it back
-            await asyncio.to_thread(_repair, path, noted, clock.now().strftime("%Y%m%dT%H%M%SZ"))
-            db = await writing(path)
+            db, state = await _open_writer(beside, path, (noted, commits), clock.now().strftime("%Y%m%dT%H%M%SZ"))
             files.push_async_callback(db.close)
-            await db.run(partial(_prepare, noted=noted))
-            state = await db.run(partial(statements.load, noted=noted))
             clock.ages.load(state.value(TIME), await db.run(_arrival))
-            beside.high.write(state.head)
+            beside.high.write(state.head, state.commits)
             connection = await reading(path)
             files.push_async_callback(connection.close)
             repaired = repair.noted(state.value(repair.NOTED))
@@ -186,6 +187,11 @@ class Spool:
         """The sink's place, None where it never had one."""
         return self._state.cursor(sink)
 
+    @property
+    def cursors_lost(self) -> bool:
+        """True where a sink without a cursor may have had one, which damage took."""
+        return self._state.cursors_lost
+
     def set_cursor(self, sink: str, seq: int, state: State | None) -> None:
         """Note that the sink has everything through `seq`; stored with the next commit, or within a second.
 
@@ -237,21 +243,61 @@ class Spool:
         self._news.listen(filling=filling, damaged=damaged)
 
 
-def _repair(path: Path, noted: int, stamp: str) -> None:
-    repair.finish(path)
-    if (reason := repair.examine(path)) is not None:
+async def _open_writer(
+    beside: Sidecar, path: Path, noted: tuple[int, int], stamp: str
+) -> tuple[Connection, SpoolState]:
+    """The writer's connection, with what it starts from; damage that only shows while it is opened is repaired too."""
+    for again in (False, True):
+        salvaged = await _REPAIRS.run(_repair, path, noted[0], stamp)
+        try:
+            db = await writing(path)
+            try:
+                return db, await db.run(partial(_prepare, path=path, noted=noted, stamp=stamp, salvaged=salvaged))
+            except BaseException:
+                await db.close()
+                raise
+        except sqlite3.Error as error:
+            if again or verdict(error) not in (Verdict.DAMAGED, Verdict.ROW):
+                raise
+            log.warning("The spool cannot be opened as it is, and is repaired", error=str(error))
+            beside.mark_damaged()
+    raise AssertionError  # the second turn returns or raises
+
+
+def _repair(path: Path, noted: int, stamp: str) -> bool:
+    """Bring the file into a form that can be opened; True where another one took its place."""
+    salvaged = repair.finish(path)
+    if (reason := repair.examine(path, noted)) is not None:
         repair.salvage(path, reason, stamp, noted)
+        return True
+    return salvaged
 
 
-def _prepare(db: sqlite3.Connection, noted: int) -> None:
-    """Make the tables; note a loss where the file's newest number is below the one noted beside it."""
-    schema.create(db)
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
-    newest = row[0] if row else 0
-    if noted > newest:
+def _prepare(db: sqlite3.Connection, path: Path, noted: tuple[int, int], stamp: str, *, salvaged: bool) -> SpoolState:
+    """Make the tables, take out damaged rows, note a loss where the numbers are below those noted beside the file.
+
+    What the spool starts from.
+    """
+    first_page = FirstPage(path)
+    if schema.create(with_checksum(db), known=first_page.noted_version()):
+        with suppress(sqlite3.Error):
+            statements.checkpoint(db, "TRUNCATE")
+    damaged = repair.sift(db, path, stamp) or salvaged
+    high, commits = noted
+    lost = max(0, high - statements.newest(db))
+    state = statements.load(db, high)
+    if lost or (state.commits < commits and not damaged):
         arrival = _arrival(db)
-        reason = "fewer events are there than were stored: a damaged WAL, or a copy put back"
-        repair.note(db, Repaired(reason, noted - newest, 0, None, None if arrival is None else arrival[1]))
+        what = "fewer events are there than were stored" if lost else "cursors and states are older than those stored"
+        found = Repaired(
+            f"{what}: a damaged WAL, or a copy put back", lost, 0, repair.keep_wal(path, stamp),
+            None if arrival is None or not lost else arrival[1],
+        )  # fmt: skip
+        repair.note_cut(db, found)
+        state = statements.load(db, high)
+    state.commits = max(state.commits, commits)
+    first_page.note()
+    return state
 
 
 def _arrival(db: sqlite3.Connection) -> tuple[int, int] | None:

@@ -21,6 +21,15 @@ MARKS: Final = ("pump", "marks")
 TIME: Final = ("pump", "time")
 """The piece of state that notes the time the pump has seen pass, and what the clock showed: `Ages.note`."""
 
+LOST_CURSORS: Final = ("pump", "cursors-lost")
+"""The piece of state that holds the newest number of when cursors were lost: a sink without one may have had one."""
+NUMBER: Final = ("pump", "commit")
+"""The piece of state that holds the number of a commit that stored state and no cursor; never in memory."""
+COPIES: Final = "cursor/"
+"""Before a sink's name, the key of pump's state that holds a copy of its cursor, some time old: [number, state]."""
+COPY_SECONDS: Final = 60.0
+"""Seconds between two copies of a cursor."""
+
 
 @dataclass(slots=True)
 class Noted:
@@ -42,14 +51,17 @@ class SpoolState:
     def __init__(
         self, *, head: int, floor: int, cursors: Mapping[str, Cursor] | None = None,
         values: Mapping[Key, Any] | None = None, quarantined: Mapping[str, int] | None = None,
-        dead: Mapping[str, int] | None = None,
+        dead: Mapping[str, int] | None = None, commits: int = 0,
     ) -> None:  # fmt: skip
-        """All as the file holds it at the start."""
+        """All as the file holds it at the start; where a cursor is lost its copy serves."""
         self._head = head
         self._floor = floor
-        self._cursors = dict(cursors or {})
-        self._stored = dict(self._cursors)
         self._values = dict(values or {})
+        self._cursors = self._copies() | dict(cursors or {})
+        self._stored = dict(self._cursors)
+        self._copied: dict[str, float] = {}
+        self.commits = commits
+        """Commits so far that stored cursors or state; the writer's alone to count."""
         self._quarantined = dict(quarantined or {})
         self._dead = dict(dead or {})
         self._holders: dict[str, bool] = {}
@@ -96,6 +108,30 @@ class SpoolState:
         if before is not None and cursor.seq < before.seq and not rewind:
             raise ValueError(f"the cursor of {sink} would move back from {before.seq} to {cursor.seq}")
         self._cursors[sink] = self._unstored.cursors[sink] = cursor
+
+    def copy_cursor(self, sink: str, cursor: Cursor, now: float, *, rewind: bool) -> None:
+        """Note a copy of the cursor as a piece of state, every `COPY_SECONDS` and at once where it moved back.
+
+        It lies on another page of the file: where the cursor itself is lost, the sink has what came since once more,
+        and not all that is stored. `now` in seconds, by the monotonic clock.
+        """
+        if rewind or now - self._copied.get(sink, -COPY_SECONDS) >= COPY_SECONDS:
+            self._copied[sink] = now
+            self.remember(("pump", COPIES + sink), [cursor.seq, cursor.state])
+
+    def _copies(self) -> dict[str, Cursor]:
+        found: dict[str, Cursor] = {}
+        for key, copy in self.values("pump", COPIES).items():
+            match copy:
+                case [int(seq), None | dict() as state]:
+                    found[key.removeprefix(COPIES)] = Cursor(seq, state)
+        return found
+
+    @property
+    def cursors_lost(self) -> bool:
+        """True while a sink without a cursor may have had one: something of what it had not had is still there."""
+        newest = self.value(LOST_CURSORS)
+        return isinstance(newest, int) and self._floor < newest
 
     def set_holders(self, sinks: Mapping[str, bool]) -> None:
         """Have retention wait, or not, for each of these; what is known of others stays."""

@@ -17,7 +17,10 @@ import structlog
 
 from pump.core.record import Record
 from pump.spool import blocks
-from pump.spool.state import SpoolState
+from pump.spool.checks import row_crc
+from pump.spool.errors import RowDamaged
+from pump.spool.reader import floor
+from pump.spool.state import NUMBER, SpoolState
 from pump.spool.types import Cursor, Row
 
 T = TypeVar("T")
@@ -26,6 +29,8 @@ log = structlog.get_logger()
 SLICE = 500
 """Rows removed at a time: a large DELETE takes seconds and a WAL as large as the rows (docs/measurements.md)."""
 _LARGEST = 512
+_FAR = 1 << 40
+"""Numbers that can have been given since the newest event that is there."""
 _STATE = "SELECT source, key, value FROM state"
 
 
@@ -37,6 +42,8 @@ class Group:
     cursors: Mapping[str, Cursor] = field(default_factory=dict)
     state: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     """(source, key) to a JSON value; None removes the key."""
+    number: int = 0
+    """Of the commit, among those that store cursors or state."""
 
 
 def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
@@ -48,9 +55,10 @@ def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
     try:
         records = _insert(db, group.rows, first) if group.rows else []
         if group.cursors:
-            _store_cursors(db, group.cursors)
+            # The number rides on a page that is written anyway; no sink has an empty name.
+            _store_cursors(db, {**group.cursors, "": Cursor(group.number, None)})
         if group.state:
-            _store_state(db, group.state)
+            store_state(db, group.state if group.cursors else {**group.state, NUMBER: group.number})
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -77,7 +85,8 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int) -> list[Rec
     _insert_all(db, "INSERT INTO blocks(last, first, recorded, events, bodies) VALUES", packed)
     quarantined = [(seq, row.source, len(row.body)) for seq, row in numbered if row.quarantined]
     if quarantined:
-        db.executemany("INSERT INTO limited(seq, source, bytes) VALUES (?, ?, ?)", quarantined)
+        sealed = [(*row, row_crc(*row)) for row in quarantined]
+        db.executemany("INSERT INTO limited(seq, source, bytes, crc) VALUES (?, ?, ?, ?)", sealed)
     return records
 
 
@@ -120,21 +129,23 @@ def _multi(head: str, columns: int, rows: int) -> str:
 
 
 def _store_cursors(db: sqlite3.Connection, cursors: Mapping[str, Cursor]) -> None:
-    rows = [
-        (sink, cursor.seq, None if cursor.state is None else orjson.dumps(cursor.state).decode())
-        for sink, cursor in cursors.items()
-    ]
-    update = " ON CONFLICT(sink) DO UPDATE SET seq = excluded.seq, state = excluded.state"
-    _insert_all(db, "INSERT INTO cursors(sink, seq, state) VALUES", rows, update)
+    rows = []
+    for sink, cursor in cursors.items():
+        row = sink, cursor.seq, None if cursor.state is None else orjson.dumps(cursor.state).decode()
+        rows.append((*row, row_crc(*row)))
+    update = " ON CONFLICT(sink) DO UPDATE SET seq = excluded.seq, state = excluded.state, crc = excluded.crc"
+    _insert_all(db, "INSERT INTO cursors(sink, seq, state, crc) VALUES", rows, update)
 
 
-def _store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -> None:
+def store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -> None:
+    """Store pieces of state within the transaction that is open; None removes a key."""
     for (source, key), value in state.items():
         if value is None:
             db.execute("DELETE FROM state WHERE source = ? AND key = ?", (source, key))
     kept = [(source, key, orjson.dumps(value).decode()) for (source, key), value in state.items() if value is not None]
-    update = " ON CONFLICT(source, key) DO UPDATE SET value = excluded.value"
-    _insert_all(db, "INSERT INTO state(source, key, value) VALUES", kept, update)
+    update = " ON CONFLICT(source, key) DO UPDATE SET value = excluded.value, crc = excluded.crc"
+    sealed = [(*row, row_crc(*row)) for row in kept]
+    _insert_all(db, "INSERT INTO state(source, key, value, crc) VALUES", sealed, update)
 
 
 @dataclass(slots=True, frozen=True)
@@ -160,6 +171,8 @@ def prune(db: sqlite3.Connection, *, through: int, before: int, old: Sequence[tu
     ).fetchone()
     bound, events = None, 0
     for first, last, recorded in orjson.loads(answer):
+        if not (isinstance(first, int) and isinstance(recorded, int) and first <= last):
+            raise RowDamaged(f"the block of events that ends with {last} is damaged")
         if events >= SLICE or not (recorded < before or any(begin <= recorded < end for begin, end in old)):
             break
         bound, events = last, events + last + 1 - first
@@ -191,6 +204,8 @@ def prune_keys(db: sqlite3.Connection, *, above: Key, through: int) -> Key | Non
         " ORDER BY lead, source, id LIMIT 1 OFFSET ?",
         (*above, SLICE - 1),
     ).fetchone()
+    if bound is not None and not (list(map(type, bound)) == [int, str, str] and bound > above):
+        raise RowDamaged("a key is damaged, or lies where it does not belong")  # the sweep would go round for ever
     if bound is None:
         db.execute("DELETE FROM keys WHERE (lead, source, id) > (?, ?, ?) AND seq <= ?", (*above, through))
         return None
@@ -220,14 +235,27 @@ def quarantined_bytes(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute("SELECT source, sum(bytes) FROM limited GROUP BY source").fetchall())
 
 
-def go_on_above(db: sqlite3.Connection, seq: int) -> int:
-    """Have the numbering go on above `seq`, if it has not come so far; the highest number given."""
+def newest(db: sqlite3.Connection) -> int:
+    """The highest number that was given, by SQLite's count; that is believed within reason, for it has no checksum."""
+    (last,) = db.execute("SELECT coalesce(max(last), 0) FROM blocks").fetchone()
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
-    if row is None:
-        db.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('blocks', ?)", (seq,))
-    elif row[0] < seq:
-        db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'blocks'", (seq,))
-    return max(seq, row[0] if row else 0)
+    counted = row[0] if row and isinstance(row[0], int) else 0
+    return counted if last <= counted < last + _FAR else int(last)
+
+
+def go_on_above(db: sqlite3.Connection, seq: int) -> None:
+    """Have the numbering of events go on above `seq`, and that of dead letters above the newest one."""
+    (letter,) = db.execute("SELECT coalesce(max(id), 0) FROM dead").fetchone()
+    found = dict(db.execute("SELECT CAST(name AS BLOB), seq FROM sqlite_sequence").fetchall())
+    counted = found.get(b"dead")
+    if isinstance(counted, int) and letter <= counted < letter + _FAR:
+        letter = counted
+    if found != (wanted := {b"blocks": seq, b"dead": letter}):
+        db.execute("SAVEPOINT numbering")
+        db.execute("DELETE FROM sqlite_sequence")  # a flipped byte may have renamed one, too
+        values = [(name.decode(), number) for name, number in wanted.items()]
+        db.executemany("INSERT INTO sqlite_sequence(name, seq) VALUES (?, ?)", values)
+        db.execute("RELEASE numbering")
 
 
 def _json(text: str) -> Any:
@@ -239,27 +267,32 @@ def _json(text: str) -> Any:
         return None
 
 
+def commit_number(cursor: Cursor | None, value: Any) -> int:
+    """The number of the newest commit that stored cursors or state, of the two places where it may lie."""
+    return max(cursor.seq if cursor is not None else 0, value if isinstance(value, int) else 0)
+
+
 def load(db: sqlite3.Connection, noted: int) -> SpoolState:
     """Read what the writer starts from. `noted` is the high-water mark: numbering goes on above it."""
     # Where the witness saw higher numbers than the file holds, the loss is noted; the number stays.
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
-    head = row[0] if row else 0
     letters = db.execute("SELECT sink, count(*), max(seq) FROM dead GROUP BY sink").fetchall()
     # A dead letter is known by its event's number, which no other event may get.
     above = max((noted, *(highest for _, _, highest in letters)))
-    if above > head:
-        head = go_on_above(db, above)
-    (oldest,) = db.execute("SELECT min(first) FROM blocks").fetchone()
+    head = max(newest(db), above)
+    go_on_above(db, head)
+    oldest = floor(db)
+    values = {(source, key): known for source, key, value in db.execute(_STATE) if (known := _json(value)) is not None}
+    cursors = {
+        sink: Cursor(seq, None if state is None else _json(state))
+        for sink, seq, state in db.execute("SELECT sink, seq, state FROM cursors")
+    }
+    commits = commit_number(cursors.pop("", None), values.pop(NUMBER, None))
     return SpoolState(
         head=head,
-        floor=head if oldest is None else oldest - 1,
-        cursors={
-            sink: Cursor(seq, None if state is None else _json(state))
-            for sink, seq, state in db.execute("SELECT sink, seq, state FROM cursors")
-        },
-        values={
-            (source, key): known for source, key, value in db.execute(_STATE) if (known := _json(value)) is not None
-        },
+        floor=head if oldest is None else oldest,
+        cursors=cursors,
+        values=values,
         quarantined=quarantined_bytes(db),
         dead={sink: count for sink, count, _ in letters},
+        commits=commits,
     )

@@ -108,6 +108,7 @@ class Writer:
         Raises ValueError where it would move back without `rewind`.
         """
         self._state.set_cursor(sink, cursor, rewind=rewind)
+        self._state.copy_cursor(sink, cursor, time.monotonic(), rewind=rewind)
         self._soon()
 
     def remember(self, key: Key, value: Any) -> None:
@@ -223,6 +224,8 @@ class Writer:
         self._committed(puts, records)
 
     async def _store(self, group: Group) -> list[Record]:
+        if group.cursors or group.state:
+            group.number = self._state.commits = self._state.commits + 1
         begun = time.perf_counter()
         work = partial(self._in_thread, group, self._next)
         records = await self._db.run(work)
@@ -237,8 +240,9 @@ class Writer:
 
     def _in_thread(self, group: Group, first: int, db: sqlite3.Connection) -> list[Record]:
         records = statements.commit(db, group, first)
-        if records:
-            self._beside.note_high(records[-1].seq)
+        if records or group.number:
+            head = records[-1].seq if records else self._state.head
+            self._beside.note_high(head, group.number or self._state.commits)
         return records
 
     def _committed(self, puts: Sequence[_Put], records: Sequence[Record]) -> None:

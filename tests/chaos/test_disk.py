@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +104,70 @@ def test_with_flipped_bytes_the_daemon_starts_salvages_and_tells_the_loss(tmp_pa
         gaps = _events(here, "pump.gap")
         assert gaps
         assert all({"from", "to", "reason"} <= gap["data"].keys() for gap in gaps)
+
+
+_ARCHIVE = """
+[sinks.archive]
+type = "sqlite"
+path = "{folder}/archive.db"
+"""
+
+
+def _archived(here: Site) -> list[str]:
+    """The vendor's identities in the archive, in order."""
+    with closing(sqlite3.connect(here.folder / "archive.db")) as db:
+        found = db.execute(
+            "SELECT json ->> '$.data.raw.basicInfo.systemId' FROM events WHERE vendor = 'hik-connect' ORDER BY number"
+        )
+        return [identity for (identity,) in found]
+
+
+def test_texts_that_are_none_in_all_rows_of_state_and_cursors_stop_no_daemon_and_no_sink(tmp_path: Path) -> None:
+    with site(tmp_path, sinks=_ARCHIVE.format(folder=tmp_path)) as here:
+        here.start()
+        patient(lambda: here.vendor.queue()["subscribed"], "the subscription")
+        made = here.vendor.make(200)
+        patient(lambda: here.vendor.queue()["completed"] == 200, "the first batches")
+        patient(lambda: len(here.numbers()) == 200, "the lines")
+        assert here.end(signal.SIGTERM) == 0
+        with closing(sqlite3.connect(_state(here) / "spool.db", isolation_level=None)) as db:
+            db.execute("UPDATE state SET value = CAST(CAST(value AS BLOB) || x'ff' AS TEXT)")
+            db.execute("UPDATE cursors SET sink = CAST(CAST(sink AS BLOB) || x'ff' AS TEXT)")
+        here.start()
+        patient(lambda: bool(_events(here, "pump.spool.repaired")), "the news")
+        made += here.vendor.make(100)
+        patient(lambda: here.vendor.queue()["completed"] == 300, "the batches after it")
+        patient(lambda: len(here.numbers()) >= 300, "the last line")
+        assert here.end(signal.SIGTERM) == 0
+        assert here.numbers() == made, "each once, in the order in which it came"
+        assert _archived(here) == made
+        (repaired,) = _events(here, "pump.spool.repaired")
+        aside = _state(here) / repaired["data"]["aside"]
+        assert len(aside.read_bytes().splitlines()) > 2
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_daemon_starts_whatever_byte_is_flipped(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    with site(tmp_path, sinks=_ARCHIVE.format(folder=tmp_path)) as here:
+        made: list[str] = []
+        for turn in range(25):
+            here.start()
+            patient(lambda: here.vendor.queue()["subscribed"], "the subscription")
+            made.extend(here.vendor.make(20))
+            patient(lambda: here.vendor.queue()["completed"] == len(made), f"the batches of turn {turn}")
+            patient(lambda: len(set(here.numbers())) == len(made), f"the lines of turn {turn}")
+            assert here.end(chance.choice((signal.SIGTERM, signal.SIGKILL))) in (0, -signal.SIGKILL)
+            assert here.numbers() == made, f"seed {seed}, turn {turn}"
+            files = [*_state(here).glob("spool.*"), *tmp_path.glob("archive.db*"), _state(here) / "lock"]
+            files = [file for file in files if ".damaged-" not in file.name and file.stat().st_size]
+            path = chance.choice(files)
+            place = chance.randrange(min(path.stat().st_size, 1 << 22))
+            with path.open("r+b") as file:
+                file.seek(place)
+                old = file.read(1)[0]
+                file.seek(place)
+                file.write(bytes([old ^ chance.randrange(1, 256)]))
+            print(f"turn {turn}: {path.name} at {place}")

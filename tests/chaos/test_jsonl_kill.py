@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,7 +25,6 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from pump.core.clock import Clock
-from pump.delivery.cursor import Surroundings
 from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.telemetry.health import Component
@@ -62,15 +64,49 @@ asyncio.run(main())
 async def test_killed_at_random_moments_it_has_each_line_once(
     tmp_path: Path, settings: dict[str, object], batch: int, kills: int
 ) -> None:
+    await killed(tmp_path, settings, batch, kills)
+
+
+@pytest.mark.parametrize(
+    ("copies", "kills"),
+    [(True, 2), pytest.param(False, 20, marks=pytest.mark.long), pytest.param(True, 20, marks=pytest.mark.long)],
+    ids=["cursor and copy", "long, cursor", "long, cursor and copy"],
+)
+async def test_killed_with_its_cursor_lost_before_each_start_it_has_each_line_once(
+    tmp_path: Path, copies: bool, kills: int
+) -> None:
+    """What the file holds is looked for at each start, killed in its middle too."""
+
+    def lose() -> None:
+        with closing(sqlite3.connect(tmp_path / "spool" / "spool.db", isolation_level=None, timeout=60)) as db:
+            db.execute("UPDATE cursors SET seq = seq + 1 WHERE sink <> ''")  # its checksum is another
+            if copies:
+                db.execute("UPDATE state SET value = value || ' ' WHERE key LIKE 'cursor/%'")
+
+    await killed(tmp_path, {"fsync": "interval", "fsync_interval": "50ms"}, 20, kills, lose, events=8000)
+
+
+async def killed(
+    tmp_path: Path,
+    settings: dict[str, object],
+    batch: int,
+    kills: int,
+    lose: Callable[[], None] = lambda: None,
+    events: int = EVENTS,
+) -> None:
+    """Kill it so often, at moments of chance, `lose` before each start; then let it end and look."""
+
     def start() -> subprocess.Popen[bytes]:
+        lose()
         command = [sys.executable, "-c", CHILD, str(tmp_path), repr(settings), str(batch)]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert child.stdout is not None
-        assert child.stdout.readline() == b"ready\n", child.communicate()[1].decode()
+        while (line := child.stdout.readline()) != b"ready\n":  # a log line is one of a spool that was repaired
+            assert line, child.communicate()[1].decode()
         return child
 
     spool = await Spool.open(tmp_path / "spool", SpoolSettings(), clock=Clock(), metrics=Metrics())
-    for begin in range(1, EVENTS + 1, 500):
+    for begin in range(1, events + 1, 500):
         await spool.append(rows(range(begin, begin + 500), Clock()), source="gate")
     await spool.close()
     seed = random.randrange(1 << 32)
@@ -93,4 +129,4 @@ async def test_killed_at_random_moments_it_has_each_line_once(
     ]
     for _, path in sorted(files, reverse=True):
         found += [json.loads(line)["data"]["raw"]["number"] for line in path.read_bytes().splitlines()]
-    assert found == list(range(1, EVENTS + 1))
+    assert found == list(range(1, events + 1))

@@ -66,28 +66,32 @@ class LinesFile:
         self.taken_back = False
         """Lines that had been accepted are gone again; from then on nothing more is written, and nothing settled."""
 
-    def open(self, state: State | None) -> tuple[State, _tail.Written | None]:
+    def open(self, state: State | None) -> tuple[State | None, _tail.Written | None]:
         """Open or create the file and bring its end in order.
 
-        Returns the state to go on from, and the lines behind it that are written already: until they have passed,
-        the state must stay what it is. Raises Misconfigured, Unavailable.
+        Returns the state to go on from, and the lines that are written already: until they have passed, the state
+        must stay what it is. Without a state, or with one that no longer fits, those are the newest lines that there
+        are. Raises Misconfigured, Unavailable.
         """
         try:
             self.path = Path(os.path.realpath(self.path))  # a link stays when what it leads to is rotated
             self._open()
             known = _known(state)
-            if known is None:
-                return self._begin(), None
-            found = _tail.parts(self.path, *known)
+            found = None if known is None else _tail.parts(self.path, *known)
+            lost = found is None
             if found is None:
-                log.warning(
-                    "A file was truncated or replaced behind the sink's back; the newest events may be in it twice",
-                    path=str(self.path),
-                )
-                return self._begin(), None
-            written = _tail.search(found, sync=self._fsync != "never")
+                found = _tail.newest_lines(self.path)
+                if known is not None:
+                    log.warning(
+                        "A file was truncated, replaced or removed behind the sink's back; its newest lines show what "
+                        "is in it",
+                        path=str(self.path),
+                    )
+            written = _tail.search(found, sync=self._fsync != "never", lost=lost)
             begun = self._begin()
-            return (state, written) if state is not None and written.left else (begun, None)
+            if not written.left:
+                return begun, None
+            return (None if lost else state), written
         except OSError as error:
             raise self._translated(error) or error from error
 

@@ -1,7 +1,9 @@
-"""The lines that a JSON-lines file already holds behind the place that the sink's state names.
+"""The lines that a JSON-lines file already holds: behind the place that the sink's state names, or at its end.
 
 After a crash the file may be ahead of the stored cursor: whole lines whose events will be sent again, and a last line
-that is torn. Here the whole lines are remembered by a digest, and what is no event at the end is cut.
+that is torn. Where the cursor was lost, or no longer fits the file, the newest lines of it and of the rotated ones
+are the witness. They are remembered by what names their events for ever, source and id, for an event that its vendor
+sends again has another time of arrival. What is no event at the end is cut.
 """
 
 from __future__ import annotations
@@ -32,6 +34,15 @@ _RECORDED: Final = b'"recordedtime":"'
 _COPY: Final = 1 << 20
 
 
+LOOKED: Final = 512 << 20
+"""Bytes of the newest lines that are looked through where the place is lost; what was written before may come twice."""
+AGAIN: Final = 3_600_000.0
+"""Milliseconds after the newest line in which vendors may send again what they sent before a loss."""
+_TYPE: Final = b'","type":"'
+"""Follows source and id in a line of ours; within a text its first sign has a backslash before it."""
+_BUCKETS: Final = 256
+
+
 @dataclass(slots=True, frozen=True)
 class FilePart:
     """A file, and where to begin in it. `ours` says that all behind `start` was to be written by this sink."""
@@ -39,50 +50,156 @@ class FilePart:
     path: Path
     start: int
     ours: bool
+    cut: bool = True
+    """True where an end that is torn is to be cut."""
+
+
+class Digests:
+    """Lines by a digest of eight bytes: Python's own hash of bytes, which serves for the life of a process.
+
+    In buckets, so that sorting one of them makes few objects.
+    """
+
+    def __init__(self) -> None:
+        self.left = 0
+        """Those that were not met yet."""
+        self._buckets = [array("q") for _ in range(_BUCKETS)]
+        self._met: list[bytearray] = []
+
+    def add(self, text: bytes) -> None:
+        """Remember it."""
+        digest = hash(text)
+        self._buckets[digest % _BUCKETS].append(digest)
+
+    def close(self) -> None:
+        """All were added: make them ready for `meet`, each of them once."""
+        for place, bucket in enumerate(self._buckets):
+            self._buckets[place] = array("q", sorted(set(bucket)))
+        self._met = [bytearray(len(bucket)) for bucket in self._buckets]
+        self.left = sum(map(len, self._buckets))
+
+    def meet(self, text: bytes) -> bool:
+        """True where it is among them; met again it counts once."""
+        digest = hash(text)
+        bucket, met = self._buckets[digest % _BUCKETS], self._met[digest % _BUCKETS]
+        place = bisect_left(bucket, digest)
+        if place == len(bucket) or bucket[place] != digest:
+            return False
+        self.left -= not met[place]
+        met[place] = 1
+        return True
 
 
 @dataclass(slots=True)
 class Written:
-    """The lines found, at eight bytes each: Python's own hash of bytes, which serves for the life of a process."""
+    """The lines found. With `lost` they are the file's newest, of which nobody knows which were stored as delivered."""
 
-    digests: array[int] = field(default_factory=lambda: array("q"))
-    left: int = 0
+    lost: bool = False
+    events: Digests = field(default_factory=Digests)
+    """By source and id."""
+    rows: Digests = field(default_factory=Digests)
+    """By these and the time of arrival, where the place is lost: the very rows of the spool."""
     newest: bytes = b""
     """The latest time of arrival among them, to the second."""
     until: float = float("inf")
     """Milliseconds since 1970; no record that arrived later is among them."""
 
+    @property
+    def left(self) -> int:
+        """Lines whose events were not met yet."""
+        return self.events.left
+
+    def add(self, line: bytes) -> None:
+        """Remember a whole line of ours."""
+        self.events.add(_name(line))
+        begin = line.find(_RECORDED) + len(_RECORDED)
+        self.newest = max(self.newest, line[begin : begin + 19])
+        if self.lost:
+            self.rows.add(_row(line))
+
     def close(self) -> None:
         """All lines were added: make them ready for `holds`."""
-        self.digests = array("q", sorted(self.digests))
-        self.left = len(self.digests)
+        self.events.close()
+        self.rows.close()
         try:
             newest = datetime.strptime(self.newest.decode("ascii"), "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
         except ValueError:
             return
         self.until = (newest.timestamp() + 1.0) * 1000.0  # the fraction of the second was left off
+        if self.lost:
+            self.until += AGAIN
 
     def holds(self, record: Record) -> bool:
-        """True where the record's line is among them."""
-        if record.recorded > self.until:
-            return False
-        digest = hash(record.body)
-        place = bisect_left(self.digests, digest)
-        found = place < len(self.digests) and self.digests[place] == digest
-        self.left -= found
-        return found
+        """True where the record's event is among them."""
+        return record.recorded <= self.until and self.events.meet(_name(record.body))
+
+    def is_row(self, record: Record) -> bool:
+        """True where this very record was written, not one that its vendor has sent again since."""
+        return self.rows.meet(_row(record.body))
+
+    def forget_rows(self) -> None:
+        """The place is found, or nobody looks for it: the events alone are of use from here on."""
+        self.rows = Digests()
 
     def done(self, last: Record) -> bool:
         """True where no record that follows `last` can be among them."""
         return self.left <= 0 or last.recorded > self.until
 
 
+def _name(line: bytes) -> bytes:
+    """Source and id as the line begins with them."""
+    return line[: line.find(_TYPE, len(HEAD))]
+
+
+def _row(line: bytes) -> bytes:
+    begin = line.find(_RECORDED)
+    return _name(line) + line[begin : line.find(b'"', begin + len(_RECORDED))]
+
+
+def newest_lines(path: Path, most: int = LOOKED) -> list[FilePart]:
+    """The newest parts of the file and of those that it was before, `most` bytes together, oldest first.
+
+    Those are files of its folder whose names go on behind its own with a number or a date, as rotation gives them, and
+    that begin as ours do. Raises OSError.
+    """
+    older = [file for file in _files(path.parent) if _OLDER.fullmatch(file.name.removeprefix(path.name))]
+    older = [file for file in older if file.name.startswith(path.name) and _begins_as_ours(file)]
+    older.sort(key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    numbered = {file for _, file in _numbered(path)}
+    found: list[FilePart] = []
+    for file in (path, *older):
+        size = file.stat().st_size
+        start = max(0, size - most)
+        found.append(FilePart(file, _line_from(file, start), False, cut=file == path or file in numbered))
+        most -= size - start
+        if most <= 0:
+            break
+    return found[::-1]
+
+
+_OLDER: Final = re.compile(r"[.-]\d[\w.-]*")
+
+
+def _begins_as_ours(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(len(HEAD)) == HEAD
+
+
+def _line_from(file: Path, start: int) -> int:
+    """Where the first line begins that begins at `start` or behind it."""
+    if start == 0:
+        return 0
+    with file.open("rb") as opened:
+        opened.seek(start - 1)
+        opened.readline(LONGEST)
+        return opened.tell()
+
+
 def parts(path: Path, inode: int, offset: int) -> list[FilePart] | None:
     """The files that hold what was written behind `offset` of the file `inode`, oldest first.
 
     That is the file itself, perhaps renamed since within its folder, and all that took its place after it. None
-    where the file is there and is no longer what it was (truncated, or another one with its number). Where it is
-    gone, all that are still there are searched. Raises OSError.
+    where the file is gone, or is no longer what it was (truncated, or another one with its number). Raises OSError.
     """
     numbered = sorted(_numbered(path), reverse=True)
     current = path.stat()
@@ -91,7 +208,7 @@ def parts(path: Path, inode: int, offset: int) -> list[FilePart] | None:
     older = next((file for file in _files(path.parent) if file.stat().st_ino == inode), None)
     if older is None:
         log.warning("The file that a sink last wrote is gone; those beside it are searched", path=str(path))
-        return [*(FilePart(file, 0, False) for _, file in numbered), FilePart(path, 0, False)]
+        return None
     first = [FilePart(older, offset, False)] if _fits(older, offset) else []
     if not first:
         log.warning("The file that a sink last wrote has changed", path=str(older))
@@ -100,16 +217,16 @@ def parts(path: Path, inode: int, offset: int) -> list[FilePart] | None:
     return [*first, *newer, FilePart(path, 0, False)]
 
 
-def search(found: Sequence[FilePart], *, sync: bool) -> Written:
+def search(found: Sequence[FilePart], *, sync: bool, lost: bool = False) -> Written:
     """Remember the whole lines of the parts, and cut the ends that are none; `sync` puts both on disk.
 
-    Raises OSError.
+    Killed anywhere it can be repeated. Raises OSError.
     """
-    written = Written()
+    written = Written(lost=lost)
     for part in found:
         with part.path.open("rb+", buffering=_COPY) as file:
             end, keep = _scan(file, part, written)
-            if (size := os.fstat(file.fileno()).st_size) > end:
+            if part.cut and (size := os.fstat(file.fileno()).st_size) > end:
                 _cut(file, part.path, end, size, keep=keep)
             if sync:  # a killed process left them to the kernel; the cursor will pass them on our word
                 os.fdatasync(file.fileno())
@@ -162,9 +279,7 @@ def _scan(file: BinaryIO, part: FilePart, written: Written) -> tuple[int, bool]:
     while line := file.readline(LONGEST):
         whole = line.endswith(b"\n")
         if whole and _is_event(line):
-            written.digests.append(hash(line[:-1]))
-            begin = line.find(_RECORDED) + len(_RECORDED)
-            written.newest = max(written.newest, line[begin : begin + 19])
+            written.add(line)
         elif part.ours:
             return place, whole or (len(line) == LONGEST and bool(line.strip(b"\0")))
         place += len(line)

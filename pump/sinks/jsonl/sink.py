@@ -2,12 +2,14 @@
 
 Exactly once: the state stored beside the cursor names the file's inode and the offset behind the last line that the
 cursor has passed. When the sink is opened, what the file holds behind that place was written and not stored: those
-events come again and are known by their lines. The files named `path` and `path.1`, `path.2` … are the sink's;
+events come again and are known by their lines. Where the place is lost, or fits no file, the newest lines that there
+are, up to a bound, are the witness (`recovery`). The files named `path` and `path.1`, `path.2` … are the sink's;
 logrotate may rename them (`create` or nothing; with `copytruncate` what was written last may come twice).
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +32,8 @@ from pump.sinks.jsonl.recovery import Written
 log = structlog.get_logger()
 
 STANDARD_OUTPUT: Final = "-"
+_SLICE: Final = 64
+"""Records that are compared between two looks at the event loop."""
 
 
 class JsonlSettings(SinkSettings):
@@ -97,6 +101,7 @@ class JsonlSink(Sink[JsonlSettings]):
             before = self.state
             try:
                 self.state, self._written = await self._worker.run(lambda: file.open(before))
+                self._place = self.state
             except BaseException:
                 file.close()  # nobody calls __aexit__ after a failed entry
                 self._worker.close()
@@ -115,6 +120,18 @@ class JsonlSink(Sink[JsonlSettings]):
             self._file.close()
         self._worker.close()
 
+    async def first_held(self, batch: Batch) -> int | None:
+        """The number of the first record whose line is in the file."""
+        written = self._written
+        if written is None:
+            return None
+        for place, record in enumerate(batch):
+            if place % _SLICE == 0:
+                await asyncio.sleep(0)
+            if written.is_row(record):
+                return record.seq
+        return None
+
     async def send(self, batch: Batch) -> State | None:
         """Append the lines that are not there yet.
 
@@ -124,7 +141,11 @@ class JsonlSink(Sink[JsonlSettings]):
         if file is None:
             await self._print(batch)
             return None
-        places = None if self._written is None else outside(batch, self._written)
+        places = None
+        if self._written is not None:
+            self._written.forget_rows()
+            places = outside(batch, self._written)
+        self.duplicates = 0 if places is None else len(batch) - len(places)
         bodies = [record.body for record in batch] if places is None else [batch[place].body for place in places]
         if bodies:
             try:

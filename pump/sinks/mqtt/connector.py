@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -75,9 +74,7 @@ class Connector:
         status = spelled(settings.status_topic.replace("{site}", self._site), spaces=self.spaces)
         if parts.scheme == "mqtts":
             password = settings.key_password.get_secret_value() if settings.key_password is not None else None
-            context = await asyncio.to_thread(
-                client_context, settings.ca_file, settings.cert_file, settings.key_file, password
-            )
+            context = await client_context(settings.ca_file, settings.cert_file, settings.key_file, password)
         return LinkOptions(
             parts.hostname or "",
             parts.port or PORTS[parts.scheme],

@@ -6,7 +6,6 @@ message whose predecessor was lost, as when the stream's leader changes, is refu
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Mapping
 from types import TracebackType
@@ -301,9 +300,7 @@ class NatsSink(Sink[NatsSettings]):
         found: dict[str, Any] = {"name": f"pump-{self.site}-{self.name}", "tls_handshake_first": settings.tls_first}
         if settings.ca_file or settings.cert_file or settings.tls_first:
             password = settings.key_password.get_secret_value() if settings.key_password is not None else None
-            found["tls"] = await asyncio.to_thread(
-                client_context, settings.ca_file, settings.cert_file, settings.key_file, password
-            )
+            found["tls"] = await client_context(settings.ca_file, settings.cert_file, settings.key_file, password)
         if settings.username is not None and settings.password is not None:
             found |= {"user": settings.username, "password": settings.password.get_secret_value()}
         if settings.token is not None:

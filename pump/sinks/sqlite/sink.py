@@ -24,7 +24,9 @@ from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.record import Batch, State
 from pump.core.settings import Duration, SinkSettings
-from pump.sink import Sink
+from pump.sink import Damage, Sink
+from pump.sinks.common.thread import SinkThread
+from pump.sinks.sqlite import repair
 from pump.sinks.sqlite import table as _table
 from pump.spool.connection import Connection
 
@@ -57,6 +59,10 @@ _PRAGMAS: Final = (
 _WRONG: Final = {"SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH"}
 
 
+class ArchiveDamaged(Exception):
+    """The archive's file is damaged: the sink must be opened anew, which repairs it."""
+
+
 class SqliteSettings(SinkSettings):
     """`[sinks.NAME]` with `type = "sqlite"`."""
 
@@ -76,6 +82,7 @@ class SqliteSink(Sink[SqliteSettings]):
     def __init__(self, name: str, settings: SqliteSettings, *, state: State | None, clock: Clock, site: str) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
         self._db: Connection | None = None
+        self._opening = SinkThread(f"sink {name} opening")
         self._looked: float | None = None
         clock.ages.look()  # a jump is known from now on
 
@@ -83,10 +90,15 @@ class SqliteSink(Sink[SqliteSettings]):
         """Open the file, make its table. Raises Misconfigured (not an archive, not ours to write), Unavailable."""
         path = Path(self.settings.path)
         try:
-            # aiosqlite's thread outlives a failed opening, and may then speak to a loop that has ended
-            await asyncio.to_thread(_try, path)
+            # Not aiosqlite's, which outlives a failed opening and may then speak to a loop that has ended; and nobody
+            # else's, for what it does may hang, and takes as long as a damaged archive is large.
+            self.damage = await self._opening.run(lambda: self._look(path))
         except sqlite3.Error as error:
             raise self._translated(error) from error
+        except OSError as error:
+            raise Unavailable(f"{path} cannot be used: {error}") from error
+        finally:
+            self._opening.close()
         db = Connection(lambda: sqlite3.connect(path, isolation_level=None, cached_statements=64), f"sink {self.name}")
         try:
             await db
@@ -97,19 +109,37 @@ class SqliteSink(Sink[SqliteSettings]):
             with suppress(ValueError):  # it was never open
                 await db.close()
             if isinstance(error, sqlite3.Error):
+                if repair.is_damage(error) and repair.is_ours(path, self.state):
+                    repair.mark(path)
+                    raise ArchiveDamaged(f"{path} is damaged: {error}") from error
                 raise self._translated(error) from error
             raise
         self._db = db
+        self.state = repair.remember(path, await self._newest(db))
         return self
 
+    def _look(self, path: Path) -> Damage | None:
+        _close_to_others(path)
+        stamp = self.clock.now().strftime("%Y%m%dT%H%M%SZ")
+        found = repair.look(path, self.state, stamp)
+        sqlite3.connect(path).close()
+        if found is None:
+            found = repair.cut(path, self.state)
+        return None if found is None else Damage(found.reason, found.lost, found.carried, found.aside)
+
     @staticmethod
-    async def _prepare(db: Connection, path: Path) -> None:
+    async def _newest(db: Connection) -> int:
+        [[number]] = await db.execute_fetchall("SELECT coalesce(max(number), 0) FROM events")
+        return int(number)
+
+    async def _prepare(self, db: Connection, path: Path) -> None:
         [[version]] = await db.execute_fetchall("PRAGMA user_version")
         [[owner]] = await db.execute_fetchall("PRAGMA application_id")
         [[tables]] = await db.execute_fetchall("SELECT count(*) FROM sqlite_schema")
-        if tables and owner != _table.APPLICATION_ID:
+        known = repair.is_known(path, self.state)
+        if tables and owner != _table.APPLICATION_ID and not known:
             raise Misconfigured(f"{path} is a database of something else: name another file as path")
-        if version > _table.VERSION:
+        if version > _table.VERSION and not known:
             raise Misconfigured(f"{path} was made by a newer pump: name another file as path, or update this one")
         await db.execute_fetchall("BEGIN IMMEDIATE")
         for statement in _table.create():
@@ -124,8 +154,12 @@ class SqliteSink(Sink[SqliteSettings]):
             db, self._db = self._db, None
             await db.close()
 
-    async def send(self, batch: Batch) -> None:
-        """Store the batch. Raises Unavailable (disk full, locked by another), Misconfigured (no longer an archive)."""
+    async def send(self, batch: Batch) -> State | None:
+        """Store the batch; the state knows the file and its newest number.
+
+        Raises Unavailable (disk full, locked by another), Misconfigured (no longer ours to write), ArchiveDamaged: the
+        next opening makes it anew.
+        """
         rows = []
         for place, record in enumerate(batch):
             if place and place % _SLICE == 0:
@@ -139,11 +173,17 @@ class SqliteSink(Sink[SqliteSettings]):
                 await db.execute_fetchall(_upsert(len(part)), [value for row in part for value in row])
                 sent += len(part)
             await self._forget(db)
+            assert self.state is not None  # entered
+            self.state = {**self.state, "number": await self._newest(db)}
         except sqlite3.Error as error:
+            if repair.is_damage(error):
+                repair.mark(Path(self.settings.path))
+                raise ArchiveDamaged(f"{self.settings.path} is damaged: {error}") from error
             translated = self._translated(error)
             if isinstance(translated, Unavailable):
                 translated.done = frozenset(record.seq for record in batch[:sent])
             raise translated from error
+        return self.state
 
     async def _forget(self, db: Connection) -> None:
         """Remove a slice of what is older than `keep`, every so often, and more where more is due."""
@@ -169,8 +209,9 @@ def _stamp(wall_ms: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds")
 
 
-def _try(path: Path) -> None:
-    with suppress(OSError):  # plates are nobody's business: not ours to change, or no file; SQLite says what is wrong
+def _close_to_others(path: Path) -> None:
+    """Plates are nobody's business. What is not ours to change, or no file, SQLite names."""
+    with suppress(OSError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
     for end in ("", "-wal", "-shm"):
         with suppress(OSError):
@@ -178,7 +219,6 @@ def _try(path: Path) -> None:
             mode = stat.S_IMODE(file.stat().st_mode)
             if mode & ~_MODE:
                 file.chmod(mode & _MODE)
-    sqlite3.connect(path).close()
 
 
 def _parts(rows: Sequence[list[Any]]) -> list[Sequence[list[Any]]]:

@@ -211,6 +211,32 @@ async def test_what_is_refused_becomes_dead_letters_and_the_rest_goes_on(tmp_pat
     await run(tmp_path, test)
 
 
+@pytest.mark.parametrize("kind", [Unavailable, Misconfigured])
+async def test_a_stop_while_dead_letters_wait_for_the_spool_sends_nothing_again_that_the_receiver_has(
+    tmp_path: Path, kind: type[Unavailable | Misconfigured]
+) -> None:
+    clock = ManualClock()
+    refuse = "CREATE TEMP TRIGGER refuse BEFORE INSERT ON dead BEGIN SELECT RAISE(ABORT, 'no letters today'); END"
+
+    async def test(on: Stage) -> None:
+        sinks = ScriptedSinks([kind("away", done=[1, 2, 4], refused={3: "HTTP 400"})])
+        await on.put(5)
+        await on.spool._writer.run(lambda db: db.execute(refuse).fetchone())
+        delivery = on.delivery(sinks)
+        running = asyncio.create_task(delivery.run())
+        await clock.sleeping()  # the letter was refused, and is tried again later
+        delivery.stop()
+        await running
+        assert on.cursor() == (2, None), "not past the letter, which is nowhere yet"
+        await on.spool._writer.run(lambda db: db.execute("DROP TRIGGER refuse").fetchone())
+        delivery = on.delivery(sinks)
+        delivery.stop()
+        await delivery.run()
+        assert sinks.batches == [[1, 2, 3, 4, 5], [3, 4, 5]]
+
+    await run(tmp_path, test, clock)
+
+
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), Misconfigured("the key is wrong", retry_after=20.0)])
 async def test_after_any_other_failure_the_sink_is_opened_anew(tmp_path: Path, error: Exception) -> None:
     clock = ManualClock()

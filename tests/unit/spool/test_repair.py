@@ -299,6 +299,7 @@ def test_a_newer_spool_is_refused_and_left_alone(tmp_path: Path) -> None:
     asyncio.run(_fill(tmp_path, 100))
     with contextlib.closing(sqlite3.connect(tmp_path / "spool.db")) as db:
         db.execute("PRAGMA user_version=99")
+    (tmp_path / "spool.schema").unlink()  # whose copy says it was ours at the last start: then it is a flipped byte
     with pytest.raises(ValueError, match="newer pump"):
         asyncio.run(_open(tmp_path))
 
@@ -418,7 +419,7 @@ async def test_an_unreadable_piece_of_state_stops_no_start(opened: Opener) -> No
         await spool._writer.run(lambda db: db.execute("UPDATE cursors SET state = '{'").fetchone())
     async with opened() as spool:
         assert spool.state("teams") == {"good": 1}
-        assert spool.cursor("out") == Cursor(5, None)
+        assert spool.cursor("out") == Cursor(5, {"offset": 12}), "its copy"
 
 
 @pytest.mark.parametrize("first", [None, "x", -(1 << 60)])
