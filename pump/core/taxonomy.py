@@ -310,6 +310,7 @@ PUMP: Final[dict[str, str]] = {
     "pump.source.up": "A source reaches its vendor",
     "pump.source.down": "A source does not reach its vendor",
     "pump.gap": "Events of a span of time may be missing: from, to, how many, why",
+    "pump.devices.full": "A device table is full: strangers forget each other, or more are known than it can hold",
     "pump.clock.jumped": "The wall clock has jumped by more than a minute: before, after, by how many seconds",
     "pump.record.unparsed": "A vendor's record that could not be parsed, kept whole",
     "pump.spool.filling": "The spool is four fifths full; the data names who holds it",

@@ -22,6 +22,7 @@ from pump.ingest.device_clock import PREFIX as CLOCKS
 from pump.ingest.device_clock import DeviceClocks
 from pump.ingest.encoding import Encoder
 from pump.ingest.media import Media
+from pump.ingest.strangers import ACCEPTED
 from pump.spool import Receipt, Row, RowRefused, Spool
 from pump.telemetry.health import Component, Health
 from pump.telemetry.metrics import Metrics, label, refusal
@@ -56,6 +57,8 @@ class Intake:
         self._alive_stored = -ALIVE_SECONDS
         self._own: list[Event] = []
         """The pump's own events about this source, which go with the next put."""
+        self.accepted = {key.removeprefix(ACCEPTED) for key in spool.state(name, ACCEPTED)}
+        """Keys of the device table that an operator accepted."""
         alive = spool.state(name).get("alive")
         if isinstance(alive, str):
             self.last_activity = datetime.fromisoformat(alive)
@@ -154,6 +157,15 @@ class Intake:
         """State that `put` stored, for the keys that begin with `prefix`."""
         return self._spool.state(self.name, prefix)
 
+    def remember(self, key: str, value: Any) -> None:
+        """Store a piece of state within a second, without waiting for it; None removes it."""
+        self._spool.remember(self.name, key, value)
+
+    async def accept(self, keys: Sequence[str]) -> None:
+        """These devices are known from now on, over restarts. Raises `Unavailable`, as `put` does."""
+        await self.put(state=dict.fromkeys((ACCEPTED + key for key in keys), True))
+        self.accepted.update(keys)
+
     def up(self) -> None:
         """The vendor is reached. News of it goes with the next put as `pump.source.up`."""
         self.activity()
@@ -168,6 +180,10 @@ class Intake:
             log.warning("The source is down", source=self.name, reason=reason)
             self._metrics.up.labels(self.component.name).set(0)
             self._news(self.own("pump.source.down", "Source down", "warning", reason=reason))
+
+    def report(self, type_: str, name: str, severity: str, **facts: Any) -> None:
+        """Have one of the pump's own events about this source stored, without waiting for it; as `own` makes it."""
+        self._news(self.own(type_, name, severity, **facts))
 
     def _news(self, event: Event) -> None:
         self._own.append(event)

@@ -13,7 +13,7 @@ from pump.core.clock import Clock
 from pump.core.errors import MessageError, Unavailable
 from pump.core.event import Unparsed
 from pump.core.groups import Groups, Medium
-from pump.ingest.devices import MOST, Device, Devices
+from pump.ingest.devices import Device, Devices
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media, TooLarge
 from pump.ingest.push.admission import Admission, within
@@ -61,7 +61,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
     def devices(self, intake: Intake) -> Devices:
         """The device table, made when it is first needed."""
         if self._table is None:
-            self._table = Devices(intake, self.clock, vendor=parse.VENDOR, kind="camera")
+            named = self.settings.named_devices()
+            self._table = Devices(intake, self.clock, vendor=parse.VENDOR, kind="camera", named=named)
         return self._table
 
     async def run(self, intake: Intake) -> None:
@@ -173,7 +174,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
         before = 0 if known is None else int(known.facts.get(about.ASKED, 0))
         if message.path == "basicinfo":
             return 0 if before else None
-        if not self.settings.ask_basicinfo or (known is None and len(self._table or ()) >= MOST):
+        if not self.settings.ask_basicinfo or (known is None and self._table is not None and self._table.full):
             return None
         if known is not None and not known.facts.keys() <= about.UNSAID:
             return None
