@@ -7,13 +7,10 @@ Devices that nobody knows (`strangers`) have a share of the table, and are forgo
 
 from __future__ import annotations
 
-import os
-import struct
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -22,7 +19,11 @@ import structlog
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, event_id
+from pump.core.groups import BOUNDS
+from pump.core.text import bounded
+from pump.ingest import bounds
 from pump.ingest.intake import Intake
+from pump.ingest.listening import Listening
 from pump.ingest.strangers import AGE, DAY, Acquaintances, Rows, Share
 
 log = structlog.get_logger()
@@ -32,8 +33,6 @@ MISSED: Final = 3
 """Intervals without a sign of life, after which a device is offline."""
 TICK: Final = 0.25
 """Seconds between two looks for who has fallen silent."""
-_STANDSTILL: Final = 1.0
-"""Of a longer time between two looks only this much was spent listening: the process stood still."""
 _FRESH: Final = 0.5
 """Seconds of listening within which a device's next sign need not be stored again."""
 MOST: Final = 20_000
@@ -141,13 +140,17 @@ class Devices:
         self._forgotten = int(intake.state(FORGOTTEN).get(FORGOTTEN, 0))
         self._told = -TOLD
         self._load(intake.state(PREFIX))
-        self._mark = _Mark(intake.folder / f"listened-{intake.name}")
-        self._listened = max([self._mark.read(), *(device.heard for device in self._known.values())])
-        self._looked: float | None = None
+        intake.remembers = self._known.__contains__
+        latest = max((device.heard for device in self._known.values()), default=0.0)
+        self._listening = Listening(clock, intake.folder / f"listened-{intake.name}", latest)
 
     def _load(self, stored: Mapping[str, Any]) -> None:
         rows = [Device.of(key.removeprefix(PREFIX), row) for key, row in stored.items() if isinstance(row, dict)]
         for device in sorted(rows, key=lambda one: one.heard):
+            if device.key != _row_key(device.key):  # a version before took it in; nobody is called that now
+                self._intake.remember(PREFIX + device.key, None)
+                continue
+            device.facts = {name: said for name, said in bounds.facts(device.facts).items() if said is not None}
             if device.since is not None and device.key in self._acquaintances:
                 device.since = None
             if device.since is None:
@@ -162,13 +165,13 @@ class Devices:
 
     def get(self, key: str) -> Device | None:
         """The device as it was last stored."""
-        return self._known.get(key)
+        return self._known.get(_row_key(key))
 
     def stranger(self, key: str | None) -> bool:
         """True for a device that nobody knows (`strangers`), be it heard of or not, and for a sender without a key."""
         if key is None:
             return True
-        known = self._known.get(key)
+        known = self._known.get(key := _row_key(key))
         return (known is None or known.since is not None) and key not in self._acquaintances
 
     @property
@@ -179,9 +182,7 @@ class Devices:
     @property
     def listened(self) -> float:
         """Seconds spent listening, over all runs."""
-        if self._looked is None:
-            return self._listened
-        return self._listened + min(self._clock.monotonic() - self._looked, _STANDSTILL)
+        return self._listening.now
 
     @asynccontextmanager
     async def heard(
@@ -201,7 +202,7 @@ class Devices:
         `groups` are the groups of `data` (`device`, `place`) for a device.online event. With `store` it is stored even
         where the last one was a moment ago.
         """
-        sign = self._sign(key, interval, facts, groups or {}, store)
+        sign = self._sign(_row_key(key), interval, facts, groups or {}, store)
         try:
             yield sign
         except BaseException:
@@ -231,7 +232,8 @@ class Devices:
         if interval is not None:
             known.interval = interval
         if facts is not None:
-            known.facts = {name: value for name, value in {**known.facts, **facts}.items() if value is not None}
+            said = {**known.facts, **bounds.facts(facts)}
+            known.facts = {name: value for name, value in said.items() if value is not None}
         device = self._again(known, now)
         events = () if known.online else (self._turn(device, groups, first=known.turns == 0),)
         return SignOfLife(device, events, {PREFIX + key: device.json()})
@@ -258,7 +260,7 @@ class Devices:
     @asynccontextmanager
     async def lost(self, key: str, groups: Mapping[str, Any] | None = None) -> AsyncIterator[SignOfLife]:
         """The device is known to be offline, whatever its interval; used as `heard`. Without events where it was."""
-        sign = self._loss(key, groups or {})
+        sign = self._loss(_row_key(key), groups or {})
         yield sign
         self._noted(sign)
 
@@ -274,22 +276,17 @@ class Devices:
 
         `groups(device)` gives the groups of `data` for a device.offline event.
         """
-        self._looked = self._clock.monotonic()
-        try:
+        with self._listening.going_on():
             while True:
                 await self._clock.sleep(TICK)
-                self._count_time()
+                self._listening.look()
                 self._age()
                 for device in self.silent():
                     await self._tell(device, groups(device) if groups else {})
-        finally:
-            self._count_time()
-            self._looked = None
-            self._mark.close()
 
     def silent(self) -> list[Device]:
         """Who is online by the table and has given no sign for too long."""
-        now = self._listened
+        now = self._listening.looked
         return [
             device
             for device in self._known.values()
@@ -333,16 +330,19 @@ class Devices:
             self._report_full("devices that nobody knows have used up their share; the oldest are forgotten")
 
     def _forget(self, key: str) -> None:
-        """Remove a stranger from the table and from the stored state."""
+        """Remove a stranger from the table and from the stored state, unless it was accepted meanwhile."""
         self._share.drop(key)
+        if key in self._acquaintances:
+            self._keep(replace(self._known[key], since=None))
+            return
         if self._known.pop(key).turns:  # else it was never stored
             self._forgotten += 1
             self._intake.remember(FORGOTTEN, self._forgotten)
-            self._intake.remember(PREFIX + key, None)
+            self._intake.forget(PREFIX + key, key)
 
     def _age(self) -> None:
         """Forget the strangers that have been silent for too long."""
-        while (key := self._share.oldest) is not None and self._listened - self._known[key].heard >= AGE:
+        while (key := self._share.oldest) is not None and self._listening.looked - self._known[key].heard >= AGE:
             self._forget(key)
             self._intake.count("stranger_aged")
 
@@ -369,12 +369,6 @@ class Devices:
             if not isinstance(error, Unavailable):
                 raise
 
-    def _count_time(self) -> None:
-        self._listened = self.listened
-        if self._looked is not None:
-            self._looked = self._clock.monotonic()
-        self._mark.write(self._listened)
-
     def _turn(self, device: Device, groups: Mapping[str, Any], *, first: bool = False) -> Event:
         """The event of coming or going; a going and the coming after it share their incident."""
         come = device.online
@@ -399,35 +393,8 @@ class Devices:
         return Event(kind, identity, data, time=time, subject=subject, clocked=False)
 
 
-class _Mark:
-    """The listening time in a small file: it must outlive a kill, and is not worth an fsync four times a second.
-
-    After a power cut it may be old; the table's own rows then say how far the time had come.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: int | None = None
-
-    def read(self) -> float:
-        try:
-            value: float = struct.unpack("<d", self._path.read_bytes())[0]
-        except (OSError, struct.error):
-            return 0.0
-        return value if 0.0 <= value < 1e12 else 0.0
-
-    def write(self, value: float) -> None:
-        try:
-            if self._file is None:
-                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.pwrite(self._file, struct.pack("<d", value), 0)
-        except OSError:
-            pass  # then the rows serve
-
-    def close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+def _row_key(key: str) -> str:
+    return bounded(key, BOUNDS["key"])
 
 
 def _stamp(time: datetime) -> str:

@@ -20,6 +20,7 @@ from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, encode, event_id
 from pump.core.taxonomy import SEVERITIES
 from pump.ingest import deep_json
+from pump.ingest.bounds import bound
 from pump.ingest.media import Media
 from pump.spool import Row, Spool
 from pump.telemetry.metrics import Metrics
@@ -27,7 +28,7 @@ from pump.telemetry.metrics import Metrics
 log = structlog.get_logger()
 
 LARGEST = 256 << 10
-"""Bytes of an event; a larger raw goes to media."""
+"""Bytes of an event's whole line; a larger raw goes to media, and texts that have no place there are `bound`."""
 QUARANTINE_LIMIT = 64 << 20
 """Bytes that a source may keep in the spool of what it does not understand."""
 SAMPLE_SECONDS = 60.0
@@ -81,6 +82,7 @@ class Encoder:
         """The row of an ordinary event, None where anything about it is special: this is the path of nearly all."""
         if isinstance(item, Unparsed) or item.quarantined:
             return None
+        bound(item)
         try:
             body = encode(item, self._path, recorded)
         except UNWRITABLE:
@@ -89,6 +91,7 @@ class Encoder:
 
     async def _special(self, item: Event | Unparsed, recorded: datetime) -> Row | None:
         event = self._keep(item, recorded) if isinstance(item, Unparsed) else item
+        bound(event)
         try:
             body = encode(event, self._path, recorded)
         except UNWRITABLE as error:

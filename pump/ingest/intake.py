@@ -6,7 +6,7 @@ Each event is encoded exactly once (`encoding`) and stored before the vendor is 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +17,11 @@ import structlog
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, event_id
+from pump.core.groups import BOUNDS
 from pump.core.naming import Names
+from pump.core.text import bounded
 from pump.ingest.device_clock import PREFIX as CLOCKS
-from pump.ingest.device_clock import DeviceClocks
+from pump.ingest.device_clock import SPENT, DeviceClocks
 from pump.ingest.encoding import Encoder
 from pump.ingest.media import Media
 from pump.ingest.strangers import ACCEPTED
@@ -49,7 +51,10 @@ class Intake:
         self._spool = spool
         self._metrics = metrics
         self._names = names or None
-        self._clocks = DeviceClocks(name, spool.state(name, CLOCKS))
+        spent = spool.state(name, SPENT).get(SPENT)
+        self._clocks = DeviceClocks(name, spool.state(name, CLOCKS), spent if isinstance(spent, int) else 0)
+        self.remembers: Callable[[str], bool] = lambda device: True
+        """Set by who keeps a table of the source's devices: nothing is stored of those that are not in it."""
         self._media = media or Media(spool.folder / "media")
         self._encoder = Encoder(name, f"/{site}/{name}", spool=spool, media=self._media, clock=clock, metrics=metrics)
         self.instance = _instance(spool)
@@ -90,6 +95,7 @@ class Intake:
         Cancelled, it may have stored them: their ids make a second put harmless.
         """
         recorded = self.clock.now()
+        state = state and {bounded(key, BOUNDS["state key"]): value for key, value in state.items()}
         own, self._own = self._own, []
         if self._names is not None:
             for item in items:
@@ -161,6 +167,14 @@ class Intake:
         """Store a piece of state within a second, without waiting for it; None removes it."""
         self._spool.remember(self.name, key, value)
 
+    def forget(self, key: str, device: str) -> None:
+        """Have the device's row removed, and what is known of its clock."""
+        self.remember(key, None)
+        if self._clocks.forget(device):
+            self.remember(CLOCKS + device, None)
+            self.remember(SPENT, self._clocks.spent)
+            self._metrics.clock_offset.labels(self.name).set(self._clocks.largest or 0.0)
+
     async def accept(self, keys: Sequence[str]) -> None:
         """These devices are known from now on, over restarts. Raises `Unavailable`, as `put` does."""
         await self.put(state=dict.fromkeys((ACCEPTED + key for key in keys), True))
@@ -222,7 +236,7 @@ class Intake:
         """
         for item in items:
             found = self._clocks.hear(item, arrived) if isinstance(item, Event) else None
-            if found is None:
+            if found is None or not (found.device == self.name or self.remembers(found.device)):
                 continue
             key, value = CLOCKS + found.device, found.verdict.json()
             if found.event is None:

@@ -24,6 +24,7 @@ from pump.delivery.delivery import Delivery
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media
 from pump.ingest.push.listener import PushListener, Route
+from pump.ops.accept import Accept
 from pump.ops.control import Control
 from pump.ops.http import Ops, Views
 from pump.ops.resend import Resend
@@ -101,6 +102,8 @@ class Daemon:
         self._ops: Ops | None = None
         self._push: PushListener | None = None
         self._routes: list[Route] = []
+        self._intakes: dict[str, Intake] = {}
+        """Of the sources."""
         self._control: Control | None = None
         self._announcer: Announcer | None = None
 
@@ -259,6 +262,7 @@ class Daemon:
         control.commands |= Resend(spool, self.sinks, self.clock, self.metrics).commands()
         control.commands |= Subscribe(parts.sources).commands()
         control.commands |= Restart(parts.sources, self.sinks, self.supervisor.restart).commands()
+        control.commands |= Accept(self._intakes).commands()
         control.commands["status"] = self.status.show
         try:
             await control.open()
@@ -295,19 +299,14 @@ class Daemon:
 
     def _intake(self, name: str, spool: Spool, names: Names | None = None) -> Intake:
         return Intake(
-            name,
-            spool=spool,
-            site=self.config.site,
-            clock=self.clock,
-            metrics=self.metrics,
-            health=self.health,
-            media=self.media,
-            names=names,
-        )
+            name, spool=spool, site=self.config.site, clock=self.clock, metrics=self.metrics, health=self.health,
+            media=self.media, names=names,
+        )  # fmt: skip
 
     def _add_source(self, name: str, source: Source[Any], spool: Spool, announcer: Announcer) -> None:
         intake = self._intake(name, spool, Names(source.settings.named()))
         announcer.carry(intake)
+        self._intakes[name] = intake
         if isinstance(source, PushSource):
             self._routes.append(Route(source, intake))
         self.supervisor.add(f"source {name}", partial(source.run, intake), intake.component, down=intake.down)

@@ -211,14 +211,14 @@ class AvaEye(PushSource[AvaEyeSettings]):
         return self._configured(message.key or "", message.device)
 
     def _configured(self, key: str, device: str) -> Camera:
-        found = self._cameras.get(key)
+        name = key if key in self.settings.cameras else device  # not by the key: whoever sends makes up parks
+        found = self._cameras.get(name)
         if found is None:
-            cameras = self.settings.cameras
-            row = cameras.get(key) or cameras.get(device)
+            row = self.settings.cameras.get(name)
             if row is None:
                 return self._plain
             found = Camera(row.time_zone or self._zone, row.name, row.lane, row.direction, row.area)
-            self._cameras[key] = found
+            self._cameras[name] = found
         return found
 
     def _groups_of(self, device: Device) -> Groups:
