@@ -164,6 +164,7 @@ class _Reader:
             state_dir=pump.state_dir,
             state_named=self.names_state(),
             control_group=pump.control_group,
+            clock_ahead=pump.clock_ahead,
             time_zone=pump.time_zone,
             server=self.table("server", ServerSettings),
             ops=self.table("ops", OpsSettings),

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from pump.config.problems import Problem
+from pump.core.event import AHEAD
 from pump.core.settings import Duration, Settings, SinkSettings, Size, SourceSettings, Zone
 from pump.spool.types import SpoolSettings
 
@@ -80,6 +81,11 @@ class PumpSettings(Settings):
         description="the spool and all else that must survive; default: $STATE_DIRECTORY, else ./pump-state",
     )
     time_zone: Zone = Field(default=UTC, description="for vendors that send local times; a source may override it")
+    clock_ahead: Duration = Field(
+        default=AHEAD.total_seconds(),
+        ge=0,
+        description="a device's time counts up to so far after its arrival; beyond it the arrival does",
+    )
     control_group: str | None = Field(
         default=None, min_length=1, description="a group of this machine that may give commands, in $RUNTIME_DIRECTORY"
     )
@@ -145,6 +151,7 @@ class Config(Places):
     file: Path
     time_zone: ZoneInfo
     control_group: str | None = None
+    clock_ahead: float = AHEAD.total_seconds()
     server: ServerSettings
     spool: SpoolSettings
     media: MediaSettings

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 import orjson
 
 _COPIED = 1 << 20
 """Bytes."""
 _PASSED = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+
+AHEAD: Final = timedelta(minutes=10)
+"""How far a device's time may be ahead of its arrival and still be believed, unless the configuration says another."""
 
 
 @dataclass(slots=True)
@@ -25,7 +28,8 @@ class Event:
     `dedup_time_ms` is the vendor's own time as sent, in milliseconds since 1970, when that time is part of the
     identity, else 0; it leads the key under which redeliveries are found, so that the index grows at its end.
     `time` is aware, in any zone, or None where the vendor's is missing or impossible: then the time of arrival
-    serves and `data.time_source` says "received". `data` holds the fields and groups that `pump schema event`
+    serves and `data.time_source` says "received". So it does where the device's clock is too far ahead of the arrival
+    to be believed (`believe`), which is then in `claimed`. `data` holds the fields and groups that `pump schema event`
     prints, without nulls; it must have `phase` and `severity`. It belongs to the event from here on and may be added
     to.
     `clocked`: `time` is what the device's clock said when it sent the event; not where the pump finds out later.
@@ -40,6 +44,16 @@ class Event:
     dedup_time_ms: int = 0
     quarantined: bool = False
     clocked: bool = True
+    claimed: datetime | None = None
+
+    def believe(self, arrived: datetime, ahead: timedelta = AHEAD) -> None:
+        """Set the device's time aside where it is farther than `ahead` after the arrival.
+
+        Believed, it would make everything after it old, for as long as the clock was ahead. Ids do not depend on it.
+        """
+        time = self.time
+        if time is not None and time.tzinfo is not None and time - ahead > arrived:
+            self.time, self.claimed = None, time
 
 
 @dataclass(slots=True)

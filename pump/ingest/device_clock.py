@@ -108,8 +108,8 @@ class DeviceClocks:
 
     def hear(self, event: Event, arrived: datetime) -> Finding | None:
         """Take in an event that was stored; `arrived` is aware. None where it changes nothing that is worth storing."""
-        time = event.time
-        if time is None or not event.clocked or not _live(event.data):
+        time = event.claimed or event.time
+        if time is None or not event.clocked or not _live(event):
             return None
         device = self._device(event)
         heard = self._heard.get(device)
@@ -200,8 +200,10 @@ class DeviceClocks:
         return Event("device.clock.off", identity, data, arrived, subject, clocked=False)
 
 
-def _live(data: Mapping[str, Any]) -> bool:
+def _live(event: Event) -> bool:
     """True where the event came when it happened: no late one, no second upload, no difference that a query found."""
+    data = event.data
     if data.get("late") or data.get("update") or data.get("reconciled"):
         return False
-    return data.get("phase") != "update" and data.get("time_source") != "received"
+    dated = event.claimed is not None or data.get("time_source") != "received"
+    return dated and data.get("phase") != "update"

@@ -16,7 +16,7 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
-from pump.core.event import Event, Unparsed, event_id
+from pump.core.event import AHEAD, Event, Unparsed, event_id
 from pump.core.groups import BOUNDS
 from pump.core.naming import Names
 from pump.core.text import bounded
@@ -41,10 +41,12 @@ class Intake:
 
     def __init__(
         self, name: str, *, spool: Spool, site: str, clock: Clock, metrics: Metrics, health: Health,
-        media: Media | None = None, names: Names | None = None,
+        media: Media | None = None, names: Names | None = None, ahead: timedelta = AHEAD,
     ) -> None:  # fmt: skip
+        """`ahead`: how far a device's time may be ahead of its arrival and still be believed."""
         self.name = name
         self.clock = clock
+        self.ahead = ahead
         self._health = health
         self.last_activity: datetime | None = None
         """The last sign of life, also that of the run before; stored every 10 s."""
@@ -97,9 +99,10 @@ class Intake:
         recorded = self.clock.now()
         state = state and {bounded(key, BOUNDS["state key"]): value for key, value in state.items()}
         own, self._own = self._own, []
-        if self._names is not None:
-            for item in items:
-                if isinstance(item, Event):
+        for item in items:
+            if isinstance(item, Event):
+                item.believe(recorded, self.ahead)
+                if self._names is not None:
                     self._names.fill(item)
         try:
             rows = await self._encoder.rows([*own, *items] if own else items, recorded)

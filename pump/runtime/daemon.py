@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import sqlite3
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -300,7 +301,7 @@ class Daemon:
     def _intake(self, name: str, spool: Spool, names: Names | None = None) -> Intake:
         return Intake(
             name, spool=spool, site=self.config.site, clock=self.clock, metrics=self.metrics, health=self.health,
-            media=self.media, names=names,
+            media=self.media, names=names, ahead=timedelta(seconds=self.config.clock_ahead),
         )  # fmt: skip
 
     def _add_source(self, name: str, source: Source[Any], spool: Spool, announcer: Announcer) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from pump.core.clock import Clock
+from pump.core.event import AHEAD
 from pump.sinks.mqtt.protocol import Message
 
 REMEMBERED: Final = 20_000
@@ -27,7 +30,8 @@ class Marker(NamedTuple):
 class Retained:
     """All retained messages but the pump's own presence, each topic's last, and which of them are to be said again."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.marker: Marker | None = None
         self._memory: MutableMapping[str, Any] = {}
         """The same by topic as text, over restarts, and the form that it is in."""
@@ -60,14 +64,22 @@ class Retained:
     def newest(self, topic: str, time: str) -> bool:
         """Whether no later event has said this: what a device had stored comes after what it sends live.
 
-        `time` is the event's, as CloudEvents write it; it is remembered where it is the newest.
+        `time` is the event's, as CloudEvents write it; it is remembered where it is the newest. One that is yet to come
+        was a wrong clock's, a device's or this machine's, and must not hold up all that follows till then.
         """
-        if time < self._times.get(topic, ""):
+        known = self._times.get(topic, "")
+        if time < known and not self._is_ahead(known):
             return False
         self._times.pop(topic, None)
         self._times[topic] = time
         _shorten(self._times)
         return True
+
+    def _is_ahead(self, time: str) -> bool:
+        try:
+            return datetime.fromisoformat(time) > self._clock.now() + AHEAD
+        except (ValueError, TypeError):  # the broker's memory is not ours alone
+            return True
 
     def say(self, topic: str, payload: bytes, qos: int = _QOS) -> Message:
         """The message that says it, remembered as one that is on its way."""

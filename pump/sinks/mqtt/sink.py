@@ -57,7 +57,7 @@ class MqttSink(Sink[MqttSettings]):
     def __init__(self, name: str, settings: MqttSettings, *, state: State | None, clock: Clock, site: str) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
         self._connector = Connector(name, settings, site, type(self).connect)
-        self._retained = Retained()
+        self._retained = Retained(clock)
         self._first_events = FirstEvents(clock, state)
         self._messages = self._spoken()
         self._link: MqttLink | None = None

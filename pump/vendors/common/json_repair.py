@@ -91,7 +91,7 @@ class JsonReader:
 
     `gbk`: bytes that are no UTF-8 are what Chinese machines write; else they are replaced, character by character.
     `integer` makes the value of an integer, `constant` that of NaN and Infinity. `number`, where it is given, makes
-    that of every number from its own text, also where all is right.
+    that of every number from its own text, also where all is right; then `pairs` makes the value of an object.
     """
 
     def __init__(
@@ -102,13 +102,18 @@ class JsonReader:
         integer: Callable[[str], Any] = bounded,
         constant: Callable[[str], Any] = refused,
         number: Callable[[str], Any] | None = None,
+        pairs: Callable[[list[tuple[str, Any]]], Any] | None = None,
     ) -> None:
         self._tokens = re.compile("|".join([_STRING, *(_TOKENS[fault] for fault in faults)]), re.DOTALL)
         self._bounds = bounds
         self._gbk = gbk
         self._exact = number is not None
         self._lenient = json.JSONDecoder(
-            strict=False, parse_int=number or integer, parse_float=number, parse_constant=number or constant
+            strict=False,
+            parse_int=number or integer,
+            parse_float=number,
+            parse_constant=number or constant,
+            object_pairs_hook=pairs,
         )
 
     def loads(self, body: bytes) -> Any:

@@ -190,6 +190,7 @@ class CameraHandler(StreamHandler):
             return
         now = self._clock.monotonic()
         if alert.prolongs:
+            alert.event.believe(self._clock.now(), self._intake.ahead)
             batch.state |= self._matters.take(alert, now)[1]
             self._intake.count("repeat")
             return
@@ -200,6 +201,7 @@ class CameraHandler(StreamHandler):
         events: list[Event] = []
         state: State = {}
         for one in (alert, *alert.others):
+            one.event.believe(self._clock.now(), self._intake.ahead)  # what begins and ends goes by it
             found, change = self._matters.take(one, now)
             events += found
             state |= change

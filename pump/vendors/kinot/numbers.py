@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pump.vendors.common.json_repair import Bounds, JsonReader
 
-_BOUNDS: Final = Bounds(deepest=64)
+BOUNDS: Final = Bounds(deepest=64)
 """Lists of devices have three levels."""
 _WHOLE: Final = range(-(1 << 63), 1 << 63)
 _LONGEST: Final = 64
@@ -36,7 +36,7 @@ class Number(str):
         return real if math.isfinite(real) else str(self)
 
 
-JSON: Final = JsonReader("commas", "quotes", bounds=_BOUNDS, gbk=True, number=Number)
+JSON: Final = JsonReader("commas", "quotes", bounds=BOUNDS, gbk=True, number=Number)
 """Reads a JSON value, each number a `Number`; trailing commas and a word processor's quotes are mended."""
 decode: Final = JSON.load
 """The same of a text. Raises MessageError, also for what is nested too deeply."""

@@ -9,24 +9,26 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pump.core.errors import MessageError
-from pump.core.event import Event, event_id
+from pump.core.event import AHEAD, Event, event_id
 from pump.core.groups import Command, Device, Groups, Measure, Parking, Power, Radio, group
 from pump.vendors.common.values import text
 from pump.vendors.kinot import codes
 from pump.vendors.kinot import values as read
 from pump.vendors.kinot.codes import Facet, Row
 
-Outcome = Literal["first", "changed", "unchanged", "old"]
+Outcome = Literal["first", "changed", "unchanged", "old", "duplicate"]
 
 _LONGEST_SN: Final = 64
+_ACCEPTED: Final = 8
+"""Pushes of a device that are remembered by their digests; older ones show by their time, which has whole seconds."""
 _FACTS: Final = (("address", "host"), ("version", "firmware"))
 """Facts of the device table, and the fields that hold them."""
-_STATES: Final = ("commnad_status", "command_status", "commnadStatus", "commandStatus")
+STATES: Final = ("commnad_status", "command_status", "commnadStatus", "commandStatus")
 
 
 @dataclass(slots=True, frozen=True)
@@ -67,7 +69,13 @@ class Status:
     @property
     def stamp(self) -> int | None:
         """`time` in milliseconds since 1970."""
-        return None if self.time is None else int(self.time.timestamp() * 1000)
+        return None if self.time is None else _ms(self.time)
+
+    def moment(self, ahead: timedelta = AHEAD) -> int:
+        """When it was so, milliseconds since 1970, by which statuses are put in order: its `time`, or its arrival
+        where there is none, or it is farther than `ahead` after the arrival."""
+        time = self.time
+        return _ms(self.received if time is None or time - ahead > self.received else time)
 
     @property
     def key(self) -> str:
@@ -92,7 +100,7 @@ def state_key(sn: str, kind: str = "") -> str:
 
 def is_command(fields: Mapping[str, Any]) -> bool:
     """True where a callback is a command's result, whichever address it came to."""
-    return any(name in fields for name in _STATES)
+    return any(name in fields for name in STATES)
 
 
 def status(fields: Mapping[str, Any], zone: ZoneInfo, received: datetime, kind: str | None = None) -> Status:
@@ -148,16 +156,26 @@ def _status(
     )
 
 
-def compare(now: Status, state: Mapping[str, Any] | None, *, every: bool = False, reconciled: bool = False) -> Result:
+def compare(
+    now: Status, state: Mapping[str, Any] | None, *, every: bool = False, reconciled: bool = False,
+    ahead: timedelta = AHEAD, digest: str | None = None,
+) -> Result:  # fmt: skip
     """The events that lie between a device's stored state and a status.
 
-    `every`: a status that changes nothing is an event too. `reconciled`: it was read, not pushed.
+    `every`: a status that changes nothing is an event too. `reconciled`: it was read, not pushed. `ahead`: see
+    `Status.moment`. `digest` stands for the content of what was pushed: the same once more is a duplicate.
     """
     before: Mapping[str, Any] = state or {}
     known: dict[str, int] = dict(before.get("values", {}))
     at: int | None = before.get("at")
-    if at is not None and now.stamp is not None and now.stamp < at:
+    if at is not None and at > _ms(now.received + ahead):
+        at = None  # a wrong clock's, the device's or this machine's
+    moment = now.moment(ahead)
+    if at is not None and now.stamp is not None and moment < at:
         return Result("old", [], None)
+    accepted: list[str] = [*before.get("accepted", ())]
+    if digest is not None and digest in accepted:
+        return Result("duplicate", [], None)
     values = known | now.values
     maker = _Maker(now, before, values, reconciled)
     for facet in now.facets:
@@ -170,27 +188,28 @@ def compare(now: Status, state: Mapping[str, Any] | None, *, every: bool = False
     if not now.values and not measures:
         return Result("unchanged", [maker.unknown()], None)
     changed = bool(maker.events)
-    measured = maker.measured(measures)
+    measured = maker.measured(measures, moment)
     told = bool(maker.events)
     if every and not changed and (now.stamp is not None or not reconciled):
         maker.same()
     # Without `updated_at` a revision stands in for it: it must grow exactly when there are events.
     category = now.category or before.get("facts", {}).get("name") or codes.PLAIN[now.kind]
-    seen = now.time or (now.received if told or state is None else None)
+    seen = moment if now.time is not None or told or state is None else None
     wanted = {
         # as the device table has it (pump/ingest/devices.py), for `pump devices`
         "interval": None,
         "online": bool(values.get(codes.GATEWAY.field, 1)),
         "turns": 0,
         "heard": 0.0,
-        "seen": before.get("seen", "") if seen is None else _iso(seen),
+        "seen": before.get("seen", "") if seen is None else _iso(datetime.fromtimestamp(seen / 1000, UTC)),
         "facts": {**before.get("facts", {}), "serial": now.sn, "kind": now.kind, "name": category, **now.facts}
         | measures,
         # what the next status is compared with
-        "at": now.stamp if now.stamp is not None else at,
+        "at": moment if now.stamp is not None else at,
         "revision": before.get("revision", 0) + told,
         "values": values,
         "incidents": maker.incidents,
+        "accepted": accepted if digest is None else [*accepted, digest][-_ACCEPTED:],
         "measured": measured,
     }
     outcome: Outcome = "first" if state is None else "changed" if changed else "unchanged"
@@ -207,7 +226,7 @@ def command(
     guid, sn = text(fields.get("guid")), text(fields.get("sn"))
     if guid is None and sn is None:
         raise MessageError("the message has neither guid nor sn")
-    word = next((found for name in _STATES if (found := text(fields.get(name))) is not None), None)
+    word = next((found for name in STATES if (found := text(fields.get(name))) is not None), None)
     name, severity = codes.COMMAND_STATES.get((word or "").lower(), codes.OTHER_STATE)
     time = read.instant(fields.get("updated_at"), zone, received)
     dedup_time_ms = 0 if time is None else int(time.timestamp() * 1000)
@@ -276,17 +295,16 @@ class _Maker:
         if incident is not None:
             event.data["incident"] = incident
 
-    def measured(self, measures: Mapping[str, float]) -> dict[str, list[float]]:
+    def measured(self, measures: Mapping[str, float], at: int) -> dict[str, list[float]]:
         """An event for each quantity that is due; the last report of each, and its time (ms since 1970)."""
         now = self._now
-        at = now.stamp if now.stamp is not None else int(now.received.timestamp() * 1000)
         for quantity in codes.QUANTITIES:
             value = measures.get(quantity.name)
             if value is None:
                 continue
             last = self._measured.get(quantity.name)
             steady = last is not None and round(abs(value - last[0]), 6) < quantity.change
-            if last is not None and steady and at - last[1] < codes.HOURLY:
+            if last is not None and steady and 0 <= at - last[1] < codes.HOURLY:
                 continue
             self._measured[quantity.name] = [value, at]
             event = self._event(codes.MEASURE, event_id("kinot", now.sn, self._moment, "measure", quantity.name))
@@ -340,6 +358,10 @@ def _parking(facets: Sequence[Facet], values: Mapping[str, int]) -> Parking | No
             fault=any(faults) if faults else None,
         )
     )
+
+
+def _ms(time: datetime) -> int:
+    return int(time.timestamp() * 1000)
 
 
 def _iso(time: datetime) -> str:

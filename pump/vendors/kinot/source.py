@@ -21,9 +21,9 @@ from pump.ingest.push.admission import Admission
 from pump.ingest.push.request import Push, Refused, Response, json_response
 from pump.source import PushSource
 from pump.vendors.common.api import Action, CallFailed
-from pump.vendors.kinot import parse
+from pump.vendors.kinot import callbacks, parse
 from pump.vendors.kinot.client import KINDS, CallbackType, Client, List
-from pump.vendors.kinot.numbers import decode, without_codes
+from pump.vendors.kinot.numbers import without_codes
 from pump.vendors.kinot.registration import CallbackRegistration
 from pump.vendors.kinot.settings import KinotSettings
 from pump.vendors.kinot.sign import SIGN, callback_signed
@@ -103,7 +103,7 @@ class Kinot(PushSource[KinotSettings]):
             raise Refused(413, f"a callback may have {_LARGEST} bytes")
         text = _text(push.body)
         try:
-            fields = decode(text)
+            fields = callbacks.decode(text)
         except ValueError as error:
             raise await refuse(without_codes(text), str(error)) from None
         if not isinstance(fields, dict):
@@ -118,19 +118,25 @@ class Kinot(PushSource[KinotSettings]):
                 return
             what, reason = "unsigned refused", "the sign is missing"
         elif callback_signed(fields, self.settings.app_secret.get_secret_value()):
+            try:
+                callbacks.check(fields)
+            except MessageError as wrong:
+                intake.count("wrong form")
+                self._tell("A signed callback is refused, for it is not of the document's form", str(wrong))
+                raise await refuse(clean(fields), str(wrong)) from None
             return
         else:
             what, reason = "wrong sign", "the sign does not match"
         intake.count(what)
+        self._tell("A callback is refused; if it is Kinot's, app_secret is not the one it signs with", reason)
+        raise await refuse(clean(fields), reason, 403)
+
+    def _tell(self, sentence: str, reason: str) -> None:
+        """Log a refusal, where none was logged a moment ago."""
         now = self.clock.monotonic()
         if now - self._told >= _TOLD:
             self._told = now
-            log.warning(
-                "A callback is refused; if it is Kinot's, app_secret is not the one it signs with",
-                source=self.name,
-                reason=reason,
-            )
-        raise await refuse(clean(fields), reason, 403)
+            log.warning(sentence, source=self.name, reason=reason)
 
     async def _bad(
         self, push: Push, intake: Intake, admission: Admission, raw: Any, error: str, status: int = 400
@@ -142,10 +148,11 @@ class Kinot(PushSource[KinotSettings]):
 
     async def _accept(self, fields: Mapping[str, Any], intake: Intake) -> None:
         now = self.clock.now()
+        states, digest = self._of(intake), callbacks.digest(fields)
         if parse.is_command(fields):
-            await intake.put(self._result(fields, now, intake))
+            await states.take_result(self._result(fields, now, intake), digest)
         else:
-            await self._of(intake).take(_guarded(parse.status, fields, self._zone, now))
+            await states.take(_guarded(parse.status, fields, self._zone, now), digest=digest)
 
     def _result(self, fields: Mapping[str, Any], now: datetime, intake: Intake) -> Event:
         known = self._of(intake).of(str(fields.get("sn", "")).strip())

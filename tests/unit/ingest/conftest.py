@@ -55,7 +55,7 @@ def site(tmp_path: Path) -> Site:
 def passed(n: int = 1, **data: Any) -> Event:
     """The n-th passage of a vehicle."""
     facts = {"vendor": "test", "code": "1", "name": "Pass", "phase": "pulse", "severity": "info", **data}
-    return Event("vehicle.passed", event_id("test", n), facts, time=datetime(2026, 11, 20, 9, n, tzinfo=UTC))
+    return Event("vehicle.passed", event_id("test", n), facts, time=datetime(2026, 11, 20, 7, n, tzinfo=UTC))
 
 
 async def stored_events(spool: Spool) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import pytest
 
 from pump.core.errors import Unavailable
 from pump.core.event import event_id
+from pump.ingest.intake import Intake
 from pump.spool import Receipt
 from tests.unit.ingest.conftest import Site, passed, run, stored_events
 
@@ -27,7 +28,7 @@ def test_an_event_becomes_one_cloudevent_with_where_and_when(site: Site) -> None
                 "source": "/north/teams",
                 "type": "vehicle.passed",
                 "subject": "camera/1",
-                "time": "2026-11-20T09:05:00Z",
+                "time": "2026-11-20T07:05:00Z",
                 "recordedtime": "2026-11-20T08:00:00Z",
                 "datacontenttype": "application/json",
             }
@@ -199,3 +200,31 @@ def test_a_gap_that_the_spool_refuses_is_counted_once_it_is_stored(site: Site) -
             assert site.value("pump_gaps_total", source="teams") == 1
 
     run(main)
+
+
+async def test_a_time_far_ahead_is_the_arrivals_and_one_behind_is_believed(site: Site) -> None:
+    async with site.intake() as (intake, spool):
+        now = site.clock.now()
+        times = [
+            now + timedelta(days=26_000),
+            now + timedelta(minutes=11),
+            now + timedelta(minutes=9),
+            now - timedelta(9),
+        ]
+        events = [passed(number) for number in range(len(times))]
+        ids = [event.id for event in events]
+        for event, time in zip(events, times, strict=True):
+            event.time = time
+        await intake.put(*events)
+        found = await stored_events(spool)
+        assert [event["id"] for event in found] == ids
+        assert [event["data"].get("time_source") for event in found] == ["received", "received", None, None]
+        assert [datetime.fromisoformat(event["time"]) for event in found] == [now, now, *times[2:]]
+        patient = Intake(
+            "other", spool=spool, site="north", clock=site.clock, metrics=site.metrics, health=site.health,
+            ahead=timedelta(hours=1),
+        )  # fmt: skip
+        (later,) = (passed(9),)
+        later.time = times[1]
+        await patient.put(later)
+        assert "time_source" not in (await stored_events(spool))[-1]["data"]

@@ -77,7 +77,7 @@ def said(*records: Record) -> dict[str, Any]:
     """Topic to what is retained there."""
     more = {"home_assistant": "homeassistant", "picture_url": "http://192.0.2.7/media"}
     settings = MqttSettings.model_validate({"type": "mqtt", "url": "mqtt://127.0.0.1", **more})
-    messages = EventMessages(settings, "north", Retained(), FirstEvents(Clock(), None), spaces=True)
+    messages = EventMessages(settings, "north", Retained(Clock()), FirstEvents(Clock(), None), spaces=True)
     found: dict[str, Any] = {}
     for one in records:
         for message in messages.of(one):

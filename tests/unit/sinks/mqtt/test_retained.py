@@ -15,6 +15,7 @@ import pytest
 from pump.core.errors import Unavailable
 from pump.sinks.mqtt.retained import REMEMBERED, Marker, Retained
 from pump.sinks.mqtt.sink import MqttSink
+from pump.testing import ManualClock
 from pump.testing.brokers import Mosquitto
 from pump.testing.records import record
 from tests.unit.sinks.mqtt.test_sink import event, mosquitto, on_mosquitto, retained, sink
@@ -116,7 +117,7 @@ async def test_home_assistant_that_starts_is_told_all_again(tmp_path: Path) -> N
 
 
 def test_what_was_on_its_way_is_said_again_and_the_newest_acknowledged_is_the_marker() -> None:
-    kept = Retained()
+    kept = Retained(ManualClock())
     kept.say("a", b"1")
     kept.say("b", b"1")
     kept.acknowledged()
@@ -135,7 +136,7 @@ def test_what_was_on_its_way_is_said_again_and_the_newest_acknowledged_is_the_ma
 
 
 def test_the_oldest_are_forgotten() -> None:
-    kept = Retained()
+    kept = Retained(ManualClock())
     for number in range(REMEMBERED + 2):
         kept.say(f"t/{number}", b"")
     kept.acknowledged()
@@ -186,15 +187,27 @@ def test_memory_by_other_settings_is_forgotten() -> None:
 
 def test_what_is_recalled_is_said_in_the_order_that_receivers_need() -> None:
     memory: dict[str, Any] = {}
-    kept = Retained()
+    kept = Retained(ManualClock())
     kept.recall(memory, "form")
     kept.say("state", b'{"state":true,"time":"2026-11-20T08:00:05Z"}')
     kept.say("x/config", b'{"unique_id":"x"}')
     kept.say("status/bays", b"online")
-    again = Retained()
+    again = Retained(ManualClock())
     again.recall(memory, "form")
     again.all_again()
     assert [one.topic for one in again.next_again(9)] == ["status/bays", "x/config", "state"]
     assert not again.newest("state", "2026-11-20T08:00:04Z")
     again.forget_spaces()
     assert len(memory) == 4
+
+
+def test_a_time_that_is_yet_to_come_holds_up_nothing() -> None:
+    clock = ManualClock()
+    kept = Retained(clock)
+    assert kept.newest("state", "2099-01-01T00:00:00Z"), "as an older pump stored it"
+    assert kept.newest("state", "2026-11-20T08:00:01Z")
+    assert not kept.newest("state", "2026-11-20T08:00:00Z"), "what was stored in the device comes after what it sent"
+    assert kept.newest("state", "2026-11-20T08:09:00Z")
+    assert not kept.newest("state", "2026-11-20T08:05:00Z"), "within ten minutes a device's time is believed"
+    assert kept.newest("state", "of no clock")
+    assert kept.newest("state", "2026-11-20T08:00:00Z")

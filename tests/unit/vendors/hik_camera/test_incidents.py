@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -351,3 +352,24 @@ async def test_a_recorders_channels_have_the_names_of_its_cameras(tmp_path: Path
         events = await pump.stored(lambda events: of(events, "video.motion"))
         assert of(events, "video.motion")[0]["data"]["place"] == {"channel": "Yard & fence"}
         assert of(events, "video.motion")[0]["subject"] == "camera/door/33"
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+async def test_a_start_dated_in_2099_keeps_no_end_from_ending_it(tmp_path: Path, numbered: bool) -> None:
+    """Nor after a new link, where what is not newer than the last message counts as said again."""
+    clock = ManualClock()
+    async with Simulator(clock=clock) as device, site(tmp_path, device, clock, event_timeout="1h") as pump:
+        await pump.until(lambda: device.streams)
+        serial = "<serialNo>7</serialNo>" if numbered else ""
+        start = alert("VMD", extra=serial)
+        device.send(replace(start, body=start.body.replace(b"2026-11-20", b"2099-11-20")))
+        await pump.stored(lambda events: len(of(events, "video.motion")) == 1)
+        streams = len(device.account.streams)
+        device.cut()
+        await pump.until(lambda: len(device.account.streams) > streams)
+        device.send(alert("VMD", state="inactive", extra=serial.replace("7", "8"), number=5))
+        events = await pump.stored(lambda events: len(of(events, "video.motion")) == 2)
+        first, last = of(events, "video.motion")
+        assert first["data"]["time_source"] == "received"
+        assert last["data"]["incident"] == first["id"]
+        assert last["data"]["phase"] == "end"

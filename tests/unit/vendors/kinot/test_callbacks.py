@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from pump.core.clock import Clock
@@ -31,8 +32,21 @@ def lock(site: Site) -> int:
     return site.kinot.fleet.locks[0].sn
 
 
+STATUS: dict[str, Any] = {
+    "voltage": 3.6, "frequency": 38.5, "car_detected": 0, "low_battery": 0, "coil_fault": 0, "rs_si": -80,
+    "device_type": 34,
+}  # fmt: skip
+"""The rest of a sensor's status, as the document has it."""
+
+
 def signed(site: Site, **fields: Any) -> str:
-    """A body as Kinot sends it."""
+    """A sensor's status as Kinot sends it; fields that are None are left out."""
+    fields = {name: value for name, value in {**STATUS, **fields}.items() if value is not None}
+    return signed_alone(site, **fields)
+
+
+def signed_alone(site: Site, **fields: Any) -> str:
+    """A body of these fields, signed."""
     fields = {name: Number(value) if isinstance(value, int | float) else value for name, value in fields.items()}
     return written({**fields, "sign": site.kinot.platform.sign(fields)})
 
@@ -135,7 +149,9 @@ async def test_an_odd_callback_is_taken_or_refused_and_never_told_twice(tmp_path
             assert site.sent(sn).status == 403
             assert site.counted("wrong sign" if trick == "wrong_sign" else "unsigned refused") == 1
         assert site.counted("old") == (trick == "old")
-        assert site.counted("unchanged") == (trick == "duplicate")
+        assert site.counted("duplicate") == (trick == "duplicate")
+        if trick == "duplicate":
+            assert site.sent(sn).status == 200
 
     await run(tmp_path, test)
 
@@ -287,23 +303,24 @@ async def test_an_odd_request_gets_the_vendors_failure_form(
         lambda text: text.encode("utf-8-sig"),
         lambda text: text.encode("gb18030"),
         lambda text: text.replace("}", ",\n}").encode(),
-        lambda text: text.encode().replace(b":", b" :\r\n\t"),
+        lambda text: text.encode().replace(b'":', b'" :\r\n\t'),
     ],
     ids=["a mark at the beginning", "gb18030", "a comma too many", "white space"],
 )
 async def test_a_body_in_other_clothes_is_taken(tmp_path: Path, make: Any) -> None:
     async def test(site: Site) -> None:
-        text = signed(site, sn=1, car_detected=1, updated_at="", note="车位")
+        text = signed(site, sn="车位", car_detected=1, updated_at=changed(0))
         status, answer, _ = await site.post("/status", make(text), **{"Content-Type": "text/plain"})
         assert (status, answer) == (200, {"code": 0, "message": "OK"})
-        assert [event["type"] for event in await site.events()] == ["parking.space.occupied"]
+        found = await site.events("parking")
+        assert [(event["type"], event["subject"]) for event in found] == [("parking.space.occupied", "sensor/车位")]
 
     await run(tmp_path, test)
 
 
 async def test_a_signed_message_without_a_number_is_kept(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
-        status, answer, _ = await site.post("/status", signed(site, car_detected=1))
+        status, answer, _ = await site.post("/status", signed(site, updated_at=changed(0)))
         assert (status, answer) == (400, {"code": 10012, "message": "the message has no sn"})
         assert [event["type"] for event in await site.events()] == ["pump.record.unparsed"]
 
@@ -317,3 +334,148 @@ async def test_the_source_is_found_by_its_name_in_any_case(tmp_path: Path) -> No
         assert status == 200
 
     await run(tmp_path, test)
+
+
+# --- one reading of what is signed ------------------------------------------------------------------------------------
+
+
+def recut(body: str, *pieces: tuple[str, str]) -> str:
+    """The body of an eavesdropper: the same sign over the same text, its fields cut elsewhere."""
+    fields = orjson.loads(body)
+    kept = {name: value for name, value in fields.items() if name == "sign"}
+    return orjson.dumps({**kept, **dict(pieces)}).decode()
+
+
+async def test_fields_that_are_cut_elsewhere_are_refused_though_the_sign_is_right(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        body = signed(site, sn=7, car_detected=1, updated_at=changed(0))
+        fields = {name: str(value) for name, value in orjson.loads(body).items() if name != "sign"}
+        plain = "&".join(f"{name}={fields[name]}" for name in sorted(fields))
+        for pieces in (
+            [tuple(plain.split("=", 1))],  # all of it in one value
+            [("car_detected", plain.split("=", 1)[1])],
+            [(plain.rpartition("=")[0], plain.rpartition("=")[2])],  # all of it in one name
+        ):
+            status, answer, _ = await site.post("/status", recut(body, *pieces))
+            assert (status, answer["code"]) == (400, 10012)
+        assert {event["type"] for event in await site.events()} == {"pump.record.unparsed"}
+        assert site.counted("wrong form") == 3
+        assert (await site.post("/status", body))[0] == 200
+        assert site.counted("first") == 0
+
+    await run(tmp_path, test)
+
+
+LOCK: dict[str, Any] = {"locked": 0, "shell_opened": 0, "bar_position_error": 0, "motor_fail": 0, "device_type": 18}
+RESULT: dict[str, Any] = {
+    "guid": "3019FF21", "sn": 7, "commnad_status": "succeeded", "reason": "NULL", "device_type": 34,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", [*STATUS, "sn", "updated_at"])
+async def test_all_that_the_document_lists_must_be_there(tmp_path: Path, missing: str) -> None:
+    async def test(site: Site) -> None:
+        for more in ({}, LOCK):
+            fields = {"sn": 7, "updated_at": changed(0), **more, missing: None}
+            status, answer, _ = await site.post("/status", signed(site, **fields))
+            if missing == "device_type":
+                assert (status, answer["message"]) == (400, "the message has no device_type")
+            assert status == 400
+            assert missing in answer["message"]
+        assert not await site.events("parking")
+
+    await run(tmp_path, test)
+
+
+@pytest.mark.parametrize("missing", [*RESULT, "updated_at"])
+async def test_all_of_a_commands_result_must_be_there(tmp_path: Path, missing: str) -> None:
+    async def test(site: Site) -> None:
+        whole = {**RESULT, "updated_at": changed(0)}
+        status, _, _ = await site.post("/command", signed_alone(site, **{**whole, "sn": 8}))
+        assert status == 200
+        del whole[missing]
+        status, _, _ = await site.post("/command", signed_alone(site, **whole))
+        assert status == 400
+        assert len(await site.events("command")) == 1
+
+    await run(tmp_path, test)
+
+
+async def test_a_radar_has_no_coil_and_needs_none(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        radar = {"sn": 9, "car_detected": 1, "updated_at": changed(0), "device_type": 33}
+        status, _, _ = await site.post("/status", signed_alone(site, **radar))
+        assert status == 200
+
+    await run(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"note": "new"}, "the document has no field 'note' for callbacks"),
+        ({"sn": "7&car_detected=1"}, "the value of sn holds a mark that separates fields where they are signed"),
+        ({"updated_at": "x=1"}, "the value of updated_at holds a mark that separates fields where they are signed"),
+        ({"a=b&c": "1"}, "the document has no field 'a=b&c' for callbacks"),
+    ],
+)
+async def test_other_fields_and_marks_in_them_are_refused(tmp_path: Path, more: dict[str, Any], reason: str) -> None:
+    async def test(site: Site) -> None:
+        status, answer, _ = await site.post("/status", signed(site, **{"sn": 7, "updated_at": changed(0), **more}))
+        assert (status, answer["message"]) == (400, reason)
+
+    await run(tmp_path, test)
+
+
+async def test_a_field_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        body = signed(site, sn=7, car_detected=1, updated_at=changed(0))
+        status, answer, _ = await site.post("/status", body.replace("{", '{"car_detected":0,', 1))
+        assert (status, answer["message"]) == (400, "a field comes twice")
+
+    await run(tmp_path, test)
+
+
+# --- what was sent before ---------------------------------------------------------------------------------------------
+
+
+async def test_the_very_same_push_is_a_duplicate_and_turns_nothing_back(tmp_path: Path) -> None:
+    """Also within the second, where its time alone does not say that it is older; and over a restart."""
+    came = {"sn": 7, "car_detected": 1, "updated_at": changed(0)}
+    async with kinot_site(tmp_path, running=False) as site:
+        bodies = [signed(site, **came), signed(site, **{**came, "car_detected": 0})]
+        for body in (*bodies, *bodies):
+            assert (await site.post("/status", body))[0] == 200
+        assert site.counted("duplicate") == 2
+        before = await site.events()
+    async with kinot_site(tmp_path, running=False) as site:
+        for body in bodies:
+            assert (await site.post("/status", body))[0] == 200
+        assert site.counted("duplicate") == 2
+        assert site.intake.state("device/")["device/7"]["values"]["car_detected"] == 0
+        assert await site.events() == before
+
+
+async def test_a_push_of_a_clock_ahead_that_is_sent_again_turns_nothing_back(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        ahead = signed(site, sn=7, car_detected=1, updated_at=changed(20 * 3600))
+        for body in (ahead, signed(site, sn=7, car_detected=0, updated_at=changed(61)), ahead):
+            assert (await site.post("/status", body))[0] == 200
+        told = await site.events("parking")
+        assert [event["type"] for event in told] == ["parking.space.occupied", "parking.space.vacated"]
+        assert told[0]["data"]["time_source"] == "received"
+        assert site.intake.state("device/")["device/7"]["values"]["car_detected"] == 0
+
+    await run(tmp_path, test)
+
+
+async def test_a_result_that_was_taken_before_is_no_event_however_long_ago(tmp_path: Path) -> None:
+    async with kinot_site(tmp_path, running=False) as site:
+        body = signed_alone(site, **RESULT, updated_at=changed(-30 * 86_400))
+        for _ in range(2):
+            assert (await site.post("/command", body))[0] == 200
+        assert site.counted("duplicate") == 1
+    async with kinot_site(tmp_path, running=False) as site:
+        assert (await site.post("/command", body))[0] == 200
+        assert site.counted("duplicate") == 1
+        assert [event["type"] for event in await site.events()] == ["command.result"]

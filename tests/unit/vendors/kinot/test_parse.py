@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 import pump.vendors.kinot
 from pump.core.errors import MessageError
-from pump.core.event import Event, encode
+from pump.core.event import Event, encode, event_id
 from pump.core.schema import event_schema
 from pump.core.taxonomy import TYPES
 from pump.vendors.kinot import codes, numbers, parse
@@ -348,3 +348,25 @@ def test_whatever_is_sent_gives_valid_events_or_poison(fields: dict[str, Any], e
             assert event.type in TYPES
             if len(event.data) < 100:
                 shown(event)
+
+
+def test_a_status_ahead_of_its_arrival_does_not_make_the_right_ones_old() -> None:
+    """Its ids are those of what was sent; the order goes by the arrival."""
+    ahead = step(None, updated_at="2026-11-21T12:00:00+08:00")  # 20 hours
+    assert ahead.state is not None
+    assert ahead.state["at"] == int(NOW.timestamp() * 1000)
+    assert ahead.state["seen"] == "2026-11-20T08:00:00.000Z"
+    assert ahead.events[0].id == event_id("kinot", "7", 1795233600000, "car_detected", 1)
+    assert ahead.events[0].dedup_time_ms == 1795233600000
+    right = step(ahead.state, car_detected=0, updated_at="2026-11-20T16:00:01+08:00")
+    assert (right.outcome, [event.type for event in right.events]) == ("changed", ["parking.space.vacated"])
+    within = step(None, updated_at="2026-11-20T16:09:00+08:00")
+    assert within.state is not None
+    assert within.state["at"] == int(NOW.timestamp() * 1000) + 9 * 60_000
+
+
+def test_what_a_wrong_clock_left_in_the_state_is_not_believed() -> None:
+    known = step(None).state
+    assert known is not None
+    frozen = {**known, "at": int((NOW + timedelta(hours=20)).timestamp() * 1000)}
+    assert step(frozen, car_detected=0).outcome == "changed"
