@@ -87,7 +87,7 @@ class Kinot(PushSource[KinotSettings]):
         await self._check(fields, intake, refuse)
         admission.admit((self.name, str(fields.get("sn"))))
         try:
-            await self._accept(fields, intake)
+            await self._accept(fields, intake, signed=fields.get(SIGN) not in (None, ""))
         except MessageError as poison:
             raise await refuse(clean(fields), str(poison)) from None
         self._heard += 1
@@ -146,13 +146,13 @@ class Kinot(PushSource[KinotSettings]):
         await intake.unparsed(raw, error)
         return Refused(status, error)
 
-    async def _accept(self, fields: Mapping[str, Any], intake: Intake) -> None:
+    async def _accept(self, fields: Mapping[str, Any], intake: Intake, *, signed: bool) -> None:
         now = self.clock.now()
         states, digest = self._of(intake), callbacks.digest(fields)
         if parse.is_command(fields):
             await states.take_result(self._result(fields, now, intake), digest)
         else:
-            await states.take(_guarded(parse.status, fields, self._zone, now), digest=digest)
+            await states.take(_guarded(parse.status, fields, self._zone, now), digest=digest, signed=signed)
 
     def _result(self, fields: Mapping[str, Any], now: datetime, intake: Intake) -> Event:
         known = self._of(intake).of(str(fields.get("sn", "")).strip())
@@ -161,7 +161,8 @@ class Kinot(PushSource[KinotSettings]):
     def _of(self, intake: Intake) -> States:
         # made at the first use and kept: callbacks come whether or not `run` is just restarting
         if self._states is None:
-            self._states = States(intake, self.clock, every=self.settings.emit == "all")
+            named = self.settings.named_devices()
+            self._states = States(intake, self.clock, every=self.settings.emit == "all", named=named)
         return self._states
 
     # --- what is read -------------------------------------------------------------------------------------------
