@@ -29,11 +29,14 @@ class Accept:
 
     async def accept(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
         """`keys` of devices, as `pump devices` shows them, and `source`, which may be left out for those that were
-        heard of; {"accepted": [{"source": …, "device": …}, …]} once it is on disk. All of them, or none."""
+        heard of; {"accepted": [{"source": …, "device": …}, …]} once it is on disk.
+
+        Raises Refusal before anything is stored where one of them is of no source, or of several.
+        """
         keys, source = arguments.get("keys"), arguments.get("source")
         if not isinstance(keys, list) or not keys or not all(isinstance(key, str) and key for key in keys):
             raise Refusal("which? Name devices as pump devices shows them")
-        if source is not None and source not in self._intakes:
+        if source is not None and source not in [*self._intakes]:
             raise Refusal(f"there is no source {source}; there are: {', '.join(self._intakes) or 'none'}")
         wanted: dict[str, list[str]] = {}
         for key in keys:
