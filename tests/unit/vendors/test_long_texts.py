@@ -70,7 +70,7 @@ def test_what_goes_on_at_a_camera_is_remembered_within_bounds(message: dict[str,
     matters = OpenIncidents(30.0)
     matters.load({}, 0.0)
     facts = Facts(source="cam")
-    keys = set()
+    keys: set[str] = set()
     for number in range(8):
         tree = {"eventState": "active", "dateTime": f"2026-11-20T08:00:0{number}+00:00", **_filled(message, number)}
         alert = camera(tree, facts, UTC_ZONE)
