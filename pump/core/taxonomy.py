@@ -312,6 +312,7 @@ PUMP: Final[dict[str, str]] = {
     "pump.gap": "Events of a span of time may be missing: from, to, how many, why",
     "pump.devices.full": "A device table is full: strangers forget each other, or more are known than it can hold",
     "pump.clock.jumped": "The wall clock has jumped by more than a minute: before, after, by how many seconds",
+    "pump.media.evicted": "Pictures were removed for want of room before their retention was over: how many, bytes",
     "pump.record.unparsed": "A vendor's record that could not be parsed, kept whole",
     "pump.spool.filling": "The spool is four fifths full; the data names who holds it",
     "pump.spool.repaired": "A damaged spool was set aside; the data tells what was carried over and what is lost",

@@ -14,6 +14,7 @@ import pump
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event
+from pump.ingest.evictions import Early
 from pump.ingest.intake import Intake
 from pump.spool import Repaired, Spool
 from pump.telemetry.metrics import Metrics
@@ -99,6 +100,14 @@ class Announcer:
             begin = None if after is None else datetime.fromtimestamp(after / 1000, UTC)
             end = datetime.fromtimestamp(before / 1000, UTC)
         self.gap(begin, "removed before the sink had them", count, sink, end)
+
+    def media_evicted(self, early: Early) -> None:
+        """Pictures went before their retention was over, for want of room; `strangers` of them were strangers'."""
+        youngest = None if early.youngest_s is None else round(early.youngest_s)
+        self.tell(
+            "pump.media.evicted", "Pictures removed early", "warning",
+            count=early.count, bytes=early.bytes, youngest_s=youngest, strangers=early.strangers,
+        )  # fmt: skip
 
     def _tell_filling(self, holder: str, used: int, limit: int) -> None:
         self.tell("pump.spool.filling", "Spool filling", "warning", holder=holder or None, bytes=used, max_bytes=limit)

@@ -23,7 +23,6 @@ from pump.core.tasks import first_of, wait_for
 from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.ingest.intake import Intake
-from pump.ingest.media import Media
 from pump.ingest.push.listener import PushListener, Route
 from pump.ops.accept import Accept
 from pump.ops.control import Control
@@ -33,7 +32,7 @@ from pump.ops.restart import Restart
 from pump.ops.subscribe import Subscribe
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
-from pump.runtime.build import NoStart, Parts, build_usable, control_of
+from pump.runtime.build import NoStart, Parts, build_usable, control_of, media_of
 from pump.runtime.descriptors import Lack, bounded, raise_limit, soft_limit
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.sd_notify import Notifier
@@ -84,9 +83,9 @@ class Daemon:
             clock=self.clock,
             health=self.health,
             metrics=self.metrics,
+            media=lambda: self.media.figures(),
         )
-        keep = config.media
-        self.media = Media(keep.dir, clock=self.clock, max_bytes=keep.max_bytes, retention=keep.retention)
+        self.media = media_of(config.media, self.clock, self.metrics)
         self.ready = asyncio.Event()
         """Set once every part had its first start."""
         self.ops_url = ""
@@ -211,7 +210,7 @@ class Daemon:
         watch = Watch(spool, clock=self.clock, health=self.health, status=self.status, notifier=self._notifier)
         self.supervisor.add("watch", watch.run, self.health.component("watch"))
         self.supervisor.add("spool probe", watch.probe, self.health.component("spool"))
-        self.supervisor.add("media", self._keep_media, self.health.component("media"))
+        self.supervisor.add("media", partial(self._keep_media, announcer), self.health.component("media"))
         for name, kind in parts.sinks.items():
             self._add_sink(name, kind, spool, announcer)
         for name, source in parts.sources.items():
@@ -319,9 +318,9 @@ class Daemon:
         self.sinks[name] = delivery = Delivery(around, kind, name, self.config.sinks[name], component)
         self.supervisor.add(component.name, delivery.run, component)
 
-    async def _keep_media(self) -> None:
+    async def _keep_media(self, announcer: Announcer) -> None:
         self.health.component("media").up()
-        await self.media.run()
+        await self.media.run(announcer.media_evicted)
 
     # --- stop -------------------------------------------------------------------------------------------------------
 

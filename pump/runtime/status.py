@@ -27,8 +27,9 @@ class Status:
     def __init__(
         self, config: Config, sinks: Mapping[str, Delivery], *, spool: Callable[[], Spool | None],
         phase: Callable[[], str], clock: Clock, health: Health, metrics: Metrics,
+        media: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:  # fmt: skip
-        """`sinks` fills as they are added. `spool` gives None until it is open.
+        """`sinks` fills as they are added. `spool` gives None until it is open; `media` gives the store's figures.
 
         `phase` gives why the daemon as a whole is not ready; empty while it runs.
         """
@@ -39,6 +40,7 @@ class Status:
         self._clock = clock
         self._health = health
         self._metrics = metrics
+        self._media = media
         self._begun = clock.monotonic()
         self._oldest: tuple[int, datetime] | None = None
         """The floor at which the oldest event was looked up, and when that event arrived."""
@@ -89,6 +91,7 @@ class Status:
                 "full": bool(spool and spool.refusing),
                 "oldest": self._oldest[1] if spool and self._oldest and spool.head > spool.floor else None,
             },
+            "media": self._media(),
             "components": [
                 {
                     "name": component.name,
