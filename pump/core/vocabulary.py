@@ -19,7 +19,7 @@ _ANY: Final = "*"
 _OWN: Final = (
     "after", "aside", "before", "by_s", "bytes", "carried", "code", "count", "cut", "error", "from", "holder",
     "instance", "known", "lost", "max_bytes", "name", "phase", "previous", "raw", "raw_base64", "reason", "sampled",
-    "severity", "sink", "sinks", "sources", "strangers", "to", "vendor", "version",
+    "severity", "sink", "sinks", "sources", "strangers", "to", "vendor", "version", "youngest_s",
 )  # fmt: skip
 """Fields of the data of `pump.*` events, which the schema leaves open."""
 

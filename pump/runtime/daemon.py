@@ -76,15 +76,9 @@ class Daemon:
         self.supervisor = Supervisor(clock=self.clock, metrics=self.metrics)
         self.sinks: dict[str, Delivery] = {}
         self.status = Status(
-            config,
-            self.sinks,
-            spool=lambda: self._spool,
-            phase=lambda: self._phase,
-            clock=self.clock,
-            health=self.health,
-            metrics=self.metrics,
-            media=lambda: self.media.figures(),
-        )
+            config, self.sinks, spool=lambda: self._spool, phase=lambda: self._phase, clock=self.clock,
+            health=self.health, metrics=self.metrics, media=lambda: self.media.figures(),
+        )  # fmt: skip
         self.media = media_of(config.media, self.clock, self.metrics)
         self.ready = asyncio.Event()
         """Set once every part had its first start."""
@@ -314,7 +308,8 @@ class Daemon:
     def _add_sink(self, name: str, kind: type[Sink[Any]], spool: Spool, announcer: Announcer) -> None:
         """`run` restarts the sink itself; the supervisor is there for a bug in it."""
         component = self.health.component(f"sink {name}")
-        around = Surroundings(spool, self.clock, self.metrics, self.config.site, announcer.sink_lost)
+        site, lost, evicted = self.config.site, announcer.sink_lost, announcer.sink_evicted
+        around = Surroundings(spool, self.clock, self.metrics, site, lost, on_evicted=evicted)
         self.sinks[name] = delivery = Delivery(around, kind, name, self.config.sinks[name], component)
         self.supervisor.add(component.name, delivery.run, component)
 

@@ -12,6 +12,7 @@ from pump.core.clock import Clock
 from pump.delivery.delivery import Delivery
 from pump.ops.control import Tell
 from pump.spool import Spool
+from pump.spool.strangers import share as strangers_share
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 
@@ -88,6 +89,10 @@ class Status:
                 "floor": spool.floor if spool else 0,
                 "bytes": spool.used if spool else 0,
                 "max_bytes": self._config.spool.max_bytes,
+                "strangers": {
+                    "bytes": spool.strangers if spool else 0,
+                    "max_bytes": strangers_share(self._config.spool.max_bytes),
+                },
                 "full": bool(spool and spool.refusing),
                 "oldest": self._oldest[1] if spool and self._oldest and spool.head > spool.floor else None,
             },
