@@ -362,7 +362,7 @@ class Devices:
         sign = self._loss(device.key, groups)
         self._known[device.key] = sign.device  # before it is stored: a sign that comes meanwhile must turn it back
         try:
-            await self._intake.put(*sign.events, state=sign.state)
+            await self._intake.put(*sign.events, state=sign.state, stranger=self.stranger(device.key))
         except BaseException as error:
             if self._known.get(device.key) is sign.device:
                 self._known[device.key] = device  # the next look finds it again; its id makes a second telling harmless

@@ -89,23 +89,28 @@ class Intake:
         """The store for binaries: store them before the event that names them."""
         return self._media
 
-    async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
+    async def put(
+        self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None, stranger: bool = False
+    ) -> Receipt:
         """Store the items in order, and `state` in the same transaction; returns after the fsync.
 
-        The line after it is the acknowledgement. `state` holds JSON values by key; None removes a key. Raises
+        The line after it is the acknowledgement. `state` holds JSON values by key; None removes a key. `stranger`: they
+        come of a device that nobody knows, and count against the strangers' share of the spool and of media. Raises
         `Unavailable` where the spool refuses: nothing was stored then, answer the vendor with its failure form.
         Cancelled, it may have stored them: their ids make a second put harmless.
         """
         recorded = self.clock.now()
         state = state and {bounded(key, BOUNDS["state key"]): value for key, value in state.items()}
-        own, self._own = self._own, []
+        own: list[Event] = []
+        if not stranger:  # the source's own news must not be evicted with a stranger's events
+            own, self._own = self._own, []
         for item in items:
             if isinstance(item, Event):
                 item.believe(recorded, self.ahead)
                 if self._names is not None:
                     self._names.fill(item)
         try:
-            rows = await self._encoder.rows([*own, *items] if own else items, recorded)
+            rows = await self._encoder.rows([*own, *items] if own else items, recorded, stranger=stranger)
             try:
                 receipt = await self._spool.append(rows, source=self.name, state=state)
             except RowRefused as refused:
@@ -118,13 +123,13 @@ class Intake:
             self._own = own + self._own  # ids make those that were stored all the same harmless
             raise
         self._count(receipt)
-        if receipt.stored and not receipt.duplicates:
+        if receipt.stored and not receipt.duplicates and not stranger:
             await self._watch_clocks(items, recorded)
         return receipt
 
-    async def unparsed(self, raw: Any, error: str) -> Receipt:
+    async def unparsed(self, raw: Any, error: str, *, stranger: bool = False) -> Receipt:
         """Keep what could not be parsed, as `pump.record.unparsed`; as `put` otherwise."""
-        return await self.put(Unparsed(raw, error))
+        return await self.put(Unparsed(raw, error), stranger=stranger)
 
     async def gap(self, begin: datetime, end: datetime, reason: str, count: int | None = None) -> Receipt:
         """Report that events between `begin` and `end` may be missing. The same gap reported twice is one event.

@@ -1,7 +1,7 @@
 """Binaries beside the spool: each content once, under its SHA-256, as long as there is room and it is young enough.
 
-What strangers send (devices that no configuration names and no operator took in) lies in a folder of its own and has a
-share of its own: it never takes the room of a known device's file.
+What strangers send (devices that no configuration names and no operator took in) has a mark (`marks`) and a share of
+its own: it never takes the room of a known device's file.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from pump.core.clock import Clock
 from pump.core.tasks import Threads
 from pump.ingest import evictions
 from pump.ingest.evictions import Early, Evictions
+from pump.ingest.marks import Marks, sync
 from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -31,8 +33,6 @@ EVERY: Final = 60.0
 """Seconds between two looks for files that are too old or too many."""
 _ROOM: Final = 0.9
 """Share of the limit that is left after files had to go, so that not each further one has another go."""
-STRANGERS: Final = "strangers"
-"""The folder of their files, beside those of known devices' files: so membership outlives a restart."""
 STRANGERS_PART: Final = 8
 """Strangers may hold an eighth of `max_bytes`, and of that only what known devices leave."""
 _FREED: Final = 0.02
@@ -71,7 +71,7 @@ class _File:
     """A file of the store, as a look at its folder found it."""
 
     seen: int
-    """When it was stored, by the time that the pump has seen pass; milliseconds."""
+    """When it was last stored, by the time that the pump has seen pass; milliseconds."""
     when: float
     """The same by the wall clock of then, seconds."""
     size: int
@@ -99,8 +99,10 @@ class Media:
         self._lock = threading.Lock()  # between finding a file there and removing it
         self._pruning = threading.Lock()
         self._counted = False
-        self._prepared: set[Path] = set()
+        self._prepared = False
         self._known, self._strange = Holding(), Holding()
+        self._marks = Marks(folder)
+        self._writing: Counter[str] = Counter()
         self.evictions = Evictions(self._clock, metrics)
         """The book of what was removed."""
         self.threads = Threads("media", THREADS)
@@ -159,27 +161,61 @@ class Media:
         if len(content) > LARGEST:
             raise TooLarge(f"{len(content)} bytes")
         digest = hashlib.sha256(content).hexdigest()
-        relative = f"{digest[:2]}/{digest}"
+        path, stored = self._path(digest), Stored(digest, f"{digest[:2]}/{digest}", len(content))
         # A stranger who sends what a known device has sent must not keep that file young.
-        if self._stands(self.folder / relative, content, renew=not stranger):
-            return Stored(digest, relative, len(content))
-        if stranger:
-            relative = f"{STRANGERS}/{relative}"
-        path = self.folder / relative
-        stored = Stored(digest, relative, len(content))
-        if stranger and self._stands(path, content):
+        if self._stands(path, content, renew=not stranger or digest in self._marks):
+            if not stranger:
+                self._vouch(digest, len(content))
             return stored
         self._prepare(path.parent)
-        _write(path, content, self._clock.now().timestamp())
-        self._grown(_cost(len(content), stranger=stranger), stranger=stranger)
+        with self._lock:
+            self._writing[digest] += 1
+        try:
+            if stranger:
+                self._mark(digest)
+            _write(path, content, self._clock.now().timestamp())
+        finally:
+            with self._lock:
+                self._writing -= Counter([digest])
+        strange = self._grown(digest, len(content))
+        if strange and not stranger:
+            self._vouch(digest, len(content))
+        self._make_room(stranger=stranger)
         return stored
 
-    def _grown(self, size: int, *, stranger: bool) -> None:
-        """A file was written: count it, and make room where there is too much."""
+    def _path(self, name: str) -> Path:
+        return self.folder / name[:2] / name
+
+    def _mark(self, name: str) -> None:
+        """Mark the file that a stranger is about to write, unless a known device has written it meanwhile."""
         with self._lock:
-            holding = self._strange if stranger else self._known
+            if self._path(name).exists() and name not in self._marks:
+                return
+            self._marks.add(name)
+        self._marks.sync(name)
+
+    def _vouch(self, name: str, size: int) -> None:
+        """A known device has sent the same: from now on the file is its own."""
+        with self._lock:
+            if not self._marks.discard(name):
+                return
+            self._strange.files -= 1
+            self._strange.bytes -= _cost(size, stranger=True)
+            self._known.files += 1
+            self._known.bytes += size
+        self._marks.sync(name)
+
+    def _grown(self, name: str, size: int) -> bool:
+        """Count a file that was written; True where it is a stranger's."""
+        with self._lock:
+            strange = name in self._marks
+            holding = self._strange if strange else self._known
             holding.files += 1
-            holding.bytes += size
+            holding.bytes += _cost(size, stranger=strange)
+        return strange
+
+    def _make_room(self, *, stranger: bool) -> None:
+        with self._lock:
             full = self.used > self._max_bytes or self._strange.bytes > self.strangers_limit
         # One who makes room at a time; what the others add meanwhile the next look finds.
         if full and self._counted and self._pruning.acquire(blocking=False):
@@ -210,25 +246,22 @@ class Media:
             if opened.read(len(content) + 1) != content:
                 return False
             os.fsync(file)
-        _sync(path.parent)
+        sync(path.parent)
         return True
 
     def _prepare(self, folder: Path) -> None:
-        """Make all folders of known devices or of strangers at their first file, so that later ones sync no parents."""
-        top = folder.parent
-        if top in self._prepared and folder.exists():
+        """Make all folders at the first file, so that later ones need not sync their parents."""
+        if self._prepared and folder.exists():
             return
         for number in range(256):
-            (top / f"{number:02x}").mkdir(parents=True, exist_ok=True)
-        for each in (top, *top.parents[: 1 + (top != self.folder)]):
-            _sync(each)
-        self._prepared.add(top)
+            (self.folder / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+        for each in (self.folder, self.folder.parent):
+            sync(each)
+        self._prepared = True
 
     def begin(self) -> None:
         """Have the clock doubted for a while where a run of which there is no note has left files far behind it."""
-        newest = max(
-            (when for top in (self.folder, self.folder / STRANGERS) for when, _, _ in _files(top)), default=0.0
-        )
+        newest = max((when for when, _, _ in self._files()), default=0.0)
         if newest:
             self._clock.ages.witness(int(newest * 1000))
 
@@ -240,7 +273,8 @@ class Media:
             return self._prune()
 
     def _prune(self) -> int:
-        files = self._aged(self.folder)
+        marked = set(self._marks)
+        files = self._aged([file for file in self._files() if os.path.basename(file[2]) not in marked])
         used = sum(file.size for file in files)
         most = self._max_bytes * _ROOM if used > self._max_bytes else self._max_bytes
         removed = self._remove_oldest(files, int(most), evictions.SIZE, self._known)
@@ -252,23 +286,35 @@ class Media:
         return removed
 
     def _prune_strangers(self) -> int:
-        """The same for what strangers may hold, of their files alone."""
-        files = self._aged(self.folder / STRANGERS, stranger=True)
+        """The same for what strangers may hold, looking at their files alone."""
+        files = self._aged(list(self._strangers()), stranger=True)
         room = max(0, min(self.strangers_limit, self._max_bytes - self._known.bytes))
         most = room
         if sum(file.size for file in files) > room:
             most = max(0, min(int(self.strangers_limit * _ROOM), room - int(self._max_bytes * _FREED)))
         return self._remove_oldest(files, most, evictions.STRANGERS, self._strange)
 
-    def _aged(self, top: Path, *, stranger: bool = False) -> list[_File]:
-        """The files of a folder, the oldest first, by what the clock showed when.
+    def _strangers(self) -> Iterator[tuple[float, int, str]]:
+        """As `_files`, of those with a mark; a mark without a file, which a kill may leave, goes."""
+        for name in self._marks:
+            path = self._path(name)
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                with self._lock:
+                    if not self._writing[name] and not path.exists():
+                        self._marks.discard(name)
+                continue
+            yield stat.st_mtime, stat.st_size, os.fspath(path)
+
+    def _aged(self, files: Iterable[tuple[float, int, str]], *, stranger: bool = False) -> list[_File]:
+        """The files, the oldest first, by what the clock showed when.
 
         One that was in 1970 for a while must not make the newest go first.
         """
         latest = self._clock.ages.latest
         found = [
-            _File(latest(int(when * 1000)), when, _cost(size, stranger=stranger), path)
-            for when, size, path in _files(top)
+            _File(latest(int(when * 1000)), when, _cost(size, stranger=stranger), path) for when, size, path in files
         ]
         return sorted(found, key=lambda file: (file.seen, file.when, file.path))
 
@@ -302,27 +348,27 @@ class Media:
                 path.unlink()
             except OSError:
                 return False
+            self._marks.discard(path.name)
         return True
+
+    def _files(self) -> Iterator[tuple[float, int, str]]:
+        """(time, bytes, path) of every file of the store."""
+        try:
+            folders = [entry.path for entry in os.scandir(self.folder) if entry.is_dir() and len(entry.name) == 2]
+        except FileNotFoundError:
+            return
+        for folder in folders:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    try:
+                        stat = entry.stat()
+                    except FileNotFoundError:
+                        continue
+                    yield stat.st_mtime, stat.st_size, entry.path
 
 
 def _cost(size: int, *, stranger: bool) -> int:
     return max(size, _BLOCK) if stranger else size
-
-
-def _files(top: Path) -> Iterator[tuple[float, int, str]]:
-    """(time, bytes, path) of every file in the folders below `top` that a store makes there."""
-    try:
-        folders = [entry.path for entry in os.scandir(top) if entry.is_dir() and len(entry.name) == 2]
-    except FileNotFoundError:
-        return
-    for folder in folders:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                try:
-                    stat = entry.stat()
-                except FileNotFoundError:
-                    continue
-                yield stat.st_mtime, stat.st_size, entry.path
 
 
 def _write(path: Path, content: bytes, when: float) -> None:
@@ -354,12 +400,4 @@ def _write(path: Path, content: bytes, when: float) -> None:
         with suppress(OSError):
             os.unlink(part)
         raise
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    sync(path.parent)

@@ -131,7 +131,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
         if "basicinfo" in push.path.lower():
             raw = {"path": push.path[:200], "bytes": len(push.body), "digest": digest}
         intake.count("unreadable")
-        await intake.put(Unparsed(raw, f"{push.path[:200]}: {reason}", identity=(parse.VENDOR, push.path, digest)))
+        item = Unparsed(raw, f"{push.path[:200]}: {reason}", identity=(parse.VENDOR, push.path, digest))
+        await intake.put(item, stranger=True)  # whoever sent it did not say so that it could be read
 
     # --- signs of life ----------------------------------------------------------------------------------------------
 
@@ -152,8 +153,9 @@ class AvaEye(PushSource[AvaEyeSettings]):
                 facts = {**(facts or {}), about.ASKED: asked or None}
             message.facts = {**(known.facts if known is not None else {}), **(facts or {})}
             groups = parse.groups(message, self._camera(message))
+            stranger = devices.stranger(message.key)
             async with devices.heard(message.key, interval=interval, facts=facts, groups=groups, store=True) as sign:
-                await intake.put(*sign.events, state=sign.state)
+                await intake.put(*sign.events, state=sign.state, stranger=stranger)
             if asked:
                 intake.count("introduction_asked")
                 raise Refused(503, "introduce yourself with basicinfo")
@@ -186,12 +188,12 @@ class AvaEye(PushSource[AvaEyeSettings]):
         camera = self._camera(message)
         identity = parse.record_id(message) if message.path in _RECORDS else parse.content_id(message)
         taken = pictures.take(message.whole, message.inner, identity)
-        media = await _stored(taken, intake.media) if taken else []
-        key = message.key
+        key, devices = message.key, self.devices(intake)
+        stranger = devices.stranger(key)
+        media = await _stored(taken, intake.media, stranger=stranger) if taken else []
         if key is None:
-            await intake.put(*parse.events(message, camera, media, identity))
+            await intake.put(*parse.events(message, camera, media, identity), stranger=stranger)
         else:
-            devices = self.devices(intake)
             known = devices.get(key)
             if known is not None:
                 message.facts = known.facts
@@ -199,7 +201,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
             groups = None if known is not None and known.online else parse.groups(message, camera)
             events = parse.events(message, camera, media, identity)
             async with devices.heard(key, interval=interval, groups=groups) as sign:
-                await intake.put(*sign.events, *events, state=sign.state)
+                await intake.put(*sign.events, *events, state=sign.state, stranger=stranger)
         return _CAPTURED if message.path == "capture" else _DONE
 
     # --- what is known of a camera ----------------------------------------------------------------------------------
@@ -240,17 +242,17 @@ def _message(push: Push) -> Message:
 _RECORDS: Final = frozenset(("capture", "notifyresult/manualcapture/common"))
 
 
-async def _stored(taken: Sequence[Picture], media: Media) -> list[Medium]:
+async def _stored(taken: Sequence[Picture], media: Media, *, stranger: bool) -> list[Medium]:
     """The entries of the pictures, those with data on disk. Raises Unavailable where the disk refuses."""
     if not any(picture.data for picture in taken):
         return [parse.media_entry(picture, {"state": "remote"}) for picture in taken]
     try:
-        return await media.threads.run(lambda: [_store(picture, media) for picture in taken])
+        return await media.threads.run(lambda: [_store(picture, media, stranger=stranger) for picture in taken])
     except OSError as error:
         raise Unavailable(f"the media store refuses: {error.strerror}") from error
 
 
-def _store(picture: Picture, media: Media) -> Medium:
+def _store(picture: Picture, media: Media, *, stranger: bool) -> Medium:
     """In one of the media store's threads: decoding, hashing, writing, fsync."""
     if not picture.data:
         return parse.media_entry(picture, {"state": "remote"})
@@ -259,7 +261,7 @@ def _store(picture: Picture, media: Media) -> Medium:
     if content is None:  # what is no base64 is kept as the text that it is
         state, mime, content = "invalid", "text/plain", picture.data.encode("utf-8", "replace")
     try:
-        stored = media.keep(content)
+        stored = media.keep(content, stranger=stranger)
     except TooLarge:
         return parse.media_entry(picture, {"bytes": len(content), "state": "too large"})
     facts: Medium = {

@@ -85,11 +85,12 @@ class Kinot(PushSource[KinotSettings]):
         refuse = partial(self._bad, push, intake, admission)
         fields = await self._fields(push, refuse)
         await self._check(fields, intake, refuse)
+        signed = fields.get(SIGN) not in (None, "")
         admission.admit((self.name, str(fields.get("sn"))))
         try:
-            await self._accept(fields, intake, signed=fields.get(SIGN) not in (None, ""))
+            await self._accept(fields, intake, signed=signed)
         except MessageError as poison:
-            raise await refuse(clean(fields), str(poison)) from None
+            raise await refuse(clean(fields), str(poison), stranger=not signed) from None
         self._heard += 1
         intake.activity()
         return _OK
@@ -139,18 +140,19 @@ class Kinot(PushSource[KinotSettings]):
             log.warning(sentence, source=self.name, reason=reason)
 
     async def _bad(
-        self, push: Push, intake: Intake, admission: Admission, raw: Any, error: str, status: int = 400
-    ) -> Refused:
-        """The refusal to raise, after the message was kept. Raises Refused (429) for who sends too many of them."""
+        self, push: Push, intake: Intake, admission: Admission, raw: Any, error: str, status: int = 400,
+        *, stranger: bool = True,
+    ) -> Refused:  # fmt: skip
+        """The refusal to raise, after the message was kept; `stranger` where anybody may have sent it. Raises Refused (429) for who sends too many of them."""
         admission.admit((self.name, "refused", push.peer))
-        await intake.unparsed(raw, error)
+        await intake.unparsed(raw, error, stranger=stranger)
         return Refused(status, error)
 
     async def _accept(self, fields: Mapping[str, Any], intake: Intake, *, signed: bool) -> None:
         now = self.clock.now()
         states, digest = self._of(intake), callbacks.digest(fields)
         if parse.is_command(fields):
-            await states.take_result(self._result(fields, now, intake), digest)
+            await states.take_result(self._result(fields, now, intake), digest, signed=signed)
         else:
             await states.take(_guarded(parse.status, fields, self._zone, now), digest=digest, signed=signed)
 

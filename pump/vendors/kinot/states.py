@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -82,17 +83,18 @@ class States:
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
 
-    async def take_result(self, event: Event, digest: str) -> None:
+    async def take_result(self, event: Event, digest: str, *, signed: bool = True) -> None:
         """Store a command's result, but not one that was stored before; `digest` stands for its content.
 
-        Its time says nothing: it may be that of the device's last change. Raises Unavailable.
+        An unsigned one is a stranger's, whatever device it names. Its time says nothing: it may be that of the device's last change. Raises Unavailable.
         """
         async with self._results_lock:
             if digest in self._results:
                 self._intake.count("duplicate")
                 return
             results = [*self._results, digest][-RESULTS:]
-            await self._intake.put(event, state={_RESULTS: results})
+            put = self._intake.put if signed else partial(self._intake.put, stranger=True)
+            await put(event, state={_RESULTS: results})
             self._results = results
 
     def _done(self, task: asyncio.Task[Outcome]) -> None:
@@ -133,7 +135,8 @@ class States:
             if row is not None and met is not None:
                 row = {**row, SINCE: met}
             if result.events or row is not None:
-                await self._intake.put(*result.events, state={} if row is None else {key: row})
+                put = self._intake.put if met is None else partial(self._intake.put, stranger=True)
+                await put(*result.events, state={} if row is None else {key: row})
             if row is not None:
                 self._keep(key, row)
             if asked is None and key in self._known:
