@@ -12,7 +12,7 @@ ONE_LETTER = "CREATE UNIQUE INDEX one_letter ON dead(sink, seq)"
 # Blocks of events of devices that nobody knows, with their keys: `pump.spool.strangers`.
 _STRANGERS = """CREATE TABLE strangers(
         last INTEGER PRIMARY KEY, first INTEGER NOT NULL, events INTEGER NOT NULL, bytes INTEGER NOT NULL,
-        keys BLOB NOT NULL)"""
+        keys BLOB NOT NULL, crc INTEGER)"""
 # The order of creation fixes the tables' root pages: repair relies on it when the file's first page is lost.
 TABLES = (
     # Events lie in blocks, so that storing, reading and removing them costs a row for many. `events` is a JSON array of

@@ -8,13 +8,18 @@ holes; they are noted in the same commit, so that each sink that had not had the
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import orjson
+import structlog
 
 from pump.spool.types import Row
+
+log = structlog.get_logger()
 
 PART: Final = 8
 """Strangers may hold an eighth of `max_bytes`."""
@@ -68,35 +73,54 @@ def cost(row: Row) -> int:
 
 def note(db: sqlite3.Connection, blocks: Iterable[Sequence[tuple[int, Row]]]) -> None:
     """Have these blocks, just stored, count as strangers'."""
+    values: list[tuple[int, int, int, int, bytes]] = []
+    for block in blocks:
+        keys = orjson.dumps([(row.dedup_time_ms, row.source, row.id) for _, row in block])
+        values.append((block[-1][0], block[0][0], len(block), sum(cost(row) for _, row in block), keys))
     db.executemany(
-        "INSERT INTO strangers(last, first, events, bytes, keys) VALUES (?, ?, ?, ?, ?)",
-        [
-            (
-                block[-1][0], block[0][0], len(block), sum(cost(row) for _, row in block),
-                orjson.dumps([(row.dedup_time_ms, row.source, row.id) for _, row in block]),
-            )
-            for block in blocks
-        ],
-    )  # fmt: skip
+        "INSERT INTO strangers(last, first, events, bytes, keys, crc) VALUES (?, ?, ?, ?, ?, ?)",
+        [(*row, _crc(*row)) for row in values],
+    )
+
+
+def _crc(*values: int | bytes) -> int:
+    """CRC-32 of a row: a flipped byte must not have others' events removed."""
+    crc = 0
+    for value in values:
+        text = value if isinstance(value, bytes) else b"%d" % value
+        crc = zlib.crc32(text, zlib.crc32(b"%d:" % len(text), crc))
+    return crc
 
 
 def held(db: sqlite3.Connection) -> int:
     """Bytes of all that is strangers'."""
-    (found,) = db.execute("SELECT coalesce(sum(bytes), 0) FROM strangers").fetchone()
+    (found,) = db.execute("SELECT coalesce(sum(bytes), 0) FROM strangers WHERE typeof(bytes) = 'integer'").fetchone()
     return int(found)
 
 
 def oldest(db: sqlite3.Connection, *, holding: int, most: int) -> tuple[list[Hole], int]:
-    """A slice of the oldest blocks that must go until strangers hold `most` of `holding` bytes; what they hold then."""
+    """A slice of the oldest blocks that must go until strangers hold `most` of `holding` bytes; what they hold then.
+
+    A row whose checksum is wrong is removed alone: its events stay, as if of a known device.
+    """
     blocks: list[Hole] = []
-    for last, first, events, size in db.execute(
-        "SELECT last, first, events, bytes FROM strangers ORDER BY last LIMIT ?", (SLICE,)
-    ):
+    rows = db.execute("SELECT last, first, events, bytes, keys, crc FROM strangers ORDER BY last LIMIT ?", (SLICE,))
+    for *row, crc in rows.fetchall():
         if holding <= most:
             break
+        if not _sound(row, crc):
+            log.error("A row about strangers' events is damaged and left out; the events stay", last=row[0])
+            db.execute("DELETE FROM strangers WHERE last = ?", (row[0],))
+            continue
+        last, first, events, size, _ = row
         blocks.append(Hole(first, last, events))
         holding -= size
     return blocks, holding
+
+
+def _sound(row: Sequence[object], crc: object) -> bool:
+    *numbers, keys = row
+    return all(type(each) is int for each in numbers) and type(keys) is bytes and _crc(*row) == crc  # type: ignore[arg-type]
 
 
 def remove(db: sqlite3.Connection, blocks: Sequence[Hole]) -> bool:
@@ -120,10 +144,9 @@ def forget(db: sqlite3.Connection, through: int) -> bool:
 
 def _keys(text: bytes) -> list[tuple[int, str, str]]:
     """The keys of a block; none where a flipped bit made them unreadable, and they go with all others' keys."""
-    try:
+    with suppress(ValueError, TypeError):
         return [(lead, source, id_) for lead, source, id_ in orjson.loads(text)]
-    except (ValueError, TypeError):
-        return []
+    return []
 
 
 def merged(holes: Sequence[Hole]) -> list[Hole]:
@@ -141,7 +164,8 @@ def merged(holes: Sequence[Hole]) -> list[Hole]:
 
 def holes_of(kept: object) -> list[Hole]:
     """The holes as `NOTED` has them; none where it cannot be read."""
-    try:
-        return [Hole(int(first), int(last), int(events)) for first, last, events in kept]  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
+    if not isinstance(kept, list):
         return []
+    with suppress(TypeError, ValueError):
+        return [Hole(int(first), int(last), int(events)) for first, last, events in kept]
+    return []

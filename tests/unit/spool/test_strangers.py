@@ -203,6 +203,25 @@ async def test_a_spool_of_the_former_version_gets_the_share(opened: Opener, tmp_
         assert spool.strangers > 0
 
 
+async def test_a_damaged_row_about_strangers_takes_no_known_device_s_events(opened: Opener, tmp_path: Path) -> None:
+    async with opened(max_bytes="64MiB") as spool:
+        spool.set_holders({"slow": True})
+        await spool.append(rows(0, 100), source="teams")
+        for begin in range(10_000, 10_600, 10):
+            await spool.append(strange(begin, 10), source="teams")
+    with closing(sqlite3.connect(tmp_path / "spool" / "spool.db")) as db, db:
+        (last,) = db.execute("SELECT min(last) FROM strangers").fetchone()
+        db.execute("UPDATE strangers SET first = 1 WHERE last = ?", (last,))
+        db.execute("UPDATE strangers SET keys = 'x' WHERE last = ?", (last + 10,))
+        db.execute("UPDATE strangers SET bytes = 'x' WHERE last = ?", (last + 20,))
+    async with opened(max_bytes="16MiB") as spool:
+        spool.set_holders({"slow": True})
+        await settled(spool)
+        left = await stored(spool)
+        assert left[:130] == [*range(100), *range(10_000, 10_030)]
+        assert spool.strangers <= SHARE
+
+
 def test_holes_are_bounded_and_keep_their_count() -> None:
     many = [Hole(first, first + 3, 4) for first in range(1, 10_001, 10)]
     found = strangers.merged(many)
