@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -123,13 +123,14 @@ class Intake:
             self._own = own + self._own  # ids make those that were stored all the same harmless
             raise
         self._count(receipt)
-        if receipt.stored and not receipt.duplicates and not stranger:
-            await self._watch_clocks(items, recorded)
+        if receipt.stored and not receipt.duplicates:
+            await self._watch_clocks(items, recorded, stranger=stranger)
         return receipt
 
     async def unparsed(self, raw: Any, error: str, *, stranger: bool = False) -> Receipt:
         """Keep what could not be parsed, as `pump.record.unparsed`; as `put` otherwise."""
-        return await self.put(Unparsed(raw, error), stranger=stranger)
+        put = partial(self.put, stranger=True) if stranger else self.put
+        return await put(Unparsed(raw, error))
 
     async def gap(self, begin: datetime, end: datetime, reason: str, count: int | None = None) -> Receipt:
         """Report that events between `begin` and `end` may be missing. The same gap reported twice is one event.
@@ -236,7 +237,9 @@ class Intake:
             if self._own and self._own[0] is event:  # a put may have taken them meanwhile; ids make that harmless
                 self._own.pop(0)
 
-    async def _watch_clocks(self, items: Sequence[Event | Unparsed], arrived: datetime) -> None:
+    async def _watch_clocks(
+        self, items: Sequence[Event | Unparsed], arrived: datetime, *, stranger: bool = False
+    ) -> None:
         """See whose clock the stored events show to be off; where duplicates are among them nobody knows which are new.
 
         A turn has a commit of its own, for it is known only once its event is stored. Where the spool refuses it the
@@ -250,7 +253,7 @@ class Intake:
             if found.event is None:
                 self._spool.remember(self.name, key, value)
             else:
-                rows = await self._encoder.rows([found.event], arrived)
+                rows = await self._encoder.rows([found.event], arrived, stranger=stranger)
                 try:
                     self._count(await self._spool.append(rows, source=self.name, state={key: value}))
                 except Unavailable:

@@ -185,13 +185,14 @@ class Spool:
         return await self._reader.span(first, last)
 
     def evicted(self, after: int, through: int) -> tuple[int, int, int] | None:
-        """The strangers' events that were evicted and end above `after`, through `through`: first, last, how many.
+        """The strangers' events that were evicted above `after`, in holes that end at `through` or before.
 
-        None where there are none. What lies through `floor` is not among them.
+        First number, last number, how many at most; None where there are none. What lies through `floor` is not among
+        them.
         """
-        holes = strangers.holes_of(self._state.value(strangers.NOTED))
-        mine = [hole for hole in holes if max(after, self.floor) < hole.last <= through]
-        return (mine[0].first, mine[-1].last, sum(hole.events for hole in mine)) if mine else None
+        return strangers.between(
+            strangers.holes_of(self._state.value(strangers.NOTED)), max(after, self.floor), through
+        )
 
     async def before(self, since_ms: int) -> int:
         """A number behind which all events lie that arrived at `since_ms` or later. Raises `Unavailable`."""

@@ -162,6 +162,15 @@ def merged(holes: Sequence[Hole]) -> list[Hole]:
     return found
 
 
+def between(holes: Iterable[Hole], after: int, through: int) -> tuple[int, int, int] | None:
+    """The holes that end above `after`, and at `through` or before, as one: first, last, how many events at most."""
+    mine = [hole for hole in holes if after < hole.last <= through]
+    if not mine:
+        return None
+    count = sum(min(hole.events, hole.last - max(after, hole.first - 1)) for hole in mine)
+    return max(mine[0].first, after + 1), mine[-1].last, count
+
+
 def holes_of(kept: object) -> list[Hole]:
     """The holes as `NOTED` has them; none where it cannot be read."""
     if not isinstance(kept, list):

@@ -229,6 +229,8 @@ def test_holes_are_bounded_and_keep_their_count() -> None:
     assert sum(hole.events for hole in found) == 4000
     assert (found[0].first, found[-1].last) == (1, 9994)
     assert strangers.merged([Hole(5, 9, 5), Hole(1, 4, 4)]) == [Hole(1, 9, 9)]
+    assert strangers.between([Hole(1, 9, 9), Hole(20, 40, 5)], 4, 40) == (5, 40, 10), "what was passed counts no more"
+    assert strangers.between([Hole(1, 9, 9), Hole(20, 40, 5)], 9, 39) is None
     assert strangers.holes_of([list(hole) for hole in found]) == found
     assert strangers.holes_of("damaged") == strangers.holes_of([[1]]) == []
 
