@@ -143,7 +143,10 @@ class Kinot(PushSource[KinotSettings]):
         self, push: Push, intake: Intake, admission: Admission, raw: Any, error: str, status: int = 400,
         *, stranger: bool = True,
     ) -> Refused:  # fmt: skip
-        """The refusal to raise, after the message was kept; `stranger` where anybody may have sent it. Raises Refused (429) for who sends too many of them."""
+        """The refusal to raise, after the message was kept; `stranger` where anybody may have sent it.
+
+        Raises Refused (429) for who sends too many of them.
+        """
         admission.admit((self.name, "refused", push.peer))
         await intake.unparsed(raw, error, stranger=stranger)
         return Refused(status, error)

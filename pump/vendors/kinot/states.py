@@ -86,7 +86,8 @@ class States:
     async def take_result(self, event: Event, digest: str, *, signed: bool = True) -> None:
         """Store a command's result, but not one that was stored before; `digest` stands for its content.
 
-        An unsigned one is a stranger's, whatever device it names. Its time says nothing: it may be that of the device's last change. Raises Unavailable.
+        An unsigned one is a stranger's, whatever device it names. Its time says nothing: it may be that of the
+        device's last change. Raises Unavailable.
         """
         async with self._results_lock:
             if digest in self._results:

@@ -172,14 +172,15 @@ async def test_unsigned_callbacks_are_taken_where_that_is_wanted_and_counted(tmp
     await run(tmp_path, test, accept_unsigned=True)
 
 
-async def test_unsigned_callbacks_of_devices_that_no_list_has_are_strangers(tmp_path: Path) -> None:
+async def test_unsigned_callbacks_of_devices_that_kinot_has_not_signed_for_are_strangers(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
-        await site.snapshot()
         sn = sensor(site)
+        site.kinot.change(sn, car_detected=0)
+        await site.settled()
         site.kinot.platform.tricks.append("unsigned")
         site.kinot.change(sn, car_detected=1)
         await site.settled()
-        assert site.spool.strangers == 0, "the account's list has it"
+        assert site.spool.strangers == 0, "Kinot has signed for it before"
         made_up = orjson.loads(site.sent(sn).body) | {"sn": 999_999_999}
         made_up.pop("sign", None)
         assert (await site.post("/status", orjson.dumps(made_up)))[0] == 200
