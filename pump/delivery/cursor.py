@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final
 
@@ -162,21 +163,22 @@ class SinkCursor:
         through = min(self._spool.floor, records[0].seq - 1 if records else head)
         if through > self.seq:
             await self._tell_removed(through)
-        try:
-            await self._evicted.passing(self.seq, records[-1].seq if records else head)
-        except Exception:
-            log.exception("A sink's loss could not be told as an event", sink=self._name)
+        await self._told(self._evicted.passing(self.seq, records[-1].seq if records else head))
 
     async def caught_up(self) -> None:
         """The sink has all there is: report at once what it has lost on its way."""
-        await self._evicted.report()
+        await self._told(self._evicted.report())
+
+    async def _told(self, report: Awaitable[object]) -> None:
+        """A bug about the report of a loss must not keep the sink from what is there."""
+        try:
+            await report
+        except Exception:
+            log.exception("A sink's loss could not be told as an event", sink=self._name)
 
     async def _tell_removed(self, through: int) -> None:
         first, count = self.seq + 1, through - self.seq
         self._metrics.lost.labels(sink=self._name).inc(count)
         log.error("Events were removed before a sink had them", sink=self._name, at_most=count)
         self.seq = through
-        try:
-            await self._on_lost(self._name, first, through, count)
-        except Exception:
-            log.exception("A sink's loss could not be told as an event", sink=self._name, at_most=count)
+        await self._told(self._on_lost(self._name, first, through, count))

@@ -301,7 +301,7 @@ class Media:
             try:
                 stat = path.stat()
             except FileNotFoundError:
-                with self._lock:
+                with self._lock, suppress(OSError):  # the next look finds it again
                     if not self._writing[name] and not path.exists():
                         self._marks.discard(name)
                 continue
