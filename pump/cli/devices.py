@@ -9,10 +9,12 @@ from typing import Any, Final
 
 import click
 
+from pump.cli.shared.commanding import command_daemon
 from pump.cli.shared.finding import Found, find, state_dir_option
 from pump.cli.shared.options import coloured, config_option, shown_json
 from pump.core.text import printable
 from pump.ingest.device_clock import PREFIX as CLOCKS
+from pump.ingest.strangers import ACCEPTED
 
 _HEADS: Final = ("source", "device", "state", "last seen", "address", "version", "name", "clock")
 _MEASURES: Final[tuple[tuple[str, str, Callable[[Any], str]], ...]] = (
@@ -27,13 +29,23 @@ _NEWEST: Final = 20_000
 _COLOURS: Final = {"online": "green", "offline": "red"}
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @config_option
 @state_dir_option
 @click.option("--source", metavar="NAME", help="Only the devices of this source.")
 @click.option("--offline", is_flag=True, help="Only those that are not there.")
+@click.option("--strangers", is_flag=True, help="Only those that nobody knows.")
 @click.option("--json", "as_json", is_flag=True, help="All that is known of each, as JSON lines.")
-def command(config: Path, state_dir: Path | None, source: str | None, offline: bool, as_json: bool) -> None:
+@click.pass_context
+def command(
+    context: click.Context,
+    config: Path,
+    state_dir: Path | None,
+    source: str | None,
+    offline: bool,
+    strangers: bool,
+    as_json: bool,
+) -> None:
     """List the devices: when each was last seen, its state, how far its clock is off, its address and version.
 
     Devices that push, panels of a gateway, cameras with their channels, and the zones and cameras that the newest
@@ -41,16 +53,24 @@ def command(config: Path, state_dir: Path | None, source: str | None, offline: b
     or behind (-) by the last ten live events; of devices that no source keeps a table of it is all that is known. Of
     devices that measure (voltage, signal, coil frequency, whether they are active) the last values are shown.
 
+    A device that pushes is a stranger (its state has a ?) until the configuration names it, it was heard over more than
+    a day, or it is accepted. Strangers have a small share of the table and are forgotten after a day of silence.
+
     \b
     Examples:
       pump devices
       pump devices --source gate --offline
+      pump devices accept 10000/1001
       pump devices --json | jq 'select(.facts.version != "PARK_1201-B0003")'
     """
+    if context.invoked_subcommand is not None:
+        return
     rows = [
         row
         for row in _stored(find(config, state_dir))
-        if (source is None or row["source"] == source) and not (offline and row["online"] is not False)
+        if (source is None or row["source"] == source)
+        and not (offline and row["online"] is not False)
+        and not (strangers and not row.get("stranger"))
     ]
     if as_json:
         for row in rows:
@@ -66,9 +86,31 @@ def command(config: Path, state_dir: Path | None, source: str | None, offline: b
     colour = coloured()
     for line in cells:
         texts = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
-        if colour and line[2] in _COLOURS:
-            texts[2] = click.style(texts[2], fg=_COLOURS[line[2]])
+        if colour and (shown := _COLOURS.get(line[2].split()[0])):
+            texts[2] = click.style(texts[2], fg=shown)
         click.echo("  ".join(texts).rstrip())
+
+
+@command.command(name="accept")
+@config_option
+@state_dir_option
+@click.option("--source", metavar="NAME", help="The source that they belong to; needed for what it never heard of.")
+@click.argument("keys", metavar="DEVICE...", nargs=-1, required=True)
+def accept(config: Path, state_dir: Path | None, source: str | None, keys: tuple[str, ...]) -> None:
+    """Have the running daemon know devices that the configuration does not name, from now on and over restarts.
+
+    DEVICE is what the column "device" of pump devices shows. What makes itself up as many devices as it likes never
+    makes the pump forget one that is known.
+
+    \b
+    Examples:
+      pump devices --strangers
+      pump devices accept 10000/1001 10000/1002
+      pump devices accept 10000/1003 --source gate
+    """
+    result = command_daemon(find(config, state_dir), "devices.accept", {"keys": list(keys), "source": source})
+    for one in result["accepted"]:
+        click.echo(f"{_text(one['device'])} of {one['source']} is known")
 
 
 def _stored(found: Found) -> list[dict[str, Any]]:
@@ -82,6 +124,10 @@ def _stored(found: Found) -> list[dict[str, Any]]:
             for source, key, value in state(found.folder, "device/")
             if isinstance(value, dict) and {"online", "seen", "facts"} <= value.keys()
         }
+        accepted = {(source, key.removeprefix(ACCEPTED)) for source, key, _ in state(found.folder, ACCEPTED)}
+        for place, row in rows.items():
+            if row.get("since") is not None and place not in accepted:
+                row["stranger"] = True
         for source, key, value in state(found.folder, CLOCKS):
             if isinstance(value, dict) and _is_number(value.get("offset")):
                 device = key.removeprefix(CLOCKS)
@@ -156,6 +202,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     facts = row["facts"]
     told = (_text(facts.get(name)) for name in ("address", "version", "name"))
     state = "-" if row["online"] is None else "online" if row["online"] else "offline"
+    state += " ?" if row.get("stranger") else ""
     seen = str(row["seen"]).replace("T", " ").replace("Z", "")[:19] or "-"
     offset = row.get("clock_offset_s")
     clock = "-" if offset is None else f"{offset:+.0f} s{' off' if row['clock_off'] else ''}"

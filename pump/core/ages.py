@@ -187,31 +187,26 @@ class Ages:
             if self._loaded:
                 return
             self._loaded = True
-            wall, mono = self._read()
             former = _former(kept)
             if former is None and newest is None:
                 self._due = True
                 return
-            self._fresh = False
             if former is not None:
                 line, doubted, self._untold = former
             else:  # by the clock alone, as before there were notes
                 assert newest is not None
-                line, doubted = _Line(newest[1], newest[1], newest[0], [_Span(BEGINNING, None, 0)]), None
-            known = (doubted or line).through(newest)
-            down = wall - line.spans[-1].offset - line.seen
-            back = wall < known.wall - JUMP_MS
-            mistrusting = [*known.spans[:-1], replace(known.spans[-1], end=known.seen)]
-            mistrusting.append(_Span(known.seen, None, wall - known.seen))
-            if back or down > LONGEST_MS or line.seen + down <= known.seen:
-                self._spans = mistrusting if abs(down) > STEP_MS or doubted else line.spans
-                self._begin(wall, mono, seen=known.seen, doubt=0)
-            else:
-                self._spans, self._line, self._mistrusting = line.spans, line, mistrusting
-                self._begin(wall, mono, seen=line.seen + down, doubt=line.seen + down - known.seen)
-            self._due = True
-            if back:
-                self._tell(Jump(known.wall, wall))
+                line, doubted = _unnoted(*newest), None
+            self._resume(line, doubted, newest)
+
+    def witness(self, wall_ms: int) -> None:
+        """A run of which no note is left stamped something then: what passed since is in doubt, as at any start.
+
+        Nothing where there is a note, for that says more, or where it lies ahead.
+        """
+        with self._lock:
+            self._look()
+            if self._fresh and len(self._spans) == 1 and wall_ms < self._wall:
+                self._resume(_unnoted(0, wall_ms), None, None)
 
     def note(self, head: int, *, now: bool = False) -> dict[str, Any] | None:
         """The state that `load` needs at the next start, where it is due: JSON; `head` is the highest stored number."""
@@ -237,6 +232,25 @@ class Ages:
             if mono - begun < _STOOD:
                 break
         return wall, mono
+
+    def _resume(self, line: _Line, doubted: _Line | None, newest: tuple[int, int] | None) -> None:
+        """Go on from where a former run ended."""
+        self._fresh = False
+        wall, mono = self._read()
+        known = (doubted or line).through(newest)
+        down = wall - line.spans[-1].offset - line.seen
+        back = wall < known.wall - JUMP_MS
+        mistrusting = [*known.spans[:-1], replace(known.spans[-1], end=known.seen)]
+        mistrusting.append(_Span(known.seen, None, wall - known.seen))
+        if back or down > LONGEST_MS or line.seen + down <= known.seen:
+            self._spans = mistrusting if abs(down) > STEP_MS or doubted else line.spans
+            self._begin(wall, mono, seen=known.seen, doubt=0)
+        else:
+            self._spans, self._line, self._mistrusting = line.spans, line, mistrusting
+            self._begin(wall, mono, seen=line.seen + down, doubt=line.seen + down - known.seen)
+        self._due = True
+        if back:
+            self._tell(Jump(known.wall, wall))
 
     def _begin(self, wall: int, mono: float, *, seen: int, doubt: int) -> None:
         self._anchor, self._started = float(seen), mono
@@ -325,6 +339,11 @@ def _between(young: Iterable[tuple[int, int]], limit: int) -> Iterable[tuple[int
         last = max(last, end + 1)
     if last < limit:
         yield last, limit + 1
+
+
+def _unnoted(head: int, wall: int) -> _Line:
+    """Where a run ended that left no note, by the wall time and the number that it stored last."""
+    return _Line(wall, wall, head, [_Span(BEGINNING, None, 0)])
 
 
 def _former(kept: object) -> tuple[_Line, _Line | None, list[Jump]] | None:

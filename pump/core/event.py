@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import orjson
 
+_COPIED = 1 << 20
+"""Bytes."""
 _PASSED = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 AHEAD: Final = timedelta(minutes=10)
@@ -104,5 +106,6 @@ def encode(event: Event, source: str, recorded: datetime) -> bytes:
         encoded = orjson.dumps(body, option=orjson.OPT_UTC_Z)
     except TypeError:  # keys that are no texts: seldom, and looking for them takes as long as all the rest
         encoded = orjson.dumps(body, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
-    # A copy, for orjson's own bytes keep the kilobytes they were written into, and the newest events stay in memory.
-    return bytes(memoryview(encoded))
+    # A copy, for orjson's own bytes keep the kilobytes they were written into, and the newest events stay in memory;
+    # none of what is far too large for that.
+    return bytes(memoryview(encoded)) if len(encoded) <= _COPIED else encoded

@@ -8,7 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypedDict, TypeVar, cast
+from typing import Annotated, Any, Final, TypedDict, TypeVar, cast
+
+BOUNDS: Final = {
+    "id": 128,
+    "name": 256,
+    "plate": 64,
+    "time": 64,
+    "sentence": 1024,
+    "link": 4096,
+    "payload": 16 << 10,
+    "event": 256,
+    "subject": 512,
+    "key": 512,
+    "state key": 1024,
+    "facts": 4096,
+}
+"""Bytes of UTF-8 that a text from outside may have, by its kind; of a longer one the beginning stays, with a digest.
+
+An `event` is an event's or a medium's id; a `key` is that of a row in a table, of a limiter or a cache; a `state key`
+that of a piece of a source's state; `facts` are a list or an object that a device says of itself, as JSON.
+"""
 
 
 @dataclass(slots=True, frozen=True)
@@ -16,17 +36,31 @@ class Kind:
     """The JSON Schema of a field, beside the type that mypy reads."""
 
     schema: dict[str, Any]
+    most: int | None = None
+    """Bytes of its texts."""
 
 
-Text = Annotated[str | None, Kind({"type": "string", "minLength": 1})]
+def _texts(kind: str, *others: str, **more: Any) -> Kind:
+    """Texts of this kind, or values of `others`."""
+    most = BOUNDS[kind]
+    return Kind({"type": ["string", *others] if others else "string", "minLength": 1, "maxLength": most, **more}, most)
+
+
+Text = Annotated[str | None, _texts("name")]
 """A text that the pump itself makes, or takes as it is."""
-Word = Annotated[str | float | None, Kind({"type": ["string", "number"], "minLength": 1})]
+Id = Annotated[str | float | None, _texts("id", "number")]
+"""A name that a device or a vendor gives, so that nothing else has it."""
+EventId = Annotated[str | None, _texts("event")]
+Plate = Annotated[str | float | None, _texts("plate", "number")]
+Word = Annotated[str | float | None, _texts("name", "number")]
 """A name, a number that counts nothing, or a word of an enumeration: an unknown value stays as it came."""
+Link = Annotated[str | None, _texts("link")]
+Bytes = Annotated[str | float | None, _texts("payload", "number")]
 Number = Annotated[float | None, Kind({"type": "number"})]
 Flag = Annotated[bool | None, Kind({"type": "boolean"})]
-Time = Annotated[str | None, Kind({"type": "string", "format": "date-time"})]
+Time = Annotated[str | None, Kind({"type": "string", "format": "date-time"}, BOUNDS["time"])]
 """RFC 3339, in UTC."""
-Value = Annotated[str | float | bool | None, Kind({"type": ["number", "string", "boolean"]})]
+Value = Annotated[str | float | bool | None, Kind({"type": ["number", "string", "boolean"]}, BOUNDS["name"])]
 """The value of a measure."""
 Object = Annotated[Mapping[str, Any] | None, Kind({"type": "object"})]
 Count = Annotated[int | None, Kind({"type": "integer", "minimum": 0})]
@@ -41,9 +75,9 @@ Speed = Annotated[float | None, Kind({"type": "number", "minimum": 0})]
 class Device(TypedDict, total=False):
     """The device that an event is of."""
 
-    id: Word
+    id: Id
     name: Word
-    serial: Word
+    serial: Id
     category: Word
     model: Word
 
@@ -53,7 +87,7 @@ class Place(TypedDict, total=False):
 
     lot: Word
     area: Word
-    area_id: Word
+    area_id: Id
     channel: Word
     zone: Word
     partition: Word
@@ -64,7 +98,7 @@ class Place(TypedDict, total=False):
 class Vehicle(TypedDict, total=False):
     """A vehicle, as a camera or an on-board device sees it."""
 
-    plate: Word
+    plate: Plate
     plate_color: Word
     plate_type: Word
     color: Word
@@ -109,8 +143,8 @@ class Alarm(TypedDict, total=False):
     channel: Word
     disk: Word
     module: Word
-    uuid: Word
-    guid: Word
+    uuid: Id
+    guid: Id
     """A cloud's own name of the alarm."""
     acknowledged: Flag
     marked: Flag
@@ -123,8 +157,8 @@ class Access(TypedDict, total=False):
     granted: Flag
     method: Word
     person: Word
-    person_id: Word
-    card: Word
+    person_id: Id
+    card: Id
     door: Word
     reader: Word
     reason: Word
@@ -188,18 +222,18 @@ class Target(TypedDict, total=False):
 class Intercom(TypedDict, total=False):
     """A call of an intercom."""
 
-    call_id: Word
+    call_id: Id
     room: Word
     state: Word
     call_type: Word
     user: Word
-    person_id: Word
+    person_id: Id
 
 
 class Command(TypedDict, total=False):
     """A command to a device, and its result."""
 
-    request_id: Word
+    request_id: Id
     status: Word
     reason: Word
     verb: Word
@@ -218,21 +252,21 @@ class Command(TypedDict, total=False):
 class Payload(TypedDict, total=False):
     """Bytes that a serial port sent."""
 
-    hex: Word
-    text: Word
+    hex: Bytes
+    text: Bytes
     bytes: Number
 
 
 class Medium(TypedDict, total=False):
     """An entry of `data.media`: a picture, a clip or another file. `id`, `kind` and `state` are always there."""
 
-    id: Text
+    id: EventId
     kind: Word
     mime: Text
     bytes: Count
     sha256: Digest
     path: Text
-    url: Text
+    url: Link
     expires: Time
     state: Word
     encrypted: Flag

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -214,6 +214,16 @@ class Names:
 
     def _first(self, keys: Sequence[str]) -> Named | None:
         return next((self._rows[key] for key in keys if key in self._rows), None)
+
+
+def devices_of(keys: Iterable[str]) -> Iterator[str]:
+    """The devices that keys of such a table name, some more than once; "zone/3" alone names none."""
+    for key in keys:
+        parts = key.strip().split("/")
+        if len(parts) > 1 and parts[-2] in PARTS:
+            del parts[-2:]
+        if parts:
+            yield "/".join(parts)
 
 
 def _add(named: dict[str, Any], row: Named, place: Mapping[str, Any]) -> None:

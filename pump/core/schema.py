@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final, get_args, get_type_hints
 
-from pump.core.groups import Groups, Kind, Medium
+from pump.core.groups import BOUNDS, Groups, Kind, Medium
 from pump.core.taxonomy import DOMAINS, PHASES, SEVERITIES, TYPES
 
 _TEXT: Final[dict[str, Any]] = {"type": "string", "minLength": 1}
 _FLAG: Final[dict[str, Any]] = {"type": "boolean"}
 _WORD: Final[dict[str, Any]] = {"type": ["string", "number"], "minLength": 1}  # an unknown enumeration stays as it came
 _TIME: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
+
+
+def _bounded(kind: str, schema: dict[str, Any] = _TEXT) -> dict[str, Any]:
+    return {**schema, "maxLength": BOUNDS[kind]}
 
 
 def _fields_of(kind: type) -> dict[str, dict[str, Any]]:
@@ -30,6 +34,7 @@ GROUPS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     name: _fields_of(kind) for name, kind in get_type_hints(Groups).items()
 }
 """Each group of `data` with its fields and their JSON Schemas."""
+_CUT: Final = "paths of texts that were longer than their kind may be: of those the beginning, ~ and a digest are left"
 _MEDIUM: Final = _fields_of(Medium)
 
 
@@ -43,19 +48,23 @@ def _closed(fields: dict[str, Any], required: tuple[str, ...] = ()) -> dict[str,
 def _data() -> dict[str, Any]:
     fields: dict[str, Any] = {
         "vendor": _TEXT,
-        "code": _WORD,
-        "name": _TEXT,
+        "code": _bounded("name", _WORD),
+        "name": _bounded("name"),
         "phase": {"enum": list(PHASES)},
         "severity": {"enum": list(SEVERITIES)},
-        "incident": _TEXT,
+        "incident": _bounded("event"),
         "late": _FLAG,
         "update": _FLAG,
-        "updates": {**_TEXT, "description": "the id of the first upload, or of the pulse that is confirmed or marked"},
+        "updates": {
+            **_bounded("event"),
+            "description": "the id of the first upload, or of the pulse that is confirmed or marked",
+        },
         "reconciled": _FLAG,
         "time_source": {"const": "received"},
         "count": {"type": "integer", "minimum": 1, "description": "of an end: how often the device repeated itself"},
         **{name: {**_closed(group), "minProperties": 1} for name, group in GROUPS.items()},
         "media": {"type": "array", "minItems": 1, "items": _closed(_MEDIUM, ("id", "kind", "state"))},
+        "cut": {"type": "array", "minItems": 1, "items": _TEXT, "description": _CUT},
         "raw": {"description": "the vendor's message, whole"},
     }
     return _closed(fields, ("vendor", "code", "name", "phase", "severity"))
@@ -70,14 +79,14 @@ def event_schema() -> dict[str, Any]:
     domains = "|".join(DOMAINS)
     envelope: dict[str, Any] = {
         "specversion": {"const": "1.0"},
-        "id": _TEXT,
+        "id": _bounded("event"),
         "source": {"type": "string", "pattern": "^/[^/]+/[^/]+$", "description": "/<site>/<source name>"},
         "type": {
             "type": "string",
             "pattern": rf"^({domains})(\.[a-z0-9_]+)+$",
             "anyOf": [{"enum": sorted(TYPES)}, {"description": "a type of a later version"}],
         },
-        "subject": _TEXT,
+        "subject": _bounded("subject"),
         "time": _TIME,
         "recordedtime": _TIME,
         "datacontenttype": {"const": "application/json"},

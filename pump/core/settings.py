@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from pump.core.errors import Absent
-from pump.core.naming import Named, NameTable
+from pump.core.naming import Named, NameTable, devices_of
 from pump.core.text import words_of
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -212,6 +212,10 @@ class SourceSettings(Settings):
     def named(self) -> Mapping[str, Named]:
         """The rows that name what the vendor does not, by key (`pump.core.naming`)."""
         return self.names
+
+    def named_devices(self) -> frozenset[str]:
+        """The devices that the table names, as the device table has them: "park/device", or "device" in any park."""
+        return frozenset(devices_of(self.named()))
 
 
 class SinkSettings(Settings):

@@ -1,9 +1,10 @@
-"""What people read: an event as one line, for the log sink, `pump events` and the demo; an error without its class."""
+"""Texts: what people read (an event as one line, an error without its class), and the end of what is too long."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any, Final
 
 _RESET: Final = "\x1b[0m"
@@ -31,6 +32,29 @@ def printable_json(text: str) -> str:
 
 def _escaped(letter: str) -> str:
     return letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+_DIGEST: Final = 32
+"""Hexadecimal digits behind the "~" of a text that was cut."""
+
+
+def bounded(text: str, most: int) -> str:
+    """The text; of one with more than `most` bytes of UTF-8 (64 at least) the beginning, "~" and a digest of it all.
+
+    Two long texts that begin alike stay apart, and what was cut is not cut again.
+    """
+    if 4 * len(text) <= most or (len(text) <= most and text.isascii()):
+        return text  # nearly always
+    whole = text.encode("utf-8", "surrogatepass")
+    if len(whole) <= most:
+        return text
+    begin = whole[: most - _DIGEST - 1].decode("utf-8", "ignore")
+    return f"{begin}~{blake2b(whole, digest_size=_DIGEST // 2).hexdigest()}"
+
+
+def was_cut(text: str) -> bool:
+    """True for what `bounded` gave for a longer text."""
+    return text[-_DIGEST - 1 : -_DIGEST] == "~" and not text[-_DIGEST:].strip("0123456789abcdef")
 
 
 def words_of(error: BaseException) -> str:

@@ -17,9 +17,9 @@ from pump.core.taxonomy import TYPES
 
 _ANY: Final = "*"
 _OWN: Final = (
-    "after", "aside", "before", "by_s", "bytes", "carried", "code", "count", "error", "from", "holder", "instance",
-    "lost", "max_bytes", "name", "phase", "previous", "raw", "raw_base64", "reason", "sampled", "severity", "sink",
-    "sinks", "sources", "to", "vendor", "version",
+    "after", "aside", "before", "by_s", "bytes", "carried", "code", "count", "cut", "error", "from", "holder",
+    "instance", "known", "lost", "max_bytes", "name", "phase", "previous", "raw", "raw_base64", "reason", "sampled",
+    "severity", "sink", "sinks", "sources", "strangers", "to", "vendor", "version", "youngest_s",
 )  # fmt: skip
 """Fields of the data of `pump.*` events, which the schema leaves open."""
 

@@ -13,6 +13,7 @@ from pump.core.clock import Clock
 from pump.core.record import Record, State
 from pump.core.routing import Routing
 from pump.core.settings import SinkSettings
+from pump.delivery.evicted import EvictedEvents, OnLost
 from pump.delivery.timeouts import GRACE, CallGuard
 from pump.sink import Damage, Sink
 from pump.spool import Spool
@@ -23,9 +24,6 @@ log = structlog.get_logger()
 
 SETTLE_EVERY: Final = 0.5
 """Seconds between two questions to a deferring sink."""
-
-OnLost = Callable[[str, int, int, int], Awaitable[object]]
-"""Called with (sink, first number, last number, how many at most) for what was removed before the sink had it."""
 
 OnDamaged = Callable[[str, Damage], object]
 """Called with (sink, damage) for what a sink's opening found damaged in what it keeps, and mended."""
@@ -47,6 +45,8 @@ class Surroundings:
     """For the waits' jitter; None: the system's."""
     grace: float = GRACE
     """Seconds that a cancelled call into a sink has to end."""
+    on_evicted: OnLost | None = None
+    """The same for strangers' events that were evicted; None: `on_lost`."""
 
 
 class SinkCursor:
@@ -71,6 +71,10 @@ class SinkCursor:
         self._metrics = around.metrics
         self._component = component
         self._on_lost = around.on_lost
+        on_evicted = around.on_evicted or around.on_lost
+        self._evicted = EvictedEvents(
+            around.spool, name, clock=around.clock, metrics=around.metrics, on_lost=on_evicted
+        )
         self._asked = 0.0
 
     @property
@@ -191,13 +195,24 @@ class SinkCursor:
     async def tell_lost(self, records: list[Record], head: int) -> None:
         """Pass, count and report what was removed before the sink had it; `records` were read above the place."""
         through = min(self._spool.floor, records[0].seq - 1 if records else head)
-        if through <= self.seq:
-            return
+        if through > self.seq:
+            await self._tell_removed(through)
+        await self._told(self._evicted.passing(self.seq, records[-1].seq if records else head))
+
+    async def caught_up(self) -> None:
+        """The sink has all there is: report at once what it has lost on its way."""
+        await self._told(self._evicted.report())
+
+    async def _told(self, report: Awaitable[object]) -> None:
+        """A bug about the report of a loss must not keep the sink from what is there."""
+        try:
+            await report
+        except Exception:
+            log.exception("A sink's loss could not be told as an event", sink=self._name)
+
+    async def _tell_removed(self, through: int) -> None:
         first, count = self.seq + 1, through - self.seq
         self._metrics.lost.labels(sink=self._name).inc(count)
         log.error("Events were removed before a sink had them", sink=self._name, at_most=count)
         self.seq = through
-        try:
-            await self._on_lost(self._name, first, through, count)
-        except Exception:
-            log.exception("A sink's loss could not be told as an event", sink=self._name, at_most=count)
+        await self._told(self._on_lost(self._name, first, through, count))

@@ -258,6 +258,7 @@ class Delivery:
             if self.resend_queue and await sender.resend(self.resend_queue):
                 continue
             if self.position >= head:
+                await cursor.caught_up()
                 at_most = SETTLE_EVERY if cursor.unsettled else None
                 self._idle = True
                 try:

@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from pump.core.event import Event, event_id
+from pump.core.groups import BOUNDS
+from pump.core.text import bounded
 
 PREFIX: Final = "clock/"
 """Of the keys under which the spool has each device's verdict."""
@@ -21,7 +23,9 @@ LIVE: Final = 10
 OFF: Final = 60.0
 """Seconds beyond which a clock is off."""
 MOST: Final = 20_000
-"""Devices of one source; the clocks of more are not watched, for their number is in the senders' hands."""
+"""Devices of one source; the clocks of more are not watched. Who keeps a table of devices says who is forgotten."""
+SPENT: Final = "clocks"
+"""The piece of state with the number of turns that are spent: a device that was forgotten begins above it."""
 _STORE: Final = 5.0
 """Seconds, and the share of the offset, by which it must differ from what is stored to be stored anew."""
 _SHARE: Final = 0.1
@@ -84,9 +88,11 @@ class _Heard:
 class DeviceClocks:
     """The clocks of one source's devices. `source` is what a device is called whose events name none."""
 
-    def __init__(self, source: str, stored: Mapping[str, Any]) -> None:
-        """`stored`: what the spool has under PREFIX."""
+    def __init__(self, source: str, stored: Mapping[str, Any], spent: int = 0) -> None:
+        """`stored`: what the spool has under PREFIX, `spent` what it has as SPENT."""
         self._source = source
+        self.spent = spent
+        """Turns that forgotten devices may have had: their ids are taken."""
         self._heard: dict[str, _Heard] = {}
         self._known = {
             key.removeprefix(PREFIX): Verdict.of(row) for key, row in stored.items() if isinstance(row, Mapping)
@@ -122,7 +128,7 @@ class DeviceClocks:
             return None  # the path of nearly all
         if off and heard.delayed(offset):
             return None
-        turns = 0 if known is None else known.turns
+        turns = self.spent if known is None else known.turns
         if off == (known is not None and known.off):
             return Finding(device, Verdict(offset, off, turns))
         verdict = Verdict(offset, off, turns + 1)
@@ -142,11 +148,25 @@ class DeviceClocks:
         elif device == self._largest:
             self._find_largest()
 
+    def forget(self, device: str) -> bool:
+        """The device is not remembered any more; was anything of its clock stored?"""
+        self._heard.pop(device, None)
+        verdict = self._known.pop(device, None)
+        if verdict is None:
+            return False
+        self.spent = max(self.spent, verdict.turns)
+        if device == self._largest:
+            self._find_largest()
+        return True
+
     def _find_largest(self) -> None:
         self._largest = max(self._known, key=lambda device: abs(self._known[device].offset), default=None)
 
     def _device(self, event: Event) -> str:
         """The device table's name of it where there is one: a camera's number is unique only within its park."""
+        return bounded(self._named(event), BOUNDS["key"])
+
+    def _named(self, event: Event) -> str:
         device = event.data.get("device")
         if not isinstance(device, dict):
             return self._source

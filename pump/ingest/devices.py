@@ -2,26 +2,29 @@
 
 A source keeps one. Each sign of life is stored with the put that answers it; a device from which none comes for
 three of its own intervals is offline. Only time spent listening counts: a pump that was down has missed nothing.
+Devices that nobody knows (`strangers`) have a share of the table, and are forgotten after a day of silence.
 """
 
 from __future__ import annotations
 
-import os
-import struct
-import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import structlog
 
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, event_id
+from pump.core.groups import BOUNDS
+from pump.core.text import bounded
+from pump.ingest import bounds
 from pump.ingest.intake import Intake
+from pump.ingest.listening import Listening
+from pump.ingest.strangers import AGE, DAY, Acquaintances, Rows, Share
 
 log = structlog.get_logger()
 
@@ -30,12 +33,16 @@ MISSED: Final = 3
 """Intervals without a sign of life, after which a device is offline."""
 TICK: Final = 0.25
 """Seconds between two looks for who has fallen silent."""
-_STANDSTILL: Final = 1.0
-"""Of a longer time between two looks only this much was spent listening: the process stood still."""
 _FRESH: Final = 0.5
 """Seconds of listening within which a device's next sign need not be stored again."""
 MOST: Final = 20_000
-"""Devices of one source; signs of more are heard, and not remembered, for their number is in the senders' hands."""
+"""Devices of one source that are known by their time alone; more stay strangers, for whoever sends may wait a day."""
+MOST_BYTES: Final = 32 << 20
+"""Of their rows, as they are stored."""
+FORGOTTEN: Final = "strangers"
+"""The piece of state that counts who was forgotten: one that comes again begins its turns anew, under other ids."""
+TOLD: Final = 3600.0
+"""Seconds from one event about a full table to the next."""
 
 
 @dataclass(slots=True)
@@ -54,10 +61,14 @@ class Device:
     seen: str = ""
     """That moment, ISO 8601 in UTC."""
     facts: dict[str, Any] = field(default_factory=dict)
+    since: float | None = None
+    """A stranger's first sign of life, in the table's listening time; None: it is known."""
+    life: int = 0
+    """Devices that had been forgotten before it was met, where this one may have been among them."""
 
     def json(self) -> dict[str, Any]:
-        """As it is stored."""
-        return {
+        """As it is stored; versions before strangers read it too."""
+        row = {
             "interval": self.interval,
             "online": self.online,
             "turns": self.turns,
@@ -65,10 +76,16 @@ class Device:
             "seen": self.seen,
             "facts": self.facts,
         }
+        if self.since is not None:
+            row["since"] = round(self.since, 3)
+        if self.life:
+            row["life"] = self.life
+        return row
 
     @classmethod
     def of(cls, key: str, stored: Mapping[str, Any]) -> Device:
-        """As `json` gave it; what an older version did not store has its default."""
+        """As `json` gave it; what an older version did not store has its default: it knew no strangers."""
+        since = stored.get("since")
         return cls(
             key,
             interval=stored.get("interval"),
@@ -77,7 +94,14 @@ class Device:
             heard=float(stored.get("heard", 0.0)),
             seen=str(stored.get("seen", "")),
             facts=dict(stored.get("facts", {})),
+            since=None if since is None else float(since),
+            life=int(stored.get("life", 0)),
         )
+
+    @property
+    def bytes(self) -> int:
+        """Of its row, about."""
+        return 2 * len(self.key) + len(orjson.dumps(self.json(), default=str))
 
 
 @dataclass(slots=True)
@@ -97,21 +121,41 @@ class Devices:
     `subject(key)` their subject: the vendor's matters.
     """
 
-    def __init__(self, intake: Intake, clock: Clock, *, vendor: str, kind: str = "device") -> None:
-        """`vendor` stands in the events' data, `kind` ("camera") leads their subjects: "camera/10000/1001"."""
+    def __init__(
+        self, intake: Intake, clock: Clock, *, vendor: str, kind: str = "device", named: Collection[str] = frozenset()
+    ) -> None:
+        """`vendor` stands in the events' data, `kind` ("camera") leads their subjects: "camera/10000/1001".
+
+        `named` are the devices that the configuration names, "10000/1001", or "1001" where it says no park.
+        """
         self._intake = intake
         self._clock = clock
         self._vendor = vendor
         self._kind = kind
-        stored = intake.state(PREFIX)
-        self._known = {
-            key.removeprefix(PREFIX): Device.of(key.removeprefix(PREFIX), row)
-            for key, row in stored.items()
-            if isinstance(row, dict)
-        }
-        self._mark = _Mark(intake.folder / f"listened-{intake.name}")
-        self._listened = max([self._mark.read(), *(device.heard for device in self._known.values())])
-        self._looked: float | None = None
+        self._acquaintances = Acquaintances(named, intake.accepted)
+        self._share, self._settled = Share(), Rows()
+        """Rows of strangers, and of those that are known."""
+        self._known: dict[str, Device] = {}
+        """All of them, by key."""
+        self._forgotten = int(intake.state(FORGOTTEN).get(FORGOTTEN, 0))
+        self._told = -TOLD
+        self._load(intake.state(PREFIX))
+        intake.remembers = self._known.__contains__
+        latest = max((device.heard for device in self._known.values()), default=0.0)
+        self._listening = Listening(clock, intake.folder / f"listened-{intake.name}", latest)
+
+    def _load(self, stored: Mapping[str, Any]) -> None:
+        rows = [Device.of(key.removeprefix(PREFIX), row) for key, row in stored.items() if isinstance(row, dict)]
+        for device in sorted(rows, key=lambda one: one.heard):
+            if device.key != _row_key(device.key):  # a version before took it in; nobody is called that now
+                self._intake.remember(PREFIX + device.key, None)
+                continue
+            device.facts = {name: said for name, said in bounds.facts(device.facts).items() if said is not None}
+            if device.since is not None and device.key in self._acquaintances:
+                device.since = None
+            if device.since is None:
+                self._acquaintances.met(device.key)
+            self._keep(device)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -121,14 +165,24 @@ class Devices:
 
     def get(self, key: str) -> Device | None:
         """The device as it was last stored."""
-        return self._known.get(key)
+        return self._known.get(_row_key(key))
+
+    def stranger(self, key: str | None) -> bool:
+        """True for a device that nobody knows (`strangers`), be it heard of or not, and for a sender without a key."""
+        if key is None:
+            return True
+        known = self._known.get(key := _row_key(key))
+        return (known is None or known.since is not None) and key not in self._acquaintances
+
+    @property
+    def full(self) -> bool:
+        """True where one more stranger makes another one be forgotten."""
+        return self._share.full
 
     @property
     def listened(self) -> float:
         """Seconds spent listening, over all runs."""
-        if self._looked is None:
-            return self._listened
-        return self._listened + min(self._clock.monotonic() - self._looked, _STANDSTILL)
+        return self._listening.now
 
     @asynccontextmanager
     async def heard(
@@ -148,7 +202,7 @@ class Devices:
         `groups` are the groups of `data` (`device`, `place`) for a device.online event. With `store` it is stored even
         where the last one was a moment ago.
         """
-        sign = self._sign(key, interval, facts, groups or {}, store)
+        sign = self._sign(_row_key(key), interval, facts, groups or {}, store)
         try:
             yield sign
         except BaseException:
@@ -167,27 +221,28 @@ class Devices:
         known = self._known.get(key)
         now = self.listened
         if known is not None and known.online and interval is None and facts is None and not store:
+            self._share.heard(key)
             if now - known.heard < _FRESH:
                 return SignOfLife(known)
-            device = Device(
-                key, known.interval, True, known.turns, now, _stamp(self._clock.now()), known.facts
-            )  # the path of nearly all
+            device = self._again(known, now)  # the path of nearly all
             return SignOfLife(device, (), {PREFIX + key: device.json()})
         if known is None:
-            if len(self._known) >= MOST:
-                self._intake.count("device_not_remembered")
-                return SignOfLife(Device(key))
-            known = self._known[key] = Device(key)
+            known = self._meet(key, now)
         # What it says of itself is taken in at once: a sign that is stored beside this one must not bring back the old.
         if interval is not None:
             known.interval = interval
         if facts is not None:
-            known.facts = {name: value for name, value in {**known.facts, **facts}.items() if value is not None}
-        device = Device(
-            key, known.interval, True, known.turns + (not known.online), now, _stamp(self._clock.now()), known.facts
-        )
+            said = {**known.facts, **bounds.facts(facts)}
+            known.facts = {name: value for name, value in said.items() if value is not None}
+        device = self._again(known, now)
         events = () if known.online else (self._turn(device, groups, first=known.turns == 0),)
         return SignOfLife(device, events, {PREFIX + key: device.json()})
+
+    def _again(self, known: Device, now: float) -> Device:
+        """The device with one more sign of life, online."""
+        turns, seen = known.turns + (not known.online), _stamp(self._clock.now())
+        since = self._since(known, now)
+        return Device(known.key, known.interval, True, turns, now, seen, known.facts, since, known.life)
 
     def _noted(self, sign: SignOfLife) -> None:
         """The sign was stored."""
@@ -195,7 +250,7 @@ class Devices:
             return
         known = self._known.get(sign.device.key)
         if known is None or known.turns < sign.device.turns or known.heard <= sign.device.heard:
-            self._known[sign.device.key] = sign.device
+            self._keep(sign.device)
 
     def _unstored(self, sign: SignOfLife) -> None:
         known = self._known.get(sign.device.key)
@@ -205,7 +260,7 @@ class Devices:
     @asynccontextmanager
     async def lost(self, key: str, groups: Mapping[str, Any] | None = None) -> AsyncIterator[SignOfLife]:
         """The device is known to be offline, whatever its interval; used as `heard`. Without events where it was."""
-        sign = self._loss(key, groups or {})
+        sign = self._loss(_row_key(key), groups or {})
         yield sign
         self._noted(sign)
 
@@ -213,7 +268,7 @@ class Devices:
         known = self._known.get(key)
         if known is None or not known.online:
             return SignOfLife(known or Device(key))
-        device = Device(key, known.interval, False, known.turns + 1, known.heard, known.seen, known.facts)
+        device = replace(known, online=False, turns=known.turns + 1)
         return SignOfLife(device, (self._turn(device, groups),), {PREFIX + key: device.json()})
 
     async def watch(self, groups: Any = None) -> None:
@@ -221,43 +276,98 @@ class Devices:
 
         `groups(device)` gives the groups of `data` for a device.offline event.
         """
-        self._looked = self._clock.monotonic()
-        try:
+        with self._listening.going_on():
             while True:
                 await self._clock.sleep(TICK)
-                self._count_time()
+                self._listening.look()
+                self._age()
                 for device in self.silent():
                     await self._tell(device, groups(device) if groups else {})
-        finally:
-            self._count_time()
-            self._looked = None
-            self._mark.close()
 
     def silent(self) -> list[Device]:
         """Who is online by the table and has given no sign for too long."""
-        now = self._listened
+        now = self._listening.looked
         return [
             device
             for device in self._known.values()
             if device.online and device.interval is not None and now - device.heard >= MISSED * device.interval
         ]
 
+    # --- who is known -----------------------------------------------------------------------------------------------
+
+    def _meet(self, key: str, now: float) -> Device:
+        """A device that was never heard of, or was forgotten, has its row."""
+        device = Device(key, heard=now, life=self._forgotten)
+        if key in self._acquaintances:
+            self._acquaintances.met(key)
+        else:
+            device.since = now
+        self._keep(device)
+        return device
+
+    def _since(self, known: Device, now: float) -> float | None:
+        """The stranger's first sign of life, None from the one on that makes it known."""
+        if known.since is None or known.key in self._acquaintances:
+            return None
+        if now - known.since < DAY:
+            return known.since
+        if len(self._settled) < MOST and self._settled.bytes < MOST_BYTES:
+            return None
+        self._report_full("more devices were heard over more than a day than can be known")
+        return known.since
+
+    def _keep(self, device: Device) -> None:
+        """Have this row in memory; where it is one stranger's too many, others are forgotten."""
+        self._known[device.key] = device
+        if device.since is None:
+            self._share.drop(device.key)
+            self._settled.count(device.key, device.bytes)
+            return
+        self._share.count(device.key, device.bytes)
+        while (key := self._share.surplus()) is not None:
+            self._forget(key)
+            self._intake.count("stranger_forgotten")
+            self._report_full("devices that nobody knows have used up their share; the oldest are forgotten")
+
+    def _forget(self, key: str) -> None:
+        """Remove a stranger from the table and from the stored state, unless it was accepted meanwhile."""
+        self._share.drop(key)
+        if key in self._acquaintances:
+            self._keep(replace(self._known[key], since=None))
+            return
+        if self._known.pop(key).turns:  # else it was never stored
+            self._forgotten += 1
+            self._intake.remember(FORGOTTEN, self._forgotten)
+            self._intake.forget(PREFIX + key, key)
+
+    def _age(self) -> None:
+        """Forget the strangers that have been silent for too long."""
+        while (key := self._share.oldest) is not None and self._listening.looked - self._known[key].heard >= AGE:
+            self._forget(key)
+            self._intake.count("stranger_aged")
+
+    def _report_full(self, reason: str) -> None:
+        now = self._clock.monotonic()
+        if now - self._told < TOLD:
+            return
+        self._told = now
+        counts = {"known": len(self._settled), "strangers": len(self._share)}
+        log.warning(
+            "The device table is full; name the devices in the configuration, or take them in: pump devices accept",
+            source=self._intake.name, reason=reason, **counts,
+        )  # fmt: skip
+        self._intake.report("pump.devices.full", "Device table full", "warning", reason=reason, **counts)
+
     async def _tell(self, device: Device, groups: Mapping[str, Any]) -> None:
         sign = self._loss(device.key, groups)
         self._known[device.key] = sign.device  # before it is stored: a sign that comes meanwhile must turn it back
         try:
-            await self._intake.put(*sign.events, state=sign.state)
+            await self._intake.put(*sign.events, state=sign.state, stranger=self.stranger(device.key))
         except BaseException as error:
             if self._known.get(device.key) is sign.device:
                 self._known[device.key] = device  # the next look finds it again; its id makes a second telling harmless
             if not isinstance(error, Unavailable):
                 raise
-
-    def _count_time(self) -> None:
-        self._listened = self.listened
-        if self._looked is not None:
-            self._looked = self._clock.monotonic()
-        self._mark.write(self._listened)
 
     def _turn(self, device: Device, groups: Mapping[str, Any], *, first: bool = False) -> Event:
         """The event of coming or going; a going and the coming after it share their incident."""
@@ -273,52 +383,18 @@ class Devices:
             "update": False,
             "reconciled": False,
         }
+        life = (device.life,) if device.life else ()
         if not first:
-            data["incident"] = event_id("offline", self._vendor, device.key, of_offline)
+            data["incident"] = event_id("offline", self._vendor, device.key, of_offline, *life)
         data.update(groups)
         kind = "device.online" if come else "device.offline"
-        identity = event_id("turn", self._vendor, device.key, device.turns)
+        identity = event_id("turn", self._vendor, device.key, device.turns, *life)
         time, subject = self._clock.now(), f"{self._kind}/{device.key}"
         return Event(kind, identity, data, time=time, subject=subject, clocked=False)
 
 
-class _Mark:
-    """The listening time in a small file: it must outlive a kill, and is not worth an fsync four times a second.
-
-    After a power cut it may be old; the table's own rows then say how far the time had come.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: int | None = None
-
-    def read(self) -> float:
-        try:
-            data = self._path.read_bytes()
-            value: float = struct.unpack("<d", data[:8])[0]
-        except (OSError, struct.error):
-            return 0.0
-        if data[8:] not in (b"", _checksum(data[:8])):  # none: it was written by an older version
-            return 0.0
-        return value if 0.0 <= value < 1e12 else 0.0
-
-    def write(self, value: float) -> None:
-        try:
-            if self._file is None:
-                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            data = struct.pack("<d", value)
-            os.pwrite(self._file, data + _checksum(data), 0)
-        except OSError:
-            pass  # then the rows serve
-
-    def close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
-
-def _checksum(data: bytes) -> bytes:
-    return struct.pack("<I", zlib.crc32(data))
+def _row_key(key: str) -> str:
+    return bounded(key, BOUNDS["key"])
 
 
 def _stamp(time: datetime) -> str:

@@ -20,6 +20,7 @@ from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, encode, event_id
 from pump.core.taxonomy import SEVERITIES
 from pump.ingest import deep_json
+from pump.ingest.bounds import bound
 from pump.ingest.media import Media
 from pump.spool import Row, Spool
 from pump.telemetry.metrics import Metrics
@@ -27,9 +28,11 @@ from pump.telemetry.metrics import Metrics
 log = structlog.get_logger()
 
 LARGEST = 256 << 10
-"""Bytes of an event; a larger raw goes to media."""
+"""Bytes of an event's whole line; a larger raw goes to media, and texts that have no place there are `bound`."""
 QUARANTINE_LIMIT = 64 << 20
 """Bytes that a source may keep in the spool of what it does not understand."""
+_QUARANTINE_PART = 4
+"""Of a small spool it is a quarter at the most."""
 SAMPLE_SECONDS = 60.0
 """Beyond that limit one record in this time is kept, cut short, with the number of those that were not."""
 SAMPLE_BYTES = 1024
@@ -53,15 +56,17 @@ class Encoder:
         self._unstored = 0
         self._sampled = -SAMPLE_SECONDS
 
-    async def rows(self, items: Sequence[Event | Unparsed], recorded: datetime) -> list[Row]:
+    async def rows(self, items: Sequence[Event | Unparsed], recorded: datetime, *, stranger: bool = False) -> list[Row]:
         """The items' rows in their order; beyond the limit of the quarantine some have none.
 
-        Raises `Unavailable` where the media store refuses what is too large for an event.
+        `stranger`: they, and what goes to media of them, count against the strangers' share. Raises `Unavailable` where
+        the media store refuses what is too large for an event.
         """
         rows: list[Row] = []
         for place, item in enumerate(items):
-            row = self._plain(item, recorded) or await self._special(item, recorded)
+            row = self._plain(item, recorded) or await self._special(item, recorded, stranger=stranger)
             if row is not None:
+                row.stranger = stranger
                 rows.append(row)
             if place % SLICE == SLICE - 1:
                 await asyncio.sleep(0)  # a batch of 500 must not hold the loop
@@ -73,7 +78,8 @@ class Encoder:
         for row in rows:
             # By the event's own identity: its body holds when it arrived, and would be another each time.
             item = Unparsed(row.body, reason, (row.type, row.dedup_time_ms, row.id))
-            if (other := await self._special(item, recorded)) is not None:
+            if (other := await self._special(item, recorded, stranger=row.stranger)) is not None:
+                other.stranger = row.stranger
                 kept.append(other)
         return kept
 
@@ -81,25 +87,33 @@ class Encoder:
         """The row of an ordinary event, None where anything about it is special: this is the path of nearly all."""
         if isinstance(item, Unparsed) or item.quarantined:
             return None
+        bound(item)
         try:
             body = encode(item, self._path, recorded)
         except UNWRITABLE:
             return None
         return self._pack(item, body, recorded) if len(body) <= LARGEST else None
 
-    async def _special(self, item: Event | Unparsed, recorded: datetime) -> Row | None:
+    async def _special(self, item: Event | Unparsed, recorded: datetime, *, stranger: bool) -> Row | None:
         event = self._keep(item, recorded) if isinstance(item, Unparsed) else item
+        bound(event)
         try:
             body = encode(event, self._path, recorded)
         except UNWRITABLE as error:
             text = deep_json.dump(event.data)
             identity = (event.type, event.id)
-            return await self._special(Unparsed(text, f"cannot be written as JSON: {error}", identity), recorded)
+            unparsed = Unparsed(text, f"cannot be written as JSON: {error}", identity)
+            return await self._special(unparsed, recorded, stranger=stranger)
         if len(body) > LARGEST:
-            body = await self._unload(event, recorded)
-        if not event.quarantined or self._spool.quarantined(self._name) + len(body) <= QUARANTINE_LIMIT:
+            body = await self._unload(event, recorded, stranger=stranger)
+        if not event.quarantined or self._spool.quarantined(self._name) + len(body) <= self._limit(stranger=stranger):
             return self._pack(event, body, recorded)
         return self._sample(event, recorded)
+
+    def _limit(self, *, stranger: bool) -> int:
+        """Bytes of the quarantine; strangers leave half of it to devices that are known."""
+        limit = min(QUARANTINE_LIMIT, self._spool.max_bytes // _QUARANTINE_PART)
+        return limit // 2 if stranger else limit
 
     def _pack(self, event: Event, body: bytes, recorded: datetime) -> Row:
         stamp = int(recorded.timestamp() * 1000)
@@ -140,14 +154,14 @@ class Encoder:
         identity = item.identity or (content,)
         return Event("pump.record.unparsed", event_id("unparsed", *identity), data, time=recorded, quarantined=True)
 
-    async def _unload(self, event: Event, recorded: datetime) -> bytes:
+    async def _unload(self, event: Event, recorded: datetime, *, stranger: bool) -> bytes:
         """Move what makes an event too large into media: its raw, and if that is not enough, all of its data."""
         for part in ("raw", "raw_base64", None):
             data = event.data
             content = _dump(data if part is None else data.get(part))
             if part is not None and len(content) < LARGEST // 4:
                 continue
-            reference = await self._to_media(event.id, content)
+            reference = await self._to_media(event.id, content, stranger=stranger)
             if part is None:
                 kept = ("vendor", "code", "name", "phase", "severity", "error")
                 event.data = {key: value for key, value in data.items() if key in kept and len(str(value)) < 1024}
@@ -160,7 +174,7 @@ class Encoder:
                 break
         return body
 
-    async def _to_media(self, event: str, content: bytes) -> dict[str, Any]:
+    async def _to_media(self, event: str, content: bytes, *, stranger: bool) -> dict[str, Any]:
         reference: dict[str, Any] = {
             "id": f"{event}/raw",
             "kind": "raw",
@@ -168,7 +182,7 @@ class Encoder:
             "bytes": len(content),
         }
         try:
-            stored = await self._media.store(content)
+            stored = await self._media.store(content, stranger=stranger)
         except OSError as error:
             raise Unavailable(f"the media store refuses: {error.strerror}") from error
         return reference | {"sha256": stored.sha256, "path": stored.path, "state": "stored"}

@@ -6,9 +6,9 @@ Each event is encoded exactly once (`encoding`) and stored before the vendor is 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ import structlog
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import AHEAD, Event, Unparsed, event_id
+from pump.core.groups import BOUNDS
 from pump.core.naming import Names
+from pump.core.text import bounded
 from pump.ingest.device_clock import PREFIX as CLOCKS
-from pump.ingest.device_clock import DeviceClocks
+from pump.ingest.device_clock import SPENT, DeviceClocks
 from pump.ingest.encoding import Encoder
 from pump.ingest.media import Media
+from pump.ingest.strangers import ACCEPTED
 from pump.spool import Receipt, Row, RowRefused, Spool
 from pump.telemetry.health import Component, Health
 from pump.telemetry.metrics import Metrics, label, refusal
@@ -40,6 +43,7 @@ class Intake:
         self, name: str, *, spool: Spool, site: str, clock: Clock, metrics: Metrics, health: Health,
         media: Media | None = None, names: Names | None = None,
     ) -> None:  # fmt: skip
+        """`ahead`: how far a device's time may be ahead of its arrival and still be believed."""
         self.name = name
         self.clock = clock
         self.ahead = AHEAD if names is None else names.ahead
@@ -50,7 +54,10 @@ class Intake:
         self._spool = spool
         self._metrics = metrics
         self._names = names or None
-        self._clocks = DeviceClocks(name, spool.state(name, CLOCKS))
+        spent = spool.state(name, SPENT).get(SPENT)
+        self._clocks = DeviceClocks(name, spool.state(name, CLOCKS), spent if isinstance(spent, int) else 0)
+        self.remembers: Callable[[str], bool] = lambda device: True
+        """Set by who keeps a table of the source's devices: nothing is stored of those that are not in it."""
         self._media = media or Media(spool.folder / "media")
         self._encoder = Encoder(name, f"/{site}/{name}", spool=spool, media=self._media, clock=clock, metrics=metrics)
         self.instance = _instance(spool)
@@ -58,6 +65,8 @@ class Intake:
         self._alive_stored = -ALIVE_SECONDS
         self._own: list[Event] = []
         """The pump's own events about this source, which go with the next put."""
+        self.accepted = {key.removeprefix(ACCEPTED) for key in spool.state(name, ACCEPTED)}
+        """Keys of the device table that an operator accepted."""
         alive = spool.state(name).get("alive")
         if isinstance(alive, str):
             self.last_activity = datetime.fromisoformat(alive)
@@ -81,22 +90,28 @@ class Intake:
         """The store for binaries: store them before the event that names them."""
         return self._media
 
-    async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
+    async def put(
+        self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None, stranger: bool = False
+    ) -> Receipt:
         """Store the items in order, and `state` in the same transaction; returns after the fsync.
 
-        The line after it is the acknowledgement. `state` holds JSON values by key; None removes a key. Raises
+        The line after it is the acknowledgement. `state` holds JSON values by key; None removes a key. `stranger`: they
+        come of a device that nobody knows, and count against the strangers' share of the spool and of media. Raises
         `Unavailable` where the spool refuses: nothing was stored then, answer the vendor with its failure form.
         Cancelled, it may have stored them: their ids make a second put harmless.
         """
         recorded = self.clock.now()
-        own, self._own = self._own, []
+        state = state and {bounded(key, BOUNDS["state key"]): value for key, value in state.items()}
+        own: list[Event] = []
+        if not stranger:  # the source's own news must not be evicted with a stranger's events
+            own, self._own = self._own, []
         for item in items:
             if isinstance(item, Event):
                 item.believe(recorded, self.ahead)
                 if self._names is not None:
                     self._names.fill(item)
         try:
-            rows = await self._encoder.rows([*own, *items] if own else items, recorded)
+            rows = await self._encoder.rows([*own, *items] if own else items, recorded, stranger=stranger)
             try:
                 receipt = await self._spool.append(rows, source=self.name, state=state)
             except RowRefused as refused:
@@ -110,12 +125,13 @@ class Intake:
             raise
         self._count(receipt)
         if receipt.stored and not receipt.duplicates:
-            await self._watch_clocks(items, recorded)
+            await self._watch_clocks(items, recorded, stranger=stranger)
         return receipt
 
-    async def unparsed(self, raw: Any, error: str) -> Receipt:
+    async def unparsed(self, raw: Any, error: str, *, stranger: bool = False) -> Receipt:
         """Keep what could not be parsed, as `pump.record.unparsed`; as `put` otherwise."""
-        return await self.put(Unparsed(raw, error))
+        put = partial(self.put, stranger=True) if stranger else self.put
+        return await put(Unparsed(raw, error))
 
     async def gap(self, begin: datetime, end: datetime, reason: str, count: int | None = None) -> Receipt:
         """Report that events between `begin` and `end` may be missing. The same gap reported twice is one event.
@@ -157,6 +173,23 @@ class Intake:
         """State that `put` stored, for the keys that begin with `prefix`."""
         return self._spool.state(self.name, prefix)
 
+    def remember(self, key: str, value: Any) -> None:
+        """Store a piece of state within a second, without waiting for it; None removes it."""
+        self._spool.remember(self.name, key, value)
+
+    def forget(self, key: str, device: str) -> None:
+        """Have the device's row removed, and what is known of its clock."""
+        self.remember(key, None)
+        if self._clocks.forget(device):
+            self.remember(CLOCKS + device, None)
+            self.remember(SPENT, self._clocks.spent)
+            self._metrics.clock_offset.labels(self.name).set(self._clocks.largest or 0.0)
+
+    async def accept(self, keys: Sequence[str]) -> None:
+        """These devices are known from now on, over restarts. Raises `Unavailable`, as `put` does."""
+        await self.put(state=dict.fromkeys((ACCEPTED + key for key in keys), True))
+        self.accepted.update(keys)
+
     def up(self) -> None:
         """The vendor is reached. News of it goes with the next put as `pump.source.up`."""
         self.activity()
@@ -171,6 +204,10 @@ class Intake:
             log.warning("The source is down", source=self.name, reason=reason)
             self._metrics.up.labels(self.component.name).set(0)
             self._news(self.own("pump.source.down", "Source down", "warning", reason=reason))
+
+    def report(self, type_: str, name: str, severity: str, **facts: Any) -> None:
+        """Have one of the pump's own events about this source stored, without waiting for it; as `own` makes it."""
+        self._news(self.own(type_, name, severity, **facts))
 
     def _news(self, event: Event) -> None:
         self._own.append(event)
@@ -201,7 +238,9 @@ class Intake:
             if self._own and self._own[0] is event:  # a put may have taken them meanwhile; ids make that harmless
                 self._own.pop(0)
 
-    async def _watch_clocks(self, items: Sequence[Event | Unparsed], arrived: datetime) -> None:
+    async def _watch_clocks(
+        self, items: Sequence[Event | Unparsed], arrived: datetime, *, stranger: bool = False
+    ) -> None:
         """See whose clock the stored events show to be off; where duplicates are among them nobody knows which are new.
 
         A turn has a commit of its own, for it is known only once its event is stored. Where the spool refuses it the
@@ -209,13 +248,13 @@ class Intake:
         """
         for item in items:
             found = self._clocks.hear(item, arrived) if isinstance(item, Event) else None
-            if found is None:
+            if found is None or not (found.device == self.name or self.remembers(found.device)):
                 continue
             key, value = CLOCKS + found.device, found.verdict.json()
             if found.event is None:
                 self._spool.remember(self.name, key, value)
             else:
-                rows = await self._encoder.rows([found.event], arrived)
+                rows = await self._encoder.rows([found.event], arrived, stranger=stranger)
                 try:
                     self._count(await self._spool.append(rows, source=self.name, state={key: value}))
                 except Unavailable:

@@ -1,20 +1,29 @@
-"""Binaries beside the spool: each content once, under its SHA-256, as long as there is room and it is young enough."""
+"""Binaries beside the spool: each content once, under its SHA-256, as long as there is room and it is young enough.
+
+What strangers send (devices that no configuration names and no operator took in) has a mark (`marks`) and a share of
+its own: it never takes the room of a known device's file.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from pump.core.clock import Clock
 from pump.core.tasks import Threads
+from pump.ingest import evictions
+from pump.ingest.evictions import Early, Evictions
+from pump.ingest.marks import Marks, sync
+from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -24,6 +33,12 @@ EVERY: Final = 60.0
 """Seconds between two looks for files that are too old or too many."""
 _ROOM: Final = 0.9
 """Share of the limit that is left after files had to go, so that not each further one has another go."""
+STRANGERS_PART: Final = 8
+"""Strangers may hold an eighth of `max_bytes`, and of that only what known devices leave."""
+_FREED: Final = 0.02
+"""Share of `max_bytes` that is freed at the least where strangers' files make room."""
+_BLOCK: Final = 4096
+"""Bytes that a stranger's file counts at the least, for that is what it takes on the disk."""
 _PART: Final = ".part"
 _FOLDER: Final = 0o750
 _FILE: Final = 0o640
@@ -46,65 +61,178 @@ class TooLarge(ValueError):
     """A content above the limit of one file; it was not stored."""
 
 
+@dataclass(slots=True)
+class Holding:
+    """Files of known devices, or of strangers: as last counted, and since added up."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class _File:
+    """A file of the store, as a look at its folder found it."""
+
+    seen: int
+    """When it was last stored, by the time that the pump has seen pass; milliseconds."""
+    when: float
+    """The same by the wall clock of then, seconds."""
+    size: int
+    path: str
+
+
 class Media:
     """A folder of files named by their content: writing the same twice costs one file.
 
     A file's time is that of its last storing; the oldest go first, whether or not an event still names them, for
-    events are of use without their pictures and a full disk is of none.
+    events are of use without their pictures and a full disk is of none. Strangers' files go before any known device's.
     """
 
     def __init__(
-        self, folder: Path, *, clock: Clock | None = None, max_bytes: int = 4 << 30, retention: float = 7 * 86400.0
-    ) -> None:
+        self, folder: Path, *, clock: Clock | None = None, max_bytes: int = 4 << 30, retention: float = 7 * 86400.0,
+        metrics: Metrics | None = None,
+    ) -> None:  # fmt: skip
         """`max_bytes` of all files together, `retention` in seconds. Makes nothing yet."""
         self.folder = folder
-        self.used = 0
-        """Bytes of all files, as last counted and since added up."""
         self._clock = clock or Clock()
         self._clock.ages.look()  # a jump is known from now on
         self._max_bytes = max_bytes
         self._retention = retention
+        self._metrics = metrics
         self._lock = threading.Lock()  # between finding a file there and removing it
+        self._pruning = threading.Lock()
         self._counted = False
         self._prepared = False
+        self._known, self._strange = Holding(), Holding()
+        self._marks = Marks(folder)
+        self._writing: Counter[str] = Counter()
+        self.evictions = Evictions(self._clock, metrics)
+        """The book of what was removed."""
         self.threads = Threads("media", THREADS)
         """The store's own: work in them waits for its disk and for nothing else."""
 
-    async def store(self, content: bytes) -> Stored:
-        """Keep the content; returns once file and folder are fsynced. Raises OSError (the disk refuses), TooLarge."""
-        return await self.threads.run(self.keep, content)
+    @property
+    def used(self) -> int:
+        """Bytes of all files, as last counted and since added up."""
+        return self._known.bytes + self._strange.bytes
 
-    async def store_all(self, contents: Sequence[bytes]) -> list[Stored]:
+    @property
+    def strangers_limit(self) -> int:
+        """Bytes that strangers' files may take at the most."""
+        return self._max_bytes // STRANGERS_PART
+
+    def figures(self) -> dict[str, Any]:
+        """The store as /status shows it."""
+        known, strange = self._known, self._strange
+        return {
+            "bytes": known.bytes + strange.bytes,
+            "max_bytes": self._max_bytes,
+            "files": known.files + strange.files,
+            "strangers": {"bytes": strange.bytes, "max_bytes": self.strangers_limit, "files": strange.files},
+            "evicted": self.evictions.counts,
+        }
+
+    async def store(self, content: bytes, *, stranger: bool = False) -> Stored:
+        """Keep the content; returns once file and folder are fsynced. Raises OSError (the disk refuses), TooLarge.
+
+        `stranger`: it counts against the strangers' share, unless a known device has sent the same.
+        """
+        return await self.threads.run(lambda: self.keep(content, stranger=stranger))
+
+    async def store_all(self, contents: Sequence[bytes], *, stranger: bool = False) -> list[Stored]:
         """As `store`, several in one thread."""
-        return await self.threads.run(lambda: [self.keep(content) for content in contents])
+        return await self.threads.run(lambda: [self.keep(content, stranger=stranger) for content in contents])
 
-    async def run(self) -> None:
-        """Remove what is too old or too much, for as long as the task lives."""
+    async def run(self, report: Callable[[Early], object] | None = None) -> None:
+        """Remove what is too old or too much, for as long as the task lives.
+
+        `report` is called, at most once an hour, with what went though it was younger than `retention`.
+        """
+        await self.threads.run(self.begin)
+        logged = sum(self.evictions.counts.values())
         while True:
             await self.threads.run(self.prune)
+            if (removed := sum(self.evictions.counts.values()) - logged) > 0:
+                logged += removed
+                log.info("Pictures were removed, for they were too old or too many", count=removed, bytes=self.used)
+            if report is not None and (early := self.evictions.take()) is not None:
+                report(early)
             await self._clock.sleep(EVERY)
 
-    def keep(self, content: bytes) -> Stored:
+    def keep(self, content: bytes, *, stranger: bool = False) -> Stored:
         """`store`, for who is in one of `threads` already."""
         if len(content) > LARGEST:
             raise TooLarge(f"{len(content)} bytes")
         digest = hashlib.sha256(content).hexdigest()
-        relative = f"{digest[:2]}/{digest}"
-        path = self.folder / relative
-        stored = Stored(digest, relative, len(content))
-        if self._stands(path, content):
+        path, stored = self._path(digest), Stored(digest, f"{digest[:2]}/{digest}", len(content))
+        # A stranger who sends what a known device has sent must not keep that file young.
+        if self._stands(path, content, renew=not stranger or digest in self._marks):
+            if not stranger:
+                self._vouch(digest, len(content))
             return stored
         self._prepare(path.parent)
-        _write(path, content)
         with self._lock:
-            self.used += len(content)
-            full = self._counted and self.used > self._max_bytes
-        if full:
-            self.prune()
+            self._writing[digest] += 1
+        try:
+            if stranger:
+                self._mark(digest)
+            _write(path, content, self._clock.now().timestamp())
+        finally:
+            with self._lock:
+                self._writing -= Counter([digest])
+        strange = self._grown(digest, len(content))
+        if strange and not stranger:
+            self._vouch(digest, len(content))
+        self._make_room(stranger=stranger)
         return stored
 
-    def _stands(self, path: Path, content: bytes) -> bool:
-        """True where the content is there, whole, and safe; it is young again then.
+    def _path(self, name: str) -> Path:
+        return self.folder / name[:2] / name
+
+    def _mark(self, name: str) -> None:
+        """Mark the file that a stranger is about to write, unless a known device has written it meanwhile."""
+        with self._lock:
+            if self._path(name).exists() and name not in self._marks:
+                return
+            self._marks.add(name)
+        self._marks.sync(name)
+
+    def _vouch(self, name: str, size: int) -> None:
+        """A known device has sent the same: from now on the file is its own."""
+        with self._lock:
+            if not self._marks.discard(name):
+                return
+            self._strange.files -= 1
+            self._strange.bytes -= _cost(size, stranger=True)
+            self._known.files += 1
+            self._known.bytes += size
+        self._marks.sync(name)
+
+    def _grown(self, name: str, size: int) -> bool:
+        """Count a file that was written; True where it is a stranger's."""
+        with self._lock:
+            strange = name in self._marks
+            holding = self._strange if strange else self._known
+            holding.files += 1
+            holding.bytes += _cost(size, stranger=strange)
+        return strange
+
+    def _make_room(self, *, stranger: bool) -> None:
+        with self._lock:
+            full = self.used > self._max_bytes or self._strange.bytes > self.strangers_limit
+        # One who makes room at a time; what the others add meanwhile the next look finds.
+        if full and self._counted and self._pruning.acquire(blocking=False):
+            try:
+                # A look at all files for each of a stranger's would be the stranger's to ask for.
+                if stranger:
+                    self._prune_strangers()
+                else:
+                    self._prune()
+            finally:
+                self._pruning.release()
+
+    def _stands(self, path: Path, content: bytes, *, renew: bool = True) -> bool:
+        """True where the content is there, whole, and safe; it is young again then, if `renew`.
 
         A name alone proves nothing: another thread may not have fsynced it yet, and a crash before that may have
         left anything under it.
@@ -112,15 +240,16 @@ class Media:
         with self._lock:
             try:
                 file = os.open(path, os.O_RDWR)
-                now = self._clock.now().timestamp()
-                os.utime(path, (now, now))
+                if renew:
+                    now = self._clock.now().timestamp()
+                    os.utime(path, (now, now))
             except FileNotFoundError:
                 return False
         with open(file, "rb", buffering=0) as opened:
             if opened.read(len(content) + 1) != content:
                 return False
             os.fsync(file)
-        _sync(path.parent)
+        sync(path.parent)
         return True
 
     def _prepare(self, folder: Path) -> None:
@@ -130,32 +259,88 @@ class Media:
         for number in range(256):
             (self.folder / f"{number:02x}").mkdir(_FOLDER, parents=True, exist_ok=True)
         for each in (self.folder, self.folder.parent):
-            _sync(each)
+            sync(each)
         self._prepared = True
+
+    def begin(self) -> None:
+        """Have the clock doubted for a while where a run of which there is no note has left files far behind it."""
+        newest = max((when for when, _, _ in self._files()), default=0.0)
+        if newest:
+            self._clock.ages.witness(int(newest * 1000))
+
+    # --- making room --------------------------------------------------------------------------------------------
 
     def prune(self) -> int:
         """Remove files that are too old, then the oldest while there are too many bytes; how many were removed."""
-        # By what the clock showed when: one that was in 1970 for a while must not make the newest go first.
-        ages = self._clock.ages
-        files = sorted((ages.latest(int(when * 1000)), when, size, path) for when, size, path in self._files())
-        used = sum(size for _, _, size, _ in files)
-        old = ages.old(self._retention)
+        with self._pruning:
+            return self._prune()
+
+    def _prune(self) -> int:
+        marked = set(self._marks)
+        files = self._aged([file for file in self._files() if os.path.basename(file[2]) not in marked])
+        used = sum(file.size for file in files)
         most = self._max_bytes * _ROOM if used > self._max_bytes else self._max_bytes
-        removed = 0
-        for _, when, size, path in files:
-            part = path.endswith(_PART)
-            young = not any(begin <= when * 1000 < end for begin, end in old)
+        removed = self._remove_oldest(files, int(most), evictions.SIZE, self._known)
+        removed += self._prune_strangers()
+        self._counted = True
+        if self._metrics is not None:
+            self._metrics.media_bytes.labels("known").set(self._known.bytes)
+            self._metrics.media_bytes.labels("strangers").set(self._strange.bytes)
+        return removed
+
+    def _prune_strangers(self) -> int:
+        """The same for what strangers may hold, looking at their files alone."""
+        files = self._aged(list(self._strangers()), stranger=True)
+        room = max(0, min(self.strangers_limit, self._max_bytes - self._known.bytes))
+        most = room
+        if sum(file.size for file in files) > room:
+            most = max(0, min(int(self.strangers_limit * _ROOM), room - int(self._max_bytes * _FREED)))
+        return self._remove_oldest(files, most, evictions.STRANGERS, self._strange)
+
+    def _strangers(self) -> Iterator[tuple[float, int, str]]:
+        """As `_files`, of those with a mark; a mark without a file, which a kill may leave, goes."""
+        for name in self._marks:
+            path = self._path(name)
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                with self._lock, suppress(OSError):  # the next look finds it again
+                    if not self._writing[name] and not path.exists():
+                        self._marks.discard(name)
+                continue
+            yield stat.st_mtime, stat.st_size, os.fspath(path)
+
+    def _aged(self, files: Iterable[tuple[float, int, str]], *, stranger: bool = False) -> list[_File]:
+        """The files, the oldest first, by what the clock showed when.
+
+        One that was in 1970 for a while must not make the newest go first.
+        """
+        latest = self._clock.ages.latest
+        found = [
+            _File(latest(int(when * 1000)), when, _cost(size, stranger=stranger), path) for when, size, path in files
+        ]
+        return sorted(found, key=lambda file: (file.seen, file.when, file.path))
+
+    def _remove_oldest(self, files: Sequence[_File], most: int, reason: str, holding: Holding) -> int:
+        """Remove what is too old, then the oldest until `most` bytes are left; counts `holding` anew."""
+        old = self._clock.ages.old(self._retention)
+        used, left, removed = sum(file.size for file in files), len(files), 0
+        for file in files:
+            part = file.path.endswith(_PART)
+            young = not any(begin <= file.when * 1000 < end for begin, end in old)
             if young and used <= most and not part:
                 break
             if part and young:
                 continue  # one that is being written
-            if self._remove(Path(path), when):
+            if self._remove(Path(file.path), file.when):
                 removed += 1
-                used -= size
+                used -= file.size
+                left -= 1
+                age = self._clock.ages.age(int(file.when * 1000)) if young else None
+                why = evictions.UNFINISHED if part else reason if young else evictions.AGE
+                self.evictions.add(why, file.size, (age or 0.0) if young else None)
         with self._lock:
-            self.used, self._counted = used, True
-        if removed:
-            log.info("Pictures were removed, for they were too old or too many", count=removed, bytes=used)
+            holding.files, holding.bytes = left, used
         return removed
 
     def _remove(self, path: Path, when: float) -> bool:
@@ -166,6 +351,7 @@ class Media:
                 path.unlink()
             except OSError:
                 return False
+            self._marks.discard(path.name)
         return True
 
     def _files(self) -> Iterator[tuple[float, int, str]]:
@@ -184,8 +370,12 @@ class Media:
                     yield stat.st_mtime, stat.st_size, entry.path
 
 
-def _write(path: Path, content: bytes) -> None:
-    """The file, fsynced, in its folder, fsynced too.
+def _cost(size: int, *, stranger: bool) -> int:
+    return max(size, _BLOCK) if stranger else size
+
+
+def _write(path: Path, content: bytes, when: float) -> None:
+    """The file, fsynced, in its folder, fsynced too; `when` is its time, by the pump's clock and not by the system's.
 
     It gets its name before the fsync: that one writes the journal with the name in it, where the folder's own would
     have to write it a second time.
@@ -198,6 +388,7 @@ def _write(path: Path, content: bytes) -> None:
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(file, rest) :]
+            os.utime(file, (when, when))
             os.rename(part, name)
             try:
                 os.fsync(file)
@@ -212,12 +403,4 @@ def _write(path: Path, content: bytes) -> None:
         with suppress(OSError):
             os.unlink(part)
         raise
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    sync(path.parent)

@@ -14,7 +14,9 @@ import pump
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event
-from pump.delivery.cursor import OnDamaged, OnLost
+from pump.delivery.cursor import OnDamaged
+from pump.delivery.evicted import OnLost
+from pump.ingest.evictions import Early
 from pump.ingest.intake import Intake
 from pump.sink import Damage
 from pump.spool import Repaired, Spool
@@ -95,12 +97,28 @@ class Announcer:
 
     async def sink_lost(self, sink: str, first: int, last: int, count: int) -> None:
         """Tell that `count` events at the most, numbered `first` to `last`, were removed before `sink` had them."""
+        await self._lost(sink, first, last, count, "removed before the sink had them")
+
+    async def sink_evicted(self, sink: str, first: int, last: int, count: int) -> None:
+        """The same for events of strangers, who sent more than their share of the spool."""
+        reason = "events of devices that nobody knows, more than their share, were removed before the sink had them"
+        await self._lost(sink, first, last, count, reason)
+
+    async def _lost(self, sink: str, first: int, last: int, count: int, reason: str) -> None:
         begin = end = None
         with suppress(Unavailable):  # announced without times rather than not at all
             after, before = await self._spool.span(first, last)
             begin = None if after is None else datetime.fromtimestamp(after / 1000, UTC)
             end = datetime.fromtimestamp(before / 1000, UTC)
-        self.gap(begin, "removed before the sink had them", count, sink, end)
+        self.gap(begin, reason, count, sink, end)
+
+    def media_evicted(self, early: Early) -> None:
+        """Pictures went before their retention was over, for want of room; `strangers` of them were strangers'."""
+        youngest = None if early.youngest_s is None else round(early.youngest_s)
+        self.tell(
+            "pump.media.evicted", "Pictures removed early", "warning",
+            count=early.count, bytes=early.bytes, youngest_s=youngest, strangers=early.strangers,
+        )  # fmt: skip
 
     @property
     def of_sinks(self) -> tuple[OnLost, OnDamaged]:

@@ -11,15 +11,18 @@ import structlog
 
 from pump.config import Config
 from pump.config.lines import Path as Keys
+from pump.config.model import MediaSettings
 from pump.config.probe import unusable
 from pump.config.problems import dotted
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured
 from pump.core.text import words_of
+from pump.ingest.media import Media
 from pump.ops.control import Control
 from pump.registry import MissingDependency, Registry
 from pump.sink import Sink
 from pump.source import Source
+from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -90,6 +93,11 @@ def build_usable(config: Config, kinds: Registry, clock: Clock) -> Parts:
     if wrong or lacking:
         raise NoStart(misconfigured=bool(wrong))
     return parts
+
+
+def media_of(settings: MediaSettings, clock: Clock, metrics: Metrics) -> Media:
+    """The store for binaries of this configuration; makes nothing yet."""
+    return Media(settings.dir, clock=clock, max_bytes=settings.max_bytes, retention=settings.retention, metrics=metrics)
 
 
 def control_of(config: Config, environ: Mapping[str, str]) -> Control:

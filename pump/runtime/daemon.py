@@ -23,8 +23,8 @@ from pump.core.tasks import first_of, wait_for
 from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.ingest.intake import Intake
-from pump.ingest.media import Media
 from pump.ingest.push.listener import PushListener, Route
+from pump.ops.accept import Accept
 from pump.ops.commands.desk import CommandDesk
 from pump.ops.commands.socket import CommandSocket
 from pump.ops.commands.web import CommandPage
@@ -35,7 +35,7 @@ from pump.ops.restart import Restart
 from pump.ops.subscribe import Subscribe
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
-from pump.runtime.build import NoStart, Parts, build_usable, control_of
+from pump.runtime.build import NoStart, Parts, build_usable, control_of, media_of
 from pump.runtime.descriptors import Lack, bounded, soft_limit
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.numbering import qualify
@@ -80,16 +80,10 @@ class Daemon:
         self.supervisor = Supervisor(clock=self.clock, metrics=self.metrics)
         self.sinks: dict[str, Delivery] = {}
         self.status = Status(
-            config,
-            self.sinks,
-            spool=lambda: self._spool,
-            phase=lambda: self._phase,
-            clock=self.clock,
-            health=self.health,
-            metrics=self.metrics,
-        )
-        keep = config.media
-        self.media = Media(keep.dir, clock=self.clock, max_bytes=keep.max_bytes, retention=keep.retention)
+            config, self.sinks, spool=lambda: self._spool, phase=lambda: self._phase, clock=self.clock,
+            health=self.health, metrics=self.metrics, media=lambda: self.media.figures(),
+        )  # fmt: skip
+        self.media = media_of(config.media, self.clock, self.metrics)
         self.ready = asyncio.Event()
         """Set once every part had its first start."""
         self.ops_url = ""
@@ -106,9 +100,10 @@ class Daemon:
         self._ops: Ops | None = None
         self._push: PushListener | None = None
         self._routes: list[Route] = []
+        self._intakes: dict[str, Intake] = {}
+        """Of the sources."""
         self._control: Control | None = None
         self._announcer: Announcer | None = None
-        self._intakes: dict[str, Intake] = {}
         self._desk: CommandDesk | None = None
 
     @property
@@ -212,7 +207,7 @@ class Daemon:
         watch = Watch(spool, clock=self.clock, health=self.health, status=self.status, notifier=self._notifier)
         self.supervisor.add("watch", watch.run, self.health.component("watch"))
         self.supervisor.add("spool probe", watch.probe, self.health.component("spool"))
-        self.supervisor.add("media", self._keep_media, self.health.component("media"))
+        self.supervisor.add("media", partial(self._keep_media, announcer), self.health.component("media"))
         for name, kind in parts.sinks.items():
             self._add_sink(name, kind, spool, announcer)
         for name, source in parts.sources.items():
@@ -263,6 +258,7 @@ class Daemon:
         control.commands |= Resend(spool, self.sinks, self.clock, self.metrics).commands()
         control.commands |= Subscribe(parts.sources).commands()
         control.commands |= Restart(parts.sources, self.sinks, self.supervisor.restart).commands()
+        control.commands |= Accept(self._intakes).commands()
         desk = self._desk = CommandDesk(
             self.config.commands, parts.sources, self._intakes, self._intake("pump", spool),
             clock=self.clock, metrics=self.metrics,
@@ -308,15 +304,9 @@ class Daemon:
 
     def _intake(self, name: str, spool: Spool, names: Names | None = None) -> Intake:
         return Intake(
-            name,
-            spool=spool,
-            site=self.config.site,
-            clock=self.clock,
-            metrics=self.metrics,
-            health=self.health,
-            media=self.media,
-            names=names,
-        )
+            name, spool=spool, site=self.config.site, clock=self.clock, metrics=self.metrics, health=self.health,
+            media=self.media, names=names,
+        )  # fmt: skip
 
     def _add_source(self, name: str, source: Source[Any], spool: Spool, announcer: Announcer) -> None:
         intake = self._intake(name, spool, Names(source.settings.named(), self.config.clock_ahead))
@@ -329,13 +319,15 @@ class Daemon:
     def _add_sink(self, name: str, kind: type[Sink[Any]], spool: Spool, announcer: Announcer) -> None:
         """`run` restarts the sink itself; the supervisor is there for a bug in it."""
         component = self.health.component(f"sink {name}")
-        around = Surroundings(spool, self.clock, self.metrics, self.config.site, *announcer.of_sinks)
+        around = Surroundings(
+            spool, self.clock, self.metrics, self.config.site, *announcer.of_sinks, on_evicted=announcer.sink_evicted
+        )
         self.sinks[name] = delivery = Delivery(around, kind, name, self.config.sinks[name], component)
         self.supervisor.add(component.name, delivery.run, component)
 
-    async def _keep_media(self) -> None:
+    async def _keep_media(self, announcer: Announcer) -> None:
         self.health.component("media").up()
-        await self.media.run()
+        await self.media.run(announcer.media_evicted)
 
     # --- stop -------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from pump.core.clock import Clock
 from pump.delivery.delivery import Delivery
 from pump.ops.control import Tell
 from pump.spool import Spool
+from pump.spool.strangers import share as strangers_share
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 
@@ -27,8 +28,9 @@ class Status:
     def __init__(
         self, config: Config, sinks: Mapping[str, Delivery], *, spool: Callable[[], Spool | None],
         phase: Callable[[], str], clock: Clock, health: Health, metrics: Metrics,
+        media: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:  # fmt: skip
-        """`sinks` fills as they are added. `spool` gives None until it is open.
+        """`sinks` fills as they are added. `spool` gives None until it is open; `media` gives the store's figures.
 
         `phase` gives why the daemon as a whole is not ready; empty while it runs.
         """
@@ -39,6 +41,7 @@ class Status:
         self._clock = clock
         self._health = health
         self._metrics = metrics
+        self._media = media
         self._begun = clock.monotonic()
         self._oldest: tuple[int, datetime] | None = None
         """The floor at which the oldest event was looked up, and when that event arrived."""
@@ -86,9 +89,14 @@ class Status:
                 "floor": spool.floor if spool else 0,
                 "bytes": spool.used if spool else 0,
                 "max_bytes": self._config.spool.max_bytes,
+                "strangers": {
+                    "bytes": spool.strangers if spool else 0,
+                    "max_bytes": strangers_share(self._config.spool.max_bytes),
+                },
                 "full": bool(spool and spool.refusing),
                 "oldest": self._oldest[1] if spool and self._oldest and spool.head > spool.floor else None,
             },
+            "media": self._media(),
             "components": [
                 {
                     "name": component.name,

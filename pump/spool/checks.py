@@ -33,6 +33,7 @@ SEALED: Final = {
     "cursors": ("sink", "seq", "state"),
     "state": ("source", "key", "value"),
     "limited": ("seq", "source", "bytes"),
+    "strangers": ("last", "first", "events", "bytes", "keys"),
     "dead": ("id", "sink", "seq", "source", "type", "severity", "recorded", "body", "reason", "attempts", "at"),
 }
 """Tables whose rows have a checksum, `crc`, of these columns in this order.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -111,6 +111,13 @@ class RecentRecords:
             cut += 1
         self._after = self._records[cut - 1].seq
         del self._records[:cut]
+
+    def remove(self, first: int, last: int) -> None:
+        """Forget the events of these numbers: they were evicted, and nobody may get what others have not."""
+        low = bisect_left(self._records, first, key=lambda record: record.seq)
+        high = bisect_right(self._records, last, key=lambda record: record.seq)
+        self._bytes -= sum(len(record.body) for record in self._records[low:high])
+        del self._records[low:high]
 
     def read(self, after: int, limit: int, max_bytes: int) -> list[Record] | None:
         """The records that follow `after`; None where they are no longer all here."""

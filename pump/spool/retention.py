@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from pump.core.clock import Clock
-from pump.spool import statements
+from pump.spool import statements, strangers
 from pump.spool.errors import Verdict, verdict
 from pump.spool.state import MARKS, TIME, News, SpoolState
 from pump.spool.types import SpoolSettings
@@ -27,6 +27,10 @@ KEYS_KEPT = 1_000_000
 KEYS_SECONDS = 7 * 86400.0
 MARK_SECONDS = 6 * 3600.0
 SWEEP_SECONDS = 60.0
+NAMED = 10.0
+"""Seconds between two looks for who holds a spool that refuses."""
+LOG_SECONDS = 60.0
+"""From one line about strangers' events to the next."""
 PRESSED = 0.75
 """Share of `max_bytes` from which delivered events go before their retention is over."""
 FILLING = 0.8
@@ -47,6 +51,7 @@ class Retention:
         """`path` is the database's."""
         self.used = 0
         """Bytes: pages in use, and the WAL."""
+        self.max_bytes = settings.max_bytes
         self._state = state
         self._writer = writer
         self._wal = path.with_name(path.name + "-wal")
@@ -56,6 +61,12 @@ class Retention:
         self._metrics = metrics
         self._wal_bytes = 0
         self._filling = False
+        self._full = False
+        """Whether it refuses for its size."""
+        self._named = -NAMED
+        self._evicting = False
+        self._evicted = 0
+        self._logged = -LOG_SECONDS
         self._looked = -TICK
         self._swept = -SWEEP_SECONDS
         self._swept_through = 0
@@ -73,20 +84,23 @@ class Retention:
         more = False
         self.note_time()
         try:
-            if self._writer.written >= min(CHECKPOINT_BYTES, self._settings.max_bytes // 16):
+            if self._writer.written >= min(CHECKPOINT_BYTES, self.max_bytes // 16):
                 # A WAL that once grew stays that large, and counts, until it is cut.
-                mode = "TRUNCATE" if self._wal_bytes > 4 * CHECKPOINT_BYTES else "PASSIVE"
+                most = min(4 * CHECKPOINT_BYTES, self.max_bytes // 4)
+                mode = "TRUNCATE" if self._wal_bytes > most else "PASSIVE"
                 await self._writer.checkpoint(mode)
                 await self._measure()
+            more = await self._evict()
             now = self._clock.monotonic()
-            if now - self._looked >= TICK or self.used > PRESSED * self._settings.max_bytes:
+            if now - self._looked >= TICK or self.used > PRESSED * self.max_bytes:
                 self._looked = now
                 for _ in range(SLICES):
-                    more = await self._prune()
-                    if not more:
+                    if not await self._prune():
                         break
+                else:
+                    more = True
                 await self._prune_keys(now)
-                self._look_how_full()
+                await self._look_how_full()
                 await self._limit()
         except sqlite3.Error as error:
             self._trouble(error)
@@ -99,9 +113,43 @@ class Retention:
         self.used = used + self._wal_bytes
         self._metrics.spool_bytes.set(self.used)
 
+    async def _evict(self) -> bool:
+        """One slice of strangers' oldest events, where they hold more than their share; True where more must go."""
+        state, share = self._state, strangers.share(self.max_bytes)
+        if not self._evicting and state.strangers <= share:
+            return False
+        self._evicting = state.strangers > share * strangers.LEFT
+        if not self._evicting:
+            return False
+        holes = strangers.holes_of(state.value(strangers.NOTED))
+        work = partial(
+            statements.evict, holding=state.strangers, most=int(share * strangers.LEFT),
+            holes=[hole for hole in holes if hole.last > state.floor], passed=state.passed_through(),
+        )  # fmt: skip
+        gone = await self._writer.run(work)
+        if gone is None:  # what was counted is not there
+            state.recount_strangers(await self._writer.run(strangers.held))
+            return False
+        self._writer.evicted(gone)
+        if gone.quarantined:
+            state.recount_quarantined(await self._writer.run(statements.quarantined_bytes))
+        self._metrics.pruned.labels("strangers").inc(gone.events)
+        self._evicted += gone.events
+        now = self._clock.monotonic()
+        if now - self._logged >= LOG_SECONDS:
+            self._logged = now
+            log.warning(
+                "Devices that nobody knows send more than their share of the spool; their oldest events are removed",
+                events=self._evicted, max_bytes=share,
+            )  # fmt: skip
+            self._evicted = 0
+        self._writer.wrote(statements.SLICE * 1024)
+        await self._measure()
+        return True
+
     async def _prune(self) -> bool:
         """One slice: by age, or by size before the size becomes a matter of refusing."""
-        limit = self._settings.max_bytes
+        limit = self.max_bytes
         (_, before), *old = self._clock.ages.old(self._settings.retention)
         through, reason = self._state.held_through(), "age"
         if self.used > PRESSED * limit:
@@ -118,6 +166,8 @@ class Retention:
         self._state.removed_through(pruned.floor)
         if pruned.quarantined:
             self._state.recount_quarantined(await self._writer.run(statements.quarantined_bytes))
+        if pruned.strange:
+            self._state.recount_strangers(await self._writer.run(strangers.held))
         self._metrics.pruned.labels(reason).inc(pruned.events)
         self._writer.wrote(statements.SLICE * 1024)
         await self._measure()
@@ -153,23 +203,43 @@ class Retention:
         if (note := self._clock.ages.note(self._state.head, now=now)) is not None:
             self._writer.remember(TIME, note)
 
-    def _look_how_full(self) -> None:
-        limit = self._settings.max_bytes
+    async def _look_how_full(self) -> None:
+        limit = self.max_bytes
         if self.used >= FILLING * limit and not self._filling:
             self._filling = True
-            holder = self._state.holder()
+            holder = await self._holder(PRESSED)
             log.warning("The spool is filling up", bytes=self.used, max_bytes=limit, holder=holder or None)
             self._news.filling(holder, self.used, limit)
         elif self.used < RELIEVED * limit:
             self._filling = False
 
     async def _limit(self) -> None:
-        limit = self._settings.max_bytes
+        limit, now = self.max_bytes, self._clock.monotonic()
         if self.used >= limit and self._settings.when_full == "block":
-            if not self._writer.refusing:
-                self._writer.refuse(f"max_bytes is reached, held by the sink {self._state.holder() or 'of nobody'}")
+            if not self._writer.refusing or (self._full and now - self._named >= NAMED):
+                self._full, self._named = True, now
+                self._writer.refuse(f"max_bytes is reached, held by {await self._who_holds()}")
         elif self._writer.refusing and self.used < RESUME * limit and self._writer.accept():
+            self._full = False
             await self._measure()
+
+    async def _who_holds(self) -> str:
+        if sink := await self._holder(RESUME):
+            return f"the sink {sink}, which has not had {self._state.head - self._state.held_through()} events"
+        if self._state.floor < self._state.held_through():
+            return "nobody: old events are being removed"
+        return "nobody: what is kept beside the events fills it (dead letters, keys, what sources remember)"
+
+    async def _holder(self, part: float) -> str:
+        """The sink without whose events less than this part of `max_bytes` would be in use; "" where none is.
+
+        A sink that keeps up is a few events behind too, and holds nothing to speak of.
+        """
+        sink = self._state.holder()
+        if not sink:
+            return ""
+        held = await self._writer.run(partial(statements.held_bytes, above=self._state.held_through()))
+        return sink if self.used - held < part * self.max_bytes else ""
 
     def _trouble(self, error: sqlite3.Error) -> None:
         found = verdict(error)

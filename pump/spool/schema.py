@@ -13,7 +13,11 @@ APPLICATION_ID = 0x70756D70  # "pump"
 
 # An event is one dead letter of a sink, however often it is refused, and whatever is killed in between.
 ONE_LETTER = "CREATE UNIQUE INDEX one_letter ON dead(sink, seq)"
-_THIRD: tuple[str, ...] = ()
+# Blocks of events of devices that nobody knows, with their keys: `pump.spool.strangers`.
+_STRANGERS = """CREATE TABLE strangers(
+        last INTEGER PRIMARY KEY, first INTEGER NOT NULL, events INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        keys BLOB NOT NULL, crc INTEGER)"""
+_THIRD: tuple[str, ...] = (_STRANGERS,)
 """Tables that came with version 3."""
 # The order of creation fixes the tables' root pages: repair relies on it when the file's first page is lost.
 TABLES = (
@@ -42,12 +46,14 @@ COPIED = {
     "state": ("source", "key"),
     "limited": ("seq",),
     "dead": ("id",),
+    "strangers": ("last",),
 }
 """Tables that a salvage carries over beside the events, with the columns by which each lies."""
-
+_SECOND = tuple(table for table in SEALED if table != "strangers")
+"""Those of version 2 that have checksums since version 3."""
 _CHECKSUMS = tuple(
     statement
-    for table in SEALED
+    for table in _SECOND
     for statement in (
         f"ALTER TABLE {table} ADD COLUMN crc INTEGER",
         f"UPDATE {table} SET crc = {sealing(table)}",
@@ -65,7 +71,7 @@ _STEPS = {
     2: (*_CHECKSUMS, *_THIRD),
 }
 """The statements that lead from a version to the present one."""
-_OLDEST = ("blocks", "keys", *SEALED)
+_OLDEST = ("blocks", "keys", *_SECOND)
 """The tables that every version has."""
 
 

@@ -15,7 +15,7 @@ import structlog
 from pump.core.clock import Clock
 from pump.core.record import Record, State
 from pump.core.tasks import Threads
-from pump.spool import repair, schema, statements
+from pump.spool import repair, schema, statements, strangers
 from pump.spool.checks import with_checksum
 from pump.spool.connection import Connection, reading, writing
 from pump.spool.dead_letters import DeadLetters
@@ -80,7 +80,8 @@ class Spool:
             if repaired is not None:
                 log.error("The spool was damaged; what can be read of it was kept", **_words(repaired))
             news, recent = News(), RecentRecords(state.head)
-            writer = Writer(db, state, recent, beside, metrics=metrics)
+            share = strangers.share(settings.max_bytes)
+            writer = Writer(db, state, recent, beside, metrics=metrics, strangers=share)
             retention = Retention(state, writer, path, settings, clock=clock, news=news, metrics=metrics)
             reader = EventReader(connection, state, recent, fail=writer.fail, clock=clock, news=news, metrics=metrics)
             dead_letters = DeadLetters(state, writer, reader, clock=clock)
@@ -147,6 +148,11 @@ class Spool:
         """Bytes stored of what `source` does not understand."""
         return self._state.quarantined(source)
 
+    @property
+    def strangers(self) -> int:
+        """Bytes stored for devices that nobody knows."""
+        return self._state.strangers
+
     # --- sinks' side --------------------------------------------------------------------------------------------
 
     @property
@@ -178,6 +184,16 @@ class Spool:
         of the first event behind them, now where there is none. Raises `Unavailable`.
         """
         return await self._reader.span(first, last)
+
+    def evicted(self, after: int, through: int) -> tuple[int, int, int] | None:
+        """The strangers' events that were evicted above `after`, in holes that end at `through` or before.
+
+        First number, last number, how many at most; None where there are none. What lies through `floor` is not among
+        them.
+        """
+        return strangers.between(
+            strangers.holes_of(self._state.value(strangers.NOTED)), max(after, self.floor), through
+        )
 
     async def before(self, since_ms: int) -> int:
         """A number behind which all events lie that arrived at `since_ms` or later. Raises `Unavailable`."""
@@ -227,6 +243,11 @@ class Spool:
     def used(self) -> int:
         """Bytes: pages in use, and the WAL."""
         return self._retention.used
+
+    @property
+    def max_bytes(self) -> int:
+        """The most it takes."""
+        return self._retention.max_bytes
 
     @property
     def failed(self) -> asyncio.Event:

@@ -64,6 +64,7 @@ class SpoolState:
         """Commits so far that stored cursors or state; the writer's alone to count."""
         self._quarantined = dict(quarantined or {})
         self._dead = dict(dead or {})
+        self._strangers = 0
         self._holders: dict[str, bool] = {}
         self._unstored = Noted()
         self._grown = asyncio.Event()
@@ -142,9 +143,13 @@ class SpoolState:
         return min(self._behind().values(), default=self._head)
 
     def holder(self) -> str:
-        """The holding sink that is furthest behind; "" where none holds."""
-        behind = self._behind()
+        """The holding sink that is furthest behind; "" where none is."""
+        behind = {sink: seq for sink, seq in self._behind().items() if seq < self._head}
         return min(behind, key=lambda sink: behind[sink], default="")
+
+    def passed_through(self) -> int:
+        """The number that every sink has passed which ever had a cursor, by its stored one."""
+        return min((cursor.seq for cursor in self._stored.values()), default=self._head)
 
     def _behind(self) -> dict[str, int]:
         stored = self._stored
@@ -219,6 +224,19 @@ class SpoolState:
     def recount_quarantined(self, found: Mapping[str, int]) -> None:
         """The bytes of each source, counted anew after a removal."""
         self._quarantined = dict(found)
+
+    @property
+    def strangers(self) -> int:
+        """Bytes stored for devices that nobody knows."""
+        return self._strangers
+
+    def add_strangers(self, size: int) -> None:
+        """So many bytes more."""
+        self._strangers += size
+
+    def recount_strangers(self, found: int) -> None:
+        """The bytes as counted anew after a removal."""
+        self._strangers = found
 
     @property
     def dead(self) -> Mapping[str, int]:

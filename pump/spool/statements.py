@@ -10,17 +10,19 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import groupby
 from typing import Any, TypeVar
 
 import orjson
 import structlog
 
 from pump.core.record import Record
-from pump.spool import blocks
+from pump.spool import blocks, strangers
 from pump.spool.checks import row_crc
 from pump.spool.errors import RowDamaged
 from pump.spool.reader import floor
 from pump.spool.state import NUMBER, SpoolState
+from pump.spool.strangers import Hole
 from pump.spool.types import Cursor, Row
 
 T = TypeVar("T")
@@ -78,10 +80,17 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int) -> list[Rec
     if fresh < len(numbered):
         numbered = _survivors(db, numbered)
     records = [Record(seq, row.source, row.type, row.severity, row.recorded, row.body) for seq, row in numbered]
-    packed = [
-        (block[-1].seq, block[0].seq, max(r.recorded for r in block), *blocks.pack(block))
-        for block in blocks.cut(records)
-    ]
+    cut = list(blocks.cut(records))
+    if any(row.stranger for _, row in numbered):
+        rows_by_number = dict(numbered)
+        cut = [
+            block
+            for _, run in groupby(records, key=lambda record: rows_by_number[record.seq].stranger)
+            for block in blocks.cut(list(run))
+        ]
+        strange = [block for block in cut if rows_by_number[block[0].seq].stranger]
+        strangers.note(db, [[(record.seq, rows_by_number[record.seq]) for record in block] for block in strange])
+    packed = [(block[-1].seq, block[0].seq, max(r.recorded for r in block), *blocks.pack(block)) for block in cut]
     _insert_all(db, "INSERT INTO blocks(last, first, recorded, events, bodies) VALUES", packed)
     quarantined = [(seq, row.source, len(row.body)) for seq, row in numbered if row.quarantined]
     if quarantined:
@@ -156,6 +165,8 @@ class Pruned:
     events: int
     quarantined: bool
     """True where events that count against a source's limit were among them."""
+    strange: bool
+    """True where strangers' events were among them."""
 
 
 def prune(db: sqlite3.Connection, *, through: int, before: int, old: Sequence[tuple[int, int]] = ()) -> Pruned | None:
@@ -182,12 +193,36 @@ def prune(db: sqlite3.Connection, *, through: int, before: int, old: Sequence[tu
     try:
         db.execute("DELETE FROM blocks WHERE last <= ?", (bound,))
         quarantined = db.execute("DELETE FROM limited WHERE seq <= ?", (bound,)).rowcount > 0
+        strange = strangers.forget(db, bound)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
-    return Pruned(bound, events, quarantined)
+    return Pruned(bound, events, quarantined, strange)
+
+
+def evict(
+    db: sqlite3.Connection, *, holding: int, most: int, holes: Sequence[Hole], passed: int
+) -> strangers.Evicted | None:
+    """Remove a slice of strangers' oldest blocks, until they hold `most` of `holding` bytes; None where none is left.
+
+    `holes` are those of before. Those through `passed`, which every sink has passed, are forgotten.
+    """
+    blocks, left = strangers.oldest(db, holding=holding, most=most)
+    if not blocks:
+        return None
+    kept = strangers.merged([hole for hole in (*holes, *blocks) if hole.last > passed])
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        quarantined = strangers.remove(db, blocks)
+        store_state(db, {strangers.NOTED: [list(hole) for hole in kept]})
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return strangers.Evicted(blocks, left, kept, quarantined)
 
 
 Key = tuple[int, str, str]
@@ -223,6 +258,14 @@ def used_bytes(db: sqlite3.Connection) -> int:
     (free,) = db.execute("PRAGMA freelist_count").fetchone()
     (size,) = db.execute("PRAGMA page_size").fetchone()
     return int((pages - free) * size)
+
+
+def held_bytes(db: sqlite3.Connection, above: int) -> int:
+    """Bytes of the events above a number: what a sink holds that has everything through it."""
+    (found,) = db.execute(
+        "SELECT coalesce(sum(length(events) + length(bodies)), 0) FROM blocks WHERE last > ?", (above,)
+    ).fetchone()
+    return int(found)
 
 
 def checkpoint(db: sqlite3.Connection, mode: str = "PASSIVE") -> None:
@@ -287,7 +330,7 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
         for sink, seq, state in db.execute("SELECT sink, seq, state FROM cursors")
     }
     commits = commit_number(cursors.pop("", None), values.pop(NUMBER, None))
-    return SpoolState(
+    state = SpoolState(
         head=head,
         floor=head if oldest is None else oldest,
         cursors=cursors,
@@ -296,3 +339,5 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
         dead={sink: count for sink, count, _ in letters},
         commits=commits,
     )
+    state.recount_strangers(strangers.held(db))
+    return state

@@ -26,6 +26,8 @@ class Row:
     id: str
     body: bytes
     quarantined: bool = False
+    stranger: bool = False
+    """Of a device that nobody knows: it counts against the strangers' share."""
 
 
 @dataclass(slots=True, frozen=True)

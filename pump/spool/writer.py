@@ -9,10 +9,8 @@ import asyncio
 import sqlite3
 import time
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,43 +21,34 @@ from pump.core.record import Record
 from pump.spool import statements
 from pump.spool.connection import PAGE_SIZE, Connection
 from pump.spool.errors import Fatal, RowRefused, Verdict, verdict
+from pump.spool.queue import STRANGERS_WAITING, Put, PutQueue
 from pump.spool.reader import RecentRecords
 from pump.spool.sidecar import Sidecar
 from pump.spool.state import Key, Noted, SpoolState
 from pump.spool.statements import Group
+from pump.spool.strangers import NOTED, Evicted, cost
 from pump.spool.types import Cursor, Receipt, Row
 from pump.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
-WAITING = 64 << 20
-"""Bytes that may wait for a commit; beyond it `append` refuses."""
 REFUSALS = (sqlite3.Error, sqlite3.Warning, ValueError, TypeError, OverflowError)
 """Errors of sqlite3 and of its binding of values; `errors.verdict` is what follows from it."""
 COMMIT_BYTES = 4 * PAGE_SIZE
 """Written by a commit beside the bodies, about: a page of each table and index it touches."""
-GROUP_ROWS = 2048
-GROUP_BYTES = 8 << 20
 CURSOR_DELAY = 1.0
 """Seconds that a cursor waits for somebody else's commit before it makes its own."""
-
-
-@dataclass(slots=True)
-class _Put:
-    rows: Sequence[Row]
-    state: Mapping[Key, Any]
-    size: int
-    urgent: bool
-    done: asyncio.Future[Receipt]
 
 
 class Writer:
     """Owns the writing connection. All methods belong to the event loop; one task calls `turn` and `last_turn`."""
 
     def __init__(
-        self, db: Connection, state: SpoolState, recent: RecentRecords, beside: Sidecar, *, metrics: Metrics
-    ) -> None:
+        self, db: Connection, state: SpoolState, recent: RecentRecords, beside: Sidecar, *, metrics: Metrics,
+        strangers: int = STRANGERS_WAITING,
+    ) -> None:  # fmt: skip
+        """`strangers` is how many bytes of theirs may wait for a commit."""
         self.folder = beside.folder
         self.refusing = ""
         """Why puts are refused now; empty while they are taken."""
@@ -74,8 +63,7 @@ class Writer:
         self._beside = beside
         self._metrics = metrics
         self._next = state.head + 1
-        self._puts: deque[_Put] = deque()
-        self._waiting = 0
+        self._puts = PutQueue(strangers)
         self._due = False
         self._timer: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
@@ -94,11 +82,11 @@ class Writer:
             raise Unavailable("the spool is closed")
         if self.refusing and not urgent:
             raise Unavailable(f"the spool refuses: {self.refusing}")
-        if self._waiting + size > WAITING and self._puts:
+        stranger = bool(rows) and rows[0].stranger
+        if self._puts.full(size, stranger=stranger):
             raise Unavailable("the spool refuses: too much waits for the disk")
-        put = _Put(rows, state, size, urgent, asyncio.get_running_loop().create_future())
-        self._puts.append(put)
-        self._waiting += size
+        put = Put(rows, state, size, urgent, asyncio.get_running_loop().create_future(), stranger)
+        self._puts.add(put)
         self._wake.set()
         return await put.done
 
@@ -156,6 +144,13 @@ class Writer:
                 raise Unavailable(f"the spool refuses: {self.fatal}") from error
             raise Unavailable(f"the spool cannot be written: {error}") from error
 
+    def evicted(self, gone: Evicted) -> None:
+        """Strangers' blocks were removed from the file: nobody may find them in memory, nor miss the holes."""
+        for block in gone.blocks:
+            self._recent.remove(block.first, block.last)
+        self._state.recount_strangers(gone.left)
+        self._state.apply({NOTED: [list(hole) for hole in gone.holes]})
+
     async def checkpoint(self, mode: str) -> None:
         """Copy the WAL into the file: PASSIVE, or TRUNCATE. Raises sqlite3.Error."""
         self.written = 0
@@ -175,7 +170,7 @@ class Writer:
         self._wake.clear()
         if self.fatal is not None:
             return False  # a commit that succeeds after a failed fsync proves nothing
-        group = self._take()
+        group = self._puts.take()
         if group or (self._due and self._state.unstored):
             await self._commit(group)
         return bool(self._puts)
@@ -195,18 +190,7 @@ class Writer:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
 
-    def _take(self) -> list[_Put]:
-        group: list[_Put] = []
-        rows = size = 0
-        while self._puts and (not group or (rows < GROUP_ROWS and size < GROUP_BYTES)):
-            put = self._puts.popleft()
-            rows += len(put.rows)
-            size += put.size
-            self._waiting -= put.size
-            group.append(put)
-        return group
-
-    async def _commit(self, puts: list[_Put]) -> None:
+    async def _commit(self, puts: list[Put]) -> None:
         noted = self._state.take_unstored()
         self._due = False
         try:
@@ -245,32 +229,37 @@ class Writer:
             self._beside.note_high(head, group.number or self._state.commits)
         return records
 
-    def _committed(self, puts: Sequence[_Put], records: Sequence[Record]) -> None:
+    def _committed(self, puts: Sequence[Put], records: Sequence[Record]) -> None:
         numbers = [record.seq for record in records]
         first = self._next - sum(len(put.rows) for put in puts) if records else 0
         for put in puts:
             begin = bisect_left(numbers, first)
             first += len(put.rows)
             stored = numbers[begin : bisect_left(numbers, first)] if records else []
-            quarantined = self._count_quarantined(put, stored, first)
+            quarantined = self._count_limited(put, stored, first)
             self._state.apply(put.state)
             if not put.done.done():  # the one who waited may have been cancelled
                 put.done.set_result(Receipt(len(stored), len(put.rows) - len(stored), quarantined))
 
-    def _count_quarantined(self, put: _Put, stored: Sequence[int], end: int) -> int:
-        """Add up what was stored of the put's quarantined rows, whose numbers end before `end`; how many they are."""
+    def _count_limited(self, put: Put, stored: Sequence[int], end: int) -> int:
+        """Add up what was stored of the put's rows, whose numbers end before `end`, against the limits there are.
+
+        How many of them are quarantined.
+        """
         count = 0
-        if stored and any(row.quarantined for row in put.rows):
+        if stored and any(row.quarantined or row.stranger for row in put.rows):
             kept = set(stored)
             for seq, row in enumerate(put.rows, end - len(put.rows)):
                 if row.quarantined and seq in kept:
                     self._state.add_quarantined(row.source, len(row.body))
                     count += 1
+                if row.stranger and seq in kept:
+                    self._state.add_strangers(cost(row))
         return count
 
     # --- faults -------------------------------------------------------------------------------------------------
 
-    async def _failed_group(self, puts: list[_Put], error: Exception) -> None:
+    async def _failed_group(self, puts: list[Put], error: Exception) -> None:
         found = verdict(error)
         if found in (Verdict.FATAL, Verdict.DAMAGED):
             self.fail(found, error)
@@ -282,7 +271,7 @@ class Writer:
             self._refuse_puts([put for put in puts if not put.urgent], self.refusing)
             await self._from_reserve([put for put in puts if put.urgent])
 
-    async def _one_by_one(self, puts: list[_Put], error: Exception) -> None:
+    async def _one_by_one(self, puts: list[Put], error: Exception) -> None:
         """Repeat a failed group put by put, then row by row: one bad row harms nobody else."""
         if not puts:
             self.fail(Verdict.ROW, error)  # a cursor or a state that cannot be stored is our own bug
@@ -295,7 +284,7 @@ class Writer:
                 else:
                     await self._row_by_row(put)
 
-    async def _row_by_row(self, put: _Put) -> None:
+    async def _row_by_row(self, put: Put) -> None:
         refused: list[int] = []
         reason = ""
         stored = quarantined = 0
@@ -303,8 +292,8 @@ class Writer:
             try:
                 if records := await self._store(Group([row])):
                     stored += 1
-                    one = _Put([row], {}, len(row.body), put.urgent, put.done)
-                    quarantined += self._count_quarantined(one, [records[0].seq], self._next)
+                    one = Put([row], {}, len(row.body), put.urgent, put.done)
+                    quarantined += self._count_limited(one, [records[0].seq], self._next)
             except REFUSALS as failure:
                 if verdict(failure) is not Verdict.ROW:
                     await self._failed_group([put], failure)
@@ -315,7 +304,7 @@ class Writer:
             others = Receipt(stored, len(put.rows) - len(refused) - stored, quarantined)
             put.done.set_exception(RowRefused(refused, reason, others))
 
-    async def _from_reserve(self, puts: list[_Put]) -> None:
+    async def _from_reserve(self, puts: list[Put]) -> None:
         """Store the daemon's own rows and the cursors on a full disk, giving up the reserve if need be."""
         for attempt in (self._beside.reserve.release, lambda: False):
             if not (puts or self._state.unstored):
@@ -336,7 +325,7 @@ class Writer:
             self._committed(puts, records)
             return
 
-    def _refuse_puts(self, puts: Sequence[_Put], reason: str) -> None:
+    def _refuse_puts(self, puts: Sequence[Put], reason: str) -> None:
         for put in puts:
             if not put.done.done():
                 put.done.set_exception(Unavailable(f"the spool refuses: {reason}"))
@@ -347,9 +336,7 @@ class Writer:
             log.error("The spool refuses new events; vendors are not answered until it takes them again", reason=reason)
         self.refusing = reason
         self._metrics.spool_full.set(1)
-        waiting, self._puts = self._puts, deque(put for put in self._puts if put.urgent)
-        self._waiting = sum(put.size for put in self._puts)
-        self._refuse_puts([put for put in waiting if not put.urgent], reason)
+        self._refuse_puts(self._puts.take_refused(), reason)
 
     def accept(self) -> bool:
         """Take events again, if the disk has room for the reserve and some more; False where it has not."""
@@ -371,12 +358,10 @@ class Writer:
             if found is Verdict.DAMAGED:
                 self._beside.mark_damaged()
             self.failed.set()
-        waiting, self._puts = list(self._puts), deque()
-        self._waiting = 0
-        self._refuse_puts(waiting, str(self.fatal))
+        self._refuse_puts(self._puts.take_refused(all_=True), str(self.fatal))
 
 
-def _group(puts: Sequence[_Put], noted: Noted) -> Group:
+def _group(puts: Sequence[Put], noted: Noted) -> Group:
     """One commit of all this; where a key stands in both, the state of the puts is the newer."""
     state = dict(noted.values)
     for put in puts:

@@ -92,6 +92,10 @@ class Metrics:
         self.spool_full = gauge("pump_spool_full", "1 while the spool refuses")
         self.spool_damaged = counter("pump_spool_damaged_rows", "Stored events whose checksum was wrong when read")
         self.pruned = counter("pump_pruned", "Events removed", "reason")
+        self.media_bytes = gauge(
+            "pump_media_bytes", "Bytes of the media store, of known devices and of strangers", "share"
+        )
+        self.media_evicted = counter("pump_media_evicted", "Files that the media store has removed", "reason")
         self.commits = counter("pump_commits", "Commits of the spool")
         self.commit_seconds = Histogram(
             "pump_commit_seconds", "Time of a commit, fsync included", registry=registry, buckets=_COMMIT_BUCKETS

@@ -113,12 +113,14 @@ class Watched(Intake):
     refusing = False
     refusals = 0
 
-    async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
+    async def put(
+        self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None, stranger: bool = False
+    ) -> Receipt:
         """As Intake.put."""
         if self.refusing and (items or state):
             self.refusals += 1
             raise Unavailable("the spool is full", retry_after=0.05)
-        return await super().put(*items, state=state)
+        return await super().put(*items, state=state, stranger=stranger)
 
 
 class Pump:

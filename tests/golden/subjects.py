@@ -189,9 +189,11 @@ class Recording(Intake):
         super().__init__(*arguments, **named)
         self.puts: list[Put] = []
 
-    async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
+    async def put(
+        self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None, stranger: bool = False
+    ) -> Receipt:
         put = Put(list(items), dict(state or {}))
-        receipt = await super().put(*items, state=state)
+        receipt = await super().put(*items, state=state, stranger=stranger)
         self.puts.append(put)  # only now: who waits for it may cancel the source, and finds it stored by the next run
         return receipt
 

@@ -9,15 +9,26 @@ from functools import lru_cache
 from typing import Final
 
 from pump.core.clock import Clock
+from pump.core.groups import BOUNDS
 from pump.core.rate import TokenBucket
+from pump.core.text import bounded
 from pump.ingest.push.request import Refused
 
+_KEY: Final = BOUNDS["key"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-@lru_cache(4096)
+_LONGEST: Final = 80
+"""Characters of an address with brackets, zone and port."""
+
+
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address without port or zone, IPv4 also where it stands inside IPv6; None for what is none."""
+    return _parsed(text) if len(text) <= _LONGEST else None  # what a client sends must not fill the cache
+
+
+@lru_cache(4096)
+def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -150,5 +161,6 @@ class Admission:
 
         All sources share the count: the name of the source belongs into `device`.
         """
-        if wait := self._rates.take(device):
+        parts = device if isinstance(device, tuple) else (device,)
+        if wait := self._rates.take(tuple(bounded(one, _KEY) if isinstance(one, str) else one for one in parts)):
             raise Refused(429, "this device sends too many requests", retry_after=wait)

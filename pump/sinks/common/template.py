@@ -23,6 +23,8 @@ _LEVEL: Final = 128
 """Bytes of one level; a longer value keeps its beginning and gets a digest."""
 _LEVELS: Final = 12
 """Levels of one value; what is left stands in the last."""
+_REMEMBERED: Final = 1024
+"""Characters of a value whose written form is remembered."""
 _DIGEST: Final = 12
 """Hexadecimal digits of a digest."""
 
@@ -79,7 +81,9 @@ class Template:
         filled = []
         for before, path, levels in self._parts:
             filled.append(before)
-            filled.append(_written(self._value(path, record, event), levels, path[0] == "type", self.dialect))
+            value = self._value(path, record, event)
+            written = _written if len(value) <= _REMEMBERED else _written.__wrapped__
+            filled.append(written(value, levels, path[0] == "type", self.dialect))
         filled.append(self._tail)
         text = "".join(filled)
         if text[0] == "$":

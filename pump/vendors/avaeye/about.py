@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pump.core.groups import BOUNDS
 from pump.vendors.avaeye import codes
 from pump.vendors.avaeye.parse import Message
 from pump.vendors.common.values import text, whole, written
 
+_ID: Final = BOUNDS["id"]
 ASKED: Final = "asked"
 """The fact that says how often a camera's keep-alives were refused, so that it introduces itself."""
 REFUSALS: Final = 3
@@ -40,9 +42,11 @@ def facts(message: Message) -> dict[str, Any]:
     bays = park.get("idInfo") if type(park) is dict else None
     if type(bays) is list:
         found["space_ids"] = [
-            {"area": text(bay.get("area")), "id": text(bay.get("id"))} for bay in bays[:64] if type(bay) is dict
+            {"area": text(bay.get("area"), _ID), "id": text(bay.get("id"), _ID)}
+            for bay in bays[:64]
+            if type(bay) is dict
         ]
-    return {name: value[:256] if type(value) is str else value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def keepalive(message: Message) -> float | None:

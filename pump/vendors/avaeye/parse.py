@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from pump.core.errors import MessageError
 from pump.core.event import Event, event_id
-from pump.core.groups import Command, Device, Groups, Medium, Payload, Place, Vehicle, group
+from pump.core.groups import BOUNDS, Command, Device, Groups, Medium, Payload, Place, Vehicle, group
 from pump.vendors.avaeye import codes
 from pump.vendors.avaeye.pictures import Picture
 from pump.vendors.common.json_repair import Bounds, JsonReader
@@ -56,6 +56,7 @@ _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}[\s:-]?)+")
 _APART: Final = re.compile(r"[\s:-]")
 _CODE: Final = re.compile(r"[A-Za-z]?\d*")
 """The code of a brand in some table of the vendor's that the document does not have: A0, 12."""
+_ID: Final = BOUNDS["id"]
 _EARLIEST: Final = 2000
 """The year before which a camera's clock was never set."""
 _LATEST: Final = 2100
@@ -107,10 +108,10 @@ def read(path: str, document: Any, body: bytes) -> Message:
         if inner not in (None, "", []) and path in ("capture", "transchannel"):
             raise MessageError("params is no object")
         inner = {}
-    park, device = text(document.get("parkId")), text(document.get("deviceId"))
+    park, device = text(document.get("parkId"), _ID), text(document.get("deviceId"), _ID)
     if path == "capture" and not inner:
         raise MessageError("a capture without params")
-    return Message(path, document, inner, park, device, text(document.get("requestId")), body)
+    return Message(path, document, inner, park, device, text(document.get("requestId"), _ID), body)
 
 
 # --- identities -----------------------------------------------------------------------------------------------------
@@ -364,7 +365,8 @@ def plate(value: Any) -> str | None:
 def moment(value: Any, zone: tzinfo) -> datetime | None:
     """A time as cameras write it, in `zone` where it has no offset; None for what cannot be."""
     if type(value) is str:
-        return _written(value, zone)
+        value = value.strip()
+        return _written(value, zone) if len(value) <= BOUNDS["time"] else None
     count = written(value)
     if count is None:
         return None
@@ -378,7 +380,6 @@ def moment(value: Any, zone: tzinfo) -> datetime | None:
 @lru_cache(1024)
 def _written(value: str, zone: tzinfo) -> datetime | None:
     """Captures of one second share their time."""
-    value = value.strip()
     if value.isdecimal():
         return moment(int(value), zone) if len(value) in (10, 13) else None
     try:

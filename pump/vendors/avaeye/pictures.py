@@ -85,12 +85,13 @@ def _taken(entry: Any, event: str, found: list[Picture]) -> Any:
 
 def _apart(data: Any, link: Any) -> tuple[str, str | None]:
     """The base64 and the address of an entry, whichever of its two fields each of them stands in."""
-    found, url = "", values.text(link)
-    if url is not None and url[:5].lower() == "data:":
-        found, url = url, None
+    if type(link) is str and link.lstrip()[:5].lower() == "data:":
+        found, url = link.strip(), None
+    else:
+        found, url = "", values.link(link)
     if type(data) is str and data:
         if data[:8].lower().startswith(("http://", "https://", "ftp://")):
-            url = url or data.strip()
+            url = url or values.link(data)
         else:
             found = data
     return found, url

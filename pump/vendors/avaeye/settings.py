@@ -48,3 +48,10 @@ class AvaEyeSettings(SourceSettings):
         "some firmware then sends its basicinfo for ever",
     )
     echo_ids: bool = Field(default=True, description="repeat parkId and deviceId in the answer to a keep-alive")
+
+    def named_devices(self) -> frozenset[str]:
+        """`devices`, `cameras` and `names`; in the configured parks alone where there are such."""
+        named = super().named_devices().union(self.devices, self.cameras)
+        if not self.park_ids:
+            return named
+        return frozenset(one if "/" in one else f"{park}/{one}" for one in named for park in self.park_ids)

@@ -13,7 +13,7 @@ from pump.core.clock import Clock
 from pump.core.errors import MessageError, Unavailable
 from pump.core.event import Unparsed
 from pump.core.groups import Groups, Medium
-from pump.ingest.devices import MOST, Device, Devices
+from pump.ingest.devices import Device, Devices
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media, TooLarge
 from pump.ingest.push.admission import Admission, within
@@ -61,7 +61,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
     def devices(self, intake: Intake) -> Devices:
         """The device table, made when it is first needed."""
         if self._table is None:
-            self._table = Devices(intake, self.clock, vendor=parse.VENDOR, kind="camera")
+            named = self.settings.named_devices()
+            self._table = Devices(intake, self.clock, vendor=parse.VENDOR, kind="camera", named=named)
         return self._table
 
     async def run(self, intake: Intake) -> None:
@@ -130,7 +131,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
         if "basicinfo" in push.path.lower():
             raw = {"path": push.path[:200], "bytes": len(push.body), "digest": digest}
         intake.count("unreadable")
-        await intake.put(Unparsed(raw, f"{push.path[:200]}: {reason}", identity=(parse.VENDOR, push.path, digest)))
+        item = Unparsed(raw, f"{push.path[:200]}: {reason}", identity=(parse.VENDOR, push.path, digest))
+        await intake.put(item, stranger=True)  # whoever sent it did not say so that it could be read
 
     # --- signs of life ----------------------------------------------------------------------------------------------
 
@@ -151,8 +153,9 @@ class AvaEye(PushSource[AvaEyeSettings]):
                 facts = {**(facts or {}), about.ASKED: asked or None}
             message.facts = {**(known.facts if known is not None else {}), **(facts or {})}
             groups = parse.groups(message, self._camera(message))
+            stranger = devices.stranger(message.key)
             async with devices.heard(message.key, interval=interval, facts=facts, groups=groups, store=True) as sign:
-                await intake.put(*sign.events, state=sign.state)
+                await intake.put(*sign.events, state=sign.state, stranger=stranger)
             if asked:
                 intake.count("introduction_asked")
                 raise Refused(503, "introduce yourself with basicinfo")
@@ -173,7 +176,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
         before = 0 if known is None else int(known.facts.get(about.ASKED, 0))
         if message.path == "basicinfo":
             return 0 if before else None
-        if not self.settings.ask_basicinfo or (known is None and len(self._table or ()) >= MOST):
+        if not self.settings.ask_basicinfo or (known is None and self._table is not None and self._table.full):
             return None
         if known is not None and not known.facts.keys() <= about.UNSAID:
             return None
@@ -185,12 +188,12 @@ class AvaEye(PushSource[AvaEyeSettings]):
         camera = self._camera(message)
         identity = parse.record_id(message) if message.path in _RECORDS else parse.content_id(message)
         taken = pictures.take(message.whole, message.inner, identity)
-        media = await _stored(taken, intake.media) if taken else []
-        key = message.key
+        key, devices = message.key, self.devices(intake)
+        stranger = devices.stranger(key)
+        media = await _stored(taken, intake.media, stranger=stranger) if taken else []
         if key is None:
-            await intake.put(*parse.events(message, camera, media, identity))
+            await intake.put(*parse.events(message, camera, media, identity), stranger=stranger)
         else:
-            devices = self.devices(intake)
             known = devices.get(key)
             if known is not None:
                 message.facts = known.facts
@@ -198,7 +201,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
             groups = None if known is not None and known.online else parse.groups(message, camera)
             events = parse.events(message, camera, media, identity)
             async with devices.heard(key, interval=interval, groups=groups) as sign:
-                await intake.put(*sign.events, *events, state=sign.state)
+                await intake.put(*sign.events, *events, state=sign.state, stranger=stranger)
         return _CAPTURED if message.path == "capture" else _DONE
 
     # --- what is known of a camera ----------------------------------------------------------------------------------
@@ -210,14 +213,14 @@ class AvaEye(PushSource[AvaEyeSettings]):
         return self._configured(message.key or "", message.device)
 
     def _configured(self, key: str, device: str) -> Camera:
-        found = self._cameras.get(key)
+        name = key if key in self.settings.cameras else device  # not by the key: whoever sends makes up parks
+        found = self._cameras.get(name)
         if found is None:
-            cameras = self.settings.cameras
-            row = cameras.get(key) or cameras.get(device)
+            row = self.settings.cameras.get(name)
             if row is None:
                 return self._plain
             found = Camera(row.time_zone or self._zone, row.name, row.lane, row.direction, row.area)
-            self._cameras[key] = found
+            self._cameras[name] = found
         return found
 
     def _groups_of(self, device: Device) -> Groups:
@@ -239,17 +242,17 @@ def _message(push: Push) -> Message:
 _RECORDS: Final = frozenset(("capture", "notifyresult/manualcapture/common"))
 
 
-async def _stored(taken: Sequence[Picture], media: Media) -> list[Medium]:
+async def _stored(taken: Sequence[Picture], media: Media, *, stranger: bool) -> list[Medium]:
     """The entries of the pictures, those with data on disk. Raises Unavailable where the disk refuses."""
     if not any(picture.data for picture in taken):
         return [parse.media_entry(picture, {"state": "remote"}) for picture in taken]
     try:
-        return await media.threads.run(lambda: [_store(picture, media) for picture in taken])
+        return await media.threads.run(lambda: [_store(picture, media, stranger=stranger) for picture in taken])
     except OSError as error:
         raise Unavailable(f"the media store refuses: {error.strerror}") from error
 
 
-def _store(picture: Picture, media: Media) -> Medium:
+def _store(picture: Picture, media: Media, *, stranger: bool) -> Medium:
     """In one of the media store's threads: decoding, hashing, writing, fsync."""
     if not picture.data:
         return parse.media_entry(picture, {"state": "remote"})
@@ -258,7 +261,7 @@ def _store(picture: Picture, media: Media) -> Medium:
     if content is None:  # what is no base64 is kept as the text that it is
         state, mime, content = "invalid", "text/plain", picture.data.encode("utf-8", "replace")
     try:
-        stored = media.keep(content)
+        stored = media.keep(content, stranger=stranger)
     except TooLarge:
         return parse.media_entry(picture, {"bytes": len(content), "state": "too large"})
     facts: Medium = {

@@ -6,11 +6,14 @@ None of them raises for any JSON value; what cannot be read is None.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from pump.core.text import bounded
 from pump.vendors.common import values
 
 Group = dict[str, Any]
+_SHORT: Final = values.NAME // 4
+"""Characters that fit whatever they are."""
 
 
 def text(group: Group, name: str, *others: str) -> str | None:
@@ -19,12 +22,17 @@ def text(group: Group, name: str, *others: str) -> str | None:
     if type(value) is str:  # nearly always, and this is called twenty times an event
         value = value.strip()
         if value:
-            return value
+            return value if len(value) <= _SHORT else bounded(value, values.NAME)
     elif value is not None:
         found = values.spelled(value)
         if found is not None:
             return found
     return text(group, *others) if others else None
+
+
+def link(group: Group, *names: str) -> str | None:
+    """As `text`, of an address."""
+    return next((found for name in names if (found := values.link(group.get(name))) is not None), None)
 
 
 def number(group: Group, *names: str) -> float | None:
@@ -80,7 +88,7 @@ def word(group: Group, words: Mapping[str, str], *names: str) -> str | float | N
                 return found
             stripped = value.strip()
             if stripped:
-                return words.get(stripped, value)
+                return words.get(stripped, bounded(value, values.NAME))
         elif type(value) is int or type(value) is float:
             return words.get(str(value), value)
     return None

@@ -5,6 +5,11 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any, Final
 
+from pump.core.groups import BOUNDS
+from pump.core.text import bounded
+
+NAME: Final = BOUNDS["name"]
+"""Bytes of a text that is no address."""
 _EXACT: Final = 2**53
 """Integers below it are exact as real numbers."""
 _LONGEST: Final = 400
@@ -18,13 +23,21 @@ def member(value: object, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else None
 
 
-def text(value: object) -> str | None:
-    """A text without the blanks around it, or a number's text; blank counts as absent."""
+def text(value: object, most: int = NAME) -> str | None:
+    """A text without the blanks around it, or a number's text; blank counts as absent.
+
+    One of more than `most` bytes is cut (`bounded`): texts become keys of tables and caches, and devices may lie.
+    """
     if isinstance(value, str):
-        return value.strip() or None
+        return bounded(value.strip(), most) or None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
+        return bounded(str(value), most)
     return None
+
+
+def link(value: object) -> str | None:
+    """As `text`, of an address."""
+    return text(value, BOUNDS["link"])
 
 
 def spelled(value: object) -> str | None:

@@ -19,6 +19,8 @@ PROXIES: Final = "/ISAPI/ContentMgmt/InputProxy/channels"
 LISTS: Final[dict[str, tuple[str, int]]] = {INPUTS: ("VideoInputChannel", 0), PROXIES: ("InputProxyChannel", 32)}
 """The lists of channels: each one's element, and what is added to its ids to get the numbers that events carry."""
 
+_CHANNELS: Final = 4096
+"""Channels of one list that have names; recorders have 256."""
 _ADVICE: Final[dict[int, str]] = {
     200: "the device answered with a document, not with a stream; check the address and whether ISAPI is enabled",
     401: "the device rejects the user name or the password; correct them, the next try comes in 10 minutes",
@@ -67,6 +69,8 @@ def read_names(path: str, listed: Tree) -> dict[str, str]:
         name = text(channel, "name", "channelName")
         if identity is not None and name is not None:
             found[str(int(identity) + offset)] = name
+            if len(found) >= _CHANNELS:
+                break
     return found
 
 

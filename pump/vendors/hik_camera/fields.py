@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
+from pump.core.text import bounded
 from pump.vendors.common import fields, timestamps, values
 from pump.vendors.common.timestamps import located
 from pump.vendors.hik_camera.document import Tree
@@ -29,6 +30,11 @@ def text(tree: Tree | None, *names: str) -> str | None:
     return None
 
 
+def link(tree: Tree | None, *names: str) -> str | None:
+    """As `text`, of an address."""
+    return fields.link(tree, *names) if tree else None
+
+
 def number(tree: Tree | None, *names: str) -> float | None:
     """The first of the fields that holds a finite number, also one written as text; 5.0 is 5."""
     return values.compact(fields.number(tree, *names)) if tree else None
@@ -50,6 +56,11 @@ def stored(named: Sequence[tuple[str, Any]]) -> bool:
     return any(
         str(value).strip().lower() in late for name, value in named if (late := _LATE.get(name.lower())) is not None
     )
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Numbers of regions as part of a key: a message may name as many as it likes."""
+    return bounded(",".join(parts), values.NAME)
 
 
 def entries(tree: Tree) -> list[Tree]:

@@ -14,11 +14,12 @@ from datetime import UTC, tzinfo
 from typing import Final
 
 from pump.core.event import event_id
-from pump.core.groups import Alarm, Groups, Medium, Place, group
+from pump.core.groups import BOUNDS, Alarm, Groups, Medium, Place, group
 from pump.core.taxonomy import Phase, Severity
+from pump.core.text import bounded
 from pump.vendors.common.hik_cid import CODES, UNLISTED, Code, Spot, alarm_uuid, ending
 from pump.vendors.hik_camera.document import Tree
-from pump.vendors.hik_camera.fields import moment, text, whole
+from pump.vendors.hik_camera.fields import link, moment, text, whole
 
 _PERIPHERALS: Final = (
     "keypad", "extensionModule", "outputModule", "repeater", "siren", "cardReader", "remoteCtrlNo", "alarmLineNo",
@@ -127,7 +128,7 @@ def read_panel(tree: Tree, cid: Tree, zone_: tzinfo) -> Panel:
         None if uuid in _BLANK else uuid,
         (code, zone, system, user, again, *others, *(("inactive",) if ended else ())),
         triggered,
-        "/".join(("cid", code[1:], *(str(one) for one in (zone, system, *others)))),
+        bounded("/".join(("cid", code[1:], *(str(one) for one in (zone, system, *others)))), BOUNDS["name"]),
         (
             event_id("uuid", known.lower()) if known else None,
             event_id("moment", code, zone, triggered) if triggered else None,
@@ -166,5 +167,5 @@ def _media(tree: Tree) -> list[Medium]:
     return [
         {"id": "", "kind": kind, "mime": mime, "url": url, "state": "remote"}
         for name, kind, mime in listed
-        if "://" in (url := text(tree, name) or "")
+        if "://" in (url := link(tree, name) or "")
     ]

@@ -25,7 +25,7 @@ from pump.vendors.hik_camera.access import UNKNOWN as UNKNOWN_ACCESS
 from pump.vendors.hik_camera.codes import CHANNELS_OF_DEVICES, CONTINUES, EVENTS, HEARTBEATS, UNKNOWN, Row
 from pump.vendors.hik_camera.details import details
 from pump.vendors.hik_camera.document import Tree
-from pump.vendors.hik_camera.fields import child, entries, flag, leaves, moment, stored, text, whole
+from pump.vendors.hik_camera.fields import child, entries, flag, joined, leaves, moment, stored, text, whole
 from pump.vendors.hik_camera.links import links, pictures_to_come
 from pump.vendors.hik_camera.panel import Panel, read_panel
 from pump.vendors.hik_camera.readings import Reading, counts, limit, periodic, temperatures, waited
@@ -199,7 +199,7 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     subject = facts.subject(*name) or (facts.subject("partition", panel.partition) if panel is not None else None)
     alert = Alert(
         [Event(type_, "", data, time=stamp, subject=subject, quarantined=not known)],
-        row, phase, _state(row, tree), (matter, f"{name[0]}/{name[1] or ''}", ",".join(_parts(tree, access, coded))),
+        row, phase, _state(row, tree), (matter, f"{name[0]}/{name[1] or ''}", joined(_parts(tree, access, coded))),
         _digest(named, _PASSING), pictures_to_come(tree, any(one["kind"] == "picture" for one in media)),
         _heartbeat(kind, tree) or coded is SIGN_OF_LIFE, kind, late=late, anew=coded is not None and coded.anew,
         family=coded.family if coded else "", panel=panel,
@@ -237,7 +237,7 @@ def _continuing(kind: str, row: Row, tree: Tree, facts: Facts, zone: tzinfo) -> 
     stamp = moment(text(tree, "dateTime", "dataTime", "time"), zone)
     channel = text(tree, "dynChannelID", "channelID", "channel")
     state = (text(tree, "eventState") or "active").lower()
-    regions = ",".join(sorted(_regions(tree)))
+    regions = joined(sorted(_regions(tree)))
     prolongs = []
     for name, value in leaves(tree):
         if name.lower() == "relationevent" and isinstance(value, str) and value.strip() and state == "active":

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from pump.core.groups import Access, Intercom, Position, Queue, Vehicle, group
+from pump.core.text import bounded
+from pump.vendors.common import values
 from pump.vendors.common.fields import Group, child, listed, number, text, word
 from pump.vendors.hik_connect.words import (
     ATTENDANCE,
@@ -57,7 +59,7 @@ def vehicle(groups: Group, preset: Vehicle | None) -> Vehicle | None:
         drivers = [text(driver, "driverName") for driver in listed(info, "driverInfos") if type(driver) is dict]
         drivers = [driver for driver in drivers if driver] or [text(info, "driverName")]
         if drivers[0]:
-            found["driver"] = ", ".join(driver for driver in drivers if driver)
+            found["driver"] = bounded(", ".join(driver for driver in drivers if driver), values.NAME)
     return found or None
 
 
@@ -130,7 +132,7 @@ def intercom(talk: Group, state: str | float | None) -> Intercom | None:
 def talk_doors(talk: Group) -> str | None:
     """The names of the doors beside the calling station."""
     names = [text(door, "doorName") for door in listed(talk, "doorInfos") if type(door) is dict]
-    return ", ".join(name for name in names if name) or None
+    return values.text(", ".join(name for name in names if name))
 
 
 def door_event(groups: Group) -> tuple[Group, Group, Group]:

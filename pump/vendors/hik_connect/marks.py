@@ -30,6 +30,8 @@ KINDS: Final = ("2", "3")
 LIFE: Final = timedelta(days=30)
 """Age at which an alarm's marks are forgotten."""
 _BATCHES: Final = 4
+_STATES: Final = 64
+"""States of one alarm that are counted; the document's words make fewer."""
 _SAID: Final = ("guid", "msgType", "alarmState", "markState", "affirmedState")
 
 History = dict[str, Any]
@@ -91,6 +93,8 @@ class Marks:
             return int(old["counts"][state])
         counts = dict(old["counts"]) if old is not None else {}
         counts[state] = counts.get(state, 0) + 1
+        if len(counts) > _STATES:
+            del counts[next(iter(counts))]
         made = {"at": self._stamp, "last": state, "counts": counts}
         if self._again is not None:
             self._again[place] = made

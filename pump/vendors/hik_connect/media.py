@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from pump.core.groups import Medium
-from pump.vendors.common.fields import Group, child, listed, text, word
+from pump.core.groups import BOUNDS, Medium
+from pump.core.text import bounded
+from pump.vendors.common.fields import Group, child, link, listed, text, word
 from pump.vendors.common.images import kind_of, mime_of_address, mime_of_ending
 from pump.vendors.hik_connect.words import FILE_KINDS, FILE_STATES, TRUE
 
@@ -112,11 +113,11 @@ def _files(groups: Group) -> list[Group]:
 
 
 def _url(value: object) -> str | None:
-    return text(value, "url", "URL") if type(value) is dict else None
+    return link(value, "url", "URL") if type(value) is dict else None
 
 
 def _attachment(value: object) -> str | None:
-    return (value or None) if type(value) is str else _url(value)
+    return bounded(value, BOUNDS["link"]) or None if type(value) is str else _url(value)
 
 
 def _file(identity: str, file: Group, received: datetime) -> Medium:
@@ -205,6 +206,6 @@ def _doors(groups: Group) -> list[tuple[str, tuple[str, int]]]:
 def _each(found: list[tuple[str, int]], life: int, parts: Iterable[Any], *links: str) -> None:
     for part in parts:
         if type(part) is dict:
-            url = text(part, *links)
+            url = link(part, *links)
             if url is not None:
                 found.append((url, life))

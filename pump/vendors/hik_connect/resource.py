@@ -14,6 +14,8 @@ from pump.vendors.hik_connect.words import DEVICE_CATEGORIES, DEVICE_SOURCES, EL
 
 _KNOWN: Final = 2048
 """Resources remembered, each with about 1 KiB."""
+_LONGEST: Final = 4 << 10
+"""Bytes of a resource that is remembered by what was sent of it."""
 _RESOURCES: Final = ("resourceInfo", "resource", "device", "deviceInfo")
 _ELEMENT: Final = (
     "elementType", "elementId", "elementld", "elementID", "elementName", "areaName", "areaId", "areald", "areaID",
@@ -53,10 +55,8 @@ def of_alarm(origin: Group) -> Resource:
     """AlarmEventSource and AlarmDeviceInfo (A.3.10, A.3.11)."""
     if "guid" in origin:  # the alarm itself, where a tenant's has no eventSource: no two are alike
         return _alarm(origin)
-    try:
-        return _alarm_again(orjson.dumps(origin))
-    except TypeError:
-        return _alarm(origin)
+    sent = _sent(origin)
+    return _alarm(origin) if sent is None else _alarm_again(sent)
 
 
 def of_message(basic: Group, groups: Group) -> Resource:
@@ -66,22 +66,27 @@ def of_message(basic: Group, groups: Group) -> Resource:
     """
     vehicle = "vehicleRelatedInfo" in groups or "vehicleReletedInfo" in groups
     parts = list(map(basic.get, _RESOURCES))
-    try:
-        return _message_again(orjson.dumps(parts), vehicle)
-    except TypeError:
-        return _message(parts, vehicle)
+    sent = _sent(parts)
+    return _message(parts, vehicle) if sent is None else _message_again(sent, vehicle)
 
 
 def at_door(inner: Group, basic: Group) -> Resource:
     """BasicInfo(2) of an access event (A.3.43), and what it leaves out from the message's own `basic`."""
     parts = [*map(inner.get, _ELEMENT), *map(basic.get, _RESOURCES)]
-    try:
-        return _door_again(orjson.dumps(parts))
-    except TypeError:
-        return _door(parts)
+    sent = _sent(parts)
+    return _door(parts) if sent is None else _door_again(sent)
 
 
 # --- a site has some hundred resources, and each comes again and again: found by what was sent of it ----------------
+
+
+def _sent(parts: object) -> bytes | None:
+    """The words by which it is found again; None where there are none, or too many to be remembered."""
+    try:
+        sent = orjson.dumps(parts)
+    except TypeError:
+        return None
+    return sent if len(sent) <= _LONGEST else None
 
 
 @lru_cache(_KNOWN)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Final
 
+from pump.core.groups import BOUNDS
+from pump.core.text import bounded
 from pump.vendors.common.hik_status import status_number
 from pump.vendors.hik_gateway.answers import Rejected, Trouble
 from pump.vendors.hik_gateway.client import Client
@@ -88,7 +90,7 @@ def _rows(rows: list[Any]) -> list[tuple[str, dict[str, Any]]]:
     for entry in rows:
         row = entry.get("Device") or entry.get("DeviceInfo") or entry if isinstance(entry, dict) else None
         if isinstance(row, dict) and row.get("devIndex"):
-            found.append((str(row["devIndex"]), row))
+            found.append((bounded(str(row["devIndex"]), BOUNDS["id"]), row))
     return found
 
 
@@ -112,4 +114,5 @@ def _detailed(row: dict[str, Any], device: Device) -> Device:
 
 
 def _text(row: dict[str, Any], *names: str) -> str | None:
-    return next((str(row[name]).strip() for name in names if row.get(name) not in (None, "")), None)
+    found = next((str(row[name]).strip() for name in names if row.get(name) not in (None, "")), None)
+    return None if found is None else bounded(found, BOUNDS["name"])

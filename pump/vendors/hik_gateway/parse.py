@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from pump.core.errors import MessageError
 from pump.core.event import Event, event_id
-from pump.core.groups import Alarm, Medium, Place, group
+from pump.core.groups import BOUNDS, Alarm, Medium, Place, group
 from pump.core.groups import Device as DeviceGroup
 from pump.vendors.common.hik_cid import CODES, UNLISTED, Code, Spot, alarm_uuid, ending
 from pump.vendors.common.json_repair import Bounds, JsonReader
-from pump.vendors.common.values import text
+from pump.vendors.common.values import link, text
 from pump.vendors.hik_gateway.codes import KINDS, LASTING, ONCE, PARAMETERS, USER_TYPES, ZONES
 
 VENDOR: Final = "hik-gateway"
@@ -118,7 +118,7 @@ def _cid(
 ) -> Parsed:  # fmt: skip
     code = text(cid.get("CIDCode")) or ""
     row = CODES.get(code, UNLISTED)
-    index = text(alert.get("devIndex"))
+    index = _index(alert)
     zone, sub = _number(cid, "zoneNo", "ZoneNo"), _number(cid, "subSys")
     partition = None if sub == 0 else sub  # 0 is a zone's own alarm
     sent = text(cid.get("triggerTime"))
@@ -126,7 +126,7 @@ def _cid(
     local = ZONES.get(_integer(cid.get("timeZoneIdx")) or 0) or _offset(alert) or context.zone
     time = stamp(sent, local)
     dated = time is not None
-    parameters = text(cid.get("CIDParam"))
+    parameters = text(cid.get("CIDParam"), BOUNDS["sentence"])
     parts = _parameters(parameters)
     review = kind == "videoReview"
     over = None if review or _active(alert.get("eventState")) is not False else ending(code)
@@ -182,7 +182,7 @@ def _cid(
 def _status(message: dict[str, Any], alert: dict[str, Any], context: Context) -> Parsed:
     status = status_word(alert.get("status"))
     row = _STATUS.get(status, _STATUS_OTHER)
-    index = text(alert.get("devIndex"))
+    index = _index(alert)
     sent = _sent(alert)
     data: dict[str, Any] = {
         "vendor": VENDOR, "code": "devStatusChanged", "name": row.name, "phase": row.phase, "severity": row.severity,
@@ -219,7 +219,7 @@ def status_word(value: Any) -> str:
 def _other(name: str, message: dict[str, Any], alert: dict[str, Any], context: Context) -> Parsed:
     """An event type that the document does not have: it passes with its payload, and lasts where eventState says so."""
     sent = _sent(alert)
-    kind, index = name.lower(), text(alert.get("devIndex"))
+    kind, index = name.lower(), _index(alert)
     active = None if kind in ONCE else _active(alert.get("eventState"))
     data: dict[str, Any] = {
         "vendor": VENDOR, "code": name or "unknown", "name": text(alert.get("eventDescription")) or name or "Unknown",
@@ -256,7 +256,7 @@ def _event(
 ) -> Event:  # fmt: skip
     # The lead is the time as sent, read without any configuration: what it stands for must never change.
     dedup_time_ms = stamp(sent, UTC) if sent else None
-    index = text(alert.get("devIndex"))
+    index = _index(alert)
     zone = data.get("place", {}).get("zone")
     subject = None if index is None else f"device/{index}" if zone is None else f"zone/{index}/{zone}"
     return Event(
@@ -268,7 +268,7 @@ def _common(
     data: dict[str, Any], alert: dict[str, Any], context: Context, zone: int | str | None = None,
     partition: int | str | None = None,
 ) -> None:  # fmt: skip
-    index = text(alert.get("devIndex"))
+    index = _index(alert)
     known = context.devices.get(index or "") or Device()
     channel = text(alert.get("channelName"))
     if device := group(
@@ -301,10 +301,10 @@ def _parameters(text: str | None) -> Alarm:
 
 
 def _clips(cid: dict[str, Any], context: Context) -> list[Medium]:
-    link = text(cid.get("videoURL")) or text(cid.get("videoURI"))
-    if link is None:
+    address = link(cid.get("videoURL")) or link(cid.get("videoURI"))
+    if address is None:
         return []
-    url = link if "://" in link else f"{context.url}/{link.lstrip('/')}"
+    url = address if "://" in address else f"{context.url}/{address.lstrip('/')}"
     return [{"id": "", "kind": "video", "mime": "video/mp4", "url": url, "state": "remote"}]
 
 
@@ -320,6 +320,10 @@ def stamp(text: str | None, zone: tzinfo) -> datetime | None:
         return time.astimezone(UTC) if time.year >= 2000 else None
     except (ValueError, OverflowError):
         return None
+
+
+def _index(alert: dict[str, Any]) -> str | None:
+    return text(alert.get("devIndex"), BOUNDS["id"])
 
 
 def _sent(alert: dict[str, Any]) -> str | None:

@@ -70,6 +70,10 @@ class KinotSettings(SourceSettings):
         """Gateways may stand in `names`."""
         return {**self.names, **self.bays}
 
+    def named_devices(self) -> frozenset[str]:
+        """`names`, `bays` and `gateways`."""
+        return super().named_devices().union(f"gateway/{sn}" for sn in self.gateways)
+
     def identity(self) -> str | None:
         """Two sources of one app key would take each other's callbacks."""
         return self.app_key.get_secret_value()

@@ -85,11 +85,12 @@ class Kinot(PushSource[KinotSettings]):
         refuse = partial(self._bad, push, intake, admission)
         fields = await self._fields(push, refuse)
         await self._check(fields, intake, refuse)
+        signed = fields.get(SIGN) not in (None, "")
         admission.admit((self.name, str(fields.get("sn"))))
         try:
-            await self._accept(fields, intake)
+            await self._accept(fields, intake, signed=signed)
         except MessageError as poison:
-            raise await refuse(clean(fields), str(poison)) from None
+            raise await refuse(clean(fields), str(poison), stranger=not signed) from None
         self._heard += 1
         intake.activity()
         return _OK
@@ -139,20 +140,24 @@ class Kinot(PushSource[KinotSettings]):
             log.warning(sentence, source=self.name, reason=reason)
 
     async def _bad(
-        self, push: Push, intake: Intake, admission: Admission, raw: Any, error: str, status: int = 400
-    ) -> Refused:
-        """The refusal to raise, after the message was kept. Raises Refused (429) for who sends too many of them."""
+        self, push: Push, intake: Intake, admission: Admission, raw: Any, error: str, status: int = 400,
+        *, stranger: bool = True,
+    ) -> Refused:  # fmt: skip
+        """The refusal to raise, after the message was kept; `stranger` where anybody may have sent it.
+
+        Raises Refused (429) for who sends too many of them.
+        """
         admission.admit((self.name, "refused", push.peer))
-        await intake.unparsed(raw, error)
+        await intake.unparsed(raw, error, stranger=stranger)
         return Refused(status, error)
 
-    async def _accept(self, fields: Mapping[str, Any], intake: Intake) -> None:
+    async def _accept(self, fields: Mapping[str, Any], intake: Intake, *, signed: bool) -> None:
         now = self.clock.now()
         states, digest = self._of(intake), callbacks.digest(fields)
         if parse.is_command(fields):
-            await states.take_result(self._result(fields, now, intake), digest)
+            await states.take_result(self._result(fields, now, intake), digest, signed=signed)
         else:
-            await states.take(_guarded(parse.status, fields, self._zone, now), digest=digest)
+            await states.take(_guarded(parse.status, fields, self._zone, now), digest=digest, signed=signed)
 
     def _result(self, fields: Mapping[str, Any], now: datetime, intake: Intake) -> Event:
         known = self._of(intake).of(str(fields.get("sn", "")).strip())
@@ -161,7 +166,8 @@ class Kinot(PushSource[KinotSettings]):
     def _of(self, intake: Intake) -> States:
         # made at the first use and kept: callbacks come whether or not `run` is just restarting
         if self._states is None:
-            self._states = States(intake, self.clock, every=self.settings.emit == "all")
+            named = self.settings.named_devices()
+            self._states = States(intake, self.clock, every=self.settings.emit == "all", named=named)
         return self._states
 
     # --- what is read -------------------------------------------------------------------------------------------

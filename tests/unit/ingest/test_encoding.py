@@ -133,3 +133,44 @@ def test_beyond_its_limit_strange_records_are_counted_and_sampled(site: Site, mo
             assert spool.quarantined("teams") == before
 
     run(main)
+
+
+def test_strangers_leave_half_of_the_quarantine_to_devices_that_are_known(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pump.ingest.encoding.QUARANTINE_LIMIT", 20_000)
+
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            for number in range(30):
+                await intake.unparsed(b"x" * 900 + b"%d" % number, "no object", stranger=True)
+            assert 5_000 < spool.quarantined("teams") <= 10_000
+            assert spool.strangers > 5_000
+            assert await intake.unparsed(b"y" * 900, "no object") == Receipt(1, 0, 1)
+
+    run(main)
+
+
+def test_of_a_small_spool_the_quarantine_is_a_part(site: Site) -> None:
+    async def main() -> None:
+        async with site.intake(max_bytes="16MiB") as (intake, spool):
+            for number in range(30):
+                await intake.unparsed(b"x" * 200_000 + b"%d" % number, "no object")
+            assert spool.quarantined("teams") <= 4 << 20
+
+    run(main)
+
+
+def test_a_stranger_s_large_raw_counts_as_the_stranger_s_in_media(site: Site) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            await intake.put(passed(1, raw={"text": "x" * (2 * LARGEST)}), stranger=True)
+            intake.media.prune()
+            assert intake.media.figures()["strangers"]["files"] == 1
+            assert 0 < spool.strangers < LARGEST
+            await intake.put(passed(2, raw={"text": "y" * (2 * LARGEST)}))
+            intake.media.prune()
+            assert intake.media.figures()["files"] == 2
+            assert intake.media.figures()["strangers"]["files"] == 1
+
+    run(main)

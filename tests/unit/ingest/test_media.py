@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from pump.ingest.media import LARGEST, Media, TooLarge
+from pump.ingest.evictions import Early
+from pump.ingest.media import LARGEST, Media, Stored, TooLarge
+from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
+from pump.testing.clock import START
 
 
 def _files(folder: Path) -> list[Path]:
@@ -101,3 +106,182 @@ def test_what_a_crash_left_half_written_goes(tmp_path: Path) -> None:
     os.utime(part, (1, 1))
     assert media.prune() == 1
     assert _files(tmp_path) == [whole]
+
+
+# --- strangers ------------------------------------------------------------------------------------------------------
+
+
+def _flood(media: Media, count: int, size: int = 5000) -> list[Stored]:
+    """As many of a stranger's files, no two alike."""
+    return [media.keep(number.to_bytes(4, "big") * (size // 4), stranger=True) for number in range(count)]
+
+
+def _counted(media: Media) -> Media:
+    media.prune()
+    return media
+
+
+def test_strangers_never_take_the_room_of_a_known_device_s_files(tmp_path: Path) -> None:
+    media = _counted(Media(tmp_path, clock=ManualClock(), max_bytes=400_000))
+    real = [media.keep(bytes([number]) * 39_000) for number in range(10)]
+    _flood(media, 60)
+    assert all((tmp_path / one.path).exists() for one in real)
+    figures = media.figures()
+    assert figures["strangers"]["bytes"] <= figures["strangers"]["max_bytes"] == 50_000
+    assert figures["bytes"] == media.used <= 400_000
+    assert figures["files"] == len(_files(tmp_path))
+    assert figures["evicted"] == {"strangers": 60 - figures["strangers"]["files"]}
+
+
+def test_strangers_keep_their_newest(tmp_path: Path) -> None:
+    clock = ManualClock()
+    media = _counted(Media(tmp_path, clock=clock, max_bytes=400_000))
+    sent = []
+    for number in range(30):
+        clock.advance(1)
+        sent.append(media.keep(bytes([number]) * 5000, stranger=True))
+    left = [(tmp_path / one.path).exists() for one in sent]
+    assert left == sorted(left)
+    assert left[-5:] == [True] * 5
+
+
+def test_known_files_push_strangers_out_before_each_other(tmp_path: Path) -> None:
+    clock = ManualClock()
+    media = _counted(Media(tmp_path, clock=clock, max_bytes=400_000))
+    _flood(media, 9)
+    real = []
+    for number in range(10):
+        clock.advance(1)
+        real.append(tmp_path / media.keep(bytes([number]) * 39_000).path)
+    assert all(path.exists() for path in real)
+    assert media.used <= 400_000
+    clock.advance(1)
+    media.keep(b"z" * 39_000)
+    assert not real[0].exists(), "what known devices have too many of is their own oldest"
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_who_sent_a_file_is_known_after_a_restart(tmp_path: Path, killed: bool) -> None:
+    first = _counted(Media(tmp_path, max_bytes=400_000))
+    real = [first.keep(bytes([number]) * 30_000) for number in range(10)]
+    _flood(first, 5)
+    if killed:  # in the middle of a write, and of a removal
+        (tmp_path / "ab" / "abcd.1.part").write_bytes(b"half")
+        (tmp_path / "strangers" / "ab" / ("ab" * 32)).mkdir(parents=True)
+    second = _counted(Media(tmp_path, max_bytes=400_000))
+    assert second.figures()["strangers"]["files"] == 5
+    assert len([*(tmp_path / "strangers").rglob("[0-9a-f]" * 64)]) == 5
+    _flood(second, 30)
+    assert all((tmp_path / one.path).exists() for one in real)
+    assert second.figures()["strangers"]["bytes"] <= 50_000
+
+
+def test_a_content_that_a_known_device_sends_too_is_known(tmp_path: Path) -> None:
+    media = _counted(Media(tmp_path, max_bytes=400_000))
+    strange = media.keep(b"x" * 1000, stranger=True)
+    assert media.figures()["strangers"]["files"] == 1
+    assert media.keep(b"x" * 1000) == strange, "an event names it by its path"
+    assert media.keep(b"x" * 1000, stranger=True) == strange, "and a stranger's next one changes nothing"
+    assert media.figures()["strangers"] == {"bytes": 0, "max_bytes": 50_000, "files": 0}
+    assert media.used == 1000
+    _flood(media, 30)
+    assert (tmp_path / strange.path).exists()
+
+
+def test_a_known_device_and_strangers_that_send_the_same_at_once_leave_a_known_file(tmp_path: Path) -> None:
+    media = _counted(Media(tmp_path, max_bytes=4_000_000))
+    for number in range(8):
+        content = bytes([number]) * 1000
+        with ThreadPoolExecutor(8) as pool:
+            sent = [pool.submit(media.keep, content, stranger=place != 3) for place in range(8)]
+            assert len({one.result() for one in sent}) == 1
+    media.prune()
+    assert media.figures()["files"] == 8
+    assert media.figures()["strangers"]["files"] == 0
+
+
+def test_a_stranger_does_not_keep_a_known_device_s_file_young(tmp_path: Path) -> None:
+    clock = ManualClock()
+    media = Media(tmp_path, clock=clock, retention=100.0)
+    path = tmp_path / media.keep(b"x").path
+    clock.advance(90)
+    media.keep(b"x", stranger=True)
+    clock.advance(20)
+    assert media.prune() == 1
+    assert not path.exists()
+
+
+def test_small_files_of_strangers_count_what_they_take_on_the_disk(tmp_path: Path) -> None:
+    media = _counted(Media(tmp_path, max_bytes=400_000))
+    _flood(media, 30, size=4)
+    assert media.figures()["strangers"]["files"] <= 50_000 // 4096
+
+
+# --- what is told ---------------------------------------------------------------------------------------------------
+
+
+def test_what_goes_before_its_time_is_reported_with_the_youngest_s_age_once_an_hour(tmp_path: Path) -> None:
+    clock, metrics = ManualClock(), Metrics()
+    media = _counted(Media(tmp_path, clock=clock, max_bytes=10_000, retention=1000.0, metrics=metrics))
+    for number in range(11):
+        clock.advance(10)
+        media.keep(bytes([number]) * 1000)
+    assert media.evictions.take() == Early(2, 2000, 0, 90.0)
+    _flood(media, 3)
+    assert media.evictions.take() is None
+    clock.advance(3600)
+    media.prune()
+    early = media.evictions.take()
+    assert early is not None
+    assert early.count == early.strangers == 3 - media.figures()["strangers"]["files"]
+    assert media.evictions.take() is None
+    counts = media.figures()["evicted"]
+    assert counts["size"] == 2
+    assert counts["age"] == 9
+    assert metrics.registry.get_sample_value("pump_media_evicted_total", {"reason": "age"}) == 9
+    assert metrics.registry.get_sample_value("pump_media_bytes", {"share": "known"}) == media.used
+
+
+async def test_the_store_s_task_reports_it(tmp_path: Path) -> None:
+    clock = ManualClock()
+    media = _counted(Media(tmp_path, clock=clock, max_bytes=10_000))
+    for number in range(11):
+        clock.advance(10)
+        media.keep(bytes([number]) * 1000)
+    reported: list[Early] = []
+    running = asyncio.create_task(media.run(reported.append))
+    await clock.sleeping()
+    running.cancel()
+    await asyncio.wait({running})
+    assert [one.count for one in reported] == [2]
+
+
+# --- clocks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("days", [10, -10, 3650])
+def test_a_store_without_a_note_of_the_last_run_believes_no_clock_at_once(tmp_path: Path, days: int) -> None:
+    """Its files are of a right clock, its first start is not: a new spool beside the pictures of an old one."""
+    kept = [Media(tmp_path, clock=ManualClock()).keep(bytes([number])) for number in range(20)]
+    clock = ManualClock(START + timedelta(days=days))
+    media = Media(tmp_path, clock=clock)
+    media.begin()
+    for _ in range(13):
+        clock.advance(5)
+        media.prune()
+    clock.jump(-days * 86400.0)
+    media.prune()
+    assert media.figures()["files"] == len(kept) == 20
+    clock.advance(8 * 86400.0)
+    assert media.prune() == 20, "and they go after their days"
+
+
+def test_a_store_without_a_note_believes_a_clock_that_ran_an_hour(tmp_path: Path) -> None:
+    Media(tmp_path, clock=ManualClock()).keep(b"x")
+    clock = ManualClock(START + timedelta(days=10))
+    media = Media(tmp_path, clock=clock)
+    media.begin()
+    clock.advance(3500)
+    assert media.prune() == 0
+    clock.advance(200)
+    assert media.prune() == 1

@@ -43,13 +43,15 @@ class Watched(Intake):
         self.begun, self.ended = asyncio.Event(), asyncio.Event()
         self.sizes: list[int] = []
 
-    async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
+    async def put(
+        self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None, stranger: bool = False
+    ) -> Receipt:
         if self.refusing and items:
             raise Unavailable("the spool is full", retry_after=1.0)
         if items:
             self.sizes.append(len(items))
             self.begun.set()
-        receipt = await super().put(*items, state=state)
+        receipt = await super().put(*items, state=state, stranger=stranger)
         if items:
             self.ended.set()
             await asyncio.sleep(0)  # a cancellation made now arrives between the put and what follows it

@@ -30,11 +30,13 @@ class Refusing(Intake):
     refusing = False
     refused = 0
 
-    async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
+    async def put(
+        self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None, stranger: bool = False
+    ) -> Receipt:
         if self.refusing and items:
             self.refused += 1
             raise Unavailable("the spool is full", retry_after=1.0)
-        return await super().put(*items, state=state)
+        return await super().put(*items, state=state, stranger=stranger)
 
 
 class Site:

@@ -37,13 +37,15 @@ class Watched(Intake):
     gate: asyncio.Event | None = None
     entered = 0
 
-    async def put(self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None) -> Receipt:
+    async def put(
+        self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None, stranger: bool = False
+    ) -> Receipt:
         self.entered += 1
         if self.refusing:
             raise Unavailable("the spool is full", retry_after=7.0)
         if self.gate is not None:
             await self.gate.wait()
-        return await super().put(*items, state=state)
+        return await super().put(*items, state=state, stranger=stranger)
 
 
 class Site:

@@ -172,6 +172,35 @@ async def test_unsigned_callbacks_are_taken_where_that_is_wanted_and_counted(tmp
     await run(tmp_path, test, accept_unsigned=True)
 
 
+async def test_unsigned_callbacks_of_devices_that_kinot_has_not_signed_for_are_strangers(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        sn = sensor(site)
+        site.kinot.change(sn, car_detected=0)
+        await site.settled()
+        site.kinot.platform.tricks.append("unsigned")
+        site.kinot.change(sn, car_detected=1)
+        await site.settled()
+        assert site.spool.strangers == 0, "Kinot has signed for it before"
+        made_up = orjson.loads(site.sent(sn).body) | {"sn": 999_999_999}
+        made_up.pop("sign", None)
+        assert (await site.post("/status", orjson.dumps(made_up)))[0] == 200
+        before = len(await site.events())
+        assert (await site.post("/status", orjson.dumps(made_up | {"car_detected": 0})))[0] == 200
+        assert len(await site.events()) > before
+        assert site.spool.strangers > 0
+
+    await run(tmp_path, test, accept_unsigned=True)
+
+
+async def test_what_is_refused_is_kept_as_a_stranger_s(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        assert (await site.post("/status", b"{no json"))[0] == 400
+        assert len(await site.events("pump.record.unparsed")) == 1
+        assert site.spool.strangers > 0
+
+    await run(tmp_path, test)
+
+
 async def test_a_commands_result_is_told_with_its_state(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         sn = lock(site)

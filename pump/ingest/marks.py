@@ -1,0 +1,71 @@
+"""The marks of strangers' files in the media store: an empty folder of the same name in a folder of their own.
+
+So whose a file is outlives a restart and shows on the disk, the file's path is the same whoever sent it, and a file of
+an older version, which has no mark, is a known device's. A folder, for it has no content that could be damaged or cut,
+and who counts the store's files counts none too many.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+FOLDER: Final = "strangers"
+"""Below the store's."""
+
+
+class Marks:
+    """Not safe for threads: the store has a lock."""
+
+    def __init__(self, store: Path) -> None:
+        """Makes nothing yet."""
+        self._folder = store / FOLDER
+        self._made: set[str] = set()
+
+    def __contains__(self, name: str) -> bool:
+        return self._path(name).exists()
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of all files that have a mark."""
+        try:
+            folders = [entry.path for entry in os.scandir(self._folder) if entry.is_dir()]
+        except FileNotFoundError:
+            return
+        for folder in folders:
+            yield from os.listdir(folder)
+
+    def add(self, name: str) -> None:
+        """Mark a file, before it is written; on disk after `sync`. Raises OSError."""
+        path = self._path(name)
+        if name[:2] not in self._made or not path.parent.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self._folder, self._folder.parent):
+                sync(folder)
+            self._made.add(name[:2])
+        path.mkdir(exist_ok=True)
+
+    def discard(self, name: str) -> bool:
+        """Take the mark away; True where there was one."""
+        with suppress(FileNotFoundError):
+            self._path(name).rmdir()
+            return True
+        return False
+
+    def sync(self, name: str) -> None:
+        """Have the presence, or the absence, of this mark on disk. Raises OSError."""
+        sync(self._path(name).parent)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / name[:2] / name
+
+
+def sync(folder: Path) -> None:
+    """Fsync a folder."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

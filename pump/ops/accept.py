@@ -1,0 +1,63 @@
+"""The daemon's command `devices.accept`: devices are known from now on, though no configuration names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from pump.core.errors import Refusal, Unavailable
+from pump.core.groups import BOUNDS
+from pump.core.text import bounded
+from pump.ingest.devices import PREFIX
+from pump.ingest.intake import Intake
+from pump.ops.control import Handler, Tell
+
+log = structlog.get_logger()
+
+
+class Accept:
+    """The command over the daemon's sources, by the intakes where their tables are stored."""
+
+    def __init__(self, intakes: Mapping[str, Intake]) -> None:
+        self._intakes = intakes
+
+    def commands(self) -> dict[str, Handler]:
+        """What the control socket offers."""
+        return {"devices.accept": self.accept}
+
+    async def accept(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+        """`keys` of devices, as `pump devices` shows them, and `source`, which may be left out for those that were
+        heard of; {"accepted": [{"source": …, "device": …}, …]} once it is on disk.
+
+        Raises Refusal before anything is stored where one of them is of no source, or of several.
+        """
+        keys, source = arguments.get("keys"), arguments.get("source")
+        if not isinstance(keys, list) or not keys or not all(isinstance(key, str) and key for key in keys):
+            raise Refusal("which? Name devices as pump devices shows them")
+        if source is not None and source not in [*self._intakes]:
+            raise Refusal(f"there is no source {source}; there are: {', '.join(self._intakes) or 'none'}")
+        wanted: dict[str, list[str]] = {}
+        for key in keys:
+            name = self._source_of(key) if source is None else source
+            wanted.setdefault(name, []).append(bounded(key, BOUNDS["key"]))
+        for name, devices in wanted.items():
+            try:
+                await self._intakes[name].accept(devices)
+            except Unavailable as error:
+                raise Refusal(f"it cannot be stored now, try again: {error.reason}") from error
+            log.info("Devices were accepted, as asked", source=name, devices=devices)
+        accepted = [{"source": name, "device": key} for name, devices in wanted.items() for key in devices]
+        return {"accepted": accepted}
+
+    def _source_of(self, key: str) -> str:
+        """The source that has heard of the device."""
+        row = PREFIX + bounded(key, BOUNDS["key"])
+        found = [name for name, intake in self._intakes.items() if row in intake.state(row)]
+        if not found:
+            known = ", ".join(self._intakes) or "none"
+            raise Refusal(f"no source has heard of {key}; name the one that it will come to: --source, of {known}")
+        if len(found) > 1:
+            raise Refusal(f"several sources have heard of {key}: --source {' or --source '.join(found)}")
+        return found[0]

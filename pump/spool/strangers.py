@@ -1,0 +1,180 @@
+"""The share of strangers: what is stored for devices that nobody knows, and may be evicted, the oldest first.
+
+A stranger's events lie in blocks of their own, each with a row in `strangers` that has their keys: events and keys go
+together, or whoever makes up devices would fill the spool with keys. The numbers that went from between others are
+holes; they are noted in the same commit, so that each sink that had not had them reports its loss, whatever is killed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import orjson
+import structlog
+
+from pump.spool.types import Row
+
+log = structlog.get_logger()
+
+PART: Final = 8
+"""Strangers may hold an eighth of `max_bytes`."""
+LEFT: Final = 7 / 8
+"""Share of that which is left after some had to go, so that not each commit has another go."""
+NOTED: Final = ("pump", "evicted")
+"""The piece of state that holds the holes: [first, last, events] of each."""
+HOLES: Final = 256
+"""Holes that are remembered; the oldest two become one beyond it."""
+SLICE: Final = 50
+"""Blocks that go at a time: more than a commit brings, and few enough that the next commit does not wait long."""
+_KEY: Final = 64
+"""Bytes of a key's row and of the block's index, beside the id; an id stands in the keys and here."""
+
+
+class Hole(NamedTuple):
+    """So many `events` were evicted, numbered `first` to `last`."""
+
+    first: int
+    last: int
+    events: int
+
+
+@dataclass(slots=True, frozen=True)
+class Evicted:
+    """The blocks that went."""
+
+    blocks: list[Hole]
+    left: int
+    """Bytes that strangers hold now."""
+    holes: list[Hole]
+    """All that are to be remembered."""
+    quarantined: bool
+    """True where events that count against a source's limit were among them."""
+
+    @property
+    def events(self) -> int:
+        """All that went."""
+        return sum(block.events for block in self.blocks)
+
+
+def share(max_bytes: int) -> int:
+    """Bytes that strangers may hold in a spool of this size."""
+    return max_bytes // PART
+
+
+def cost(row: Row) -> int:
+    """Bytes that a stranger's event counts."""
+    return len(row.body) + 2 * len(row.id) + _KEY
+
+
+def note(db: sqlite3.Connection, blocks: Iterable[Sequence[tuple[int, Row]]]) -> None:
+    """Have these blocks, just stored, count as strangers'."""
+    values: list[tuple[int, int, int, int, bytes]] = []
+    for block in blocks:
+        keys = orjson.dumps([(row.dedup_time_ms, row.source, row.id) for _, row in block])
+        values.append((block[-1][0], block[0][0], len(block), sum(cost(row) for _, row in block), keys))
+    db.executemany(
+        "INSERT INTO strangers(last, first, events, bytes, keys, crc) VALUES (?, ?, ?, ?, ?, ?)",
+        [(*row, _crc(*row)) for row in values],
+    )
+
+
+def _crc(*values: int | bytes) -> int:
+    """CRC-32 of a row: a flipped byte must not have others' events removed."""
+    crc = 0
+    for value in values:
+        text = value if isinstance(value, bytes) else b"%d" % value
+        crc = zlib.crc32(text, zlib.crc32(b"%d:" % len(text), crc))
+    return crc
+
+
+def held(db: sqlite3.Connection) -> int:
+    """Bytes of all that is strangers'."""
+    (found,) = db.execute("SELECT coalesce(sum(bytes), 0) FROM strangers WHERE typeof(bytes) = 'integer'").fetchone()
+    return int(found)
+
+
+def oldest(db: sqlite3.Connection, *, holding: int, most: int) -> tuple[list[Hole], int]:
+    """A slice of the oldest blocks that must go until strangers hold `most` of `holding` bytes; what they hold then.
+
+    A row whose checksum is wrong is removed alone: its events stay, as if of a known device.
+    """
+    blocks: list[Hole] = []
+    rows = db.execute("SELECT last, first, events, bytes, keys, crc FROM strangers ORDER BY last LIMIT ?", (SLICE,))
+    for *row, crc in rows.fetchall():
+        if holding <= most:
+            break
+        if not _sound(row, crc):
+            log.error("A row about strangers' events is damaged and left out; the events stay", last=row[0])
+            db.execute("DELETE FROM strangers WHERE last = ?", (row[0],))
+            continue
+        last, first, events, size, _ = row
+        blocks.append(Hole(first, last, events))
+        holding -= size
+    return blocks, holding
+
+
+def _sound(row: Sequence[object], crc: object) -> bool:
+    *numbers, keys = row
+    return all(type(each) is int for each in numbers) and type(keys) is bytes and _crc(*row) == crc  # type: ignore[arg-type]
+
+
+def remove(db: sqlite3.Connection, blocks: Sequence[Hole]) -> bool:
+    """Remove the oldest blocks, in the caller's transaction; True where events of the quarantine were among them."""
+    forget(db, blocks[-1].last)
+    ranges = [(block.first, block.last) for block in blocks]
+    db.executemany("DELETE FROM blocks WHERE last BETWEEN ? AND ?", ranges)
+    return db.executemany("DELETE FROM limited WHERE seq BETWEEN ? AND ?", ranges).rowcount > 0
+
+
+def forget(db: sqlite3.Connection, through: int) -> bool:
+    """Remove the rows and the keys of strangers' blocks through a number, in the caller's transaction; True if any."""
+    rows = db.execute("SELECT keys FROM strangers WHERE last <= ?", (through,)).fetchall()
+    if not rows:
+        return False
+    for (keys,) in rows:
+        db.executemany("DELETE FROM keys WHERE lead = ? AND source = ? AND id = ?", _keys(keys))
+    db.execute("DELETE FROM strangers WHERE last <= ?", (through,))
+    return True
+
+
+def _keys(text: bytes) -> list[tuple[int, str, str]]:
+    """The keys of a block; none where a flipped bit made them unreadable, and they go with all others' keys."""
+    with suppress(ValueError, TypeError):
+        return [(lead, source, id_) for lead, source, id_ in orjson.loads(text)]
+    return []
+
+
+def merged(holes: Sequence[Hole]) -> list[Hole]:
+    """In order, and no more than are remembered: a wider hole has the same count of events."""
+    found: list[Hole] = []
+    for hole in sorted(set(holes)):
+        if found and hole.first == found[-1].last + 1:
+            hole = Hole(found[-1].first, hole.last, found.pop().events + hole.events)
+        found.append(hole)
+    if (more := len(found) - HOLES) > 0:
+        oldest, found = found[: more + 1], found[more + 1 :]
+        found.insert(0, Hole(oldest[0].first, oldest[-1].last, sum(hole.events for hole in oldest)))
+    return found
+
+
+def between(holes: Iterable[Hole], after: int, through: int) -> tuple[int, int, int] | None:
+    """The holes that end above `after`, and at `through` or before, as one: first, last, how many events at most."""
+    mine = [hole for hole in holes if after < hole.last <= through]
+    if not mine:
+        return None
+    count = sum(min(hole.events, hole.last - max(after, hole.first - 1)) for hole in mine)
+    return max(mine[0].first, after + 1), mine[-1].last, count
+
+
+def holes_of(kept: object) -> list[Hole]:
+    """The holes as `NOTED` has them; none where it cannot be read."""
+    if not isinstance(kept, list):
+        return []
+    with suppress(TypeError, ValueError):
+        return [Hole(int(first), int(last), int(events)) for first, last, events in kept]
+    return []
