@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import os
+import resource
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from pump.core.rate import TokenBucket
@@ -219,3 +225,37 @@ async def test_a_renewed_certificate_is_taken_up_and_a_broken_one_is_not(tmp_pat
         _certificate(tmp_path, "second")
         assert site.listener.reload_certificate()
         assert await _certificates(site) != first
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """This process can open nothing more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened: list[int] = []
+    try:
+        opened.append(os.open(os.devnull, os.O_RDONLY))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
+        with suppress(OSError):
+            while True:
+                opened.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for each in opened:
+            os.close(each)
+
+
+async def test_without_descriptors_a_picture_is_answered_503_and_taken_when_it_comes_again(tmp_path: Path) -> None:
+    async with avaeye_site(tmp_path) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        data = base64.b64encode(b"\xff\xd8\xff" + bytes(3000) + b"\xff\xd9").decode()
+        body = orjson.dumps(capture(picInfo=[{"type": 1, "size": 3005, "data": data}]))
+        statuses = []
+        for lacking in (True, False):
+            with no_descriptors() if lacking else nullcontext():
+                writer.write(request("/api/upark/capture", body))
+                answer = await read_answer(reader)
+            assert answer is not None
+            statuses.append(answer.status)
+        assert statuses == [503, 200]
+        writer.close()
