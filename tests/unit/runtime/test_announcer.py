@@ -194,10 +194,6 @@ async def test_what_a_sink_finds_damaged_is_an_event_and_a_gap_of_that_sink(tmp_
         repaired, gap, other = [(event["type"], event["data"]) for event in await d.stored()]
         assert repaired[0] == other[0] == "pump.sink.repaired"
         assert [repaired[1][key] for key in ("sink", "lost", "aside")] == ["archive", 3, "archive.db.damaged-1"]
-            "archive",
-            3,
-            "archive.db.damaged-1",
-        )
         assert (gap[0], gap[1]["sink"], gap[1]["count"]) == ("pump.gap", "archive", 3)
         assert "aside" not in other[1]
 
