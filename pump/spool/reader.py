@@ -69,7 +69,7 @@ def floor(db: sqlite3.Connection) -> int | None:
     last = int(oldest[1])
     first, _, index = oldest
     found = header(index)
-    return min(last, first if isinstance(first, int) else last, last if found is None else found[1]) - 1
+    return max(0, min(last, first if isinstance(first, int) else last, last if found is None else found[1]) - 1)
 
 
 def first_since(db: sqlite3.Connection, since_ms: int) -> int:

@@ -199,7 +199,8 @@ def _private(path: str, flags: int) -> int:
 def remove(database: Path) -> None:
     """Remove a database with SQLite's files beside it, as far as they are there."""
     for end in ("", "-wal", "-shm"):
-        database.with_name(database.name + end).unlink(missing_ok=True)
+        if (file := database.with_name(database.name + end)).exists():
+            file.unlink()
 
 
 class Sidecar:

@@ -37,7 +37,7 @@ _COPY: Final = 1 << 20
 LOOKED: Final = 512 << 20
 """Bytes of the newest lines that are looked through where the place is lost; what was written before may come twice."""
 AGAIN: Final = 3_600_000.0
-"""Milliseconds after the newest line in which vendors may send again what they sent before a loss."""
+"""Milliseconds after the newest line in which vendors may send again what a damaged spool has lost with its key."""
 _TYPE: Final = b'","type":"'
 """Follows source and id in a line of ours; within a text its first sign has a backslash before it."""
 _BUCKETS: Final = 256
@@ -102,7 +102,7 @@ class Written:
     newest: bytes = b""
     """The latest time of arrival among them, to the second."""
     until: float = float("inf")
-    """Milliseconds since 1970; no record that arrived later is among them."""
+    """Milliseconds since 1970; records that arrived later are taken for new ones."""
 
     @property
     def left(self) -> int:
@@ -125,9 +125,7 @@ class Written:
             newest = datetime.strptime(self.newest.decode("ascii"), "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
         except ValueError:
             return
-        self.until = (newest.timestamp() + 1.0) * 1000.0  # the fraction of the second was left off
-        if self.lost:
-            self.until += AGAIN
+        self.until = (newest.timestamp() + 1.0) * 1000.0 + AGAIN  # the fraction of the second was left off
 
     def holds(self, record: Record) -> bool:
         """True where the record's event is among them."""

@@ -13,7 +13,9 @@ import pytest
 from pump.core.clock import Clock
 from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
+from pump.sink import Damage
 from pump.sinks.jsonl.sink import JsonlSettings, JsonlSink
+from pump.sinks.sqlite.sink import SqliteSettings, SqliteSink
 from pump.telemetry.health import Component
 from pump.testing.sinks import CollectingSinks
 from tests.unit.delivery.test_delivery import Stage, stage
@@ -131,3 +133,28 @@ async def test_a_new_sink_begins_where_its_setting_says_once_nothing_of_before_t
         assert on.spool.cursors_lost
         on.spool._state.removed_through(10)
         assert not on.spool.cursors_lost
+
+
+async def test_an_archive_that_is_damaged_is_reported_and_gets_what_comes(tmp_path: Path) -> None:
+    path, found = tmp_path / "archive.db", list[tuple[str, Damage]]()
+
+    def archive(on: Stage) -> Delivery:
+        around = Surroundings(
+            on.spool, on.clock, on.metrics, "testing", on._on_lost, lambda *told: found.append(told)
+        )  # fmt: skip
+        settings = SqliteSettings.model_validate({"type": "sqlite", "path": str(path)})
+        return Delivery(around, SqliteSink, "archive", settings, Component("sink archive", on.clock))
+
+    async with stage(tmp_path / "spool") as on:
+        await on.put(20)
+        await delivered(archive(on))
+        assert found == []
+        path.write_bytes(b"\0" * 20_000)
+        await on.put(5)
+        await delivered(archive(on))
+        ((name, damage),) = found
+        assert (name, damage.lost, damage.carried) == ("archive", 20, 0)
+        assert (tmp_path / damage.aside).read_bytes() == b"\0" * 20_000
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute("SELECT count(*) FROM events").fetchone() == (5,)
+        assert on.spool.cursor("archive") is not None

@@ -17,6 +17,7 @@ from pump.core.errors import Unavailable
 from pump.core.event import Event
 from pump.ingest.intake import Intake
 from pump.runtime.announcer import KEPT, Announcer
+from pump.sink import Damage
 from pump.spool import Receipt, Repaired, Spool, SpoolSettings, repair
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
@@ -181,5 +182,19 @@ async def test_a_gap_ends_no_earlier_than_it_begins_though_the_clock_is_set_back
         await announcer.flush()
         [gap] = await d.stored()
         assert gap["data"]["from"] == gap["data"]["to"] == "2026-11-20T06:00:00Z"
+
+    await desk(tmp_path, test)
+
+
+async def test_what_a_sink_finds_damaged_is_an_event_and_a_gap_of_that_sink(tmp_path: Path) -> None:
+    async def test(d: Desk) -> None:
+        d.announcer.sink_damaged("archive", Damage("a page is torn", 3, 97, "archive.db.damaged-1"))
+        d.announcer.sink_damaged("archive", Damage("it is empty", 0, 0, ""))
+        await d.announcer.flush()
+        repaired, gap, other = [(event["type"], event["data"]) for event in await d.stored()]
+        assert repaired[0] == other[0] == "pump.sink.repaired"
+        assert [repaired[1][key] for key in ("sink", "lost", "aside")] == ["archive", 3, "archive.db.damaged-1"]
+        assert (gap[0], gap[1]["sink"], gap[1]["count"]) == ("pump.gap", "archive", 3)
+        assert "aside" not in other[1]
 
     await desk(tmp_path, test)

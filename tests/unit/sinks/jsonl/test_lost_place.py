@@ -115,6 +115,16 @@ async def test_an_event_that_its_vendor_sends_again_is_left_out_and_is_no_witnes
     assert numbers(path) == list(range(1, 31))
 
 
+async def test_so_it_is_where_the_place_is_known_and_the_spool_has_lost_its_newest_rows(path: Path) -> None:
+    async with sink(path) as out:
+        opened = out.state
+        await out.send(batch(1, 21))
+    again = [sent_again(one, 60, seq) for seq, one in enumerate(batch(15, 21), 15)]
+    fresh = [sent_again(record(number), 61, number) for number in range(21, 31)]
+    await send(path, [*batch(1, 15), *again, *fresh], opened)
+    assert numbers(path) == list(range(1, 31))
+
+
 async def test_the_first_record_that_is_there_is_the_witness_of_the_place(path: Path) -> None:
     await send(path, batch(11, 31))
     async with sink(path) as out:
