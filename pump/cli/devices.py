@@ -53,7 +53,7 @@ def command(
     or behind (-) by the last ten live events; of devices that no source keeps a table of it is all that is known. Of
     devices that measure (voltage, signal, coil frequency, whether they are active) the last values are shown.
 
-    A device that pushes is a stranger (its state has a ?) until the configuration names it, it was heard over more than
+    A device that pushes is a stranger (the last column) until the configuration names it, it was heard over more than
     a day, or it is accepted. Strangers have a small share of the table and are forgotten after a day of silence.
 
     \b
@@ -80,14 +80,19 @@ def command(
         click.echo("No device is known.", err=True)
         return
     more = [column for column in _MEASURES if any(_is_number(row["facts"].get(column[1])) for row in rows)]
-    heads = (*_HEADS, *(head for head, _, _ in more))
-    cells = [heads, *((*_cells(row), *_measures(row, more)) for row in rows)]
+    heads = [*_HEADS, *(head for head, _, _ in more)]
+    cells = [heads, *([*_cells(row), *_measures(row, more)] for row in rows)]
+    if any(row.get("stranger") for row in rows):
+        for line, told in zip(
+            cells, ("stranger", *("yes" if row.get("stranger") else "-" for row in rows)), strict=True
+        ):
+            line.append(told)
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
     colour = coloured()
     for line in cells:
         texts = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
-        if colour and (shown := _COLOURS.get(line[2].split()[0])):
-            texts[2] = click.style(texts[2], fg=shown)
+        if colour and line[2] in _COLOURS:
+            texts[2] = click.style(texts[2], fg=_COLOURS[line[2]])
         click.echo("  ".join(texts).rstrip())
 
 
@@ -202,7 +207,6 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     facts = row["facts"]
     told = (_text(facts.get(name)) for name in ("address", "version", "name"))
     state = "-" if row["online"] is None else "online" if row["online"] else "offline"
-    state += " ?" if row.get("stranger") else ""
     seen = str(row["seen"]).replace("T", " ").replace("Z", "")[:19] or "-"
     offset = row.get("clock_offset_s")
     clock = "-" if offset is None else f"{offset:+.0f} s{' off' if row['clock_off'] else ''}"

@@ -137,7 +137,8 @@ class Devices:
         """Rows of strangers, and of those that are known."""
         self._known: dict[str, Device] = {}
         """All of them, by key."""
-        self._forgotten = int(intake.state(FORGOTTEN).get(FORGOTTEN, 0))
+        forgotten = intake.state(FORGOTTEN).get(FORGOTTEN)
+        self._forgotten = forgotten if isinstance(forgotten, int) else 0
         self._told = -TOLD
         self._load(intake.state(PREFIX))
         intake.remembers = self._known.__contains__

@@ -18,7 +18,9 @@ import structlog
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, encode, event_id
+from pump.core.groups import BOUNDS
 from pump.core.taxonomy import SEVERITIES
+from pump.core.text import bounded
 from pump.ingest import deep_json
 from pump.ingest.bounds import bound
 from pump.ingest.media import Media
@@ -163,7 +165,7 @@ class Encoder:
                 continue
             reference = await self._to_media(event.id, content, stranger=stranger)
             if part is None:
-                kept = ("vendor", "code", "name", "phase", "severity", "error")
+                kept = ("vendor", "code", "name", "phase", "severity", "error", "cut")
                 event.data = {key: value for key, value in data.items() if key in kept and len(str(value)) < 1024}
             else:
                 del data[part]
@@ -176,7 +178,7 @@ class Encoder:
 
     async def _to_media(self, event: str, content: bytes, *, stranger: bool) -> dict[str, Any]:
         reference: dict[str, Any] = {
-            "id": f"{event}/raw",
+            "id": bounded(f"{event}/raw", BOUNDS["event"]),
             "kind": "raw",
             "mime": "application/json",
             "bytes": len(content),

@@ -35,6 +35,9 @@ def test_a_device_is_taken_in_by_a_persons_word_over_restarts(tmp_path: Path) ->
         accepted = _command(tmp_path, "accept", "10000/1001")
         assert (accepted.returncode, accepted.stdout) == (0, "10000/1001 of gate is known\n")
         assert _strangers(tmp_path) == ["10000/1002"]
+        head, *lines = _command(tmp_path).stdout.splitlines()
+        told = {line.split()[1]: line.split()[-1] for line in lines}
+        assert (head.split()[-1], told) == ("stranger", {"10000/1001": "-", "10000/1002": "yes"})
         unheard = _command(tmp_path, "accept", "10000/1003")
         assert unheard.returncode == 1
         assert "--source" in unheard.stderr

@@ -122,6 +122,7 @@ def _longest() -> Iterator[dict[str, Any]]:
     yield {"data": {"payload": {"hex": long, "text": long}}}
     yield {"data": {"media": [{"id": f"{n}", "kind": "k", "state": "s", "url": "u" * 4096} for n in range(500)]}}
     yield {"data": {"raw": {"x": long}}}
+    yield {"id": f"other {long}", "data": {"raw": {"x": long}}}
     yield {"subject": f"camera/{long}", "data": {"raw": {"x": long}, "device": {"id": long}}}
 
 
