@@ -108,7 +108,10 @@ class PushListener:
         self._bodies = BodyReader(largest=settings.max_body, seconds=settings.body_timeout)
         self._turns = asyncio.Semaphore(TURNS)
         limits = Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
-        self._server = Connections(self._answer, limits, self._count_malformed, lambda: self._refused.inc())
+        self._server = Connections(
+            self._answer, limits, self._count_malformed, lambda: self._refused.inc(), self._overspend, clock=clock
+        )
+        self._overspenders = 0
         labels = ["source", "status"]
         self._requests = Counter("pump_push_requests", "Pushed requests answered", labels, registry=registry)
         self._open_connections = Gauge("pump_push_connections", "Open connections of devices", registry=registry)
@@ -117,6 +120,11 @@ class PushListener:
         turned.set_function(lambda: self._server.turned_away)
         self._refused = Counter(
             "pump_push_refused_connections", "Connections refused for there were too many", registry=registry
+        )
+        self._overspent = Counter(
+            "pump_push_overspent_connections",
+            "Connections closed for the chunks of their bodies were too small",
+            registry=registry,
         )
         self._counters: dict[tuple[str, int], Any] = {}
 
@@ -153,15 +161,22 @@ class PushListener:
 
     async def run(self) -> None:
         """Close connections that dawdle, and take up a renewed certificate, for as long as the task lives."""
-        since_look, told, last = 0.0, 0, -TOLD
+        since_look = 0.0
+        turned = _Reported(self._clock)
+        overspent = _Reported(self._clock)
         while True:
             await self._clock.sleep(TICK)
-            if (turned := self._server.turned_away) > told and self._clock.monotonic() - last >= TOLD:
+            if more := turned.more(self._server.turned_away):
                 log.warning(
                     "Connections are refused, for there are too many",
-                    refused=turned - told, open=len(self._server), most=self._server.limits.connections,
+                    refused=more, open=len(self._server), most=self._server.limits.connections,
                 )  # fmt: skip
-                told, last = turned, self._clock.monotonic()
+            if more := overspent.more(self._overspenders):
+                log.warning(
+                    "Connections are closed, for their bodies came in chunks that are too small; a device that sends "
+                    "such wants a firmware that knows Content-Length",
+                    count=more,
+                )
             if late := self._server.sweep():
                 log.debug("Connections were closed, for no request came over them in time", count=late)
             since_look += TICK
@@ -264,8 +279,29 @@ class PushListener:
             counter = self._counters[source, status] = self._requests.labels(source, str(status))
         counter.inc()
 
+    def _overspend(self) -> None:
+        self._overspenders += 1
+        self._overspent.inc()
+
     def _count_malformed(self, status: int) -> None:
         self._count("", status)
+
+
+class _Reported:
+    """A count that is logged once a minute at the most."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._count = 0
+        self._last = -TOLD
+
+    def more(self, count: int) -> int:
+        """By how much it has grown since it was logged, where it is time to log it again; else 0."""
+        grown = count - self._count
+        if not grown or self._clock.monotonic() - self._last < TOLD:
+            return 0
+        self._count, self._last = count, self._clock.monotonic()
+        return grown
 
 
 async def _fittest(candidates: Sequence[Route], push: Push) -> Route:
