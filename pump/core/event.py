@@ -14,6 +14,9 @@ import orjson
 
 _PASSED = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
+_LARGE = 256 << 10
+"""Bytes above which no event stays as it is, so that a copy would be for nothing."""
+
 
 @dataclass(slots=True)
 class Event:
@@ -91,4 +94,4 @@ def encode(event: Event, source: str, recorded: datetime) -> bytes:
     except TypeError:  # keys that are no texts: seldom, and looking for them takes as long as all the rest
         encoded = orjson.dumps(body, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
     # A copy, for orjson's own bytes keep the kilobytes they were written into, and the newest events stay in memory.
-    return bytes(memoryview(encoded))
+    return encoded if len(encoded) > _LARGE else bytes(memoryview(encoded))

@@ -18,6 +18,7 @@ import structlog
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, encode, event_id
+from pump.core.tasks import Threads
 from pump.core.taxonomy import SEVERITIES
 from pump.ingest import deep_json
 from pump.ingest.media import Media
@@ -37,6 +38,9 @@ UNWRITABLE = (TypeError, ValueError, OverflowError)
 """Raised by `encode` for what JSON or the calendar cannot hold."""
 SLICE = 64
 """Events encoded between two looks at the event loop."""
+ENCODING = Threads("encoding", 1)
+"""For what is too large to be hashed and encoded on the event loop; one at a time, for each takes several times its
+size."""
 
 
 class Encoder:
@@ -60,7 +64,9 @@ class Encoder:
         """
         rows: list[Row] = []
         for place, item in enumerate(items):
-            row = self._plain(item, recorded) or await self._special(item, recorded)
+            row, large = self._plain(item, recorded)
+            if row is None:
+                row = await self._special(item, recorded, large)
             if row is not None:
                 rows.append(row)
             if place % SLICE == SLICE - 1:
@@ -77,18 +83,31 @@ class Encoder:
                 kept.append(other)
         return kept
 
-    def _plain(self, item: Event | Unparsed, recorded: datetime) -> Row | None:
-        """The row of an ordinary event, None where anything about it is special: this is the path of nearly all."""
-        if isinstance(item, Unparsed) or item.quarantined:
-            return None
+    def _plain(self, item: Event | Unparsed, recorded: datetime) -> tuple[Row | None, bool]:
+        """The row of an ordinary event, None where anything about it is special: this is the path of nearly all.
+
+        True where it is large.
+        """
+        if isinstance(item, Unparsed):
+            return None, isinstance(item.raw, bytes | str) and len(item.raw) > LARGEST
+        if item.quarantined:
+            return None, False
         try:
             body = encode(item, self._path, recorded)
         except UNWRITABLE:
-            return None
-        return self._pack(item, body, recorded) if len(body) <= LARGEST else None
+            return None, False
+        return (self._pack(item, body, recorded), False) if len(body) <= LARGEST else (None, True)
 
-    async def _special(self, item: Event | Unparsed, recorded: datetime) -> Row | None:
-        event = self._keep(item, recorded) if isinstance(item, Unparsed) else item
+    async def _special(self, item: Event | Unparsed, recorded: datetime, large: bool = False) -> Row | None:
+        if not isinstance(item, Unparsed):
+            event = item
+        elif large:
+            event = await ENCODING.run(self._keep, item, recorded)
+        else:
+            event = self._keep(item, recorded)
+        if large:
+            body = await self._unload(event, recorded)
+            return self._within(event, body, recorded)
         try:
             body = encode(event, self._path, recorded)
         except UNWRITABLE as error:
@@ -96,7 +115,12 @@ class Encoder:
             identity = (event.type, event.id)
             return await self._special(Unparsed(text, f"cannot be written as JSON: {error}", identity), recorded)
         if len(body) > LARGEST:
+            del body  # it will be another, and is large
             body = await self._unload(event, recorded)
+        return self._within(event, body, recorded)
+
+    def _within(self, event: Event, body: bytes, recorded: datetime) -> Row | None:
+        """The row of it, or of a sample where its source has used up what it may keep."""
         if not event.quarantined or self._spool.quarantined(self._name) + len(body) <= QUARANTINE_LIMIT:
             return self._pack(event, body, recorded)
         return self._sample(event, recorded)
@@ -144,7 +168,7 @@ class Encoder:
         """Move what makes an event too large into media: its raw, and if that is not enough, all of its data."""
         for part in ("raw", "raw_base64", None):
             data = event.data
-            content = _dump(data if part is None else data.get(part))
+            content = await ENCODING.run(_dump, data if part is None else data.get(part))
             if part is not None and len(content) < LARGEST // 4:
                 continue
             reference = await self._to_media(event.id, content)
@@ -155,7 +179,8 @@ class Encoder:
                 del data[part]
             event.data["raw"] = {"$media": reference["id"]}
             event.data.setdefault("media", []).append(reference)
-            body = encode(event, self._path, recorded)
+            del content
+            body = await ENCODING.run(encode, event, self._path, recorded)
             if len(body) <= LARGEST:
                 break
         return body

@@ -35,7 +35,7 @@ _PARSER: Final[dict[str, Any]] = {
     "access_log": None,
     "auto_decompress": False,  # the listener's own has a limit
     "lingering_time": 2.0,
-    "read_bufsize": 512 << 10,  # a picture comes without the socket being paused in its middle
+    "read_bufsize": 128 << 10,  # what a socket brings at a time, unread, does not pause it
     "max_line_size": 8190,
     "max_field_size": 8190,
     "max_headers": 100,
@@ -75,6 +75,8 @@ class Connection(RequestHandler):
         self._length = 0
         self._framing = 0.0
         """Bytes around its chunks so far, beyond what its own bytes pay for."""
+        self._charged = 0.0
+        """The most that these were, which the address has paid."""
         self._backlog: deque[bytes] = deque()
         """What the socket brought and still waits for its turn; the socket is paused meanwhile."""
         self._place = 0
@@ -149,7 +151,7 @@ class Connection(RequestHandler):
             since = perf_counter()
             end = max(place + SLICE, place + self._plain_rest())
             self._parse(data[place:end] if place or end < len(data) else data)
-            turns.spend(since)
+            turns.spend(since, min(end, len(data)) - place)
             place = end
             if self._force_close:
                 return len(data)
@@ -174,7 +176,7 @@ class Connection(RequestHandler):
             if not self._chunked and not self._payload.is_eof():
                 self._length = int(message.headers.get("Content-Length", "0"))
             if chunked or any(getattr(message, "chunked", False) for message, _ in begun):
-                self._framing = 0.0
+                self._framing = self._charged = 0.0
                 others = sum(_size(message) + body.total_bytes for message, body in begun)
                 bodies = payload.total_bytes - before + sum(body.total_bytes for _, body in begun)
                 self._count_framing(len(data) - others - (payload.total_bytes - before), bodies)
@@ -191,11 +193,12 @@ class Connection(RequestHandler):
 
     def _count_framing(self, framing: int, body: int) -> None:
         """Count bytes around chunks; more than a body or an address may have of them ends the connection."""
-        beyond = framing - body / PAID
-        self._framing = max(0.0, self._framing + beyond)
+        self._framing = max(0.0, self._framing + framing - body / PAID)
+        more = self._framing - self._charged  # what is paid a moment later, for it was cut there, costs nothing
+        self._charged = max(self._charged, self._framing)
         if self._framing > FRAMING:
             status = "400 Bad Request"
-        elif not self._server.turns.afford(self.address, beyond):
+        elif not self._server.turns.afford(self.address, more):
             status = "429 Too Many Requests"
         else:
             return

@@ -6,11 +6,9 @@ reads the body within its limits; the source answers after its commit, and bring
 
 from __future__ import annotations
 
-import asyncio
 import re
 import ssl
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -47,11 +45,6 @@ RELOAD: Final = 30.0
 BACKLOG: Final = 1024
 STOPPING: Final = 3.0
 """Seconds for answers under way when the listener closes."""
-LARGE: Final = 1 << 20
-"""Bytes of a body above which it waits for its turn: decoded and encoded it takes several times its size."""
-TURNS: Final = 2
-"""Large bodies that are worked on at a time."""
-_AT_ONCE: Final = nullcontext()
 _SLASHES: Final = re.compile("//+")
 _HEADERS: Final = {"Server": "pump"}
 
@@ -106,7 +99,6 @@ class PushListener:
             trusted_proxies=settings.trusted_proxies,
         )
         self._bodies = BodyReader(largest=settings.max_body, seconds=settings.body_timeout)
-        self._turns = asyncio.Semaphore(TURNS)
         limits = Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
         self._server = Connections(
             self._answer, limits, self._count_malformed, lambda: self._refused.inc(), self._overspend, clock=clock
@@ -210,6 +202,7 @@ class PushListener:
     # --- a request ----------------------------------------------------------------------------------------------
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        await self._server.turns.enter()
         push = Push(request.method, request.path, headers=request.headers, peer=self._peer(request))
         if "//" in push.path:
             push.path = _SLASHES.sub("/", push.path)
@@ -227,10 +220,9 @@ class PushListener:
             if "?" in request.raw_path:
                 push.query = request.query
             push.body = await self._bodies.read(request, held)
-            async with self._turns if len(push.body) > LARGE else _AT_ONCE:
-                if len(candidates) > 1:
-                    route = await _fittest(candidates, push)
-                response = await route.source.handle(push, route.intake, self.admission)
+            if len(candidates) > 1:
+                route = await _fittest(candidates, push)
+            response = await route.source.handle(push, route.intake, self.admission)
         except Refused as refused:
             close = refused.status == 431 or not request.content.is_eof()
             response = self._refuse(route, push, refused)

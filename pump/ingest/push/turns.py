@@ -18,6 +18,10 @@ SLICE: Final = 4 << 10
 """Bytes that are parsed between two looks at the time, where they are no plain body: 600 chunks, 1 ms."""
 TURN: Final = 0.002
 """Seconds of parsing in one pass of the event loop; with more to parse the rest of the loop has its turn first."""
+BYTE: Final = 1 / (1 << 30)
+"""Seconds that a byte counts beside its parsing: it was copied from the socket into fresh memory."""
+REQUESTS: Final = 16
+"""Requests that are begun to be answered in one pass: each takes about as long as its parsing."""
 FRAMING: Final = 16 << 10
 """Bytes that the chunks of one body may have around them, beyond what the body itself pays for: 3,000 tiny chunks."""
 PAID: Final = 8
@@ -41,6 +45,8 @@ class Turns:
         self._waiting: deque[Turner] = deque()
         self._due = False
         """True where the next pass of the event loop begins with `_begin`."""
+        self._requests = REQUESTS
+        self._entering: deque[asyncio.Future[None]] = deque()
         self._framing = TokenBucket(FRAMING_RATE, clock)
 
     @property
@@ -48,15 +54,25 @@ class Turns:
         """True where no more may be parsed in this pass of the event loop."""
         return self._left <= 0
 
-    def spend(self, since: float) -> None:
-        """Count the time since then, by `perf_counter`."""
-        self._left -= perf_counter() - since
+    def spend(self, since: float, size: int) -> None:
+        """Count the time since then, by `perf_counter`, in which so many bytes were parsed."""
+        self._left -= perf_counter() - since + size * BYTE
         self._call()
 
     def wait(self, turner: Turner) -> None:
         """Call its `take_turn` once, in a later pass of the event loop: first come, first served."""
         self._waiting.append(turner)
         self._call()
+
+    async def enter(self) -> None:
+        """Return once this request may be answered, first come, first served: at once, or in a later pass."""
+        self._call()
+        if self._requests > 0:
+            self._requests -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._entering.append(turn)
+        await turn
 
     def afford(self, address: str, framing: float) -> bool:
         """Count bytes of framing as the address's; False where it has sent too much of it."""
@@ -75,5 +91,11 @@ class Turns:
             if self.over:
                 break
             self._waiting.popleft().take_turn()
-        if self._waiting:
+        self._requests = REQUESTS
+        while self._entering and self._requests > 0:
+            turn = self._entering.popleft()
+            if not turn.done():  # else who waited was cancelled
+                turn.set_result(None)
+                self._requests -= 1
+        if self._waiting or self._entering:
             self._call()

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from typing import Final
 
-from pump.ingest.push.admission import HELD
-from pump.ingest.push.listener import TURNS
-from tests.chaos.attacks.frame import GROWTH, MAX_BODY, MIB, Attack, Stream, answered, connect, head, send, status
-
-COPIES: Final = 5
-"""Of a body that is worked on: as it came, as text, in the message, in the event, as its line of JSON."""
-BODIES: Final = 2 * HELD + TURNS * COPIES * MAX_BODY + GROWTH
+from tests.chaos.attacks.frame import MAX_BODY, MIB, Attack, Stream, answered, connect, head, send, status
 
 
 async def dribbled_bodies(port: int, seconds: float) -> list[Stream]:
@@ -78,6 +71,6 @@ async def deep_bodies(port: int, seconds: float) -> list[Stream]:
 
 
 ATTACKS = [
-    Attack(attack, BODIES, quick=attack in (whole_bodies, packed_values))
+    Attack(attack, quick=attack in (whole_bodies, packed_values))
     for attack in (dribbled_bodies, whole_bodies, small_bombs, large_bombs, packed_values, deep_bodies)
 ]

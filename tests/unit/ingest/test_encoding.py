@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -10,6 +11,7 @@ import orjson
 import pytest
 
 from pump.core.event import Unparsed
+from pump.ingest import encoding
 from pump.ingest.encoding import LARGEST
 from pump.spool import Receipt
 from tests.unit.ingest.conftest import Site, passed, run, stored_events
@@ -131,5 +133,33 @@ def test_beyond_its_limit_strange_records_are_counted_and_sampled(site: Site, mo
             before = spool.quarantined("teams")
             await intake.unparsed("0" * 1000, "strange")
             assert spool.quarantined("teams") == before
+
+    run(main)
+
+
+def test_what_is_large_is_hashed_and_encoded_beside_the_event_loop(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: dict[str, set[int]] = {}
+
+    def watch(name: str) -> None:
+        real = getattr(encoding, name)
+
+        def watched(*args: Any, **more: Any) -> Any:
+            threads.setdefault(name, set()).add(threading.get_ident())
+            return real(*args, **more)
+
+        monkeypatch.setattr(encoding, name, watched)
+
+    watch("event_id")
+    watch("_dump")
+
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            await intake.unparsed(b"\xff" * (2 * LARGEST), "no object")
+            await intake.put(passed(1, raw={"x": "x" * (2 * LARGEST)}))
+            first, second = await stored_events(spool)
+            assert first["data"]["media"][0]["state"] == second["data"]["media"][0]["state"] == "stored"
+            assert set(threads) == {"event_id", "_dump"}
+            for found in threads.values():
+                assert threading.get_ident() not in found
 
     run(main)

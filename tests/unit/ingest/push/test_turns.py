@@ -41,6 +41,23 @@ async def test_what_devices_may_well_send_in_chunks_is_taken(tmp_path: Path, siz
         assert _overspent(site) == 0
 
 
+async def test_what_is_paid_a_moment_later_costs_the_address_nothing(tmp_path: Path) -> None:
+    """The bytes around a chunk may come alone, before those of the body that pay for them."""
+    async with avaeye_site(tmp_path) as site:
+        allowance = site.listener._server.turns
+        assert allowance.afford("127.0.0.1", 60 * FRAMING_RATE - 1000)
+        whole = _HEAD + _chunked(orjson.dumps(capture(remark="x" * 10_000)), 64)
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        for place in range(0, len(whole), 5):
+            writer.write(whole[place : place + 5])
+            await writer.drain()
+            await asyncio.sleep(0)
+        answer = await read_answer(reader)
+        assert answer is not None
+        assert answer.status == 200
+        writer.close()
+
+
 @pytest.mark.parametrize(
     "flood",
     [b"2\r\nxx\r\n", b"1;" + b"a=b;" * 100 + b"\r\nx\r\n", b"00000001\r\nx\r\n", b"1 \t  \r\nx\r\n"],
@@ -134,6 +151,21 @@ async def test_between_two_slices_of_what_one_connection_sends_the_rest_of_the_l
             passes += 1
         assert sending.result()[0].status == 200
         assert passes >= len(body) // turns.SLICE
+
+
+async def test_requests_beyond_those_of_one_pass_wait_for_the_next_and_none_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "REQUESTS", 1)
+    async with avaeye_site(tmp_path, device_rate=0) as site:
+        one = request("/api/upark/keepalive", b'{"parkId":"1","deviceId":"2"}')
+        leaving = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(10)]
+        for _, writer in leaving:
+            writer.write(one * 5)
+        found = [site.send(one * 5, answers=5) for _ in range(20)]
+        for _, writer in leaving:
+            writer.transport.abort()
+        assert [answer.status for answers in await asyncio.gather(*found) for answer in answers] == [200] * 100
 
 
 async def test_whatever_comes_in_whatever_pieces_is_answered_in_order(
