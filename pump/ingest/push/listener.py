@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpVersion10, HttpVersion11
 from anyio import to_thread
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -47,6 +48,8 @@ STOPPING: Final = 3.0
 """Seconds for answers under way when the listener closes."""
 _SLASHES: Final = re.compile("//+")
 _HEADERS: Final = {"Server": "pump"}
+_VERSIONS: Final = (HttpVersion11, HttpVersion10)
+"""aiohttp serves 0.9 and 2.0 too, where they are framed like these."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -212,6 +215,8 @@ class PushListener:
         try:
             if oversized(request):
                 raise Refused(431, TOO_LARGE)
+            if request.version not in _VERSIONS:
+                raise Refused(505, "HTTP/1.1 is wanted, or 1.0")
             candidates = self._table.find(push.path)
             route = candidates[0] if candidates else None
             self.admission.check_address(push.peer)
@@ -224,7 +229,7 @@ class PushListener:
                 route = await _fittest(candidates, push)
             response = await route.source.handle(push, route.intake, self.admission)
         except Refused as refused:
-            close = refused.status == 431 or not request.content.is_eof()
+            close = refused.status in (431, 505) or not request.content.is_eof()
             response = self._refuse(route, push, refused)
         except Unavailable as error:
             wait = RETRY_AFTER if error.retry_after is None else error.retry_after
