@@ -89,9 +89,9 @@ class Encoder:
         True where it is large.
         """
         if isinstance(item, Unparsed):
-            return None, isinstance(item.raw, bytes | str) and len(item.raw) > LARGEST
-        if item.quarantined:
-            return None, False
+            return None, _large(item.raw)
+        if (large := _large(item.data.get("raw"))) or item.quarantined:
+            return None, large
         try:
             body = encode(item, self._path, recorded)
         except UNWRITABLE:
@@ -105,18 +105,15 @@ class Encoder:
             event = await ENCODING.run(self._keep, item, recorded)
         else:
             event = self._keep(item, recorded)
-        if large:
-            body = await self._unload(event, recorded)
-            return self._within(event, body, recorded)
         try:
-            body = encode(event, self._path, recorded)
+            body = b"" if large else encode(event, self._path, recorded)
+            if large or len(body) > LARGEST:
+                del body  # it will be another, and is large
+                body = await self._unload(event, recorded)
         except UNWRITABLE as error:
             text = deep_json.dump(event.data)
             identity = (event.type, event.id)
             return await self._special(Unparsed(text, f"cannot be written as JSON: {error}", identity), recorded)
-        if len(body) > LARGEST:
-            del body  # it will be another, and is large
-            body = await self._unload(event, recorded)
         return self._within(event, body, recorded)
 
     def _within(self, event: Event, body: bytes, recorded: datetime) -> Row | None:
@@ -197,6 +194,21 @@ class Encoder:
         except OSError as error:
             raise Unavailable(f"the media store refuses: {error.strerror}") from error
         return reference | {"sha256": stored.sha256, "path": stored.path, "state": "stored"}
+
+
+def _large(raw: Any) -> bool:
+    """True where one text of the raw message, of those that may be long, is more than an event may have."""
+    if type(raw) is dict:
+        for value in raw.values():
+            if type(value) is str:
+                if len(value) > LARGEST:
+                    return True
+            elif type(value) is dict:
+                for inner in value.values():
+                    if type(inner) is str and len(inner) > LARGEST:
+                        return True
+        return False
+    return isinstance(raw, str | bytes) and len(raw) > LARGEST
 
 
 def _dump(value: Any) -> bytes:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -114,7 +115,7 @@ class Media:
             except FileNotFoundError:
                 return False
         with open(file, "rb", buffering=0) as opened:
-            if opened.read(len(content) + 1) != content:
+            if not _same(opened, content):
                 return False
             os.fsync(file)
         _sync(path.parent)
@@ -179,6 +180,16 @@ class Media:
                     except FileNotFoundError:
                         continue
                     yield stat.st_mtime, stat.st_size, entry.path
+
+
+def _same(file: FileIO, content: bytes) -> bool:
+    """True where the file has that content; read in pieces, for a second copy of a large one is much."""
+    rest = memoryview(content)
+    while piece := file.read(1 << 20):
+        if piece != rest[: len(piece)]:
+            return False
+        rest = rest[len(piece) :]
+    return not rest
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -224,7 +224,7 @@ class Connection(RequestHandler):
             return
         body = orjson.dumps({"code": int(status[:3]), "message": reason})
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        retry = "" if status.startswith(("408", "431")) else "Retry-After: 5\r\n"
+        retry = "" if status.startswith(("400", "408", "431")) else "Retry-After: 5\r\n"
         transport.write(f"{head}{retry}Connection: close\r\n\r\n".encode() + body)
         self.force_close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from typing import Final
 
 from tests.chaos.attacks.frame import MAX_BODY, MIB, Attack, Stream, answered, connect, head, send, status
 
@@ -46,8 +47,7 @@ async def large_bombs(port: int, seconds: float) -> list[Stream]:
     streams = await connect(port, 100)
     body = gzip.compress(b"x" * (200 * MIB), 9)
     statuses = await answered(streams, [head(len(body), b"Content-Encoding: gzip"), body])
-    assert 413 in statuses
-    assert statuses <= {413, 503, 0}
+    assert statuses <= {413, 503, 0}, "none is taken"
     return streams
 
 
@@ -70,7 +70,12 @@ async def deep_bodies(port: int, seconds: float) -> list[Stream]:
     return streams
 
 
+_WHY: Final = "more comes than one address may have under way, 32 MiB; what is worked on takes three times its size"
 ATTACKS = [
-    Attack(attack, quick=attack in (whole_bodies, packed_values))
-    for attack in (dribbled_bodies, whole_bodies, small_bombs, large_bombs, packed_values, deep_bodies)
+    Attack(dribbled_bodies),
+    Attack(whole_bodies, 128 * MIB, quick=True, why=_WHY),
+    Attack(small_bombs, 128 * MIB, why=_WHY),
+    Attack(large_bombs),
+    Attack(packed_values, quick=True),
+    Attack(deep_bodies),
 ]

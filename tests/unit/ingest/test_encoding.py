@@ -163,3 +163,14 @@ def test_what_is_large_is_hashed_and_encoded_beside_the_event_loop(site: Site, m
                 assert threading.get_ident() not in found
 
     run(main)
+
+
+def test_what_is_large_and_cannot_be_written_as_json_is_kept_too(site: Site) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            receipt = await intake.put(Unparsed("\ud800" + "x" * (2 * LARGEST), "an odd \ud800 error"), passed(1))
+            assert receipt.stored == 2
+            kept, _ = await stored_events(spool)
+            assert kept["type"] == "pump.record.unparsed"
+
+    run(main)
