@@ -26,15 +26,15 @@ class TokenBucket:
         self._clock = clock
         self._buckets: dict[Hashable, tuple[float, float]] = {}
 
-    def take(self, key: Hashable) -> float:
-        """0.0 where the request may pass, else the seconds until one may."""
+    def take(self, key: Hashable, cost: float = 1.0) -> float:
+        """0.0 where the request may pass, else the seconds until one may; it costs `cost` of what the bucket holds."""
         if not self._rate:
             return 0.0
         now = self._clock.monotonic()
         level, since = self._buckets.pop(key, (self._room, now))
         level = min(self._room, level + (now - since) * self._rate)
-        wait = 0.0 if level >= 1.0 else (1.0 - level) / self._rate
-        self._buckets[key] = (level if wait else level - 1.0, now)  # at the end: the first is the longest silent
+        wait = 0.0 if level >= cost else (cost - level) / self._rate
+        self._buckets[key] = (level if wait else level - cost, now)  # at the end: the first is the longest silent
         if len(self._buckets) > _REMEMBERED:
             del self._buckets[next(iter(self._buckets))]
         return wait

@@ -19,6 +19,7 @@ from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Unparsed, encode, event_id
 from pump.core.groups import BOUNDS
+from pump.core.tasks import Threads
 from pump.core.taxonomy import SEVERITIES
 from pump.core.text import bounded
 from pump.ingest import deep_json
@@ -42,6 +43,9 @@ UNWRITABLE = (TypeError, ValueError, OverflowError)
 """Raised by `encode` for what JSON or the calendar cannot hold."""
 SLICE = 64
 """Events encoded between two looks at the event loop."""
+ENCODING = Threads("encoding", 1)
+"""For what is too large to be hashed and encoded on the event loop; one at a time, for each takes several times its
+size."""
 
 
 class Encoder:
@@ -66,7 +70,9 @@ class Encoder:
         """
         rows: list[Row] = []
         for place, item in enumerate(items):
-            row = self._plain(item, recorded) or await self._special(item, recorded, stranger=stranger)
+            row, large = self._plain(item, recorded)
+            if row is None:
+                row = await self._special(item, recorded, large, stranger=stranger)
             if row is not None:
                 row.stranger = stranger
                 rows.append(row)
@@ -85,29 +91,46 @@ class Encoder:
                 kept.append(other)
         return kept
 
-    def _plain(self, item: Event | Unparsed, recorded: datetime) -> Row | None:
-        """The row of an ordinary event, None where anything about it is special: this is the path of nearly all."""
-        if isinstance(item, Unparsed) or item.quarantined:
-            return None
+    def _plain(self, item: Event | Unparsed, recorded: datetime) -> tuple[Row | None, bool]:
+        """The row of an ordinary event, None where anything about it is special: this is the path of nearly all.
+
+        True where it is large.
+        """
+        if isinstance(item, Unparsed):
+            return None, _large(item.raw)
+        if (large := _large(item.data.get("raw"))) or item.quarantined:
+            return None, large
         bound(item)
         try:
             body = encode(item, self._path, recorded)
         except UNWRITABLE:
-            return None
-        return self._pack(item, body, recorded) if len(body) <= LARGEST else None
+            return None, False
+        return (self._pack(item, body, recorded), False) if len(body) <= LARGEST else (None, True)
 
-    async def _special(self, item: Event | Unparsed, recorded: datetime, *, stranger: bool) -> Row | None:
-        event = self._keep(item, recorded) if isinstance(item, Unparsed) else item
+    async def _special(
+        self, item: Event | Unparsed, recorded: datetime, large: bool = False, *, stranger: bool
+    ) -> Row | None:
+        if not isinstance(item, Unparsed):
+            event = item
+        elif large:
+            event = await ENCODING.run(self._keep, item, recorded)
+        else:
+            event = self._keep(item, recorded)
         bound(event)
         try:
-            body = encode(event, self._path, recorded)
+            body = b"" if large else encode(event, self._path, recorded)
+            if large or len(body) > LARGEST:
+                del body  # it will be another, and is large
+                body = await self._unload(event, recorded, stranger=stranger)
         except UNWRITABLE as error:
             text = deep_json.dump(event.data)
             identity = (event.type, event.id)
             unparsed = Unparsed(text, f"cannot be written as JSON: {error}", identity)
             return await self._special(unparsed, recorded, stranger=stranger)
-        if len(body) > LARGEST:
-            body = await self._unload(event, recorded, stranger=stranger)
+        return self._within(event, body, recorded, stranger=stranger)
+
+    def _within(self, event: Event, body: bytes, recorded: datetime, *, stranger: bool) -> Row | None:
+        """The row of it, or of a sample where its source has used up what it may keep."""
         if not event.quarantined or self._spool.quarantined(self._name) + len(body) <= self._limit(stranger=stranger):
             return self._pack(event, body, recorded)
         return self._sample(event, recorded)
@@ -160,7 +183,7 @@ class Encoder:
         """Move what makes an event too large into media: its raw, and if that is not enough, all of its data."""
         for part in ("raw", "raw_base64", None):
             data = event.data
-            content = _dump(data if part is None else data.get(part))
+            content = await ENCODING.run(_dump, data if part is None else data.get(part))
             if part is not None and len(content) < LARGEST // 4:
                 continue
             reference = await self._to_media(event.id, content, stranger=stranger)
@@ -171,7 +194,8 @@ class Encoder:
                 del data[part]
             event.data["raw"] = {"$media": reference["id"]}
             event.data.setdefault("media", []).append(reference)
-            body = encode(event, self._path, recorded)
+            del content
+            body = await ENCODING.run(encode, event, self._path, recorded)
             if len(body) <= LARGEST:
                 break
         return body
@@ -188,6 +212,21 @@ class Encoder:
         except OSError as error:
             raise Unavailable(f"the media store refuses: {error.strerror}") from error
         return reference | {"sha256": stored.sha256, "path": stored.path, "state": "stored"}
+
+
+def _large(raw: Any) -> bool:
+    """True where one text of the raw message, of those that may be long, is more than an event may have."""
+    if type(raw) is dict:
+        for value in raw.values():
+            if type(value) is str:
+                if len(value) > LARGEST:
+                    return True
+            elif type(value) is dict:
+                for inner in value.values():
+                    if type(inner) is str and len(inner) > LARGEST:
+                        return True
+        return False
+    return isinstance(raw, str | bytes) and len(raw) > LARGEST
 
 
 def _dump(value: Any) -> bytes:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -246,7 +247,7 @@ class Media:
             except FileNotFoundError:
                 return False
         with open(file, "rb", buffering=0) as opened:
-            if opened.read(len(content) + 1) != content:
+            if not _same(opened, content):
                 return False
             os.fsync(file)
         sync(path.parent)
@@ -372,6 +373,16 @@ class Media:
 
 def _cost(size: int, *, stranger: bool) -> int:
     return max(size, _BLOCK) if stranger else size
+
+
+def _same(file: FileIO, content: bytes) -> bool:
+    """True where the file has that content; read in pieces, for a second copy of a large one is much."""
+    rest = memoryview(content)
+    while piece := file.read(1 << 20):
+        if piece != rest[: len(piece)]:
+            return False
+        rest = rest[len(piece) :]
+    return not rest
 
 
 def _write(path: Path, content: bytes, when: float) -> None:

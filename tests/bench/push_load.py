@@ -79,7 +79,13 @@ class Server:
                 break
         else:
             raise AssertionError(b"".join(said).decode())
-        self.port = int(said[-1].split(b"127.0.0.1:")[1].split(b'"')[0].split()[0])
+        self.port = _port(said[-1])
+
+    @property
+    def ops_port(self) -> int:
+        """Of the ops listener, which the pump reports once all of it runs. Asked once, and not of a bare handler."""
+        assert self.process.stderr is not None
+        return _port(next(line for line in self.process.stderr if b"The pump runs" in line))
 
     def end(self, *, kill: bool = False) -> int:
         """Stop it; the exit status."""
@@ -88,6 +94,10 @@ class Server:
         self.process.stderr.read()
         self.process.stderr.close()
         return self.process.wait()
+
+
+def _port(line: bytes) -> int:
+    return int(line.split(b"127.0.0.1:")[1].split(b'"')[0].split()[0])
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def whole_seconds(wait: float) -> str:
 
 HELD: Final = 256 << 20
 """Bytes of bodies, from their first byte until they are answered."""
-SHARE: Final = 4
+SHARE: Final = 8
 """The part of these that one address may hold: one that dribbles must not keep the others' pictures out."""
 SMALL: Final = 64 << 10
 """Bytes of a body up to which it is taken though others hold too many."""

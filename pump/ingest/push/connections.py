@@ -1,4 +1,4 @@
-"""The push listener's connections: how many there may be, and how long and how large a request's head may be.
+"""The push listener's connections: how many there may be, and the limits of heads and of chunks.
 
 aiohttp counts none of it, and waits for a head as long as its keep-alive allows.
 """
@@ -6,8 +6,11 @@ aiohttp counts none of it, and waits for a head as long as its keep-alive allows
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from time import perf_counter
 from typing import Any, Final
 
 import orjson
@@ -16,7 +19,9 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
+from pump.core.clock import Clock
 from pump.ingest.push.admission import plain
+from pump.ingest.push.turns import FRAMING, PAID, SLICE, Turns
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -30,14 +35,14 @@ _PARSER: Final[dict[str, Any]] = {
     "access_log": None,
     "auto_decompress": False,  # the listener's own has a limit
     "lingering_time": 2.0,
-    "read_bufsize": 512 << 10,  # a picture comes without the socket being paused in its middle
+    "read_bufsize": 128 << 10,  # what a socket brings at a time, unread, does not pause it
     "max_line_size": 8190,
     "max_field_size": 8190,
     "max_headers": 100,
 }
 
-
 TOO_LARGE: Final = "the request's head is too large"
+_CHUNKS: Final = "the body's chunks are too small"
 
 
 @dataclass(slots=True)
@@ -65,6 +70,18 @@ class Connection(RequestHandler):
         """Bytes of the head that is not complete yet."""
         self._payload: StreamReader = EMPTY_PAYLOAD
         """The body of the last request that has begun."""
+        self._chunked = False
+        """True where it comes in chunks; else it has `_length` bytes."""
+        self._length = 0
+        self._framing = 0.0
+        """Bytes around its chunks so far, beyond what its own bytes pay for."""
+        self._charged = 0.0
+        """The most that these were, which the address has paid."""
+        self._backlog: deque[bytes] = deque()
+        """What the socket brought and still waits for its turn; the socket is paused meanwhile."""
+        self._place = 0
+        """The first byte of it that was not parsed."""
+        self._queued = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -75,14 +92,97 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._server.lost(self)
+        self._backlog.clear()
         super().connection_lost(exc)
 
+    # --- what the socket brings ---------------------------------------------------------------------------------
+
     def data_received(self, data: bytes) -> None:
-        heads, between = self._request_count, self._payload.is_eof()
+        if not data:
+            self._parse(data)  # the parser goes on with what it had left when aiohttp paused it
+        elif self._backlog or self._server.turns.over:
+            self._put_off(data, 0)
+        elif (place := self._feed(data, 0)) < len(data):
+            self._put_off(data, place)
+
+    def take_turn(self) -> None:
+        """See `turns.Turner`."""
+        self._queued = False
+        while self._backlog and not self._held and not self._server.turns.over:
+            data = self._backlog[0]
+            self._place = self._feed(data, self._place)
+            if self._place >= len(data) and self._backlog:
+                self._backlog.popleft()
+                self._place = 0
+        if not self._held:
+            self._resume_transport_reading()
+
+    @property
+    def _held(self) -> bool:
+        """True while aiohttp wants nothing to be parsed: bodies or requests wait for who takes them."""
+        return self._reading_paused or self._buffer_paused
+
+    def _put_off(self, data: bytes, place: int) -> None:
+        if not self._backlog:
+            self._place = place
+        self._backlog.append(data)
+        if len(data) > SLICE or len(self._backlog) > 1:  # else it is a request, and its answer is waited for
+            self._pause_transport_reading()
+        if not self._held:
+            self._resume_transport_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Called by aiohttp for each piece of a body that is read, paused or not: of tiny chunks there are many."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    def _resume_transport_reading(self) -> None:
+        """Called by aiohttp too: what the socket brought before comes first."""
+        if not self._backlog:
+            super()._resume_transport_reading()
+        elif not self._queued:
+            self._queued = True
+            self._server.turns.wait(self)
+
+    def _feed(self, data: bytes, place: int) -> int:
+        """Parse from there until all is parsed, or it is enough for now; the place of the rest."""
+        turns = self._server.turns
+        while True:
+            since = perf_counter()
+            end = max(place + SLICE, place + self._plain_rest())
+            self._parse(data[place:end] if place or end < len(data) else data)
+            turns.spend(since, min(end, len(data)) - place)
+            place = end
+            if self._force_close:
+                return len(data)
+            if place >= len(data) or turns.over or self._held:
+                return place
+
+    def _plain_rest(self) -> int:
+        """Bytes that a body with a Content-Length still lacks: parsing them costs nothing."""
+        return 0 if self._chunked or self._payload.is_eof() else self._length - self._payload.total_bytes
+
+    def _parse(self, data: bytes) -> None:
+        if self._force_close:
+            return
+        heads, payload, between = self._request_count, self._payload, self._payload.is_eof()
+        chunked, before = self._chunked and not between, payload.total_bytes
         super().data_received(data)
         if self._request_count != heads:
             self.since, self._head = None, 0
-            self._payload = self._messages[-1][1]
+            begun: list[tuple[Any, StreamReader]] = list(islice(reversed(self._messages), self._request_count - heads))
+            message, self._payload = begun[0]
+            self._chunked = getattr(message, "chunked", False)  # what is no HTTP is a message too, without fields
+            if not self._chunked and not self._payload.is_eof():
+                self._length = int(message.headers.get("Content-Length", "0"))
+            if chunked or any(getattr(message, "chunked", False) for message, _ in begun):
+                self._framing = self._charged = 0.0
+                others = sum(_size(message) + body.total_bytes for message, body in begun)
+                bodies = payload.total_bytes - before + sum(body.total_bytes for _, body in begun)
+                self._count_framing(len(data) - others - (payload.total_bytes - before), bodies)
+        elif chunked:
+            body = payload.total_bytes - before
+            self._count_framing(len(data) - body, body)
         elif between:  # it is not of a body
             if self.since is None and self._current_request is None and not self._messages:
                 self.since = self._loop.time()
@@ -90,6 +190,22 @@ class Connection(RequestHandler):
             if self._head > LARGEST_HEAD:
                 self._server.malformed(431)
                 self.turn_away("431 Request Header Fields Too Large", TOO_LARGE)
+
+    def _count_framing(self, framing: int, body: int) -> None:
+        """Count bytes around chunks; more than a body or an address may have of them ends the connection."""
+        self._framing = max(0.0, self._framing + framing - body / PAID)
+        more = self._framing - self._charged  # what is paid a moment later, for it was cut there, costs nothing
+        self._charged = max(self._charged, self._framing)
+        if self._framing > FRAMING:
+            status = "400 Bad Request"
+        elif not self._server.turns.afford(self.address, more):
+            status = "429 Too Many Requests"
+        else:
+            return
+        self._server.overspent()
+        self.turn_away(status, _CHUNKS)
+
+    # --- its requests -------------------------------------------------------------------------------------------
 
     def handled(self) -> None:
         """A request was answered."""
@@ -108,7 +224,7 @@ class Connection(RequestHandler):
             return
         body = orjson.dumps({"code": int(status[:3]), "message": reason})
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        retry = "" if status.startswith(("408", "431")) else "Retry-After: 5\r\n"
+        retry = "" if status.startswith(("400", "408", "431")) else "Retry-After: 5\r\n"
         transport.write(f"{head}{retry}Connection: close\r\n\r\n".encode() + body)
         self.force_close()
 
@@ -129,6 +245,12 @@ def oversized(request: web.BaseRequest) -> bool:
     return len(headers) > _FEW and sum(len(name) + len(value) for name, value in headers) > LARGEST_HEAD
 
 
+def _size(message: Any) -> int:
+    """Bytes of a head, about: its first line is left out where there is none."""
+    lines = getattr(message, "raw_headers", ())
+    return len(getattr(message, "path", "")) + sum(len(name) + len(value) + 4 for name, value in lines)
+
+
 def _refusal(status: int, reason: str) -> web.Response:
     body = orjson.dumps({"code": status, "message": reason})
     response = web.Response(status=status, body=body, content_type="application/json")
@@ -145,10 +267,14 @@ class Connections(web.Server):
         limits: Limits,
         malformed: Callable[[int], None],
         refused: Callable[[], object] = lambda: None,
+        overspent: Callable[[], object] = lambda: None,
+        clock: Clock | None = None,
     ) -> None:
         """`malformed` is called with the status of each request that was no HTTP, `refused` for each connection that
-        is one too many."""
+        is one too many, `overspent` for each that was closed for what its chunks would have cost."""
         super().__init__(answer)
+        self.turns = Turns(clock or Clock())
+        self.overspent = overspent
         self.limits = limits
         self.malformed = malformed
         self.refused = refused

@@ -6,17 +6,16 @@ reads the body within its limits; the source answers after its commit, and bring
 
 from __future__ import annotations
 
-import asyncio
 import re
 import ssl
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpVersion10, HttpVersion11
 from anyio import to_thread
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -48,13 +47,10 @@ RELOAD: Final = 30.0
 BACKLOG: Final = 1024
 STOPPING: Final = 3.0
 """Seconds for answers under way when the listener closes."""
-LARGE: Final = 1 << 20
-"""Bytes of a body above which it waits for its turn: decoded and encoded it takes several times its size."""
-TURNS: Final = 2
-"""Large bodies that are worked on at a time."""
-_AT_ONCE: Final = nullcontext()
 _SLASHES: Final = re.compile("//+")
 _HEADERS: Final = {"Server": "pump"}
+_VERSIONS: Final = (HttpVersion11, HttpVersion10)
+"""aiohttp serves 0.9 and 2.0 too, where they are framed like these."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -108,9 +104,11 @@ class PushListener:
             trusted_proxies=settings.trusted_proxies,
         )
         self._bodies = BodyReader(largest=settings.max_body, seconds=settings.body_timeout)
-        self._turns = asyncio.Semaphore(TURNS)
         limits = Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
-        self._server = Connections(self._answer, limits, self._count_malformed, lambda: self._refused.inc())
+        self._server = Connections(
+            self._answer, limits, self._count_malformed, lambda: self._refused.inc(), self._overspend, clock=clock
+        )
+        self._overspenders = 0
         labels = ["source", "status"]
         self._requests = Counter("pump_push_requests", "Pushed requests answered", labels, registry=registry)
         self._open_connections = Gauge("pump_push_connections", "Open connections of devices", registry=registry)
@@ -119,6 +117,11 @@ class PushListener:
         turned.set_function(lambda: self._server.turned_away)
         self._refused = Counter(
             "pump_push_refused_connections", "Connections refused for there were too many", registry=registry
+        )
+        self._overspent = Counter(
+            "pump_push_overspent_connections",
+            "Connections closed for the chunks of their bodies were too small",
+            registry=registry,
         )
         self._counters: dict[tuple[str, int], Any] = {}
 
@@ -155,15 +158,22 @@ class PushListener:
 
     async def run(self) -> None:
         """Close connections that dawdle, and take up a renewed certificate, for as long as the task lives."""
-        since_look, told, last = 0.0, 0, -TOLD
+        since_look = 0.0
+        turned = _Reported(self._clock)
+        overspent = _Reported(self._clock)
         while True:
             await self._clock.sleep(TICK)
-            if (turned := self._server.turned_away) > told and self._clock.monotonic() - last >= TOLD:
+            if more := turned.more(self._server.turned_away):
                 log.warning(
                     "Connections are refused, for there are too many",
-                    refused=turned - told, open=len(self._server), most=self._server.limits.connections,
+                    refused=more, open=len(self._server), most=self._server.limits.connections,
                 )  # fmt: skip
-                told, last = turned, self._clock.monotonic()
+            if more := overspent.more(self._overspenders):
+                log.warning(
+                    "Connections are closed, for their bodies came in chunks that are too small; a device that sends "
+                    "such wants a firmware that knows Content-Length",
+                    count=more,
+                )
             if late := self._server.sweep():
                 log.debug("Connections were closed, for no request came over them in time", count=late)
             since_look += TICK
@@ -197,6 +207,7 @@ class PushListener:
     # --- a request ----------------------------------------------------------------------------------------------
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        await self._server.turns.enter()
         push = Push(request.method, request.path, headers=request.headers, peer=self._peer(request))
         if "//" in push.path:
             push.path = _SLASHES.sub("/", push.path)
@@ -206,6 +217,8 @@ class PushListener:
         try:
             if oversized(request):
                 raise Refused(431, TOO_LARGE)
+            if request.version not in _VERSIONS:
+                raise Refused(505, "HTTP/1.1 is wanted, or 1.0")
             candidates = self._table.find(push.path)
             route = candidates[0] if candidates else None
             self.admission.check_address(push.peer)
@@ -214,12 +227,11 @@ class PushListener:
             if "?" in request.raw_path:
                 push.query = request.query
             push.body = await self._bodies.read(request, held)
-            async with self._turns if len(push.body) > LARGE else _AT_ONCE:
-                if len(candidates) > 1:
-                    route = await _fittest(candidates, push)
-                response = await route.source.handle(push, route.intake, self.admission)
+            if len(candidates) > 1:
+                route = await _fittest(candidates, push)
+            response = await route.source.handle(push, route.intake, self.admission)
         except Refused as refused:
-            close = refused.status == 431 or not request.content.is_eof()
+            close = refused.status in (431, 505) or not request.content.is_eof()
             response = self._refuse(route, push, refused)
         except Unavailable as error:
             wait = RETRY_AFTER if error.retry_after is None else error.retry_after
@@ -277,8 +289,29 @@ class PushListener:
             counter = self._counters[source, status] = self._requests.labels(source, str(status))
         counter.inc()
 
+    def _overspend(self) -> None:
+        self._overspenders += 1
+        self._overspent.inc()
+
     def _count_malformed(self, status: int) -> None:
         self._count("", status)
+
+
+class _Reported:
+    """A count that is logged once a minute at the most."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._count = 0
+        self._last = -TOLD
+
+    def more(self, count: int) -> int:
+        """By how much it has grown since it was logged, where it is time to log it again; else 0."""
+        grown = count - self._count
+        if not grown or self._clock.monotonic() - self._last < TOLD:
+            return 0
+        self._count, self._last = count, self._clock.monotonic()
+        return grown
 
 
 async def _fittest(candidates: Sequence[Route], push: Push) -> Route:

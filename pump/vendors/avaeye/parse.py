@@ -87,7 +87,9 @@ class Message:
     device: str | None
     request: str | None
     body: bytes
-    """As it came."""
+    """As it came; empty where its digest is known."""
+    digest: str = ""
+    """Of the body, where it was made beside the event loop."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Facts of the device table about the sender."""
 
@@ -97,7 +99,12 @@ class Message:
         return None if self.device is None else f"{self.park or '-'}/{self.device}"
 
 
-def read(path: str, document: Any, body: bytes) -> Message:
+def digest_of(body: bytes) -> str:
+    """For identities."""
+    return blake2b(body, digest_size=16).hexdigest()
+
+
+def read(path: str, document: Any, body: bytes, digest: str = "") -> Message:
     """The envelope of a message that came over `path` (behind /api/upark/). Raises MessageError."""
     if type(document) is not dict:
         raise MessageError("the body is no object")
@@ -111,7 +118,7 @@ def read(path: str, document: Any, body: bytes) -> Message:
     park, device = text(document.get("parkId"), _ID), text(document.get("deviceId"), _ID)
     if path == "capture" and not inner:
         raise MessageError("a capture without params")
-    return Message(path, document, inner, park, device, text(document.get("requestId"), _ID), body)
+    return Message(path, document, inner, park, device, text(document.get("requestId"), _ID), body, digest)
 
 
 # --- identities -----------------------------------------------------------------------------------------------------
@@ -129,8 +136,7 @@ def content_id(message: Message) -> str:
     """Of anything else: path, request and content. The same bytes of a serial port or a gate mean the same again."""
     if message.request is None and message.path in _REPEATABLE:
         return uuid.uuid4().hex
-    digest = blake2b(message.body, digest_size=16).hexdigest()
-    return event_id(VENDOR, message.path, message.request, digest)
+    return event_id(VENDOR, message.path, message.request, message.digest or digest_of(message.body))
 
 
 _REPEATABLE: Final = frozenset(path for path in KNOWN if path == "transchannel" or path.startswith("notifyresult/"))

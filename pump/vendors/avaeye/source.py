@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
@@ -17,7 +16,7 @@ from pump.ingest.devices import Device, Devices
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media, TooLarge
 from pump.ingest.push.admission import Admission, within
-from pump.ingest.push.request import Push, Refused, Response, json_response
+from pump.ingest.push.request import IN_THREAD, Push, Refused, Response, json_response
 from pump.source import PushSource
 from pump.vendors.avaeye import about, codes, parse, pictures
 from pump.vendors.avaeye.parse import Camera, Message
@@ -102,6 +101,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
             admission.admit((self.name, "unreadable", push.peer))
             await self._keep_ruin(push, intake, str(error))
             raise Refused(400, str(error)) from error
+        push.body = b""  # read, and it may be large: what waits for a disk need not hold it twice
         if (self._parks or self._allowed) and not self._knows(message):
             intake.count("refused_device")
             raise Refused(403, "this park or device is not configured")
@@ -124,8 +124,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
 
     async def _keep_ruin(self, push: Push, intake: Intake, reason: str) -> None:
         """Keep what could not be read; what a basicinfo held is not kept at all, for keys may stand anywhere in it."""
-        raw: bytes | dict[str, Any] = strip_ruin(_begin(push.body))
-        digest = blake2b(push.body, digest_size=16).hexdigest()
+        raw: bytes | dict[str, Any]
+        raw, digest = await push.read(_ruin)
         if len(push.body) > _RUIN:
             reason += f"; the first {_RUIN >> 10} KiB of {len(push.body)} bytes are kept"
         if "basicinfo" in push.path.lower():
@@ -225,7 +225,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
 
     def _groups_of(self, device: Device) -> Groups:
         park, _, number = device.key.partition("/")
-        message = Message("", {}, {}, None if park == "-" else park, number, None, b"", device.facts)
+        message = Message("", {}, {}, None if park == "-" else park, number, None, b"", facts=device.facts)
         return parse.groups(message, self._configured(device.key, number) if self.settings.cameras else self._plain)
 
 
@@ -234,8 +234,9 @@ def _message(push: Push) -> Message:
     path = push.path[len(parse.PREFIX) :].strip("/").lower()
     if push.body or push.method != "GET":
         document = parse.loads(push.body)
-        # a capture is the path of nearly all, and its flat fields hold no secrets: pictures make it long
-        return parse.read(path, strip(document), push.body)
+        if len(push.body) <= IN_THREAD:
+            return parse.read(path, strip(document), push.body)
+        return parse.read(path, strip(document), b"", parse.digest_of(push.body))
     return parse.read(path, strip(_of_query(push.query)), repr(sorted(push.query.items())).encode())
 
 
@@ -272,6 +273,11 @@ def _store(picture: Picture, media: Media, *, stranger: bool) -> Medium:
         "state": state,
     }
     return parse.media_entry(picture, facts)
+
+
+def _ruin(push: Push) -> tuple[bytes, str]:
+    """What is kept of a body that cannot be read, and the digest of all of it; also in a thread."""
+    return strip_ruin(_begin(push.body)), parse.digest_of(push.body)
 
 
 def _begin(body: bytes) -> bytes:

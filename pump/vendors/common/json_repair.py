@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal
 
 import orjson
@@ -78,7 +80,7 @@ def bounded(text: str) -> int | float:
     if len(text) > _MOST_DIGITS:
         raise ValueError("a number is too long")
     value = int(text)
-    return value if -_INTEGER <= value < 2 * _INTEGER else float(value)
+    return value if -_INTEGER <= value < 2 * _INTEGER else _finite(text, refused)
 
 
 def refused(text: str) -> Any:
@@ -86,12 +88,18 @@ def refused(text: str) -> Any:
     raise ValueError(f"{text} is no JSON")
 
 
+def _finite(text: str, constant: Callable[[str], Any]) -> Any:
+    """A number; what `constant` makes of one that is larger than any, which Python reads as infinity."""
+    value = float(text)
+    return value if math.isfinite(value) else constant(text)
+
+
 class JsonReader:
     """A vendor's JSON: its faults, its bounds, and what becomes of its numbers.
 
     `gbk`: bytes that are no UTF-8 are what Chinese machines write; else they are replaced, character by character.
-    `integer` makes the value of an integer, `constant` that of NaN and Infinity. `number`, where it is given, makes
-    that of every number from its own text, also where all is right; then `pairs` makes the value of an object.
+    `integer` makes the value of an integer, `constant` that of NaN, Infinity and 1e999. `number`, where it is given,
+    makes that of every number from its own text, also where all is right; then `pairs` makes the value of an object.
     """
 
     def __init__(
@@ -111,7 +119,7 @@ class JsonReader:
         self._lenient = json.JSONDecoder(
             strict=False,
             parse_int=number or integer,
-            parse_float=number,
+            parse_float=number or partial(_finite, constant=constant),
             parse_constant=number or constant,
             object_pairs_hook=pairs,
         )

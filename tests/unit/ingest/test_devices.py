@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from pump.core.errors import Unavailable
-from pump.ingest.devices import Devices, _Mark
+from pump.ingest.devices import Devices
 from pump.ingest.intake import Intake
 from pump.spool import Spool, SpoolSettings
 from pump.spool.errors import Verdict
@@ -210,17 +210,3 @@ async def test_a_loss_that_is_not_stored_has_not_been(tmp_path: Path) -> None:
         async with devices.lost(_KEY) as sign:
             await intake.put(*sign.events, state=sign.state)
         assert await _types(intake) == ["device.online", "device.offline"]
-
-
-def test_a_listening_time_with_a_flipped_byte_is_not_believed_and_one_without_a_checksum_is(tmp_path: Path) -> None:
-    path = tmp_path / "listened-gate"
-    mark = _Mark(path)
-    mark.write(12345.5)
-    mark.close()
-    whole = path.read_bytes()
-    assert _Mark(path).read() == 12345.5
-    for place in range(len(whole)):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x40]) + whole[place + 1 :])
-        assert _Mark(path).read() == 0.0, place
-    path.write_bytes(whole[:8])
-    assert _Mark(path).read() == 12345.5, "an older version's"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -10,6 +11,7 @@ import orjson
 import pytest
 
 from pump.core.event import Unparsed
+from pump.ingest import encoding
 from pump.ingest.encoding import LARGEST
 from pump.spool import Receipt
 from tests.unit.ingest.conftest import Site, passed, run, stored_events
@@ -151,6 +153,34 @@ def test_strangers_leave_half_of_the_quarantine_to_devices_that_are_known(
     run(main)
 
 
+def test_what_is_large_is_hashed_and_encoded_beside_the_event_loop(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: dict[str, set[int]] = {}
+
+    def watch(name: str) -> None:
+        real = getattr(encoding, name)
+
+        def watched(*args: Any, **more: Any) -> Any:
+            threads.setdefault(name, set()).add(threading.get_ident())
+            return real(*args, **more)
+
+        monkeypatch.setattr(encoding, name, watched)
+
+    watch("event_id")
+    watch("_dump")
+
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            await intake.unparsed(b"\xff" * (2 * LARGEST), "no object")
+            await intake.put(passed(1, raw={"x": "x" * (2 * LARGEST)}))
+            first, second = await stored_events(spool)
+            assert first["data"]["media"][0]["state"] == second["data"]["media"][0]["state"] == "stored"
+            assert set(threads) == {"event_id", "_dump"}
+            for found in threads.values():
+                assert threading.get_ident() not in found
+
+    run(main)
+
+
 def test_of_a_small_spool_the_quarantine_is_a_part(site: Site) -> None:
     async def main() -> None:
         async with site.intake(max_bytes="16MiB") as (intake, spool):
@@ -172,5 +202,16 @@ def test_a_stranger_s_large_raw_counts_as_the_stranger_s_in_media(site: Site) ->
             intake.media.prune()
             assert intake.media.figures()["files"] == 2
             assert intake.media.figures()["strangers"]["files"] == 1
+
+    run(main)
+
+
+def test_what_is_large_and_cannot_be_written_as_json_is_kept_too(site: Site) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            receipt = await intake.put(Unparsed("\ud800" + "x" * (2 * LARGEST), "an odd \ud800 error"), passed(1))
+            assert receipt.stored == 2
+            kept, _ = await stored_events(spool)
+            assert kept["type"] == "pump.record.unparsed"
 
     run(main)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 
+from tests.unit.ingest.push.wire import WIRE, Counts, answers
 from tests.unit.vendors.avaeye.site import avaeye_site, capture, request
 
 _C = "/api/upark/capture"
@@ -31,6 +32,8 @@ class Odd(NamedTuple):
     types: tuple[str, ...] = ()
     holds: tuple[tuple[str, object], ...] = ()
     """Paths into the last event's data, and what stands there."""
+    kept: bool | None = None
+    """Whether the connection takes another request; None: it does where the vendor's form was the answer."""
 
 
 def _post(body: bytes, path: str = _C, method: str = "POST", **headers: str) -> bytes:
@@ -50,6 +53,13 @@ def _envelope(**fields: Any) -> bytes:
     return orjson.dumps(capture() | fields)
 
 
+def _nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 _BOMB = gzip.compress(b'{"a":"' + b"x" * (4 << 20) + b'"}')
 _PLATE = (("vehicle.plate", "A12345"),)
 
@@ -63,8 +73,8 @@ ODD = [
     Odd("content type that is none", _post(_GOOD, Content_Type=";;="), 200, 200, _PASSED),
     Odd("charset that is a lie", _post(_GOOD, Content_Type="application/json; charset=utf-7"), 200, 200, _PASSED),
     Odd("no content type", _post(_GOOD).replace(b"Content-Type: application/json\r\n", b""), 200, 200, _PASSED),
-    Odd("HTTP/1.0", _post(_GOOD).replace(b"HTTP/1.1", b"HTTP/1.0"), 200, 200, _PASSED),
-    Odd("HTTP/1.0 without Host", _post(_GOOD).replace(b"1.1\r\nHost: pump", b"1.0"), 200, 200, _PASSED),
+    Odd("HTTP/1.0", _post(_GOOD).replace(b"HTTP/1.1", b"HTTP/1.0"), 200, 200, _PASSED, kept=False),
+    Odd("HTTP/1.0 without Host", _post(_GOOD).replace(b"1.1\r\nHost: pump", b"1.0"), 200, 200, _PASSED, kept=False),
     Odd("HTTP/9.9", _post(_GOOD).replace(b"HTTP/1.1", b"HTTP/9.9"), 400, None),
     Odd("no HTTP at all", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, None),
     Odd("telnet", b"hello\r\n\r\n", 400, None),
@@ -76,8 +86,8 @@ ODD = [
     Odd("two lengths", _post(_GOOD, Content_length="3"), 400, None),
     Odd("length that is no number", _post(_GOOD).replace(b"Content-Length: ", b"Content-Length: x"), 400, None),
     Odd("negative length", _post(_GOOD).replace(b"Content-Length: ", b"Content-Length: -"), 400, None),
-    Odd("more than may be, by length", _post(b"", Content_Length="2000000"), 413, 301),
-    Odd("more than may be, by chunks", _chunked(*[b"x" * 65536] * 20), 413, 301),
+    Odd("more than may be, by length", _post(b"", Content_Length="2000000"), 413, 301, kept=False),
+    Odd("more than may be, by chunks", _chunked(*[b"x" * 65536] * 20), 413, 301, kept=False),
     Odd("header too long", _post(_GOOD, X_Long="x" * 20_000), 431, None),
     Odd("target too long", _post(_GOOD, path=_C + "?" + "x" * 20_000), 431, None),
     Odd("too many headers", _post(_GOOD, **{f"X_{n}": "1" for n in range(300)}), 400, None),
@@ -86,8 +96,8 @@ ODD = [
     Odd("method DELETE", _post(_GOOD, method="DELETE"), 405, 301),
     Odd("method OPTIONS", _post(b"", method="OPTIONS"), 405, 301),
     Odd("method PUT", _post(_GOOD, method="PUT"), 200, 200, _PASSED),
-    Odd("a path of nobody's", _post(_GOOD, path="/"), 404, None),
-    Odd("a path that only begins alike", _post(_GOOD, path="/api/uparkx/capture"), 404, None),
+    Odd("a path of nobody's", _post(_GOOD, path="/"), 404, None, kept=True),
+    Odd("a path that only begins alike", _post(_GOOD, path="/api/uparkx/capture"), 404, None, kept=True),
     Odd("capitals in the path", _post(_GOOD, path="/API/uPark/Capture"), 200, 200, _PASSED),
     Odd("doubled slashes", _post(_GOOD, path="//api//upark//capture/"), 200, 200, _PASSED),
     Odd("escapes in the path", _post(_GOOD, path="/api/upark/%63apture"), 200, 200, _PASSED),
@@ -123,6 +133,27 @@ ODD = [
     Odd("nested too deeply", _post(b'{"params":' + b"[" * 500 + b"]" * 500 + b"}"), 400, 301, _RUIN),
     Odd("nested endlessly", _post(b"[" * 100_000), 400, 301, _RUIN),
     Odd("a number of 5000 digits", _post(b'{"a":"\x01","b":' + b"9" * 5000 + b"}"), 400, 301, _RUIN),
+    Odd("UTF-32", _post(_TEXT.encode("utf-32")), 200, 200, _PASSED, _PLATE),
+    Odd("two byte order marks", _post(b"\xef\xbb\xbf" * 2 + _GOOD), 200, 200, _PASSED, _PLATE),
+    Odd("a comment", _post(_GOOD.replace(b"{", b"{/* x */", 1)), 400, 301, _RUIN),
+    Odd("JSON in single quotes", _post(_GOOD.replace(b'"', b"'")), 400, 301, _RUIN),
+    Odd("JSONP", _post(b"f(" + _GOOD + b")"), 400, 301, _RUIN),
+    Odd("a form", _post(b"parkId=1&deviceId=2&plateNo=A1"), 400, 301, _RUIN),
+    Odd("a part of a form", _post(b"--x\r\n\r\n" + _GOOD + b"\r\n--x--"), 400, 301, _RUIN),
+    Odd("half a character in a key", _post(_GOOD.replace(b'"params":{', rb'"params":{"\ud800":1,')), 200, 200, _PASSED),
+    Odd("an empty key", _post(_with(**{"": 1})), 200, 200, _PASSED),
+    Odd("a NUL in a key", _post(_with(**{"a\0b": 1})), 200, 200, _PASSED),
+    Odd("a key that replaces the prototype", _post(_with(__proto__={"plateNo": "B1"})), 200, 200, _PASSED, _PLATE),
+    Odd("Infinity", _post(_GOOD.replace(b"99", b"-Infinity")), 400, 301, _RUIN),
+    Odd("a number beyond all", _post(_GOOD.replace(b"99", b"1e999")), 400, 301, _RUIN),
+    Odd("an integer of 350 digits", _post(_GOOD.replace(b"99", b"9" * 350)), 400, 301, _RUIN),
+    Odd("an integer of 350 digits to be mended", _post(b'{"a":' + b"9" * 350 + b",}"), 400, 301, _RUIN),
+    Odd("an integer of 70 bits", _post(_GOOD.replace(b"99", b"1180591620717411303424")), 200, 200, _PASSED),
+    Odd("31 levels more", _post(_with(x=_nested(29))), 200, 200, _PASSED),
+    Odd("33 levels", _post(_with(x=_nested(31))), 400, 301, _RUIN),
+    Odd("60,000 values", _post(orjson.dumps(capture(x=list(range(60_000))))), 400, 301, _RUIN),
+    Odd("60,000 quotes", _post(b'"' * 60_000), 400, 301, _RUIN),
+    Odd("backslashes without end", _post(b'{"a":"' + b"\\" * 60_000), 400, 301, _RUIN),
     # --- its meaning ---
     Odd("null", _post(b"null"), 400, 301, _RUIN),
     Odd("a list", _post(b"[]"), 400, 301, _RUIN),
@@ -169,17 +200,20 @@ def _at(value: Any, path: str) -> Any:
 
 
 def test_the_table_is_long_enough() -> None:
-    assert len(ODD) >= 60
-    assert len({odd.name for odd in ODD}) == len(ODD)
+    names = [*(row.name for row in ODD), *(row.name for row in WIRE)]
+    assert len(names) >= 200
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.name)
 async def test_an_odd_request_has_its_answer(odd: Odd, tmp_path: Path) -> None:
     async with avaeye_site(tmp_path, max_body="1MiB") as site:
-        answers = await site.send(odd.raw)
-        assert [answer.status for answer in answers] == [odd.status]
+        counts = Counts(site.metrics.registry)
+        found, _ = await answers(site.port, odd.raw, 1, b"")
+        assert [answer.status for answer in found] == [odd.status]
+        assert counts.more() == {odd.status: 1}
         if odd.code is not None:
-            assert answers[0].json["code"] == odd.code
+            assert found[0].json["code"] == odd.code
             assert (odd.code == 200) == (odd.status == 200)
         events = await site.events()
         assert tuple(event["type"] for event in events) == odd.types
@@ -188,3 +222,5 @@ async def test_an_odd_request_has_its_answer(odd: Odd, tmp_path: Path) -> None:
         # whatever came, the next one is served
         assert (await site.post("capture", capture("after"))).status == 200
         assert [event["type"] for event in await site.events()] == ["vehicle.passed"]
+        _, kept = await answers(site.port, odd.raw, 1, _post(_with(recordId="over the same connection")))
+        assert kept == (odd.code is not None if odd.kept is None else odd.kept)

@@ -82,6 +82,61 @@ async def test_a_hanging_media_disk_stops_neither_other_pushes_nor_name_look_ups
         assert len(await site.events()) == len(contents)
 
 
+async def test_large_pushes_that_hang_on_the_media_disk_hold_up_no_other_large_one(tmp_path: Path) -> None:
+    contents = [b"\xff\xd8\xff%d" % number for number in range(4)]
+    padding = "x" * (2 << 20)
+
+    async with avaeye_site(tmp_path, max_body="4MiB") as site, asyncio.timeout(120):
+        disk = _HangingDisk(site.media.folder, contents)
+        hanging = [
+            asyncio.create_task(
+                site.post(
+                    "capture", capture(f"p{n}", picInfo={"data": base64.b64encode(each).decode()}, remark=padding)
+                )
+            )
+            for n, each in enumerate(contents)
+        ]
+        try:
+            while disk.touch() < len(contents):
+                await asyncio.sleep(0.001)
+            for number in range(3):
+                assert (await site.post("capture", capture(f"other{number}", remark=padding))).status == 200
+            assert not any(task.done() for task in hanging)
+        finally:
+            while not all(task.done() for task in hanging):
+                disk.touch(write=True)
+                await asyncio.sleep(0.001)
+        assert [task.result().status for task in hanging] == [200] * len(contents)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (orjson.dumps({"x": _LONG * 3}), 400),
+        (orjson.dumps({**capture(remark=_LONG * 3), "params": {"picTime": "", "remark": _LONG * 3}}), 200),
+    ],
+    ids=["unreadable", "without a record's number"],
+)
+async def test_a_large_body_is_hashed_beside_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: bytes, status: int
+) -> None:
+    threads: list[int] = []
+    digest_of = parse.digest_of
+
+    def watched(content: bytes) -> str:
+        assert content == body
+        threads.append(threading.get_ident())
+        return digest_of(content)
+
+    monkeypatch.setattr(parse, "digest_of", watched)
+    async with avaeye_site(tmp_path) as site:
+        for _ in range(2):
+            assert (await site.post("capture", body)).status == status
+        assert threads
+        assert threading.get_ident() not in threads
+        assert len(await site.events()) == 1  # the second is the same
+
+
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "cut"])
 async def test_a_body_on_a_shared_path_is_decoded_once_and_a_large_one_beside_the_loop(

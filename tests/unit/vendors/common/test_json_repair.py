@@ -43,7 +43,7 @@ def test_what_is_beyond_doubt_is_mended(body: bytes, value: Any) -> None:
         b"", b" ", b"\0", b"x", b'{"a":1', b"{'a':1}", b'{"a":NaN}', b'{"a":Infinity}', b"[1,,]", b"[,,]",
         b'{"a":1}{"a":2}', b'{"a" 1}', b"[" * 100_000, b'{"a":' * 100_000, b"[" * 33 + b"]" * 33,
         b'["' + b"x" * (5 << 20),
-        b"[" + b"9" * 5000 + b",]",
+        b"[" + b"9" * 5000 + b",]", b"[" + b"9" * 350 + b",]", b"[1e999,]", b'{"a":-1e999}',
     ],
 )  # fmt: skip
 def test_what_is_not_is_refused_in_words_that_hold_nothing_of_it(body: bytes) -> None:
@@ -152,6 +152,7 @@ def test_numbers_are_made_as_the_vendor_s_are() -> None:
         JsonReader("commas").loads(body)
     found = JsonReader("commas", constant=lambda _: None).loads(body)
     assert found == {"a": 3.65, "b": 1.2345678901234568e29, "c": None, "d": [1]}
+    assert JsonReader("commas", constant=str).loads(b"[1e999,-1e999,1.5,]") == ["1e999", "-1e999", 1.5]
     assert JsonReader("commas", number=str).load(body.decode())["a"] == "3.650"
     assert JsonReader("commas", number=str).loads(b"[1.0]") == ["1.0"], "also where all is right"
     assert JsonReader(integer=int).loads(b'["\t", 123456789012345678901234567890]')[1] == 123456789012345678901234567890
