@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -164,7 +165,7 @@ class _Reader:
             state_dir=pump.state_dir,
             state_named=self.names_state(),
             control_group=pump.control_group,
-            clock_ahead=pump.clock_ahead,
+            clock_ahead=timedelta(seconds=pump.clock_ahead),
             time_zone=pump.time_zone,
             server=self.table("server", ServerSettings),
             ops=self.table("ops", OpsSettings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
@@ -151,7 +152,7 @@ class Config(Places):
     file: Path
     time_zone: ZoneInfo
     control_group: str | None = None
-    clock_ahead: float = AHEAD.total_seconds()
+    clock_ahead: timedelta = AHEAD
     server: ServerSettings
     spool: SpoolSettings
     media: MediaSettings

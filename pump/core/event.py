@@ -52,7 +52,7 @@ class Event:
         Believed, it would make everything after it old, for as long as the clock was ahead. Ids do not depend on it.
         """
         time = self.time
-        if time is not None and time.tzinfo is not None and time - ahead > arrived:
+        if time is not None and time.tzinfo is not None and time > arrived + ahead:
             self.time, self.claimed = None, time
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
-from pump.core.event import Event
+from pump.core.event import AHEAD, Event
 from pump.core.text import words_of
 
 _Word = str | int
@@ -172,7 +173,9 @@ def _columns(names: Sequence[str]) -> Iterator[str]:
 class Names:
     """One source's table, and the one place that applies it."""
 
-    def __init__(self, rows: Mapping[str, Named]) -> None:
+    def __init__(self, rows: Mapping[str, Named], ahead: timedelta = AHEAD) -> None:
+        """`ahead`: how far the time of the source's devices may be ahead of its arrival and still be believed."""
+        self.ahead = ahead
         self._rows = {key.strip(): row for key, row in rows.items()}
 
     def __bool__(self) -> bool:

@@ -43,12 +43,12 @@ class Intake:
 
     def __init__(
         self, name: str, *, spool: Spool, site: str, clock: Clock, metrics: Metrics, health: Health,
-        media: Media | None = None, names: Names | None = None, ahead: timedelta = AHEAD,
+        media: Media | None = None, names: Names | None = None,
     ) -> None:  # fmt: skip
-        """`ahead`: how far a device's time may be ahead of its arrival and still be believed."""
         self.name = name
         self.clock = clock
-        self.ahead = ahead
+        self.ahead = AHEAD if names is None else names.ahead
+        """How far a device's time may be ahead of its arrival and still be believed."""
         self._health = health
         self.last_activity: datetime | None = None
         """The last sign of life, also that of the run before; stored every 10 s."""

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import sqlite3
-from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -301,11 +300,11 @@ class Daemon:
     def _intake(self, name: str, spool: Spool, names: Names | None = None) -> Intake:
         return Intake(
             name, spool=spool, site=self.config.site, clock=self.clock, metrics=self.metrics, health=self.health,
-            media=self.media, names=names, ahead=timedelta(seconds=self.config.clock_ahead),
+            media=self.media, names=names,
         )  # fmt: skip
 
     def _add_source(self, name: str, source: Source[Any], spool: Spool, announcer: Announcer) -> None:
-        intake = self._intake(name, spool, Names(source.settings.named()))
+        intake = self._intake(name, spool, Names(source.settings.named(), self.config.clock_ahead))
         announcer.carry(intake)
         self._intakes[name] = intake
         if isinstance(source, PushSource):

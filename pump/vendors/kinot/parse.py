@@ -75,7 +75,7 @@ class Status:
         """When it was so, milliseconds since 1970, by which statuses are put in order: its `time`, or its arrival
         where there is none, or it is farther than `ahead` after the arrival."""
         time = self.time
-        return _ms(self.received if time is None or time - ahead > self.received else time)
+        return _ms(self.received if time is None or time > self.received + ahead else time)
 
     @property
     def key(self) -> str:

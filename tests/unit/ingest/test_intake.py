@@ -9,6 +9,7 @@ import pytest
 
 from pump.core.errors import Unavailable
 from pump.core.event import event_id
+from pump.core.naming import Names
 from pump.ingest.intake import Intake
 from pump.spool import Receipt
 from tests.unit.ingest.conftest import Site, passed, run, stored_events
@@ -19,7 +20,7 @@ def test_an_event_becomes_one_cloudevent_with_where_and_when(site: Site) -> None
         async with site.intake() as (intake, spool):
             event = passed(5)
             event.subject = "camera/1"
-            event.time = datetime(2026, 11, 20, 11, 5, tzinfo=timezone(timedelta(hours=2)))
+            event.time = datetime(2026, 11, 20, 9, 5, tzinfo=timezone(timedelta(hours=2)))
             assert await intake.put(event) == Receipt(1, 0)
             (stored,) = await stored_events(spool)
             assert {key: value for key, value in stored.items() if key != "data"} == {
@@ -222,7 +223,7 @@ async def test_a_time_far_ahead_is_the_arrivals_and_one_behind_is_believed(site:
         assert [datetime.fromisoformat(event["time"]) for event in found] == [now, now, *times[2:]]
         patient = Intake(
             "other", spool=spool, site="north", clock=site.clock, metrics=site.metrics, health=site.health,
-            ahead=timedelta(hours=1),
+            names=Names({}, timedelta(hours=1)),
         )  # fmt: skip
         (later,) = (passed(9),)
         later.time = times[1]
