@@ -174,8 +174,10 @@ def compare(
     if at is not None and now.stamp is not None and moment < at:
         return Result("old", [], None)
     accepted: list[str] = [*before.get("accepted", ())]
-    if digest is not None and digest in accepted:
-        return Result("duplicate", [], None)
+    if digest is not None:
+        if digest in accepted:
+            return Result("duplicate", [], None)
+        accepted = [*accepted, digest][-_ACCEPTED:]
     values = known | now.values
     maker = _Maker(now, before, values, reconciled)
     for facet in now.facets:
@@ -209,7 +211,7 @@ def compare(
         "revision": before.get("revision", 0) + told,
         "values": values,
         "incidents": maker.incidents,
-        "accepted": accepted if digest is None else [*accepted, digest][-_ACCEPTED:],
+        **({"accepted": accepted} if accepted else {}),
         "measured": measured,
     }
     outcome: Outcome = "first" if state is None else "changed" if changed else "unchanged"
