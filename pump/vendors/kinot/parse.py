@@ -174,7 +174,7 @@ def compare(
     if at is not None and now.stamp is not None and moment < at:
         return Result("old", [], None)
     accepted: list[str] = [*before.get("accepted", ())]
-    if digest is not None:
+    if digest is not None and now.stamp is not None:  # without a time the same status may come as often as it is so
         if digest in accepted:
             return Result("duplicate", [], None)
         accepted = [*accepted, digest][-_ACCEPTED:]

@@ -365,6 +365,17 @@ def test_a_status_ahead_of_its_arrival_does_not_make_the_right_ones_old() -> Non
     assert within.state["at"] == int(NOW.timestamp() * 1000) + 9 * 60_000
 
 
+def test_without_a_time_no_push_is_a_duplicate() -> None:
+    state: dict[str, Any] | None = None
+    outcomes = []
+    for car in (1, 0, 1, 0):
+        status = parse.status({**FIELDS, "car_detected": car, "updated_at": ""}, UTC_ZONE, NOW)
+        result = parse.compare(status, state, digest=str(car))
+        outcomes.append(result.outcome)
+        state = result.state
+    assert outcomes == ["first", "changed", "changed", "changed"]
+
+
 def test_what_a_wrong_clock_left_in_the_state_is_not_believed() -> None:
     known = step(None).state
     assert known is not None
