@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-import structlog
 
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
@@ -24,9 +23,7 @@ from pump.core.text import bounded
 from pump.ingest import bounds
 from pump.ingest.intake import Intake
 from pump.ingest.listening import Listening
-from pump.ingest.strangers import AGE, DAY, Acquaintances, Rows, Share
-
-log = structlog.get_logger()
+from pump.ingest.strangers import AGE, DAY, FULL, Acquaintances, Rows, Share
 
 PREFIX: Final = "device/"
 MISSED: Final = 3
@@ -41,8 +38,6 @@ MOST_BYTES: Final = 32 << 20
 """Of their rows, as they are stored."""
 FORGOTTEN: Final = "strangers"
 """The piece of state that counts who was forgotten: one that comes again begins its turns anew, under other ids."""
-TOLD: Final = 3600.0
-"""Seconds from one event about a full table to the next."""
 
 
 @dataclass(slots=True)
@@ -139,7 +134,6 @@ class Devices:
         """All of them, by key."""
         forgotten = intake.state(FORGOTTEN).get(FORGOTTEN)
         self._forgotten = forgotten if isinstance(forgotten, int) else 0
-        self._told = -TOLD
         self._load(intake.state(PREFIX))
         intake.remembers = self._known.__contains__
         latest = max((device.heard for device in self._known.values()), default=0.0)
@@ -328,7 +322,7 @@ class Devices:
         while (key := self._share.surplus()) is not None:
             self._forget(key)
             self._intake.count("stranger_forgotten")
-            self._report_full("devices that nobody knows have used up their share; the oldest are forgotten")
+            self._report_full(FULL)
 
     def _forget(self, key: str) -> None:
         """Remove a stranger from the table and from the stored state, unless it was accepted meanwhile."""
@@ -348,16 +342,7 @@ class Devices:
             self._intake.count("stranger_aged")
 
     def _report_full(self, reason: str) -> None:
-        now = self._clock.monotonic()
-        if now - self._told < TOLD:
-            return
-        self._told = now
-        counts = {"known": len(self._settled), "strangers": len(self._share)}
-        log.warning(
-            "The device table is full; name the devices in the configuration, or take them in: pump devices accept",
-            source=self._intake.name, reason=reason, **counts,
-        )  # fmt: skip
-        self._intake.report("pump.devices.full", "Device table full", "warning", reason=reason, **counts)
+        self._intake.devices_full(reason, known=len(self._settled), strangers=len(self._share))
 
     async def _tell(self, device: Device, groups: Mapping[str, Any]) -> None:
         sign = self._loss(device.key, groups)

@@ -32,6 +32,8 @@ from pump.telemetry.metrics import Metrics, label, refusal
 log = structlog.get_logger()
 
 ALIVE_SECONDS = 10.0
+TOLD = 3600.0
+"""Seconds from one event about a full table of devices to the next."""
 NEWS_KEPT = 100
 """Ups and downs that may wait for a spool that takes nothing; beyond it the oldest go, which the log has."""
 
@@ -43,7 +45,6 @@ class Intake:
         self, name: str, *, spool: Spool, site: str, clock: Clock, metrics: Metrics, health: Health,
         media: Media | None = None, names: Names | None = None,
     ) -> None:  # fmt: skip
-        """`ahead`: how far a device's time may be ahead of its arrival and still be believed."""
         self.name = name
         self.clock = clock
         self.ahead = AHEAD if names is None else names.ahead
@@ -65,6 +66,8 @@ class Intake:
         self._alive_stored = -ALIVE_SECONDS
         self._own: list[Event] = []
         """The pump's own events about this source, which go with the next put."""
+        self._told: float | None = None
+        """When a full table of devices was reported, monotonic seconds."""
         self.accepted = {key.removeprefix(ACCEPTED) for key in spool.state(name, ACCEPTED)}
         """Keys of the device table that an operator accepted."""
         alive = spool.state(name).get("alive")
@@ -208,6 +211,19 @@ class Intake:
     def report(self, type_: str, name: str, severity: str, **facts: Any) -> None:
         """Have one of the pump's own events about this source stored, without waiting for it; as `own` makes it."""
         self._news(self.own(type_, name, severity, **facts))
+
+    def devices_full(self, reason: str, *, known: int, strangers: int) -> None:
+        """The table of the source's devices is full: an event, once an hour at the most."""
+        now = self.clock.monotonic()
+        if self._told is not None and now - self._told < TOLD:
+            return
+        self._told = now
+        log.warning(
+            "The device table is full; name the devices in the configuration, or take them in: pump devices accept",
+            source=self.name, reason=reason, known=known, strangers=strangers,
+        )  # fmt: skip
+        counts = {"known": known, "strangers": strangers}
+        self.report("pump.devices.full", "Device table full", "warning", reason=reason, **counts)
 
     def _news(self, event: Event) -> None:
         self._own.append(event)

@@ -20,6 +20,7 @@ ROWS: Final = 4_000
 """Strangers of one table."""
 BYTES: Final = 8 << 20
 """Of their rows, as they are stored."""
+FULL: Final = "devices that nobody knows have used up their share; the oldest are forgotten"
 PARKS: Final = 4
 """Devices that a name without a park may stand for: whoever sends makes up the park."""
 

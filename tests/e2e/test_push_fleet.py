@@ -217,9 +217,10 @@ def _listed(site: Site) -> None:
     head, *lines = site.devices().splitlines()
     assert head.split() == [
         "source", "device", "state", "last", "seen", "address", "version", "name", "clock", "voltage", "signal",
-        "frequency", "active",
+        "frequency", "active", "stranger",
     ]  # fmt: skip
     assert len(lines) == 8 + 61
+    assert {line.split()[0] for line in lines if line.split()[-1] == "yes"} == {"gate"}, "nobody made up a bay"
     (line,) = (line for line in lines if "10000/1003" in line)
     assert line.split()[0:3] == ["gate", "10000/1003", "online"]
     assert line.split()[5:8] == ["192.168.1.3", "PARK_1201-B0003", "HC121@1003"]

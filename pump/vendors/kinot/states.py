@@ -20,7 +20,7 @@ from pump.core.errors import Unavailable
 from pump.core.event import Event
 from pump.ingest.devices import PREFIX
 from pump.ingest.intake import Intake
-from pump.ingest.strangers import AGE, DAY, Acquaintances, Share
+from pump.ingest.strangers import AGE, DAY, FULL, Acquaintances, Share
 from pump.vendors.kinot.parse import Outcome, Status, compare, state_key
 
 MOST: Final = 100_000
@@ -170,6 +170,7 @@ class States:
         while (oldest := self._share.surplus()) is not None:
             self._forget(oldest)
             self._intake.count("stranger_forgotten")
+            self._intake.devices_full(FULL, known=len(self._known) - len(self._share), strangers=len(self._share))
 
     def _forget(self, key: str) -> None:
         """Remove a stranger from memory and from the stored state."""

@@ -69,8 +69,11 @@ async def test_a_flood_forgets_its_own_and_leaves_nothing_behind(tmp_path: Path)
         assert len(states._known) == 51
         assert not states._locks
         assert len(states._touched) <= 51
+        await intake.flush()
         await intake._spool.flush()
         assert len(intake.state("device/")) == 51
+        types = [event["type"] for event in await stored_events(intake._spool)]
+        assert types.count("pump.devices.full") == 1
         clock.advance(AGE + 1)
         await states.take(_status(clock, "real", car_detected=0))
         assert [*states._known] == ["device/real"]
