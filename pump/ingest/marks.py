@@ -15,6 +15,7 @@ from typing import Final
 
 FOLDER: Final = "strangers"
 """Below the store's."""
+_MODE: Final = 0o750
 
 
 class Marks:
@@ -41,11 +42,12 @@ class Marks:
         """Mark a file, before it is written; on disk after `sync`. Raises OSError."""
         path = self._path(name)
         if name[:2] not in self._made or not path.parent.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(_MODE, parents=True, exist_ok=True)
+            path.parent.mkdir(_MODE, exist_ok=True)
             for folder in (self._folder, self._folder.parent):
                 sync(folder)
             self._made.add(name[:2])
-        path.mkdir(exist_ok=True)
+        path.mkdir(_MODE, exist_ok=True)
 
     def discard(self, name: str) -> bool:
         """Take the mark away; True where there was one."""
