@@ -158,9 +158,7 @@ class EventReader:
             try:
                 page = await self._db.run(partial(read, after=after, limit=limit, max_bytes=max_bytes))
             except sqlite3.Error as error:
-                if verdict(error) is Verdict.DAMAGED:
-                    self._fail(Verdict.DAMAGED, error)
-                raise Unavailable(f"the spool cannot be read: {error}") from error
+                raise self._unreadable(error) from error
             # The writer's thread may have removed what its task does not know of yet.
             self._state.removed_through(page.floor)
             if page.damaged:
@@ -185,7 +183,12 @@ class EventReader:
         try:
             return await self._db.run(work)
         except sqlite3.Error as error:
-            raise Unavailable(f"the spool cannot be read: {error}") from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: sqlite3.Error) -> Unavailable:
+        if verdict(error) is Verdict.DAMAGED:
+            self._fail(Verdict.DAMAGED, error)  # the process ends, and the next start repairs it
+        return Unavailable(f"the spool cannot be read: {error}")
 
     def _announce(self, numbers: list[int]) -> None:
         fresh = [seq for seq in numbers if seq not in self._announced]

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.spool import repair
 from pump.testing.records import rows
 from tests.chaos.flips import EVENTS, Damager, held, opened, unreported, written
 
@@ -46,7 +48,13 @@ async def damaged_and_started(tmp_path: Path, seed: int, kind: str, count: int) 
                 (folder / name).write_bytes(b"\0")
         what = f"seed {seed}, turn {turn}: {getattr(damager, kind)(folder)}"
         try:
-            after, repaired, damaged = await look(folder, first=True)
+            try:
+                after, repaired, damaged = await look(folder, first=True)
+            except Unavailable:
+                # Met in use, in a file that is not looked through: the daemon ends with 1 and is started again.
+                if not (folder / "spool.damaged").exists():
+                    raise
+                after, repaired, damaged = await look(folder, first=True)
         except Exception as error:
             raise AssertionError(f"{what}: it does not start") from error
         assert not unreported(before, after, repaired, damaged), what  # type: ignore[arg-type]
@@ -56,15 +64,28 @@ async def damaged_and_started(tmp_path: Path, seed: int, kind: str, count: int) 
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("kind", ["flip", "overwrite", "truncate"])
-@pytest.mark.parametrize("seed", range(2))
-async def test_the_spool_opens_and_no_loss_is_silent(tmp_path: Path, seed: int, kind: str) -> None:
-    await damaged_and_started(tmp_path, seed, kind, SHORT)
+KINDS = ["flip", "overwrite", "truncate"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_spool_opens_and_no_loss_is_silent(tmp_path: Path, kind: str) -> None:
+    await damaged_and_started(tmp_path, 0, kind, SHORT)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_so_does_one_that_is_too_large_to_be_looked_through(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repair, "CHECKED", 0)
+    await damaged_and_started(tmp_path, 1, kind, SHORT)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("kind", ["flip", "overwrite", "truncate"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(100, 108))
-async def test_the_long_form(tmp_path: Path, seed: int, kind: str) -> None:
+async def test_the_long_form(tmp_path: Path, seed: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """6,000 places, a quarter of them in a spool that is taken for a large one."""
+    if seed % 4 == 3:
+        monkeypatch.setattr(repair, "CHECKED", 0)
     await damaged_and_started(tmp_path, seed, kind, LONG)
