@@ -18,7 +18,7 @@ from pump.core.clock import Clock
 from pump.core.failure import clock_doubt
 from pump.sinks.tuya.answers import Action, CallFailed, result
 from pump.sinks.tuya.signing import Request, headers, target
-from pump.telemetry.redact import redact
+from pump.telemetry.redact import HIDDEN
 
 log = structlog.get_logger()
 
@@ -150,7 +150,6 @@ class TuyaClient:
         token, until = kept.get("token"), kept.get("until")
         if not isinstance(token, str) or not isinstance(until, int) or self._clock.now_ms() >= until:
             return ""
-        redact(token)
         return token
 
     async def _new_token(self) -> str:
@@ -159,7 +158,6 @@ class TuyaClient:
         token = answer.get("access_token") if isinstance(answer, dict) else None
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
             raise CallFailed("the answer to the call for a token has none")
-        redact(token)
         life = answer.get("expire_time", answer.get("expireTime"))
         seconds = life if isinstance(life, int) and 0 < life < 1e7 else 0
         until = self._clock.now_ms() + int(seconds * 1000 * _LIFE)
@@ -195,5 +193,9 @@ class TuyaClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = f"{url.host} cannot be reached ({type(error).__name__}){clock_doubt(error)}"
             raise CallFailed(reason, answered=False) from None
+        if (
+            token
+        ):  # the vendor's words may repeat it, and are reported; the log's own redaction would keep each for ever
+            content = content.replace(token.encode(), HIDDEN.encode())
         retry_after = min(float(wish), _LONGEST_WAIT) if wish.isdecimal() else None
         return result(status, content, retry_after=retry_after)

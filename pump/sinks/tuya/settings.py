@@ -8,7 +8,7 @@ import re
 from fnmatch import fnmatchcase
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from yarl import URL
 
 from pump.core.settings import Duration, Secret, SinkSettings
@@ -16,6 +16,7 @@ from pump.core.vocabulary import matches_a_type
 
 PASSED: Final = "vehicle.passed"
 """The events that are vehicle passes; a capture that somebody asked for (`vehicle.captured`) is none."""
+_PRINTABLE: Final = re.compile(r"[!-~]+")
 _DEVICE: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 
@@ -52,7 +53,7 @@ class TuyaSettings(SinkSettings):
     host: Annotated[str, AfterValidator(_host)] = Field(
         description="the data center's address, such as https://openapi.tuyaeu.com"
     )
-    client_id: str = Field(min_length=1, pattern=r"^[!-~]+$", description="the cloud project's access id")
+    client_id: Secret = Field(description="the cloud project's access id")
     client_secret: Secret = Field(description="the cloud project's access secret")
     device_id: Annotated[str, AfterValidator(_device)] = Field(description="the lot's device in the cloud project")
     directions: dict[str, Literal["in", "out"]] = Field(
@@ -64,12 +65,19 @@ class TuyaSettings(SinkSettings):
     )
     window: Duration = Field(default=3600.0, ge=10.0, le=86400.0, description="of one count: from 10s to 24h")
     lag: Duration = Field(
-        default=300.0, gt=0, le=86400.0, description="after a window's end, or its last change, until it is sent"
+        default=300.0, ge=0, le=86400.0, description="after a window's end, or its last change, until it is sent"
     )
     naming: Literal["camel", "snake"] = Field(
         default="camel", description="the spelling of fields: dataType as in the vendor's sample, or data_type"
     )
     timeout: Duration = Field(default=10.0, gt=0, description="of one call")
+
+    @field_validator("client_id")
+    @classmethod
+    def _is_a_header(cls, value: SecretStr) -> SecretStr:
+        if not _PRINTABLE.fullmatch(value.get_secret_value()):
+            raise ValueError("the access id is of letters and digits")
+        return value
 
     @property
     def window_ms(self) -> int:

@@ -74,9 +74,8 @@ class TuyaSink(Sink[TuyaSettings]):
             able=("in", "out", "bill") if settings.bills else ("in", "out"),
             clock=self.clock,
         )
-        account = Account(
-            settings.host, settings.client_id, settings.client_secret.get_secret_value(), settings.timeout
-        )
+        client_id, secret = settings.client_id.get_secret_value(), settings.client_secret.get_secret_value()
+        account = Account(settings.host, client_id, secret, settings.timeout)
         self._client = TuyaClient(account, self._memory, clock=self.clock, naming=settings.naming)
         await self._client.__aenter__()
         return self

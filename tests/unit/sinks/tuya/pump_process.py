@@ -7,11 +7,14 @@ kills itself, with -9: no clean-up, no last commit.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from pump.core.clock import Clock
 from pump.core.record import Batch, State
@@ -115,4 +118,6 @@ def _total(sink: TuyaSink) -> int:
 
 
 if __name__ == "__main__":
+    # standard output is for one word, and a pipe that nobody reads on would fill up
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]))

@@ -140,6 +140,14 @@ def test_a_code_tells_more_than_its_status() -> None:
     assert failed.value.action is Action.WRONG
 
 
+async def test_a_token_that_the_vendor_repeats_is_not_reported() -> None:
+    echo = {"success": False, "code": 9999, "msg": "token a-token of client-1 is odd"}
+    async with Recorder(echo) as server, client(server, {}) as calls:
+        with pytest.raises(CallFailed) as failed:
+            await calls.sync("d", 0, ROWS)
+    assert str(failed.value) == "code 9999: token ***** of client-1 is odd"
+
+
 async def test_the_server_s_wish_to_wait_is_kept() -> None:
     busy = web.Response(status=429, headers={"Retry-After": "17"})
     async with Recorder(busy) as server, client(server, {}) as calls:

@@ -13,6 +13,7 @@ from pump.core.record import Record
 from tests.unit.sinks.tuya.lot import HOUR, Site, event, own, site
 
 DAYS = 31
+WINDOW = 2 * HOUR
 LATEST_HOURS = 60
 """Hours by which a late event may be late."""
 
@@ -36,7 +37,7 @@ class Spool:
         for _ in range(self.draw.choice((0, 0, 1, 3, 6))):
             at, direction = begin + self.draw.randrange(HOUR), self.draw.randrange(2)
             self.here.lot.saw(own(at), direction=direction)
-            self.truth[direction, at - at % HOUR] += 1
+            self.truth[direction, at - at % WINDOW] += 1
             late = self.draw.randrange(1, LATEST_HOURS) if whole_hour_late or self.draw.random() < 0.05 else 0
             self._coming.setdefault(hour + late, []).append((at, direction))
 
@@ -70,7 +71,7 @@ async def test_a_month_of_windows_ends_accepted_and_equal_on_both_sides() -> Non
         hour = 0
         away = 0
         while hour < hours + LATEST_HOURS:
-            async with here.sink() as sink:
+            async with here.sink(window="2h") as sink:
                 for _ in range(spool.draw.randrange(1, 40)):  # hours until the pump stops, is killed, or stands still
                     if hour < hours:
                         spool.drive(hour)
@@ -98,21 +99,21 @@ async def test_a_month_of_windows_ends_accepted_and_equal_on_both_sides() -> Non
         if away:
             await here.cloud.come_back()
         here.cloud.failures.clear()
-        async with here.sink() as sink:
+        async with here.sink(window="2h") as sink:
             spool.arrive(hour)
             await spool.deliver(sink, kill=False)
-            await here.elapse(sink, 2 * 3600 + 600)
+            await here.elapse(sink, 3 * 3600 + 600)
         assert not spool._coming
         assert sum(spool.truth.values()) == len(spool.records) > 1000
 
         assert here.lot.disagreements() == []
         given = {(direction, start): total for (_, direction, start, _), total in here.lot.newest().items()}
         first = min(start for _, start in spool.truth)
-        for start in range(first, begin + hours * HOUR, HOUR):
+        for start in range(first, begin + hours * HOUR, WINDOW):
             for direction in (0, 1):
                 assert given[direction, start] == spool.truth[direction, start]
         ends = {end - start for _, _, start, end in here.lot.newest()}
-        assert ends == {HOUR}
+        assert ends == {WINDOW}
         kept = [value for key, value in here.memory.items() if key.startswith("window/")]
         assert all(
             {kind: window["counts"].get(kind, 0) for kind in ("in", "out")} == window["sent"]
