@@ -35,7 +35,7 @@ _PARSER: Final[dict[str, Any]] = {
     "access_log": None,
     "auto_decompress": False,  # the listener's own has a limit
     "lingering_time": 2.0,
-    "read_bufsize": 128 << 10,  # what a socket brings at a time, unread, does not pause it
+    "read_bufsize": 256 << 10,  # a picture comes without the socket being paused in its middle
     "max_line_size": 8190,
     "max_field_size": 8190,
     "max_headers": 100,
@@ -100,8 +100,12 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if not data:
             self._parse(data)  # the parser goes on with what it had left when aiohttp paused it
-        elif self._backlog or self._server.turns.over:
+        elif self._backlog or (turns := self._server.turns).over:
             self._put_off(data, 0)
+        elif len(data) <= SLICE:  # as nearly all that devices send
+            since = perf_counter()
+            self._parse(data)
+            turns.spend(since, len(data))
         elif (place := self._feed(data, 0)) < len(data):
             self._put_off(data, place)
 
@@ -168,18 +172,15 @@ class Connection(RequestHandler):
         heads, payload, between = self._request_count, self._payload, self._payload.is_eof()
         chunked, before = self._chunked and not between, payload.total_bytes
         super().data_received(data)
-        if self._request_count != heads:
+        if more := self._request_count - heads:
             self.since, self._head = None, 0
-            begun: list[tuple[Any, StreamReader]] = list(islice(reversed(self._messages), self._request_count - heads))
-            message, self._payload = begun[0]
+            message: Any
+            message, self._payload = self._messages[-1]
             self._chunked = getattr(message, "chunked", False)  # what is no HTTP is a message too, without fields
+            if chunked or self._chunked or more > 1:
+                self._count_begun(more, len(data), payload.total_bytes - before, chunked)
             if not self._chunked and not self._payload.is_eof():
                 self._length = int(message.headers.get("Content-Length", "0"))
-            if chunked or any(getattr(message, "chunked", False) for message, _ in begun):
-                self._framing = self._charged = 0.0
-                others = sum(_size(message) + body.total_bytes for message, body in begun)
-                bodies = payload.total_bytes - before + sum(body.total_bytes for _, body in begun)
-                self._count_framing(len(data) - others - (payload.total_bytes - before), bodies)
         elif chunked:
             body = payload.total_bytes - before
             self._count_framing(len(data) - body, body)
@@ -190,6 +191,15 @@ class Connection(RequestHandler):
             if self._head > LARGEST_HEAD:
                 self._server.malformed(431)
                 self.turn_away("431 Request Header Fields Too Large", TOO_LARGE)
+
+    def _count_begun(self, number: int, size: int, body: int, chunked: bool) -> None:
+        """Count the bytes around chunks where requests have begun: `size` came, `body` of it belonged to the last body,
+        which was `chunked`."""
+        begun: list[tuple[Any, StreamReader]] = list(islice(reversed(self._messages), number))
+        if chunked or any(getattr(message, "chunked", False) for message, _ in begun):
+            self._framing = self._charged = 0.0
+            bodies = body + sum(each.total_bytes for _, each in begun)
+            self._count_framing(size - bodies - sum(_size(message) for message, _ in begun), bodies)
 
     def _count_framing(self, framing: int, body: int) -> None:
         """Count bytes around chunks; more than a body or an address may have of them ends the connection."""

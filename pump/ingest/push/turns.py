@@ -18,9 +18,9 @@ SLICE: Final = 4 << 10
 """Bytes that are parsed between two looks at the time, where they are no plain body: 600 chunks, 1 ms."""
 TURN: Final = 0.002
 """Seconds of parsing in one pass of the event loop; with more to parse the rest of the loop has its turn first."""
-BYTE: Final = 1 / (1 << 30)
+BYTE: Final = 1 / (4 << 30)
 """Seconds that a byte counts beside its parsing: it was copied from the socket into fresh memory."""
-REQUESTS: Final = 16
+REQUESTS: Final = 32
 """Requests that are begun to be answered in one pass: each takes about as long as its parsing."""
 FRAMING: Final = 16 << 10
 """Bytes that the chunks of one body may have around them, beyond what the body itself pays for: 3,000 tiny chunks."""
@@ -57,7 +57,8 @@ class Turns:
     def spend(self, since: float, size: int) -> None:
         """Count the time since then, by `perf_counter`, in which so many bytes were parsed."""
         self._left -= perf_counter() - since + size * BYTE
-        self._call()
+        if not self._due:
+            self._call()
 
     def wait(self, turner: Turner) -> None:
         """Call its `take_turn` once, in a later pass of the event loop: first come, first served."""
@@ -66,7 +67,8 @@ class Turns:
 
     async def enter(self) -> None:
         """Return once this request may be answered, first come, first served: at once, or in a later pass."""
-        self._call()
+        if not self._due:
+            self._call()
         if self._requests > 0:
             self._requests -= 1
             return

@@ -87,9 +87,9 @@ class Message:
     device: str | None
     request: str | None
     body: bytes
-    """As it came; empty where its digest is known."""
+    """As it came; empty once it was let go."""
     digest: str = ""
-    """Of the body, where it was made beside the event loop."""
+    """Of the body, where it was let go and an identity needs it."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Facts of the device table about the sender."""
 
@@ -104,7 +104,7 @@ def digest_of(body: bytes) -> str:
     return blake2b(body, digest_size=16).hexdigest()
 
 
-def read(path: str, document: Any, body: bytes, digest: str = "") -> Message:
+def read(path: str, document: Any, body: bytes) -> Message:
     """The envelope of a message that came over `path` (behind /api/upark/). Raises MessageError."""
     if type(document) is not dict:
         raise MessageError("the body is no object")
@@ -118,7 +118,15 @@ def read(path: str, document: Any, body: bytes, digest: str = "") -> Message:
     park, device = text(document.get("parkId"), _ID), text(document.get("deviceId"), _ID)
     if path == "capture" and not inner:
         raise MessageError("a capture without params")
-    return Message(path, document, inner, park, device, text(document.get("requestId"), _ID), body, digest)
+    return Message(path, document, inner, park, device, text(document.get("requestId"), _ID), body)
+
+
+def let_go(message: Message) -> Message:
+    """The message without its body, which may be large; the digest is made where its identities need it."""
+    if message.path != "capture" or text(message.inner.get("recordId")) is None:
+        message.digest = digest_of(message.body)
+    message.body = b""
+    return message
 
 
 # --- identities -----------------------------------------------------------------------------------------------------

@@ -234,9 +234,8 @@ def _message(push: Push) -> Message:
     path = push.path[len(parse.PREFIX) :].strip("/").lower()
     if push.body or push.method != "GET":
         document = parse.loads(push.body)
-        if len(push.body) <= IN_THREAD:
-            return parse.read(path, strip(document), push.body)
-        return parse.read(path, strip(document), b"", parse.digest_of(push.body))
+        message = parse.read(path, strip(document), push.body)
+        return message if len(push.body) <= IN_THREAD else parse.let_go(message)
     return parse.read(path, strip(_of_query(push.query)), repr(sorted(push.query.items())).encode())
 
 

@@ -76,6 +76,6 @@ ATTACKS = [
     Attack(whole_bodies, 128 * MIB, quick=True, why=_WHY),
     Attack(small_bombs, 128 * MIB, why=_WHY),
     Attack(large_bombs),
-    Attack(packed_values, quick=True),
+    Attack(packed_values, 128 * MIB, quick=True, why=_WHY),
     Attack(deep_bodies),
 ]
