@@ -82,10 +82,12 @@ class BatchSender:
                             purpose.repeated(self.sink.duplicates)
                         first = False
                 except Rejected as error:
+                    purpose.state = purpose.state if error.state is None else error.state
                     numbers = {record.seq for record in left} - error.reasons.keys()
                     left, away = await self._book(purpose, left, whole, numbers, error.reasons, attempts), None
                 except (Unavailable, Misconfigured) as error:
                     before = len(left)
+                    purpose.state = purpose.state if error.state is None else error.state
                     left = await self._book(purpose, left, whole, error.done, error.refused, attempts)
                     if isinstance(error, Misconfigured):
                         raise

@@ -196,6 +196,25 @@ async def test_an_absent_peer_gets_the_rest_after_a_growing_wait_without_a_new_o
     await run(tmp_path, test, clock)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        Rejected([2, 4], "too large", state={"of": "the refusal"}),
+        Unavailable("counted, and still away", done=range(1, 6), state={"of": "the refusal"}),
+    ],
+    ids=["rejected", "all done"],
+)
+async def test_the_state_that_comes_with_a_refusal_is_stored_with_the_cursor(tmp_path: Path, error: Exception) -> None:
+    async def test(on: Stage) -> None:
+        await on.put(5)
+        delivery = on.delivery(ScriptedSinks([error]))
+        delivery.stop()
+        await delivery.run()
+        assert on.cursor() == (5, {"of": "the refusal"})
+
+    await run(tmp_path, test)
+
+
 async def test_what_is_refused_becomes_dead_letters_and_the_rest_goes_on(tmp_path: Path) -> None:
     async def test(on: Stage) -> None:
         sinks = ScriptedSinks([Rejected([2, 4], "too large")])
