@@ -62,7 +62,10 @@ def examine(path: Path) -> str | None:
                 found = [text for (text,) in db.execute("PRAGMA quick_check(1)")]
                 if found != ["ok"]:
                     return "; ".join(found)
+            (version,) = db.execute("PRAGMA user_version").fetchone()
             for table in ("blocks", *schema.COPIED):
+                if version < schema.SINCE.get(table, 0):
+                    continue
                 db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
     except sqlite3.DatabaseError as error:
         if verdict(error) in (Verdict.FULL, Verdict.TROUBLE, Verdict.FATAL):

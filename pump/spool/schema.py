@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x70756D70  # "pump"
 
 # An event is one dead letter of a sink, however often it is refused, and whatever is killed in between.
 _ONE_LETTER = "CREATE UNIQUE INDEX one_letter ON dead(sink, seq)"
+# Links that are still to be fetched, each stored with the event that names it.
+_FETCHES = """CREATE TABLE fetches(
+    source TEXT, medium TEXT, event TEXT NOT NULL, lead INTEGER NOT NULL, recorded INTEGER NOT NULL,
+    expires INTEGER NOT NULL, url TEXT NOT NULL, facts TEXT NOT NULL, PRIMARY KEY(source, medium)) WITHOUT ROWID"""
+_THIRD = (_FETCHES,)
+"""Tables that came with version 3."""
 # The order of creation fixes the tables' root pages: repair relies on it when the file's first page is lost.
 TABLES = (
     # Events lie in blocks, so that storing, reading and removing them costs a row for many. `events` is a JSON array of
@@ -27,6 +33,7 @@ TABLES = (
         type TEXT NOT NULL, severity INTEGER NOT NULL, recorded INTEGER NOT NULL, body BLOB NOT NULL,
         reason TEXT NOT NULL, attempts INTEGER NOT NULL, at INTEGER NOT NULL)""",
     _ONE_LETTER,
+    *_THIRD,
 )
 COPIED = {
     "keys": ("lead", "source", "id"),
@@ -34,12 +41,16 @@ COPIED = {
     "state": ("source", "key"),
     "limited": ("seq",),
     "dead": ("id",),
+    "fetches": ("source", "medium"),
 }
 """Tables that a salvage carries over beside the events, with the columns by which each lies."""
+SINCE = {"fetches": 3}
+"""The version that a table came with, where that is not the first: an older file is sound without it."""
 
 _STEPS = {
     0: TABLES,
-    1: ("DELETE FROM dead WHERE id NOT IN (SELECT min(id) FROM dead GROUP BY sink, seq)", _ONE_LETTER),
+    1: ("DELETE FROM dead WHERE id NOT IN (SELECT min(id) FROM dead GROUP BY sink, seq)", _ONE_LETTER, *_THIRD),
+    2: _THIRD,
 }
 """The statements that lead from a version to the present one."""
 

@@ -18,6 +18,7 @@ from pump.spool import repair, schema, statements
 from pump.spool.connection import reading, writing
 from pump.spool.dead_letters import DeadLetters
 from pump.spool.errors import Fatal, Verdict
+from pump.spool.fetches import FetchQueue
 from pump.spool.reader import EventReader, RecentRecords, first_since
 from pump.spool.repair import Repaired
 from pump.spool.retention import TICK, Retention
@@ -145,6 +146,11 @@ class Spool:
     def quarantined(self, source: str) -> int:
         """Bytes stored of what `source` does not understand."""
         return self._state.quarantined(source)
+
+    @property
+    def fetches(self) -> FetchQueue:
+        """Links to pictures that are still to be fetched."""
+        return self._state.fetches
 
     # --- sinks' side --------------------------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ import orjson
 import structlog
 
 from pump.core.record import Record
-from pump.spool import blocks
+from pump.spool import blocks, fetches
+from pump.spool.fetches import Changes
 from pump.spool.state import SpoolState
 from pump.spool.types import Cursor, Row
 
@@ -36,6 +37,8 @@ class Group:
     cursors: Mapping[str, Cursor] = field(default_factory=dict)
     state: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     """(source, key) to a JSON value; None removes the key."""
+    fetches: Changes = field(default_factory=Changes)
+    """Filled by the commit: what it changed of the links that wait."""
 
 
 def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
@@ -46,6 +49,7 @@ def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
     db.execute("BEGIN IMMEDIATE")
     try:
         records = _insert(db, group.rows, first) if group.rows else []
+        group.fetches = fetches.store(db, group.rows, records, first)
         if group.cursors:
             _store_cursors(db, group.cursors)
         if group.state:
@@ -263,4 +267,5 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
         },
         quarantined=quarantined_bytes(db),
         dead={sink: count for sink, count, _ in letters},
+        fetches=fetches.load(db),
     )
