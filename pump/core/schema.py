@@ -51,6 +51,7 @@ def _data() -> dict[str, Any]:
         "late": _FLAG,
         "update": _FLAG,
         "updates": {**_TEXT, "description": "the id of the first upload, or of the pulse that is confirmed or marked"},
+        "reason": {**_TEXT, "description": "of media.failed: why"},
         "reconciled": _FLAG,
         "time_source": {"const": "received"},
         "count": {"type": "integer", "minimum": 1, "description": "of an end: how often the device repeated itself"},

@@ -100,6 +100,25 @@ class Media:
             self.prune()
         return stored
 
+    def adopt(self, part: Path, sha256: str, size: int) -> Stored:
+        """Take over a file that lies in the store's folder, whole, under its content's name; for what memory is too
+        small for. Durable on return. In one of `threads`. Raises OSError; the file is gone then.
+        """
+        relative = f"{sha256[:2]}/{sha256}"
+        path = self.folder / relative
+        self._prepare(path.parent)
+        with self._lock:
+            known = path.exists()
+        _adopt(part, path)
+        now = self._clock.now().timestamp()
+        os.utime(path, (now, now))
+        with self._lock:
+            self.used += 0 if known else size
+            full = self._counted and self.used > self._max_bytes
+        if full:
+            self.prune()
+        return Stored(sha256, relative, size)
+
     def _stands(self, path: Path, content: bytes) -> bool:
         """True where the content is there, whole, and safe; it is young again then.
 
@@ -209,6 +228,24 @@ def _write(path: Path, content: bytes) -> None:
         with suppress(OSError):
             os.unlink(part)
         raise
+    _sync(path.parent)
+
+
+def _adopt(part: Path, path: Path) -> None:
+    """The file under its new name, fsynced, and the folder too; in the order of `_write`."""
+    file = os.open(part, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.rename(part, path)
+        try:
+            os.fsync(file)
+        except OSError:
+            if os.path.samestat(os.fstat(file), os.stat(path)):
+                os.unlink(path)
+            raise
+    finally:
+        os.close(file)
+        with suppress(OSError):
+            os.unlink(part)
     _sync(path.parent)
 
 

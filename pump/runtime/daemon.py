@@ -21,6 +21,7 @@ from pump.core.naming import Names
 from pump.core.tasks import first_of, wait_for
 from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
+from pump.ingest.fetch.fetcher import Fetcher
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media
 from pump.ingest.push.listener import PushListener, Route
@@ -31,7 +32,7 @@ from pump.ops.restart import Restart
 from pump.ops.subscribe import Subscribe
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
-from pump.runtime.build import NoStart, Parts, build_usable, control_of
+from pump.runtime.build import NoStart, Parts, build_usable, control_of, fetcher_of
 from pump.runtime.descriptors import Lack, bounded, raise_limit, soft_limit
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.sd_notify import Notifier
@@ -85,6 +86,8 @@ class Daemon:
         )
         keep = config.media
         self.media = Media(keep.dir, clock=self.clock, max_bytes=keep.max_bytes, retention=keep.retention)
+        self.fetcher: Fetcher | None = None
+        """Fetches what events only link to; None before the start, and without `[media] fetch`."""
         self.ready = asyncio.Event()
         """Set once every part had its first start."""
         self.ops_url = ""
@@ -101,6 +104,7 @@ class Daemon:
         self._ops: Ops | None = None
         self._push: PushListener | None = None
         self._routes: list[Route] = []
+        self._intakes: dict[str, Intake] = {}
         self._control: Control | None = None
         self._announcer: Announcer | None = None
 
@@ -210,6 +214,7 @@ class Daemon:
         self.supervisor.add("media", self._keep_media, self.health.component("media"))
         for name, kind in parts.sinks.items():
             self._add_sink(name, kind, spool, announcer)
+        self._fetch_pictures(spool, parts)  # before there is an event, so that no link is left out
         for name, source in parts.sources.items():
             self._add_source(name, source, spool, announcer)
         await self._take_pushes()
@@ -305,8 +310,18 @@ class Daemon:
             names=names,
         )
 
+    def _fetch_pictures(self, spool: Spool, parts: Parts) -> None:
+        if self.config.media.fetch:
+            component = self.health.component("media fetcher")
+            self.fetcher = fetcher_of(
+                self.config, parts, spool, self.media,
+                lambda name: self._intakes.get(name) or self._intakes.setdefault(name, self._intake(name, spool)),
+                clock=self.clock, metrics=self.metrics, component=component,
+            )  # fmt: skip
+            self.supervisor.add(component.name, self.fetcher.run, component)
+
     def _add_source(self, name: str, source: Source[Any], spool: Spool, announcer: Announcer) -> None:
-        intake = self._intake(name, spool, Names(source.settings.named()))
+        intake = self._intakes[name] = self._intake(name, spool, Names(source.settings.named()))
         announcer.carry(intake)
         if isinstance(source, PushSource):
             self._routes.append(Route(source, intake))

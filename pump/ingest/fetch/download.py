@@ -1,0 +1,250 @@
+"""One link, asked once: the answer on disk, or why not, and whether another try may help."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+import pump
+from pump.core.clock import Clock
+from pump.core.failure import clock_doubt
+from pump.core.net.addresses import Forbidden, Gate
+from pump.core.text import words_of
+from pump.ingest.fetch.access import HostRule, LinkForbidden, PictureAccess, Side
+from pump.ingest.fetch.decryption import Broken, CodeMissing, Decryptor
+from pump.ingest.fetch.incoming import Arrived, Incoming, Unbelievable
+from pump.ingest.media import Media, Stored, TooLarge
+
+HOPS: Final = 3
+"""Redirects that are followed."""
+LONGEST: Final = 600.0
+"""Seconds that a whole answer may take: a host that trickles must not keep its place for ever."""
+_CONNECT: Final = 10.0
+_BUFFER: Final = 1 << 18
+_REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
+_BUSY: Final = frozenset((429, 502, 503, 504))
+"""Statuses of a host that wants to be left in peace, whatever it is asked for."""
+_WAIT: Final = 86400.0
+"""Seconds; a Retry-After beyond it is taken for a mistake."""
+
+
+class FetchLater(Exception):
+    """Another try may help. `reason` is the words, `label` the counter's; `away`: no link of this host would do."""
+
+    def __init__(self, label: str, reason: str, *, wait: float | None = None, away: bool = False) -> None:
+        super().__init__(reason)
+        self.label = label
+        self.reason = reason
+        self.wait = wait
+        self.away = away
+
+
+class FetchFailed(Exception):
+    """No other try helps. `kept`: what came is in the store all the same, as it came."""
+
+    def __init__(self, label: str, reason: str, *, kept: Stored | None = None) -> None:
+        super().__init__(reason)
+        self.label = label
+        self.reason = reason
+        self.kept = kept
+
+
+class _PublicGate(Gate):
+    """Every forbidden address has the same words, so that aiohttp passes the error on where a name has several."""
+
+    def __init__(self) -> None:
+        super().__init__(private=False)
+
+    def __call__(self, info: tuple[Any, ...]) -> socket.socket:
+        try:
+            return super().__call__(info)
+        except Forbidden:
+            raise Forbidden("its name leads to a private or loopback address") from None
+
+
+class Downloader:
+    """The connections to hosts of pictures; an async context manager."""
+
+    def __init__(
+        self, media: Media, *, hosts: Sequence[HostRule], largest: int, timeout: float, clock: Clock,
+        connections: int = 64, resolver: AbstractResolver | None = None,
+    ) -> None:  # fmt: skip
+        """`hosts` is `[media] hosts`, `largest` the bytes of one file, `timeout` seconds of silence.
+
+        `resolver` looks names up; None: the system's.
+        """
+        self._media = media
+        self._hosts = tuple(hosts)
+        self._largest = largest
+        self._timeout = timeout
+        self._clock = clock
+        self._connections = connections
+        self._resolver = resolver
+        self._sessions: dict[Side, aiohttp.ClientSession] = {}
+        self._decryptors: dict[int, Decryptor] = {}
+
+    async def __aenter__(self) -> Downloader:
+        # A pool for each side: a connection that was allowed on one must never serve the other.
+        for side, gate in (
+            (Side.PUBLIC, _PublicGate()),
+            (Side.NAMED, Gate(private=True)),
+            (Side.OWN, Gate(private=True)),
+        ):
+            connector = aiohttp.TCPConnector(limit=self._connections, socket_factory=gate, resolver=self._resolver)
+            self._sessions[side] = aiohttp.ClientSession(
+                connector=connector,
+                connector_owner=True,
+                timeout=aiohttp.ClientTimeout(total=LONGEST, sock_connect=_CONNECT, sock_read=self._timeout),
+                headers={"User-Agent": f"pump/{pump.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
+                auto_decompress=False,  # a few KB may become gigabytes
+                cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=_BUFFER,
+                trust_env=False,  # a proxy of the environment would connect for us, to wherever it likes
+            )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+    async def fetch(self, link: str, kind: str, access: PictureAccess) -> Arrived:
+        """The file behind the link, in the store and durable. Raises FetchLater and FetchFailed; OSError of the disk.
+
+        `kind` is what the event calls it.
+        """
+        try:
+            url = URL(link)
+            url = url.with_user(None).with_fragment(None) if url.user is not None else url.with_fragment(None)
+        except ValueError:
+            raise FetchFailed("invalid", "it is no address") from None
+        incoming = Incoming(self._media)
+        try:
+            async with self._open(url, access) as response:
+                await self._read(response, incoming)
+            return await self._finish(incoming, kind, access)
+        except (FetchLater, FetchFailed):
+            raise
+        except LinkForbidden as error:
+            raise FetchFailed("forbidden", error.reason) from None
+        except TimeoutError:
+            raise FetchLater("timeout", f"{url.host} gave no answer in time", away=incoming.size == 0) from None
+        except aiohttp.ClientConnectorError as error:
+            raise _unreachable(url, error) from None
+        except (aiohttp.ClientError, ValueError) as error:
+            raise FetchLater("broken", f"{url.host} broke the answer off: {words_of(error)}") from None
+        finally:
+            if incoming.spilled:
+                await self._media.threads.run(incoming.close)
+
+    @asynccontextmanager
+    async def _open(self, url: URL, access: PictureAccess) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer that is no redirect, its status a good one."""
+        side = access.side(url, self._hosts)
+        for _ in range(HOPS + 1):
+            if side is Side.OWN and access.login is not None:
+                async with access.login(url) as response:
+                    self._judge(url, response.status, response.headers)
+                    yield response
+                return
+            tls = access.tls if side is Side.OWN else True
+            async with self._sessions[side].get(url, allow_redirects=False, ssl=tls) as response:
+                if response.status not in _REDIRECTS:
+                    self._judge(url, response.status, response.headers)
+                    yield response
+                    return
+                there = self._redirected(url, response.headers.get("Location", ""))
+            if access.side(there, self._hosts) is not side or (url.scheme == "https" and there.scheme != "https"):
+                raise LinkForbidden(f"{url.host} redirects to {there.host}, where its links may not lead")
+            url = there
+        raise FetchLater("redirects", f"{url.host} redirects again and again")
+
+    def _redirected(self, url: URL, location: str) -> URL:
+        try:
+            there = url.join(URL(location))
+        except ValueError:
+            there = URL()
+        if not location or not there.host:
+            raise FetchLater("redirects", f"{url.host} redirects to nowhere")
+        return there.with_user(None) if there.user is not None else there
+
+    def _judge(self, url: URL, status: int, headers: Mapping[str, str]) -> None:
+        if status != 200:
+            wait = self._wait(headers.get("Retry-After"))
+            reason = f"{url.host} answers HTTP {status}"
+            if status == 410:
+                raise FetchFailed("status", reason)
+            raise FetchLater("status", reason, wait=wait, away=status in _BUSY and wait is not None)
+        if headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+            raise FetchLater("encoded", f"{url.host} packs what was asked for as it is")
+        length = headers.get("Content-Length", "")
+        if length.isdigit() and int(length) > self._largest:
+            raise self._too_large(int(length))
+
+    def _too_large(self, size: int) -> FetchFailed:
+        return FetchFailed("too large", f"it has {size} bytes, [media] max_file allows {self._largest}")
+
+    async def _read(self, response: aiohttp.ClientResponse, incoming: Incoming) -> None:
+        async with asyncio.timeout(LONGEST):
+            while True:
+                async with asyncio.timeout(self._timeout):
+                    piece = await response.content.readany()
+                if not piece:
+                    break
+                full = incoming.take(piece)
+                if incoming.size > self._largest:
+                    raise self._too_large(incoming.size)
+                if full:
+                    await self._media.threads.run(incoming.spill)
+        if not incoming.size:
+            raise FetchLater("empty", f"{response.url.host} answers with nothing")
+
+    async def _finish(self, incoming: Incoming, kind: str, access: PictureAccess) -> Arrived:
+        decryptor = self._decryptors.get(id(access)) or self._decryptors.setdefault(id(access), Decryptor(access.codes))
+        run = self._media.threads.run
+        try:
+            return await run(incoming.finish, kind, decryptor)
+        except Unbelievable as error:
+            reason = f"what came is no {kind}: {error.mime}"
+            raise FetchLater("type", reason) from None
+        except TooLarge as error:
+            raise FetchFailed("too large", str(error)) from None
+        except Broken as error:
+            raise FetchLater("encrypted", f"it cannot be decrypted: {error}") from None
+        except CodeMissing:
+            reason = "it is encrypted, and no verification code of the configuration fits; it is kept as it came"
+            raise FetchFailed("encrypted", reason, kept=await run(incoming.keep_as_is)) from None
+
+    def _wait(self, value: str | None) -> float | None:
+        """Seconds of a Retry-After, which is a number of them or a date."""
+        if value is None:
+            return None
+        try:
+            if value.strip().isdigit():
+                seconds = float(value)
+            else:
+                date: datetime = parsedate_to_datetime(value)
+                seconds = (date - self._clock.now()).total_seconds()
+        except (ValueError, TypeError):
+            return None
+        return min(max(seconds, 0.0), _WAIT)
+
+
+def _unreachable(url: URL, error: aiohttp.ClientConnectorError) -> Exception:
+    cause = error.os_error
+    if isinstance(cause, Forbidden):
+        return FetchFailed("forbidden", f"{url.host}: {cause}")
+    number = 0 if isinstance(cause, ssl.SSLError) else cause.errno or 0
+    why = os.strerror(number) if number > 0 else str(cause)
+    return FetchLater("away", f"{url.host} cannot be reached: {why or words_of(error)}{clock_doubt(error)}", away=True)
