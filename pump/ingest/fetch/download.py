@@ -176,7 +176,7 @@ class Downloader:
         except ValueError:
             there = URL()
         if not location or not there.host:
-            raise FetchLater("redirects", f"{url.host} redirects to nowhere")
+            raise LinkForbidden(f"{url.host} redirects to what is no http or https link")
         return there.with_user(None) if there.user is not None else there
 
     def _judge(self, url: URL, status: int, headers: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ waits lies in the spool, so that a kill loses nothing; the link goes in the tran
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -79,14 +80,25 @@ class Fetcher:
         self._metrics = metrics
         self._component = component
         self._nap = Nap(clock)
+        self._quiet = asyncio.Event()
+        self._settling = 0
         self._schedule = Schedule(per_host=limits.per_host, at_once=limits.at_once)
         metrics.media_waiting.set_function(lambda: float(len(self._queue)))
-        self._queue.begin(self._nap.cut)
+        self._queue.begin(self._wake)
 
     @property
     def active(self) -> int:
         """Links that are being asked now."""
         return self._schedule.active
+
+    async def quiet(self) -> None:
+        """Return when nothing is being asked or stored: what is left waits for its time."""
+        await self._quiet.wait()
+
+    def _wake(self) -> None:
+        """Something has changed."""
+        self._quiet.clear()
+        self._nap.cut()
 
     async def run(self) -> None:
         """Fetch for as long as the task lives."""
@@ -107,6 +119,10 @@ class Fetcher:
                 self._admit(now)
                 wait = self._start(group, downloader, now)
                 self._component.details.update(self.status())
+                if self._schedule.active or self._settling:
+                    self._quiet.clear()
+                else:
+                    self._quiet.set()
                 # Nothing is awaited between the look at the queue and here, so that no cut is missed.
                 await (self._nap.until(anyio.sleep_forever()) if wait is None else self._nap.sleep(wait))
 
@@ -144,7 +160,15 @@ class Fetcher:
         return f"its link died before it could be fetched: {job.reason or f'{job.host} is away'} ({job.tries} tries)"
 
     def _give_up(self, group: TaskGroup, fetch: Fetch, label: str, reason: str) -> None:
-        group.start_soon(self._settle_failed, fetch, FetchFailed(label, reason), name="a link given up")
+        self._settling += 1  # from now on: the task begins later
+        group.start_soon(self._given_up, fetch, FetchFailed(label, reason), name="a link given up")
+
+    async def _given_up(self, fetch: Fetch, failure: FetchFailed) -> None:
+        try:
+            await self._settle_failed(fetch, failure)
+        finally:
+            self._settling -= 1
+            self._wake()
 
     async def _ask(self, downloader: Downloader, job: Job) -> None:
         fetch, there, wait = job.fetch, True, None
@@ -168,7 +192,7 @@ class Fetcher:
             self._schedule.ended(job, there=there)
             if not there:
                 self._schedule.close(job.host, self._clock.monotonic(), wait)
-            self._nap.cut()
+            self._wake()
         if arrived is not None:
             await self._settle_stored(fetch, arrived)
         elif failure is not None:
@@ -206,13 +230,18 @@ class Fetcher:
     async def _settle(self, fetch: Fetch, event: Event) -> None:
         """Store the result, waiting while the spool refuses: the link must not go without it."""
         backoff = Backoff(rng=self.rng)
-        while True:
-            try:
-                await self._intake(fetch.source).settle(event, fetch.medium)
-            except Unavailable:
-                await self._clock.sleep(backoff.next())
-            else:
-                return
+        self._settling += 1
+        try:
+            while True:
+                try:
+                    await self._intake(fetch.source).settle(event, fetch.medium)
+                except Unavailable:
+                    await self._clock.sleep(backoff.next())
+                else:
+                    return
+        finally:
+            self._settling -= 1
+            self._wake()
 
     def status(self) -> dict[str, Any]:
         """What /status shows."""
