@@ -18,6 +18,7 @@ import aiohttp
 from yarl import URL
 
 from pump.core.net.addresses import inside, literal
+from pump.ingest.fetch.errors import LinkForbidden
 
 _SCHEMES: Final = ("http", "https")
 
@@ -35,14 +36,6 @@ class Side(Enum):
 
 Login = Callable[[URL], AbstractAsyncContextManager[aiohttp.ClientResponse]]
 """Opens a link of the source's own host with the source's account, at any status. Raises `FetchLater`."""
-
-
-class LinkForbidden(Exception):
-    """Nothing vouches for the link's host; `reason` says so without naming more than the host."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(slots=True, frozen=True)

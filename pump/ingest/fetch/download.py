@@ -21,10 +21,11 @@ from pump.core.clock import Clock
 from pump.core.failure import clock_doubt
 from pump.core.net.addresses import Forbidden, Gate
 from pump.core.text import words_of
-from pump.ingest.fetch.access import HostRule, LinkForbidden, PictureAccess, Side
+from pump.ingest.fetch.access import HostRule, PictureAccess, Side
 from pump.ingest.fetch.decryption import Broken, CodeMissing, Decryptor
+from pump.ingest.fetch.errors import FetchFailed, FetchLater, LinkForbidden
 from pump.ingest.fetch.incoming import Arrived, Incoming, Unbelievable
-from pump.ingest.media import Media, Stored, TooLarge
+from pump.ingest.media import Media, TooLarge
 
 HOPS: Final = 3
 """Redirects that are followed."""
@@ -37,27 +38,6 @@ _BUSY: Final = frozenset((429, 502, 503, 504))
 """Statuses of a host that wants to be left in peace, whatever it is asked for."""
 _WAIT: Final = 86400.0
 """Seconds; a Retry-After beyond it is taken for a mistake."""
-
-
-class FetchLater(Exception):
-    """Another try may help. `reason` is the words, `label` the counter's; `away`: no link of this host would do."""
-
-    def __init__(self, label: str, reason: str, *, wait: float | None = None, away: bool = False) -> None:
-        super().__init__(reason)
-        self.label = label
-        self.reason = reason
-        self.wait = wait
-        self.away = away
-
-
-class FetchFailed(Exception):
-    """No other try helps. `kept`: what came is in the store all the same, as it came."""
-
-    def __init__(self, label: str, reason: str, *, kept: Stored | None = None) -> None:
-        super().__init__(reason)
-        self.label = label
-        self.reason = reason
-        self.kept = kept
 
 
 class _PublicGate(Gate):
@@ -125,8 +105,7 @@ class Downloader:
         `kind` is what the event calls it.
         """
         try:
-            url = URL(link)
-            url = url.with_user(None).with_fragment(None) if url.user is not None else url.with_fragment(None)
+            url = address_of(link)
         except ValueError:
             raise FetchFailed("invalid", "it is no address") from None
         incoming = Incoming(self._media)
@@ -172,12 +151,12 @@ class Downloader:
 
     def _redirected(self, url: URL, location: str) -> URL:
         try:
-            there = url.join(URL(location))
+            there = url.join(address_of(location))
         except ValueError:
             there = URL()
         if not location or not there.host:
             raise LinkForbidden(f"{url.host} redirects to what is no http or https link")
-        return there.with_user(None) if there.user is not None else there
+        return there
 
     def _judge(self, url: URL, status: int, headers: Mapping[str, str]) -> None:
         if status != 200:
@@ -239,6 +218,18 @@ class Downloader:
         except (ValueError, TypeError):
             return None
         return min(max(seconds, 0.0), _WAIT)
+
+
+def address_of(link: str) -> URL:
+    """The link as it is, for a signature may be over its very bytes; quoted only where it could not be sent.
+
+    Without user and password, which an event must not hand to anybody. Raises ValueError.
+    """
+    plain = link.isascii() and link.isprintable() and " " not in link
+    url = URL(link, encoded=plain)
+    if url.user is not None or url.password is not None:
+        url = url.with_user(None)
+    return url.with_fragment(None) if url.fragment else url
 
 
 def _unreachable(url: URL, error: aiohttp.ClientConnectorError) -> Exception:

@@ -25,7 +25,8 @@ from pump.core.event import Event
 from pump.core.tasks import Nap
 from pump.ingest.fetch import results
 from pump.ingest.fetch.access import HostRule, PictureAccess
-from pump.ingest.fetch.download import Downloader, FetchFailed, FetchLater
+from pump.ingest.fetch.download import Downloader
+from pump.ingest.fetch.errors import FetchFailed, FetchLater
 from pump.ingest.fetch.expiry import expiry_of
 from pump.ingest.fetch.incoming import Arrived, sweep
 from pump.ingest.fetch.schedule import Job, Schedule

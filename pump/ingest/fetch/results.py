@@ -18,7 +18,7 @@ STORED: Final = "media.stored"
 FAILED: Final = "media.failed"
 WANTED: Final = ("remote",)
 """States of a medium whose link is worth asking; one that is still to be uploaded comes with a second upload."""
-_REPEATED: Final = ("vendor", "incident", "device", "place")
+_REPEATED: Final = ("incident", "device", "place")
 """What the result repeats of its event's data."""
 _KEPT: Final = ("id", "kind", "mime", "encrypted")
 """What it repeats of the medium's entry."""
@@ -81,8 +81,9 @@ def _file(file: Stored) -> dict[str, Any]:
 def _event(
     type_: str, fetch: Fetch, facts: Mapping[str, Any], data: dict[str, Any], medium: dict[str, Any], now: datetime
 ) -> Event:
-    whole: dict[str, Any] = {"vendor": facts.get("vendor", "pump"), "phase": "update", "updates": fetch.event, **data}
-    whole |= {name: facts[name] for name in _REPEATED[1:] if name in facts}
+    # The vendor of the event is in the event: this one is the pump's own finding.
+    whole: dict[str, Any] = {"vendor": "pump", "phase": "update", "updates": fetch.event, **data}
+    whole |= {name: facts[name] for name in _REPEATED if name in facts}
     whole["media"] = [medium]
     return Event(
         type_, result_id(fetch.medium, stored=type_ == STORED), whole, time=now, subject=facts.get("subject"),

@@ -10,7 +10,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from pump.ingest.fetch.access import HostRule, LinkForbidden, PictureAccess, Side
+from pump.ingest.fetch.access import HostRule, PictureAccess, Side
+from pump.ingest.fetch.errors import LinkForbidden
 from pump.simulation.pictures import PictureHost, jpeg
 from tests.unit.ingest.fetch.conftest import Ground, alarm, own
 

@@ -29,7 +29,7 @@ async def test_the_event_goes_first_and_its_picture_follows_with_the_same_id(gro
         assert second["source"] == first["source"]
         assert second["subject"] == "camera/1"
         assert second["data"] == {
-            "vendor": "test", "code": "stored", "name": "Picture stored", "phase": "update", "severity": "info",
+            "vendor": "pump", "code": "stored", "name": "Picture stored", "phase": "update", "severity": "info",
             "updates": event.id, "device": {"serial": "D1"},
             "media": [
                 {
