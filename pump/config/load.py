@@ -73,7 +73,7 @@ def places(path: Path, environ: Mapping[str, str] | None = None) -> Places:
 
     Raises ConfigError for problems of these two tables.
     """
-    reader = _Reader(path, os.environ if environ is None else environ)
+    reader = _Reader(path, os.environ if environ is None else environ, unopened=True)
     found = reader.places()
     if reader.problems:
         raise ConfigError(reader.problems, str(path))

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from pump.config.problems import Problem
-from pump.core.settings import Duration, Settings, SinkSettings, Size, SourceSettings, Zone
+from pump.core.settings import Duration, Secret, Settings, SinkSettings, Size, SourceSettings, Zone
 from pump.ingest.fetch.access import HostRule
 from pump.spool.types import SpoolSettings
 
@@ -122,9 +122,12 @@ class ServerSettings(Settings):
 
 
 class OpsSettings(Settings):
-    """[ops]: /healthz, /readyz, /metrics and /status."""
+    """[ops]: /healthz, /readyz, /metrics, /status and /media."""
 
     listen: Listen = Field(default=Address("127.0.0.1:9090"), description="address and port")
+    tokens: dict[str, Secret] = Field(
+        default_factory=dict, description="by name: whoever sends one (Authorization: Bearer) may see pictures"
+    )
 
 
 class MediaSettings(Settings):

@@ -27,6 +27,7 @@ from pump.ingest.media import Media
 from pump.ingest.push.listener import PushListener, Route
 from pump.ops.control import Control
 from pump.ops.http import Ops, Views
+from pump.ops.media import MediaPages
 from pump.ops.resend import Resend
 from pump.ops.restart import Restart
 from pump.ops.subscribe import Subscribe
@@ -232,7 +233,9 @@ class Daemon:
 
     async def _listen(self) -> None:
         status, listen = self.status, self.config.ops.listen
-        views = Views(status.sick, status.unready, status.body, status.refresh, self.metrics.registry)
+        tokens = [token.get_secret_value() for token in self.config.ops.tokens.values()]
+        pages = MediaPages(self.media.folder, self.config.state_dir, self.media.threads, tokens)
+        views = Views(status.sick, status.unready, status.body, status.refresh, self.metrics.registry, pages)
         ops = Ops(listen.host, listen.port, views)
         try:
             await ops.open()

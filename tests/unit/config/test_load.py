@@ -365,6 +365,12 @@ def test_a_disabled_twin_is_no_twin(tmp_path: Path, registry: Registry) -> None:
     assert list(config.sources) == ["teams", "spare"]
 
 
+def test_a_token_of_ops_is_no_place_s_business(tmp_path: Path) -> None:
+    file = tmp_path / "pump.toml"
+    file.write_text('[ops]\nlisten = "127.0.0.1:1"\ntokens = { board = "${NOT_THERE}" }\n')
+    assert places(file, {}).ops.listen == "127.0.0.1:1"
+
+
 def test_places_need_no_secrets(tmp_path: Path) -> None:
     file = tmp_path / "pump.toml"
     file.write_text(GOOD + '[ops]\nlisten = "127.0.0.1:1"\n[sources.odd]\ntype = "nothing known"\n')
