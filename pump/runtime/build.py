@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,10 @@ from pump.config.problems import dotted
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured
 from pump.core.text import words_of
-from pump.ingest.fetch.fetcher import Fetcher, FetchLimits
-from pump.ingest.intake import Intake
-from pump.ingest.media import Media
 from pump.ops.control import Control
 from pump.registry import MissingDependency, Registry
 from pump.sink import Sink
 from pump.source import Source
-from pump.spool import Spool
-from pump.telemetry.health import Component
-from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -90,16 +84,3 @@ def control_of(config: Config, environ: Mapping[str, str]) -> Control:
     """The control socket of this configuration, with a second one where systemd gave a folder for it; not yet open."""
     folder = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     return Control(config.state_dir, runtime=Path(folder) if folder else None, group=config.control_group)
-
-
-def fetcher_of(
-    config: Config, parts: Parts, spool: Spool, media: Media, intake: Callable[[str], Intake], *, clock: Clock,
-    metrics: Metrics, component: Component,
-) -> Fetcher:  # fmt: skip
-    """The fetcher of what these sources' events link to."""
-    keep = config.media
-    return Fetcher(
-        spool, media, intake, {name: source.pictures() for name, source in parts.sources.items()},
-        limits=FetchLimits(keep.hosts, keep.per_host, keep.at_once, keep.max_file, keep.timeout),
-        clock=clock, metrics=metrics, component=component,
-    )  # fmt: skip

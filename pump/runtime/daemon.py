@@ -21,21 +21,19 @@ from pump.core.naming import Names
 from pump.core.tasks import first_of, wait_for
 from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
-from pump.ingest.fetch.fetcher import Fetcher
 from pump.ingest.intake import Intake
-from pump.ingest.media import Media
 from pump.ingest.push.listener import PushListener, Route
 from pump.ops.control import Control
 from pump.ops.http import Ops, Views
-from pump.ops.media import MediaPages
 from pump.ops.resend import Resend
 from pump.ops.restart import Restart
 from pump.ops.subscribe import Subscribe
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
-from pump.runtime.build import NoStart, Parts, build_usable, control_of, fetcher_of
+from pump.runtime.build import NoStart, Parts, build_usable, control_of
 from pump.runtime.descriptors import Lack, bounded, raise_limit, soft_limit
 from pump.runtime.lock import FolderLock, Locked
+from pump.runtime.pictures import Pictures
 from pump.runtime.sd_notify import Notifier
 from pump.runtime.signals import take_over
 from pump.runtime.status import Status
@@ -85,10 +83,8 @@ class Daemon:
             health=self.health,
             metrics=self.metrics,
         )
-        keep = config.media
-        self.media = Media(keep.dir, clock=self.clock, max_bytes=keep.max_bytes, retention=keep.retention)
-        self.fetcher: Fetcher | None = None
-        """Fetches what events only link to; None before the start, and without `[media] fetch`."""
+        self.pictures = Pictures(config, clock=self.clock, metrics=self.metrics, health=self.health)
+        self.media = self.pictures.media
         self.ready = asyncio.Event()
         """Set once every part had its first start."""
         self.ops_url = ""
@@ -105,7 +101,6 @@ class Daemon:
         self._ops: Ops | None = None
         self._push: PushListener | None = None
         self._routes: list[Route] = []
-        self._intakes: dict[str, Intake] = {}
         self._control: Control | None = None
         self._announcer: Announcer | None = None
 
@@ -212,10 +207,9 @@ class Daemon:
         watch = Watch(spool, clock=self.clock, health=self.health, status=self.status, notifier=self._notifier)
         self.supervisor.add("watch", watch.run, self.health.component("watch"))
         self.supervisor.add("spool probe", watch.probe, self.health.component("spool"))
-        self.supervisor.add("media", self._keep_media, self.health.component("media"))
+        self.pictures.start(self.supervisor, spool, parts, self._intake)
         for name, kind in parts.sinks.items():
             self._add_sink(name, kind, spool, announcer)
-        self._fetch_pictures(spool, parts)  # before there is an event, so that no link is left out
         for name, source in parts.sources.items():
             self._add_source(name, source, spool, announcer)
         await self._take_pushes()
@@ -233,8 +227,7 @@ class Daemon:
 
     async def _listen(self) -> None:
         status, listen = self.status, self.config.ops.listen
-        tokens = [token.get_secret_value() for token in self.config.ops.tokens.values()]
-        pages = MediaPages(self.media.folder, self.config.state_dir, self.media.threads, tokens)
+        pages = self.pictures.pages
         views = Views(status.sick, status.unready, status.body, status.refresh, self.metrics.registry, pages)
         ops = Ops(listen.host, listen.port, views)
         try:
@@ -313,18 +306,8 @@ class Daemon:
             names=names,
         )
 
-    def _fetch_pictures(self, spool: Spool, parts: Parts) -> None:
-        if self.config.media.fetch:
-            component = self.health.component("media fetcher")
-            self.fetcher = fetcher_of(
-                self.config, parts, spool, self.media,
-                lambda name: self._intakes.get(name) or self._intakes.setdefault(name, self._intake(name, spool)),
-                clock=self.clock, metrics=self.metrics, component=component,
-            )  # fmt: skip
-            self.supervisor.add(component.name, self.fetcher.run, component)
-
     def _add_source(self, name: str, source: Source[Any], spool: Spool, announcer: Announcer) -> None:
-        intake = self._intakes[name] = self._intake(name, spool, Names(source.settings.named()))
+        intake = self.pictures.intakes[name] = self._intake(name, spool, Names(source.settings.named()))
         announcer.carry(intake)
         if isinstance(source, PushSource):
             self._routes.append(Route(source, intake))
@@ -336,10 +319,6 @@ class Daemon:
         around = Surroundings(spool, self.clock, self.metrics, self.config.site, announcer.sink_lost)
         self.sinks[name] = delivery = Delivery(around, kind, name, self.config.sinks[name], component)
         self.supervisor.add(component.name, delivery.run, component)
-
-    async def _keep_media(self) -> None:
-        self.health.component("media").up()
-        await self.media.run()
 
     # --- stop -------------------------------------------------------------------------------------------------------
 
