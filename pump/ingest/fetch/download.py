@@ -99,11 +99,8 @@ class Downloader:
             await session.close()
         self._sessions.clear()
 
-    async def fetch(self, link: str, kind: str, access: PictureAccess) -> Arrived:
-        """The file behind the link, in the store and durable. Raises FetchLater and FetchFailed; OSError of the disk.
-
-        `kind` is what the event calls it.
-        """
+    async def receive(self, link: str, access: PictureAccess) -> Incoming:
+        """The bytes behind the link, to be given to `keep`. Raises FetchLater and FetchFailed; OSError of the disk."""
         try:
             url = address_of(link)
         except ValueError:
@@ -112,20 +109,30 @@ class Downloader:
         try:
             async with self._open(url, access) as response:
                 await self._read(response, incoming)
-            return await self._finish(incoming, kind, access)
-        except (FetchLater, FetchFailed):
-            raise
-        except LinkForbidden as error:
-            raise FetchFailed("forbidden", error.reason) from None
-        except TimeoutError:
-            raise FetchLater("timeout", f"{url.host} gave no answer in time", away=incoming.size == 0) from None
-        except aiohttp.ClientConnectorError as error:
-            raise _unreachable(url, error) from None
-        except (aiohttp.ClientError, ValueError) as error:
-            raise FetchLater("broken", f"{url.host} broke the answer off: {words_of(error)}") from None
-        finally:
+        except Exception as error:  # noqa: BLE001  # each is raised again, in our words where it has any
             if incoming.spilled:
                 await self._media.threads.run(incoming.close)
+            raise _meaning(url, error, begun=incoming.size > 0) from None
+        return incoming
+
+    async def keep(self, incoming: Incoming, kind: str, access: PictureAccess) -> Arrived:
+        """Have it in the store, durably; `kind` is what the event calls it. Raises as `receive` does."""
+        decryptor = self._decryptors.get(id(access)) or self._decryptors.setdefault(id(access), Decryptor(access.codes))
+        run = self._media.threads.run
+        try:
+            return await run(incoming.finish, kind, decryptor)
+        except Unbelievable as error:
+            raise FetchLater("type", f"what came is no {kind}: {error.mime}") from None
+        except TooLarge as error:
+            raise FetchFailed("too large", str(error)) from None
+        except Broken as error:
+            raise FetchLater("encrypted", f"it cannot be decrypted: {error}") from None
+        except CodeMissing:
+            reason = "it is encrypted, and no verification code of the configuration fits; it is kept as it came"
+            raise FetchFailed("encrypted", reason, kept=await run(incoming.keep_as_is)) from None
+        finally:
+            if incoming.spilled:
+                await run(incoming.close)
 
     @asynccontextmanager
     async def _open(self, url: URL, access: PictureAccess) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -189,22 +196,6 @@ class Downloader:
         if not incoming.size:
             raise FetchLater("empty", f"{response.url.host} answers with nothing")
 
-    async def _finish(self, incoming: Incoming, kind: str, access: PictureAccess) -> Arrived:
-        decryptor = self._decryptors.get(id(access)) or self._decryptors.setdefault(id(access), Decryptor(access.codes))
-        run = self._media.threads.run
-        try:
-            return await run(incoming.finish, kind, decryptor)
-        except Unbelievable as error:
-            reason = f"what came is no {kind}: {error.mime}"
-            raise FetchLater("type", reason) from None
-        except TooLarge as error:
-            raise FetchFailed("too large", str(error)) from None
-        except Broken as error:
-            raise FetchLater("encrypted", f"it cannot be decrypted: {error}") from None
-        except CodeMissing:
-            reason = "it is encrypted, and no verification code of the configuration fits; it is kept as it came"
-            raise FetchFailed("encrypted", reason, kept=await run(incoming.keep_as_is)) from None
-
     def _wait(self, value: str | None) -> float | None:
         """Seconds of a Retry-After, which is a number of them or a date."""
         if value is None:
@@ -230,6 +221,19 @@ def address_of(link: str) -> URL:
     if url.user is not None or url.password is not None:
         url = url.with_user(None)
     return url.with_fragment(None) if url.fragment else url
+
+
+def _meaning(url: URL, error: Exception, *, begun: bool) -> Exception:
+    """The error as the fetcher has it; `begun`: some of the answer had come."""
+    if isinstance(error, LinkForbidden):
+        return FetchFailed("forbidden", error.reason)
+    if isinstance(error, TimeoutError):
+        return FetchLater("timeout", f"{url.host} gave no answer in time", away=not begun)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return _unreachable(url, error)
+    if isinstance(error, aiohttp.ClientError | ValueError):
+        return FetchLater("broken", f"{url.host} broke the answer off: {words_of(error)}")
+    return error
 
 
 def _unreachable(url: URL, error: aiohttp.ClientConnectorError) -> Exception:

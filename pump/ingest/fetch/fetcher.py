@@ -69,8 +69,8 @@ class Fetcher:
         spool takes links."""
         self.resolver: AbstractResolver | None = None
         """Looks names up, where it is not the system's; before `run`."""
-        self.rng: random.Random | None = None
-        """Of the waits, before `run`; None: the system's."""
+        self.rng = random.Random()
+        """Of the waits; before `run`."""
         self._spool = spool
         self._queue = spool.fetches
         self._media = media
@@ -178,7 +178,10 @@ class Fetcher:
         job.tries += 1
         try:
             access = self._access.get(fetch.source, _NOBODY)
-            arrived = await downloader.fetch(fetch.url, results.kind_of(fetch), access)
+            incoming = await downloader.receive(fetch.url, access)
+            self._schedule.answered(job)  # its host may be asked for another while the disk works
+            self._wake()
+            arrived = await downloader.keep(incoming, results.kind_of(fetch), access)
         except FetchFailed as error:
             failure = error
         except FetchLater as error:

@@ -29,11 +29,13 @@ class Job:
     fetch: Fetch
     host: str
     deadline: float
+    backoff: Backoff
     tries: int = 0
     reason: str = ""
     """Of the last failure."""
-    backoff: Backoff = field(default_factory=Backoff)
     waiting: bool = True
+    asking: bool = False
+    """Its host works for it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +45,7 @@ class _Host:
     due: list[tuple[float, int, Job]] = field(default_factory=list)
     """By their deadlines."""
     active: int = 0
+    storing: int = 0
     closed_until: float = 0.0
     away: bool = False
 
@@ -59,7 +62,7 @@ class Schedule:
     def __init__(self, *, per_host: int, at_once: int, rng: random.Random | None = None) -> None:
         self._per_host = per_host
         self._at_once = at_once
-        self._rng = rng
+        self._rng = rng or random.Random()  # one for all: each would be seeded by the system, which takes 0.4 ms
         self._hosts: dict[str, _Host] = {}
         self._jobs: dict[Name, Job] = {}
         self._numbers = count()
@@ -74,7 +77,7 @@ class Schedule:
     def add(self, fetch: Fetch, host: str, deadline: float) -> None:
         """Have it asked as soon as may be; in the place of an older one of its name that is not being asked."""
         self.drop(fetch.name)
-        job = Job(fetch, host, deadline, backoff=Backoff(FIRST, LONGEST, self._rng))
+        job = Job(fetch, host, deadline, Backoff(FIRST, LONGEST, self._rng))
         self._jobs[fetch.name] = job
         self._push(job, None)
 
@@ -108,10 +111,12 @@ class Schedule:
                 dead.append(self._pop(host))
             room = 1 if host.away else self._per_host
             while host.closed_until <= now and host.active < room and self.active < self._at_once and host.first():
-                ask.append(self._pop(host))
+                job = self._pop(host)
+                job.asking = True
+                ask.append(job)
                 host.active += 1
                 self.active += 1
-            if not (host.later or host.due or host.active):
+            if not (host.later or host.due or host.active or host.storing):
                 del self._hosts[name]
         return ask, dead
 
@@ -134,11 +139,22 @@ class Schedule:
                     times.append(first.deadline)
         return min(times, default=None)
 
+    def answered(self, job: Job) -> None:
+        """Its host has given all of it; it counts as active until it has ended."""
+        job.asking = False
+        host = self._hosts[job.host]
+        host.active -= 1
+        host.storing += 1
+
     def ended(self, job: Job, *, there: bool) -> None:
         """It is not being asked any more; `there`: its host has answered."""
         self.active -= 1
         host = self._hosts[job.host]
-        host.active -= 1
+        if job.asking:
+            host.active -= 1
+        else:
+            host.storing -= 1
+        job.asking = False
         if there:
             host.away, host.closed_until = False, 0.0
             host.backoff.reset()
