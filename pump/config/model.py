@@ -20,7 +20,7 @@ from pydantic import (
 
 from pump.config.problems import Problem
 from pump.core.settings import Duration, Secret, Settings, SinkSettings, Size, SourceSettings, Zone
-from pump.ingest.fetch.access import HostRule
+from pump.ingest.fetch.hosts import HostRule
 from pump.spool.types import SpoolSettings
 
 NAME = r"[a-z0-9][a-z0-9_-]*"

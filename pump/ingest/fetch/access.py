@@ -19,6 +19,7 @@ from yarl import URL
 
 from pump.core.net.addresses import inside, literal
 from pump.ingest.fetch.errors import LinkForbidden
+from pump.ingest.fetch.hosts import HostRule, host_of
 
 _SCHEMES: Final = ("http", "https")
 
@@ -36,54 +37,6 @@ class Side(Enum):
 
 Login = Callable[[URL], AbstractAsyncContextManager[aiohttp.ClientResponse]]
 """Opens a link of the source's own host with the source's account, at any status. Raises `FetchLater`."""
-
-
-@dataclass(slots=True, frozen=True)
-class HostRule:
-    """A host that may be asked: a name, all names below one ("*.example.com"), or an address; at a port or at any."""
-
-    host: str
-    port: int | None = None
-    https: bool = False
-    """Through https alone."""
-
-    @classmethod
-    def parse(cls, text: str) -> HostRule:
-        """A row of `[media] hosts`. Raises ValueError for what is neither host nor pattern."""
-        name, _, port = text.strip().lower().rpartition(":") if _has_port(text) else (text.strip().lower(), "", "")
-        bare = name.removeprefix("*.")
-        address = literal(bare)
-        wrong = not bare or "*" in bare or (name != bare and address is not None)
-        if not wrong and address is None:
-            try:
-                wrong = URL.build(scheme="http", host=bare).host != bare or any(sign in bare for sign in "/@?#[] ")
-            except ValueError:
-                wrong = True
-        if wrong or (port and not 0 < int(port) < 65536):
-            raise ValueError('a host such as "pictures.example.com", "*.example.com" or "10.0.0.5:8080" is wanted')
-        return cls(name if address is None else str(address), int(port) if port else None)
-
-    @property
-    def literal(self) -> bool:
-        """True for an address, which may be a private one."""
-        return literal(self.host) is not None
-
-    def fits(self, url: URL) -> bool:
-        """True where the rule lets this link through."""
-        if (self.port is not None and url.port != self.port) or (self.https and url.scheme != "https"):
-            return False
-        host = _host(url)
-        return host.endswith(self.host[1:]) if self.host.startswith("*.") else host == self.host
-
-
-def _has_port(text: str) -> bool:
-    return text.rpartition(":")[2].isdigit() and (text.count(":") == 1 or "]:" in text)
-
-
-def _host(url: URL) -> str:
-    host = (url.host or "").lower().rstrip(".")
-    address = literal(host)
-    return host if address is None else str(address)
 
 
 @dataclass(frozen=True)
@@ -104,11 +57,11 @@ class PictureAccess:
     @cached_property
     def _origin(self) -> tuple[str, int | None]:
         url = URL(self.own)
-        return _host(url), url.port
+        return host_of(url), url.port
 
     def side(self, url: URL, more: Iterable[HostRule] = ()) -> Side:
         """The side that the link's host stands on; `more` is `[media] hosts`. Raises LinkForbidden."""
-        host = _host(url)
+        host = host_of(url)
         if url.scheme not in _SCHEMES or not host:
             raise LinkForbidden("it is no http or https link")
         if self.own and (host, url.port) == self._origin:

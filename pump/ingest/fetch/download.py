@@ -21,9 +21,10 @@ from pump.core.clock import Clock
 from pump.core.failure import clock_doubt
 from pump.core.net.addresses import Forbidden, Gate
 from pump.core.text import words_of
-from pump.ingest.fetch.access import HostRule, PictureAccess, Side
+from pump.ingest.fetch.access import PictureAccess, Side
 from pump.ingest.fetch.decryption import Broken, CodeMissing, Decryptor
 from pump.ingest.fetch.errors import FetchFailed, FetchLater, LinkForbidden
+from pump.ingest.fetch.hosts import HostRule
 from pump.ingest.fetch.incoming import Arrived, Incoming, Unbelievable
 from pump.ingest.media import Media, TooLarge
 

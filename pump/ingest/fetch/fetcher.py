@@ -24,10 +24,11 @@ from pump.core.errors import Unavailable
 from pump.core.event import Event
 from pump.core.tasks import Nap
 from pump.ingest.fetch import results
-from pump.ingest.fetch.access import HostRule, PictureAccess
+from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.download import Downloader
 from pump.ingest.fetch.errors import FetchFailed, FetchLater
 from pump.ingest.fetch.expiry import expiry_of
+from pump.ingest.fetch.hosts import HostRule
 from pump.ingest.fetch.incoming import Arrived, sweep
 from pump.ingest.fetch.schedule import Job, Schedule
 from pump.ingest.intake import Intake

@@ -10,7 +10,8 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
-from pump.ingest.fetch.access import HostRule, PictureAccess
+from pump.ingest.fetch.access import PictureAccess
+from pump.ingest.fetch.hosts import HostRule
 from pump.ingest.intake import Intake
 from pump.source import Source
 from pump.vendors.hik_connect.client import AppKey, Client

@@ -10,8 +10,9 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from pump.ingest.fetch.access import HostRule, PictureAccess, Side
+from pump.ingest.fetch.access import PictureAccess, Side
 from pump.ingest.fetch.errors import LinkForbidden
+from pump.ingest.fetch.hosts import HostRule
 from pump.simulation.pictures import PictureHost, jpeg
 from tests.unit.ingest.fetch.conftest import Ground, alarm, own
 
