@@ -48,6 +48,8 @@ _HEADERS: Final = {
     "Cache-Control": "private, max-age=86400, immutable",
 }
 """What is shown was made by strangers: nothing in it may run, nor be shown inside of another's page."""
+_NONE: Final = {**_HEADERS, "Cache-Control": "no-store"}
+"""Where there is nothing to show: it may come."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -80,7 +82,7 @@ class MediaPages:
         digest = await self._digest(request.match_info["id"])
         opened = None if digest is None else await self._threads.run(self._open, digest)
         if opened is None:
-            return web.Response(status=404, text="no such picture is stored\n", headers=_HEADERS)
+            return web.Response(status=404, text="no such picture is stored\n", headers=_NONE)
         try:
             if size is not None:
                 return await self._small(opened, size)
@@ -167,13 +169,13 @@ class MediaPages:
 
     async def _small(self, opened: _File, size: int) -> web.Response:
         if not opened.mime.startswith("image/") or opened.size > thumbnails.MOST_BYTES:
-            return web.Response(status=415, text="there are thumbnails of pictures alone\n", headers=_HEADERS)
+            return web.Response(status=415, text="there are thumbnails of pictures alone\n", headers=_NONE)
         content = await self._threads.run(os.pread, opened.file, opened.size, 0)
         try:
             small = await thumbnails.threads.run(thumbnail, content, size)
         except NoThumbnail as error:
             status = 501 if "Pillow" in str(error) else 415
-            return web.Response(status=status, text=f"{error}\n", headers=_HEADERS)
+            return web.Response(status=status, text=f"{error}\n", headers=_NONE)
         name = f"{opened.digest[:16]}-{size}.jpg"
         headers = {**_HEADERS, "Content-Disposition": f'inline; filename="{name}"'}
         return web.Response(body=small, content_type="image/jpeg", headers=headers)

@@ -19,6 +19,9 @@ from pump.ingest.stream.lockout import LEAST, LoginLockout
 NOT_YET: Final = 2.0
 """Seconds after which a source that does not run yet is asked again."""
 
+OPENING: Final = 30.0
+"""Seconds until the answer has begun: others wait behind it, and a half-open connection never errs."""
+
 
 @dataclass(slots=True, frozen=True)
 class DeviceParts:
@@ -51,9 +54,12 @@ class DeviceLogin:
                 # One at a time, so that a password that is rejected is known before the next tries it.
                 async with self._one:
                     self._check(parts)
-                    response = await stack.enter_async_context(parts.client.stream("GET", url))
+                    async with asyncio.timeout(OPENING):
+                        response = await stack.enter_async_context(parts.client.stream("GET", url))
             except UnexpectedStatus as refused:
                 raise self._refused(url, parts, refused.answer) from None
+            except TimeoutError:
+                raise FetchLater("timeout", f"{url.host} gave no answer in time", away=True) from None
             except ConnectionLost as lost:
                 raise FetchLater("away", lost.reason, away=True) from None
             yield response

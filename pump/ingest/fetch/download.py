@@ -228,6 +228,8 @@ def _meaning(url: URL, error: Exception, *, begun: bool) -> Exception:
     """The error as the fetcher has it; `begun`: some of the answer had come."""
     if isinstance(error, LinkForbidden):
         return FetchFailed("forbidden", error.reason)
+    if isinstance(error, aiohttp.InvalidURL):
+        return FetchFailed("invalid", "it is no address")  # whose words are the whole link
     if isinstance(error, TimeoutError):
         return FetchLater("timeout", f"{url.host} gave no answer in time", away=not begun)
     if isinstance(error, aiohttp.ClientConnectorError):
