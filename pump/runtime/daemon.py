@@ -335,7 +335,8 @@ class Daemon:
             await self._control.close()
         if self._push is not None:
             await self._push.close()  # what is in hand is stored and answered; nothing new is taken
-        await self.supervisor.stop(self._named("source "), TAKING)
+        # The fetcher puts events too; what it leaves it finds again.
+        await self.supervisor.stop([*self._named("source "), *self._named("media fetcher")], TAKING)
         await self.supervisor.stop(["announcer"], HURRIED)
         if self._announcer is not None:
             with move_on_after(HURRIED, shield=True):

@@ -48,11 +48,10 @@ SINCE = {"fetches": 3}
 """The version that a table came with, where that is not the first: an older file is sound without it."""
 
 _STEPS = {
-    0: TABLES,
-    1: ("DELETE FROM dead WHERE id NOT IN (SELECT min(id) FROM dead GROUP BY sink, seq)", _ONE_LETTER, *_THIRD),
+    1: ("DELETE FROM dead WHERE id NOT IN (SELECT min(id) FROM dead GROUP BY sink, seq)", _ONE_LETTER),
     2: _THIRD,
 }
-"""The statements that lead from a version to the present one."""
+"""The statements that lead from a version to the next one."""
 
 
 def create(db: sqlite3.Connection) -> None:
@@ -66,7 +65,7 @@ def create(db: sqlite3.Connection) -> None:
     if version == VERSION:
         return
     db.execute("BEGIN IMMEDIATE")
-    for statement in _STEPS[version]:
+    for statement in TABLES if version == 0 else [each for step in range(version, VERSION) for each in _STEPS[step]]:
         db.execute(statement)
     db.execute(f"PRAGMA user_version={VERSION}")
     db.execute(f"PRAGMA application_id={APPLICATION_ID}")
