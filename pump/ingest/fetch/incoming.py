@@ -42,11 +42,11 @@ class Unbelievable(Exception):
 
 
 class Incoming:
-    """One file. `write` and `finish` are called in the media store's threads, never two at a time."""
+    """One file. `take` belongs to the event loop, the rest to the media store's threads, one call at a time."""
 
     def __init__(self, media: Media) -> None:
         self.size = 0
-        """Bytes that were written."""
+        """Bytes that came."""
         self._media = media
         self._begin = bytearray()
         self._pieces: list[bytes] = []
