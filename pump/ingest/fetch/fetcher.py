@@ -7,6 +7,7 @@ waits lies in the spool, so that a kill loses nothing; the link goes in the tran
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ LIFE: Final = 86400.0
 """Seconds for which a link is tried of which nobody says how long it lives."""
 REFUSING: Final = 1.0
 """Seconds between two looks at a spool that takes nothing."""
+LOUD: Final = 60.0
+"""Seconds between two warnings of one source's pictures that are lost in one way."""
 _NOBODY: Final = PictureAccess()
 
 
@@ -84,6 +87,7 @@ class Fetcher:
         self._nap = Nap(clock)
         self._quiet = asyncio.Event()
         self._settling = 0
+        self._logged: dict[tuple[str, str], float] = {}
         self._schedule = Schedule(per_host=limits.per_host, at_once=limits.at_once)
         metrics.media_waiting.set_function(lambda: float(len(self._queue)))
         self._queue.begin(self._wake)
@@ -227,7 +231,13 @@ class Fetcher:
     async def _settle_failed(self, fetch: Fetch, failure: FetchFailed) -> None:
         await self._settle(fetch, results.failed(fetch, failure.reason, self._clock.now(), failure.kept))
         self._metrics.media_failed.labels(fetch.source, failure.label).inc()
-        log.warning(
+        now = self._clock.monotonic()
+        known = (fetch.source, failure.label)
+        news = now - self._logged.get(known, -LOUD) >= LOUD  # each has its event and is counted
+        if news:
+            self._logged[known] = now
+        log.log(
+            logging.WARNING if news else logging.DEBUG,
             "A picture is lost; media.failed says so to whoever has its event",
             source=fetch.source, reason=failure.reason, medium=fetch.medium,
         )  # fmt: skip
