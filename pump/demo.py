@@ -56,6 +56,8 @@ class Meter:
     pictures: int = 0
     bytes: int = 0
     """Of the pictures."""
+    fetched: int = 0
+    """Of the pictures, those that came by their links."""
 
     def count(self, source: str, event: Mapping[str, Any]) -> None:
         """One event that was just shown."""
@@ -63,6 +65,7 @@ class Meter:
         data = event["data"]
         if event["type"] == "pump.gap":
             self.gaps, self.lost = self.gaps + 1, self.lost + int(data.get("count") or 0)
+        self.fetched += event["type"] == "media.stored"
         for medium in data.get("media") or ():
             if medium.get("state") == "stored":
                 self.pictures, self.bytes = self.pictures + 1, self.bytes + int(medium.get("bytes") or 0)
@@ -267,7 +270,8 @@ def _table(daemon: Daemon, stages: Mapping[str, Stage], peers: Mapping[str, Sink
     width = max(widths[0], len("pictures"))
     texts += [f"{head:<{width}}  {text}" for head, text in (peer.summary() for peer in peers.values())]
     texts.append(f"{'lost':<{width}}  {meter.lost} events, {meter.gaps} gaps told")
-    texts.append(f"{'pictures':<{width}}  {meter.pictures} stored, {meter.bytes / 1e6:.1f} MB")
+    kept = f"{meter.pictures} stored, {meter.bytes / 1e6:.1f} MB"
+    texts.append(f"{'pictures':<{width}}  {kept}, {meter.fetched} of them fetched from links")
     return "\n" + "\n".join(texts) + f"\n\n{_NEXT}"
 
 

@@ -10,6 +10,7 @@ from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
 from pump.core.errors import Refusal
 from pump.core.settings import SourceSettings
+from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.intake import Intake
 from pump.ingest.push.admission import Admission
 from pump.ingest.push.request import Push, Refused, Response
@@ -49,6 +50,13 @@ class Source(ABC, Generic[S]):
         a bug: logged whole, and the source restarts with backoff all the same. A failure that is the vendor's
         daily life (a time-out, a lost token) is better handled inside, where connections and tokens are kept.
         """
+
+    def pictures(self) -> PictureAccess:
+        """Where links in this source's events may be fetched from, and with which login; nowhere by default.
+
+        Called by the daemon once, before `run`; no I/O. What `[media] hosts` names is permitted beside it.
+        """
+        return PictureAccess()
 
     def targets(self) -> Iterable[Target]:
         """What can be commanded now, by the configuration and the device table, for people and discovery."""

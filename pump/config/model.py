@@ -22,6 +22,7 @@ from pydantic import (
 from pump.config.problems import Problem
 from pump.core.event import AHEAD
 from pump.core.settings import Duration, Secret, Settings, SinkSettings, Size, SourceSettings, Zone
+from pump.ingest.fetch.hosts import HostRule
 from pump.spool.types import SpoolSettings
 
 NAME = r"[a-z0-9][a-z0-9_-]*"
@@ -67,10 +68,17 @@ def parse_network(text: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network
     raise ValueError('a network such as "10.0.0.0/8" (no bits set behind the prefix) is wanted')
 
 
+def _picture_host(text: object) -> HostRule:
+    if not isinstance(text, str):
+        raise ValueError("a host is wanted, as a text")
+    return HostRule.parse(text)
+
+
 Listen = Annotated[Address, BeforeValidator(parse_address), WithJsonSchema(_ADDRESS_SCHEMA)]
 Network = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network, PlainValidator(parse_network), WithJsonSchema({"type": "string"})
 ]
+PictureHost = Annotated[HostRule, PlainValidator(_picture_host), WithJsonSchema({"type": "string"})]
 
 
 class PumpSettings(Settings):
@@ -121,11 +129,11 @@ class ServerSettings(Settings):
 
 
 class OpsSettings(Settings):
-    """[ops]: /healthz, /readyz, /metrics, /status and /commands."""
+    """[ops]: /healthz, /readyz, /metrics, /status, /media and /commands."""
 
     listen: Listen = Field(default=Address("127.0.0.1:9090"), description="address and port")
     tokens: dict[Annotated[str, Field(pattern=f"^{NAME}$")], Secret] = Field(
-        default={}, description="secrets by name, for Authorization: Bearer"
+        default={}, description="secrets by name, for Authorization: Bearer: pictures from elsewhere, commands"
     )
 
 
@@ -151,11 +159,20 @@ class CommandSettings(Settings):
 
 
 class MediaSettings(Settings):
-    """[media]: where pictures are kept."""
+    """[media]: where pictures are kept, and where they may be fetched from."""
 
     dir: Path = Field(default=Path("pump-state/media"), description="default: media in state_dir")
     max_bytes: Size = Field(default=4 << 30, ge=1 << 20, description="the most pictures take; the oldest go first")
     retention: Duration = Field(default=7 * 86400.0, gt=0, description="pictures are kept this long")
+    fetch: bool = Field(default=True, description="fetch what events only link to, before the links die")
+    hosts: tuple[PictureHost, ...] = Field(
+        default=(),
+        description='hosts that links may be fetched from beside the vendors\' own: "*.example.com", "10.0.0.5:8080"',
+    )
+    per_host: int = Field(default=4, ge=1, le=256, description="links of one host that are fetched at a time")
+    at_once: int = Field(default=16, ge=1, le=1024, description="and of all hosts together")
+    max_file: Size = Field(default=64 << 20, ge=1024, description="a larger picture or clip is not fetched")
+    timeout: Duration = Field(default=30.0, gt=0, description="silence after which an answer is given up")
 
 
 class Places(BaseModel):

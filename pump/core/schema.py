@@ -59,6 +59,7 @@ def _data() -> dict[str, Any]:
             **_bounded("event"),
             "description": "the id of the first upload, or of the pulse that is confirmed or marked",
         },
+        "reason": {**_bounded("sentence"), "description": "of media.failed: why"},
         "reconciled": _FLAG,
         "time_source": {"const": "received"},
         "count": {"type": "integer", "minimum": 1, "description": "of an end: how often the device repeated itself"},

@@ -242,6 +242,9 @@ class SinkSettings(Settings):
     hold: bool = Field(default=True, description="whether retention waits for this sink")
     start: Literal["oldest", "now"] = Field(default="oldest", description="where a new sink begins")
     batch_size: int = Field(default=500, ge=1, le=5000)
+    wait_media: Duration = Field(
+        default=0.0, le=3600.0, description="an event waits for its pictures, so long after it arrived at the most"
+    )
     timeout: Duration = Field(default=30.0, description="a send that takes longer is cancelled and the sink restarted")
 
     @field_validator("mask")

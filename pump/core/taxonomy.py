@@ -324,6 +324,12 @@ PUMP: Final[dict[str, str]] = {
     "pump.spool.repaired": "A damaged spool was set aside; the data tells what was carried over and what is lost",
 }
 
+MEDIA: Final[dict[str, str]] = {
+    "media.failed": "A picture or clip could not be fetched from its link: data.reason says why",
+    "media.stored": "A picture or clip was fetched from its link: data.media has its path, data.updates its event",
+}
+"""What became of links (pump/ingest/fetch)."""
+
 UNKNOWN: Final[dict[str, str]] = {
     f"{domain}.unknown": f"A {domain} event whose code no vendor document lists; the code is kept"
     for domain in DOMAINS
@@ -332,6 +338,6 @@ UNKNOWN: Final[dict[str, str]] = {
 
 TYPES: Final[dict[str, str]] = {
     **VEHICLE, **SECURITY, **VIDEO, **ACCESS, **DRIVING, **INTERCOM, **DEVICE, **PANEL, **CAMERA, **BAY,
-    **PLATES, **COMMANDS, **PUMP, **UNKNOWN,
+    **PLATES, **COMMANDS, **MEDIA, **PUMP, **UNKNOWN,
 }  # fmt: skip
 """Every event type, with one line that says what it says."""

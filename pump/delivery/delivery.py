@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import Any, Final, Protocol
 
 import structlog
@@ -23,6 +24,7 @@ from pump.core.tasks import Nap
 from pump.core.text import words_of
 from pump.delivery.cursor import SETTLE_EVERY, SinkCursor, Surroundings
 from pump.delivery.masking import Masking
+from pump.delivery.media_wait import MediaWait
 from pump.delivery.memory import SinkMemory
 from pump.delivery.resend_queue import ResendQueue
 from pump.delivery.sender import BatchSender, ForStream, SinkHealth
@@ -75,6 +77,7 @@ class Delivery:
         self._health = SinkHealth(name, component, around.metrics)
         self._routing = Routing(settings)
         self._masking = Masking(settings)
+        self._media_wait = MediaWait(around.spool, settings.wait_media, around.clock)
         self._backoff = Backoff(rng=around.rng)
         self._nap = Nap(around.clock)
         self._target: int | None = None
@@ -259,12 +262,7 @@ class Delivery:
                 continue
             if self.position >= head:
                 await cursor.caught_up()
-                at_most = SETTLE_EVERY if cursor.unsettled else None
-                self._idle = True
-                try:
-                    await sender.idle(self._nap.until(self._spool.wait_above(self.position), at_most))
-                finally:
-                    self._idle = False
+                await self._await(sender, self._spool.wait_above(self.position))
                 continue
             records = await self._spool.read(self.position, limit=self.settings.read_limit)
             await cursor.tell_lost(records, head)
@@ -272,6 +270,13 @@ class Delivery:
                 cursor.advance(head)
                 continue
             wanted = self._routing.select(records)
+            if self._media_wait and not self.stopping and (place := self._media_wait.held(wanted)) is not None:
+                held = wanted[place]
+                if not place:
+                    await self._await(sender, self._media_wait.over(held))
+                    continue
+                wanted = wanted[:place]
+                records = [record for record in records if record.seq < held.seq]
             if excluded := len(records) - len(wanted):
                 self._metrics.excluded.labels(sink=self.name).inc(excluded)
             if wanted:
@@ -283,6 +288,14 @@ class Delivery:
             else:
                 await asyncio.sleep(0)  # a read from memory does not yield, and there may be a million of these
             cursor.advance(records[-1].seq)
+
+    async def _await(self, sender: BatchSender, news: Coroutine[Any, Any, None]) -> None:
+        """Wait for it with nothing to send: a resend, and a deferring sink that owes its word, end it early."""
+        self._idle = True
+        try:
+            await sender.idle(self._nap.until(news, SETTLE_EVERY if self.cursor.unsettled else None))
+        finally:
+            self._idle = False
 
     def _wake(self) -> None:
         if self._idle:

@@ -24,6 +24,7 @@ from pump.core.taxonomy import SEVERITIES
 from pump.core.text import bounded
 from pump.ingest import deep_json
 from pump.ingest.bounds import bound
+from pump.ingest.fetch.results import links_of
 from pump.ingest.media import Media
 from pump.spool import Row, Spool
 from pump.telemetry.metrics import Metrics
@@ -143,7 +144,10 @@ class Encoder:
     def _pack(self, event: Event, body: bytes, recorded: datetime) -> Row:
         stamp = int(recorded.timestamp() * 1000)
         severity = SEVERITIES.get(event.data.get("severity", "info"), 0)
-        return Row(self._name, event.type, severity, stamp, event.dedup_time_ms, event.id, body, event.quarantined)
+        row = Row(self._name, event.type, severity, stamp, event.dedup_time_ms, event.id, body, event.quarantined)
+        if "media" in event.data and self._spool.fetches.taking:
+            row.links = links_of(event)
+        return row
 
     def _sample(self, event: Event, recorded: datetime) -> Row | None:
         """Beyond its limit a source's strange records are counted; one a minute is kept, cut short."""

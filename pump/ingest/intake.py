@@ -172,6 +172,18 @@ class Intake:
         self._count(receipt)
         return receipt
 
+    async def settle(self, event: Event, medium: str) -> Receipt:
+        """Store the event that says what became of a medium; its link waits no more from the same transaction on.
+
+        Raises `Unavailable` where the spool refuses.
+        """
+        rows = await self._encoder.rows([event], self.clock.now())
+        for row in rows:
+            row.settles = medium
+        receipt = await self._spool.append(rows, source=self.name)
+        self._count(receipt)
+        return receipt
+
     def state(self, prefix: str = "") -> dict[str, Any]:
         """State that `put` stored, for the keys that begin with `prefix`."""
         return self._spool.state(self.name, prefix)

@@ -187,6 +187,21 @@ class Media:
         self._make_room(stranger=stranger)
         return stored
 
+    def adopt(self, part: Path, sha256: str, size: int) -> Stored:
+        """Take over a file that lies in the store's folder, whole, under its content's name; for what memory is too
+        small for. Durable on return. In one of `threads`. Raises OSError; the file is gone then.
+        """
+        path = self._path(sha256)
+        self._prepare(path.parent)
+        with self._lock:
+            known = path.exists()
+        _adopt(part, path, self._clock.now().timestamp())
+        if not known:
+            self._grown(sha256, size)
+        self._vouch(sha256, size)
+        self._make_room(stranger=False)
+        return Stored(sha256, f"{sha256[:2]}/{sha256}", size)
+
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / name
 
@@ -414,4 +429,23 @@ def _write(path: Path, content: bytes, when: float) -> None:
         with suppress(OSError):
             os.unlink(part)
         raise
+    sync(path.parent)
+
+
+def _adopt(part: Path, path: Path, when: float) -> None:
+    """The file under its new name, fsynced, and the folder too; in the order of `_write`."""
+    file = os.open(part, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.utime(file, (when, when))
+        os.rename(part, path)
+        try:
+            os.fsync(file)
+        except OSError:
+            if os.path.samestat(os.fstat(file), os.stat(path)):
+                os.unlink(path)
+            raise
+    finally:
+        os.close(file)
+        with suppress(OSError):
+            os.unlink(part)
     sync(path.parent)

@@ -1,4 +1,4 @@
-"""The ops listener: /healthz, /readyz, /metrics and /status, for people, probes and Prometheus.
+"""The ops listener: /healthz, /readyz, /metrics and /status, for people, probes and Prometheus; and stored pictures.
 
 What it shows is asked of the daemon by callbacks. Pages of others, such as /commands, are given to it.
 """
@@ -15,6 +15,8 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+
+from pump.ops.media import PATH, MediaPages
 
 log = structlog.get_logger()
 
@@ -39,6 +41,8 @@ class Views:
     refresh: Callable[[], None]
     """Sets the gauges that are only known when asked for; called before /metrics is rendered."""
     registry: CollectorRegistry
+    media: MediaPages | None = None
+    """Shows stored pictures; None: there are none to be seen."""
 
 
 class Ops:
@@ -66,6 +70,8 @@ class Ops:
             app.router.add_get(path, answer)  # and HEAD, with which load balancers probe
         for method, path, handler in self._pages:
             app.router.add_route(method, path, handler)
+        if self._views.media is not None:
+            app.router.add_get(PATH, self._views.media.answer)
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=30.0, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -78,7 +84,10 @@ class Ops:
         host, port = runner.addresses[0][:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
-            log.warning("The ops listener can be reached from other machines and asks for no password", url=self.url)
+            log.warning(
+                "The ops listener can be reached from other machines and asks for no password, but for /media",
+                url=self.url,
+            )
 
     async def close(self) -> None:
         """Stop listening; answers under way get one second."""

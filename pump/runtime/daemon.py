@@ -35,10 +35,11 @@ from pump.ops.restart import Restart
 from pump.ops.subscribe import Subscribe
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
-from pump.runtime.build import NoStart, Parts, build_usable, control_of, media_of
+from pump.runtime.build import NoStart, Parts, build_usable, control_of
 from pump.runtime.descriptors import Lack, bounded, soft_limit
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.numbering import qualify
+from pump.runtime.pictures import Pictures
 from pump.runtime.sd_notify import Notifier
 from pump.runtime.signals import take_over
 from pump.runtime.status import Status
@@ -83,7 +84,8 @@ class Daemon:
             config, self.sinks, spool=lambda: self._spool, phase=lambda: self._phase, clock=self.clock,
             health=self.health, metrics=self.metrics, media=lambda: self.media.figures(),
         )  # fmt: skip
-        self.media = media_of(config.media, self.clock, self.metrics)
+        self.pictures = Pictures(config, clock=self.clock, metrics=self.metrics, health=self.health)
+        self.media = self.pictures.media
         self.ready = asyncio.Event()
         """Set once every part had its first start."""
         self.ops_url = ""
@@ -207,7 +209,7 @@ class Daemon:
         watch = Watch(spool, clock=self.clock, health=self.health, status=self.status, notifier=self._notifier)
         self.supervisor.add("watch", watch.run, self.health.component("watch"))
         self.supervisor.add("spool probe", watch.probe, self.health.component("spool"))
-        self.supervisor.add("media", partial(self._keep_media, announcer), self.health.component("media"))
+        self.pictures.start(self.supervisor, spool, parts, self._intake, announcer.media_evicted)
         for name, kind in parts.sinks.items():
             self._add_sink(name, kind, spool, announcer)
         for name, source in parts.sources.items():
@@ -227,7 +229,8 @@ class Daemon:
 
     async def _listen(self) -> None:
         status, listen = self.status, self.config.ops.listen
-        views = Views(status.sick, status.unready, status.body, status.refresh, self.metrics.registry)
+        media = self.pictures.pages
+        views = Views(status.sick, status.unready, status.body, status.refresh, self.metrics.registry, media)
         page = CommandPage(lambda: self._desk, self.config.ops.tokens)
         ops = Ops(listen.host, listen.port, views, page.pages())
         try:
@@ -310,6 +313,7 @@ class Daemon:
 
     def _add_source(self, name: str, source: Source[Any], spool: Spool, announcer: Announcer) -> None:
         intake = self._intake(name, spool, Names(source.settings.named(), self.config.clock_ahead))
+        self.pictures.intakes[name] = intake
         announcer.carry(intake)
         self._intakes[name] = intake
         if isinstance(source, PushSource):
@@ -324,10 +328,6 @@ class Daemon:
         )
         self.sinks[name] = delivery = Delivery(around, kind, name, self.config.sinks[name], component)
         self.supervisor.add(component.name, delivery.run, component)
-
-    async def _keep_media(self, announcer: Announcer) -> None:
-        self.health.component("media").up()
-        await self.media.run(announcer.media_evicted)
 
     # --- stop -------------------------------------------------------------------------------------------------------
 
@@ -346,7 +346,8 @@ class Daemon:
             await self._push.close()  # what is in hand is stored and answered; nothing new is taken
         if self._desk is not None:
             await self._desk.close()
-        await self.supervisor.stop(self._named("source "), TAKING)
+        # The fetcher puts events too; what it leaves it finds again.
+        await self.supervisor.stop([*self._named("source "), *self._named("media fetcher")], TAKING)
         await self.supervisor.stop(["announcer"], HURRIED)
         if self._announcer is not None:
             with move_on_after(HURRIED, shield=True):

@@ -2,8 +2,12 @@
 
 from pump.spool.dead_letters import DeadLetter
 from pump.spool.errors import Fatal, RowRefused
+from pump.spool.fetches import Fetch, FetchQueue
 from pump.spool.repair import Repaired
 from pump.spool.spool import Spool
-from pump.spool.types import Cursor, Receipt, Row, SpoolSettings
+from pump.spool.types import Cursor, Link, Receipt, Row, SpoolSettings
 
-__all__ = ["Cursor", "DeadLetter", "Fatal", "Receipt", "Repaired", "Row", "RowRefused", "Spool", "SpoolSettings"]
+__all__ = [
+    "Cursor", "DeadLetter", "Fatal", "Fetch", "FetchQueue", "Link", "Receipt", "Repaired", "Row", "RowRefused", "Spool",
+    "SpoolSettings",
+]  # fmt: skip

@@ -17,7 +17,11 @@ ONE_LETTER = "CREATE UNIQUE INDEX one_letter ON dead(sink, seq)"
 _STRANGERS = """CREATE TABLE strangers(
         last INTEGER PRIMARY KEY, first INTEGER NOT NULL, events INTEGER NOT NULL, bytes INTEGER NOT NULL,
         keys BLOB NOT NULL, crc INTEGER)"""
-_THIRD: tuple[str, ...] = (_STRANGERS,)
+# Links that are still to be fetched, each stored with the event that names it.
+_FETCHES = """CREATE TABLE fetches(
+    source TEXT, medium TEXT, event TEXT NOT NULL, lead INTEGER NOT NULL, recorded INTEGER NOT NULL,
+    expires INTEGER NOT NULL, url TEXT NOT NULL, facts TEXT NOT NULL, PRIMARY KEY(source, medium)) WITHOUT ROWID"""
+_THIRD: tuple[str, ...] = (_STRANGERS, _FETCHES)
 """Tables that came with version 3."""
 # The order of creation fixes the tables' root pages: repair relies on it when the file's first page is lost.
 TABLES = (
@@ -47,6 +51,7 @@ COPIED = {
     "limited": ("seq",),
     "dead": ("id",),
     "strangers": ("last",),
+    "fetches": ("source", "medium"),
 }
 """Tables that a salvage carries over beside the events, with the columns by which each lies."""
 _SECOND = tuple(table for table in SEALED if table != "strangers")

@@ -20,6 +20,7 @@ from pump.spool.checks import with_checksum
 from pump.spool.connection import Connection, reading, writing
 from pump.spool.dead_letters import DeadLetters
 from pump.spool.errors import Fatal, Verdict, verdict
+from pump.spool.fetches import FetchQueue
 from pump.spool.reader import EventReader, RecentRecords, first_since
 from pump.spool.repair import Repaired
 from pump.spool.retention import TICK, Retention
@@ -152,6 +153,11 @@ class Spool:
     def strangers(self) -> int:
         """Bytes stored for devices that nobody knows."""
         return self._state.strangers
+
+    @property
+    def fetches(self) -> FetchQueue:
+        """Links to pictures that are still to be fetched."""
+        return self._state.fetches
 
     # --- sinks' side --------------------------------------------------------------------------------------------
 

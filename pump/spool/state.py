@@ -6,11 +6,12 @@ One object for all of them, given to each when it is made, so that none sets any
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from pump.spool.fetches import Fetch, FetchQueue
 from pump.spool.types import Cursor
 
 Key = tuple[str, str]
@@ -51,9 +52,11 @@ class SpoolState:
     def __init__(
         self, *, head: int, floor: int, cursors: Mapping[str, Cursor] | None = None,
         values: Mapping[Key, Any] | None = None, quarantined: Mapping[str, int] | None = None,
-        dead: Mapping[str, int] | None = None, commits: int = 0,
+        dead: Mapping[str, int] | None = None, commits: int = 0, fetches: Iterable[Fetch] = (),
     ) -> None:  # fmt: skip
         """All as the file holds it at the start; where a cursor is lost its copy serves."""
+        self.fetches = FetchQueue(fetches)
+        """Links that are still to be fetched."""
         self._head = head
         self._floor = floor
         self._values = dict(values or {})

@@ -17,9 +17,10 @@ import orjson
 import structlog
 
 from pump.core.record import Record
-from pump.spool import blocks, strangers
+from pump.spool import blocks, fetches, strangers
 from pump.spool.checks import row_crc
 from pump.spool.errors import RowDamaged
+from pump.spool.fetches import Changes
 from pump.spool.reader import floor
 from pump.spool.state import NUMBER, SpoolState
 from pump.spool.strangers import Hole
@@ -46,6 +47,8 @@ class Group:
     """(source, key) to a JSON value; None removes the key."""
     number: int = 0
     """Of the commit, among those that store cursors or state."""
+    fetches: Changes = field(default_factory=Changes)
+    """Filled by the commit: what it changed of the links that wait."""
 
 
 def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
@@ -56,6 +59,7 @@ def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
     db.execute("BEGIN IMMEDIATE")
     try:
         records = _insert(db, group.rows, first) if group.rows else []
+        group.fetches = fetches.store(db, group.rows, records, first)
         if group.cursors:
             # The number rides on a page that is written anyway; no sink has an empty name.
             _store_cursors(db, {**group.cursors, "": Cursor(group.number, None)})
@@ -338,6 +342,7 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
         quarantined=quarantined_bytes(db),
         dead={sink: count for sink, count, _ in letters},
         commits=commits,
+        fetches=fetches.load(db),
     )
     state.recount_strangers(strangers.held(db))
     return state

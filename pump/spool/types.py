@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from pump.core.record import State
 from pump.core.settings import Duration, Settings, Size
+
+
+@dataclass(slots=True, frozen=True)
+class Link:
+    """A link to a picture or clip of an event, to be fetched; it is stored with the event."""
+
+    medium: str
+    """The id of its entry in `data.media`."""
+    url: str
+    expires: int
+    """When it dies, milliseconds since 1970; 0 where nobody says."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the event that follows repeats of this one: JSON."""
 
 
 @dataclass(slots=True)
@@ -28,6 +42,10 @@ class Row:
     quarantined: bool = False
     stranger: bool = False
     """Of a device that nobody knows: it counts against the strangers' share."""
+    links: Sequence[Link] = ()
+    """To be fetched for it."""
+    settles: str = ""
+    """The id of a medium whose link this event ends: it was fetched, or is given up."""
 
 
 @dataclass(slots=True, frozen=True)

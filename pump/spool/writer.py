@@ -216,6 +216,7 @@ class Writer:
         self.written += COMMIT_BYTES + sum(len(row.body) for row in group.rows)
         self._metrics.commits.inc()
         self._metrics.commit_seconds.observe(time.perf_counter() - begun)
+        self._state.fetches.apply(group.fetches)  # before a sink can see the events
         if records:
             self._next += len(group.rows)
             self._recent.add(records)

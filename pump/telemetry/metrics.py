@@ -69,6 +69,14 @@ class Metrics:
         )
         self.up = gauge("pump_up", "1 while the part is up", "part")
 
+        self.media_waiting = gauge("pump_media_waiting", "Links to pictures that are still to be fetched")
+        self.media_fetched = counter("pump_media_fetched", "Pictures fetched from their links", "source")
+        self.media_fetched_bytes = counter("pump_media_fetched_bytes", "Bytes of pictures fetched", "source")
+        self.media_retries = counter("pump_media_retries", "Links to be asked again", "source", "reason")
+        self.media_failed = counter(
+            "pump_media_failed", "Links given up; a media.failed tells each", "source", "reason"
+        )
+
         self.sent = counter("pump_sent", "Events that a sink has delivered", "sink")
         self.excluded = counter("pump_excluded", "Events that a sink's routing leaves out", "sink")
         self.sink_retries = counter("pump_sink_retries", "Sends to be tried again", "sink", "reason")

@@ -43,6 +43,12 @@ def test_the_demo_streams_valid_events_makes_faults_and_ends_with_a_table(tmp_pa
     assert int(rows[-1][1]) > 5
     assert rows[-3][0] == "windows"
     assert "camera 1008 forgets a vehicle before it has reported it" in err
+    fetched = [event for event in events if event["type"] == "media.stored"]
+    assert {event["source"] for event in fetched} >= {"/demo/hik-connect"}
+    assert {event["data"]["updates"] for event in fetched} <= {event["id"] for event in events}
+    assert not [event for event in events if event["type"] == "media.failed"]
+    assert " ".join(rows[-1]).endswith(f"{len(fetched)} of them fetched from links")
+    assert "the host of pictures fails" in err
     assert " ".join(head) == "source events duplicates dropped redeliveries latency p50 p99"
     row = next(row for row in rows if row[0] == "hik-connect")
     assert int(row[1]) > 20

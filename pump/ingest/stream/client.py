@@ -97,16 +97,22 @@ class DigestClient:
         self._ssl = ssl
         self._count = count
 
-    def _address(self, path: str) -> URL:
+    def _address(self, path: str | URL) -> URL:
+        """Raises ValueError for an address of another host: the credentials are for this one alone."""
+        if isinstance(path, URL):
+            if path.origin() != self.url.origin():
+                raise ValueError(f"{path.host} is not the device's own address")
+            return path
         return URL(str(self.url).rstrip("/") + path)
 
     @asynccontextmanager
     async def stream(
-        self, method: str, path: str, *, body: bytes | None = None, content_type: str = "application/json"
+        self, method: str, path: str | URL, *, body: bytes | None = None, content_type: str = "application/json"
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response of status 200, its headers read; closed, with its connection, at the end.
 
-        Without any time-out. Raises `ConnectionLost` and `UnexpectedStatus`; reading inside the context raises
+        `path` may be a whole address of the device. Without any time-out. Raises `ConnectionLost` and
+        `UnexpectedStatus`; reading inside the context raises
         aiohttp's own errors.
         Redirections are not followed: the credentials are for this host alone.
         """

@@ -17,8 +17,8 @@ from yarl import URL
 import pump
 from pump.core.clock import Clock
 from pump.core.failure import clock_doubt
+from pump.core.net.addresses import Gate
 from pump.core.text import printable, words_of
-from pump.sinks.webhook.targets import Gate
 
 _EXCERPT: Final = 200
 """Characters of an answer that are reported."""

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 from yarl import URL
 
+from pump.core.net.addresses import inside
 from pump.core.settings import Duration, Secret, SinkSettings
 from pump.sinks.common.throttle import Throttle
 from pump.sinks.webhook.expiry import ROUNDS
 from pump.sinks.webhook.signing import key_of
-from pump.sinks.webhook.targets import inside
 
 AHEAD: Final = 4
 """Requests of each connection that one `send` is given: more would come again after a crash."""

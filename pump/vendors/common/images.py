@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from pump.ingest.fetch.sniffing import PICTURES
+
 Kind = Literal["picture", "video", "audio"]
 
-MAGIC: Final = (
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"BM", "image/bmp"),
-    (b"GIF8", "image/gif"),
-)
+MAGIC: Final = PICTURES
 """The beginnings of what cameras send."""
 MIMES: Final = {
     "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "bmp": "image/bmp", "gif": "image/gif",

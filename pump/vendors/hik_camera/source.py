@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured
+from pump.ingest.fetch.access import PictureAccess
+from pump.ingest.fetch.device import DeviceLogin, DeviceParts
 from pump.ingest.intake import Intake
 from pump.ingest.stream.client import DigestClient, tls_context
 from pump.ingest.stream.connection import StreamOptions
@@ -15,6 +17,7 @@ from pump.ingest.stream.lockout import LoginLockout
 from pump.ingest.stream.multipart.parts import Limits
 from pump.ingest.stream.stream import Stream
 from pump.source import Source
+from pump.vendors.hik_camera.device import advise
 from pump.vendors.hik_camera.document import read_document
 from pump.vendors.hik_camera.handler import CameraHandler
 from pump.vendors.hik_camera.settings import HikCameraSettings
@@ -40,6 +43,12 @@ class HikCamera(Source[HikCameraSettings]):
     def __init__(self, name: str, settings: HikCameraSettings, clock: Clock) -> None:
         super().__init__(name, settings, clock)
         self._stream: Stream | None = None
+        self._device: DeviceParts | None = None
+
+    def pictures(self) -> PictureAccess:
+        """Links to the device itself (`bkgUrl` and its like), opened with its login."""
+        login = DeviceLogin(lambda: self._device, self.clock)
+        return PictureAccess(own=self.settings.url, login=login.open)
 
     async def run(self, intake: Intake) -> None:
         """As Source.run. Raises Misconfigured for a rejected password and an unusable `ca`."""
@@ -62,6 +71,8 @@ class HikCamera(Source[HikCameraSettings]):
                 raise Misconfigured(f"the certificates of {settings.ca} cannot be used: {error}") from error
         password = settings.password.get_secret_value()
         link = DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=intake.count)
+        lockout = LoginLockout(self.clock, (settings.url, settings.username, password))
+        self._device = DeviceParts(link, lockout, lambda answer: advise(answer).reason)
         store = StreamIntake(intake, self.clock)
         handler = CameraHandler(
             store,
@@ -78,7 +89,7 @@ class HikCamera(Source[HikCameraSettings]):
             link,
             handler,
             clock=self.clock,
-            lockout=LoginLockout(self.clock, (settings.url, settings.username, password)),
+            lockout=lockout,
             options=StreamOptions(
                 heartbeat_timeout=settings.heartbeat_timeout,
                 judges=dict.fromkeys(_JUDGED, read_document),

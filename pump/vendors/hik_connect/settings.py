@@ -51,6 +51,9 @@ class HikConnectSettings(SourceSettings):
         le=86400,
         description="from the end of one poll to the next while a queue is empty; the vendor advises 500ms",
     )
+    verification_codes: dict[str, Secret] = Field(
+        default_factory=dict, description="by the device's serial number, to decrypt its pictures"
+    )
     timeout: Duration = Field(default=30.0, gt=0, description="a call that takes longer has failed")
 
     @field_validator("queues")

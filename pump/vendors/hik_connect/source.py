@@ -10,9 +10,12 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
+from pump.ingest.fetch.access import PictureAccess
+from pump.ingest.fetch.hosts import HostRule
 from pump.ingest.intake import Intake
 from pump.source import Source
 from pump.vendors.hik_connect.client import AppKey, Client
+from pump.vendors.hik_connect.domain import parse_server
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
 from pump.vendors.hik_connect.queue import MultiPartHealth, Puller
@@ -21,6 +24,8 @@ from pump.vendors.hik_connect.uploads import PREFIX as UPLOADS
 
 log = structlog.get_logger()
 
+PICTURES: Final = "ezvizlife.com"
+"""The domain of the vendor's hosts of pictures."""
 _SILENCE: Final = 60.0
 """Seconds of silence, above two calls that time out, after which the source counts as stalled."""
 
@@ -44,6 +49,16 @@ class HikConnect(Source[HikConnectSettings]):
         self._ran = False
         account = f"{settings.app_key.get_secret_value()}\0{settings.server}"
         self._account = blake2b(account.encode(), digest_size=16).hexdigest()
+
+    def pictures(self) -> PictureAccess:
+        """The account's server and its domain, and the vendor's host of pictures (docs/field.md), by https."""
+        settings = self.settings
+        domains = [domain for domain in (parse_server(settings.server).domain, PICTURES) if domain]
+        return PictureAccess(
+            own=settings.server,
+            hosts=tuple(HostRule(f"{below}{domain}", https=True) for domain in domains for below in ("", "*.")),
+            codes={serial: code.get_secret_value() for serial, code in settings.verification_codes.items()},
+        )
 
     async def run(self, intake: Intake) -> None:
         """As Source.run. Raises Misconfigured for what concerns the whole account; a queue's own troubles stay its own.

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal
+from pump.ingest.fetch.access import PictureAccess
+from pump.ingest.fetch.device import DeviceLogin, DeviceParts
 from pump.ingest.intake import Intake
 from pump.ingest.stream.client import DigestClient, tls_context
 from pump.ingest.stream.connection import StreamOptions
@@ -15,7 +17,7 @@ from pump.ingest.stream.intake import StreamIntake
 from pump.ingest.stream.lockout import LoginLockout
 from pump.ingest.stream.stream import Stream
 from pump.source import Source
-from pump.vendors.hik_gateway.answers import Trouble
+from pump.vendors.hik_gateway.answers import Trouble, trouble
 from pump.vendors.hik_gateway.client import Client
 from pump.vendors.hik_gateway.handler import GatewayHandler
 from pump.vendors.hik_gateway.parse import loads
@@ -49,6 +51,12 @@ class HikGateway(Source[HikGatewaySettings]):
         super().__init__(name, settings, clock)
         self._wanted = Wanted(settings.events, dict(settings.devices) if settings.by_device else None)
         self._parts: _Parts | None = None
+        self._device: DeviceParts | None = None
+
+    def pictures(self) -> PictureAccess:
+        """Clips on the gateway itself, by digest login (document, 7.2 step 5, 8.6.1)."""
+        login = DeviceLogin(lambda: self._device, self.clock)
+        return PictureAccess(own=self.settings.url, login=login.open)
 
     @property
     def keeper(self) -> Subscriber:
@@ -93,6 +101,7 @@ class HikGateway(Source[HikGatewaySettings]):
         link = DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=intake.count)
         store = StreamIntake(intake, clock)
         lockout = LoginLockout(clock, (settings.url, settings.username, password))
+        self._device = DeviceParts(link, lockout, lambda answer: trouble(answer, "a clip").reason)
         client = Client(link, lockout, store)
         keeper = Subscriber(settings, self._wanted, client, clock=clock, lockout=lockout, store=store)
         options = StreamOptions(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -375,6 +377,18 @@ def test_warnings_do_not_refuse(tmp_path: Path, registry: Registry, text: str, w
 def test_a_disabled_twin_is_no_twin(tmp_path: Path, registry: Registry) -> None:
     config = read(tmp_path, GOOD + SOURCE.replace("teams", "spare") + "enabled = false\n", registry)
     assert list(config.sources) == ["teams", "spare"]
+
+
+def test_reading_a_configuration_loads_no_http_library() -> None:
+    """Every command does it, and starts in a third of the time."""
+    code = "import sys, pump.config; print('aiohttp' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"
+
+
+def test_a_token_of_ops_is_no_place_s_business(tmp_path: Path) -> None:
+    file = tmp_path / "pump.toml"
+    file.write_text('[ops]\nlisten = "127.0.0.1:1"\ntokens = { board = "${NOT_THERE}" }\n')
+    assert places(file, {}).ops.listen == "127.0.0.1:1"
 
 
 def test_places_need_no_secrets(tmp_path: Path) -> None:

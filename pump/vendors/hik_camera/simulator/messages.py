@@ -54,6 +54,8 @@ class Records:
     quirks: Quirks
     seed: int = 0
     numbers: int = 0
+    pictures_at: str = _PICTURES
+    """Begins the addresses of pictures."""
     _rng: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -167,7 +169,7 @@ class Records:
         if self.quirks.pictures_by_address and kind in _SEEN and state == "active":
             inside += (
                 "<detectionPictureTransType>url</detectionPictureTransType>"
-                f"<detectionPicturesNumber>1</detectionPicturesNumber><bkgUrl>{_PICTURES}{number}.jpg</bkgUrl>"
+                f"<detectionPicturesNumber>1</detectionPicturesNumber><bkgUrl>{self.pictures_at}{number}.jpg</bkgUrl>"
             )
         return self._xml(code, description, state, count, inside, number=number, kind=kind, pictures=pictures)
 

@@ -15,14 +15,19 @@ import re
 import ssl as tls
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from pump.core.clock import Clock
+from pump.simulation.pictures import jpeg
 from pump.simulation.server import RawServer, perform, portions
 from pump.vendors.hik_camera import device
 from pump.vendors.hik_camera.simulator.account import Account, Stream
 from pump.vendors.hik_camera.simulator.login import Login, documents
 from pump.vendors.hik_camera.simulator.messages import BURSTS, PAIRS, PULSES, Kind, Message, Records, identity
 from pump.vendors.hik_camera.simulator.quirks import BOUNDARY, ODDITIES, Quirks, content_type, frame
+
+PICTURES: Final = "/picture/"
+"""Below it the device has pictures: `jpeg` of the whole path."""
 
 __all__ = ["BURSTS", "ODDITIES", "PAIRS", "PULSES", "Account", "Message", "Quirks", "Simulator", "identity", "simulate"]
 
@@ -167,7 +172,9 @@ class Simulator(RawServer):
                 await self._stream(reader, writer)
             return False
         document = documents(self.quirks).get(path)
-        if document is not None:
+        if path.startswith(PICTURES):
+            await self._answer(writer, 200, "", body=jpeg(path))
+        elif document is not None:
             await self._answer(writer, 200, "", body=document)
         else:
             await self._answer(

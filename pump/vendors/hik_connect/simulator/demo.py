@@ -19,6 +19,8 @@ _RATE: Final = 10
 _TICK: Final = 0.1
 _BETWEEN: Final = 4.0
 """Seconds from one fault to the next."""
+_FAILING: Final = 5
+"""Requests for pictures that fail at a time."""
 _FAULTS: Final = (
     (Fault("expired_token"), "the vendor let the token die; the pump logs in again"),
     (Fault("redeliver", path="combine/v1/mq/messages"), "the vendor handed a completed batch out again"),
@@ -58,6 +60,8 @@ class Stage:
                 fault, words = next(faults)
                 self._simulator.faults.push(fault)
                 say(words)
+                self._simulator.pictures.failing = _FAILING
+                say(f"the host of pictures fails {_FAILING} times; the pump asks again before the links die")
             await self._clock.sleep(_TICK)
 
     def moment(self, event: Mapping[str, Any]) -> float | None:

@@ -62,6 +62,9 @@ _SOURCES: Final[dict[SourceKind, list[Source]]] = {
 }
 _PEOPLE: Final = (("Ada", "Noble"), ("Jean", "Martin"), ("Zoë", "Łukasz"), ("伟", "王"), ("O'Neil", "Mary"))
 
+_SIGNED: Final = 100_000
+"""Links that are remembered."""
+
 
 class Parts:
     """Builds the pieces from one stream of random numbers and one clock. `server` is the host that links name when
@@ -69,6 +72,8 @@ class Parts:
 
     def __init__(self, clock: Clock, quirks: Quirks, random: Random) -> None:
         self.server = "https://isgp.hikcentralconnect.com"
+        self.signed: dict[str, float] = {}
+        """When the newest links were made, by the file's number."""
         self.clock = clock
         self.quirks = quirks
         self.random = random
@@ -125,8 +130,12 @@ class Parts:
         """A link that dies in 15 minutes; its `sign` is what a redelivery signs afresh."""
         host = "https://isgp.ezvizlife.com" if self.quirks.link_host == "ezvizlife" else self.server
         draw = self.random.getrandbits
+        file = f"{draw(56):014x}"
+        self.signed[file] = self.clock.monotonic()
+        if len(self.signed) > _SIGNED:
+            del self.signed[next(iter(self.signed))]
         return (
-            f"{host}/v3/alarms/pic/get?fileId={draw(56):014x}-{source.serial}-1-10002-2-1&deviceSerialNo={source.serial}"
+            f"{host}/v3/alarms/pic/get?fileId={file}-{source.serial}-1-10002-2-1&deviceSerialNo={source.serial}"
             f"&cn=1&isEncrypted={self.quirks.encrypted}&isCloudStored=0&ct=32&lc=7&sign={draw(64):016x}&isDevVideo=0"
         )
 

@@ -16,7 +16,7 @@ import orjson
 
 from pump.core.clock import Clock
 from pump.vendors.hik_connect.simulator.account import QueueName
-from pump.vendors.hik_connect.simulator.message_parts import Source
+from pump.vendors.hik_connect.simulator.message_parts import Parts, Source
 from pump.vendors.hik_connect.simulator.message_records import Records
 from pump.vendors.hik_connect.simulator.quirks import Quirks
 
@@ -63,6 +63,11 @@ class Traffic:
         self._occasions: Counter[str] = Counter()
         self._numbers: Counter[str] = Counter()
         self._left: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+
+    @property
+    def parts(self) -> Parts:
+        """The maker of links, among others."""
+        return self._parts
 
     @property
     def server(self) -> str:

@@ -68,4 +68,4 @@ class Quirks:
     current_event: Literal["absent", "1"] = "absent"  # of a live access message
     access_person: Literal["whole", "card alone", "absent"] = "whole"
     encrypted: Literal["0", "1"] = "0"  # pictures
-    link_host: Literal["server", "ezvizlife"] = "ezvizlife"
+    link_host: Literal["server", "ezvizlife"] = "server"

@@ -32,6 +32,7 @@ from pump.vendors.hik_connect.simulator.account import QUEUES, Account, Call, En
 from pump.vendors.hik_connect.simulator.api import Api, failure, queue_of
 from pump.vendors.hik_connect.simulator.control import PREFIX, control
 from pump.vendors.hik_connect.simulator.faults import GARBAGE, POISON, Fault, Faults
+from pump.vendors.hik_connect.simulator.pictures import PICTURE, Pictures
 from pump.vendors.hik_connect.simulator.quirks import Quirks
 from pump.vendors.hik_connect.simulator.rules import RULES, Refused
 
@@ -65,6 +66,7 @@ class Simulator(WebServer):
         self.account = Account()
         self.faults = Faults()
         self.records = traffic.Traffic(clock, self.quirks, seed)
+        self.pictures = Pictures(clock, self.records.parts)
         self._api = Api(self.account, self.quirks, clock, app_key, secret_key)
         self._admitted: deque[float] = deque()
         self._in_flight: Counter[str | None] = Counter()
@@ -139,6 +141,8 @@ class Simulator(WebServer):
         """As WebServer.answer."""
         if request.path.startswith(PREFIX):
             return await control(self, request)
+        if request.path == PICTURE:  # in the field this is another host, which counts no calls
+            return self.pictures.answer(request)
         call = Call(request.path, self.clock.monotonic())
         self.account.calls.append(call)
         queue = queue_of(request.path)

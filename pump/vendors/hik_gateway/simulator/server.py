@@ -28,7 +28,7 @@ __all__ = ["Account", "Device", "Faults", "Quirks", "Simulator", "simulate"]
 
 _NOTIFICATION: Final = "/ISAPI/Event/notification/"
 _MANAGEMENT: Final = "/ISAPI/ContentMgmt/DeviceMgmt/"
-_CLIP: Final = b"\0\0\0\x18ftypmp42" + bytes(1000)
+CLIP: Final = b"\0\0\0\x18ftypmp42" + bytes(1000)
 
 
 @dataclass(slots=True)
@@ -183,7 +183,7 @@ class Simulator(RawServer):
         if request.path == "/ISAPI/Security/userCheck":
             return response(200, orjson.dumps({"userCheck": {"statusValue": 200, "statusString": "OK"}}))
         if request.path.startswith("/HikGatewayStorage/"):
-            return response(200, _CLIP, kind="video/mp4")
+            return response(200, CLIP, kind="video/mp4")
         return response(404, status_body(self.quirks, 4, "Invalid Operation", "notSupport", 0x40000001))
 
     def _manage(self, request: Request, path: list[str]) -> bytes:

@@ -1,7 +1,7 @@
-"""The addresses that may be connected to: a webhook's URL must not reach what lies inside our own network.
+"""The addresses that may be connected to: a URL that others name must not reach what lies inside our own network.
 
 Asked for each address as it is connected to, after the name was resolved: a check of the name alone could be answered
-one address, and the connection another.
+one address, and the connection another. One rule for webhooks and for pictures.
 """
 
 from __future__ import annotations
@@ -30,6 +30,14 @@ def inside(text: str) -> bool:
         elif address.teredo is not None or address.is_site_local:  # the latter is deprecated, Python calls it global
             return True
     return not address.is_global or address.is_multicast or address.is_reserved
+
+
+def literal(host: str) -> Address | None:
+    """The address that a URL's host is, brackets of IPv6 or none; None for a name."""
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None
 
 
 def _behind_nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -1,0 +1,1 @@
+"""Addresses of other machines: those that may be connected to. Opens no connection."""
