@@ -8,11 +8,21 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 _PASSED = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+
+
+class Sighting(NamedTuple):
+    """A name under which a record can be met in several places: the same record has the same `at` and `key` there."""
+
+    at: int
+    """Seconds since 1970 of the record's own time; 0 where the key alone names it."""
+    key: str
+    side: str
+    """The place: a queue, a log. Two records of one side are never the same."""
 
 
 @dataclass(slots=True)
@@ -27,6 +37,7 @@ class Event:
     prints, without nulls; it must have `phase` and `severity`. It belongs to the event from here on and may be added
     to.
     `clocked`: `time` is what the device's clock said when it sent the event; not where the pump finds out later.
+    `sightings` are kept with it: by them the same record is found where it is met in another place.
     `quarantined` events count against what a source may keep of things it does not understand (64 MiB).
     """
 
@@ -38,6 +49,7 @@ class Event:
     dedup_time_ms: int = 0
     quarantined: bool = False
     clocked: bool = True
+    sightings: tuple[Sighting, ...] = ()
 
 
 @dataclass(slots=True)

@@ -104,7 +104,10 @@ class Encoder:
     def _pack(self, event: Event, body: bytes, recorded: datetime) -> Row:
         stamp = int(recorded.timestamp() * 1000)
         severity = SEVERITIES.get(event.data.get("severity", "info"), 0)
-        return Row(self._name, event.type, severity, stamp, event.dedup_time_ms, event.id, body, event.quarantined)
+        row = Row(self._name, event.type, severity, stamp, event.dedup_time_ms, event.id, body, event.quarantined)
+        if event.sightings:
+            row.sightings = event.sightings
+        return row
 
     def _sample(self, event: Event, recorded: datetime) -> Row | None:
         """Beyond its limit a source's strange records are counted; one a minute is kept, cut short."""

@@ -2,8 +2,25 @@
 
 from pump.spool.dead_letters import DeadLetter
 from pump.spool.errors import Fatal, RowRefused
+from pump.spool.gaps import Along, Gap, GapChange, GapLedger, Seen
 from pump.spool.repair import Repaired
 from pump.spool.spool import Spool
-from pump.spool.types import Cursor, Receipt, Row, SpoolSettings
+from pump.spool.types import Cursor, GapOpened, Receipt, Row, SpoolSettings
 
-__all__ = ["Cursor", "DeadLetter", "Fatal", "Receipt", "Repaired", "Row", "RowRefused", "Spool", "SpoolSettings"]
+__all__ = [
+    "Along",
+    "Cursor",
+    "DeadLetter",
+    "Fatal",
+    "Gap",
+    "GapChange",
+    "GapLedger",
+    "GapOpened",
+    "Receipt",
+    "Repaired",
+    "Row",
+    "RowRefused",
+    "Seen",
+    "Spool",
+    "SpoolSettings",
+]

@@ -62,7 +62,8 @@ def examine(path: Path) -> str | None:
                 found = [text for (text,) in db.execute("PRAGMA quick_check(1)")]
                 if found != ["ok"]:
                     return "; ".join(found)
-            for table in ("blocks", *schema.COPIED):
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            for table in ("blocks", *schema.copied(version)):
                 db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
     except sqlite3.DatabaseError as error:
         if verdict(error) in (Verdict.FULL, Verdict.TROUBLE, Verdict.FATAL):
@@ -165,7 +166,8 @@ def _carry(copy: Path, new: sqlite3.Connection, highest: int) -> tuple[int, int 
             carried += len(records)
         if max(last, highest) >= expected:
             holes.append((expected, max(last, highest), since))
-        whole = {table: _copy_table(old, new, table) for table in schema.COPIED}
+        (version,) = old.execute("PRAGMA user_version").fetchone()
+        whole = {table: _copy_table(old, new, table) for table in schema.copied(version)}
         since, lost = _lost(new, holes, whole["keys"])
         statements.go_on_above(new, max(last, highest))
         new.execute("COMMIT")

@@ -42,7 +42,7 @@ class SpoolState:
     def __init__(
         self, *, head: int, floor: int, cursors: Mapping[str, Cursor] | None = None,
         values: Mapping[Key, Any] | None = None, quarantined: Mapping[str, int] | None = None,
-        dead: Mapping[str, int] | None = None,
+        dead: Mapping[str, int] | None = None, gaps: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:  # fmt: skip
         """All as the file holds it at the start."""
         self._head = head
@@ -52,6 +52,7 @@ class SpoolState:
         self._values = dict(values or {})
         self._quarantined = dict(quarantined or {})
         self._dead = dict(dead or {})
+        self._gaps = dict(gaps or {})
         self._holders: dict[str, bool] = {}
         self._unstored = Noted()
         self._grown = asyncio.Event()
@@ -192,6 +193,15 @@ class SpoolState:
     def count_dead(self, sink: str, more: int) -> None:
         """So many dead letters of the sink came, or went where the number is negative."""
         self._dead[sink] = self._dead.get(sink, 0) + more
+
+    @property
+    def gaps(self) -> Mapping[str, Mapping[str, int]]:
+        """Records of the gap ledger by source and state."""
+        return self._gaps
+
+    def recount_gaps(self, found: Mapping[str, Mapping[str, int]]) -> None:
+        """The records, counted anew after a change."""
+        self._gaps = dict(found)
 
 
 Filling = Callable[[str, int, int], None]

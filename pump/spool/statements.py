@@ -16,7 +16,8 @@ import orjson
 import structlog
 
 from pump.core.record import Record
-from pump.spool import blocks
+from pump.spool import blocks, gaps
+from pump.spool.gaps import NOTHING, Along
 from pump.spool.state import SpoolState
 from pump.spool.types import Cursor, Row
 
@@ -36,6 +37,9 @@ class Group:
     cursors: Mapping[str, Cursor] = field(default_factory=dict)
     state: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     """(source, key) to a JSON value; None removes the key."""
+    along: Along = NOTHING
+    gaps: dict[str, dict[str, int]] | None = None
+    """Set by `commit` where it has changed the gap ledger: the number of records by source and state."""
 
 
 def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
@@ -45,11 +49,15 @@ def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
     """
     db.execute("BEGIN IMMEDIATE")
     try:
-        records = _insert(db, group.rows, first) if group.rows else []
+        numbered: list[tuple[int, Row]] = []
+        records = _insert(db, group.rows, first, numbered) if group.rows else []
+        changed = gaps.store(db, numbered, group.along, first) if numbered or group.along else False
         if group.cursors:
             _store_cursors(db, group.cursors)
         if group.state:
             _store_state(db, group.state)
+        if changed:
+            group.gaps = gaps.counts(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -58,7 +66,8 @@ def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
     return records
 
 
-def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int) -> list[Record]:
+def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int, new: list[tuple[int, Row]]) -> list[Record]:
+    """The records of those that were not stored before, which are added to `new` with their numbers."""
     numbered = list(enumerate(rows, first))
     fresh = 0
     for part in _parts(numbered):
@@ -68,6 +77,7 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int) -> list[Rec
         ).rowcount
     if fresh < len(numbered):
         numbered = _survivors(db, numbered)
+    new += numbered
     records = [Record(seq, row.source, row.type, row.severity, row.recorded, row.body) for seq, row in numbered]
     values: list[object] = []
     for block in blocks.cut(records):
@@ -263,4 +273,5 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
         },
         quarantined=quarantined_bytes(db),
         dead={sink: count for sink, count, _ in letters},
+        gaps=gaps.counts(db),
     )

@@ -9,8 +9,23 @@ from typing import Literal
 
 from pydantic import Field
 
+from pump.core.event import Sighting
 from pump.core.record import State
 from pump.core.settings import Duration, Settings, Size
+
+
+@dataclass(slots=True, frozen=True)
+class GapOpened:
+    """A stretch of time in which events may be missing, for the ledger. Times are milliseconds since 1970."""
+
+    since: int
+    until: int
+    reason: str
+    opened: int
+    count: int | None = None
+    unfillable: bool = False
+    """True where nobody can be asked for what is missing."""
+    notes: str = ""
 
 
 @dataclass(slots=True)
@@ -26,6 +41,11 @@ class Row:
     id: str
     body: bytes
     quarantined: bool = False
+    gap: GapOpened | None = None
+    """The record of the ledger that it opens."""
+    fills: int = 0
+    """The number of the record that it helps to fill."""
+    sightings: tuple[Sighting, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)
