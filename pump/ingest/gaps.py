@@ -55,6 +55,11 @@ class SourceGaps:
                     since, until, str(data.get("reason", "")), row.recorded, data.get("count"), not own, notes
                 )
 
+    @property
+    def waiting(self) -> int:
+        """The number of records that are to be filled."""
+        return self._spool.gaps.counts.get(self._name, {}).get("open", 0)
+
     async def open(self) -> list[Gap]:
         """Those that are to be filled, the oldest first. Raises `Unavailable`."""
         found: list[Gap] = []

@@ -51,6 +51,14 @@ class HikConnectSettings(SourceSettings):
         le=86400,
         description="from the end of one poll to the next while a queue is empty; the vendor advises 500ms",
     )
+    verify: Duration = Field(
+        default=0.0,
+        le=86400,
+        description='how often the newest time is compared with the vendor\'s logs, such as "15m"; "0s": never',
+    )
+    inventory_interval: Duration = Field(
+        default=6 * 3600.0, description='how often the devices are read: names, who is online; "0s": only after a gap'
+    )
     timeout: Duration = Field(default=30.0, gt=0, description="a call that takes longer has failed")
 
     @field_validator("queues")

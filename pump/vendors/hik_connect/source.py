@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 from hashlib import blake2b
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import structlog
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
+from pump.ingest.gaps import SourceGaps
 from pump.ingest.intake import Intake
 from pump.source import Source
+from pump.vendors.hik_connect.backfill.filler import Filler
+from pump.vendors.hik_connect.backfill.inventory import Inventory
+from pump.vendors.hik_connect.backfill.matching import Matcher
+from pump.vendors.hik_connect.backfill.reader import LogReader
 from pump.vendors.hik_connect.client import AppKey, Client
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
-from pump.vendors.hik_connect.queue import MultiPartHealth, Puller
+from pump.vendors.hik_connect.queue import Beside, MultiPartHealth, Puller
 from pump.vendors.hik_connect.settings import HikConnectSettings
 from pump.vendors.hik_connect.uploads import PREFIX as UPLOADS
 
@@ -42,6 +48,8 @@ class HikConnect(Source[HikConnectSettings]):
         # It lives as long as the source, not as long as a run: a restart is no reason to exceed the rate.
         self._limiter = Limiter(clock) if paced else None
         self._ran = False
+        self._filler: Filler | None = None
+        self._gaps: SourceGaps | None = None
         account = f"{settings.app_key.get_secret_value()}\0{settings.server}"
         self._account = blake2b(account.encode(), digest_size=16).hexdigest()
 
@@ -83,13 +91,22 @@ class HikConnect(Source[HikConnectSettings]):
             keep=keep,
             count=intake.count,
         )
-        health = MultiPartHealth(intake)
+        intake.gaps.fills()
+        reader = LogReader(client, self.clock, settings.time_zone or ZoneInfo("UTC"))
+        matcher = Matcher(intake, ends="alarm" in settings.queues)
+        inventory = Inventory(intake, reader, self.clock, settings.inventory_interval)
+        filler = self._filler = Filler(
+            settings, intake=intake, reader=reader, matcher=matcher, inventory=inventory, clock=self.clock
+        )
+        self._gaps = intake.gaps
+        beside = Beside(MultiPartHealth(intake), matcher, inventory, filler.check)
         try:
             async with client, asyncio.TaskGroup() as group:
+                group.create_task(filler.run(), name=f"source {self.name} backfill")
                 for queue in settings.queues:
                     puller = Puller(
                         queue, settings, account=self._account, client=client, intake=intake, clock=self.clock,
-                        health=health,
+                        beside=beside,
                     )  # fmt: skip
                     group.create_task(puller.run(), name=f"source {self.name} queue {queue}")
         except ExceptionGroup as failures:
