@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "test-callback": "Have a vendor send a test to our callback address.",
     "devices": "List devices, panels, zones, cameras: are they there?",
     "gaps": "List the times in which events may be missing.",
+    "backfill": "Ask a source's vendor for what is missing of a time.",
     "route": "Tell which sinks would take an event, and why.",
     "query": "Search an SQLite archive.",
     "dead": "List, show, retry or drop dead letters.",
@@ -36,7 +37,12 @@ COMMANDS: Final[dict[str, str]] = {
     "new-sink": "Write the folder of a new sink, which works at once.",
 }
 """Name and short help; `pump --help` is printed without importing any of them."""
-_ELSEWHERE: Final = {"new-source": "new.source", "new-sink": "new.sink", "gaps": "gaps.listing"}
+_ELSEWHERE: Final = {
+    "new-source": "new.source",
+    "new-sink": "new.sink",
+    "gaps": "gaps.listing",
+    "backfill": "gaps.backfill",
+}
 """Commands whose module is not named like them."""
 
 OK: Final = 0

@@ -24,6 +24,7 @@ from pump.delivery.delivery import Delivery
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media
 from pump.ingest.push.listener import PushListener, Route
+from pump.ops.backfill import Backfill
 from pump.ops.control import Control
 from pump.ops.http import Ops, Views
 from pump.ops.resend import Resend
@@ -259,6 +260,7 @@ class Daemon:
         control.commands |= Resend(spool, self.sinks, self.clock, self.metrics).commands()
         control.commands |= Subscribe(parts.sources).commands()
         control.commands |= Restart(parts.sources, self.sinks, self.supervisor.restart).commands()
+        control.commands |= Backfill(parts.sources, self.clock).commands()
         control.commands["status"] = self.status.show
         try:
             await control.open()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -10,11 +12,11 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Unavailable
+from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.ingest.gaps import SourceGaps
 from pump.ingest.intake import Intake
 from pump.source import Source
-from pump.vendors.hik_connect.backfill.filler import Filler
+from pump.vendors.hik_connect.backfill.filler import BY_HAND, Filler
 from pump.vendors.hik_connect.backfill.inventory import Inventory
 from pump.vendors.hik_connect.backfill.matching import Matcher
 from pump.vendors.hik_connect.backfill.reader import LogReader
@@ -27,6 +29,8 @@ from pump.vendors.hik_connect.uploads import PREFIX as UPLOADS
 
 log = structlog.get_logger()
 
+_REPORT: Final = 0.5
+"""Seconds between two reports of a backfill's progress."""
 _SILENCE: Final = 60.0
 """Seconds of silence, above two calls that time out, after which the source counts as stalled."""
 
@@ -115,3 +119,24 @@ class HikConnect(Source[HikConnectSettings]):
                 # Several queues may have met one wrong key.
                 raise first from None
             raise
+
+    async def backfill(
+        self, since: datetime, until: datetime, report: Callable[[dict[str, Any]], Awaitable[None]]
+    ) -> dict[str, Any]:
+        """See `pump.ops.backfill.Backfillable`."""
+        if self._gaps is None:
+            raise Refusal(f"the source {self.name} has not run yet: pump status")
+        gap = await self._gaps.note(f"by hand {self.clock.now_ms()}", since, until, BY_HAND)
+        looked = (0.0, (until - since).total_seconds())
+        while (kept := await self._gaps.get(gap.id)) is not None and kept.state == "open":
+            filler = self._filler
+            if filler is not None and filler.under_way is not None and filler.under_way.gap is not None:
+                looked = filler.under_way.share if filler.under_way.gap.id == gap.id else looked
+            progress: dict[str, Any] = {"looked": looked[0], "of": looked[1], "filled": kept.filled}
+            if filler is not None and filler.trouble:
+                progress["waiting"] = filler.trouble
+            await report(progress)
+            await self.clock.sleep(_REPORT)
+        if kept is None:
+            raise Refusal("its record is gone from the ledger, which keeps the newest of each source")
+        return {"gap": kept.id, "state": kept.state, "filled": kept.filled, "notes": kept.notes}
