@@ -14,6 +14,7 @@ from pump.core.event import Sighting
 from pump.vendors.common.fields import text
 from pump.vendors.hik_connect.codes import TWINS
 from pump.vendors.hik_connect.heads import RecordHead
+from pump.vendors.hik_connect.words import TRUE
 
 ALARM_LOG: Final = "alarmlog"
 ACCESS_RECORDS: Final = "records"
@@ -69,10 +70,10 @@ def _alarm(side: str, head: RecordHead) -> tuple[Sighting, ...]:
     if head.phase == "end" and head.incident == guid:
         # Its own time stands in no queue's message of the start, and a guid has one end.
         return (_sighting(0, f"g {guid} end", side),)
-    # A repeated guid is a pulse, and the time tells one from another; a queue's first of them is not marked as one.
-    named = [_sighting(0, f"g {guid} {_second(head.time)}", side)] if head.time is not None else []
-    named.append(_sighting(0, f"g {guid} start", side))
-    return (*named, happened) if happened is not None else tuple(named)
+    # A pulse repeats its guid, and the time parts one from another; a start needs none, and so no right time zone.
+    pulse = head.groups.get("pulseAlarm") in TRUE and head.time is not None
+    named = _sighting(0, f"g {guid} {_second(head.time) if pulse and head.time else 'start'}", side)
+    return (named,) if happened is None else (named, happened)
 
 
 def _guid(head: RecordHead) -> str | None:
