@@ -251,9 +251,19 @@ def _table(daemon: Daemon, stages: Mapping[str, Stage], meter: Meter) -> str:
         cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
         texts.append("  ".join([name.ljust(widths[0]), *cells]))
     width = max(widths[0], len("pictures"))
-    texts.append(f"{'lost':<{width}}  {meter.lost} events, {meter.gaps} gaps told")
+    texts.append(f"{'lost':<{width}}  {meter.lost} events, {meter.gaps} gaps told, {_filled(daemon)}")
     texts.append(f"{'pictures':<{width}}  {meter.pictures} stored, {meter.bytes / 1e6:.1f} MB")
     return "\n" + "\n".join(texts) + f"\n\n{_NEXT}"
+
+
+def _filled(daemon: Daemon) -> str:
+    """What the ledger says of the gaps."""
+    states = daemon.spool.gaps.counts.values()
+    events = sum(
+        daemon.metrics.registry.get_sample_value("pump_gap_events_total", {"source": name}) or 0
+        for name in daemon.spool.gaps.counts
+    )
+    return f"{sum(one.get('filled', 0) for one in states)} filled with {events:.0f} events"
 
 
 def _milliseconds(waits: list[float], share: float) -> str:

@@ -20,7 +20,7 @@ WINDOW: Final = 1.02
 
 BACKGROUND: Final = "backfill"
 """The name under which calls ask for a place that may wait: any queue goes before them."""
-PATIENCE: Final = 2.0
+PATIENCE: Final = 1.0
 """Seconds that they wait for the queues at the most: three queues that are polled leave no place of their own."""
 
 

@@ -32,10 +32,8 @@ from pump.vendors.hik_connect.settings import HikConnectSettings
 
 log = structlog.get_logger()
 
-LOOK: Final = 2.0
+LOOK: Final = 1.0
 """Seconds from one look for work to the next."""
-SETTLE: Final = timedelta(minutes=2)
-"""Time that the vendor is given to log what has happened, and its pictures, before a time is searched."""
 BEFORE: Final = timedelta(minutes=5)
 """Searched before a gap's beginning too: what waited in the queue then may be lost with it."""
 PROGRESS: Final = "backfill/gap/"
@@ -115,6 +113,7 @@ class Filler:
         self._log = log.bind(source=intake.name)
         self._backoff = Backoff(first=5.0, cap=MISCONFIGURED_WAIT)
         self._wanted = _wanted(settings)
+        self._settle = timedelta(seconds=settings.backfill_delay)
         self._done: list[tuple[int, int, tuple[str, ...], int]] = []
         """Times that were searched whole in this run: since, until, logs, and the record's number."""
         self._checks: list[tuple[datetime, datetime]] = []
@@ -129,11 +128,12 @@ class Filler:
         while True:
             try:
                 await self._take_up_losses()
-                if not await self._next():
-                    await self._inventory.refresh()
-                    await self._clock.sleep(LOOK)
+                worked = await self._next()
                 self.trouble = ""
                 self._backoff.reset()
+                if not worked:
+                    await self._look_at_devices()
+                    await self._clock.sleep(LOOK)
             except CallFailed as failure:
                 wait = max(self._backoff.next(), failure.retry_after or 0.0)
                 if failure.answer.action is Action.MISCONFIGURED:
@@ -141,6 +141,13 @@ class Filler:
                 await self._troubled(str(failure), wait)
             except Unavailable as refused:
                 await self._troubled(refused.reason, self._backoff.next())
+
+    async def _look_at_devices(self) -> None:
+        try:
+            await self._inventory.refresh()
+        except CallFailed as failure:
+            self._intake.count("inventory retry")
+            self._log.warning("The devices cannot be read; the next reading will do", reason=str(failure))
 
     async def _troubled(self, reason: str, wait: float) -> None:
         self.trouble = reason
@@ -176,13 +183,13 @@ class Filler:
         now = self._clock.now()
         if self._intake.gaps.waiting:
             for gap in await self._intake.gaps.open():
-                settle = timedelta() if gap.reason == BY_HAND else SETTLE
+                settle = timedelta() if gap.reason == BY_HAND else self._settle
                 if now.timestamp() * 1000 >= gap.until + settle.total_seconds() * 1000:
                     await self._fill(gap)
                     return True
         if self._checks:
             begin, end = self._checks[0]
-            if now >= end + SETTLE:
+            if now >= end + self._settle:
                 await self._search(self._plan(None, begin - BEFORE, end))
                 self._checks.pop(0)
                 return True
@@ -192,7 +199,7 @@ class Filler:
         every = self._settings.verify
         if not every:
             return False
-        until = now - SETTLE
+        until = now - self._settle
         verified = whole(self._intake.state(VERIFIED).get(VERIFIED))
         since = until - timedelta(seconds=every) if verified is None else datetime.fromtimestamp(verified / 1000, UTC)
         # After an absence the gap's own search goes further back; the time never stands still for a wrong clock.
@@ -221,16 +228,9 @@ class Filler:
         if over is None:
             self._log.info("A gap is being filled", gap=gap.id, begin=str(since), end=str(until))
             await self._search(search)
-            await self._look_at_devices()
         await self._close(gap, search, over)
+        self._inventory.ask()
         self.under_way = None
-
-    async def _look_at_devices(self) -> None:
-        try:
-            await self._inventory.refresh(now=True)
-        except CallFailed as failure:  # the events are there all the same
-            self._intake.count("backfill retry")
-            self._log.warning("The devices cannot be read after a gap; the next reading will do", reason=str(failure))
 
     def _covers(self, done: tuple[int, int, tuple[str, ...], int], search: Search) -> bool:
         since, until, logs, _ = done

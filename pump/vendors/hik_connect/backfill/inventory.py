@@ -41,7 +41,7 @@ class Inventory:
         self._reader = reader
         self._clock = clock
         self._every = every
-        self._due = clock.monotonic() + FIRST
+        self._due: float | None = clock.monotonic() + FIRST if every else None
         self._known: dict[str, Device] = {
             key.removeprefix(PREFIX): Device.of(key.removeprefix(PREFIX), row)
             for key, row in intake.state(PREFIX).items()
@@ -61,14 +61,19 @@ class Inventory:
                 if field not in group and (value := device.facts.get(field)) is not None:
                     group[field] = value
 
-    async def refresh(self, *, now: bool = False) -> None:
-        """Read it where it is due, or `now`, after a lapse. Raises CallFailed, Unavailable.
+    def ask(self) -> None:
+        """It is due now: somebody may have come or gone unseen."""
+        self._due = self._clock.monotonic()
+
+    async def refresh(self) -> None:
+        """Read it where it is due. Raises CallFailed, Unavailable.
 
         Who came or went unseen becomes an event with `data.reconciled`.
         """
-        if not now and (not self._every or self._clock.monotonic() < self._due):
+        if self._due is None or self._clock.monotonic() < self._due:
             return
-        self._due = self._clock.monotonic() + (self._every or FIRST)  # also where it fails: gaps must not wait for it
+        # Put off first: where it fails, gaps must not wait for it.
+        self._due = self._clock.monotonic() + self._every if self._every else None
         listed = await self._reader.listed("/api/hccgw/resource/v1/devices/get", {}, "device")
         states = await self._states()
         events: list[Event] = []

@@ -166,7 +166,7 @@ async def test_a_search_takes_what_the_queues_leave_and_never_waits_for_ever() -
             for task in tasks:
                 task.cancel()
         counts = Counter(queue for queue, _ in log)
-        assert 7 <= counts[BACKGROUND] <= 10
-        assert min(counts[queue] for queue in queues) >= counts[BACKGROUND]
+        assert 14 <= counts[BACKGROUND] <= 20
+        assert min(counts[queue] for queue in queues) >= counts[BACKGROUND] - 1
         times = [at for queue, at in log if queue == BACKGROUND]
         assert max(later - earlier for earlier, later in pairwise(times)) <= PATIENCE + 2 * INTERVAL

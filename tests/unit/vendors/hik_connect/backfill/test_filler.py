@@ -14,7 +14,6 @@ import pytest
 
 from pump.spool import Gap
 from pump.testing import ManualClock
-from pump.vendors.hik_connect.backfill.filler import SETTLE
 from pump.vendors.hik_connect.backfill.inventory import FIRST
 from pump.vendors.hik_connect.simulator.logs import Logged
 from pump.vendors.hik_connect.simulator.messages import identity
@@ -24,6 +23,8 @@ from tests.unit.vendors.hik_connect.test_source import APP_KEY, SECRET_KEY, Site
 
 HOUR = 3600.0
 DAY = 24 * HOUR
+SETTLE = timedelta(minutes=2)
+"""`backfill_delay`."""
 PACE = 0.2
 """Seconds of the clock between two looks: the vendor is given minutes before a time is searched."""
 
@@ -277,6 +278,11 @@ async def test_only_subscribed_types_are_filled(tmp_path: Path) -> None:
         assert codes == {"10002", "Msg110003"}
 
 
+def is_online(pump: Site, device: str) -> bool:
+    """As the spool has it."""
+    return bool(pump.spool.state("teams", f"device/{device}")[f"device/{device}"]["online"])
+
+
 async def test_devices_are_listed_name_events_and_are_asked_after_a_gap(tmp_path: Path) -> None:
     clock = ManualClock()
     async with vendor(clock) as hik, site(hik, tmp_path, clock) as pump:
@@ -291,15 +297,17 @@ async def test_devices_are_listed_name_events_and_are_asked_after_a_gap(tmp_path
         hik.logs.online |= {camera: 0, door: 0}
         hik.lose_subscription()
         await filled(pump)
+        await pump.until(lambda: not is_online(pump, camera) and not is_online(pump, door))
         turned = [event for event in await pump.events() if event["type"] == "device.offline"]
         assert {event["subject"] for event in turned} == {f"device/{camera}", f"device/{door}"}
         assert all(event["data"]["reconciled"] for event in turned)
         hik.logs.online |= {camera: 1}
         hik.lose_subscription()
         await filled(pump, 2)
+        await pump.until(lambda: is_online(pump, camera))
         [back] = [event for event in await pump.events() if event["type"] == "device.online"]
         assert back["data"]["incident"] in {event["data"]["incident"] for event in turned}
-        assert pump.spool.state("teams", f"device/{door}")[f"device/{door}"]["online"] is False
+        assert not is_online(pump, door)
         [record] = hik.make("combine", 1, "camera")
         del (device := record["basicInfo"]["resourceInfo"]["deviceInfo"])["name"]
         hik.put("combine", record)

@@ -20,10 +20,18 @@ from pump.spool import Spool, SpoolSettings, offline
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
-from pump.vendors.hik_connect.backfill.filler import SETTLE
 from pump.vendors.hik_connect.simulator.messages import identity
 from pump.vendors.hik_connect.simulator.server import Simulator
-from tests.unit.vendors.hik_connect.backfill.test_filler import DAY, HOUR, Happened, at_fault, filled, stored, vendor
+from tests.unit.vendors.hik_connect.backfill.test_filler import (
+    DAY,
+    HOUR,
+    SETTLE,
+    Happened,
+    at_fault,
+    filled,
+    stored,
+    vendor,
+)
 from tests.unit.vendors.hik_connect.test_source import APP_KEY, SECRET_KEY, site
 
 ROWS = 60
