@@ -12,6 +12,7 @@ from typing import Any, Final
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.ingest.intake import Intake
+from pump.spool import Gap
 from pump.vendors.kinot.parse import Outcome, Status, compare, state_key
 
 MOST: Final = 100_000
@@ -35,15 +36,15 @@ class States:
         """The stored state of a lock or sensor, None for one that was never seen."""
         return self._known.get(state_key(sn))
 
-    async def take(self, status: Status, *, asked: float | None = None) -> Outcome:
+    async def take(self, status: Status, *, asked: float | None = None, gap: Gap | None = None) -> Outcome:
         """Compare, store the difference with the new state; returns when both are on disk.
 
-        `asked` is when a status that was read was asked for, monotonic seconds; None: it was pushed. Raises
-        Unavailable where the spool refuses; the state stays as it was then.
+        `asked` is when a status that was read was asked for, monotonic seconds; None: it was pushed. A difference
+        helps to fill `gap`. Raises Unavailable where the spool refuses; the state stays as it was then.
         """
         # The put may be stored though its caller was cancelled; the state that it stored must then be the one in
         # memory too, so comparing, storing and remembering are one piece that is not cut.
-        task = asyncio.create_task(self._take(status, asked), name=f"kinot {status.key}")
+        task = asyncio.create_task(self._take(status, asked, gap), name=f"kinot {status.key}")
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
@@ -53,7 +54,7 @@ class States:
         if not task.cancelled():
             task.exception()  # whoever waited has it; nobody did where they were cancelled, and the device tries again
 
-    async def _take(self, status: Status, asked: float | None) -> Outcome:
+    async def _take(self, status: Status, asked: float | None, gap: Gap | None) -> Outcome:
         key = status.key
         if key not in self._known and len(self._known) >= MOST:
             raise Unavailable(f"more than {MOST} devices")
@@ -66,7 +67,10 @@ class States:
             )
             if result.events or result.state is not None:
                 stored = {} if result.state is None else {key: result.state}
-                await self._intake.put(*result.events, state=stored)
+                if gap is None:
+                    await self._intake.put(*result.events, state=stored)
+                else:
+                    await self._intake.gaps.fill(gap, result.events, stored)
             if result.state is not None:
                 self._known[key] = result.state
             if asked is None:
