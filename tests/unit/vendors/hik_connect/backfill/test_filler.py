@@ -12,7 +12,10 @@ from typing import Any
 import orjson
 import pytest
 
+from pump.ingest.intake import Intake
 from pump.spool import Gap
+from pump.telemetry.health import Health
+from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
 from pump.vendors.hik_connect.backfill.inventory import FIRST
 from pump.vendors.hik_connect.simulator.logs import Logged
@@ -349,3 +352,47 @@ async def test_live_events_are_not_late_for_a_gap_that_is_filled(tmp_path: Path)
 
 def _monotonic(clock: ManualClock, stamp: str) -> float:
     return clock.monotonic() - (clock.now() - datetime.fromisoformat(stamp)).total_seconds()
+
+
+def happen(hik: Simulator, count: int) -> None:
+    """Events that the logs have, and no queue ever had."""
+    for record in hik.make("combine", count, "camera"):
+        hik.logs.add("combine", identity(record), orjson.dumps(record))
+
+
+async def test_a_time_of_failures_is_compared_with_the_logs(tmp_path: Path) -> None:
+    """The vendor answers 503 for a quarter of an hour, and its queue has lost what came meanwhile, without a word."""
+    clock = ManualClock()
+    async with vendor(clock) as hik, site(hik, tmp_path, clock) as pump:
+        await pump.completed()
+        pump.pace = 2.0
+        hik.faults.push(Fault("status", "combine/v1/mq/messages", times=100_000, status=503))
+        begun = clock.monotonic()
+        await pump.until(lambda: clock.monotonic() - begun > 300.0)
+        happen(hik, 4)
+        await pump.until(lambda: clock.monotonic() - begun > 900.0)
+        hik.faults.clear()
+        pump.pace = PACE * 2
+        [gap] = await filled(pump)
+        assert (gap.filled, gap.state) == (4, "filled")
+        assert pump.counted("missing") == 4
+        assert await pump.events("pump.gap") == []
+        at_fault(hik)
+
+
+async def test_what_the_spool_itself_has_lost_is_asked_for_once(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with vendor(clock) as hik:
+        async with site(hik, tmp_path, clock) as pump:
+            await pump.completed()
+            happen(hik, 3)
+            own = Intake("pump", spool=pump.spool, site="north", clock=clock, metrics=Metrics(), health=Health(clock))
+            span = {"from": clock.now() - timedelta(hours=1), "to": clock.now() + timedelta(minutes=1)}
+            await own.put_own(own.own("pump.gap", "Gap", "warning", **span, reason="the spool was damaged", count=3))
+        for _ in range(2):
+            async with site(hik, tmp_path, clock) as pump:
+                clock.advance(2 * SETTLE.total_seconds())
+                lost, gap = await filled(pump, 1)
+                assert (lost.source, lost.state) == ("pump", "unfillable")
+                assert (gap.source, gap.filled, gap.state) == ("teams", 3, "filled")
+                assert "the spool was damaged" in gap.reason
