@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 import orjson
@@ -46,7 +46,10 @@ class SourceGaps:
         for row in rows:
             if row.type == TYPE:
                 data = orjson.loads(row.body)["data"]
-                since, until = (_milliseconds(datetime.fromisoformat(data[name])) for name in ("from", "to"))
+                try:
+                    since, until = (_milliseconds(datetime.fromisoformat(data[name])) for name in ("from", "to"))
+                except (KeyError, TypeError, ValueError):  # made by a source itself, in another form
+                    since = until = row.recorded
                 # A sink's gap lost nothing that a vendor could give, one of no width does not say what to ask for.
                 sink = data.get("sink")
                 own = self._fills and sink is None and since < until
@@ -75,8 +78,11 @@ class SourceGaps:
 
     async def lost(self, after: int) -> list[Gap]:
         """The losses of the spool itself, of records above the number `after`. Raises `Unavailable`."""
-        found = await self._spool.gaps.read(source="pump", after=after)
-        return [gap for gap in found if gap.notes == _SPOOL and gap.since < gap.until]
+        found: list[Gap] = []
+        while more := await self._spool.gaps.read(source="pump", after=after):
+            found += [gap for gap in more if gap.notes == _SPOOL and gap.since < gap.until]
+            after = more[-1].id
+        return found
 
     async def note(self, name: str, begin: datetime, end: datetime, reason: str, notes: str = "") -> Gap:
         """Open a record that no event opens; one of this name that is there already is given back as it is.
@@ -107,11 +113,6 @@ class SourceGaps:
     async def seen(self, wanted: Collection[Sighting]) -> list[Seen]:
         """What is stored of these names, on any side. Raises `Unavailable`."""
         return await self._spool.gaps.seen(self._name, wanted)
-
-
-def time_of(milliseconds: int) -> datetime:
-    """An aware time of the ledger's."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _milliseconds(time: datetime) -> int:

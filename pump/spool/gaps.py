@@ -139,18 +139,18 @@ class GapLedger:
 def store(db: sqlite3.Connection, rows: Iterable[tuple[int, Row]], along: Along, first: int) -> bool:
     """What new rows and `along` say of gaps, within the transaction of a commit; True where the ledger has changed.
 
-    `first` is the first number of the commit: by it sightings are forgotten.
+    `first` is the first number of the commit: by it sightings of events that are not among the rows are forgotten.
     """
     opened = list(along.opened)
     filled: Counter[int] = Counter()
-    sighted = [(source, each) for source, each in along.seen]
+    sighted = [(source, each, first) for source, each in along.seen]
     latest = 0
-    for _, row in rows:
+    for seq, row in rows:
         if row.fills:
             filled[row.fills] += 1
             latest = max(latest, row.recorded)
         if row.sightings:
-            sighted += [(row.source, Seen(one, row.id)) for one in row.sightings]
+            sighted += [(row.source, Seen(one, row.id), seq) for one in row.sightings]
         if row.gap is not None:
             opened.append((row.source, row.id, row.gap))
     for source, name, gap in opened:
@@ -162,7 +162,7 @@ def store(db: sqlite3.Connection, rows: Iterable[tuple[int, Row]], along: Along,
             "UPDATE gaps SET state = coalesce(?, state), notes = coalesce(?, notes), changed = ? WHERE id = ?",
             (change.state, _short(change.notes), change.at, change.id),
         )
-    _sight(db, sighted, first)
+    _sight(db, sighted)
     return bool(opened or filled or along.changes)
 
 
@@ -185,12 +185,12 @@ def _short(text: str | None) -> str | None:
 _AT_A_TIME: Final = 512
 
 
-def _sight(db: sqlite3.Connection, sighted: Sequence[tuple[str, Seen]], first: int) -> None:
+def _sight(db: sqlite3.Connection, sighted: Sequence[tuple[str, Seen, int]]) -> None:
     for start in range(0, len(sighted), _AT_A_TIME):
         part = sighted[start : start + _AT_A_TIME]
         values: list[object] = []
-        for source, each in part:
-            values += (each.sighting.at, source, each.sighting.key, each.sighting.side, each.id, each.twin, first)
+        for source, each, seq in part:
+            values += (each.sighting.at, source, each.sighting.key, each.sighting.side, each.id, each.twin, seq)
         rows = ",".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(part))
         db.execute(f"INSERT OR IGNORE INTO sightings(at, source, key, side, id, twin, seq) VALUES {rows}", values)
 
@@ -246,8 +246,8 @@ _SWEPT: Final = 500
 
 
 def prune_sightings(db: sqlite3.Connection, *, above: Place, through: int) -> Place | None:
-    """Look at a slice of the sightings above `above`, in their own order, and remove those of commits that began at
-    the number `through` or lower; the last one looked at, None at the end. As `statements.prune_keys`.
+    """Look at a slice of the sightings above `above`, in their own order, and remove those of the number `through` or
+    lower; the last one looked at, None at the end. As `statements.prune_keys`.
     """
     place = "(at, source, key, side, id)"
     bound: Place | None = db.execute(

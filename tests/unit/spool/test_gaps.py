@@ -183,6 +183,28 @@ async def test_a_salvage_keeps_the_ledger_and_the_sightings(tmp_path: Path) -> N
     await spool.close()
 
 
+async def test_what_a_damaged_spool_has_lost_may_be_brought_again(tmp_path: Path) -> None:
+    """Neither its own sightings nor those of its twins in a log say that it is there."""
+    clock, metrics, settings = ManualClock(), Metrics(), SpoolSettings()
+    spool = await Spool.open(tmp_path, settings, clock=clock, metrics=metrics)
+    intake = site(spool, clock, metrics)
+    for number in (0, 1, 2):
+        met = event(number)
+        met.sightings = (Sighting(number, "k", "combine"),)
+        await intake.put(met)
+        await intake.gaps.fill(None, (), seen=[Seen(Sighting(number, "k", "alarmlog"), f"l{number}", f"v{number}")])
+    await spool.close()
+    path = tmp_path / "spool.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DELETE FROM blocks WHERE last = 2")
+    repair.salvage(path, "a test", "20261120T080000Z", 3)
+    spool = await Spool.open(tmp_path, settings, clock=clock, metrics=metrics)
+    gaps = site(spool, clock, metrics).gaps
+    assert await gaps.seen([Sighting(1, "k", "alarmlog")]) == []
+    assert {each.id for each in await gaps.seen([Sighting(2, "k", "alarmlog")])} == {"v2", "l2"}
+    await spool.close()
+
+
 async def test_a_spool_of_the_former_version_is_no_damaged_one(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
