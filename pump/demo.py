@@ -269,10 +269,20 @@ def _table(daemon: Daemon, stages: Mapping[str, Stage], peers: Mapping[str, Sink
         texts.append("  ".join([name.ljust(widths[0]), *cells]))
     width = max(widths[0], len("pictures"))
     texts += [f"{head:<{width}}  {text}" for head, text in (peer.summary() for peer in peers.values())]
-    texts.append(f"{'lost':<{width}}  {meter.lost} events, {meter.gaps} gaps told")
+    texts.append(f"{'lost':<{width}}  {meter.lost} events, {meter.gaps} gaps told, {_filled(daemon)}")
     kept = f"{meter.pictures} stored, {meter.bytes / 1e6:.1f} MB"
     texts.append(f"{'pictures':<{width}}  {kept}, {meter.fetched} of them fetched from links")
     return "\n" + "\n".join(texts) + f"\n\n{_NEXT}"
+
+
+def _filled(daemon: Daemon) -> str:
+    """What the ledger says of the gaps."""
+    states = daemon.spool.gaps.counts.values()
+    events = sum(
+        daemon.metrics.registry.get_sample_value("pump_gap_events_total", {"source": name}) or 0
+        for name in daemon.spool.gaps.counts
+    )
+    return f"{sum(one.get('filled', 0) for one in states)} filled with {events:.0f} events"
 
 
 def _milliseconds(waits: list[float], share: float) -> str:

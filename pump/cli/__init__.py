@@ -23,6 +23,8 @@ COMMANDS: Final[dict[str, str]] = {
     "status": "Print how a running daemon is.",
     "test-callback": "Have a vendor send a test to our callback address.",
     "devices": "List devices, panels, zones, cameras: are they there?",
+    "gaps": "List the times in which events may be missing.",
+    "backfill": "Ask a source's vendor for what is missing of a time.",
     "route": "Tell which sinks would take an event, and why.",
     "query": "Search an SQLite archive.",
     "dead": "List, show, retry or drop dead letters.",
@@ -43,6 +45,8 @@ _ELSEWHERE: Final = {
     "new-sink": "new.sink",
     "command": "control.command",
     "commands": "control.commands",
+    "gaps": "gaps.listing",
+    "backfill": "gaps.backfill",
 }
 """Commands whose module is not named like them."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -18,6 +18,16 @@ _PASSED = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | o
 
 AHEAD: Final = timedelta(minutes=10)
 """How far a device's time may be ahead of its arrival and still be believed, unless the configuration says another."""
+
+
+class Sighting(NamedTuple):
+    """A name under which a record can be met in several places: the same record has the same `at` and `key` there."""
+
+    at: int
+    """Seconds since 1970 of the record's own time; 0 where the key alone names it."""
+    key: str
+    side: str
+    """The place: a queue, a log. Two records of one side are never the same."""
 
 
 @dataclass(slots=True)
@@ -33,6 +43,7 @@ class Event:
     prints, without nulls; it must have `phase` and `severity`. It belongs to the event from here on and may be added
     to.
     `clocked`: `time` is what the device's clock said when it sent the event; not where the pump finds out later.
+    `sightings` are kept with it: by them the same record is found where it is met in another place.
     `quarantined` events count against what a source may keep of things it does not understand (64 MiB).
     """
 
@@ -45,6 +56,7 @@ class Event:
     quarantined: bool = False
     clocked: bool = True
     claimed: datetime | None = None
+    sightings: tuple[Sighting, ...] = ()
 
     def believe(self, arrived: datetime, ahead: timedelta = AHEAD) -> None:
         """Set the device's time aside where it is farther than `ahead` after the arrival.

@@ -147,6 +147,8 @@ class Encoder:
         row = Row(self._name, event.type, severity, stamp, event.dedup_time_ms, event.id, body, event.quarantined)
         if "media" in event.data and self._spool.fetches.taking:
             row.links = links_of(event)
+        if event.sightings:
+            row.sightings = event.sightings
         return row
 
     def _sample(self, event: Event, recorded: datetime) -> Row | None:

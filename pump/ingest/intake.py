@@ -23,9 +23,11 @@ from pump.core.text import bounded
 from pump.ingest.device_clock import PREFIX as CLOCKS
 from pump.ingest.device_clock import SPENT, DeviceClocks
 from pump.ingest.encoding import Encoder
+from pump.ingest.gaps import SourceGaps
 from pump.ingest.media import Media
 from pump.ingest.strangers import ACCEPTED
-from pump.spool import Receipt, Row, RowRefused, Spool
+from pump.spool import Along, Receipt, Row, RowRefused, Spool
+from pump.spool.gaps import NOTHING
 from pump.telemetry.health import Component, Health
 from pump.telemetry.metrics import Metrics, label, refusal
 
@@ -64,6 +66,8 @@ class Intake:
         self.instance = _instance(spool)
         """Twelve hexadecimal digits that distinguish this pump from another of the same site."""
         self._alive_stored = -ALIVE_SECONDS
+        self.gaps = SourceGaps(name, spool=spool, clock=clock, put=self._put)
+        """The source's records of the gap ledger."""
         self._own: list[Event] = []
         """The pump's own events about this source, which go with the next put."""
         self._told: float | None = None
@@ -103,6 +107,13 @@ class Intake:
         `Unavailable` where the spool refuses: nothing was stored then, answer the vendor with its failure form.
         Cancelled, it may have stored them: their ids make a second put harmless.
         """
+        return await self._put(items, state, stranger=stranger)
+
+    async def _put(
+        self, items: Sequence[Event | Unparsed], state: Mapping[str, Any] | None, along: Along = NOTHING,
+        fills: int = 0, *, stranger: bool = False,
+    ) -> Receipt:  # fmt: skip
+        """`fills` is the number of the record in the gap ledger that the items help to fill."""
         recorded = self.clock.now()
         state = state and {bounded(key, BOUNDS["state key"]): value for key, value in state.items()}
         own: list[Event] = []
@@ -115,10 +126,14 @@ class Intake:
                     self._names.fill(item)
         try:
             rows = await self._encoder.rows([*own, *items] if own else items, recorded, stranger=stranger)
+            self.gaps.opening(rows)
+            if fills:
+                for row in rows[len(own) :]:
+                    row.fills = fills
             try:
-                receipt = await self._spool.append(rows, source=self.name, state=state)
+                receipt = await self._spool.append(rows, source=self.name, state=state, along=along)
             except RowRefused as refused:
-                receipt = await self._put_refused(rows, refused, state, recorded)
+                receipt = await self._put_refused(rows, refused, state, recorded, along)
         except Unavailable as error:
             self._own = own + self._own
             self._metrics.refused.labels(self.name, refusal(error.reason)).inc()
@@ -127,6 +142,8 @@ class Intake:
             self._own = own + self._own  # ids make those that were stored all the same harmless
             raise
         self._count(receipt)
+        if fills:
+            self._metrics.gap_events.labels(self.name).inc(max(0, receipt.stored - len(own)))
         if receipt.stored and not receipt.duplicates:
             await self._watch_clocks(items, recorded, stranger=stranger)
         return receipt
@@ -168,6 +185,7 @@ class Intake:
     async def put_own(self, event: Event) -> Receipt:
         """Store one of the daemon's own events; taken from the reserve while the spool refuses others."""
         rows = await self._encoder.rows([event], self.clock.now())
+        self.gaps.opening(rows)
         receipt = await self._spool.append(rows, source=self.name, urgent=True)
         self._count(receipt)
         return receipt
@@ -295,14 +313,16 @@ class Intake:
             self._metrics.clock_offset.labels(self.name).set(self._clocks.largest or 0.0)
 
     async def _put_refused(
-        self, rows: Sequence[Row], refused: RowRefused, state: Mapping[str, Any] | None, recorded: datetime
-    ) -> Receipt:
+        self, rows: Sequence[Row], refused: RowRefused, state: Mapping[str, Any] | None, recorded: datetime,
+        along: Along,
+    ) -> Receipt:  # fmt: skip
         """The rest of the put is stored; keep the rows that SQLite would not take as unparsed records."""
         log.error(
             "Events could not be stored as they are; they are kept as unparsed", source=self.name, why=refused.reason
         )
         kept = await self._encoder.again([rows[place] for place in refused.rows], refused.reason, recorded)
-        receipt, others = await self._spool.append(kept, source=self.name, state=state), refused.others
+        receipt = await self._spool.append(kept, source=self.name, state=state, along=along)
+        others = refused.others
         return Receipt(
             others.stored + receipt.stored,
             others.duplicates + receipt.duplicates,

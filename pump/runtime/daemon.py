@@ -25,6 +25,7 @@ from pump.delivery.delivery import Delivery
 from pump.ingest.intake import Intake
 from pump.ingest.push.listener import PushListener, Route
 from pump.ops.accept import Accept
+from pump.ops.backfill import Backfill
 from pump.ops.commands.desk import CommandDesk
 from pump.ops.commands.socket import CommandSocket
 from pump.ops.commands.web import CommandPage
@@ -261,7 +262,7 @@ class Daemon:
         control.commands |= Resend(spool, self.sinks, self.clock, self.metrics).commands()
         control.commands |= Subscribe(parts.sources).commands()
         control.commands |= Restart(parts.sources, self.sinks, self.supervisor.restart).commands()
-        control.commands |= Accept(self._intakes).commands()
+        control.commands |= Accept(self._intakes).commands() | Backfill(parts.sources, self.clock).commands()
         desk = self._desk = CommandDesk(
             self.config.commands, parts.sources, self._intakes, self._intake("pump", spool),
             clock=self.clock, metrics=self.metrics,

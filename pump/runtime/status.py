@@ -12,6 +12,7 @@ from pump.core.clock import Clock
 from pump.delivery.delivery import Delivery
 from pump.ops.control import Tell
 from pump.spool import Spool
+from pump.spool.gaps import STATES
 from pump.spool.strangers import share as strangers_share
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
@@ -97,6 +98,7 @@ class Status:
                 "oldest": self._oldest[1] if spool and self._oldest and spool.head > spool.floor else None,
             },
             "media": self._media(),
+            "gaps": {name: dict(states) for name, states in spool.gaps.counts.items()} if spool else {},
             "components": [
                 {
                     "name": component.name,
@@ -139,3 +141,7 @@ class Status:
         """Set the gauges that are known only when they are scraped."""
         for component in self._health.components.values():
             self._metrics.up.labels(part=component.name).set(component.state == "up")
+        if (spool := self._spool()) is not None:
+            for name, states in spool.gaps.counts.items():
+                for state in STATES:
+                    self._metrics.gap_records.labels(name, state).set(states.get(state, 0))

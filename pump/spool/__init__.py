@@ -3,11 +3,12 @@
 from pump.spool.dead_letters import DeadLetter
 from pump.spool.errors import Fatal, RowRefused
 from pump.spool.fetches import Fetch, FetchQueue
+from pump.spool.gaps import Along, Gap, GapChange, GapLedger, Seen
 from pump.spool.repair import Repaired
 from pump.spool.spool import Spool
-from pump.spool.types import Cursor, Link, Receipt, Row, SpoolSettings
+from pump.spool.types import Cursor, GapOpened, Link, Receipt, Row, SpoolSettings
 
 __all__ = [
-    "Cursor", "DeadLetter", "Fatal", "Fetch", "FetchQueue", "Link", "Receipt", "Repaired", "Row", "RowRefused", "Spool",
-    "SpoolSettings",
+    "Along", "Cursor", "DeadLetter", "Fatal", "Fetch", "FetchQueue", "Gap", "GapChange", "GapLedger", "GapOpened",
+    "Link", "Receipt", "Repaired", "Row", "RowRefused", "Seen", "Spool", "SpoolSettings",
 ]  # fmt: skip

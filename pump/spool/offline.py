@@ -15,6 +15,8 @@ from pump.core.record import Record
 from pump.spool.connection import connect_reading
 from pump.spool.dead_letters import DeadLetter
 from pump.spool.dead_letters import letters as letters_in
+from pump.spool.gaps import Gap, GapState
+from pump.spool.gaps import read as gaps_in
 from pump.spool.reader import read
 
 _BATCH = 500
@@ -50,6 +52,20 @@ def letters(folder: Path, *, sink: str | None = None, ids: Sequence[int] | None 
     with closing(connect_reading(path)) as db:
         after = 0
         while found := letters_in(db, sink=sink, ids=ids, after=after):
+            yield from found
+            after = found[-1].id
+
+
+def gaps(folder: Path, *, source: str | None = None, state: GapState | None = None) -> Iterator[Gap]:
+    """The gap ledger's records of `source` (None: of all) in `state` (None: in any), by number. Raises as `events`."""
+    path = folder / "spool.db"
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with closing(connect_reading(path)) as db:
+        if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'gaps'").fetchone() is None:
+            return  # an older pump's file, which its next start changes
+        after = 0
+        while found := gaps_in(db, source=source, state=state, after=after):
             yield from found
             after = found[-1].id
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pump.spool.gaps import NOTHING, Along
 from pump.spool.state import Key
 from pump.spool.types import Receipt, Row
 
@@ -29,6 +30,8 @@ class Put:
     done: asyncio.Future[Receipt]
     stranger: bool = False
     """All rows are a stranger's."""
+    along: Along = NOTHING
+    """Changes of the gap ledger."""
 
 
 class PutQueue:

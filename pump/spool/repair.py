@@ -313,6 +313,9 @@ def _lost(new: sqlite3.Connection, holes: list[tuple[int, int, int | None]], who
     lost, first = new.execute(f"SELECT count(*), min(seq) FROM keys WHERE {inside}").fetchone()
     # What is gone may be sent again by a vendor that never had our acknowledgement: it must not count as known.
     new.execute(f"DELETE FROM keys WHERE {inside}")
+    # Nor may it count as met, or as the twin of what was: a log that is searched for it brings it again.
+    new.execute(f"DELETE FROM sightings WHERE twin = '' AND {inside.replace('keys.', 'sightings.')}")
+    new.execute("DELETE FROM sightings WHERE twin <> '' AND twin NOT IN (SELECT id FROM sightings WHERE twin = '')")
     if not whole or oldest is None:
         return holes[0][2], sum(high + 1 - low for low, high, _ in holes)
     older = [(min(high, oldest - 1) + 1 - low, since) for low, high, since in holes if low < oldest]

@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from pump.core.clock import Clock
-from pump.spool import statements, strangers
+from pump.spool import gaps, statements, strangers
 from pump.spool.errors import Verdict, verdict
 from pump.spool.state import MARKS, TIME, News, SpoolState
 from pump.spool.types import SpoolSettings
@@ -71,6 +71,7 @@ class Retention:
         self._swept = -SWEEP_SECONDS
         self._swept_through = 0
         self._sweep: statements.Key | None = None
+        self._sightings: gaps.Place | None = None
 
     async def begin(self) -> None:
         """Take the first measure, and refuse at once where it is too much. Raises sqlite3.Error."""
@@ -100,6 +101,7 @@ class Retention:
                 else:
                     more = True
                 await self._prune_keys(now)
+                await self._prune_sightings()
                 await self._look_how_full()
                 await self._limit()
         except sqlite3.Error as error:
@@ -186,6 +188,15 @@ class Retention:
         work = partial(statements.prune_keys, above=self._sweep, through=self._swept_through)
         self._sweep = await self._writer.run(work)
         self._writer.wrote(statements.SLICE * 64)
+        if self._sweep is None:
+            self._sightings = gaps.FIRST_PLACE
+
+    async def _prune_sightings(self) -> None:
+        """They live as long as the keys: one slice of a sweep that follows the keys' own."""
+        if self._sightings is not None:
+            work = partial(gaps.prune_sightings, above=self._sightings, through=self._swept_through)
+            self._sightings = await self._writer.run(work)
+            self._writer.wrote(statements.SLICE * 64)
 
     def _seven_days_ago(self) -> int:
         """The head as it was seven days ago, by the marks that are kept of it; 0 where none is so old."""

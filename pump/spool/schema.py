@@ -21,7 +21,22 @@ _STRANGERS = """CREATE TABLE strangers(
 _FETCHES = """CREATE TABLE fetches(
     source TEXT, medium TEXT, event TEXT NOT NULL, lead INTEGER NOT NULL, recorded INTEGER NOT NULL,
     expires INTEGER NOT NULL, url TEXT NOT NULL, facts TEXT NOT NULL, PRIMARY KEY(source, medium)) WITHOUT ROWID"""
-_THIRD: tuple[str, ...] = (_STRANGERS, _FETCHES)
+_GAPS = (
+    # A stretch of time in which events may be missing. `event` is the id of the pump.gap that opened it, or a name of
+    # its own; times are milliseconds since 1970. No column has a default: a page that is none of this table's, which a
+    # salvage may take for one, must not read as a row.
+    """CREATE TABLE gaps(
+        id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, event TEXT NOT NULL, since INTEGER NOT NULL,
+        until INTEGER NOT NULL, reason TEXT NOT NULL, count INTEGER, opened INTEGER NOT NULL,
+        changed INTEGER NOT NULL, filled INTEGER NOT NULL, notes TEXT NOT NULL,
+        state TEXT NOT NULL CHECK(state IN ('open', 'filled', 'unfillable')))""",
+    "CREATE UNIQUE INDEX one_gap ON gaps(source, event)",
+    # Under which names a record was met, and where (side): two ways to one vendor's record need not name it alike.
+    """CREATE TABLE sightings(
+        at INTEGER, source TEXT, key TEXT, side TEXT, id TEXT, twin TEXT NOT NULL, seq INTEGER NOT NULL,
+        PRIMARY KEY(at, source, key, side, id)) WITHOUT ROWID""",
+)
+_THIRD: tuple[str, ...] = (_STRANGERS, _FETCHES, *_GAPS)
 """Tables that came with version 3."""
 # The order of creation fixes the tables' root pages: repair relies on it when the file's first page is lost.
 TABLES = (
@@ -52,6 +67,8 @@ COPIED = {
     "dead": ("id",),
     "strangers": ("last",),
     "fetches": ("source", "medium"),
+    "gaps": ("id",),
+    "sightings": ("at", "source", "key", "side", "id"),
 }
 """Tables that a salvage carries over beside the events, with the columns by which each lies."""
 _SECOND = tuple(table for table in SEALED if table != "strangers")

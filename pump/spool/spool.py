@@ -21,6 +21,7 @@ from pump.spool.connection import Connection, reading, writing
 from pump.spool.dead_letters import DeadLetters
 from pump.spool.errors import Fatal, Verdict, verdict
 from pump.spool.fetches import FetchQueue
+from pump.spool.gaps import NOTHING, Along, GapLedger
 from pump.spool.reader import EventReader, RecentRecords, first_since
 from pump.spool.repair import Repaired
 from pump.spool.retention import TICK, Retention
@@ -48,6 +49,8 @@ class Spool:
         """Storing begins at once, in a task of its own. `files` closes what is open, connections first."""
         self.dead_letters = dead_letters
         """Events that sinks refused or could not deliver in time."""
+        self.gaps = GapLedger(state, reader)
+        """The stretches of time in which events may be missing, and what became of each."""
         self.repaired = repaired
         """The damage that this start found, or one before it that could not report it; None where all was well."""
         self._state = state
@@ -130,12 +133,12 @@ class Spool:
     # --- sources' side ------------------------------------------------------------------------------------------
 
     async def append(
-        self, rows: Sequence[Row], *, source: str, state: Mapping[str, Any] | None = None, urgent: bool = False
-    ) -> Receipt:
-        """Store rows, and state of `source`, in one transaction; see `Writer.append`."""
-        return await self._writer.append(
-            rows, {(source, key): value for key, value in (state or {}).items()}, urgent=urgent
-        )
+        self, rows: Sequence[Row], *, source: str, state: Mapping[str, Any] | None = None, urgent: bool = False,
+        along: Along = NOTHING,
+    ) -> Receipt:  # fmt: skip
+        """Store rows, state of `source` and what goes `along` in one transaction; see `Writer.append`."""
+        values = {(source, key): value for key, value in (state or {}).items()}
+        return await self._writer.append(rows, values, urgent=urgent, along=along)
 
     def state(self, source: str, prefix: str = "") -> dict[str, Any]:
         """The source's stored state, for the keys that begin with `prefix`."""

@@ -53,6 +53,7 @@ class SpoolState:
         self, *, head: int, floor: int, cursors: Mapping[str, Cursor] | None = None,
         values: Mapping[Key, Any] | None = None, quarantined: Mapping[str, int] | None = None,
         dead: Mapping[str, int] | None = None, commits: int = 0, fetches: Iterable[Fetch] = (),
+        gaps: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:  # fmt: skip
         """All as the file holds it at the start; where a cursor is lost its copy serves."""
         self.fetches = FetchQueue(fetches)
@@ -68,6 +69,7 @@ class SpoolState:
         self._quarantined = dict(quarantined or {})
         self._dead = dict(dead or {})
         self._strangers = 0
+        self._gaps = dict(gaps or {})
         self._holders: dict[str, bool] = {}
         self._unstored = Noted()
         self._grown = asyncio.Event()
@@ -249,6 +251,15 @@ class SpoolState:
     def count_dead(self, sink: str, more: int) -> None:
         """So many dead letters of the sink came, or went where the number is negative."""
         self._dead[sink] = self._dead.get(sink, 0) + more
+
+    @property
+    def gaps(self) -> Mapping[str, Mapping[str, int]]:
+        """Records of the gap ledger by source and state."""
+        return self._gaps
+
+    def recount_gaps(self, found: Mapping[str, Mapping[str, int]]) -> None:
+        """The records, counted anew after a change."""
+        self._gaps = dict(found)
 
 
 Filling = Callable[[str, int, int], None]

@@ -17,10 +17,11 @@ import orjson
 import structlog
 
 from pump.core.record import Record
-from pump.spool import blocks, fetches, strangers
+from pump.spool import blocks, fetches, gaps, strangers
 from pump.spool.checks import row_crc
 from pump.spool.errors import RowDamaged
 from pump.spool.fetches import Changes
+from pump.spool.gaps import NOTHING, Along
 from pump.spool.reader import floor
 from pump.spool.state import NUMBER, SpoolState
 from pump.spool.strangers import Hole
@@ -49,6 +50,9 @@ class Group:
     """Of the commit, among those that store cursors or state."""
     fetches: Changes = field(default_factory=Changes)
     """Filled by the commit: what it changed of the links that wait."""
+    along: Along = NOTHING
+    gaps: dict[str, dict[str, int]] | None = None
+    """Set by `commit` where it has changed the gap ledger: the number of records by source and state."""
 
 
 def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
@@ -58,13 +62,17 @@ def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
     """
     db.execute("BEGIN IMMEDIATE")
     try:
-        records = _insert(db, group.rows, first) if group.rows else []
+        numbered: list[tuple[int, Row]] = []
+        records = _insert(db, group.rows, first, numbered) if group.rows else []
         group.fetches = fetches.store(db, group.rows, records, first)
+        changed = gaps.store(db, numbered, group.along, first) if numbered or group.along else False
         if group.cursors:
             # The number rides on a page that is written anyway; no sink has an empty name.
             _store_cursors(db, {**group.cursors, "": Cursor(group.number, None)})
         if group.state:
             store_state(db, group.state if group.cursors else {**group.state, NUMBER: group.number})
+        if changed:
+            group.gaps = gaps.counts(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -73,7 +81,8 @@ def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
     return records
 
 
-def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int) -> list[Record]:
+def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int, new: list[tuple[int, Row]]) -> list[Record]:
+    """The records of those that were not stored before, which are added to `new` with their numbers."""
     numbered = list(enumerate(rows, first))
     fresh = 0
     for part in _parts(numbered):
@@ -83,6 +92,7 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int) -> list[Rec
         ).rowcount
     if fresh < len(numbered):
         numbered = _survivors(db, numbered)
+    new += numbered
     records = [Record(seq, row.source, row.type, row.severity, row.recorded, row.body) for seq, row in numbered]
     cut = list(blocks.cut(records))
     if any(row.stranger for _, row in numbered):
@@ -343,6 +353,7 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
         dead={sink: count for sink, count, _ in letters},
         commits=commits,
         fetches=fetches.load(db),
+        gaps=gaps.counts(db),
     )
     state.recount_strangers(strangers.held(db))
     return state

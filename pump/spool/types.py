@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pump.core.event import Sighting
 from pump.core.record import State
 from pump.core.settings import Duration, Settings, Size
 
@@ -25,6 +26,20 @@ class Link:
     """When it dies, milliseconds since 1970; 0 where nobody says."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the event that follows repeats of this one: JSON."""
+
+
+@dataclass(slots=True, frozen=True)
+class GapOpened:
+    """A stretch of time in which events may be missing, for the ledger. Times are milliseconds since 1970."""
+
+    since: int
+    until: int
+    reason: str
+    opened: int
+    count: int | None = None
+    unfillable: bool = False
+    """True where nobody can be asked for what is missing."""
+    notes: str = ""
 
 
 @dataclass(slots=True)
@@ -46,6 +61,11 @@ class Row:
     """To be fetched for it."""
     settles: str = ""
     """The id of a medium whose link this event ends: it was fetched, or is given up."""
+    gap: GapOpened | None = None
+    """The record of the ledger that it opens."""
+    fills: int = 0
+    """The number of the record that it helps to fill."""
+    sightings: tuple[Sighting, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)

@@ -18,9 +18,10 @@ import structlog
 
 from pump.core.errors import Unavailable
 from pump.core.record import Record
-from pump.spool import statements
+from pump.spool import gaps, statements
 from pump.spool.connection import PAGE_SIZE, Connection
 from pump.spool.errors import Fatal, RowRefused, Verdict, verdict
+from pump.spool.gaps import NOTHING, Along
 from pump.spool.queue import STRANGERS_WAITING, Put, PutQueue
 from pump.spool.reader import RecentRecords
 from pump.spool.sidecar import Sidecar
@@ -70,8 +71,10 @@ class Writer:
 
     # --- what the rest of the spool calls -----------------------------------------------------------------------
 
-    async def append(self, rows: Sequence[Row], state: Mapping[Key, Any], *, urgent: bool = False) -> Receipt:
-        """Store rows and state in one transaction; returns after the fsync.
+    async def append(
+        self, rows: Sequence[Row], state: Mapping[Key, Any], *, urgent: bool = False, along: Along = NOTHING
+    ) -> Receipt:
+        """Store rows, state and `along` in one transaction; returns after the fsync.
 
         `urgent` rows (the daemon's own, few) are taken while others are refused, from the reserve. Raises
         `Unavailable` at once where the spool refuses, `RowRefused` where single rows cannot be stored. Cancelled,
@@ -85,7 +88,7 @@ class Writer:
         stranger = bool(rows) and rows[0].stranger
         if self._puts.full(size, stranger=stranger):
             raise Unavailable("the spool refuses: too much waits for the disk")
-        put = Put(rows, state, size, urgent, asyncio.get_running_loop().create_future(), stranger)
+        put = Put(rows, state, size, urgent, asyncio.get_running_loop().create_future(), stranger, along)
         self._puts.add(put)
         self._wake.set()
         return await put.done
@@ -217,6 +220,8 @@ class Writer:
         self._metrics.commits.inc()
         self._metrics.commit_seconds.observe(time.perf_counter() - begun)
         self._state.fetches.apply(group.fetches)  # before a sink can see the events
+        if group.gaps is not None:
+            self._state.recount_gaps(group.gaps)
         if records:
             self._next += len(group.rows)
             self._recent.add(records)
@@ -278,7 +283,7 @@ class Writer:
             self.fail(Verdict.ROW, error)  # a cursor or a state that cannot be stored is our own bug
         for put in puts:
             try:
-                self._committed([put], await self._store(Group(put.rows, state=put.state)))
+                self._committed([put], await self._store(Group(put.rows, state=put.state, along=put.along)))
             except REFUSALS as failure:
                 if verdict(failure) is not Verdict.ROW:
                     await self._failed_group([put], failure)
@@ -367,4 +372,6 @@ def _group(puts: Sequence[Put], noted: Noted) -> Group:
     state = dict(noted.values)
     for put in puts:
         state.update(put.state)
-    return Group([row for put in puts for row in put.rows], noted.cursors, state)
+    along = [put.along for put in puts if put.along]
+    together = along[0] if len(along) == 1 else gaps.together(along) if along else NOTHING
+    return Group([row for put in puts for row in put.rows], noted.cursors, state, along=together)

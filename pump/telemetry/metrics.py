@@ -55,6 +55,8 @@ class Metrics:
         )
         self.refused = counter("pump_refused", "Puts that the spool refused", "source", "reason")
         self.gaps = counter("pump_gaps", "Gap events; each tells its reason", "source")
+        self.gap_records = gauge("pump_gap_records", "Records of the gap ledger", "source", "state")
+        self.gap_events = counter("pump_gap_events", "Events stored that fill a gap", "source")
         self.source_incidents = counter(
             "pump_source_incidents", "Retries, reconnects and the like of a source", "source", "what"
         )

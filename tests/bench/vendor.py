@@ -14,7 +14,7 @@ import orjson
 from pump.core.clock import Clock
 from pump.runtime.tuning import tuned
 from pump.vendors.hik_connect.simulator.account import QueueName
-from pump.vendors.hik_connect.simulator.messages import Record
+from pump.vendors.hik_connect.simulator.messages import Record, identity
 from pump.vendors.hik_connect.simulator.server import Simulator
 
 Records = dict[QueueName, list[Record]]
@@ -30,6 +30,11 @@ class Vendor:
     async def offer(self) -> None:
         """Put all records into their queues, once all are subscribed; returns as soon as they can be had."""
         self._line.send("offer")
+        await asyncio.to_thread(self._line.recv)
+
+    async def log(self) -> None:
+        """Have all records happened, and reach no queue: the logs have them alone."""
+        self._line.send("log")
         await asyncio.to_thread(self._line.recv)
 
     def completed(self) -> int:
@@ -74,4 +79,8 @@ async def _simulate(line: Connection, records: Records) -> None:
                     await asyncio.sleep(0.01)
                 for queue, content in records.items():
                     simulator.put(queue, *content)
+            if word == "log":
+                for queue, content in records.items():
+                    for record in content:
+                        simulator.logs.add(queue, identity(record), orjson.dumps(record))
             line.send(sum(len(queue.completed) for queue in queues))

@@ -34,6 +34,7 @@ def test_the_demo_streams_valid_events_makes_faults_and_ends_with_a_table(tmp_pa
     assert sum(event["source"] == "/demo/hik-connect" for event in events) > 20
     assert "the vendor let the token die" in err
     assert "handed a completed batch out again" in err
+    assert "the vendor cancels a subscription" in err
     said, _, told = err.partition("\n\n")
     assert said.startswith("-- simulated here: ")
     told, _, after = told.partition("\n\n")
@@ -41,7 +42,7 @@ def test_the_demo_streams_valid_events_makes_faults_and_ends_with_a_table(tmp_pa
     head, *rows = [line.split() for line in told.splitlines()]
     assert [rows[-2][0], rows[-1][0]] == ["lost", "pictures"]
     assert int(rows[-1][1]) > 5
-    assert rows[-3][0] == "windows"
+    assert "windows" in [row[0] for row in rows if row]
     assert "camera 1008 forgets a vehicle before it has reported it" in err
     fetched = [event for event in events if event["type"] == "media.stored"]
     assert {event["source"] for event in fetched} >= {"/demo/hik-connect"}
@@ -49,6 +50,7 @@ def test_the_demo_streams_valid_events_makes_faults_and_ends_with_a_table(tmp_pa
     assert not [event for event in events if event["type"] == "media.failed"]
     assert " ".join(rows[-1]).endswith(f"{len(fetched)} of them fetched from links")
     assert "the host of pictures fails" in err
+    assert "filled with" in " ".join(rows[-2])
     assert " ".join(head) == "source events duplicates dropped redeliveries latency p50 p99"
     row = next(row for row in rows if row[0] == "hik-connect")
     assert int(row[1]) > 20

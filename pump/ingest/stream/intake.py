@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,7 +15,8 @@ from pump.ingest.intake import Intake
 from pump.ingest.media import Stored
 from pump.ingest.stream.gap import OutageTracker
 from pump.ingest.stream.handler import Batch
-from pump.spool import Receipt
+from pump.spool import Gap, Receipt
+from pump.spool.gaps import GapState
 
 T = TypeVar("T")
 
@@ -55,6 +56,13 @@ class StreamIntake:
     async def gap(self, begin: datetime, end: datetime, reason: str) -> Receipt:
         """`Intake.gap`, waiting as `put` does."""
         return await self._patiently(lambda: self.intake.gap(begin, end, reason))
+
+    async def fill(
+        self, gap: Gap | None, items: Sequence[Event], state: Mapping[str, Any] | None = None, *,
+        become: GapState | None = None, notes: str | None = None,
+    ) -> Receipt:  # fmt: skip
+        """`SourceGaps.fill`, waiting as `put` does."""
+        return await self._patiently(lambda: self.intake.gaps.fill(gap, items, state, become=become, notes=notes))
 
     async def keep(self, content: bytes) -> Stored:
         """Store a binary; where the disk refuses wait, as `put` does."""

@@ -18,6 +18,12 @@ WINDOW: Final = 1.02
 """That second, in seconds, and a little more: the vendor's clock need not run as ours does."""
 
 
+BACKGROUND: Final = "backfill"
+"""The name under which calls ask for a place that may wait: any queue goes before them."""
+PATIENCE: Final = 1.0
+"""Seconds that they wait for the queues at the most: three queues that are polled leave no place of their own."""
+
+
 class Limiter:
     """Lets one call after another begin, whichever queue it is for.
 
@@ -33,7 +39,7 @@ class Limiter:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._queues: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._waiting: set[str] = set()
+        self._waiting: dict[str, float] = {}
         self._served: dict[str, int] = {}
         self._places = 0
         self._flying = 0
@@ -57,25 +63,26 @@ class Limiter:
         self._free = max(self._free, self._clock.monotonic() + seconds)
 
     async def _turn(self, queue: str) -> None:
-        self._waiting.add(queue)
+        self._waiting[queue] = self._clock.monotonic()
         try:
             while True:
                 # Every waiter wakes for every place, and the one whose turn it is takes it. That needs no keeper
                 # of turns who could be cancelled, and with a handful of queues it costs nothing.
                 wait = self._until_free()
                 if wait <= 0:
-                    if min(self._waiting, key=self._since_served) == queue:
+                    if min(self._waiting, key=self._turn_of) == queue:
                         break
                     wait = INTERVAL
                 await self._clock.sleep(wait)
         finally:
-            self._waiting.discard(queue)
+            self._waiting.pop(queue, None)
         self._places += 1
         self._served[queue] = self._places
         self._free = self._clock.monotonic() + INTERVAL
 
-    def _since_served(self, queue: str) -> tuple[int, str]:
-        return self._served.get(queue, 0), queue
+    def _turn_of(self, queue: str) -> tuple[bool, int, str]:
+        waits = queue == BACKGROUND and self._clock.monotonic() - self._waiting[queue] < PATIENCE
+        return waits, 0 if queue == BACKGROUND else self._served.get(queue, 0), queue
 
     def _until_free(self) -> float:
         """Seconds until a place is free, as far as can be known now."""

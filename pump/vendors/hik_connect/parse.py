@@ -14,10 +14,12 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from pump.core.errors import MessageError
-from pump.core.event import Event, Unparsed
+from pump.core.event import Event, Sighting, Unparsed, event_id
 from pump.core.taxonomy import SEVERITIES, Severity
 from pump.vendors.common.fields import Group, child, text
+from pump.vendors.common.timestamps import dedup_time_ms
 from pump.vendors.hik_connect import groups as read
+from pump.vendors.hik_connect.backfill.sightings import of_queue
 from pump.vendors.hik_connect.codes import CALLS
 from pump.vendors.hik_connect.heads import RecordHead, alarm, combine, rawmsg, salvaged
 from pump.vendors.hik_connect.media import media_of
@@ -74,7 +76,9 @@ def normalise(
         if uploads is not None:
             uploads.begin()
         try:
-            event = _event(_HEADS[queue](record, zone, uploads), record, received)
+            head = _HEADS[queue](record, zone, uploads)
+            event = _event(head, record, received)
+            event.sightings = of_queue(queue, head)
             if uploads is not None and uploads.fresh and not _writable(event):
                 uploads.forget()  # the intake keeps it under another id
             return [event]
@@ -85,6 +89,30 @@ def normalise(
         if uploads is not None:
             uploads.forget()
     return [Unparsed(record, error, salvaged(queue, record))]  # type: ignore[arg-type]  # any JSON value is kept
+
+
+def logged(
+    queue: Queue, record: Group, raw: Group, identity: Callable[[RecordHead], tuple[object, ...]],
+    sightings: Callable[[RecordHead], tuple[Sighting, ...]], zone: ZoneInfo, received: datetime,
+) -> Event | Unparsed:  # fmt: skip
+    """The event of a log's row, which is read as the `record` of a queue; as `normalise` otherwise.
+
+    `raw` is the row itself. Its event has an identity of its own, for a row does not have a queue's, and `sightings`,
+    by which the queue's event is found.
+    """
+    try:
+        head = _HEADS[queue](record, zone, None)
+        name = event_id(*identity(head))
+        event = _event(head._replace(id=name, dedup_time_ms=dedup_time_ms(head.time)), record, received)
+        event.sightings = sightings(head)
+    except MessageError as poison:
+        return Unparsed(raw, str(poison), ("log", *salvaged(queue, raw)))
+    except Exception as bug:  # noqa: BLE001  # whatever a row does to the parser, the page goes on
+        return Unparsed(raw, f"{type(bug).__name__}: {bug}", ("log", *salvaged(queue, raw)))
+    event.data["raw"] = raw
+    event.data["reconciled"] = True
+    event.clocked = False
+    return event
 
 
 def _writable(event: Event) -> bool:

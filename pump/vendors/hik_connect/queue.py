@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,8 @@ from pump.ingest.intake import Intake
 from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.common.values import member, whole
 from pump.vendors.hik_connect.answers import batch_id, find_batch_id
+from pump.vendors.hik_connect.backfill.inventory import Inventory
+from pump.vendors.hik_connect.backfill.matching import Matcher
 from pump.vendors.hik_connect.client import Client
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
 from pump.vendors.hik_connect.marks import Marks
@@ -37,6 +40,8 @@ _UNKNOWN_BATCHES: Final = 3
 """So many unknown batches in a row are no accident."""
 _LASTING: Final = (3, 10.0)
 """A failure lasts when it came so often in a row, or when so many seconds passed since the last success."""
+_LONG: Final = 600.0
+"""Seconds of failures after which it is looked whether the queue has brought all of that time."""
 _REMEMBER: Final = 10.0
 """Seconds between two notes of the last success while a queue is idle: how wide of the mark a gap's beginning is."""
 _UNSIZED_FULL: Final = 100
@@ -62,6 +67,17 @@ class MultiPartHealth:
         self._intake.down("; ".join(f"{name}: {why}" for name, why in self._ill.items()))
 
 
+@dataclass(slots=True, frozen=True)
+class Beside:
+    """What all queues of a source share."""
+
+    health: MultiPartHealth
+    matcher: Matcher
+    inventory: Inventory
+    check: Callable[[datetime, datetime], None]
+    """Have it looked whether the queues brought all of a time in which calls failed."""
+
+
 class Puller:
     """Pulls one queue for as long as its task lives.
 
@@ -78,7 +94,7 @@ class Puller:
         client: Client,
         intake: Intake,
         clock: Clock,
-        health: MultiPartHealth,
+        beside: Beside,
     ) -> None:
         """`account` is the digest that begins the state keys of all its memories."""
         self.queue = queue
@@ -87,7 +103,8 @@ class Puller:
         self._intake = intake
         self._log = log.bind(source=intake.name, queue=queue)
         self._clock = clock
-        self._health = health
+        self._health = beside.health
+        self._beside = beside
         self._wanted = settings.types(queue)
         self._size = settings.batch_size
         self._interval = settings.poll_interval
@@ -144,7 +161,8 @@ class Puller:
         if self._uncompleted == 0:
             self._health.healthy(self.queue)
         items, number = await self._read(data)
-        await self._store(items, asked)
+        async with self._beside.matcher.among_queues():
+            await self._store(items, asked)
         batch = batch_id(member(data, "batchId"))
         if number and batch is None:
             self._intake.count("batch without id")
@@ -178,6 +196,7 @@ class Puller:
         await self._intake.gap(begin, end, f"the subscription of the {self.queue} queue was lost")
         self._memory.lost = self._memory.regained = None
         self._memory.last = end
+        self._well = self._clock.monotonic()  # the record of the gap has the time before
         await self._put()
 
     async def _store(self, items: list[Event | Unparsed], asked: datetime) -> None:
@@ -186,6 +205,8 @@ class Puller:
         if not items and self._clock.monotonic() - self._remembered < _REMEMBER:
             return
         try:
+            items = await self._beside.matcher.unknown(items, self._uploads)
+            self._beside.inventory.name(items)
             await self._put(*items, state=self._uploads.state(asked) | self._uploads.marks.state())
         except Unavailable:
             # What was seen and not stored is no success: if the vendor loses it now, the gap must reach back to it.
@@ -262,6 +283,10 @@ class Puller:
         return 0.0 if await self._complete(batch) else self._interval
 
     def _succeeded(self) -> None:
+        failing = self._clock.monotonic() - self._well
+        if self._failures and failing >= _LONG and self._memory.lost is None:
+            now = self._clock.now()
+            self._beside.check(now - timedelta(seconds=failing), now)
         self._failures = 0
         self._backoff.reset()
         self._well = self._clock.monotonic()

@@ -54,6 +54,17 @@ class HikConnectSettings(SourceSettings):
     verification_codes: dict[str, Secret] = Field(
         default_factory=dict, description="by the device's serial number, to decrypt its pictures"
     )
+    verify: Duration = Field(
+        default=0.0,
+        le=86400,
+        description='how often the newest time is compared with the vendor\'s logs, such as "15m"; "0s": never',
+    )
+    backfill_delay: Duration = Field(
+        default=120.0, le=86400, description="what the vendor is given to log what happened, before a gap is filled"
+    )
+    inventory_interval: Duration = Field(
+        default=6 * 3600.0, description='how often the devices are read: names, who is online; "0s": only after a gap'
+    )
     timeout: Duration = Field(default=30.0, gt=0, description="a call that takes longer has failed")
 
     @field_validator("queues")

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import structlog
 
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Unavailable
+from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.hosts import HostRule
+from pump.ingest.gaps import SourceGaps
 from pump.ingest.intake import Intake
 from pump.source import Source
+from pump.vendors.hik_connect.backfill.filler import BY_HAND, Filler
+from pump.vendors.hik_connect.backfill.inventory import Inventory
+from pump.vendors.hik_connect.backfill.matching import Matcher
+from pump.vendors.hik_connect.backfill.reader import LogReader
 from pump.vendors.hik_connect.client import AppKey, Client
 from pump.vendors.hik_connect.domain import parse_server
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
-from pump.vendors.hik_connect.queue import MultiPartHealth, Puller
+from pump.vendors.hik_connect.queue import Beside, MultiPartHealth, Puller
 from pump.vendors.hik_connect.settings import HikConnectSettings
 from pump.vendors.hik_connect.uploads import PREFIX as UPLOADS
 
@@ -26,6 +34,8 @@ log = structlog.get_logger()
 
 PICTURES: Final = "ezvizlife.com"
 """The domain of the vendor's hosts of pictures."""
+_REPORT: Final = 0.5
+"""Seconds between two reports of a backfill's progress."""
 _SILENCE: Final = 60.0
 """Seconds of silence, above two calls that time out, after which the source counts as stalled."""
 
@@ -47,6 +57,8 @@ class HikConnect(Source[HikConnectSettings]):
         # It lives as long as the source, not as long as a run: a restart is no reason to exceed the rate.
         self._limiter = Limiter(clock) if paced else None
         self._ran = False
+        self._filler: Filler | None = None
+        self._gaps: SourceGaps | None = None
         account = f"{settings.app_key.get_secret_value()}\0{settings.server}"
         self._account = blake2b(account.encode(), digest_size=16).hexdigest()
 
@@ -98,13 +110,22 @@ class HikConnect(Source[HikConnectSettings]):
             keep=keep,
             count=intake.count,
         )
-        health = MultiPartHealth(intake)
+        intake.gaps.fills()
+        reader = LogReader(client, self.clock, settings.time_zone or ZoneInfo("UTC"))
+        matcher = Matcher(intake, ends="alarm" in settings.queues)
+        inventory = Inventory(intake, reader, self.clock, settings.inventory_interval)
+        filler = self._filler = Filler(
+            settings, intake=intake, reader=reader, matcher=matcher, inventory=inventory, clock=self.clock
+        )
+        self._gaps = intake.gaps
+        beside = Beside(MultiPartHealth(intake), matcher, inventory, filler.check)
         try:
             async with client, asyncio.TaskGroup() as group:
+                group.create_task(filler.run(), name=f"source {self.name} backfill")
                 for queue in settings.queues:
                     puller = Puller(
                         queue, settings, account=self._account, client=client, intake=intake, clock=self.clock,
-                        health=health,
+                        beside=beside,
                     )  # fmt: skip
                     group.create_task(puller.run(), name=f"source {self.name} queue {queue}")
         except ExceptionGroup as failures:
@@ -113,3 +134,24 @@ class HikConnect(Source[HikConnectSettings]):
                 # Several queues may have met one wrong key.
                 raise first from None
             raise
+
+    async def backfill(
+        self, since: datetime, until: datetime, report: Callable[[dict[str, Any]], Awaitable[None]]
+    ) -> dict[str, Any]:
+        """See `pump.ops.backfill.Backfillable`."""
+        if self._gaps is None:
+            raise Refusal(f"the source {self.name} has not run yet: pump status")
+        gap = await self._gaps.note(f"by hand {self.clock.now_ms()}", since, until, BY_HAND)
+        looked = (0.0, (until - since).total_seconds())
+        while (kept := await self._gaps.get(gap.id)) is not None and kept.state == "open":
+            filler = self._filler
+            if filler is not None and filler.under_way is not None and filler.under_way.gap is not None:
+                looked = filler.under_way.share if filler.under_way.gap.id == gap.id else looked
+            progress: dict[str, Any] = {"looked": looked[0], "of": looked[1], "filled": kept.filled}
+            if filler is not None and filler.trouble:
+                progress["waiting"] = filler.trouble
+            await report(progress)
+            await self.clock.sleep(_REPORT)
+        if kept is None:
+            raise Refusal("its record is gone from the ledger, which keeps the newest of each source")
+        return {"gap": kept.id, "state": kept.state, "filled": kept.filled, "notes": kept.notes}

@@ -127,6 +127,13 @@ class Uploads:
             return False
         return seen.shape != begun
 
+    def rename(self, identity: str, other: str) -> None:
+        """A first upload that goes with the next change of state is known as `other`: its event was stored before."""
+        for place in self._pending:
+            line = self._seen[place]
+            if line.startswith(f"{identity} "):
+                self._seen[place] = other + line[len(identity) :]
+
     def begin(self) -> None:
         """Begin a record: `forget` undoes what is remembered from here on."""
         self._fresh.clear()

@@ -21,9 +21,9 @@ LEAVE_SECONDS: Final = 3.0
 """A stop has a deadline, and so has its last call."""
 
 
-def address(path: str) -> str:
-    """The path as the gateway wants it."""
-    return f"{path}?format=json"
+def address(path: str, device: str | None = None) -> str:
+    """The path as the gateway wants it, with the devIndex of the device that it passes the call on to."""
+    return f"{path}?format=json" + ("" if device is None else f"&devIndex={quote(device, safe='')}")
 
 
 class Client:
@@ -39,25 +39,26 @@ class Client:
         """One call at a time, so that a rejected password is known before the next tries it."""
 
     async def call(
-        self, method: str, path: str, body: Any = None, *, what: str, timeout: float = CALL_SECONDS
+        self, method: str, path: str, body: Any = None, *, what: str, timeout: float = CALL_SECONDS,
+        device: str | None = None,
     ) -> Any:  # fmt: skip
-        """The decoded JSON of a call, {} where there is none. `what` names it for people.
+        """The decoded JSON of a call, {} where there is none. `what` names it for people, `device` whom it asks.
 
         A password that was rejected is not tried again before its time, whoever asks.
         """
         async with self._one:
-            answer = await self._ask(method, path, body, what, timeout)
+            answer = await self._ask(method, address(path, device), body, what, timeout)
         try:
             return loads(answer.body) if answer.body.strip() else {}
         except ValueError:
             raise Trouble(f"{what} was answered with something else than JSON") from None
 
-    async def _ask(self, method: str, path: str, body: Any, what: str, timeout: float) -> Answer:
+    async def _ask(self, method: str, target: str, body: Any, what: str, timeout: float) -> Answer:
         if (left := self._lockout.left) > 0:
             raise Trouble(f"the gateway rejected the password; no call, {what} included, for {left:.0f} s more")
         content = None if body is None else orjson.dumps(body)
         try:
-            answer = await self._link.request(method, address(path), body=content, timeout=timeout)
+            answer = await self._link.request(method, target, body=content, timeout=timeout)
         except UnexpectedStatus as refused:
             answer = refused.answer
         except ConnectionLost as lost:

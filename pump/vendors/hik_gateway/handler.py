@@ -116,6 +116,7 @@ class GatewayHandler(StreamHandler):
             self._intake.count("repeat")
             return None
         self._keeper.presence.heard(parsed, batch.state)
+        self._keeper.panels.heard(parsed)
         if parsed.event.data.get("device", {}).get("id") not in self._keeper.context.devices:
             self._keeper.strange.set()
         return parsed.event

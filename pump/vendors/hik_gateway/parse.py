@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pump.core.errors import MessageError
 from pump.core.event import Event, event_id
 from pump.core.groups import BOUNDS, Alarm, Medium, Place, group
 from pump.core.groups import Device as DeviceGroup
+from pump.core.taxonomy import Phase, Severity
 from pump.vendors.common.hik_cid import CODES, UNLISTED, Code, Spot, alarm_uuid, ending
 from pump.vendors.common.json_repair import Bounds, JsonReader
 from pump.vendors.common.values import link, text
@@ -41,6 +42,16 @@ _COUNTED: Final = frozenset(("activePostCount",))
 """Members that a repeated message changes: no part of its identity."""
 _PASSING: Final = frozenset(("activePostCount", "dateTime", "dataTime", "eventState"))
 """Members that change while something lasts: no part of its content."""
+
+
+class PanelChange(NamedTuple):
+    """The meaning of a field's new value in a panel's status."""
+
+    type: str
+    name: str
+    phase: Phase
+    severity: Severity
+    mode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +219,21 @@ def reconciled(index: str, status: str, row: Mapping[str, Any], context: Context
     identity = event_id(index, "devStatusChanged", "reconciled", status, moment)
     event = Event(known.type, identity, data, subject=f"device/{index}")
     return Parsed(event, event_id("matter", index, "devStatusChanged"))
+
+
+def panel_change(index: str, part: str, number: str, change: PanelChange, context: Context) -> Event:
+    """The event of a panel's part that is not as it was last; as `reconciled`. Its id is still to be given."""
+    data: dict[str, Any] = {
+        "vendor": VENDOR, "code": change.type, "name": change.name, "phase": change.phase,
+        "severity": change.severity, "reconciled": True,
+    }  # fmt: skip
+    place = _integer(number)
+    zone, partition = (place if part == kind else None for kind in ("zone", "partition"))
+    _common(data, {"devIndex": index}, context, zone=zone, partition=partition)
+    if change.mode is not None:
+        data["alarm"] = {"mode": change.mode}
+    subject = f"zone/{index}/{zone}" if zone is not None else f"device/{index}"
+    return Event(change.type, "", data, subject=subject)
 
 
 def status_word(value: Any) -> str:

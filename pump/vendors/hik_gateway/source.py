@@ -86,6 +86,7 @@ class HikGateway(Source[HikGatewaySettings]):
         """
         if self._parts is None:
             self._parts = self._make(intake)
+        intake.gaps.fills()  # by the states that are read after each connection
         self._parts.keeper.load()
         await self._parts.stream.run()
 

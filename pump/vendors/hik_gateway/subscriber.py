@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,11 +15,15 @@ from pump.core.tasks import first_of
 from pump.ingest.stream.handler import Batch
 from pump.ingest.stream.intake import StreamIntake
 from pump.ingest.stream.lockout import LoginLockout
+from pump.spool import Gap
 from pump.vendors.common.hik_alarms import ALARM
 from pump.vendors.hik_gateway import inventory
 from pump.vendors.hik_gateway.answers import Away, Rejected, Trouble
 from pump.vendors.hik_gateway.client import Client
 from pump.vendors.hik_gateway.incidents import PREFIX, Incidents
+from pump.vendors.hik_gateway.panels import PREFIX as PANELS
+from pump.vendors.hik_gateway.panels import PanelStates
+from pump.vendors.hik_gateway.panels import read as read_panel
 from pump.vendors.hik_gateway.parse import Context
 from pump.vendors.hik_gateway.presence import PREFIX as STATUS
 from pump.vendors.hik_gateway.presence import Presence
@@ -28,6 +32,12 @@ from pump.vendors.hik_gateway.subscription import Granted, Wanted
 
 log = structlog.get_logger()
 
+_SETTLED: Final = 20.0
+"""Seconds of a link after which the panels are read: what they send of themselves comes first."""
+_BEHIND: Final = 10.0
+"""Seconds after which a panel that has sent something is read again."""
+ALARM_DEVICE: Final = "alarm device"
+"""The category of a device that is a panel."""
 _AGAIN: Final = 60.0
 """Seconds after which a failed inventory is asked for again."""
 
@@ -54,6 +64,7 @@ class Subscriber:
         self.context = Context(zone=settings.time_zone or UTC, url=settings.url)
         self.incidents = Incidents({})
         self.presence = Presence()
+        self.panels = PanelStates()
         self.number: str | None = None
         """The subscription's at the gateway, which closing and changing it needs; None: there is none, or none told."""
         self.strange = asyncio.Event()
@@ -84,6 +95,7 @@ class Subscriber:
         intake = self._intake
         self.incidents = Incidents(intake.state(PREFIX) | intake.state(ALARM), self.incidents)
         self.presence.load(intake.state(STATUS))
+        self.panels.load(intake.state(PANELS))
 
     async def prepare(self) -> None:
         """Know the devices, where a subscription needs their names. Raises Trouble."""
@@ -123,6 +135,7 @@ class Subscriber:
         """Keep the inventory and, with eventMode device, the devices' subscriptions; for ever."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._keep_inventory, name="inventory of the gateway")
+            group.start_soon(self._keep_panels, name="panels of the gateway")
             if self.wanted.devices is not None and self.number is not None:
                 group.start_soon(self._keep_status, self.number, name="status of the subscription")
 
@@ -214,6 +227,42 @@ class Subscriber:
         while True:
             await self._clock.sleep(self._settings.status_interval)
             await self._try("The subscription's status is not known", ask)
+
+    async def _keep_panels(self) -> None:
+        """Read every panel once the link has stood for a moment, and from then on those that have sent something."""
+        await self._clock.sleep(_SETTLED)
+        gaps = await self._intake.gaps.open() if self._intake.gaps.waiting else []
+        panels = [index for index, device in self.context.devices.items() if device.category == ALARM_DEVICE]
+        unread = await self._read_panels(panels, gaps[0] if gaps else None, unseen=True)
+        await self._store.fill(None, (), self.panels.forget(panels))
+        read = len(panels) - unread
+        notes = f"by the states of {read} panels and the device list; what came and went between is not known"
+        if unread:
+            notes = f"{notes}; {unread} panels could not be read"
+        for gap in gaps:
+            await self._store.fill(gap, (), become="filled" if read and not unread else "unfillable", notes=notes)
+        while True:
+            await self._clock.sleep(_BEHIND)
+            await self._read_panels([index for index in panels if index in self.panels.dirty], None, unseen=False)
+
+    async def _read_panels(self, indexes: Sequence[str], gap: Gap | None, *, unseen: bool) -> int:
+        """Read these; what nobody reported is an event, where `unseen`. How many could not be read."""
+        failed = 0
+        for index in indexes:
+
+            async def ask(index: str = index) -> None:
+                reading = await read_panel(self._client, index)
+                moment = self._clock.now().isoformat()
+                events, state = self.panels.compare(index, reading, self.context, moment, unseen=unseen)
+                if events:
+                    self._intake.count("reconciled", len(events))
+                if events or state:
+                    await self._store.fill(gap, events, state)
+
+            if not await self._try("A panel's state could not be read", ask):
+                self.panels.dirty.discard(index)
+                failed += 1
+        return failed
 
     async def _try(self, what: str, call: Callable[[], Awaitable[None]]) -> bool:
         """Call when the password may be tried; `what` is said where it fails."""

@@ -20,6 +20,7 @@ from pump.ingest.intake import Intake
 from pump.ingest.push.admission import Admission
 from pump.ingest.push.request import Push, Refused, Response, json_response
 from pump.source import PushSource
+from pump.spool import Gap
 from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.kinot import callbacks, parse
 from pump.vendors.kinot.client import KINDS, CallbackType, Client, List
@@ -42,6 +43,7 @@ _TOLD: Final = 60.0
 """Seconds from one log line about refused callbacks to the next."""
 GATEWAYS_ALONE: Final = 300.0
 """Seconds between two questions after the gateways where `snapshot` is off."""
+_FILLED: Final = "by the states of all devices; what came and went between is known only where Kinot sends it again"
 _PATHS: Final = ("status", "command")
 _CODES: Final = {404: 10016, 405: 10016, 500: 10000, 503: 10000}
 """HTTP status to the vendor's code (docs/field.md); all others are 10012, body or query."""
@@ -179,6 +181,8 @@ class Kinot(PushSource[KinotSettings]):
         Misconfigured for a key that is refused; callbacks are taken all the same.
         """
         settings = self.settings
+        if settings.snapshot:
+            intake.gaps.fills()  # by the differences that the next snapshot finds
         await self._tell_absence(intake)
         # nothing pushes a gateway's state: who names one wants it asked after
         interval = settings.snapshot or (GATEWAYS_ALONE if settings.gateways else 0.0)
@@ -279,16 +283,21 @@ class Kinot(PushSource[KinotSettings]):
         return f"{self.settings.callback_base}/kinot/{self.name}"
 
     async def _snapshot(self, client: Client, intake: Intake, failures: list[CallFailed]) -> None:
+        gaps = await intake.gaps.open() if self.settings.snapshot and intake.gaps.waiting else []
+        gap = gaps[0] if gaps else None
         steps: list[Callable[[], Awaitable[None]]] = [
-            partial(self._read_list, client, which, intake) for which in (KINDS if self.settings.snapshot else ())
+            partial(self._read_list, client, which, intake, gap) for which in (KINDS if self.settings.snapshot else ())
         ]
         steps += [partial(self._read_gateway, client, str(sn), intake) for sn in self.settings.gateways]
         for step in steps:
             if failures and not failures[-1].answered:
                 return  # whoever does not answer this will not answer that, and each would take its time-out
             await self._try(step(), failures)
+        if not failures:
+            for each in gaps:
+                await intake.gaps.fill(each, (), become="filled", notes=_FILLED)
 
-    async def _read_list(self, client: Client, which: List, intake: Intake) -> None:
+    async def _read_list(self, client: Client, which: List, intake: Intake, gap: Gap | None) -> None:
         async with aclosing(client.devices(which)) as pages:
             asked = self.clock.monotonic()
             async for page in pages:
@@ -301,7 +310,9 @@ class Kinot(PushSource[KinotSettings]):
                     except MessageError as poison:
                         await intake.unparsed(clean(fields), str(poison))
                 # together, so that they share their commits
-                outcomes = await asyncio.gather(*(self._of(intake).take(status, asked=asked) for status in statuses))
+                outcomes = await asyncio.gather(
+                    *(self._of(intake).take(status, asked=asked, gap=gap) for status in statuses)
+                )
                 self._missed += outcomes.count("changed")
                 asked = self.clock.monotonic()
 

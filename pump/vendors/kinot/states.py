@@ -21,6 +21,7 @@ from pump.core.event import Event
 from pump.ingest.devices import PREFIX
 from pump.ingest.intake import Intake
 from pump.ingest.strangers import AGE, DAY, FULL, Acquaintances, Share
+from pump.spool import Gap
 from pump.vendors.kinot.parse import Outcome, Status, compare, state_key
 
 MOST: Final = 100_000
@@ -68,17 +69,18 @@ class States:
         return (state is None or state.get(SINCE) is not None) and sn not in self._acquaintances
 
     async def take(
-        self, status: Status, *, asked: float | None = None, digest: str | None = None, signed: bool = True
-    ) -> Outcome:
+        self, status: Status, *, asked: float | None = None, digest: str | None = None, signed: bool = True,
+        gap: Gap | None = None,
+    ) -> Outcome:  # fmt: skip
         """Compare, store the difference with the new state; returns when both are on disk.
 
         `asked` is when a status that was read was asked for, monotonic seconds; None: it was pushed, `digest` stands
-        for what was, and `signed` is False where anybody may have sent it. Raises Unavailable where the spool refuses;
-        the state stays as it was then.
+        for what was, and `signed` is False where anybody may have sent it. A difference helps to fill `gap`. Raises
+        Unavailable where the spool refuses; the state stays as it was then.
         """
         # The put may be stored though its caller was cancelled; the state that it stored must then be the one in
         # memory too, so comparing, storing and remembering are one piece that is not cut.
-        task = asyncio.create_task(self._take(status, asked, digest, signed), name=f"kinot {status.key}")
+        task = asyncio.create_task(self._take(status, asked, digest, signed, gap), name=f"kinot {status.key}")
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
@@ -115,7 +117,9 @@ class States:
             if not self._waiting[key]:  # whoever sends makes up devices: none may leave anything behind
                 del self._waiting[key], self._locks[key]
 
-    async def _take(self, status: Status, asked: float | None, digest: str | None, signed: bool) -> Outcome:
+    async def _take(
+        self, status: Status, asked: float | None, digest: str | None, signed: bool, gap: Gap | None
+    ) -> Outcome:
         key = status.key
         trusted = signed or asked is not None
         if trusted and key not in self._known and len(self._known) - len(self._share) >= MOST:
@@ -136,8 +140,12 @@ class States:
             if row is not None and met is not None:
                 row = {**row, SINCE: met}
             if result.events or row is not None:
-                put = self._intake.put if met is None else partial(self._intake.put, stranger=True)
-                await put(*result.events, state={} if row is None else {key: row})
+                stored = {} if row is None else {key: row}
+                if gap is not None:
+                    await self._intake.gaps.fill(gap, result.events, stored)
+                else:
+                    put = self._intake.put if met is None else partial(self._intake.put, stranger=True)
+                    await put(*result.events, state=stored)
             if row is not None:
                 self._keep(key, row)
             if asked is None and key in self._known:

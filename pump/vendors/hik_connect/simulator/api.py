@@ -9,7 +9,9 @@ import orjson
 
 from pump.core.clock import Clock
 from pump.vendors.hik_connect.simulator.account import QUEUES, TOKEN_LIFE, Account, Queue, QueueName
-from pump.vendors.hik_connect.simulator.quirks import Quirks
+from pump.vendors.hik_connect.simulator.logs import CALLS as LOGGED
+from pump.vendors.hik_connect.simulator.logs import Logs
+from pump.vendors.hik_connect.simulator.quirks import LogQuirks, Quirks
 from pump.vendors.hik_connect.simulator.rules import DEFAULT_BATCH_SIZE, LOGIN, MESSAGES, Refused, body, media_type
 
 _USER: Final = "8a7485aa7f209dd5017f2141adff0019"
@@ -18,8 +20,12 @@ _USER: Final = "8a7485aa7f209dd5017f2141adff0019"
 class Api:
     """The vendor's side of one account. `area_domain` is what the login answers."""
 
-    def __init__(self, account: Account, quirks: Quirks, clock: Clock, app_key: str, secret_key: str) -> None:
+    def __init__(
+        self, account: Account, quirks: Quirks, clock: Clock, app_key: str, secret_key: str, habits: LogQuirks
+    ) -> None:
         self.account = account
+        self.logs = Logs(clock, quirks, habits)
+        self._habits = habits
         self.area_domain = ""
         self._quirks = quirks
         self._clock = clock
@@ -36,7 +42,12 @@ class Api:
         media_type(content_type)
         if path != LOGIN:
             self._check_token(token)
-        given = body(path, content, strict=self._quirks.unknown_fields == "refused")
+        spelled = {"searchCriteria": self._habits.search_criteria}
+        given = body(path, content, strict=self._quirks.unknown_fields == "refused", spelled=spelled)
+        if (read := LOGGED.get(path)) is not None:
+            answer = self.success(orjson.dumps(read(self.logs, given)))
+            self.logs.asked[path.rpartition("/api/hccgw/")[2]] += 1
+            return answer
         name = queue_of(path)
         if name is None:
             return self._login(given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import cycle
@@ -17,6 +18,11 @@ _QUEUES: Final[tuple[QueueName, ...]] = ("combine", "rawmsg")
 _RATE: Final = 10
 """Records a second in each queue."""
 _TICK: Final = 0.1
+_HOLE: Final = 0.5
+"""Seconds until a subscription is lost; this once."""
+_MISSED: Final = 5
+_RECORDS: Final = "acs/v1/event/certificaterecords/search"
+"""The last call of a search."""
 _BETWEEN: Final = 4.0
 """Seconds from one fault to the next."""
 _FAILING: Final = 5
@@ -40,6 +46,7 @@ class Stage:
             "app_key": "ak",
             "secret_key": "sk",
             "queues": list(_QUEUES),
+            "backfill_delay": "1s",
         }
         self._simulator = simulator
         self._clock = clock
@@ -48,6 +55,7 @@ class Stage:
     async def play(self, say: Say) -> None:
         """Traffic into the queues that the pump has subscribed to, and the faults in turn."""
         faults = cycle(_FAULTS)
+        hole, filled = self._clock.monotonic() + _HOLE, False
         due = self._clock.monotonic() + _BETWEEN
         while True:
             for queue in _QUEUES:
@@ -55,6 +63,14 @@ class Stage:
                     records = self._simulator.make(queue, int(_RATE * _TICK))
                     now = self._clock.monotonic()
                     self._put.update(dict.fromkeys(self._simulator.put(queue, *records), now))
+            if self._clock.monotonic() >= hole and self._simulator.account.queues["combine"].subscribed:
+                hole = math.inf
+                self._simulator.lose_subscription("combine")
+                self._simulator.put("combine", *self._simulator.make("combine", _MISSED, "camera"))
+                say(f"the vendor cancels a subscription; {_MISSED} events reach no queue, and the alarm log has them")
+            if not filled and hole == math.inf and self._simulator.logs.asked[_RECORDS]:
+                filled = True
+                say("the pump has searched the vendor's logs: its gap is filled, with what is marked as reconciled")
             if self._clock.monotonic() >= due:
                 due += _BETWEEN
                 fault, words = next(faults)

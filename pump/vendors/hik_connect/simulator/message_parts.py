@@ -60,6 +60,8 @@ _SOURCES: Final[dict[SourceKind, list[Source]]] = {
     ),
     "intercom": _sources("A", 2, "", "2008", "videoIntercomDevice", "", ""),
 }
+SITE: Final = tuple(source for sources in _SOURCES.values() for source in sources)
+"""All that the site has."""
 _PEOPLE: Final = (("Ada", "Noble"), ("Jean", "Martin"), ("Zoë", "Łukasz"), ("伟", "王"), ("O'Neil", "Mary"))
 
 _SIGNED: Final = 100_000

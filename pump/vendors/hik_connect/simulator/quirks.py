@@ -69,3 +69,16 @@ class Quirks:
     access_person: Literal["whole", "card alone", "absent"] = "whole"
     encrypted: Literal["0", "1"] = "0"  # pictures
     link_host: Literal["server", "ezvizlife"] = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuirks:
+    """The same of the alarm log and the access records (5.3.4, 5.7.3)."""
+
+    log_list: Literal["alarmLogList", "alarmlogList"] = "alarmLogList"
+    log_time: Literal["utc", "local"] = "utc"  # the zone of its times, which have no offset
+    log_times: Literal["timeInfo", "flat"] = "timeInfo"
+    log_order: Literal["newest first", "oldest first"] = "newest first"
+    log_guid: Literal["own", "event"] = "own"  # of the row of a combine event: its own, or the event's eventId
+    search_criteria: Literal["searchCriteria", "searchCreteria"] = "searchCriteria"
+    door_alarms: Literal["recorded", "logged"] = "recorded"  # a combine event at a door: a record, or a row of the log

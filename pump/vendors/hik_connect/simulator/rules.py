@@ -32,6 +32,11 @@ MESSAGES: Final[dict[str, str]] = {
     "OPEN000019": "Hik-Connect server response error.",
     "OPEN000021": "No permission for viewing the resource",
     "OPEN000023": "Reading Dynamo failed.",
+    "OPEN000024": "Number of resources for request exceeded limit.",
+    "OPEN000025": "Number of records on each page exceeded limit.",
+    "OPEN000026": "Incorrect time format.",
+    "OPEN000027": "The time range set for search exceeded limit.",
+    "OPEN000028": "Area ID is empty.",
     "OPEN000029": "Incorrect request volume.",
     "VMS000009": "Concurrent requests (distributed lock is enabled).",
     "VMS001000": "Gateway error.",
@@ -39,6 +44,9 @@ MESSAGES: Final[dict[str, str]] = {
     "VMS004005": "No permission.",
     "LAP000004": "Service calling blow exception.",
 }
+
+
+NO_SPELLING: Final[Mapping[str, str]] = {}
 
 
 class Refused(Exception):
@@ -91,6 +99,39 @@ RULES: Final[dict[str, Mapping[str, Rule]]] = {
     "/api/hccgw/alarm/v1/mq/messages/complete": _COMPLETE,
     "/api/hccgw/combine/v1/mq/messages/complete": _COMPLETE,
     "/api/hccgw/rawmsg/v1/mq/messages/complete": _COMPLETE,
+    "/api/hccgw/alarm/v1/alarmlog": {
+        "pageIndex": Rule((int,)),
+        "pageSize": Rule((int,)),
+        "timeRange": Rule((dict,)),
+        "areaID": Rule((list, str)),  # the table says a list, the example shows a text
+        "eventTypeList": Rule((list,), required=False, items=str),
+    },
+    "/api/hccgw/acs/v1/event/certificaterecords/search": {
+        "pageIndex": Rule((int,), required=False),
+        "pageSize": Rule((int,), required=False),
+        "searchCriteria": Rule((dict,), required=False),
+    },
+    "/api/hccgw/resource/v1/areas/get": {
+        "pageIndex": Rule((int, str)),  # the table says a number, the example shows a text
+        "pageSize": Rule((int, str)),
+        "filter": Rule((dict,), required=False),
+    },
+    "/api/hccgw/resource/v1/devices/get": {
+        "pageIndex": Rule((int,)),
+        "pageSize": Rule((int,)),
+        "areaID": Rule((str,), required=False),
+        "deviceCategory": Rule((str,), required=False, longest=32),
+        "filter": Rule((dict,), required=False),
+    },
+    "/api/hccgw/maintenance/v1/list/device/detail": {
+        "page": Rule((int,)),
+        "pageSize": Rule((int,), required=False),
+        "areaId": Rule((str,), required=False),
+        "includeSubArea": Rule((str,), required=False),
+        "exceptions": Rule((list,), required=False, items=int),
+        "filterName": Rule((str,), required=False),
+        "deviceCategory": Rule((int,)),
+    },
 }
 
 
@@ -100,14 +141,15 @@ def media_type(content_type: str | None) -> None:
         raise Refused("OPEN000010", "Content-Type is not application/json")
 
 
-def body(path: str, content: bytes, *, strict: bool) -> dict[str, Any]:
+def body(path: str, content: bytes, *, strict: bool, spelled: Mapping[str, str] = NO_SPELLING) -> dict[str, Any]:
     """The parameters in a request's body; an empty one has none.
 
     Raises Refused: OPEN000010 for a missing or impossible parameter, and with `strict` for an unknown one; OPEN000029
-    for an impossible size; OPEN000008 for what is no JSON object or has the wrong type.
+    for an impossible size; OPEN000008 for what is no JSON object or has the wrong type. `spelled` holds parameters
+    that a tenant spells in another way than the document.
     """
     given = _decode(content)
-    rules = RULES[path]
+    rules = {spelled.get(name, name): rule for name, rule in RULES[path].items()}
     if strict and (unknown := sorted(given.keys() - rules.keys())):
         raise Refused("OPEN000010", f"unknown parameter {unknown[0]}")
     for name, rule in rules.items():

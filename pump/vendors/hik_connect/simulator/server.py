@@ -32,11 +32,12 @@ from pump.vendors.hik_connect.simulator.account import QUEUES, Account, Call, En
 from pump.vendors.hik_connect.simulator.api import Api, failure, queue_of
 from pump.vendors.hik_connect.simulator.control import PREFIX, control
 from pump.vendors.hik_connect.simulator.faults import GARBAGE, POISON, Fault, Faults
+from pump.vendors.hik_connect.simulator.logs import Logs
 from pump.vendors.hik_connect.simulator.pictures import PICTURE, Pictures
-from pump.vendors.hik_connect.simulator.quirks import Quirks
+from pump.vendors.hik_connect.simulator.quirks import LogQuirks, Quirks
 from pump.vendors.hik_connect.simulator.rules import RULES, Refused
 
-__all__ = ["Account", "Fault", "Faults", "Quirks", "Simulator", "simulate"]
+__all__ = ["Account", "Fault", "Faults", "LogQuirks", "Quirks", "Simulator", "simulate"]
 
 
 class Simulator(WebServer):
@@ -54,6 +55,7 @@ class Simulator(WebServer):
         app_key: str = "ak",
         secret_key: str = "sk",
         quirks: Quirks | None = None,
+        log_quirks: LogQuirks | None = None,
         rate_limit: int | None = 5,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -67,7 +69,7 @@ class Simulator(WebServer):
         self.faults = Faults()
         self.records = traffic.Traffic(clock, self.quirks, seed)
         self.pictures = Pictures(clock, self.records.parts)
-        self._api = Api(self.account, self.quirks, clock, app_key, secret_key)
+        self._api = Api(self.account, self.quirks, clock, app_key, secret_key, log_quirks or LogQuirks())
         self._admitted: deque[float] = deque()
         self._in_flight: Counter[str | None] = Counter()
 
@@ -76,6 +78,11 @@ class Simulator(WebServer):
         await super().come_back()
         self.records.server = self.url
         self.area_domain = self.area_domain or self.url
+
+    @property
+    def logs(self) -> Logs:
+        """The alarm log, the access records and the inventory, which any of the vendor's clients may search."""
+        return self._api.logs
 
     @property
     def area_domain(self) -> str:
@@ -100,6 +107,7 @@ class Simulator(WebServer):
         for record in records:
             body = record if isinstance(record, bytes) else orjson.dumps(record)
             identity = traffic.identity(record)
+            self.logs.add(queue, identity, body)
             if webhook:
                 target.lost.append(identity)
             else:

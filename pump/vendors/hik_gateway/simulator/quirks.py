@@ -65,6 +65,10 @@ class Faults:
     """Written into the running streams, each once, before the next part."""
     hang: int = 0
     """So many next requests are read and never answered."""
+    zones_by_post: bool = False
+    """GET of the zones is refused; a POST of ZoneCond gives them in pages of two."""
+    no_panels: bool = False
+    """The status of panels is refused as not supported."""
     no_refresh: bool = False
     """refreshDevInfo is refused as not supported."""
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)

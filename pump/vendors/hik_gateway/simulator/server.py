@@ -12,7 +12,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -29,6 +29,7 @@ __all__ = ["Account", "Device", "Faults", "Quirks", "Simulator", "simulate"]
 _NOTIFICATION: Final = "/ISAPI/Event/notification/"
 _MANAGEMENT: Final = "/ISAPI/ContentMgmt/DeviceMgmt/"
 CLIP: Final = b"\0\0\0\x18ftypmp42" + bytes(1000)
+_PANEL: Final = "/ISAPI/SecurityCP/status/"
 
 
 @dataclass(slots=True)
@@ -43,6 +44,18 @@ class Device:
     online: bool = True
     status: Any = None
     """Another spelling of its devStatus."""
+    partitions: dict[int, dict[str, Any]] = field(default_factory=lambda: {1: {"arming": "disarm", "alarm": False}})
+    zones: dict[int, dict[str, Any]] = field(default_factory=lambda: {number: _zone(number) for number in range(1, 4)})
+    sirens: dict[int, dict[str, Any]] = field(
+        default_factory=lambda: {1: {"name": "Siren", "status": "off", "tamperEvident": False, "charge": "normal"}}
+    )
+
+
+def _zone(number: int) -> dict[str, Any]:
+    return {
+        "name": f"Zone {number}", "status": "online", "tamperEvident": False, "shielded": False, "bypassed": "false",
+        "armed": "0", "alarm": False, "charge": "normal",
+    }  # fmt: skip
 
 
 def _some_devices() -> list[Device]:
@@ -180,11 +193,47 @@ class Simulator(RawServer):
             return self._list(orjson.loads(request.body)["SearchDescription"])
         if request.path == f"{_MANAGEMENT}refreshDevInfo" and request.method == "POST":
             return self._refresh(orjson.loads(request.body)["DevList"])
+        if request.path.startswith(_PANEL):
+            return self._panel(request, request.path.removeprefix(_PANEL))
         if request.path == "/ISAPI/Security/userCheck":
             return response(200, orjson.dumps({"userCheck": {"statusValue": 200, "statusString": "OK"}}))
         if request.path.startswith("/HikGatewayStorage/"):
             return response(200, CLIP, kind="video/mp4")
         return response(404, status_body(self.quirks, 4, "Invalid Operation", "notSupport", 0x40000001))
+
+    def _panel(self, request: Request, what: str) -> bytes:
+        """A panel's status, passed on to it (8.4.7 to 8.4.9)."""
+        device = self.devices.get((request.query.get("devIndex") or [""])[0])
+        refused = device is None or self.faults.no_panels or device.kind != "SecurityCP"
+        if device is None or refused or (what, request.method, self.faults.zones_by_post) == ("zones", "GET", True):
+            return response(403, status_body(self.quirks, 4, "Invalid Operation", "notSupport", 0x40000001))
+        if not device.online:
+            return response(403, status_body(self.quirks, 2, "Device Busy", "networkError", 0x20000009))
+        zones = [{"Zone": {"id": number, **zone}} for number, zone in device.zones.items()]
+        body: dict[str, Any]
+        match request.method, what:
+            case "GET", "subSystems":
+                rows = [{"SubSys": {"id": number, **one}} for number, one in device.partitions.items()]
+                body = {"SubSysList": rows}
+            case "GET", "zones":
+                body = {"ZoneList": zones}
+            case "POST", "zones":
+                order = orjson.loads(request.body)["ZoneCond"]
+                begin = int(order["searchResultPosition"])
+                shown = zones[begin : begin + min(2, int(order["maxResults"]))]
+                more = "MORE" if begin + len(shown) < len(zones) else "OK"
+                body = {
+                    "ZoneSearch": {
+                        "searchID": order["searchID"], "responseStatusStrg": more, "numOfMatches": len(shown),
+                        "totalMatches": len(zones), "ZoneList": shown,
+                    }
+                }  # fmt: skip
+            case "GET", "exDevStatus":
+                rows = [{"Siren": {"id": number, "seq": "", **one}} for number, one in device.sirens.items()]
+                body = {"ExDevStatus": {"SirenList": rows}}
+            case _:
+                return response(405, status_body(self.quirks, 4, "Invalid Operation", "methodNotAllowed", 0x40000004))
+        return response(200, orjson.dumps(body))
 
     def _manage(self, request: Request, path: list[str]) -> bytes:
         """What is done to a subscription that stands (8.2.1, 8.2.2, 8.2.4, 8.2.5)."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from pump.testing import ManualClock
-from pump.vendors.hik_connect.limiter import INTERVAL, MOST, Limiter
+from pump.vendors.hik_connect.limiter import BACKGROUND, INTERVAL, MOST, PATIENCE, Limiter
 
 
 class Caller:
@@ -152,3 +152,21 @@ async def test_no_second_sees_more_than_the_limit_though_the_network_bunches(see
     assert len(arrivals) > 150
     arrivals.sort()
     assert max(sum(begin <= at < begin + 1.0 for at in arrivals) for begin in arrivals) <= MOST
+
+
+async def test_a_search_takes_what_the_queues_leave_and_never_waits_for_ever() -> None:
+    """Beside queues that call without a pause it has a place within its patience, and no more."""
+    for queues in (("combine",), ("combine", "alarm", "rawmsg")):
+        clock, log = ManualClock(), list[tuple[str, float]]()
+        caller = Caller(Limiter(clock), clock, log)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(caller.run(queue)) for queue in queues]
+            tasks.append(group.create_task(caller.run(BACKGROUND)))
+            await clock.run(20.0)
+            for task in tasks:
+                task.cancel()
+        counts = Counter(queue for queue, _ in log)
+        assert 14 <= counts[BACKGROUND] <= 20
+        assert min(counts[queue] for queue in queues) >= counts[BACKGROUND] - 1
+        times = [at for queue, at in log if queue == BACKGROUND]
+        assert max(later - earlier for earlier, later in pairwise(times)) <= PATIENCE + 2 * INTERVAL

@@ -216,6 +216,12 @@ async def test_a_long_absence_is_told_as_a_gap(tmp_path: Path, minutes: int, gap
                 assert told[0]["data"]["from"] == last.isoformat(timespec="milliseconds").replace("+00:00", "Z")
             found = await site.events("parking.space.occupied")
             assert [event["subject"] for event in found] == [f"sensor/{bay.sn}"]
+            async with asyncio.timeout(60.0):
+                while site.spool.gaps.counts.get("bays", {}).get("open"):
+                    await asyncio.sleep(0.001)
+            ledger = await site.spool.gaps.read()
+            assert [(gap.state, gap.filled > 0) for gap in ledger] == [("filled", True)] * gaps
+            assert all("by the states of all devices" in gap.notes for gap in ledger)
 
 
 @pytest.mark.parametrize("days", [-20_000, -1])

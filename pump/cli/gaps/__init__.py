@@ -1,0 +1,1 @@
+"""The commands about gaps: their list, and filling one by hand."""

@@ -1,0 +1,96 @@
+"""The names under which one record is met in the queues and in the logs. Pure.
+
+The same record is found by the alarm's guid, by (device, serialNo, time) of an access event, else by code, source and
+the second at which it happened. The message queue and the others have codes of their own for one thing (A.1.4, A.1.7):
+a name has the alarm's.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from pump.core.event import Sighting
+from pump.vendors.common.fields import text
+from pump.vendors.hik_connect.codes import TWINS
+from pump.vendors.hik_connect.heads import RecordHead
+from pump.vendors.hik_connect.words import TRUE
+
+ALARM_LOG: Final = "alarmlog"
+ACCESS_RECORDS: Final = "records"
+LOGS: Final = frozenset((ALARM_LOG, ACCESS_RECORDS))
+"""The sides that are searched; the queues are the others, each by its name."""
+
+_ALARMS: Final = {message: alarm for alarm, message in TWINS if alarm and message}
+_LONGEST: Final = 200
+
+
+def plain_code(code: str) -> str:
+    """The code under which all queues and logs are the same: "Msg110003" and "80001" are "80001"."""
+    digits = code[3:].strip() if code[:3].lower() == "msg" else code
+    return _ALARMS.get(digits, digits)
+
+
+def of_queue(queue: str, head: RecordHead) -> tuple[Sighting, ...]:
+    """Those of a queue's record; none of what no log has: second uploads, confirmations, marks, on-board messages."""
+    if head.phase == "update" or head.update:
+        return ()
+    if queue == "alarm":
+        return _alarm(queue, head) if head.alarm else ()
+    if queue == "rawmsg":
+        return access(queue, head) if head.door[0] else ()
+    found = _happened(queue, head)
+    return () if found is None else (found,)
+
+
+def of_alarm_log(head: RecordHead) -> tuple[Sighting, ...]:
+    """Those of a start or a pulse, or of an end, of the alarm log."""
+    found = _alarm(ALARM_LOG, head)
+    if head.phase == "end" and head.incident == _guid(head):
+        return found
+    happened = _happened(ALARM_LOG, head)
+    return found if happened is None or happened in found else (*found, happened)
+
+
+def access(side: str, head: RecordHead) -> tuple[Sighting, ...]:
+    """Those of an access event, of the message queue or of the access records."""
+    happened = _happened(side, head)
+    serial = text(head.door[1], "serialNo")
+    if serial is None or head.where.device_id is None or head.time is None:
+        return () if happened is None else (happened,)
+    named = _sighting(_second(head.time), f"s {head.where.device_id} {serial}", side)
+    return (named,) if happened is None else (named, happened)
+
+
+def _alarm(side: str, head: RecordHead) -> tuple[Sighting, ...]:
+    guid = _guid(head)
+    happened = _happened(side, head) if head.row.type.startswith("access.") or guid is None else None
+    if guid is None:
+        return () if happened is None else (happened,)
+    if head.phase == "end" and head.incident == guid:
+        # Its own time stands in no queue's message of the start, and a guid has one end.
+        return (_sighting(0, f"g {guid} end", side),)
+    # A pulse repeats its guid, and the time parts one from another; a start needs none, and so no right time zone.
+    pulse = head.groups.get("pulseAlarm") in TRUE and head.time is not None
+    named = _sighting(0, f"g {guid} {_second(head.time) if pulse and head.time else 'start'}", side)
+    return (named,) if happened is None else (named, happened)
+
+
+def _guid(head: RecordHead) -> str | None:
+    guid = head.alarm.get("guid") if head.alarm else None
+    return guid if isinstance(guid, str) else None
+
+
+def _happened(side: str, head: RecordHead) -> Sighting | None:
+    where = head.where.id or head.where.device_id or head.where.serial
+    if where is None or head.time is None:
+        return None
+    return _sighting(_second(head.time), f"w {plain_code(head.code)} {where}", side)
+
+
+def _sighting(at: int, key: str, side: str) -> Sighting:
+    return Sighting(at, key[:_LONGEST], side)
+
+
+def _second(time: datetime) -> int:
+    return int(time.timestamp())

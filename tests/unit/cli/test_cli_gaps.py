@@ -1,0 +1,68 @@
+"""`pump gaps`: the ledger as people and programs read it, whether or not a daemon runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pump.cli import group
+from pump.core.clock import Clock
+from pump.spool import Along, GapChange, GapOpened, Spool, SpoolSettings
+from pump.telemetry.metrics import Metrics
+
+SINCE = 1_795_000_000_000
+"""2026-11-18T11:06:40Z."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("spool")
+
+    async def main() -> None:
+        spool = await Spool.open(folder, SpoolSettings(), clock=Clock(), metrics=Metrics())
+        opened = [
+            ("teams", "a", GapOpened(SINCE, SINCE + 3_600_000, "the subscription was lost", SINCE + 3_600_500)),
+            ("door", "b", GapOpened(SINCE, SINCE + 1000, "cut", SINCE + 1500, 7, unfillable=True, notes="no log")),
+        ]
+        await spool.append((), source="teams", along=Along(opened=opened))
+        await spool.append((), source="teams", along=Along(changes=[GapChange(1, SINCE, notes="asking\x1b[31m")]))
+        await spool.close()
+
+    asyncio.run(main())
+    return folder
+
+
+def shown(folder: Path, *arguments: str) -> list[str]:
+    done = CliRunner().invoke(group, ["gaps", "--state-dir", str(folder), *arguments])
+    assert done.exit_code == 0, done.output
+    return done.output.splitlines()
+
+
+def test_the_list_is_a_table(folder: Path) -> None:
+    head, teams, door = shown(folder)
+    assert head.split() == ["ID", "SOURCE", "STATE", "FROM", "TO", "FILLED", "WHY", "NOTES"]
+    assert teams.split()[:3] == ["1", "teams", "open"]
+    assert "2026-11-18 11:06:40  2026-11-18 12:06:40" in teams
+    assert "\x1b" not in teams, "a vendor's words reach a terminal"
+    assert door.split()[:3] == ["2", "door", "unfillable"]
+    assert door.endswith("no log")
+
+
+def test_json_lines_hold_each_record_whole(folder: Path) -> None:
+    [line] = shown(folder, "--json", "--source", "door", "--state", "unfillable")
+    assert json.loads(line) == {
+        "id": 2, "source": "door", "state": "unfillable", "from": "2026-11-18T11:06:40.000Z",
+        "to": "2026-11-18T11:06:41.000Z", "reason": "cut", "count": 7, "filled": 0, "notes": "no log", "event": "b",
+        "opened": "2026-11-18T11:06:41.500Z", "changed": "2026-11-18T11:06:41.500Z",
+    }  # fmt: skip
+
+
+def test_none_is_said(folder: Path, tmp_path: Path) -> None:
+    assert shown(folder, "--state", "filled") == ["No gap is known."]
+    done = CliRunner().invoke(group, ["gaps", "--state-dir", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "there is no spool" in done.output
