@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from pump.core.clock import Clock
 from pump.core.tasks import Threads
 from pump.ingest import evictions
 from pump.ingest.evictions import Early, Evictions
+from pump.ingest.files import PART, adopt, same, write
 from pump.ingest.marks import Marks, sync
 from pump.telemetry.metrics import Metrics
 
@@ -40,10 +40,7 @@ _FREED: Final = 0.02
 """Share of `max_bytes` that is freed at the least where strangers' files make room."""
 _BLOCK: Final = 4096
 """Bytes that a stranger's file counts at the least, for that is what it takes on the disk."""
-_PART: Final = ".part"
 _FOLDER: Final = 0o750
-_FILE: Final = 0o640
-"""A web server that shows pictures reads them by its group; nobody else does."""
 THREADS: Final = 8
 """Threads that write at a time: their fsyncs share the disk's commits, and a disk that hangs holds no more of them."""
 
@@ -177,7 +174,7 @@ class Media:
         try:
             if stranger:
                 self._mark(digest)
-            _write(path, content, self._clock.now().timestamp())
+            write(path, content, self._clock.now().timestamp())
         finally:
             with self._lock:
                 self._writing -= Counter([digest])
@@ -195,7 +192,7 @@ class Media:
         self._prepare(path.parent)
         with self._lock:
             known = path.exists()
-        _adopt(part, path, self._clock.now().timestamp())
+        adopt(part, path, self._clock.now().timestamp())
         if not known:
             self._grown(sha256, size)
         self._vouch(sha256, size)
@@ -262,7 +259,7 @@ class Media:
             except FileNotFoundError:
                 return False
         with open(file, "rb", buffering=0) as opened:
-            if not _same(opened, content):
+            if not same(opened, content):
                 return False
             os.fsync(file)
         sync(path.parent)
@@ -342,7 +339,7 @@ class Media:
         old = self._clock.ages.old(self._retention)
         used, left, removed = sum(file.size for file in files), len(files), 0
         for file in files:
-            part = file.path.endswith(_PART)
+            part = file.path.endswith(PART)
             young = not any(begin <= file.when * 1000 < end for begin, end in old)
             if young and used <= most and not part:
                 break
@@ -388,64 +385,3 @@ class Media:
 
 def _cost(size: int, *, stranger: bool) -> int:
     return max(size, _BLOCK) if stranger else size
-
-
-def _same(file: FileIO, content: bytes) -> bool:
-    """True where the file has that content; read in pieces, for a second copy of a large one is much."""
-    rest = memoryview(content)
-    while piece := file.read(1 << 20):
-        if piece != rest[: len(piece)]:
-            return False
-        rest = rest[len(piece) :]
-    return not rest
-
-
-def _write(path: Path, content: bytes, when: float) -> None:
-    """The file, fsynced, in its folder, fsynced too; `when` is its time, by the pump's clock and not by the system's.
-
-    It gets its name before the fsync: that one writes the journal with the name in it, where the folder's own would
-    have to write it a second time.
-    """
-    name = os.fspath(path)
-    part = f"{name}.{threading.get_ident()}{_PART}"
-    try:
-        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE)
-        try:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[os.write(file, rest) :]
-            os.utime(file, (when, when))
-            os.rename(part, name)
-            try:
-                os.fsync(file)
-            except OSError:
-                # What was written may be lost, and the next fsync say nothing of it: nobody may find this file.
-                if os.path.samestat(os.fstat(file), os.stat(name)):
-                    os.unlink(name)
-                raise
-        finally:
-            os.close(file)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(part)
-        raise
-    sync(path.parent)
-
-
-def _adopt(part: Path, path: Path, when: float) -> None:
-    """The file under its new name, fsynced, and the folder too; in the order of `_write`."""
-    file = os.open(part, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        os.utime(file, (when, when))
-        os.rename(part, path)
-        try:
-            os.fsync(file)
-        except OSError:
-            if os.path.samestat(os.fstat(file), os.stat(path)):
-                os.unlink(path)
-            raise
-    finally:
-        os.close(file)
-        with suppress(OSError):
-            os.unlink(part)
-    sync(path.parent)

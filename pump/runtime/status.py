@@ -12,8 +12,8 @@ from pump.core.clock import Clock
 from pump.delivery.delivery import Delivery
 from pump.ops.control import Tell
 from pump.spool import Spool
-from pump.spool.gaps import STATES
-from pump.spool.strangers import share as strangers_share
+from pump.spool.tables.gaps import STATES
+from pump.spool.tables.strangers import share as strangers_share
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 

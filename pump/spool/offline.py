@@ -13,11 +13,11 @@ from typing import Any
 
 from pump.core.record import Record
 from pump.spool.connection import connect_reading
-from pump.spool.dead_letters import DeadLetter
-from pump.spool.dead_letters import letters as letters_in
-from pump.spool.gaps import Gap, GapState
-from pump.spool.gaps import read as gaps_in
 from pump.spool.reader import read
+from pump.spool.tables.dead_letters import DeadLetter
+from pump.spool.tables.dead_letters import letters as letters_in
+from pump.spool.tables.gaps import Gap, GapState
+from pump.spool.tables.gaps import read as gaps_in
 
 _BATCH = 500
 _BYTES = 4 << 20

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from pump.spool.connection import connect_reading
-from pump.spool.fetches import result_id
 from pump.spool.reader import read
+from pump.spool.tables.fetches import result_id
 
 
 def find(folder: Path, medium: str) -> Mapping[str, Any] | None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import structlog
 
 from pump.core.clock import Clock
-from pump.spool import gaps, statements, strangers
+from pump.spool import statements
 from pump.spool.errors import Verdict, verdict
 from pump.spool.state import MARKS, TIME, News, SpoolState
+from pump.spool.tables import gaps, strangers
 from pump.spool.types import SpoolSettings
 from pump.spool.writer import Writer
 from pump.telemetry.metrics import Metrics

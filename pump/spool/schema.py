@@ -6,14 +6,14 @@ import sqlite3
 from contextlib import closing
 from functools import cache
 
-from pump.spool.checks import SEALED, sealing, with_checksum
+from pump.spool.damage.checks import SEALED, sealing, with_checksum
 
 VERSION = 3
 APPLICATION_ID = 0x70756D70  # "pump"
 
 # An event is one dead letter of a sink, however often it is refused, and whatever is killed in between.
 ONE_LETTER = "CREATE UNIQUE INDEX one_letter ON dead(sink, seq)"
-# Blocks of events of devices that nobody knows, with their keys: `pump.spool.strangers`.
+# Blocks of events of devices that nobody knows, with their keys: `pump.spool.tables.strangers`.
 _STRANGERS = """CREATE TABLE strangers(
         last INTEGER PRIMARY KEY, first INTEGER NOT NULL, events INTEGER NOT NULL, bytes INTEGER NOT NULL,
         keys BLOB NOT NULL, crc INTEGER)"""

@@ -15,18 +15,20 @@ import structlog
 from pump.core.clock import Clock
 from pump.core.record import Record, State
 from pump.core.tasks import Threads
-from pump.spool import repair, schema, statements, strangers
-from pump.spool.checks import with_checksum
+from pump.spool import schema, statements
 from pump.spool.connection import Connection, reading, writing
-from pump.spool.dead_letters import DeadLetters
+from pump.spool.damage import repair
+from pump.spool.damage.checks import with_checksum
+from pump.spool.damage.repair import Repaired
+from pump.spool.damage.sidecar import FirstPage, Sidecar
 from pump.spool.errors import Fatal, Verdict, verdict
-from pump.spool.fetches import FetchQueue
-from pump.spool.gaps import NOTHING, Along, GapLedger
 from pump.spool.reader import EventReader, RecentRecords, first_since
-from pump.spool.repair import Repaired
 from pump.spool.retention import TICK, Retention
-from pump.spool.sidecar import FirstPage, Sidecar
 from pump.spool.state import TIME, Damaged, Filling, News, SpoolState
+from pump.spool.tables import strangers
+from pump.spool.tables.dead_letters import DeadLetters
+from pump.spool.tables.fetches import FetchQueue
+from pump.spool.tables.gaps import NOTHING, Along, GapLedger
 from pump.spool.types import Cursor, Receipt, Row, SpoolSettings
 from pump.spool.writer import Writer
 from pump.telemetry.metrics import Metrics

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from pump.spool.fetches import Fetch, FetchQueue
+from pump.spool.tables.fetches import Fetch, FetchQueue
 from pump.spool.types import Cursor
 
 Key = tuple[str, str]
@@ -53,7 +53,6 @@ class SpoolState:
         self, *, head: int, floor: int, cursors: Mapping[str, Cursor] | None = None,
         values: Mapping[Key, Any] | None = None, quarantined: Mapping[str, int] | None = None,
         dead: Mapping[str, int] | None = None, commits: int = 0, fetches: Iterable[Fetch] = (),
-        gaps: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:  # fmt: skip
         """All as the file holds it at the start; where a cursor is lost its copy serves."""
         self.fetches = FetchQueue(fetches)
@@ -69,7 +68,7 @@ class SpoolState:
         self._quarantined = dict(quarantined or {})
         self._dead = dict(dead or {})
         self._strangers = 0
-        self._gaps = dict(gaps or {})
+        self._gaps: dict[str, Mapping[str, int]] = {}
         self._holders: dict[str, bool] = {}
         self._unstored = Noted()
         self._grown = asyncio.Event()

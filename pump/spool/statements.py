@@ -17,14 +17,15 @@ import orjson
 import structlog
 
 from pump.core.record import Record
-from pump.spool import blocks, fetches, gaps, strangers
-from pump.spool.checks import row_crc
+from pump.spool import blocks
+from pump.spool.damage.checks import row_crc
 from pump.spool.errors import RowDamaged
-from pump.spool.fetches import Changes
-from pump.spool.gaps import NOTHING, Along
 from pump.spool.reader import floor
 from pump.spool.state import NUMBER, SpoolState
-from pump.spool.strangers import Hole
+from pump.spool.tables import fetches, gaps, strangers
+from pump.spool.tables.fetches import Changes
+from pump.spool.tables.gaps import NOTHING, Along
+from pump.spool.tables.strangers import Hole
 from pump.spool.types import Cursor, Row
 
 T = TypeVar("T")
@@ -353,7 +354,7 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
         dead={sink: count for sink, count, _ in letters},
         commits=commits,
         fetches=fetches.load(db),
-        gaps=gaps.counts(db),
     )
+    state.recount_gaps(gaps.counts(db))
     state.recount_strangers(strangers.held(db))
     return state

@@ -18,16 +18,17 @@ import structlog
 
 from pump.core.errors import Unavailable
 from pump.core.record import Record
-from pump.spool import gaps, statements
+from pump.spool import statements
 from pump.spool.connection import PAGE_SIZE, Connection
+from pump.spool.damage.sidecar import Sidecar
 from pump.spool.errors import Fatal, RowRefused, Verdict, verdict
-from pump.spool.gaps import NOTHING, Along
 from pump.spool.queue import STRANGERS_WAITING, Put, PutQueue
 from pump.spool.reader import RecentRecords
-from pump.spool.sidecar import Sidecar
 from pump.spool.state import Key, Noted, SpoolState
 from pump.spool.statements import Group
-from pump.spool.strangers import NOTED, Evicted, cost
+from pump.spool.tables import gaps
+from pump.spool.tables.gaps import NOTHING, Along
+from pump.spool.tables.strangers import NOTED, Evicted, cost
 from pump.spool.types import Cursor, Receipt, Row
 from pump.telemetry.metrics import Metrics
 
@@ -205,7 +206,7 @@ class Writer:
                 self._soon()
             return
         except BaseException:
-            self._refuse_puts(puts, "its writer failed; the log has it whole")  # nobody may wait for ever
+            _refuse(puts, "its writer failed; the log has it whole")  # nobody may wait for ever
             raise
         self._state.stored(noted)
         self._committed(puts, records)
@@ -269,12 +270,12 @@ class Writer:
         found = verdict(error)
         if found in (Verdict.FATAL, Verdict.DAMAGED):
             self.fail(found, error)
-            self._refuse_puts(puts, str(self.fatal))
+            _refuse(puts, str(self.fatal))
         elif found is Verdict.ROW:
             await self._one_by_one(puts, error)
         else:
             self.refuse(found.value)
-            self._refuse_puts([put for put in puts if not put.urgent], self.refusing)
+            _refuse([put for put in puts if not put.urgent], self.refusing)
             await self._from_reserve([put for put in puts if put.urgent])
 
     async def _one_by_one(self, puts: list[Put], error: Exception) -> None:
@@ -325,16 +326,11 @@ class Writer:
                     self.fail(found, error)
                 elif attempt():
                     continue
-                self._refuse_puts(puts, self.refusing)
+                _refuse(puts, self.refusing)
                 return
             self._state.stored(noted)
             self._committed(puts, records)
             return
-
-    def _refuse_puts(self, puts: Sequence[Put], reason: str) -> None:
-        for put in puts:
-            if not put.done.done():
-                put.done.set_exception(Unavailable(f"the spool refuses: {reason}"))
 
     def refuse(self, reason: str) -> None:
         """Take nothing more until `accept`; what waits is refused too."""
@@ -342,7 +338,7 @@ class Writer:
             log.error("The spool refuses new events; vendors are not answered until it takes them again", reason=reason)
         self.refusing = reason
         self._metrics.spool_full.set(1)
-        self._refuse_puts(self._puts.take_refused(), reason)
+        _refuse(self._puts.take_refused(), reason)
 
     def accept(self) -> bool:
         """Take events again, if the disk has room for the reserve and some more; False where it has not."""
@@ -364,7 +360,13 @@ class Writer:
             if found is Verdict.DAMAGED:
                 self._beside.mark_damaged()
             self.failed.set()
-        self._refuse_puts(self._puts.take_refused(all_=True), str(self.fatal))
+        _refuse(self._puts.take_refused(all_=True), str(self.fatal))
+
+
+def _refuse(puts: Sequence[Put], reason: str) -> None:
+    for put in puts:
+        if not put.done.done():
+            put.done.set_exception(Unavailable(f"the spool refuses: {reason}"))
 
 
 def _group(puts: Sequence[Put], noted: Noted) -> Group:

@@ -9,7 +9,7 @@ import pytest
 
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
-from pump.spool import repair
+from pump.spool.damage import repair
 from pump.testing.records import rows
 from tests.chaos.flips import EVENTS, Damager, held, opened, unreported, written
 

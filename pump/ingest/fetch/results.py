@@ -12,7 +12,7 @@ from pump.core.event import Event
 from pump.ingest.fetch.incoming import Arrived
 from pump.ingest.media import Stored
 from pump.spool import Fetch, Link
-from pump.spool.fetches import result_id
+from pump.spool.tables.fetches import result_id
 
 STORED: Final = "media.stored"
 FAILED: Final = "media.failed"

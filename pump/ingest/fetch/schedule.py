@@ -13,7 +13,7 @@ from typing import Final
 
 from pump.core.backoff import Backoff
 from pump.spool import Fetch
-from pump.spool.fetches import Name
+from pump.spool.tables.fetches import Name
 
 FIRST: Final = 1.0
 LONGEST: Final = 30.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 
 from pump.spool import Link, Row
-from pump.spool.fetches import result_id
+from pump.spool.tables.fetches import result_id
 from pump.testing import ManualClock
 from pump.testing.sinks import CollectingSinks
 from tests.unit.delivery.test_delivery import Stage, run, running

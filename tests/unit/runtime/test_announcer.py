@@ -18,7 +18,8 @@ from pump.core.event import Event
 from pump.ingest.intake import Intake
 from pump.runtime.announcer import KEPT, Announcer
 from pump.sink import Damage
-from pump.spool import Receipt, Repaired, Spool, SpoolSettings, repair
+from pump.spool import Receipt, Repaired, Spool, SpoolSettings
+from pump.spool.damage import repair
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock

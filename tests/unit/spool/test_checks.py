@@ -11,7 +11,7 @@ import pytest
 
 from pump.core.clock import Clock
 from pump.spool import Cursor, Spool, SpoolSettings
-from pump.spool.checks import SEALED, row_crc, sealing, with_checksum
+from pump.spool.damage.checks import SEALED, row_crc, sealing, with_checksum
 from pump.spool.errors import Verdict, verdict
 from pump.spool.statements import FIRST_KEY, SLICE, prune_keys
 from pump.telemetry.metrics import Metrics

@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from pump.spool import Spool, SpoolSettings, offline, schema
-from pump.spool import dead_letters as dead
+from pump.spool.tables import dead_letters as dead
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
 from pump.testing.records import record, rows

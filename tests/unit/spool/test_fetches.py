@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from pump.core.clock import Clock
-from pump.spool import Fetch, Link, Row, Spool, SpoolSettings, fetches, schema
-from pump.spool.fetches import FetchQueue, result_id
+from pump.spool import Fetch, Link, Row, Spool, SpoolSettings, schema
+from pump.spool.tables import fetches
+from pump.spool.tables.fetches import FetchQueue, result_id
 from pump.telemetry.metrics import Metrics
 from tests.unit.spool.conftest import HAPPENED, Opener, rows
 

@@ -12,8 +12,9 @@ import pytest
 
 from pump.core.event import Event, Sighting
 from pump.ingest.intake import Intake
-from pump.spool import GapOpened, Spool, SpoolSettings, offline, repair, schema
-from pump.spool.gaps import KEPT, Along, GapChange, Seen
+from pump.spool import GapOpened, Spool, SpoolSettings, offline, schema
+from pump.spool.damage import repair
+from pump.spool.tables.gaps import KEPT, Along, GapChange, Seen
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from pump.core.errors import Unavailable
-from pump.spool import Receipt, Row, Spool, queue, repair, schema, strangers
+from pump.spool import Receipt, Row, Spool, queue, schema
+from pump.spool.damage import repair
 from pump.spool.queue import Put, PutQueue
-from pump.spool.strangers import Hole
+from pump.spool.tables import strangers
+from pump.spool.tables.strangers import Hole
 from pump.telemetry.metrics import Metrics
 from tests.unit.spool.conftest import Opener, number, rows
 

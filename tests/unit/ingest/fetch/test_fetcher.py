@@ -12,7 +12,7 @@ from aiohttp import web
 from pump.core.event import Event
 from pump.ingest.fetch.access import PictureAccess
 from pump.simulation.pictures import PictureHost, jpeg
-from pump.spool import fetches
+from pump.spool.tables import fetches
 from tests.unit.ingest.fetch.conftest import Ground, alarm, own
 
 

@@ -16,7 +16,8 @@ import structlog
 
 from pump.spool import schema, statements
 from pump.spool.blocks import header, pack, unpack
-from pump.spool.checks import (
+from pump.spool.connection import PAGE_SIZE, make_private
+from pump.spool.damage.checks import (
     SEALED,
     Damage,
     Text,
@@ -28,9 +29,8 @@ from pump.spool.checks import (
     shape,
     with_checksum,
 )
-from pump.spool.connection import PAGE_SIZE, make_private
+from pump.spool.damage.sidecar import FirstPage, remove
 from pump.spool.errors import Verdict, verdict
-from pump.spool.sidecar import FirstPage, remove
 from pump.spool.state import LOST_CURSORS
 
 log = structlog.get_logger()

@@ -13,7 +13,7 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.core.record import Record
-from pump.spool.checks import has_checksum, row_crc, sealing
+from pump.spool.damage.checks import has_checksum, row_crc, sealing
 from pump.spool.reader import EventReader
 from pump.spool.state import SpoolState
 from pump.spool.writer import Writer
