@@ -24,7 +24,7 @@ from pump.core.tasks import Threads
 from pump.ingest.fetch.sniffing import NEEDED, UNKNOWN, kind_of_bytes
 from pump.ops import thumbnails
 from pump.ops.thumbnails import NoThumbnail, thumbnail
-from pump.spool.pictures import find
+from pump.spool.offline import find_medium
 
 log = structlog.get_logger()
 
@@ -116,7 +116,7 @@ class MediaPages:
             self._known.move_to_end(name)
             return self._known[name]
         try:
-            entry = await self._looking.run(find, self._spool, name)
+            entry = await self._looking.run(find_medium, self._spool, name)
         except (sqlite3.Error, ValueError) as error:
             log.warning("A picture could not be looked up in the spool", error=str(error))
             return None

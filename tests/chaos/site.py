@@ -23,6 +23,8 @@ site = "chaos"
 state_dir = "{folder}/state"
 [ops]
 listen = "127.0.0.1:0"
+[media]
+fetch = {fetch}
 [sources.teams]
 type = "hik-connect"
 server = "{url}"
@@ -87,14 +89,19 @@ class Vendor:
 class Site:
     """A folder with a pump.toml, and the daemons that ran there one after the other.
 
-    `sinks` is added to its configuration, beside the JSON lines.
+    `sinks` is added to its configuration, beside the JSON lines. `fetch`: its events' pictures are fetched, which makes
+    as many events again, after those that a test waits for.
     """
 
-    def __init__(self, folder: Path, vendor: Vendor, *, sinks: str = "", batch_size: int = 100) -> None:
+    def __init__(
+        self, folder: Path, vendor: Vendor, *, sinks: str = "", batch_size: int = 100, fetch: bool = False
+    ) -> None:
         self.folder = folder
         self.vendor = vendor
         self.config = folder / "pump.toml"
-        self.config.write_text(_CONFIG.format(folder=folder, url=vendor.url, batch_size=batch_size) + sinks)
+        self.config.write_text(
+            _CONFIG.format(folder=folder, url=vendor.url, batch_size=batch_size, fetch=str(fetch).lower()) + sinks
+        )
         self.output = folder / "events.jsonl"
         self.daemon: subprocess.Popen[bytes] | None = None
 
@@ -126,10 +133,10 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path, *, sinks: str = "", batch_size: int = 100) -> Iterator[Site]:
+def site(folder: Path, *, sinks: str = "", batch_size: int = 100, fetch: bool = False) -> Iterator[Site]:
     """A site with its vendor; both are gone afterwards."""
     vendor = Vendor()
-    here = Site(folder, vendor, sinks=sinks, batch_size=batch_size)
+    here = Site(folder, vendor, sinks=sinks, batch_size=batch_size, fetch=fetch)
     try:
         yield here
     finally:

@@ -24,7 +24,7 @@ from tests.chaos.site import Site, patient, site
 )
 def test_every_link_has_its_picture_after_kills_at_random_moments(tmp_path: Path, kills: int, events: int) -> None:
     chance = random.Random(kills)
-    with site(tmp_path) as here:
+    with site(tmp_path, fetch=True) as here:
         here.start()
         patient(lambda: here.vendor.queue()["subscribed"], "the subscription")
         for _ in range(kills):
