@@ -18,7 +18,7 @@ SLICE: Final = 4 << 10
 """Bytes that are parsed between two looks at the time, where they are no plain body: 600 chunks, 1 ms."""
 TURN: Final = 0.002
 """Seconds of parsing in one pass of the event loop; with more to parse the rest of the loop has its turn first."""
-BYTE: Final = 1 / (4 << 30)
+BYTE: Final = 1 / (1 << 30)
 """Seconds that a byte counts beside its parsing: it was copied from the socket into fresh memory."""
 REQUESTS: Final = 32
 """Requests that are begun to be answered in one pass: each takes about as long as its parsing."""
