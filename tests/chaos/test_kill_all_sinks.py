@@ -43,6 +43,7 @@ status_topic = ""
 type = "webhook"
 url = "{hook}"
 secret = "{secret}"
+start = "oldest"
 allow_private = true
 [sinks.batches]
 type = "webhook"

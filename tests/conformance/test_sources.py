@@ -234,11 +234,8 @@ class KinotVendor(Vendor):
     async def start(self) -> None:
         self.kinot = kinot.Simulator(clock=Clock(), bays=180, seed=self.number, retries=(0.05,) * 60, persistent=False)
         await self.kinot.__aenter__()
-        # one flag each, so that each change is one event, also where it is the first that is heard of a bay
         fleet = self.kinot.fleet
         fleet.bays = {bay.sn: bay for bay in fleet.sensors}
-        for bay in fleet.bays.values():
-            bay.flags = {"car_detected": 0}
         self.begun = next(iter(fleet.bays.values())).updated.isoformat()
         self.turns = cycle(fleet.bays)
         self.kinot.register(f"{self.push_url}/kinot/s{self.number}")
@@ -266,7 +263,8 @@ class KinotVendor(Vendor):
 
     def identity(self, event: Mapping[str, Any]) -> Hashable | None:
         raw = event["data"].get("raw")
-        if event["data"]["vendor"] != "kinot" or not raw or raw["updated_at"] == self.begun:
+        # The first that is heard of a bay says all that it has; what changes later is whether a vehicle stands there.
+        if not event["type"].startswith("parking.space.") or not raw or raw["updated_at"] == self.begun:
             return None
         return raw["sn"], raw["updated_at"]
 

@@ -18,7 +18,13 @@ from pump.cli.shared.options import config_option
 @click.option("--verbs", "all_verbs", is_flag=True, help="Every verb with its arguments, whatever is granted.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(config: Path, state_dir: Path | None, all_verbs: bool, as_json: bool) -> None:
-    """List what the running daemon lets its control socket command: targets, and the verbs that each takes."""
+    """List what the running daemon lets its control socket command: targets, and the verbs that each takes.
+
+    \b
+    Examples:
+      pump commands
+      pump commands --verbs
+    """
     answer = command_daemon(find(config, state_dir), "command.list", {})
     if as_json:
         click.echo(json.dumps(answer, ensure_ascii=False))

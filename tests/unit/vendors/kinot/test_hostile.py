@@ -118,7 +118,7 @@ ODD: Final = [
     Odd("a field less than was signed", _fields(voltage=None)),
     Odd("a number that reads alike", _detected(b'1.0')),
     Odd("a flag turned", _detected(b'0')),
-    Odd("a field twice, the last one forged", _detected(b'1,"car_detected":0')),
+    Odd("a field twice, the last one forged", _detected(b'1,"car_detected":0'), status=400),
     Odd("a field that replaces the prototype", _fields(__proto__={"sign": "x"})),
     # --- numbers and texts ---
     Odd("a serial number that is an object", _fields(sn={})),
