@@ -2,7 +2,9 @@
 
 from pump.spool.dead_letters import DeadLetter
 from pump.spool.errors import Fatal, RowRefused
-from pump.spool.gaps import Along, Gap, GapChange, GapLedger, Seen
+from pump.spool.gaps.along import Along
+from pump.spool.gaps.ledger import Gap, GapChange, GapLedger
+from pump.spool.gaps.sightings import Seen
 from pump.spool.repair import Repaired
 from pump.spool.spool import Spool
 from pump.spool.types import Cursor, GapOpened, Receipt, Row, SpoolSettings

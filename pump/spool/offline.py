@@ -15,8 +15,8 @@ from pump.core.record import Record
 from pump.spool.connection import connect_reading
 from pump.spool.dead_letters import DeadLetter
 from pump.spool.dead_letters import letters as letters_in
-from pump.spool.gaps import Gap, GapState
-from pump.spool.gaps import read as gaps_in
+from pump.spool.gaps.ledger import Gap, GapState
+from pump.spool.gaps.ledger import read as gaps_in
 from pump.spool.reader import read
 
 _BATCH = 500

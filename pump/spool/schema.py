@@ -54,7 +54,7 @@ COPIED = {
     "sightings": ("at", "source", "key", "side", "id"),
 }
 """Tables that a salvage carries over beside the events, with the columns by which each lies."""
-_SINCE = {"gaps": 3, "sightings": 3}
+SINCE = {"gaps": 3, "sightings": 3}
 """The version from which on a file has a table, where that is not the first."""
 
 _STEPS = {
@@ -66,7 +66,7 @@ _STEPS = {
 
 def copied(version: int) -> list[str]:
     """The tables of `COPIED` that a file of this version has."""
-    return [table for table in COPIED if _SINCE.get(table, 1) <= version]
+    return [table for table in COPIED if SINCE.get(table, 1) <= version]
 
 
 def create(db: sqlite3.Connection) -> None:

@@ -18,7 +18,8 @@ from pump.spool import repair, schema, statements
 from pump.spool.connection import reading, writing
 from pump.spool.dead_letters import DeadLetters
 from pump.spool.errors import Fatal, Verdict
-from pump.spool.gaps import NOTHING, Along, GapLedger
+from pump.spool.gaps.along import NOTHING, Along
+from pump.spool.gaps.ledger import GapLedger
 from pump.spool.reader import EventReader, RecentRecords, first_since
 from pump.spool.repair import Repaired
 from pump.spool.retention import TICK, Retention

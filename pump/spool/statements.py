@@ -16,8 +16,9 @@ import orjson
 import structlog
 
 from pump.core.record import Record
-from pump.spool import blocks, gaps
-from pump.spool.gaps import NOTHING, Along
+from pump.spool import blocks
+from pump.spool.gaps import along, ledger
+from pump.spool.gaps.along import NOTHING, Along
 from pump.spool.state import SpoolState
 from pump.spool.types import Cursor, Row
 
@@ -51,13 +52,13 @@ def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
     try:
         numbered: list[tuple[int, Row]] = []
         records = _insert(db, group.rows, first, numbered) if group.rows else []
-        changed = gaps.store(db, numbered, group.along, first) if numbered or group.along else False
+        changed = along.store(db, numbered, group.along, first) if numbered or group.along else False
         if group.cursors:
             _store_cursors(db, group.cursors)
         if group.state:
             _store_state(db, group.state)
         if changed:
-            group.gaps = gaps.counts(db)
+            group.gaps = ledger.counts(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -273,5 +274,5 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
         },
         quarantined=quarantined_bytes(db),
         dead={sink: count for sink, count, _ in letters},
-        gaps=gaps.counts(db),
+        gaps=ledger.counts(db),
     )

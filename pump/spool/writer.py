@@ -20,10 +20,10 @@ import structlog
 
 from pump.core.errors import Unavailable
 from pump.core.record import Record
-from pump.spool import gaps, statements
+from pump.spool import statements
 from pump.spool.connection import PAGE_SIZE, Connection
 from pump.spool.errors import Fatal, RowRefused, Verdict, verdict
-from pump.spool.gaps import NOTHING, Along
+from pump.spool.gaps.along import NOTHING, Along, together
 from pump.spool.reader import RecentRecords
 from pump.spool.sidecar import Sidecar
 from pump.spool.state import Key, Noted, SpoolState
@@ -384,5 +384,4 @@ def _group(puts: Sequence[_Put], noted: Noted) -> Group:
     for put in puts:
         state.update(put.state)
     along = [put.along for put in puts if put.along]
-    together = along[0] if len(along) == 1 else gaps.together(along) if along else NOTHING
-    return Group([row for put in puts for row in put.rows], noted.cursors, state, together)
+    return Group([row for put in puts for row in put.rows], noted.cursors, state, together(along))

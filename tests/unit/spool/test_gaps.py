@@ -13,7 +13,9 @@ import pytest
 from pump.core.event import Event, Sighting
 from pump.ingest.intake import Intake
 from pump.spool import GapOpened, Spool, SpoolSettings, offline, repair, schema
-from pump.spool.gaps import KEPT, Along, GapChange, Seen
+from pump.spool.gaps.along import Along
+from pump.spool.gaps.ledger import KEPT, GapChange
+from pump.spool.gaps.sightings import Seen
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
