@@ -11,7 +11,7 @@ import orjson
 from pump.core.clock import Clock
 from pump.core.event import Event, Sighting, Unparsed
 from pump.spool import Along, Gap, GapChange, GapOpened, Receipt, Row, Seen, Spool
-from pump.spool.tables.gaps import GapState
+from pump.spool.gaps.ledger import GapState
 
 TYPE: Final = "pump.gap"
 _NOBODY: Final = "the vendor keeps nothing that could be asked for"

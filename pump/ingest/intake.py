@@ -27,7 +27,7 @@ from pump.ingest.gaps import SourceGaps
 from pump.ingest.media import Media
 from pump.ingest.strangers import ACCEPTED
 from pump.spool import Along, Receipt, Row, RowRefused, Spool
-from pump.spool.tables.gaps import NOTHING
+from pump.spool.gaps.along import NOTHING
 from pump.telemetry.health import Component, Health
 from pump.telemetry.metrics import Metrics, label, refusal
 

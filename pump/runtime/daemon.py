@@ -260,9 +260,9 @@ class Daemon:
         """Open the control socket; whatever else can be commanded adds itself to `commands`."""
         control = control_of(self.config, os.environ)
         control.commands |= Resend(spool, self.sinks, self.clock, self.metrics).commands()
-        control.commands |= Subscribe(parts.sources).commands()
+        control.commands |= Subscribe(parts.sources).commands() | Backfill(parts.sources, self.clock).commands()
         control.commands |= Restart(parts.sources, self.sinks, self.supervisor.restart).commands()
-        control.commands |= Accept(self._intakes).commands() | Backfill(parts.sources, self.clock).commands()
+        control.commands |= Accept(self._intakes).commands()
         desk = self._desk = CommandDesk(
             self.config.commands, parts.sources, self._intakes, self._intake("pump", spool),
             clock=self.clock, metrics=self.metrics,

@@ -12,7 +12,7 @@ from pump.core.clock import Clock
 from pump.delivery.delivery import Delivery
 from pump.ops.control import Tell
 from pump.spool import Spool
-from pump.spool.tables.gaps import STATES
+from pump.spool.gaps.ledger import STATES
 from pump.spool.tables.strangers import share as strangers_share
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics

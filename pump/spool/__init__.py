@@ -2,10 +2,12 @@
 
 from pump.spool.damage.repair import Repaired
 from pump.spool.errors import Fatal, RowRefused
+from pump.spool.gaps.along import Along
+from pump.spool.gaps.ledger import Gap, GapChange, GapLedger
+from pump.spool.gaps.sightings import Seen
 from pump.spool.spool import Spool
 from pump.spool.tables.dead_letters import DeadLetter
 from pump.spool.tables.fetches import Fetch, FetchQueue
-from pump.spool.tables.gaps import Along, Gap, GapChange, GapLedger, Seen
 from pump.spool.types import Cursor, GapOpened, Link, Receipt, Row, SpoolSettings
 
 __all__ = [

@@ -16,12 +16,12 @@ import orjson
 
 from pump.core.record import Record
 from pump.spool.connection import connect_reading
+from pump.spool.gaps.ledger import Gap, GapState
+from pump.spool.gaps.ledger import read as gaps_in
 from pump.spool.reader import read
 from pump.spool.tables.dead_letters import DeadLetter
 from pump.spool.tables.dead_letters import letters as letters_in
 from pump.spool.tables.fetches import result_id
-from pump.spool.tables.gaps import Gap, GapState
-from pump.spool.tables.gaps import read as gaps_in
 
 _BATCH = 500
 _BYTES = 4 << 20

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pump.spool.gaps.along import NOTHING, Along
 from pump.spool.state import Key
-from pump.spool.tables.gaps import NOTHING, Along
 from pump.spool.types import Receipt, Row
 
 WAITING = 64 << 20

@@ -12,8 +12,9 @@ import structlog
 from pump.core.clock import Clock
 from pump.spool import statements
 from pump.spool.errors import Verdict, verdict
+from pump.spool.gaps import sightings
 from pump.spool.state import MARKS, TIME, News, SpoolState
-from pump.spool.tables import gaps, strangers
+from pump.spool.tables import strangers
 from pump.spool.types import SpoolSettings
 from pump.spool.writer import Writer
 from pump.telemetry.metrics import Metrics
@@ -72,7 +73,7 @@ class Retention:
         self._swept = -SWEEP_SECONDS
         self._swept_through = 0
         self._sweep: statements.Key | None = None
-        self._sightings: gaps.Place | None = None
+        self._sightings: sightings.Place | None = None
 
     async def begin(self) -> None:
         """Take the first measure, and refuse at once where it is too much. Raises sqlite3.Error."""
@@ -190,12 +191,12 @@ class Retention:
         self._sweep = await self._writer.run(work)
         self._writer.wrote(statements.SLICE * 64)
         if self._sweep is None:
-            self._sightings = gaps.FIRST_PLACE
+            self._sightings = sightings.FIRST_PLACE
 
     async def _prune_sightings(self) -> None:
         """They live as long as the keys: one slice of a sweep that follows the keys' own."""
         if self._sightings is not None:
-            work = partial(gaps.prune_sightings, above=self._sightings, through=self._swept_through)
+            work = partial(sightings.prune, above=self._sightings, through=self._swept_through)
             self._sightings = await self._writer.run(work)
             self._writer.wrote(statements.SLICE * 64)
 

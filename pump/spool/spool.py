@@ -22,13 +22,14 @@ from pump.spool.damage.checks import with_checksum
 from pump.spool.damage.repair import Repaired
 from pump.spool.damage.sidecar import FirstPage, Sidecar
 from pump.spool.errors import Fatal, Verdict, verdict
+from pump.spool.gaps.along import NOTHING, Along
+from pump.spool.gaps.ledger import GapLedger
 from pump.spool.reader import EventReader, RecentRecords, first_since
 from pump.spool.retention import TICK, Retention
 from pump.spool.state import TIME, Damaged, Filling, News, SpoolState
 from pump.spool.tables import strangers
 from pump.spool.tables.dead_letters import DeadLetters
 from pump.spool.tables.fetches import FetchQueue
-from pump.spool.tables.gaps import NOTHING, Along, GapLedger
 from pump.spool.types import Cursor, Receipt, Row, SpoolSettings
 from pump.spool.writer import Writer
 from pump.telemetry.metrics import Metrics

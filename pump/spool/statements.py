@@ -20,11 +20,12 @@ from pump.core.record import Record
 from pump.spool import blocks
 from pump.spool.damage.checks import row_crc
 from pump.spool.errors import RowDamaged
+from pump.spool.gaps import along, ledger
+from pump.spool.gaps.along import NOTHING, Along
 from pump.spool.reader import floor
 from pump.spool.state import NUMBER, SpoolState
-from pump.spool.tables import fetches, gaps, strangers
+from pump.spool.tables import fetches, strangers
 from pump.spool.tables.fetches import Changes
-from pump.spool.tables.gaps import NOTHING, Along
 from pump.spool.tables.strangers import Hole
 from pump.spool.types import Cursor, Row
 
@@ -66,14 +67,14 @@ def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
         numbered: list[tuple[int, Row]] = []
         records = _insert(db, group.rows, first, numbered) if group.rows else []
         group.fetches = fetches.store(db, group.rows, records, first)
-        changed = gaps.store(db, numbered, group.along, first) if numbered or group.along else False
+        changed = along.store(db, numbered, group.along, first) if numbered or group.along else False
         if group.cursors:
             # The number rides on a page that is written anyway; no sink has an empty name.
             _store_cursors(db, {**group.cursors, "": Cursor(group.number, None)})
         if group.state:
             store_state(db, group.state if group.cursors else {**group.state, NUMBER: group.number})
         if changed:
-            group.gaps = gaps.counts(db)
+            group.gaps = ledger.counts(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -355,6 +356,6 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
         commits=commits,
         fetches=fetches.load(db),
     )
-    state.recount_gaps(gaps.counts(db))
+    state.recount_gaps(ledger.counts(db))
     state.recount_strangers(strangers.held(db))
     return state

@@ -22,12 +22,11 @@ from pump.spool import statements
 from pump.spool.connection import PAGE_SIZE, Connection
 from pump.spool.damage.sidecar import Sidecar
 from pump.spool.errors import Fatal, RowRefused, Verdict, verdict
+from pump.spool.gaps.along import NOTHING, Along, together
 from pump.spool.queue import STRANGERS_WAITING, Put, PutQueue
 from pump.spool.reader import RecentRecords
 from pump.spool.state import Key, Noted, SpoolState
 from pump.spool.statements import Group
-from pump.spool.tables import gaps
-from pump.spool.tables.gaps import NOTHING, Along
 from pump.spool.tables.strangers import NOTED, Evicted, cost
 from pump.spool.types import Cursor, Receipt, Row
 from pump.telemetry.metrics import Metrics
@@ -375,5 +374,4 @@ def _group(puts: Sequence[Put], noted: Noted) -> Group:
     for put in puts:
         state.update(put.state)
     along = [put.along for put in puts if put.along]
-    together = along[0] if len(along) == 1 else gaps.together(along) if along else NOTHING
-    return Group([row for put in puts for row in put.rows], noted.cursors, state, along=together)
+    return Group([row for put in puts for row in put.rows], noted.cursors, state, along=together(along))

@@ -15,7 +15,7 @@ from pump.cli.shared.options import config_option
 
 if TYPE_CHECKING:
     from pump.spool import Gap
-    from pump.spool.tables.gaps import GapState
+    from pump.spool.gaps.ledger import GapState
 
 
 @click.command()

@@ -16,7 +16,7 @@ from pump.ingest.media import Stored
 from pump.ingest.stream.gap import OutageTracker
 from pump.ingest.stream.handler import Batch
 from pump.spool import Gap, Receipt
-from pump.spool.tables.gaps import GapState
+from pump.spool.gaps.ledger import GapState
 
 T = TypeVar("T")
 

@@ -14,7 +14,9 @@ from pump.core.event import Event, Sighting
 from pump.ingest.intake import Intake
 from pump.spool import GapOpened, Spool, SpoolSettings, offline, schema
 from pump.spool.damage import repair
-from pump.spool.tables.gaps import KEPT, Along, GapChange, Seen
+from pump.spool.gaps.along import Along
+from pump.spool.gaps.ledger import KEPT, GapChange
+from pump.spool.gaps.sightings import Seen
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock

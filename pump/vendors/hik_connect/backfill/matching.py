@@ -14,13 +14,13 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pump.core.event import Event, Sighting, Unparsed
 from pump.ingest.intake import Intake
 from pump.spool import Seen
 from pump.vendors.hik_connect.backfill.rows import Found
-from pump.vendors.hik_connect.backfill.sightings import LOGS
+from pump.vendors.hik_connect.backfill.sightings import LOGS, looked_for
 from pump.vendors.hik_connect.uploads import Uploads
 
 SPANS: Final = "backfill/spans"
@@ -91,14 +91,14 @@ class Matcher:
 
     def _take(self, event: Event, index: _Index, judged: Judged) -> str:
         """Judge one event; the id of the other that it is, "" where there is none."""
-        known, twin = _same(event, index, lambda side, own: side != own)
-        if known:
+        verdict = _same(event, index, lambda side, own: side != own)
+        if verdict.known:
             judged.known += 1
-            judged.seen += [Seen(sighting, event.id, twin) for sighting in event.sightings if twin]
         else:
             judged.new.append(event)
-        _note(index, event, twin)
-        return twin
+        judged.seen += verdict.accounts
+        _note(index, verdict.accounts or [Seen(one, event.id) for one in event.sightings])
+        return verdict.twin
 
     # --- the queues' side ---------------------------------------------------------------------------------------------
 
@@ -123,13 +123,14 @@ class Matcher:
         kept: list[Event | Unparsed] = []
         seen: list[Seen] = []
         for item in items:
-            twin = ""
-            if isinstance(item, Event) and item.sightings:
-                _, twin = _same(item, index, lambda side, own: side in LOGS)
-                _note(index, item, twin)
-            if twin:
-                seen += [Seen(sighting, item.id, twin) for sighting in item.sightings]  # type: ignore[union-attr]
-                uploads.rename(item.id, twin)  # type: ignore[union-attr]
+            if not isinstance(item, Event) or not item.sightings:
+                kept.append(item)
+                continue
+            verdict = _same(item, index, lambda side, own: side in LOGS)
+            _note(index, verdict.accounts or [Seen(one, item.id) for one in item.sightings])
+            if verdict.twin:
+                seen += verdict.accounts
+                uploads.rename(item.id, verdict.twin)
             else:
                 kept.append(item)
         if seen:
@@ -145,7 +146,7 @@ class Matcher:
 
     async def _index(self, events: Iterable[Event]) -> _Index:
         index: _Index = defaultdict(list)
-        for each in await self._intake.gaps.seen({one for event in events for one in event.sightings}):
+        for each in await self._intake.gaps.seen({one for event in events for one in looked_for(event.sightings)}):
             index[each.sighting.at, each.sighting.key].append(each)
         return index
 
@@ -153,19 +154,27 @@ class Matcher:
 _Index = defaultdict[tuple[int, str], list[Seen]]
 
 
-def _same(event: Event, index: _Index, other: Callable[[str, str], bool]) -> tuple[bool, str]:
-    """True for what is known, and the id of the event of another side that it is; "" where it is its own.
+class _Verdict(NamedTuple):
+    """`twin` is the id of another side's event that it is, "" where it is its own; `accounts` say so."""
 
-    `other(side, own side)` is True of a side in which it is looked for.
-    """
-    for sighting in event.sightings:
-        for each in index.get((sighting.at, sighting.key), ()):
-            if each.sighting.side == sighting.side and each.id == event.id:
-                return True, each.twin
-    for sighting in event.sightings:
-        if (found := _free(sighting, index.get((sighting.at, sighting.key), ()), other)) is not None:
-            return True, found
-    return False, ""
+    known: bool
+    twin: str = ""
+    accounts: Sequence[Seen] = ()
+
+
+def _same(event: Event, index: _Index, other: Callable[[str, str], bool]) -> _Verdict:
+    """The verdict on an event; `other(side, own side)` is True of a side in which it is looked for."""
+    names = looked_for(event.sightings)
+    for name in names:
+        for each in index.get((name.at, name.key), ()):
+            if each.sighting.side == name.side and each.id == event.id:
+                return _Verdict(True, each.twin)
+    accounts: list[Seen] = []
+    for name in names:
+        # Under each name at which somebody is free: a queue's and another queue's event may be one row of a log.
+        if (found := _free(name, index.get((name.at, name.key), ()), other)) is not None:
+            accounts.append(Seen(name, event.id, found))
+    return _Verdict(True, accounts[0].twin, accounts) if accounts else _Verdict(False)
 
 
 def _free(sighting: Sighting, entries: Sequence[Seen], other: Callable[[str, str], bool]) -> str | None:
@@ -180,11 +189,11 @@ def _free(sighting: Sighting, entries: Sequence[Seen], other: Callable[[str, str
     return None
 
 
-def _note(index: _Index, event: Event, twin: str) -> None:
-    for sighting in event.sightings:
-        entries = index[sighting.at, sighting.key]
-        if not any(each.id == event.id and each.sighting.side == sighting.side for each in entries):
-            entries.append(Seen(sighting, event.id, twin))
+def _note(index: _Index, seen: Iterable[Seen]) -> None:
+    for one in seen:
+        entries = index[one.sighting.at, one.sighting.key]
+        if not any(each.id == one.id and each.sighting.side == one.sighting.side for each in entries):
+            entries.append(one)
 
 
 class _Gate:

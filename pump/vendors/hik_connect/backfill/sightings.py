@@ -3,10 +3,14 @@
 The same record is found by the alarm's guid, by (device, serialNo, time) of an access event, else by code, source and
 the second at which it happened. The message queue and the others have codes of their own for one thing (A.1.4, A.1.7):
 a name has the alarm's.
+
+Two records that both have a guid, or both a serial number, are the same by it or not at all. So the name by code says
+which of the two its record has, and is looked for among those that have not the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -23,6 +27,8 @@ LOGS: Final = frozenset((ALARM_LOG, ACCESS_RECORDS))
 
 _ALARMS: Final = {message: alarm for alarm, message in TWINS if alarm and message}
 _LONGEST: Final = 200
+_KINDS: Final = ("w", "wg", "ws")
+"""Names by code, of records without a name of their own, with a guid, and with a serial number."""
 
 
 def plain_code(code: str) -> str:
@@ -39,8 +45,20 @@ def of_queue(queue: str, head: RecordHead) -> tuple[Sighting, ...]:
         return _alarm(queue, head) if head.alarm else ()
     if queue == "rawmsg":
         return access(queue, head) if head.door[0] else ()
-    found = _happened(queue, head)
+    found = _happened(queue, head, "w")
     return () if found is None else (found,)
+
+
+def looked_for(stored: Iterable[Sighting]) -> list[Sighting]:
+    """The names by which a record may be known on another side, of those under which it is stored: the surest first."""
+    found: list[Sighting] = []
+    for one in stored:
+        kind, _, rest = one.key.partition(" ")
+        if kind not in _KINDS:
+            found.append(one)
+        else:
+            found += [one._replace(key=f"{other} {rest}") for other in _KINDS if other != kind or kind == "w"]
+    return found
 
 
 def of_alarm_log(head: RecordHead) -> tuple[Sighting, ...]:
@@ -48,23 +66,25 @@ def of_alarm_log(head: RecordHead) -> tuple[Sighting, ...]:
     found = _alarm(ALARM_LOG, head)
     if head.phase == "end" and head.incident == _guid(head):
         return found
-    happened = _happened(ALARM_LOG, head)
+    happened = _happened(ALARM_LOG, head, "w" if _guid(head) is None else "wg")
     return found if happened is None or happened in found else (*found, happened)
 
 
 def access(side: str, head: RecordHead) -> tuple[Sighting, ...]:
     """Those of an access event, of the message queue or of the access records."""
-    happened = _happened(side, head)
     serial = text(head.door[1], "serialNo")
     if serial is None or head.where.device_id is None or head.time is None:
+        happened = _happened(side, head, "w")
         return () if happened is None else (happened,)
+    happened = _happened(side, head, "ws")
     named = _sighting(_second(head.time), f"s {head.where.device_id} {serial}", side)
     return (named,) if happened is None else (named, happened)
 
 
 def _alarm(side: str, head: RecordHead) -> tuple[Sighting, ...]:
     guid = _guid(head)
-    happened = _happened(side, head) if head.row.type.startswith("access.") or guid is None else None
+    doors = head.row.type.startswith("access.")
+    happened = _happened(side, head, "w" if guid is None else "wg") if doors or guid is None else None
     if guid is None:
         return () if happened is None else (happened,)
     if head.phase == "end" and head.incident == guid:
@@ -81,11 +101,11 @@ def _guid(head: RecordHead) -> str | None:
     return guid if isinstance(guid, str) else None
 
 
-def _happened(side: str, head: RecordHead) -> Sighting | None:
+def _happened(side: str, head: RecordHead, kind: str) -> Sighting | None:
     where = head.where.id or head.where.device_id or head.where.serial
     if where is None or head.time is None:
         return None
-    return _sighting(_second(head.time), f"w {plain_code(head.code)} {where}", side)
+    return _sighting(_second(head.time), f"{kind} {plain_code(head.code)} {where}", side)
 
 
 def _sighting(at: int, key: str, side: str) -> Sighting:

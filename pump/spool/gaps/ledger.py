@@ -1,27 +1,19 @@
-"""The gap ledger: each stretch of time in which events may be missing, and what became of it; and the sightings.
-
-A record is opened by the commit that stores its `pump.gap`, and changed by the commits that store what fills it: so
-neither can be without the other, whatever is killed in between.
-
-A sighting is a name under which a record was met on one side, a queue or a log: the same record met on another side
-is found by it.
-"""
+"""The gap ledger: each stretch of time in which events may be missing, and what became of it."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
-import orjson
-
 from pump.core.event import Sighting
+from pump.spool.gaps import sightings
+from pump.spool.gaps.sightings import Seen
 from pump.spool.reader import EventReader
 from pump.spool.state import SpoolState
-from pump.spool.types import GapOpened, Row
+from pump.spool.types import GapOpened
 
 GapState = Literal["open", "filled", "unfillable"]
 STATES: Final[tuple[GapState, ...]] = ("open", "filled", "unfillable")
@@ -66,41 +58,6 @@ class GapChange:
     notes: str | None = None
 
 
-@dataclass(slots=True, frozen=True)
-class Seen:
-    """A sighting as it is stored: of which event, and which other event that is; "" where it is one of its own."""
-
-    sighting: Sighting
-    id: str
-    twin: str = ""
-
-
-@dataclass(slots=True, frozen=True)
-class Along:
-    """All that goes along with the rows of one put, in their transaction."""
-
-    opened: Sequence[tuple[str, str, GapOpened]] = ()
-    """(source, name, gap): records that no event opens."""
-    changes: Sequence[GapChange] = ()
-    seen: Sequence[tuple[str, Seen]] = ()
-    """(source, sighting) of events that are not among the rows."""
-
-    def __bool__(self) -> bool:
-        return bool(self.opened or self.changes or self.seen)
-
-
-NOTHING: Final = Along()
-
-
-def together(several: Sequence[Along]) -> Along:
-    """What goes along with several puts, in their order."""
-    return Along(
-        [each for one in several for each in one.opened],
-        [each for one in several for each in one.changes],
-        [each for one in several for each in one.seen],
-    )
-
-
 class GapLedger:
     """The ledger of a running spool. Belongs to the event loop; what changes it goes with `Spool.append`."""
 
@@ -130,43 +87,27 @@ class GapLedger:
 
     async def seen(self, source: str, wanted: Collection[Sighting]) -> list[Seen]:
         """All sightings, on any side, that share time and key with one of these. Raises as `read`."""
-        return await self._reader.look(partial(seen, source=source, wanted=wanted)) if wanted else []
+        return await self._reader.look(partial(sightings.seen, source=source, wanted=wanted)) if wanted else []
 
 
 # --- the SQL, run in the threads ------------------------------------------------------------------------------------
 
 
-def store(db: sqlite3.Connection, rows: Iterable[tuple[int, Row]], along: Along, first: int) -> bool:
-    """What new rows and `along` say of gaps, within the transaction of a commit; True where the ledger has changed.
-
-    `first` is the first number of the commit: by it sightings of events that are not among the rows are forgotten.
-    """
-    opened = list(along.opened)
-    filled: Counter[int] = Counter()
-    sighted = [(source, each, first) for source, each in along.seen]
-    latest = 0
-    for seq, row in rows:
-        if row.fills:
-            filled[row.fills] += 1
-            latest = max(latest, row.recorded)
-        if row.sightings:
-            sighted += [(row.source, Seen(one, row.id), seq) for one in row.sightings]
-        if row.gap is not None:
-            opened.append((row.source, row.id, row.gap))
-    for source, name, gap in opened:
-        _open(db, source, name, gap)
-    for id_, count in filled.items():
-        db.execute("UPDATE gaps SET filled = filled + ?, changed = max(changed, ?) WHERE id = ?", (count, latest, id_))
-    for change in along.changes:
-        db.execute(
-            "UPDATE gaps SET state = coalesce(?, state), notes = coalesce(?, notes), changed = ? WHERE id = ?",
-            (change.state, _short(change.notes), change.at, change.id),
-        )
-    _sight(db, sighted)
-    return bool(opened or filled or along.changes)
+def change(db: sqlite3.Connection, one: GapChange) -> None:
+    """Give a record its new state and notes."""
+    db.execute(
+        "UPDATE gaps SET state = coalesce(?, state), notes = coalesce(?, notes), changed = ? WHERE id = ?",
+        (one.state, _short(one.notes), one.at, one.id),
+    )
 
 
-def _open(db: sqlite3.Connection, source: str, name: str, gap: GapOpened) -> None:
+def add_filled(db: sqlite3.Connection, gap: int, count: int, at: int) -> None:
+    """So many events more fill the record; the newest arrived at `at` (milliseconds since 1970)."""
+    db.execute("UPDATE gaps SET filled = filled + ?, changed = max(changed, ?) WHERE id = ?", (count, at, gap))
+
+
+def open_(db: sqlite3.Connection, source: str, name: str, gap: GapOpened) -> None:
+    """Open a record, once for each name of a source; the source's oldest go where it has too many."""
     db.execute(
         "INSERT OR IGNORE INTO gaps(source, event, since, until, reason, count, opened, changed, filled, notes, state)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
@@ -180,19 +121,6 @@ def _open(db: sqlite3.Connection, source: str, name: str, gap: GapOpened) -> Non
 
 def _short(text: str | None) -> str | None:
     return None if text is None else text[:LONGEST_NOTE]
-
-
-_AT_A_TIME: Final = 512
-
-
-def _sight(db: sqlite3.Connection, sighted: Sequence[tuple[str, Seen, int]]) -> None:
-    for start in range(0, len(sighted), _AT_A_TIME):
-        part = sighted[start : start + _AT_A_TIME]
-        values: list[object] = []
-        for source, each, seq in part:
-            values += (each.sighting.at, source, each.sighting.key, each.sighting.side, each.id, each.twin, seq)
-        rows = ",".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(part))
-        db.execute(f"INSERT OR IGNORE INTO sightings(at, source, key, side, id, twin, seq) VALUES {rows}", values)
 
 
 def counts(db: sqlite3.Connection) -> dict[str, dict[str, int]]:
@@ -222,47 +150,6 @@ def named(db: sqlite3.Connection, *, source: str, event: str) -> Gap | None:
     """The record of this source and name."""
     row = db.execute(f"SELECT {_COLUMNS} FROM gaps WHERE source = ? AND event = ?", (source, event)).fetchone()
     return None if row is None else _gap(row)
-
-
-def seen(db: sqlite3.Connection, *, source: str, wanted: Collection[Sighting]) -> list[Seen]:
-    """All sightings that share time and key with one of these."""
-    keys = list({(one.at, one.key) for one in wanted})
-    found: list[Seen] = []
-    for start in range(0, len(keys), _AT_A_TIME):
-        part = keys[start : start + _AT_A_TIME]
-        values = ",".join(["(?, ?, ?)"] * len(part))
-        (answer,) = db.execute(
-            "SELECT json_group_array(json_array(at, key, side, id, twin)) FROM sightings"
-            f" WHERE (at, source, key) IN (VALUES {values})",
-            [value for at, key in part for value in (at, source, key)],
-        ).fetchone()
-        found += [Seen(Sighting(at, key, side), id_, twin) for at, key, side, id_, twin in orjson.loads(answer)]
-    return found
-
-
-Place = tuple[int, str, str, str, str]
-FIRST_PLACE: Final[Place] = (-(1 << 63), "", "", "", "")
-_SWEPT: Final = 500
-
-
-def prune_sightings(db: sqlite3.Connection, *, above: Place, through: int) -> Place | None:
-    """Look at a slice of the sightings above `above`, in their own order, and remove those of the number `through` or
-    lower; the last one looked at, None at the end. As `statements.prune_keys`.
-    """
-    place = "(at, source, key, side, id)"
-    bound: Place | None = db.execute(
-        f"SELECT at, source, key, side, id FROM sightings WHERE {place} > (?, ?, ?, ?, ?)"
-        f" ORDER BY at, source, key, side, id LIMIT 1 OFFSET {_SWEPT - 1}",
-        above,
-    ).fetchone()
-    if bound is None:
-        db.execute(f"DELETE FROM sightings WHERE {place} > (?, ?, ?, ?, ?) AND seq <= ?", (*above, through))
-        return None
-    db.execute(
-        f"DELETE FROM sightings WHERE {place} > (?, ?, ?, ?, ?) AND {place} <= (?, ?, ?, ?, ?) AND seq <= ?",
-        (*above, *bound, through),
-    )
-    return bound
 
 
 def _gap(row: Sequence[Any]) -> Gap:
