@@ -23,8 +23,8 @@ GROWTH: Final = 96 * MIB
 KEPT: Final = 24 * MIB
 """Of what the next start holds beside the first."""
 PUSHES: Final = 60
-SIZES: Final = (1, 2, 1, 1, 2, 1, 15)
-"""MiB, one after the other."""
+SIZES: Final = (1, 2, 1, 1, 2, 1, 15, 1, 1)
+"""MiB, one after the other; as many as leave each kind of field another one each time."""
 
 _MALLOC: Final = {
     "MALLOC_ARENA_MAX": "2",

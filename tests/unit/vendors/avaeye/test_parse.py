@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -337,3 +338,18 @@ async def test_the_device_table_has_what_a_camera_says_of_itself(tmp_path: Path)
             "id": "2102512", "name": "HC121@MAC-08S", "serial": "210235000000000",
             "category": "entrance & exit camera",
         }  # fmt: skip
+
+
+def test_nothing_is_kept_of_keys_as_long_as_a_body() -> None:
+    long = "SecretKey" + "x" * (1 << 20)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(8):
+            message = {"params": {f"{number}{long}": 1, "accessKey": _SECRET}}
+            assert _SECRET not in str(strip(message))
+        del message
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < len(long)
