@@ -8,7 +8,6 @@ holes; they are noted in the same commit, so that each sink that had not had the
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Final, NamedTuple
 import orjson
 import structlog
 
+from pump.spool.damage.checks import row_crc
 from pump.spool.types import Row
 
 log = structlog.get_logger()
@@ -79,17 +79,8 @@ def note(db: sqlite3.Connection, blocks: Iterable[Sequence[tuple[int, Row]]]) ->
         values.append((block[-1][0], block[0][0], len(block), sum(cost(row) for _, row in block), keys))
     db.executemany(
         "INSERT INTO strangers(last, first, events, bytes, keys, crc) VALUES (?, ?, ?, ?, ?, ?)",
-        [(*row, _crc(*row)) for row in values],
+        [(*row, row_crc(*row)) for row in values],
     )
-
-
-def _crc(*values: int | bytes) -> int:
-    """CRC-32 of a row: a flipped byte must not have others' events removed."""
-    crc = 0
-    for value in values:
-        text = value if isinstance(value, bytes) else b"%d" % value
-        crc = zlib.crc32(text, zlib.crc32(b"%d:" % len(text), crc))
-    return crc
 
 
 def held(db: sqlite3.Connection) -> int:
@@ -120,7 +111,7 @@ def oldest(db: sqlite3.Connection, *, holding: int, most: int) -> tuple[list[Hol
 
 def _sound(row: Sequence[object], crc: object) -> bool:
     *numbers, keys = row
-    return all(type(each) is int for each in numbers) and type(keys) is bytes and _crc(*row) == crc  # type: ignore[arg-type]
+    return all(type(each) is int for each in numbers) and type(keys) is bytes and row_crc(*row) == crc  # type: ignore[arg-type]
 
 
 def remove(db: sqlite3.Connection, blocks: Sequence[Hole]) -> bool:
