@@ -111,7 +111,7 @@ def oldest(db: sqlite3.Connection, *, holding: int, most: int) -> tuple[list[Hol
 
 def _sound(row: Sequence[object], crc: object) -> bool:
     *numbers, keys = row
-    return all(type(each) is int for each in numbers) and type(keys) is bytes and row_crc(*row) == crc  # type: ignore[arg-type]
+    return all(type(each) is int for each in numbers) and type(keys) is bytes and row_crc(*row) == crc
 
 
 def remove(db: sqlite3.Connection, blocks: Sequence[Hole]) -> bool:
