@@ -21,6 +21,8 @@ from pump.vendors.common.values import text, whole
 
 LATE: Final = 60.0
 """Seconds in which the result of a command that has timed out may still come, and would be taken for the next one's."""
+_NO_REQUEST: Final = (None, "0")
+"""requestId of a result that no request's id belongs to."""
 _MODES: Final = {"off": 0, "on": 1, "flash": 2}
 _COLORS: Final = {"red": 1, "green": 2, "yellow": 3}
 
@@ -66,11 +68,16 @@ class Carrier:
                 self._owed = {which: until for which, until in self._owed.items() if until > now}
                 self._owed[key, path] = now + LATE
 
+    def waits(self, key: str) -> bool:
+        """True where a command has not been given to this camera yet."""
+        one = self._waiting.get(key)
+        return one is not None and not one.command.sent and not one.end.done()
+
     def take(self, key: str) -> Mapping[str, Any]:
         """What the answer to this camera's keep-alive carries, to be called just before it is given; empty: nothing."""
-        one = self._waiting.get(key)
-        if one is None or one.command.sent or one.end.done():
+        if not self.waits(key):
             return {}
+        one = self._waiting[key]
         try:
             one.command.sending()
         except Expired as error:
@@ -84,6 +91,8 @@ class Carrier:
         """A result has come; to be called for every message that was stored."""
         if not message.path.startswith("notifyresult/") or (key := message.key) is None:
             return
+        if message.request not in _NO_REQUEST:
+            return  # somebody else's, over MQTT: a keep-alive gives no id
         if (until := self._owed.pop((key, message.path), None)) is not None and self._clock.monotonic() < until:
             return  # it may be that of the command before
         one = self._waiting.get(key)

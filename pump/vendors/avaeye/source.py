@@ -85,6 +85,10 @@ class AvaEye(PushSource[AvaEyeSettings]):
         """See Source."""
         return await self._commands.do(command)
 
+    def waits(self, key: str) -> bool:
+        """True where a command waits for the next keep-alive of the camera with this row of the device table."""
+        return self._commands.carrier.waits(key)
+
     # --- a request --------------------------------------------------------------------------------------------------
 
     async def claim(self, push: Push) -> int:
