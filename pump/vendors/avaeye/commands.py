@@ -34,6 +34,8 @@ class Commands:
         self._settings = settings
         self._clock = clock
         self._table = table
+        self._named = dict.fromkeys(sorted(key for key in settings.named_devices() if "/" in key))
+        """Cameras that the configuration names with their park."""
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._lockouts: dict[str, LoginLockout] = {}
         """By the address at which a password was rejected; in memory, for only operators cause tries."""
@@ -44,7 +46,7 @@ class Commands:
     def targets(self) -> Iterator[Target]:
         """Known cameras that are in the table, and those that the configuration names with their park."""
         table = self._table()
-        keys = {key: self._row(key).name for key in sorted(self._settings.named_devices()) if "/" in key}
+        keys = {key: self._row(key).name for key in self._named}
         for device in table or ():
             if table is not None and not table.stranger(device.key):
                 keys[device.key] = self._row(device.key).name or device.facts.get("name")
@@ -63,7 +65,7 @@ class Commands:
         table = self._table()
         if table is not None and table.get(key) is not None:
             return not table.stranger(key)
-        return key in self._settings.named_devices()
+        return key in self._named
 
     def _verbs(self, key: str) -> frozenset[str]:
         control = self._control(key)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pump.commands.contract import NotTaken
+from pump.commands.contract import Command, Expired, NotTaken
 from pump.commands.verbs import VERBS
 from pump.core.clock import Clock
 from pump.testing import ManualClock
@@ -43,8 +43,9 @@ async def test_each_verb_is_the_call_of_the_document(
 
 async def test_a_plate_is_taken_off_the_list_that_it_was_put_on(tmp_path: Path) -> None:
     async with commanded(tmp_path) as there:
-        plate = {"plate": "A12345", "list": "allow"}
-        assert (await there.result("list.add", **plate, **{"from": "2026-01-01T00:00:00Z"})).status == "done"
+        plate: dict[str, Any] = {"plate": "A12345", "list": "allow"}
+        since: dict[str, Any] = {"from": "2026-01-01T00:00:00Z"}
+        assert (await there.result("list.add", **plate, **since)).status == "done"
         (row,) = there.camera.lists["Allow"].values()
         assert (row["BeginTime"], row["EndTime"]) == (1767225600, 2**31 - 1)
         assert (await there.result("list.add", **plate)).status == "refused"  # the camera knows the id
@@ -109,6 +110,26 @@ async def test_a_slow_camera_times_out_having_acted_once(tmp_path: Path) -> None
         assert there.camera.account.names == ["open"]
 
 
+async def test_a_stop_leaves_a_call_that_was_answered_by_nobody_unknown(tmp_path: Path) -> None:
+    async with commanded(tmp_path) as there:
+        there.camera.quirks.hold = asyncio.Event()
+        ticket = await there.ask("camera.reboot")
+        while not there.camera.account.actions:
+            await asyncio.sleep(0)
+        await there.desk.close()
+        assert (await ticket.result).status == "unknown"
+        assert there.camera.account.names == ["reboot"]
+
+
+async def test_nothing_is_sent_when_the_time_is_over_before_the_connection_stands(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with commanded(tmp_path, clock=clock) as there:
+        command = Command("r1", "camera.reboot", TARGET, {}, "socket", clock.monotonic(), clock)
+        with pytest.raises(Expired):
+            await there.source.command(command)
+        assert (command.sent, there.camera.account.actions) == (False, [])
+
+
 async def test_a_rejected_password_is_not_tried_again_and_stands_nowhere(tmp_path: Path) -> None:
     async with commanded(tmp_path, password="wrong-secret", control="lapi") as there:
         first = await there.result("gate.open")
@@ -148,7 +169,7 @@ _NEAR = ["192.0.2.0/24", "127.0.0.0/8"]
 async def test_the_address_that_a_known_camera_reported_is_taken_where_a_camera_can_be(
     tmp_path: Path, said: str, allow: list[str], verbs: Any
 ) -> None:
-    table = {"devices": ["10000/1002"], "cameras": {}, "control": "lapi", "allow": allow}
+    table: dict[str, Any] = {"devices": ["10000/1002"], "cameras": {}, "control": "lapi", "allow": allow}
     async with commanded(tmp_path, **table) as there:
         hello = {"version": "1.0", "parkId": "10000", "deviceId": "1002", "params": {"ipAddress": said}}
         assert (await there.site.post("basicinfo", hello)).status == 200
