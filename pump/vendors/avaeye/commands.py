@@ -14,7 +14,7 @@ from pump.core.net.addresses import literal
 from pump.ingest.devices import Device, Devices
 from pump.ingest.stream.client import ConnectionLost, DigestClient, UnexpectedStatus
 from pump.ingest.stream.lockout import LoginLockout
-from pump.vendors.avaeye import lapi
+from pump.vendors.avaeye import about, lapi
 from pump.vendors.avaeye.carried import VERBS as CARRIED
 from pump.vendors.avaeye.carried import Carrier
 from pump.vendors.avaeye.settings import AvaEyeSettings, CameraSettings, Control
@@ -96,6 +96,8 @@ class Commands:
 
     def _reported(self, device: Device) -> str | None:
         """The address that the camera itself reported, where a camera can be at it at all."""
+        if device.facts.keys() <= about.UNSAID:
+            return None  # it is where a keep-alive came from, and may be a proxy
         address = literal(str(device.facts.get("address", "")))
         if address is None or address.is_loopback or address.is_multicast or address.is_unspecified:
             return None

@@ -171,7 +171,11 @@ async def test_the_address_that_a_known_camera_reported_is_taken_where_a_camera_
 ) -> None:
     table: dict[str, Any] = {"devices": ["10000/1002"], "cameras": {}, "control": "lapi", "allow": allow}
     async with commanded(tmp_path, **table) as there:
-        hello = {"version": "1.0", "parkId": "10000", "deviceId": "1002", "params": {"ipAddress": said}}
+        alive = {"version": "1.0", "parkId": "10000", "deviceId": "1002", "params": {}}
+        assert (await there.site.post("keepalive", alive)).status == 200
+        assert set(there.source.verbs("camera/10000/1002")) == set()  # where it came from is not what it reported
+        about = {"deviceName": "HC121", "ipAddress": said}
+        hello = {"version": "1.0", "parkId": "10000", "deviceId": "1002", "params": about}
         assert (await there.site.post("basicinfo", hello)).status == 200
         assert set(there.source.verbs("camera/10000/1002")) == set(verbs)
 
