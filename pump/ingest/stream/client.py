@@ -24,6 +24,7 @@ from yarl import URL
 
 from pump.core.failure import clock_doubt
 from pump.core.text import words_of
+from pump.ingest.stream.once import OnceConnector
 
 LARGEST_ANSWER: Final = 4 << 20
 """Bytes that are read of an answer that is no stream."""
@@ -107,7 +108,13 @@ class DigestClient:
 
     @asynccontextmanager
     async def stream(
-        self, method: str, path: str | URL, *, body: bytes | None = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str | URL,
+        *,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        sending: Callable[[], None] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response of status 200, its headers read; closed, with its connection, at the end.
 
@@ -115,16 +122,18 @@ class DigestClient:
         `UnexpectedStatus`; reading inside the context raises
         aiohttp's own errors.
         Redirections are not followed: the credentials are for this host alone.
+        With `sending` it reaches the device once at the most (`OnceConnector`), and raises what `sending` raises.
         """
         headers = {"Accept-Encoding": "identity"}
         if body is not None:
             headers["Content-Type"] = content_type
         digest = Digest(self._username, self._password, preemptive=False)
         async with AsyncExitStack() as stack:
+            connector, middlewares = self._connector(digest, sending)
             session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._ssl, force_close=True),
+                connector=connector,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                middlewares=(digest,),
+                middlewares=middlewares,
                 read_bufsize=_BUFFER,
                 trust_env=False,
             )
@@ -151,6 +160,14 @@ class DigestClient:
             finally:
                 response.close()  # an endless body must not be waited for
 
+    def _connector(
+        self, digest: Digest, sending: Callable[[], None] | None
+    ) -> tuple[aiohttp.TCPConnector, tuple[aiohttp.ClientMiddlewareType, ...]]:
+        if sending is None:
+            return aiohttp.TCPConnector(ssl=self._ssl, force_close=True), (digest,)
+        once = OnceConnector(sending, ssl=self._ssl)
+        return once, (digest, once.watch)
+
     async def request(
         self,
         method: str,
@@ -159,8 +176,9 @@ class DigestClient:
         body: bytes | None = None,
         content_type: str = "application/json",
         timeout: float = 10.0,
+        sending: Callable[[], None] | None = None,
     ) -> Answer:
-        """One question and its answer, of any status but 401.
+        """One question and its answer, of any status but 401. `sending`: see `stream`.
 
         Raises `ConnectionLost`, also after `timeout` seconds, and `UnexpectedStatus` for a 401, which must stop
         whoever asks.
@@ -168,7 +186,7 @@ class DigestClient:
         try:
             async with (
                 asyncio.timeout(timeout),
-                self.stream(method, path, body=body, content_type=content_type) as response,
+                self.stream(method, path, body=body, content_type=content_type, sending=sending) as response,
             ):
                 return await read_answer(response)
         except UnexpectedStatus as refused:

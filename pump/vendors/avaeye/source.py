@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 import structlog
 
+from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
 from pump.core.errors import MessageError, Unavailable
 from pump.core.event import Unparsed
@@ -19,6 +20,7 @@ from pump.ingest.push.admission import Admission, within
 from pump.ingest.push.request import IN_THREAD, Push, Refused, Response, json_response
 from pump.source import PushSource
 from pump.vendors.avaeye import about, codes, parse, pictures
+from pump.vendors.avaeye.commands import Commands
 from pump.vendors.avaeye.parse import Camera, Message
 from pump.vendors.avaeye.pictures import Picture
 from pump.vendors.avaeye.secrets import strip, strip_ruin
@@ -52,6 +54,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
         self._table: Devices | None = None
         self._cameras: dict[str, Camera] = {}
         self._plain = Camera(zone=self._zone)
+        self._commands = Commands(settings, clock, lambda: self._table)
 
     @property
     def claims(self) -> Sequence[str]:
@@ -69,6 +72,22 @@ class AvaEye(PushSource[AvaEyeSettings]):
         devices = self.devices(intake)
         intake.up()
         await devices.watch(self._groups_of)
+
+    def targets(self) -> Iterable[Target]:
+        """See Source."""
+        return self._commands.targets()
+
+    def verbs(self, target: str) -> Collection[str]:
+        """See Source."""
+        return self._commands.verbs(target)
+
+    async def command(self, command: Command) -> CommandResult:
+        """See Source."""
+        return await self._commands.do(command)
+
+    def waits(self, key: str) -> bool:
+        """True where a command waits for the next keep-alive of the camera with this row of the device table."""
+        return self._commands.carrier.waits(key)
 
     # --- a request --------------------------------------------------------------------------------------------------
 
@@ -164,6 +183,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
         data: dict[str, Any] = {"svrTime": self.clock.now_ms()}
         if self.settings.echo_ids:
             data |= {name: message.whole[name] for name in ("parkId", "deviceId") if name in message.whole}
+        if message.key is not None:  # the answer is the sending: nothing may come between this and its return
+            data |= self._commands.carrier.take(message.key)
         return json_response({"code": codes.SUCCESS, "message": "success", "data": data})
 
     def _asks(self, message: Message, known: Device | None) -> int | None:
@@ -202,6 +223,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
             events = parse.events(message, camera, media, identity)
             async with devices.heard(key, interval=interval, groups=groups) as sign:
                 await intake.put(*sign.events, *events, state=sign.state, stranger=stranger)
+            if not stranger:
+                self._commands.carrier.settle(message)
         return _CAPTURED if message.path == "capture" else _DONE
 
     # --- what is known of a camera ----------------------------------------------------------------------------------

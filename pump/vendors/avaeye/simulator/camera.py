@@ -17,6 +17,8 @@ import aiohttp
 import orjson
 
 from pump.core.clock import Clock
+from pump.vendors.avaeye.simulator.controls import controlled
+from pump.vendors.avaeye.simulator.lapi import Actions
 from pump.vendors.avaeye.simulator.messages import Scene, weight
 
 BASICINFO: Final = 30.0
@@ -70,6 +72,14 @@ class Camera:
         self.forgets = False
         """The next capture is lost before it is in its memory: it never reports it by itself."""
         self.reported_again = 0
+        self.account = Actions()
+        """What the answers to its keep-alives had it do."""
+        self.refuses = False
+        """It does nothing of that, and reports code 101."""
+        self.mute = False
+        """It does it, and its reports get lost."""
+        self.repeats = 1
+        """How often it sends each report."""
         self.on_passage: Callable[[int, Callable[[], object]], object] = lambda at, report: None
         """Called with each vehicle that passes: when (milliseconds since 1970), and what has it reported once more."""
         self._curve = curve
@@ -156,8 +166,30 @@ class Camera:
             missed = 0
             while missed < MISSED:
                 await self._clock.sleep(self._keepalive)
-                body = self._message({"uploadTime": int(self._now().timestamp() * 1000)})
-                missed = 0 if await self._post(session, url, "keepalive", body) else missed + 1
+                missed = 0 if await self.keep_alive(session, url) else missed + 1
+
+    async def keep_alive(self, session: aiohttp.ClientSession, url: str) -> bool:
+        """Give a sign of life and do what its answer says. Whether it was answered with code 200."""
+        body = self._message({"uploadTime": int(self._now().timestamp() * 1000)})
+        answer = await self._asked(session, url, "keepalive", body)
+        if answer is not None and (control := controlled(answer.get("data"))) is not None:
+            action, content, kind = control
+            if not self.refuses:
+                self.account.actions.append((action, content, self._clock.monotonic()))
+            if kind and not self.mute:
+                for _ in range(self.repeats):
+                    await self.report(session, url, kind)
+        return answer is not None
+
+    async def report(self, session: aiohttp.ClientSession, url: str, kind: str) -> bool:
+        """What became of a control (Report … Results), whose request has no id."""
+        code, word = (101, "common error") if self.refuses else (200, "success")
+        report = {"parkId": self.park, "deviceId": self.device, "code": code, "message": word, "data": {}}
+        return await self._post(session, url, f"notifyresult/{kind}", report)
+
+    async def send(self, session: aiohttp.ClientSession, url: str, path: str, message: dict[str, Any]) -> bool:
+        """Send any message. Whether it was answered with code 200."""
+        return await self._post(session, url, path, message)
 
     async def _tell(self, session: aiohttp.ClientSession, url: str) -> None:
         tries = 0
@@ -182,17 +214,23 @@ class Camera:
 
     async def _post(self, session: aiohttp.ClientSession, url: str, path: str, message: dict[str, Any]) -> bool:
         """Whether it was answered with code 200."""
+        return await self._asked(session, url, path, message) is not None
+
+    async def _asked(
+        self, session: aiohttp.ClientSession, url: str, path: str, message: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """The answer, where it has code 200."""
         if self.silent.is_set():
-            return False
+            return None
         headers = {"Content-Type": "text/plain"} if path == "keepalive" else {"Content-Type": "application/json"}
         try:
             async with session.post(
                 f"{url}/api/upark/{path}", data=orjson.dumps(message), headers=headers, expect100=path == "basicinfo"
             ) as answer:
-                body = orjson.loads(await answer.read())
-                return answer.status == 200 and body["code"] == 200
+                body: dict[str, Any] = orjson.loads(await answer.read())
+                return body if answer.status == 200 and body["code"] == 200 else None
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
-            return False
+            return None
 
     def _message(self, params: dict[str, Any]) -> dict[str, Any]:
         return {"version": "1.0", "parkId": self.park, "deviceId": self.device, "params": params}

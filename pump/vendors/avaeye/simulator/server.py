@@ -108,6 +108,7 @@ class Fleet:
             "answered": [record for camera in self.cameras for record in camera.answered],
             "waiting": sum(len(camera.waiting) for camera in self.cameras),
             "retries": sum(camera.retries for camera in self.cameras),
+            "actions": [[camera.device, *action] for camera in self.cameras for action in camera.account.actions],
         }
 
 

@@ -1,0 +1,57 @@
+"""A connector for a request that must reach its device once at the most.
+
+aiohttp repeats a PUT, a DELETE or a GET by itself where the connection ends before an answer (3.14, `_request`), on a
+fresh connection too: a device that acts and then drops its answer would act twice. There is no public way to turn it
+off, so that the second connection is refused here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from ssl import SSLContext
+from typing import Final
+
+import aiohttp
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+
+CONNECTING: Final = 3.0
+"""Seconds for a connection: a device of the same site answers at once, or it is not there."""
+
+
+class OnceConnector(aiohttp.TCPConnector):
+    """Lets one request out, and one more after each challenge for a password.
+
+    `sending` is called when the connection stands, before the first byte; what it raises ends the request.
+    """
+
+    def __init__(self, sending: Callable[[], None], *, ssl: SSLContext | bool = True) -> None:
+        super().__init__(ssl=ssl, force_close=True)
+        self._sending = sending
+        self._out = False
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
+        """As TCPConnector's. Raises ClientConnectionError for a repetition, and what `sending` raises."""
+        if self._out:
+            raise aiohttp.ClientConnectionError("the connection ended before the answer; it is not sent again")
+        try:
+            async with asyncio.timeout(CONNECTING):
+                connection = await super().connect(req, traces, timeout)
+        except TimeoutError:
+            raise aiohttp.ClientConnectionError(f"no connection within {CONNECTING:g} s") from None
+        try:
+            self._sending()
+        except BaseException:
+            connection.close()
+            raise
+        self._out = True
+        return connection
+
+    async def watch(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """The middleware, inside the login's, that sees a challenge: what was challenged was not acted upon."""
+        response = await handler(request)
+        if response.status == 401:
+            self._out = False
+        return response

@@ -1,0 +1,167 @@
+"""Commands to cameras: who can be commanded, where each is, and by which way a command goes."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+from pump.commands.contract import Command, CommandResult, Target
+from pump.core.clock import Clock
+from pump.core.errors import Misconfigured, Unavailable
+from pump.core.net.addresses import literal
+from pump.ingest.devices import Device, Devices
+from pump.ingest.stream.client import ConnectionLost, DigestClient, UnexpectedStatus
+from pump.ingest.stream.lockout import LoginLockout
+from pump.vendors.avaeye import about, lapi
+from pump.vendors.avaeye.carried import VERBS as CARRIED
+from pump.vendors.avaeye.carried import Carrier
+from pump.vendors.avaeye.settings import AvaEyeSettings, CameraSettings, Control
+
+PREFIX: Final = "camera/"
+AT_ONCE: Final = 16
+"""Calls under way, of one source."""
+ANSWER: Final = 3.0
+"""Seconds for the answer beyond the command's own time."""
+_NOTHING: Final = CameraSettings()
+
+
+class Commands:
+    """Of one source. `table` gives its device table, None before that is made."""
+
+    def __init__(self, settings: AvaEyeSettings, clock: Clock, table: Callable[[], Devices | None]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._table = table
+        self._named = dict.fromkeys(sorted(key for key in settings.named_devices() if "/" in key))
+        """Cameras that the configuration names with their park."""
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._lockouts: dict[str, LoginLockout] = {}
+        """By the address at which a password was rejected; in memory, for only operators cause tries."""
+        self.carrier = Carrier(clock)
+
+    # --- who --------------------------------------------------------------------------------------------------------
+
+    def targets(self) -> Iterator[Target]:
+        """Known cameras that are in the table, and those that the configuration names with their park."""
+        table = self._table()
+        keys = {key: self._row(key).name for key in self._named}
+        for device in table or ():
+            if table is not None and not table.stranger(device.key):
+                keys[device.key] = self._row(device.key).name or device.facts.get("name")
+        for key, name in keys.items():
+            if verbs := self._verbs(key):
+                yield Target(PREFIX + key, sorted(verbs), name)
+
+    def verbs(self, target: str) -> Collection[str]:
+        """As `Source.verbs`."""
+        key = target.removeprefix(PREFIX)
+        if key == target or "/" not in key or not self._known(key):
+            return ()
+        return sorted(self._verbs(key))
+
+    def _known(self, key: str) -> bool:
+        table = self._table()
+        if table is not None and table.get(key) is not None:
+            return not table.stranger(key)
+        return key in self._named
+
+    def _verbs(self, key: str) -> frozenset[str]:
+        control = self._control(key)
+        direct = frozenset[str]() if control == "keepalive" or self._address(key) is None else lapi.VERBS
+        return direct | (frozenset() if control == "lapi" else CARRIED)
+
+    def _row(self, key: str) -> CameraSettings:
+        cameras = self._settings.cameras
+        return cameras.get(key) or cameras.get(key.partition("/")[2]) or _NOTHING
+
+    def _control(self, key: str) -> Control:
+        return self._row(key).control or self._settings.control
+
+    # --- where ------------------------------------------------------------------------------------------------------
+
+    def _address(self, key: str) -> str | None:
+        """Where its interface is; None where nobody said so who is believed, or there is no login for it."""
+        row = self._row(key)
+        if self._login(row) is None:
+            return None
+        if row.url is not None:
+            return row.url
+        table = self._table()
+        device = None if table is None else table.get(key)
+        if table is None or device is None or table.stranger(key):
+            return None
+        return self._reported(device)
+
+    def _reported(self, device: Device) -> str | None:
+        """The address that the camera itself reported, where a camera can be at it at all."""
+        if device.facts.keys() <= about.UNSAID:
+            return None  # it is where a keep-alive came from, and may be a proxy
+        address = literal(str(device.facts.get("address", "")))
+        if address is None or address.is_loopback or address.is_multicast or address.is_unspecified:
+            return None
+        if isinstance(address, ipaddress.IPv6Address) and (address.is_link_local or address.ipv4_mapped is not None):
+            return None
+        allow = self._settings.allow
+        if allow and not any(address in network for network in allow):
+            return None  # who may not push from there is not sent a login there either
+        return f"http://[{address}]" if address.version == 6 else f"http://{address}"
+
+    def _login(self, row: CameraSettings) -> tuple[str, str] | None:
+        settings = self._settings
+        username, password = row.username or settings.username, row.password or settings.password
+        return None if username is None or password is None else (username, password.get_secret_value())
+
+    # --- how --------------------------------------------------------------------------------------------------------
+
+    async def do(self, command: Command) -> CommandResult:
+        """As `Source.command`."""
+        key = command.target.removeprefix(PREFIX)
+        control, url = self._control(key), self._address(key)
+        carried = control != "lapi" and command.verb in CARRIED
+        if control != "keepalive" and url is not None and command.verb in lapi.VERBS:
+            try:
+                return await self._called(key, url, command)
+            except (Unavailable, Misconfigured):
+                if command.sent or not carried:
+                    raise
+        if not carried:
+            raise Unavailable(f"the address of {command.target} is not known")
+        return await self.carrier.carry(key, command, self._spaces(key))
+
+    async def _called(self, key: str, url: str, command: Command) -> CommandResult:
+        """One call of the camera's interface, sent once; again only where it was challenged for the password."""
+        call = lapi.call(command.verb, command.arguments, self._clock.now().timestamp())
+        login = self._login(self._row(key))
+        assert login is not None  # an address without one is none
+        lockout = self._lockout(url, *login)
+        lockout.check()
+        client = DigestClient(url, username=login[0], password=login[1])
+        try:
+            async with self._turns:
+                answer = await client.request(
+                    call.method, call.path, body=call.body, content_type=call.content_type,
+                    timeout=command.remaining + ANSWER, sending=command.sending,
+                )  # fmt: skip
+        except ConnectionLost as lost:
+            raise Unavailable(lost.reason) from None
+        except UnexpectedStatus as refused:
+            if not refused.answer.stale:
+                lockout.note("the camera rejects username or password, which are not tried again for 10 minutes", None)
+            return CommandResult("refused", "the camera rejects username or password")
+        return lapi.result(answer.status, answer.body)
+
+    def _lockout(self, url: str, *login: str) -> LoginLockout:
+        at = f"{url} {login[0]}"
+        if at not in self._lockouts:
+            if len(self._lockouts) >= 1000:
+                self._lockouts.clear()
+            self._lockouts[at] = LoginLockout(self._clock, login)
+        return self._lockouts[at]
+
+    def _spaces(self, key: str) -> list[str]:
+        table = self._table()
+        device = None if table is None else table.get(key)
+        rows = device.facts.get("space_ids", []) if device is not None else []
+        return [row["id"] for row in rows if isinstance(row, dict) and row.get("id")]
