@@ -102,23 +102,31 @@ class DigestClient:
 
     @asynccontextmanager
     async def stream(
-        self, method: str, path: str, *, body: bytes | None = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        before: Callable[[], None] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response of status 200, its headers read; closed, with its connection, at the end.
 
         Without any time-out. Raises `ConnectionLost` and `UnexpectedStatus`; reading inside the context raises
-        aiohttp's own errors.
+        aiohttp's own errors. `before` as in `request`.
         Redirections are not followed: the credentials are for this host alone.
         """
         headers = {"Accept-Encoding": "identity"}
         if body is not None:
             headers["Content-Type"] = content_type
         digest = Digest(self._username, self._password, preemptive=False)
+        once = None if before is None else _Once(before)
         async with AsyncExitStack() as stack:
             session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=self._ssl, force_close=True),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                middlewares=(digest,),
+                middlewares=(digest,) if once is None else (digest, once),
+                trace_configs=None if once is None else [once.trace],
                 read_bufsize=_BUFFER,
                 trust_env=False,
             )
@@ -153,8 +161,12 @@ class DigestClient:
         body: bytes | None = None,
         content_type: str = "application/json",
         timeout: float = 10.0,
+        before: Callable[[], None] | None = None,
     ) -> Answer:
         """One question and its answer, of any status but 401.
+
+        With `before` it is one that makes the device act, and is sent once: `before` is called when the connection
+        stands, immediately before the first byte, and again before what answers a challenge; what it raises ends it.
 
         Raises `ConnectionLost`, also after `timeout` seconds, and `UnexpectedStatus` for a 401, which must stop
         whoever asks.
@@ -162,7 +174,7 @@ class DigestClient:
         try:
             async with (
                 asyncio.timeout(timeout),
-                self.stream(method, path, body=body, content_type=content_type) as response,
+                self.stream(method, path, body=body, content_type=content_type, before=before) as response,
             ):
                 return await read_answer(response)
         except UnexpectedStatus as refused:
@@ -218,6 +230,33 @@ class _Challenged:
     status: int
     headers: CIMultiDict[str]
     url: URL
+
+
+class _Once:
+    """Lets a request be repeated as the answer to a challenge alone.
+
+    aiohttp sends one whose method is idempotent, PUT among them, a second time where its connection broke before an
+    answer came: the device may have acted by then.
+    """
+
+    def __init__(self, before: Callable[[], None]) -> None:
+        self._before = before
+        self._unanswered = False
+        self.trace = aiohttp.TraceConfig()
+        self.trace.on_request_headers_sent.append(self._sending)
+
+    async def _sending(self, *_: object) -> None:
+        self._before()
+        self._unanswered = True
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._unanswered:
+            raise ConnectionLost(f"{request.url.host} ended the connection before it answered")
+        response = await handler(request)
+        self._unanswered = False
+        return response
 
 
 class Digest(aiohttp.DigestAuthMiddleware):
