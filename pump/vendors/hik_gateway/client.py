@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -22,8 +23,8 @@ LEAVE_SECONDS: Final = 3.0
 
 
 def address(path: str) -> str:
-    """The path as the gateway wants it."""
-    return f"{path}?format=json"
+    """The path, which may have a query, as the gateway wants it."""
+    return f"{path}{'&' if '?' in path else '?'}format=json"
 
 
 class Client:
@@ -46,18 +47,27 @@ class Client:
         A password that was rejected is not tried again before its time, whoever asks.
         """
         async with self._one:
-            answer = await self._ask(method, path, body, what, timeout)
+            answer = await self._ask(method, address(path), body, what, timeout)
         try:
             return loads(answer.body) if answer.body.strip() else {}
         except ValueError:
             raise Trouble(f"{what} was answered with something else than JSON") from None
 
-    async def _ask(self, method: str, path: str, body: Any, what: str, timeout: float) -> Answer:
+    async def once(
+        self, method: str, path: str, body: Any, *, what: str, timeout: float, before: Callable[[], None]
+    ) -> Answer:
+        """A call that makes a device act, by its whole path: sent once, `before` as in `DigestClient.request`."""
+        async with self._one:
+            return await self._ask(method, path, body, what, timeout, before)
+
+    async def _ask(
+        self, method: str, path: str, body: Any, what: str, timeout: float, before: Callable[[], None] | None = None
+    ) -> Answer:
         if (left := self._lockout.left) > 0:
             raise Trouble(f"the gateway rejected the password; no call, {what} included, for {left:.0f} s more")
         content = None if body is None else orjson.dumps(body)
         try:
-            answer = await self._link.request(method, address(path), body=content, timeout=timeout)
+            answer = await self._link.request(method, path, body=content, timeout=timeout, before=before)
         except UnexpectedStatus as refused:
             answer = refused.answer
         except ConnectionLost as lost:
