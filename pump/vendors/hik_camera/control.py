@@ -69,7 +69,7 @@ class Commanded:
     def targets(self) -> Iterator[Target]:
         """Those that its lists name."""
         facts = device.facts(self.known, qualifier=self.qualifier)
-        rows = [("camera", number, name) for number, name in facts.names.items()]
+        rows: list[tuple[str, str | None, Any]] = [("camera", number, name) for number, name in facts.names.items()]
         rows += [("output", number, name) for number, name in self._outputs.items()]
         rows += [("door", str(number), None) for number in range(1, self._doors + 1)]
         rows += [("device", facts.serial, facts.name)]
@@ -134,7 +134,7 @@ class Control:
             raise Refusal("the device has no call for a time: an output stays as it is until it is switched again")
         if command.verb == "camera.capture":
             return await self._capture(command, int(number))
-        body = call.body and call.body.encode()
+        body = None if call.body is None else call.body.encode()
         answer = await self._ask(command, call.method, call.path.format(number), body)
         return _judged(answer, _read(answer.body))
 

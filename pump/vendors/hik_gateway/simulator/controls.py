@@ -32,7 +32,7 @@ def play(simulator: Simulator, request: Request) -> bytes | None:
     action = _action(request, device.kind)
     if action is None:
         return response(403, status_body(quirks, 4, "Invalid Operation", "notSupport", 0x40000001))
-    if action == ():
+    if not action:
         return response(400, status_body(quirks, 5, "Invalid Message", "badJsonFormat", 0x50000002))
     habit = simulator.faults.commands.pop(0) if simulator.faults.commands else ""
     if habit == "refuse":

@@ -1,6 +1,6 @@
 """A faithful local Device Gateway: the subscription's stream, digest login, device list, quirks and faults.
 
-Made from the vendor's document (3.1, 6.1, 8.1.5, 8.1.6, 8.2, 8.4, 8.5, 9.4, 9.10 to 9.14, 9.23 to 9.30) and docs/field.md,
+Made from the document (3.1, 6.1, 8.1.5, 8.1.6, 8.2, 8.4, 8.5, 9.4, 9.10 to 9.14, 9.23 to 9.30) and docs/field.md,
 not from the pump's client. It listens on a real socket of the loopback, with TLS where it is given a context. `Quirks`
 turns the habits in which gateways differ, `faults` makes things go wrong, `account` is what tests audit. As a gateway
 does, it keeps nothing for a client that is away, unless `faults.replay` says so.

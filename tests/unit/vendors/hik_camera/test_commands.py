@@ -43,7 +43,7 @@ class Commanding:
 async def commanding(folder: Path, clock: Clock | None = None, **quirks: Any) -> AsyncIterator[Commanding]:
     """A pump that is up, with its desk."""
     clock = clock or Clock()
-    more = {"nonce_life": 1e9, "heartbeat": "none"}
+    more: dict[str, Any] = {"nonce_life": 1e9, "heartbeat": "none"}
     async with (
         Simulator(clock=clock, quirks=Quirks(**(more | quirks))) as device,
         site(folder, device, clock, heartbeat_timeout="1h") as pump,

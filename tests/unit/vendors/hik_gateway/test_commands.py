@@ -142,7 +142,8 @@ async def test_a_rejected_login_is_not_tried_again(tmp_path: Path) -> None:
         there.pump.vendor.digest.password = "another1"
         first = await there.ask(f"partition/{PANEL}/1", "partition.disarm")
         again = await there.ask(f"partition/{PANEL}/2", "partition.disarm")
-        assert (first.status, again.status) == ("refused", "failed")
+        assert first.status in ("refused", "failed"), "failed where the device list's call was the first to find out"
+        assert again.status == "failed"
         assert [outcome for _, outcome in there.pump.vendor.digest.logins].count("wrong") == 1
         assert PASSWORD not in first.reason + again.reason
 
