@@ -119,8 +119,7 @@ class DigestClient:
         """The response of status 200, its headers read; closed, with its connection, at the end.
 
         `path` may be a whole address of the device. Without any time-out. Raises `ConnectionLost` and
-        `UnexpectedStatus`; reading inside the context raises
-        aiohttp's own errors.
+        `UnexpectedStatus`; reading inside the context raises aiohttp's own errors.
         Redirections are not followed: the credentials are for this host alone.
         With `sending` it reaches the device once at the most (`OnceConnector`), and raises what `sending` raises.
         """

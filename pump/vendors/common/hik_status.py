@@ -64,6 +64,12 @@ def refused(fields: Mapping[str, Any]) -> bool:
     return (status_class(fields.get("errorCode")) or 0) > 1
 
 
+def done(fields: Mapping[str, Any]) -> bool:
+    """True where a ResponseStatus says that the call was done; where there is none nobody has said so."""
+    known = any(fields.get(name) is not None for name in ("statusCode", "subStatusCode"))
+    return known and not refused(fields)
+
+
 def status_number(value: Any) -> int | None:
     """A code as a number, from a number or its text, decimal or hexadecimal; None where it is none."""
     if isinstance(value, bool):

@@ -9,7 +9,7 @@ from pump.ingest.stream.client import Answer
 from pump.ingest.stream.handler import RetryAdvice
 from pump.vendors.common.hik_status import refused, status_fields
 from pump.vendors.hik_camera.document import Tree, read_document
-from pump.vendors.hik_camera.fields import child, children, number, text
+from pump.vendors.hik_camera.fields import child, children, number, text, whole
 from pump.vendors.hik_camera.parse import Facts
 
 STREAM: Final = "/ISAPI/Event/notification/alertStream"
@@ -18,6 +18,11 @@ INPUTS: Final = "/ISAPI/System/Video/inputs/channels"
 PROXIES: Final = "/ISAPI/ContentMgmt/InputProxy/channels"
 LISTS: Final[dict[str, tuple[str, int]]] = {INPUTS: ("VideoInputChannel", 0), PROXIES: ("InputProxyChannel", 32)}
 """The lists of channels: each one's element, and what is added to its ids to get the numbers that events carry."""
+
+OUTPUTS: Final = "/ISAPI/System/IO/outputs"
+DOORS: Final = "/ISAPI/AccessControl/RemoteControl/door/capabilities"
+_RECORDER: Final = 32
+"""Channels of recorders behind this are cameras of the network."""
 
 _CHANNELS: Final = 4096
 """Channels of one list that have names; recorders have 256."""
@@ -72,6 +77,28 @@ def read_names(path: str, listed: Tree) -> dict[str, str]:
             if len(found) >= _CHANNELS:
                 break
     return found
+
+
+def read_outputs(listed: Tree) -> dict[str, Any]:
+    """The outputs as they are kept in the spool: numbers, with names or None."""
+    tree = child(listed, "IOOutputPortList") or listed
+    ports = children(tree, "IOOutputPort")
+    found = {text(port, "id"): text(port, "outputName", "name") for port in ports}
+    return {number: name for number, name in list(found.items())[:_CHANNELS] if number and number.isdecimal()}
+
+
+def read_doors(able: Tree) -> int:
+    """The number of doors that can be controlled; 0 where the device does not say."""
+    tree = child(able, "RemoteControlDoor") or able
+    bounds = child(tree, "doorNo")
+    return max(0, min(whole(bounds, "@max", "max") or 0, _CHANNELS))
+
+
+def picture(channel: int, names: Mapping[str, Any]) -> str:
+    """The path of a channel's picture, main stream; `names` is of the channels. A recorder's IP channel 1 is 33."""
+    if channel > _RECORDER and str(channel) in names:
+        return f"/ISAPI/ContentMgmt/StreamingProxy/channels/{channel - _RECORDER}01/picture"
+    return f"/ISAPI/Streaming/channels/{channel}01/picture"
 
 
 def facts(kept: Mapping[str, Any], url: str | None = None, qualifier: str = "") -> Facts:

@@ -339,6 +339,10 @@ class CameraHandler(StreamHandler):
                 for path in device.LISTS:
                     if (listed := await self._read(path)) is not None:
                         names |= device.read_names(path, listed)
+                if (ports := await self._read(device.OUTPUTS)) is not None:
+                    found["outputs"] = device.read_outputs(ports)
+                if (able := await self._read(device.DOORS)) is not None:
+                    found["doors"] = device.read_doors(able)
             self._asked = self._clock.monotonic()
         except UnexpectedStatus as refused:
             # The stream's login was accepted just now: it is the right that is missing, or a challenge that was late.

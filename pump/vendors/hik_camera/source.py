@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured
+from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.device import DeviceLogin, DeviceParts
 from pump.ingest.intake import Intake
@@ -17,6 +20,7 @@ from pump.ingest.stream.lockout import LoginLockout
 from pump.ingest.stream.multipart.parts import Limits
 from pump.ingest.stream.stream import Stream
 from pump.source import Source
+from pump.vendors.hik_camera.control import CALLS, Commanded, Control
 from pump.vendors.hik_camera.device import advise
 from pump.vendors.hik_camera.document import read_document
 from pump.vendors.hik_camera.handler import CameraHandler
@@ -27,6 +31,14 @@ _PART: Final = 1 << 20
 _JUDGED: Final = (
     "application/json", "application/xml", "text/xml", "text/json", "text/plain", "text/html", "",
 )  # fmt: skip
+
+
+@dataclass(slots=True, frozen=True)
+class _Parts:
+    """What the first run makes of the settings, and later ones take up."""
+
+    stream: Stream
+    control: Control
 
 
 class HikCamera(Source[HikCameraSettings]):
@@ -42,7 +54,7 @@ class HikCamera(Source[HikCameraSettings]):
 
     def __init__(self, name: str, settings: HikCameraSettings, clock: Clock) -> None:
         super().__init__(name, settings, clock)
-        self._stream: Stream | None = None
+        self._parts: _Parts | None = None
         self._device: DeviceParts | None = None
 
     def pictures(self) -> PictureAccess:
@@ -52,16 +64,39 @@ class HikCamera(Source[HikCameraSettings]):
 
     async def run(self, intake: Intake) -> None:
         """As Source.run. Raises Misconfigured for a rejected password and an unusable `ca`."""
-        if self._stream is None:
-            self._stream = self._make(intake)
-        await self._stream.run()
+        if self._parts is None:
+            self._parts = self._make(intake)
+        await self._parts.stream.run()
 
     def hurry(self) -> None:
         """A password that was rejected may be tried again now."""
-        if self._stream is not None:
-            self._stream.hurry()
+        if self._parts is not None:
+            self._parts.stream.hurry()
+            self._parts.control.hurry()
 
-    def _make(self, intake: Intake) -> Stream:
+    def targets(self) -> Iterable[Target]:
+        """As Source.targets, by the device's own lists."""
+        return self._commanded.targets()
+
+    def verbs(self, target: str) -> Collection[str]:
+        """As Source.verbs; also of parts that no list names, where the device gave none."""
+        part = self._commanded.part(target)
+        return CALLS[part[0]] if part is not None else ()
+
+    async def command(self, command: Command) -> CommandResult:
+        """As Source.command; "done" is a ResponseStatus that says so, and a picture that is stored."""
+        part = self._commanded.part(command.target)
+        if part is None or command.verb not in CALLS[part[0]]:
+            raise Refusal("the device has no such part")
+        if self._parts is None:
+            raise Unavailable("the source does not run yet; ask again when it does")
+        return await self._parts.control.do(command, part)
+
+    @property
+    def _commanded(self) -> Commanded:
+        return Commanded({}, self.qualifier) if self._parts is None else self._parts.control.commanded(self.qualifier)
+
+    def _make(self, intake: Intake) -> _Parts:
         settings = self.settings
         ssl: Any = True
         if settings.url.startswith("https:"):
@@ -84,7 +119,7 @@ class HikCamera(Source[HikCameraSettings]):
             url=settings.url,
             qualifier=self.qualifier,
         )
-        return Stream(
+        stream = Stream(
             store,
             link,
             handler,
@@ -96,3 +131,4 @@ class HikCamera(Source[HikCameraSettings]):
                 limits=Limits(part=_PART, picture=settings.max_picture),
             ),
         )
+        return _Parts(stream, Control(link, lockout, store, self.clock))

@@ -26,6 +26,8 @@ class Trouble(Exception):
         self.reason = reason
         self.advice = advice
         self.wait = wait
+        self.unsaid = False
+        """An error's HTTP status without a ResponseStatus: nobody says what became of the call."""
 
 
 class Away(Trouble):
@@ -88,7 +90,9 @@ def trouble(answer: Answer, what: str) -> Trouble:
         *(str(fields[key]) for key in ("statusString", "subStatusCode") if fields.get(key)),
     ]
     text = f"{what} was refused: {', '.join(told)}"
-    return Trouble(f"{text}; {advice.text}" if advice.text else text, advice)
+    found = Trouble(f"{text}; {advice.text}" if advice.text else text, advice)
+    found.unsaid = answer.status >= 500 and not fields
+    return found
 
 
 def said(body: bytes) -> dict[str, Any]:

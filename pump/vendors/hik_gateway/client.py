@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -22,8 +23,9 @@ LEAVE_SECONDS: Final = 3.0
 
 
 def address(path: str, device: str | None = None) -> str:
-    """The path as the gateway wants it, with the devIndex of the device that it passes the call on to."""
-    return f"{path}?format=json" + ("" if device is None else f"&devIndex={quote(device, safe='')}")
+    """The path, which may have a query, as the gateway wants it; with the devIndex of the device that it is for."""
+    joined = f"{path}{'&' if '?' in path else '?'}format=json"
+    return joined if device is None else f"{joined}&devIndex={quote(device, safe='')}"
 
 
 class Client:
@@ -53,12 +55,22 @@ class Client:
         except ValueError:
             raise Trouble(f"{what} was answered with something else than JSON") from None
 
-    async def _ask(self, method: str, target: str, body: Any, what: str, timeout: float) -> Answer:
+    async def once(
+        self, method: str, path: str, body: Any, *, what: str, timeout: float, sending: Callable[[], None]
+    ) -> Answer:
+        """A call that makes a device act, by its whole path: sent once, `sending` as in `DigestClient.stream`."""
+        async with self._one:
+            return await self._ask(method, path, body, what, timeout, sending)
+
+    async def _ask(
+        self, method: str, target: str, body: Any, what: str, timeout: float,
+        sending: Callable[[], None] | None = None,
+    ) -> Answer:  # fmt: skip
         if (left := self._lockout.left) > 0:
             raise Trouble(f"the gateway rejected the password; no call, {what} included, for {left:.0f} s more")
         content = None if body is None else orjson.dumps(body)
         try:
-            answer = await self._link.request(method, target, body=content, timeout=timeout)
+            answer = await self._link.request(method, target, body=content, timeout=timeout, sending=sending)
         except UnexpectedStatus as refused:
             answer = refused.answer
         except ConnectionLost as lost:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Refusal
+from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.device import DeviceLogin, DeviceParts
 from pump.ingest.intake import Intake
@@ -17,10 +18,11 @@ from pump.ingest.stream.intake import StreamIntake
 from pump.ingest.stream.lockout import LoginLockout
 from pump.ingest.stream.stream import Stream
 from pump.source import Source
+from pump.vendors.hik_gateway import control
 from pump.vendors.hik_gateway.answers import Trouble, trouble
 from pump.vendors.hik_gateway.client import Client
 from pump.vendors.hik_gateway.handler import GatewayHandler
-from pump.vendors.hik_gateway.parse import loads
+from pump.vendors.hik_gateway.parse import Device, loads
 from pump.vendors.hik_gateway.settings import HikGatewaySettings
 from pump.vendors.hik_gateway.subscriber import Subscriber
 from pump.vendors.hik_gateway.subscription import Wanted, amended
@@ -35,6 +37,7 @@ class _Parts:
 
     keeper: Subscriber
     stream: Stream
+    client: Client
 
 
 class HikGateway(Source[HikGatewaySettings]):
@@ -109,7 +112,29 @@ class HikGateway(Source[HikGatewaySettings]):
             heartbeat_timeout=settings.heartbeat_timeout, judges={"*": loads}, most_skipped=_GARBAGE, peer="gateway"
         )
         handler = GatewayHandler(intake, keeper)
-        return _Parts(keeper, Stream(store, link, handler, clock=clock, lockout=lockout, options=options))
+        return _Parts(keeper, Stream(store, link, handler, clock=clock, lockout=lockout, options=options), client)
+
+    def targets(self) -> Iterable[Target]:
+        """As Source.targets, by the gateway's list and the configured names."""
+        return () if self._parts is None else control.targets(self._devices, self.settings.names)
+
+    def verbs(self, target: str) -> Collection[str]:
+        """As Source.verbs; of devices that the gateway's list has."""
+        part = control.Part.of(target)
+        return () if part is None else control.verbs_of(part, self._devices)
+
+    async def command(self, command: Command) -> CommandResult:
+        """As Source.command; "done" is a ResponseStatus that says so (8.4, 9.23)."""
+        part = control.Part.of(command.target)
+        if part is None or command.verb not in control.verbs_of(part, self._devices):
+            raise Refusal("the gateway has no such device")
+        if self._parts is None:
+            raise Unavailable("the source does not run yet; ask again when it does")
+        return await control.do(command, part, self._devices[part.index], self._parts.client)
+
+    @property
+    def _devices(self) -> Mapping[str, Device]:
+        return {} if self._parts is None else self._parts.keeper.context.devices
 
     async def change(
         self, *, events: tuple[str, ...] | None = None, devices: Mapping[str, tuple[str, ...]] | None = None

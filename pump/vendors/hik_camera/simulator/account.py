@@ -18,6 +18,19 @@ class Stream:
     ended: float | None = None
 
 
+@dataclass(frozen=True)
+class Action:
+    """What the device did because it was asked to."""
+
+    when: float
+    """Monotonic seconds."""
+    what: str
+    """"output", "door", "picture" or "reboot"."""
+    number: int
+    state: str = ""
+    """The output's, the door's."""
+
+
 @dataclass
 class Account:
     """What happened, from the device's side."""
@@ -37,6 +50,7 @@ class Account:
     refused: int = 0
     """Streams beyond the limit."""
     requests: list[str] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
 
     def delivered(self) -> list[Message]:
         """Messages that were written whole to some connection, in order, each once."""

@@ -1,11 +1,13 @@
 """A faithful local device: digest login, alertStream, device information and channel lists, faults included.
 
 It speaks HTTP/1.1 on a real socket of the loopback, byte by byte where a fault wants it. `Quirks` turns the habits in
-which devices differ; `account` is what tests audit: every message made, and on which connection it was written whole.
+which devices differ; `account` is what tests audit: every message made, on which connection it was
+written whole, and every action.
 
 Faults on demand: `stall` (silence, connections stand), `half_open` (those that stand never speak again), `cut_after`
 (a connection ends after so many bytes of its body, wherever that is), `Quirks.close_after`, `Quirks.replay`,
-`Quirks.most_streams`, `expire_nonces`, `go_away` and `come_back`, `login.password` (another one from now on).
+`Quirks.most_streams`, `controls.habits`, `expire_nonces`, `go_away` and `come_back`, `login.password`
+(another one from now on).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pump.simulation.pictures import jpeg
 from pump.simulation.server import RawServer, perform, portions
 from pump.vendors.hik_camera import device
 from pump.vendors.hik_camera.simulator.account import Account, Stream
+from pump.vendors.hik_camera.simulator.controls import Controls
 from pump.vendors.hik_camera.simulator.login import Login, documents
 from pump.vendors.hik_camera.simulator.messages import BURSTS, PAIRS, PULSES, Kind, Message, Records, identity
 from pump.vendors.hik_camera.simulator.quirks import BOUNDARY, ODDITIES, Quirks, content_type, frame
@@ -69,6 +72,7 @@ class Simulator(RawServer):
         self.clock = clock
         self.quirks = quirks or Quirks()
         self.account = Account()
+        self.controls = Controls(clock, self.account)
         self.login = Login(clock, self.account, username, password)
         self.records = Records(clock, self.quirks, seed)
         self.cut_after: deque[int] = deque()
@@ -153,6 +157,8 @@ class Simulator(RawServer):
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         method, path, _ = head.split(" ", 2)
+        length = re.search(r"^Content-Length: *(\d+)", head, re.MULTILINE | re.IGNORECASE)
+        body = await reader.readexactly(int(length[1])) if length else b""
         await self._flowing.wait()
         self.account.requests.append(path)
         said = re.search(r"^Authorization: Digest (.*)$", head, re.MULTILINE | re.IGNORECASE)
@@ -171,7 +177,13 @@ class Simulator(RawServer):
             else:
                 await self._stream(reader, writer)
             return False
-        document = documents(self.quirks).get(path)
+        if (told := self.controls.answer(method, path, body, recorder=self.quirks.recorder)) is not None:
+            if told[0] < 0:
+                await asyncio.get_running_loop().create_future()
+            if told[0]:
+                await self._answer(writer, told[0], "", body=told[2], kind=told[1])
+            return told[0] > 0
+        document = (documents(self.quirks) | self.controls.lists()).get(path)
         if path.startswith(PICTURES):
             await self._answer(writer, 200, "", body=jpeg(path))
         elif document is not None:
@@ -183,9 +195,10 @@ class Simulator(RawServer):
         return True
 
     async def _answer(
-        self, writer: asyncio.StreamWriter, status: int, challenge: str, *, body: bytes = b"", closing: bool = False
-    ) -> None:
-        lines = [f"HTTP/1.1 {status} X", "Content-Type: application/xml", f"Content-Length: {len(body)}"]
+        self, writer: asyncio.StreamWriter, status: int, challenge: str, *, body: bytes = b"", closing: bool = False,
+        kind: str = "application/xml",
+    ) -> None:  # fmt: skip
+        lines = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
         lines += [f"WWW-Authenticate: {challenge}"] if challenge else []
         lines += ["Connection: close"] if closing else []
         writer.write("\r\n".join([*lines, "", ""]).encode() + body)

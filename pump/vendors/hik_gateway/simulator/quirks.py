@@ -63,6 +63,9 @@ class Faults:
     """Devices whose subscription may not be changed one by one."""
     garbage: list[bytes] = field(default_factory=list)
     """Written into the running streams, each once, before the next part."""
+    commands: list[str] = field(default_factory=list)
+    """Of each next command: "refuse" (inside HTTP 200), "busy"; and after acting "drop" (no answer), "error" (502),
+    "garbage" (200 and no ResponseStatus)."""
     hang: int = 0
     """So many next requests are read and never answered."""
     zones_by_post: bool = False

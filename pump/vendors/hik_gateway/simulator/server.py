@@ -1,7 +1,7 @@
 """A faithful local Device Gateway: the subscription's stream, digest login, device list, quirks and faults.
 
-Made from the vendor's document (3.1, 6.1, 8.1.5, 8.1.6, 8.2, 9.4, 9.10 to 9.14, 9.23 to 9.30) and docs/field.md, not
-from the pump's client. It listens on a real socket of the loopback, with TLS where it is given a context. `Quirks`
+Made from the document (3.1, 6.1, 8.1.5, 8.1.6, 8.2, 8.4, 8.5, 9.4, 9.10 to 9.14, 9.23 to 9.30) and docs/field.md,
+not from the pump's client. It listens on a real socket of the loopback, with TLS where it is given a context. `Quirks`
 turns the habits in which gateways differ, `faults` makes things go wrong, `account` is what tests audit. As a gateway
 does, it keeps nothing for a client that is away, unless `faults.replay` says so.
 """
@@ -19,6 +19,7 @@ import orjson
 
 from pump.core.clock import Clock
 from pump.simulation.server import RawServer, perform, portions
+from pump.vendors.hik_gateway.simulator.controls import play
 from pump.vendors.hik_gateway.simulator.http import Digest, Request, read_request, response, status_body
 from pump.vendors.hik_gateway.simulator.messages import Message, Messages, identity
 from pump.vendors.hik_gateway.simulator.quirks import Faults, Quirks
@@ -137,7 +138,10 @@ class Simulator(RawServer):
                 if answer is None:
                     return
             else:
-                answer = refusal or self._answer(request)
+                played = None if refusal else play(self, request)
+                if played == b"":
+                    return
+                answer = refusal or played or self._answer(request)
             writer.write(answer)
             await writer.drain()
             if answer.startswith(b"HTTP/1.1 401") and self.quirks.challenge == "close":

@@ -37,6 +37,8 @@ class Account:
     """The bodies of the SubscribeDeviceMgmt requests."""
     requests: list[str] = field(default_factory=list)
     """Every request as "METHOD path"."""
+    actions: list[tuple[float, str, str, str, str]] = field(default_factory=list)
+    """What devices did because they were asked to: when (monotonic), devIndex, call, number, mode or state."""
 
 
 class Ended(Exception):
