@@ -144,7 +144,7 @@ async def test_a_device_that_never_says_so_is_a_time_out(tmp_path: Path) -> None
         assert site.source._commands._waiting == set()
 
 
-async def test_no_command_leaves_after_its_expiry_and_one_goes_before_the_lists(tmp_path: Path) -> None:
+async def test_commands_go_before_what_asks_and_wait_for_no_poll_that_hangs(tmp_path: Path) -> None:
     clock = ManualClock()
     pace = Pace(clock, interval=2.0)
     order: list[str] = []
