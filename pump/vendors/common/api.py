@@ -81,15 +81,19 @@ class CallFailed(Exception):
     """A call came to nothing; `answer` says what to do about it. No text of it holds a key, a token or a signature.
 
     `code` is the vendor's code, "HTTP 503" or the like, or the address. `retry_after` is the server's wish in
-    seconds. `body` is the whole answer where it was not of the vendor's form.
+    seconds. `body` is the whole answer where it was not of the vendor's form. `unsent`: there was no connection, so
+    that not one byte of the request has left.
     """
 
-    def __init__(self, code: str, answer: Answer, *, retry_after: float | None = None, body: bytes = b"") -> None:
+    def __init__(
+        self, code: str, answer: Answer, *, retry_after: float | None = None, body: bytes = b"", unsent: bool = False
+    ) -> None:
         super().__init__(f"{code}: {answer.text}")
         self.code = code
         self.answer = answer
         self.retry_after = retry_after
         self.body = body
+        self.unsent = unsent
 
     @property
     def answered(self) -> bool:
@@ -216,9 +220,10 @@ def translate(error: Exception, address: str, garbage: Answer) -> CallFailed:
 
     `garbage` is the row of what is no HTTP.
     """
+    unsent = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
     for kinds, answer in _KINDS:
         if isinstance(error, kinds):
-            return CallFailed(address, answer or garbage)
+            return CallFailed(address, answer or garbage, unsent=unsent)
     return CallFailed(address, UNREACHABLE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Final
 
 from pump.core.clock import Clock
@@ -20,6 +20,9 @@ WINDOW: Final = 1.02
 
 BACKGROUND: Final = "backfill"
 """The name under which calls ask for a place that may wait: any queue goes before them."""
+COMMAND: Final = "command "
+"""How the names of commands begin, each with a name of its own: they go before all queues, and none waits for another's
+answer."""
 PATIENCE: Final = 1.0
 """Seconds that they wait for the queues at the most: three queues that are polled leave no place of their own."""
 
@@ -49,7 +52,7 @@ class Limiter:
     @asynccontextmanager
     async def place(self, queue: str) -> AsyncIterator[None]:
         """A call's place; the body is the call. Raises nothing of its own; a cancelled wait takes no place."""
-        async with self._queues[queue]:
+        async with nullcontext() if queue.startswith(COMMAND) else self._queues[queue]:
             await self._turn(queue)
             self._flying += 1
             try:
@@ -77,10 +80,13 @@ class Limiter:
         finally:
             self._waiting.pop(queue, None)
         self._places += 1
-        self._served[queue] = self._places
+        if not queue.startswith(COMMAND):
+            self._served[queue] = self._places
         self._free = self._clock.monotonic() + INTERVAL
 
     def _turn_of(self, queue: str) -> tuple[bool, int, str]:
+        if queue.startswith(COMMAND):
+            return False, -1, queue
         waits = queue == BACKGROUND and self._clock.monotonic() - self._waiting[queue] < PATIENCE
         return waits, 0 if queue == BACKGROUND else self._served.get(queue, 0), queue
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -76,6 +76,8 @@ class Beside:
     inventory: Inventory
     check: Callable[[datetime, datetime], None]
     """Have it looked whether the queues brought all of a time in which calls failed."""
+    seen: Callable[[Iterable[Event | Unparsed]], None]
+    """Gets what is about to be stored."""
 
 
 class Puller:
@@ -207,6 +209,7 @@ class Puller:
         try:
             items = await self._beside.matcher.unknown(items, self._uploads)
             self._beside.inventory.name(items)
+            self._beside.seen(items)
             await self._put(*items, state=self._uploads.state(asked) | self._uploads.marks.state())
         except Unavailable:
             # What was seen and not stored is no success: if the vendor loses it now, the gap must reach back to it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.ingest.fetch.access import PictureAccess
@@ -23,6 +24,7 @@ from pump.vendors.hik_connect.backfill.inventory import Inventory
 from pump.vendors.hik_connect.backfill.matching import Matcher
 from pump.vendors.hik_connect.backfill.reader import LogReader
 from pump.vendors.hik_connect.client import AppKey, Client
+from pump.vendors.hik_connect.commands.sender import Commands
 from pump.vendors.hik_connect.domain import parse_server
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
@@ -56,6 +58,7 @@ class HikConnect(Source[HikConnectSettings]):
         super().__init__(name, settings, clock)
         # It lives as long as the source, not as long as a run: a restart is no reason to exceed the rate.
         self._limiter = Limiter(clock) if paced else None
+        self._commands = Commands(settings.named())
         self._ran = False
         self._filler: Filler | None = None
         self._gaps: SourceGaps | None = None
@@ -118,9 +121,9 @@ class HikConnect(Source[HikConnectSettings]):
             settings, intake=intake, reader=reader, matcher=matcher, inventory=inventory, clock=self.clock
         )
         self._gaps = intake.gaps
-        beside = Beside(MultiPartHealth(intake), matcher, inventory, filler.check)
+        beside = Beside(MultiPartHealth(intake), matcher, inventory, filler.check, self._commands.seen)
         try:
-            async with client, asyncio.TaskGroup() as group:
+            async with client, self._commands.using(client), asyncio.TaskGroup() as group:
                 group.create_task(filler.run(), name=f"source {self.name} backfill")
                 for queue in settings.queues:
                     puller = Puller(
@@ -134,6 +137,18 @@ class HikConnect(Source[HikConnectSettings]):
                 # Several queues may have met one wrong key.
                 raise first from None
             raise
+
+    def targets(self) -> Iterable[Target]:
+        """The doors, outputs, cameras and calling stations that events have named since the start."""
+        return self._commands.targets()
+
+    def verbs(self, target: str) -> Collection[str]:
+        """By what was seen; a door, output or camera that `names` has is one before."""
+        return self._commands.verbs(target)
+
+    async def command(self, command: Command) -> CommandResult:
+        """As Source.command; done where the vendor answers 0 and names no failure."""
+        return await self._commands.send(command)
 
     async def backfill(
         self, since: datetime, until: datetime, report: Callable[[dict[str, Any]], Awaitable[None]]

@@ -5,10 +5,9 @@ Every way a call can fail becomes one `CallFailed`, with the row of `answers` th
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
@@ -19,6 +18,7 @@ from pump.core.clock import Clock
 from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply
 from pump.vendors.kinot import answers
 from pump.vendors.kinot.numbers import Number, decode, without_codes
+from pump.vendors.kinot.pace import INTERVAL, Lane, Pace
 from pump.vendors.kinot.sign import resource, signed_headers
 
 log = structlog.get_logger()
@@ -29,8 +29,6 @@ MAX_BODY: Final = 8 << 20
 PAGE: Final = 100
 """Devices a page; 10 to 100 are allowed."""
 MOST_PAGES: Final = 10_000
-INTERVAL: Final = 0.2
-"""Seconds from the beginning of one call to the next: the gateway throttles those who hurry."""
 
 List = Literal["lockers", "sensors"]
 KINDS: Final[dict[List, str]] = {"lockers": "lock", "sensors": "sensor"}
@@ -42,7 +40,7 @@ SPELLINGS: Final[tuple[Spelling, ...]] = ("command_resp_callback_url", "commandR
 
 
 class Client:
-    """One app key's calls, one at a time and paced; an async context manager that holds the connections."""
+    """One app key's calls, paced; an async context manager that holds the connections."""
 
     def __init__(
         self, *, server: str, app_key: str, app_secret: str, clock: Clock, timeout: float, interval: float = INTERVAL
@@ -53,9 +51,7 @@ class Client:
         self._secret = app_secret
         self._clock = clock
         self._caller = Caller(Limits(timeout, MAX_BODY, answers.TOO_LARGE, answers.NOT_JSON))
-        self._interval = interval
-        self._turn = asyncio.Lock()
-        self._free = clock.monotonic()
+        self._pace = Pace(clock, interval)
 
     async def __aenter__(self) -> Self:
         await self._caller.__aenter__()
@@ -112,9 +108,22 @@ class Client:
         answer = await self.post("test/notifications", {"sn": number, "callback_type": callback})
         return next(iter(objects_of(answer)), {})
 
-    async def _one(self, path: str, query: Mapping[str, str]) -> dict[str, Any] | None:
+    async def send_command(self, sn: int, value: int, sending: Callable[[], None]) -> dict[str, Any]:
+        """Give a command ("Send command"), before all other calls; the platform's own words on it. Raises CallFailed.
+
+        `sending` is called when nothing but the sending is left to do; what it raises is raised.
+        """
+        body = {"sn": sn, "command": 1, "parameter": {"key": "handle", "value": value}}
+        answer = await self._call("POST", "commands", {}, _json(body), lane="command", sending=sending)
+        return next(iter(objects_of(answer)), {})
+
+    async def command(self, guid: str) -> dict[str, Any] | None:
+        """How far a command has come ("Get a Specific Command"); None where there is none. Raises CallFailed."""
+        return await self._one("commands", {"guid": guid}, "ask")
+
+    async def _one(self, path: str, query: Mapping[str, str], lane: Lane = "poll") -> dict[str, Any] | None:
         try:
-            return next(iter(objects_of(await self.get(path, query))), None)
+            return next(iter(objects_of(await self._call("GET", path, query, b"", lane=lane))), None)
         except CallFailed as failure:
             if failure.answer.action is Action.SKIP:
                 return None
@@ -128,13 +137,14 @@ class Client:
 
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """As `get`."""
-        return await self._call("POST", path, {}, json.dumps(body, separators=(",", ":")).encode())
+        return await self._call("POST", path, {}, _json(body))
 
-    async def _call(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    async def _call(
+        self, method: str, path: str, query: Mapping[str, str], body: bytes, *, lane: Lane = "poll",
+        sending: Callable[[], None] | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         target = resource(f"{ROOT}/{path}", query)
-        async with self._turn:
-            await self._clock.sleep(max(0.0, self._free - self._clock.monotonic()))
-            self._free = self._clock.monotonic() + self._interval
+        async with self._pace.turn(lane):
             # signed when it goes out: the time stamp must not age while others have their turn
             headers, signed = signed_headers(
                 method,
@@ -145,6 +155,8 @@ class Client:
                 stamp_ms=self._clock.now_ms(),
                 nonce=secrets.token_hex(16),
             )
+            if sending is not None:
+                sending()
             # not one byte may be written otherwise than signed
             reply = await self._caller.send(method, URL(self._server + target, encoded=True), body or None, headers)
         return self._judge(reply, signed)
@@ -181,6 +193,10 @@ class Client:
         if code != "0":
             raise CallFailed(code, answers.answer_of(code))
         return whole
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def objects_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:

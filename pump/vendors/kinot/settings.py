@@ -55,6 +55,11 @@ class KinotSettings(SourceSettings):
         default_factory=dict,
         description="space, area and lot of each sensor and lock by its serial number; or a CSV file",
     )
+    lock_values: dict[Literal["raise", "lower"], Annotated[int, Field(ge=2, le=65535)]] = Field(
+        default_factory=dict,
+        description="values of the platform's command by which your locks are raised and lowered, as Kinot gives them "
+        "to you: the document has none. Without them locks cannot be commanded so; 1 resets a lock's code",
+    )
     emit: Literal["changes", "all"] = Field(
         default="changes", description="all: a status that changes nothing is an event too"
     )

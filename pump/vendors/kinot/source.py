@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from pump.commands.contract import Command, CommandResult, Target
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
-from pump.core.errors import MessageError, Misconfigured, Unavailable
+from pump.core.errors import MessageError, Misconfigured, Refusal, Unavailable
 from pump.core.event import Event
 from pump.ingest.intake import Intake
 from pump.ingest.push.admission import Admission
@@ -22,7 +23,7 @@ from pump.ingest.push.request import Push, Refused, Response, json_response
 from pump.source import PushSource
 from pump.spool import Gap
 from pump.vendors.common.api import Action, CallFailed
-from pump.vendors.kinot import callbacks, parse
+from pump.vendors.kinot import callbacks, commands, parse
 from pump.vendors.kinot.client import KINDS, CallbackType, Client, List
 from pump.vendors.kinot.numbers import without_codes
 from pump.vendors.kinot.registration import CallbackRegistration
@@ -63,6 +64,7 @@ class Kinot(PushSource[KinotSettings]):
         super().__init__(name, settings, clock)
         self._zone = settings.time_zone or ZoneInfo("UTC")
         self._states: States | None = None
+        self._commands = commands.Commands(clock)
         self._told = -_TOLD
         self._ran = False
         self._heard = 0
@@ -158,6 +160,7 @@ class Kinot(PushSource[KinotSettings]):
         states, digest = self._of(intake), callbacks.digest(fields)
         if parse.is_command(fields):
             await states.take_result(self._result(fields, now, intake), digest, signed=signed)
+            self._commands.heard(fields, signed=signed)
         else:
             await states.take(_guarded(parse.status, fields, self._zone, now), digest=digest, signed=signed)
 
@@ -172,6 +175,38 @@ class Kinot(PushSource[KinotSettings]):
             self._states = States(intake, self.clock, every=self.settings.emit == "all", named=named)
         return self._states
 
+    # --- commands -----------------------------------------------------------------------------------------------
+
+    def targets(self) -> Iterable[Target]:
+        """The locks and sensors that Kinot signs for or lists, or the configuration names, once they were seen."""
+        named = self.settings.named()
+        for kind, sn in () if self._states is None else self._states.known():
+            verbs = commands.verbs(kind, self.settings.lock_values)
+            if (subject := commands.subject(kind, sn, verbs)) is not None:
+                row = named.get(sn)
+                name = None if row is None else row.name or row.space
+                yield Target(subject, verbs, None if name is None else str(name))
+
+    def verbs(self, target: str) -> Collection[str]:
+        """By what was seen of the device; one that `bays` or `names` has is believed to be what the target says."""
+        kind, sn = commands.parts(target)
+        seen = self._kind(sn)
+        if not sn or kind != (seen or kind) or (seen is None and sn not in self.settings.named()):
+            return ()
+        return commands.verbs(kind, self.settings.lock_values)
+
+    async def command(self, command: Command) -> CommandResult:
+        """As Source.command: done where the platform says "succeeded", by its callback or asked for it."""
+        kind, sn = commands.parts(command.target)
+        value = commands.verbs(kind, self.settings.lock_values).get(command.verb)
+        if value is None:
+            raise Refusal(f"a {kind} does not take this")
+        return await self._commands.send(command, kind, sn, value, known=self._kind(sn) == kind)
+
+    def _kind(self, sn: str) -> str | None:
+        """What a device was seen to be; None for one that nobody has seen but strangers."""
+        return None if self._states is None else self._states.kind(sn)
+
     # --- what is read -------------------------------------------------------------------------------------------
 
     async def run(self, intake: Intake) -> None:
@@ -181,6 +216,7 @@ class Kinot(PushSource[KinotSettings]):
         Misconfigured for a key that is refused; callbacks are taken all the same.
         """
         settings = self.settings
+        self._of(intake)
         if settings.snapshot:
             intake.gaps.fills()  # by the differences that the next snapshot finds
         await self._tell_absence(intake)
@@ -190,12 +226,13 @@ class Kinot(PushSource[KinotSettings]):
         if registration is None and not interval:
             intake.component.expects = None
             intake.up()
-            await asyncio.get_running_loop().create_future()  # all there is to do is `handle`'s
+            async with self._commands.using(self.client(), intake.count):
+                await asyncio.get_running_loop().create_future()  # all there is to do is `handle`'s, and commands
         intake.component.expects = interval + 4 * settings.timeout + _SILENCE if interval else None
         backoff = Backoff()
         due = self.clock.monotonic()
         heard: int | None = None
-        async with self.client() as client:
+        async with self._commands.using(self.client(), intake.count) as client:
             while True:
                 failures: list[CallFailed] = []
                 if registration is not None and not registration.wait:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -62,6 +62,18 @@ class States:
     def of(self, sn: str) -> dict[str, Any] | None:
         """The stored state of a lock or sensor, None for one that was never seen."""
         return self._known.get(state_key(sn))
+
+    def kind(self, sn: str) -> str | None:
+        """lock or sensor, of one that is no stranger; None for one that was never seen."""
+        state = self._known.get(state_key(sn))
+        return None if state is None or self.stranger(sn) else state.get("facts", {}).get("kind")
+
+    def known(self) -> Iterator[tuple[str, str]]:
+        """Kind and number of every device that is no stranger, gateways too."""
+        for key, state in self._known.items():
+            facts = state.get("facts", {})
+            if state.get(SINCE) is None or key.removeprefix(PREFIX) in self._acquaintances:
+                yield facts.get("kind", ""), key.rpartition("/")[2]
 
     def stranger(self, sn: str) -> bool:
         """True for a lock or sensor that nobody knows, be it heard of or not."""

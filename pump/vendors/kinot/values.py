@@ -11,7 +11,7 @@ from pump.vendors.common import values
 from pump.vendors.common.timestamps import located, moment
 from pump.vendors.common.values import text
 from pump.vendors.kinot import codes
-from pump.vendors.kinot.numbers import plain
+from pump.vendors.kinot.numbers import plain, without_codes
 
 _EARLIEST: Final = datetime(2015, 1, 1, tzinfo=UTC)
 _AHEAD: Final = timedelta(days=1)
@@ -38,7 +38,7 @@ def _drop(value: Any) -> Any:
         }
     if isinstance(value, list):
         return [_drop(inner) for inner in value]
-    return value
+    return without_codes(value) if type(value) is str else value  # a reason may name one
 
 
 def flag(value: object) -> int | None:
@@ -60,6 +60,6 @@ def volts(value: object) -> float | None:
 
 
 def reason(value: object) -> str | None:
-    """Why a command failed; the platform writes "NULL" for nothing."""
+    """Why a command failed, without what opens a lock; the platform writes "NULL" for nothing."""
     told = text(value)
-    return None if told is None or told.lower() in _NOTHING else told
+    return None if told is None or told.lower() in _NOTHING else without_codes(told)

@@ -9,6 +9,8 @@ import orjson
 
 from pump.core.clock import Clock
 from pump.vendors.hik_connect.simulator.account import QUEUES, TOKEN_LIFE, Account, Queue, QueueName
+from pump.vendors.hik_connect.simulator.doings import CALLS as COMMANDS
+from pump.vendors.hik_connect.simulator.doings import Doings
 from pump.vendors.hik_connect.simulator.logs import CALLS as LOGGED
 from pump.vendors.hik_connect.simulator.logs import Logs
 from pump.vendors.hik_connect.simulator.quirks import LogQuirks, Quirks
@@ -25,6 +27,7 @@ class Api:
     ) -> None:
         self.account = account
         self.logs = Logs(clock, quirks, habits)
+        self.doings = Doings(clock)
         self._habits = habits
         self.area_domain = ""
         self._quirks = quirks
@@ -48,6 +51,9 @@ class Api:
             answer = self.success(orjson.dumps(read(self.logs, given)))
             self.logs.asked[path.rpartition("/api/hccgw/")[2]] += 1
             return answer
+        if (order := COMMANDS.get(path)) is not None:
+            data = order(self.doings, given)
+            return self.success(None if data is None else orjson.dumps(data))
         name = queue_of(path)
         if name is None:
             return self._login(given)

@@ -132,6 +132,14 @@ RULES: Final[dict[str, Mapping[str, Rule]]] = {
         "filterName": Rule((str,), required=False),
         "deviceCategory": Rule((int,)),
     },
+    "/api/hccgw/acs/v1/remote/control": {"remoteControl": Rule((dict,))},
+    "/api/hccgw/devcall/v1/call/receive": {
+        "recordId": Rule((str,), longest=64),
+        "status": Rule((int,), values=(1, 2, 3)),
+        "userId": Rule((str,)),
+    },
+    "/api/hccgw/resource/v1/areas/alarmoutputs/control": {"alarmOutputOperation": Rule((list,), items=dict)},
+    "/api/hccgw/resource/v1/device/capturePic": {"deviceSerial": Rule((str,)), "channelNo": Rule((int,))},
 }
 
 

@@ -31,6 +31,7 @@ from pump.vendors.hik_connect.simulator import messages as traffic
 from pump.vendors.hik_connect.simulator.account import QUEUES, Account, Call, Entry, QueueName
 from pump.vendors.hik_connect.simulator.api import Api, failure, queue_of
 from pump.vendors.hik_connect.simulator.control import PREFIX, control
+from pump.vendors.hik_connect.simulator.doings import Doings
 from pump.vendors.hik_connect.simulator.faults import GARBAGE, POISON, Fault, Faults
 from pump.vendors.hik_connect.simulator.logs import Logs
 from pump.vendors.hik_connect.simulator.pictures import PICTURE, Pictures
@@ -83,6 +84,11 @@ class Simulator(WebServer):
     def logs(self) -> Logs:
         """The alarm log, the access records and the inventory, which any of the vendor's clients may search."""
         return self._api.logs
+
+    @property
+    def doings(self) -> Doings:
+        """What devices did by command."""
+        return self._api.doings
 
     @property
     def area_domain(self) -> str:

@@ -24,6 +24,7 @@ from pump.vendors.kinot.numbers import Number, decode
 from pump.vendors.kinot.simulator.api_gateway import Gate, Refusal
 from pump.vendors.kinot.simulator.callbacks import RETRIES, TIMEOUT, Platform
 from pump.vendors.kinot.simulator.fleet import TURNOVER, Bay, Fleet, written
+from pump.vendors.kinot.simulator.orders import Action, Order, Orders
 
 ROOT: Final = "/open/lora/v1/"
 _TICK: Final = 0.05
@@ -35,10 +36,10 @@ class Fault:
     """What goes wrong with the next calls whose path holds `path`.
 
     status: an HTTP status, with `message` as the gateway's. code: a code of Kinot's inside HTTP 200. hang: no answer.
-    drop: the connection is closed. garbage: 200, and no JSON.
+    drop: the connection is closed. lost: the call is carried out, and its answer dropped. garbage: 200, and no JSON.
     """
 
-    kind: Literal["status", "code", "hang", "drop", "garbage"]
+    kind: Literal["status", "code", "hang", "drop", "lost", "garbage"]
     path: str = ""
     times: int = 1
     status: int = 503
@@ -102,6 +103,7 @@ class Simulator(WebServer):
             bay.millivolts = self.quirks.millivolts
         self.asked: list[Asked] = []
         self.faults: deque[Fault] = deque()
+        self.orders = Orders(clock, self.fleet.rng, self._tell_order)
         self._gate = Gate(app_key, app_secret)
         self._secret = app_secret
         self._retries = retries
@@ -203,6 +205,9 @@ class Simulator(WebServer):
         call.body = decode(body.decode()) if body else None
         answer = await self._api(request.method, request.path.removeprefix(ROOT), request.query, call.body)
         call.outcome = str(answer["code"])
+        if fault is not None and fault.kind == "lost" and request.transport is not None:
+            request.transport.close()
+            return web.StreamResponse()
         single = self.quirks.suffix_commas and request.path.rpartition("/")[2].isdecimal()
         return web.Response(text=written(answer, trailing_comma=single), content_type="application/json")
 
@@ -217,6 +222,8 @@ class Simulator(WebServer):
 
     async def _break(self, fault: Fault, request: web.BaseRequest, call: Asked) -> web.StreamResponse | None:
         call.outcome = fault.kind
+        if fault.kind == "lost":
+            return None
         if fault.kind == "status":
             return _refused(fault.status, fault.message)
         if fault.kind == "code":
@@ -243,6 +250,11 @@ class Simulator(WebServer):
             return self._told(query.get("device_type", ""))
         if (method, path) == ("POST", "notifications"):
             return self._set(body)
+        if (method, path) == ("POST", "commands"):
+            return self._order(body)
+        if (method, path) == ("GET", "commands"):
+            order = self.orders.orders.get(query.get("guid", ""))
+            return _code(10111) if order is None else _ok([order.listed()])
         if (method, path) == ("POST", "test/notifications"):
             return await self._test(body)
         return _code(10016)
@@ -275,6 +287,25 @@ class Simulator(WebServer):
             return _code(10012)
         self.quirks.urls[device_type] = urls
         return _ok([{"device_type": Number(device_type), **urls}])
+
+    @property
+    def actions(self) -> list[Action]:
+        """Everything that devices did by command."""
+        return self.orders.actions
+
+    def _order(self, body: Any) -> dict[str, Any]:
+        code, order = self.orders.take(self.fleet.bays, body)
+        if order is None:
+            return _code(code)
+        answer = _ok([order.listed() | {"command_status": "pending"}])
+        platform = self.platform
+        task = platform.group.create_task(self.orders.carry_out(order), name=f"order {order.guid}")
+        platform.tasks.add(task)
+        task.add_done_callback(platform.tasks.discard)
+        return answer
+
+    def _tell_order(self, order: Order, reason: str) -> None:
+        self.result(order.bay.sn, order.state, reason, order.guid)
 
     async def _test(self, body: Any) -> dict[str, Any]:
         try:
