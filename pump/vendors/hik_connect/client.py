@@ -108,8 +108,12 @@ class Client:
     ) -> None:
         await self._caller.__aexit__(kind, error, trace)
 
-    async def call(self, queue: str, path: str, body: dict[str, Any]) -> Any:
+    async def call(
+        self, queue: str, path: str, body: dict[str, Any], *, sending: Callable[[], Awaitable[None]] | None = None
+    ) -> Any:
         """The `data` of the vendor's answer, whatever it is; None where there is none. Raises CallFailed.
+
+        `sending` is awaited before the first byte of this call, when its place is given: what it raises is raised.
 
         A refused token is renewed once, by one queue for all, and the call repeated once. A failed login's own
         CallFailed is raised with `account` set where a person must mend it.
@@ -120,13 +124,13 @@ class Client:
         elif token.refresh is not None and self._now() >= token.refresh:
             token = await self._refresh(token)
         try:
-            return await self._post(queue, token.server, path, body, token)
+            return await self._post(queue, token.server, path, body, token, sending)
         except CallFailed as failure:
             if failure.answer.action is not Action.LOGIN:
                 raise
             self._log.info("The token was refused; logging in again", code=failure.code)
         token = await self._login(token)
-        return await self._post(queue, token.server, path, body, token)
+        return await self._post(queue, token.server, path, body, token, sending)
 
     async def _refresh(self, token: Token) -> Token:
         try:
@@ -190,7 +194,10 @@ class Client:
     def _now(self) -> float:
         return self._clock.now_ms() / 1000.0
 
-    async def _post(self, queue: str, server: Server, path: str, body: dict[str, Any], token: Token | None) -> Any:
+    async def _post(
+        self, queue: str, server: Server, path: str, body: dict[str, Any], token: Token | None,
+        sending: Callable[[], Awaitable[None]] | None = None,
+    ) -> Any:  # fmt: skip
         headers = {"Content-Type": "application/json"}
         if token is not None:
             headers["Token"] = token.text
@@ -198,6 +205,8 @@ class Client:
             nullcontext() if self._limiter is None else self._limiter.place(queue)
         )
         async with place:
+            if sending is not None:
+                await sending()
             # The time-outs begin here, behind the limiter: waiting for one's turn is no failure of the server's.
             reply = await self._caller.send("POST", URL(f"{server}{path}"), orjson.dumps(body), headers)
         return self._judge(reply)

@@ -9,6 +9,8 @@ import orjson
 
 from pump.core.clock import Clock
 from pump.vendors.hik_connect.simulator.account import QUEUES, TOKEN_LIFE, Account, Queue, QueueName
+from pump.vendors.hik_connect.simulator.clips import CALLS as CLIPPED
+from pump.vendors.hik_connect.simulator.clips import Clips
 from pump.vendors.hik_connect.simulator.logs import CALLS as LOGGED
 from pump.vendors.hik_connect.simulator.logs import Logs
 from pump.vendors.hik_connect.simulator.quirks import LogQuirks, Quirks
@@ -25,6 +27,7 @@ class Api:
     ) -> None:
         self.account = account
         self.logs = Logs(clock, quirks, habits)
+        self.clips = Clips(clock)
         self._habits = habits
         self.area_domain = ""
         self._quirks = quirks
@@ -48,6 +51,8 @@ class Api:
             answer = self.success(orjson.dumps(read(self.logs, given)))
             self.logs.asked[path.rpartition("/api/hccgw/")[2]] += 1
             return answer
+        if (asked := CLIPPED.get(path)) is not None:
+            return self.success(orjson.dumps(asked(self.clips, given)))
         name = queue_of(path)
         if name is None:
             return self._login(given)

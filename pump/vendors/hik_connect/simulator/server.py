@@ -30,6 +30,7 @@ from pump.simulation.server import TICK, WebServer, perform, portions
 from pump.vendors.hik_connect.simulator import messages as traffic
 from pump.vendors.hik_connect.simulator.account import QUEUES, Account, Call, Entry, QueueName
 from pump.vendors.hik_connect.simulator.api import Api, failure, queue_of
+from pump.vendors.hik_connect.simulator.clips import FILES, Clips
 from pump.vendors.hik_connect.simulator.control import PREFIX, control
 from pump.vendors.hik_connect.simulator.faults import GARBAGE, POISON, Fault, Faults
 from pump.vendors.hik_connect.simulator.logs import Logs
@@ -76,13 +77,18 @@ class Simulator(WebServer):
     async def come_back(self) -> None:
         """As Server.come_back; records' links and the login name the address."""
         await super().come_back()
-        self.records.server = self.url
+        self.records.server = self.clips.server = self.url
         self.area_domain = self.area_domain or self.url
 
     @property
     def logs(self) -> Logs:
         """The alarm log, the access records and the inventory, which any of the vendor's clients may search."""
         return self._api.logs
+
+    @property
+    def clips(self) -> Clips:
+        """The clips that were asked for."""
+        return self._api.clips
 
     @property
     def area_domain(self) -> str:
@@ -151,6 +157,8 @@ class Simulator(WebServer):
             return await control(self, request)
         if request.path == PICTURE:  # in the field this is another host, which counts no calls
             return self.pictures.answer(request)
+        if request.path.startswith(FILES):
+            return self.clips.answer(request)
         call = Call(request.path, self.clock.monotonic())
         self.account.calls.append(call)
         queue = queue_of(request.path)
