@@ -44,6 +44,7 @@ class Event:
     to.
     `clocked`: `time` is what the device's clock said when it sent the event; not where the pump finds out later.
     `sightings` are kept with it: by them the same record is found where it is met in another place.
+    `vouched`: its links stand in the vendor's own answer to a call, not in a message that a device may have written.
     `quarantined` events count against what a source may keep of things it does not understand (64 MiB).
     """
 
@@ -57,6 +58,7 @@ class Event:
     clocked: bool = True
     claimed: datetime | None = None
     sightings: tuple[Sighting, ...] = ()
+    vouched: bool = False
 
     def believe(self, arrived: datetime, ahead: timedelta = AHEAD) -> None:
         """Set the device's time aside where it is farther than `ahead` after the arrival.

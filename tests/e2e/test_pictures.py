@@ -10,11 +10,14 @@ from typing import Any
 
 import aiohttp
 import orjson
+import pytest
 
 from pump.config import load
 from pump.core.clock import Clock
 from pump.runtime.daemon import Daemon
 from pump.simulation.pictures import jpeg
+from pump.vendors.hik_connect.clips import asking
+from pump.vendors.hik_connect.simulator.clips import clip
 from pump.vendors.hik_connect.simulator.server import Quirks, Simulator
 
 CONFIG = """
@@ -72,6 +75,41 @@ async def test_an_encrypted_picture_is_fetched_shown_and_waited_for(tmp_path: Pa
             assert (part["state"], part["details"]["waiting"]) == ("up", 0)
             retried = {"source": "teams", "reason": "status"}
             assert daemon.metrics.registry.get_sample_value("pump_media_retries_total", retried) == 1
+        finally:
+            daemon.stop()
+            with suppress(asyncio.CancelledError):
+                assert await running == 0
+
+
+async def test_a_clip_that_a_rule_asks_for_becomes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOOK", "SETTLE", "UPLOAD"):
+        monkeypatch.setattr(asking, name, 0.05)
+    monkeypatch.setattr("pump.vendors.hik_connect.simulator.clips.UPLOAD", 0.1)
+    async with Simulator(clock=Clock(), rate_limit=None) as vendor:
+        written = CONFIG.format(url=vendor.url).replace('"events.jsonl"', f'"{tmp_path / "events.jsonl"}"')
+        rule = 'queues = ["alarm"]\nclips = ["*"]\nclip_after = "10ms"'
+        (tmp_path / "pump.toml").write_text(written.replace('queues = ["alarm"]', rule))
+        daemon = Daemon(load(tmp_path / "pump.toml", environ={"STATE_DIRECTORY": str(tmp_path / "state")}))
+        running = asyncio.create_task(daemon.run(signals=False))
+        try:
+            async with asyncio.timeout(100):
+                await daemon.ready.wait()
+                while not vendor.account.queues["alarm"].subscribed:
+                    await asyncio.sleep(0.01)
+                vendor.put("alarm", *vendor.make("alarm", 1, "camera"))
+                stored: list[dict[str, Any]] = []
+                while not stored:
+                    await asyncio.sleep(0.02)
+                    found = _events(tmp_path / "events.jsonl")
+                    media = [event for event in found if event["type"] == "media.stored"]
+                    stored = [event for event in media if event["data"]["media"][0]["kind"] == "video"]
+            (medium,) = stored[0]["data"]["media"]
+            upload = next(event for event in found if event["id"] == stored[0]["data"]["updates"])
+            alarm = next(event for event in found if event["id"] == upload["data"]["updates"])
+            assert (upload["type"], upload["data"]["update"]) == (alarm["type"], True)
+            (task,) = vendor.clips.tasks
+            assert medium["sha256"] == sha256(clip(task)).hexdigest()
+            assert (tmp_path / "state" / "media" / medium["path"]).read_bytes() == clip(task)
         finally:
             daemon.stop()
             with suppress(asyncio.CancelledError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from typing import Any, Final
@@ -47,6 +47,8 @@ class PictureAccess:
     """The source's own server or device, as in pump.toml; "" where it has none."""
     hosts: tuple[HostRule, ...] = ()
     """The vendor's known hosts of pictures: public ones."""
+    given: tuple[HostRule, ...] = ()
+    """The same of links that the vendor's own API gave in answer to a call (`Event.vouched`), and of no others."""
     login: Login | None = field(default=None, repr=False)
     """None: links of the own host are asked as they are."""
     codes: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -58,6 +60,11 @@ class PictureAccess:
     def _origin(self) -> tuple[str, int | None]:
         url = URL(self.own)
         return host_of(url), url.port
+
+    @cached_property
+    def vouched(self) -> PictureAccess:
+        """The access of links that the vendor's own API gave."""
+        return replace(self, hosts=(*self.hosts, *self.given), given=()) if self.given else self
 
     def side(self, url: URL, more: Iterable[HostRule] = ()) -> Side:
         """The side that the link's host stands on; `more` is `[media] hosts`. Raises LinkForbidden."""

@@ -183,6 +183,8 @@ class Fetcher:
         job.tries += 1
         try:
             access = self._access.get(fetch.source, _NOBODY)
+            if results.vouched(fetch):
+                access = access.vouched
             incoming = await downloader.receive(fetch.url, access)
             self._schedule.answered(job)  # its host may be asked for another while the disk works
             self._wake()

@@ -39,6 +39,8 @@ def links_of(event: Event) -> list[Link]:
             facts = {name: event.data[name] for name in _REPEATED if name in event.data}
             if event.subject is not None:
                 facts["subject"] = event.subject
+            if event.vouched:
+                facts["vouched"] = True
         medium = {name: entry[name] for name in _KEPT if name in entry}
         found.append(Link(entry["id"], url, _milliseconds(entry.get("expires")), {**facts, "medium": medium}))
     return found
@@ -54,6 +56,11 @@ def _milliseconds(text: object) -> int:
 def kind_of(fetch: Fetch) -> str:
     """The event's word for the medium."""
     return str(_entry(fetch, _facts(fetch))["kind"])
+
+
+def vouched(fetch: Fetch) -> bool:
+    """True where the vendor's own API gave the link."""
+    return _facts(fetch).get("vouched") is True
 
 
 def stored(fetch: Fetch, arrived: Arrived, now: datetime) -> Event:

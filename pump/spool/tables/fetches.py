@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -44,6 +44,13 @@ class Fetch:
     url: str
     facts: bytes
     """JSON; see `Link.facts`."""
+
+    @classmethod
+    def of(
+        cls, source: str, medium: str, event: str, dedup_time_ms: int, recorded: int, facts: Mapping[str, Any]
+    ) -> Fetch:
+        """One that has no link and will get none: for the event that says so."""
+        return cls(source, medium, event, dedup_time_ms, recorded, 0, "", orjson.dumps(facts))
 
     @property
     def name(self) -> Name:

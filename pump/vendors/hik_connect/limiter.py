@@ -23,8 +23,12 @@ BACKGROUND: Final = "backfill"
 COMMAND: Final = "command "
 """How the names of commands begin, each with a name of its own: they go before all queues, and none waits for another's
 answer."""
+CLIPS: Final = "clips"
+"""The same of calls for clips, which the backfill's go before too."""
 PATIENCE: Final = 1.0
-"""Seconds that they wait for the queues at the most: three queues that are polled leave no place of their own."""
+"""Seconds that the backfill waits for the queues at the most: three that are polled leave no place of their own."""
+_PATIENCE: Final = {BACKGROUND: PATIENCE, CLIPS: 5.0}
+"""The same of each that may wait, the most urgent first."""
 
 
 class Limiter:
@@ -86,9 +90,13 @@ class Limiter:
 
     def _turn_of(self, queue: str) -> tuple[bool, int, str]:
         if queue.startswith(COMMAND):
-            return False, -1, queue
-        waits = queue == BACKGROUND and self._clock.monotonic() - self._waiting[queue] < PATIENCE
-        return waits, 0 if queue == BACKGROUND else self._served.get(queue, 0), queue
+            return False, -len(_PATIENCE) - 1, queue
+        patience = _PATIENCE.get(queue)
+        if patience is None:
+            return False, self._served.get(queue, 0), queue
+        # Behind the queues, then before them; among themselves as the table has them.
+        waits = self._clock.monotonic() - self._waiting[queue] < patience
+        return waits, list(_PATIENCE).index(queue) - len(_PATIENCE), queue
 
     def _until_free(self) -> float:
         """Seconds until a place is free, as far as can be known now."""

@@ -23,6 +23,7 @@ from pump.vendors.hik_connect.answers import batch_id, find_batch_id
 from pump.vendors.hik_connect.backfill.inventory import Inventory
 from pump.vendors.hik_connect.backfill.matching import Matcher
 from pump.vendors.hik_connect.client import Client
+from pump.vendors.hik_connect.clips.asking import Clips
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
 from pump.vendors.hik_connect.marks import Marks
 from pump.vendors.hik_connect.parse import Queue, normalise, records
@@ -78,6 +79,7 @@ class Beside:
     """Have it looked whether the queues brought all of a time in which calls failed."""
     seen: Callable[[Iterable[Event | Unparsed]], None]
     """Gets what is about to be stored."""
+    clips: Clips
 
 
 class Puller:
@@ -210,7 +212,9 @@ class Puller:
             items = await self._beside.matcher.unknown(items, self._uploads)
             self._beside.inventory.name(items)
             self._beside.seen(items)
-            await self._put(*items, state=self._uploads.state(asked) | self._uploads.marks.state())
+            clips = self._beside.clips.wanted(items)
+            await self._put(*items, state=self._uploads.state(asked) | self._uploads.marks.state() | clips)
+            self._beside.clips.take(clips)
         except Unavailable:
             # What was seen and not stored is no success: if the vendor loses it now, the gap must reach back to it.
             memory.last = before

@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pump.core.settings import Duration, Secret, SourceSettings
-from pump.core.vocabulary import misspelled
+from pump.core.vocabulary import did_you_mean, matches_a_type, misspelled, nearest_type
 from pump.vendors.hik_connect.codes import LISTED, TWINS
 from pump.vendors.hik_connect.domain import parse_server
 from pump.vendors.hik_connect.parse import Queue
@@ -54,6 +54,12 @@ class HikConnectSettings(SourceSettings):
     verification_codes: dict[str, Secret] = Field(
         default_factory=dict, description="by the device's serial number, to decrypt its pictures"
     )
+    clips: tuple[str, ...] = Field(
+        default=(), description="globs of event types of cameras whose recording is asked for as a clip; default: none"
+    )
+    clip_before: Duration = Field(default=10.0, le=600, description="that a clip begins before its event")
+    clip_after: Duration = Field(default=20.0, gt=0, le=600, description="that it ends after its event")
+    clips_per_hour: int = Field(default=60, ge=1, le=1000, description="the others wait, 500 of them at the most")
     verify: Duration = Field(
         default=0.0,
         le=86400,
@@ -98,6 +104,9 @@ class HikConnectSettings(SourceSettings):
         found = [sentence for queue, codes in self.event_types.items() for sentence in unlisted(queue, codes)]
         if {"combine", "alarm"} <= set(self.queues):
             found.append('queues: "combine" and "alarm" bring the same alarms; one of the two is enough')
+        for glob in self.clips:
+            if not matches_a_type(glob):
+                found.append(f'clips: "{glob}" matches no event type{did_you_mean(nearest_type(glob))}')
         return found
 
 

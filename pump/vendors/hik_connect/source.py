@@ -24,6 +24,8 @@ from pump.vendors.hik_connect.backfill.inventory import Inventory
 from pump.vendors.hik_connect.backfill.matching import Matcher
 from pump.vendors.hik_connect.backfill.reader import LogReader
 from pump.vendors.hik_connect.client import AppKey, Client
+from pump.vendors.hik_connect.clips.asking import PREFIX as CLIPS
+from pump.vendors.hik_connect.clips.asking import Clips
 from pump.vendors.hik_connect.commands.sender import Commands
 from pump.vendors.hik_connect.domain import parse_server
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
@@ -36,6 +38,8 @@ log = structlog.get_logger()
 
 PICTURES: Final = "ezvizlife.com"
 """The domain of the vendor's hosts of pictures."""
+STORAGE: Final = "*.amazonaws.com"
+"""The hosts of clips that the API gives links to (document, 5.5.1); messages may not name them."""
 _REPORT: Final = 0.5
 """Seconds between two reports of a backfill's progress."""
 _SILENCE: Final = 60.0
@@ -46,9 +50,10 @@ class HikConnect(Source[HikConnectSettings]):
     """Pulls the configured queues of one account, each in a task of its own, through one limiter.
 
     Its state in the spool: `queue/<name>`, what is known of the subscription; `uploads/<digest>/<queue>/…` and
-    `marks/<digest>/<queue>/…`, what came before on the queue; `token/<digest>`, the account's token with its server,
-    kept so that a restart needs no login. A token is a secret: it lets its holder act for the account for 7 days, and
-    is why the spool's folder is for the daemon's user alone. The app key appears as a digest.
+    `marks/<digest>/<queue>/…`, what came before on the queue; `clip/<digest>/<event id>`, a clip that is wanted;
+    `token/<digest>`, the account's token with its server, kept so that a restart needs no login. A token is a secret:
+    it lets its holder act for the account for 7 days, and is why the spool's folder is for the daemon's user alone. The
+    app key appears as a digest.
     """
 
     Settings = HikConnectSettings
@@ -72,6 +77,7 @@ class HikConnect(Source[HikConnectSettings]):
         return PictureAccess(
             own=settings.server,
             hosts=tuple(HostRule(f"{below}{domain}", https=True) for domain in domains for below in ("", "*.")),
+            given=(HostRule(STORAGE, https=True),),
             codes={serial: code.get_secret_value() for serial, code in settings.verification_codes.items()},
         )
 
@@ -89,7 +95,8 @@ class HikConnect(Source[HikConnectSettings]):
         intake.component.expects = max(2 * settings.timeout, settings.poll_interval) + _SILENCE
         wanted = [token, *(f"queue/{queue}" for queue in settings.queues)]
         wanted += [f"{prefix}{self._account}/{queue}/" for prefix in (UPLOADS, MARKS) for queue in settings.queues]
-        ours = ("token/", "queue/", UPLOADS, MARKS)
+        wanted.append(f"{CLIPS}{self._account}/")
+        ours = ("token/", "queue/", UPLOADS, MARKS, CLIPS)
         if gone := {key: None for key in stored if key.startswith(ours) and not key.startswith(tuple(wanted))}:
             await intake.put(state=gone)
 
@@ -121,10 +128,12 @@ class HikConnect(Source[HikConnectSettings]):
             settings, intake=intake, reader=reader, matcher=matcher, inventory=inventory, clock=self.clock
         )
         self._gaps = intake.gaps
-        beside = Beside(MultiPartHealth(intake), matcher, inventory, filler.check, self._commands.seen)
+        clips = Clips(settings, account=self._account, intake=intake, client=client, clock=self.clock)
+        beside = Beside(MultiPartHealth(intake), matcher, inventory, filler.check, self._commands.seen, clips)
         try:
             async with client, self._commands.using(client), asyncio.TaskGroup() as group:
                 group.create_task(filler.run(), name=f"source {self.name} backfill")
+                group.create_task(clips.run(), name=f"source {self.name} clips")
                 for queue in settings.queues:
                     puller = Puller(
                         queue, settings, account=self._account, client=client, intake=intake, clock=self.clock,

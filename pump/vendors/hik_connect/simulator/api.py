@@ -9,6 +9,8 @@ import orjson
 
 from pump.core.clock import Clock
 from pump.vendors.hik_connect.simulator.account import QUEUES, TOKEN_LIFE, Account, Queue, QueueName
+from pump.vendors.hik_connect.simulator.clips import CALLS as CLIPPED
+from pump.vendors.hik_connect.simulator.clips import Clips
 from pump.vendors.hik_connect.simulator.doings import CALLS as COMMANDS
 from pump.vendors.hik_connect.simulator.doings import Doings
 from pump.vendors.hik_connect.simulator.logs import CALLS as LOGGED
@@ -28,6 +30,7 @@ class Api:
         self.account = account
         self.logs = Logs(clock, quirks, habits)
         self.doings = Doings(clock)
+        self.clips = Clips(clock)
         self._habits = habits
         self.area_domain = ""
         self._quirks = quirks
@@ -54,6 +57,8 @@ class Api:
         if (order := COMMANDS.get(path)) is not None:
             data = order(self.doings, given)
             return self.success(None if data is None else orjson.dumps(data))
+        if (asked := CLIPPED.get(path)) is not None:
+            return self.success(orjson.dumps(asked(self.clips, given)))
         name = queue_of(path)
         if name is None:
             return self._login(given)

@@ -38,6 +38,7 @@ MESSAGES: Final[dict[str, str]] = {
     "OPEN000027": "The time range set for search exceeded limit.",
     "OPEN000028": "Area ID is empty.",
     "OPEN000029": "Incorrect request volume.",
+    "VMS000003": "Resource does not exist.",
     "VMS000009": "Concurrent requests (distributed lock is enabled).",
     "VMS001000": "Gateway error.",
     "VMS001001": "Service instance unavailable. Service is overloaded.",
@@ -140,6 +141,13 @@ RULES: Final[dict[str, Mapping[str, Rule]]] = {
     },
     "/api/hccgw/resource/v1/areas/alarmoutputs/control": {"alarmOutputOperation": Rule((list,), items=dict)},
     "/api/hccgw/resource/v1/device/capturePic": {"deviceSerial": Rule((str,)), "channelNo": Rule((int,))},
+    "/api/hccgw/video/v1/video/save": {
+        "cameraId": Rule((str,), longest=64),
+        "beginTime": Rule((str,)),
+        "endTime": Rule((str,)),
+        "voiceSwitch": Rule((int,), required=False, values=(0, 1, 2)),
+    },
+    "/api/hccgw/video/v1/video/download/url": {"taskId": Rule((str,))},
 }
 
 

@@ -30,6 +30,7 @@ from pump.simulation.server import TICK, WebServer, perform, portions
 from pump.vendors.hik_connect.simulator import messages as traffic
 from pump.vendors.hik_connect.simulator.account import QUEUES, Account, Call, Entry, QueueName
 from pump.vendors.hik_connect.simulator.api import Api, failure, queue_of
+from pump.vendors.hik_connect.simulator.clips import FILES, Clips
 from pump.vendors.hik_connect.simulator.control import PREFIX, control
 from pump.vendors.hik_connect.simulator.doings import Doings
 from pump.vendors.hik_connect.simulator.faults import GARBAGE, POISON, Fault, Faults
@@ -77,7 +78,7 @@ class Simulator(WebServer):
     async def come_back(self) -> None:
         """As Server.come_back; records' links and the login name the address."""
         await super().come_back()
-        self.records.server = self.url
+        self.records.server = self.clips.server = self.url
         self.area_domain = self.area_domain or self.url
 
     @property
@@ -89,6 +90,11 @@ class Simulator(WebServer):
     def doings(self) -> Doings:
         """What devices did by command."""
         return self._api.doings
+
+    @property
+    def clips(self) -> Clips:
+        """The clips that were asked for."""
+        return self._api.clips
 
     @property
     def area_domain(self) -> str:
@@ -157,6 +163,8 @@ class Simulator(WebServer):
             return await control(self, request)
         if request.path == PICTURE:  # in the field this is another host, which counts no calls
             return self.pictures.answer(request)
+        if request.path.startswith(FILES):
+            return self.clips.answer(request)
         call = Call(request.path, self.clock.monotonic())
         self.account.calls.append(call)
         queue = queue_of(request.path)

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from pump.testing import ManualClock
-from pump.vendors.hik_connect.limiter import BACKGROUND, INTERVAL, MOST, PATIENCE, Limiter
+from pump.vendors.hik_connect.limiter import BACKGROUND, CLIPS, INTERVAL, MOST, PATIENCE, Limiter
 
 
 class Caller:
@@ -170,3 +170,19 @@ async def test_a_search_takes_what_the_queues_leave_and_never_waits_for_ever() -
         assert min(counts[queue] for queue in queues) >= counts[BACKGROUND] - 1
         times = [at for queue, at in log if queue == BACKGROUND]
         assert max(later - earlier for earlier, later in pairwise(times)) <= PATIENCE + 2 * INTERVAL
+
+
+async def test_calls_for_clips_go_behind_the_backfill_and_starve_for_nobody() -> None:
+    clock, log = ManualClock(), list[tuple[str, float]]()
+    caller = Caller(Limiter(clock), clock, log)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(caller.run(name)) for name in (CLIPS, BACKGROUND, "combine", "alarm", "rawmsg")]
+        await clock.run(60.0)
+        for task in tasks:
+            task.cancel()
+    counts = Counter(name for name, _ in log)
+    assert 60 / 7 < counts[CLIPS] <= 60 / 5 + 1
+    assert counts[CLIPS] < counts[BACKGROUND] / 3
+    assert min(counts[name] for name in ("combine", "alarm", "rawmsg")) > 50
+    busy = [at for name, at in log if name == CLIPS]
+    assert all(later - earlier < 7 for earlier, later in pairwise(busy))
