@@ -133,7 +133,8 @@ class HikConnect(Source[HikConnectSettings]):
         try:
             async with client, self._commands.using(client), asyncio.TaskGroup() as group:
                 group.create_task(filler.run(), name=f"source {self.name} backfill")
-                group.create_task(clips.run(), name=f"source {self.name} clips")
+                if clips.needed:
+                    group.create_task(clips.run(), name=f"source {self.name} clips")
                 for queue in settings.queues:
                     puller = Puller(
                         queue, settings, account=self._account, client=client, intake=intake, clock=self.clock,

@@ -99,6 +99,11 @@ class Clips:
         self._known: dict[str, Clip] = {}
         self.take(intake.state(self._prefix))
 
+    @property
+    def needed(self) -> bool:
+        """True where some event may want a clip, or one that was asked for is still remembered."""
+        return bool(self._globs or self._known)
+
     # --- the queues' side ---------------------------------------------------------------------------------------------
 
     def wanted(self, items: Iterable[Event | Unparsed]) -> dict[str, Any]:
