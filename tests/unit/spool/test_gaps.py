@@ -14,6 +14,7 @@ from pump.core.event import Event, Sighting
 from pump.ingest.intake import Intake
 from pump.spool import GapOpened, Spool, SpoolSettings, offline, schema
 from pump.spool.damage import repair
+from pump.spool.damage.checks import SEALED
 from pump.spool.tables.gaps import KEPT, Along, GapChange, Seen
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
@@ -211,6 +212,8 @@ async def test_a_spool_of_the_former_version_is_no_damaged_one(tmp_path: Path) -
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for table in schema.TABLES[: schema.TABLES.index(schema.ONE_LETTER) + 1]:
             db.execute(table)
+        for table in SEALED.keys() - {"strangers"}:
+            db.execute(f"ALTER TABLE {table} DROP COLUMN crc")
         db.execute("PRAGMA user_version=2")
     assert list(offline.gaps(tmp_path)) == []
     assert repair.examine(path) is None
@@ -232,3 +235,20 @@ async def test_a_page_of_another_table_reads_as_no_record(tmp_path: Path) -> Non
         row = (7, 1, 1_795_000_000_000, b"[]", b"{}", *[None] * 7)
         db.execute(f"INSERT OR IGNORE INTO gaps VALUES ({','.join('?' * len(row))})", row)
         assert db.execute("SELECT count(*) FROM gaps").fetchone() == (0,)
+
+
+async def test_a_start_leaves_the_numbering_of_the_records_as_it_is(opened: Opener) -> None:
+    """A record lost to damage must not give its number to another: what is noted of it would be that one's."""
+    clock = ManualClock()
+    opening = [("teams", f"g{n}", GapOpened(1, 2, "why", 3)) for n in range(3)]
+    async with opened(clock) as spool:
+        await spool.append([], source="teams", along=Along(opened=opening))
+    path = spool.folder / "spool.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DELETE FROM gaps WHERE id = 3")
+        db.commit()
+    async with opened(clock) as spool:
+        await spool.append([], source="teams", along=Along(opened=[("teams", "g4", GapOpened(1, 2, "why", 3))]))
+        newest = await spool.gaps.named("teams", "g4")
+        assert newest is not None
+        assert newest.id == 4
