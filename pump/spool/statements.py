@@ -303,13 +303,15 @@ def newest(db: sqlite3.Connection) -> int:
 
 
 def go_on_above(db: sqlite3.Connection, seq: int) -> None:
-    """Have the numbering of events go on above `seq`, and that of dead letters above the newest one."""
-    (letter,) = db.execute("SELECT coalesce(max(id), 0) FROM dead").fetchone()
+    """Have the numbering of events go on above `seq`, and those of dead letters and gaps above the newest one."""
     found = dict(db.execute("SELECT CAST(name AS BLOB), seq FROM sqlite_sequence").fetchall())
-    counted = found.get(b"dead")
-    if isinstance(counted, int) and letter <= counted < letter + _FAR:
-        letter = counted
-    if found != (wanted := {b"blocks": seq, b"dead": letter}):
+    wanted = {b"blocks": seq}
+    for table in ("dead", "gaps"):
+        (newest_id,) = db.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()
+        counted = found.get(table.encode())
+        believed = isinstance(counted, int) and newest_id <= counted < newest_id + _FAR
+        wanted[table.encode()] = int(counted or 0) if believed else newest_id
+    if found != wanted:
         db.execute("SAVEPOINT numbering")
         db.execute("DELETE FROM sqlite_sequence")  # a flipped byte may have renamed one, too
         values = [(name.decode(), number) for name, number in wanted.items()]

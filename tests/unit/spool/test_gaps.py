@@ -234,3 +234,20 @@ async def test_a_page_of_another_table_reads_as_no_record(tmp_path: Path) -> Non
         row = (7, 1, 1_795_000_000_000, b"[]", b"{}", *[None] * 7)
         db.execute(f"INSERT OR IGNORE INTO gaps VALUES ({','.join('?' * len(row))})", row)
         assert db.execute("SELECT count(*) FROM gaps").fetchone() == (0,)
+
+
+async def test_a_start_leaves_the_numbering_of_the_records_as_it_is(opened: Opener) -> None:
+    """A record lost to damage must not give its number to another: what is noted of it would be that one's."""
+    clock = ManualClock()
+    opening = [("teams", f"g{n}", GapOpened(1, 2, "why", 3)) for n in range(3)]
+    async with opened(clock) as spool:
+        await spool.append([], source="teams", along=Along(opened=opening))
+    path = spool.folder / "spool.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DELETE FROM gaps WHERE id = 3")
+        db.commit()
+    async with opened(clock) as spool:
+        await spool.append([], source="teams", along=Along(opened=[("teams", "g4", GapOpened(1, 2, "why", 3))]))
+        newest = await spool.gaps.named("teams", "g4")
+        assert newest is not None
+        assert newest.id == 4

@@ -685,7 +685,7 @@ async def test_stopped_anywhere_nothing_is_lost_and_nothing_comes_twice(tmp_path
             assert stored in ([], queue.put)
             if point in ("after put", "in complete", "complete took effect"):
                 assert stored == queue.put
-            if point != "complete took effect":
+            if not queue.completed:  # after the put it may be under way already
                 assert [entry.identity for batch in queue.out for entry in batch.entries] == queue.put or queue.waiting
             assert queue.subscribed
         vendor.faults.clear()
