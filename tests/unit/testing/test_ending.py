@@ -160,6 +160,8 @@ def test_a_test_that_no_time_out_reaches_costs_its_process_alone(tmp_path: Path)
 def test_an_interrupted_session_ends(tmp_path: Path) -> None:
     body = """
     def test_interrupted(tmp_path):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
+
         async def test(on):
             sinks = ScriptedSinks(closing=[Deaf()])
             async with running(on.delivery(sinks)):
