@@ -122,8 +122,7 @@ class CommandDesk:
             arguments = verb.checked(asked.arguments)
         except ValueError as error:
             await self._refuse("arguments", words_of(error), asked, caller, name)
-        journal = self._journals[name]
-        if asked.key is not None and (known := journal.named(caller, asked.key)) is not None:
+        if asked.key is not None and (known := self._named(caller, asked.key, name)) is not None:
             return await self._again(known, asked, caller, name)
         if len(self._under_way) >= MOST:
             await self._refuse("not now", f"{MOST} commands are under way", asked, caller, name)
@@ -194,7 +193,9 @@ class CommandDesk:
         except Unavailable as error:
             del self._under_way[entry.request_id]
             self._count.labels(name, entry.verb, "refused").inc()
-            raise NotTaken("not now", f"it cannot be written down, so it is not sent: {error.reason}") from None
+            reason = f"it cannot be written down, so it is not sent: {error.reason}"
+            result.set_result(CommandResult("refused", reason))  # for who asked under the same key meanwhile
+            raise NotTaken("not now", reason) from None
         except BaseException:
             # What was cancelled may be on disk all the same: nobody waits for it, and its end must still be written.
             self._start(under_way, CommandResult("expired", "who asked has gone before it was sent"))
@@ -302,6 +303,13 @@ class CommandDesk:
     async def _over(self, deadline: float) -> NoReturn:
         await self._clock.sleep(max(0.0, deadline - self._clock.monotonic()))
         raise Expired
+
+    def _named(self, caller: str, key: str, name: str) -> Entry | None:
+        """The caller's command of this key, also one that is just being written down: a second one is not another."""
+        for one in self._under_way.values():
+            if (one.entry.key, one.entry.caller, one.source) == (key, caller, name):
+                return one.entry
+        return self._journals[name].named(caller, key)
 
     async def _again(self, known: Entry, asked: _Asked, caller: str, name: str) -> Ticket:
         """The command that this key named before: the same one, whatever became of it."""

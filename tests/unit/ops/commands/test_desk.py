@@ -122,6 +122,15 @@ async def test_a_key_names_one_command(tmp_path: Path) -> None:
         assert there.gates.did == []
 
 
+async def test_two_who_ask_at_once_under_one_key_ask_for_one_command(tmp_path: Path) -> None:
+    async with site(tmp_path, Clock()) as there:
+        first, second = await asyncio.gather(there.ask(key="k"), there.ask(key="k"))
+        assert first.request_id == second.request_id
+        assert [(await one.result).status for one in (first, second)] == ["done", "done"]
+        assert len(there.gates.did) == 1
+        assert await there.statuses() == ["requested", "done"]
+
+
 async def test_a_target_is_not_commanded_more_often_than_it_may(tmp_path: Path) -> None:
     async with site(tmp_path, ManualClock(), {**EVERYTHING, "per_minute": 3}) as there:
         for _ in range(3):
