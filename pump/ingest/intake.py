@@ -190,12 +190,12 @@ class Intake:
         self._count(receipt)
         return receipt
 
-    async def settle(self, event: Event, medium: str) -> Receipt:
+    async def settle(self, event: Event, medium: str, *, stranger: bool = False) -> Receipt:
         """Store the event that says what became of a medium; its link waits no more from the same transaction on.
 
         Raises `Unavailable` where the spool refuses.
         """
-        rows = await self._encoder.rows([event], self.clock.now())
+        rows = await self._encoder.rows([event], self.clock.now(), stranger=stranger)
         for row in rows:
             row.settles = medium
         receipt = await self._spool.append(rows, source=self.name)

@@ -184,19 +184,22 @@ class Media:
         self._make_room(stranger=stranger)
         return stored
 
-    def adopt(self, part: Path, sha256: str, size: int) -> Stored:
+    def adopt(self, part: Path, sha256: str, size: int, *, stranger: bool = False) -> Stored:
         """Take over a file that lies in the store's folder, whole, under its content's name; for what memory is too
-        small for. Durable on return. In one of `threads`. Raises OSError; the file is gone then.
+        small for. `stranger` as in `keep`. Durable on return, in one of `threads`. Raises OSError; the file is gone.
         """
         path = self._path(sha256)
         self._prepare(path.parent)
+        if stranger:
+            self._mark(sha256)
         with self._lock:
             known = path.exists()
         adopt(part, path, self._clock.now().timestamp())
         if not known:
             self._grown(sha256, size)
-        self._vouch(sha256, size)
-        self._make_room(stranger=False)
+        if not stranger:
+            self._vouch(sha256, size)
+        self._make_room(stranger=stranger)
         return Stored(sha256, f"{sha256[:2]}/{sha256}", size)
 
     def _path(self, name: str) -> Path:

@@ -116,12 +116,13 @@ class Downloader:
             raise _meaning(url, error, begun=incoming.size > 0) from None
         return incoming
 
-    async def keep(self, incoming: Incoming, kind: str, access: PictureAccess) -> Arrived:
-        """Have it in the store, durably; `kind` is what the event calls it. Raises as `receive` does."""
+    async def keep(self, incoming: Incoming, kind: str, access: PictureAccess, *, stranger: bool = False) -> Arrived:
+        """Have it in the store, durably; `kind` is what the event calls it, `stranger` as in `Media.keep`. Raises as
+        `receive` does."""
         decryptor = self._decryptors.get(id(access)) or self._decryptors.setdefault(id(access), Decryptor(access.codes))
         run = self._media.threads.run
         try:
-            return await run(incoming.finish, kind, decryptor)
+            return await run(incoming.finish, kind, decryptor, stranger)
         except Unbelievable as error:
             raise FetchLater("type", f"what came is no {kind}: {error.mime}") from None
         except TooLarge as error:
@@ -130,7 +131,7 @@ class Downloader:
             raise FetchLater("encrypted", f"it cannot be decrypted: {error}") from None
         except CodeMissing:
             reason = "it is encrypted, and no verification code of the configuration fits; it is kept as it came"
-            raise FetchFailed("encrypted", reason, kept=await run(incoming.keep_as_is)) from None
+            raise FetchFailed("encrypted", reason, kept=await run(incoming.keep_as_is, stranger)) from None
         finally:
             if incoming.spilled:
                 await run(incoming.close)

@@ -188,7 +188,8 @@ class Fetcher:
             incoming = await downloader.receive(fetch.url, access)
             self._schedule.answered(job)  # its host may be asked for another while the disk works
             self._wake()
-            arrived = await downloader.keep(incoming, results.kind_of(fetch), access)
+            kind, stranger = results.kind_of(fetch), results.stranger(fetch)
+            arrived = await downloader.keep(incoming, kind, access, stranger=stranger)
         except FetchFailed as error:
             failure = error
         except FetchLater as error:
@@ -251,7 +252,7 @@ class Fetcher:
         try:
             while True:
                 try:
-                    await self._intake(fetch.source).settle(event, fetch.medium)
+                    await self._intake(fetch.source).settle(event, fetch.medium, stranger=results.stranger(fetch))
                 except Unavailable:
                     await self._clock.sleep(backoff.next())
                 else:

@@ -83,17 +83,17 @@ class Incoming:
         while rest:
             rest = rest[os.write(self._file, rest) :]
 
-    def finish(self, kind: str, decryptor: Decryptor) -> Arrived:
+    def finish(self, kind: str, decryptor: Decryptor, stranger: bool = False) -> Arrived:
         """Put it into the store, durably. Raises OSError, Unbelievable, TooLarge, CodeMissing, Broken.
 
-        `kind` is the medium's in the event.
+        `kind` is the medium's in the event; `stranger` as in `Media.keep`.
         """
         if self._file is not None and self._part is not None:
             self.spill()
             if not bytes(self._begin).startswith(MARK):
                 mime = _believed(kind, bytes(self._begin))
                 part, self._part = self._part, None
-                return Arrived(self._media.adopt(part, self._hash.hexdigest(), self.size), mime)
+                return Arrived(self._media.adopt(part, self._hash.hexdigest(), self.size, stranger=stranger), mime)
             if self.size > LARGEST:
                 raise TooLarge(f"{self.size} bytes are too many to decrypt")
             content = self._part.read_bytes()
@@ -102,12 +102,12 @@ class Incoming:
         if content.startswith(MARK):
             content = decryptor.opened(content)
         mime = _believed(kind, content[:NEEDED])
-        return Arrived(self._media.keep(content), mime)
+        return Arrived(self._media.keep(content, stranger=stranger), mime)
 
-    def keep_as_is(self) -> Stored:
+    def keep_as_is(self, stranger: bool = False) -> Stored:
         """Put it into the store as it came, whatever it is: what could not be decrypted is decrypted by a person."""
         content = self._part.read_bytes() if self._part is not None else b"".join(self._pieces)
-        return self._media.keep(content)
+        return self._media.keep(content, stranger=stranger)
 
     def close(self) -> None:
         """Let go of what is left of it."""

@@ -63,6 +63,11 @@ def vouched(fetch: Fetch) -> bool:
     return _facts(fetch).get("vouched") is True
 
 
+def stranger(fetch: Fetch) -> bool:
+    """True where its event came from a device that nobody knows: what is fetched counts as the stranger's too."""
+    return _facts(fetch).get("stranger") is True
+
+
 def stored(fetch: Fetch, arrived: Arrived, now: datetime) -> Event:
     """The file is there."""
     facts = _facts(fetch)

@@ -184,7 +184,7 @@ def store(db: sqlite3.Connection, rows: Sequence[Row], records: Sequence[Record]
 
 def _links(row: Row) -> Iterator[Fetch]:
     for link in row.links:
-        facts = orjson.dumps(link.facts)
+        facts = orjson.dumps({**link.facts, "stranger": True} if row.stranger else link.facts)
         yield Fetch(row.source, link.medium, row.id, row.dedup_time_ms, row.recorded, link.expires, link.url, facts)
 
 

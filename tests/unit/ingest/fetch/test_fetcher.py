@@ -43,6 +43,22 @@ async def test_the_event_goes_first_and_its_picture_follows_with_the_same_id(gro
         assert ground.value("pump_media_fetched_total", source="teams") == 1
 
 
+@pytest.mark.parametrize("size", [600, 3 << 20], ids=["in memory", "in a file"])
+async def test_what_is_fetched_for_a_stranger_counts_as_the_stranger_s(ground: Ground, size: int) -> None:
+    async with PictureHost(clock=ground.clock, size=size) as host, ground.running(own(host)) as here:
+        await here.intake.put(alarm(1, host.link("a.jpg")), stranger=True)
+        await here.intake.put(alarm(2, host.link("b.jpg")))
+        await here.quiet()
+        ground.media.prune()
+        figures = ground.media.figures()
+        assert (figures["files"], figures["strangers"]["files"]) == (2, 1)
+        assert here.spool.strangers > 0
+        await here.intake.put(alarm(3, host.link("a.jpg")))  # a known device has the same
+        await here.quiet()
+        ground.media.prune()
+        assert ground.media.figures()["strangers"]["files"] == 0
+
+
 @pytest.mark.parametrize("each", [6, pytest.param(40, marks=pytest.mark.long)], ids=["150", "1000"])
 async def test_alarms_while_half_of_the_requests_fail_and_the_host_is_away_for_five_minutes(
     ground: Ground, each: int
