@@ -116,6 +116,7 @@ class Retention:
             self._wal_bytes = self._wal.stat().st_size
         self.used = used + self._wal_bytes
         self._metrics.spool_bytes.set(self.used)
+        self._metrics.spool_limit.set(self.max_bytes)
 
     async def _evict(self) -> bool:
         """One slice of strangers' oldest events, where they hold more than their share; True where more must go."""

@@ -5,7 +5,9 @@ Every drop, retry and reconnect has a counter. Counters are raised a batch at a 
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from pump import __version__
 
 _REFUSALS = (
     ("the spool refuses: too much waits", "waiting"),
@@ -38,6 +40,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)  # memory, descriptors, CPU: names that every dashboard knows
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)
@@ -45,6 +48,7 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(name, text, labels, registry=registry)
 
+        gauge("pump_build_info", "Always 1; the label is the version that runs", "version").labels(__version__).set(1)
         self.events = counter("pump_events", "Events stored", "source")
         self.duplicates = counter(
             "pump_duplicates", "Redelivered events dropped, for they are stored already", "source"
@@ -99,6 +103,7 @@ class Metrics:
         )
 
         self.spool_bytes = gauge("pump_spool_bytes", "Used pages and WAL")
+        self.spool_limit = gauge("pump_spool_limit_bytes", "What the spool may hold: max_bytes in pump.toml")
         self.spool_full = gauge("pump_spool_full", "1 while the spool refuses")
         self.spool_damaged = counter("pump_spool_damaged_rows", "Stored events whose checksum was wrong when read")
         self.pruned = counter("pump_pruned", "Events removed", "reason")

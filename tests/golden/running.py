@@ -136,7 +136,7 @@ async def _seen(daemon: Any, http: aiohttp.ClientSession, folder: Path) -> Seen:
 
 
 def _metrics(exposed: str, registry: Any) -> list[str]:
-    """Name, type and labels of each family; those of a family without children are known to its collector alone.
+    """Name, type, labels and help of each family; labels of one without children are known to its collector alone.
 
     The moments of creation are left out, for they come with the first child.
     """
@@ -148,8 +148,9 @@ def _metrics(exposed: str, registry: Any) -> list[str]:
                 sorted({label for sample in family.samples for label in sample.labels if label != "le"})
             )
     types: dict[str, str] = dict(re.findall(r"^# TYPE (\S+) (\S+)$", exposed, re.MULTILINE))
+    helps: dict[str, str] = dict(re.findall(r"^# HELP (\S+) (.+)$", exposed, re.MULTILINE))
     return sorted(
-        f"{name} {kind} ({', '.join(known.get(name.removesuffix('_total'), ()))})"
+        f"{name} {kind} ({', '.join(known.get(name.removesuffix('_total'), ()))}): {helps[name]}"
         for name, kind in types.items()
         if not name.endswith("_created")
     )
