@@ -1,11 +1,14 @@
-"""Documents name what is there: paths exist, and the map shows every room."""
+"""Documents name what is there: paths, commands and alerts exist, and the map shows every room."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import click
 import pytest
+
+from pump.cli import group
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -15,6 +18,7 @@ DOCUMENTS = [
 ]
 _PATHS = re.compile(r"`((?:pump|tests|docs)/[A-Za-z0-9_./*<>-]+)")
 _LINKS = re.compile(r"\]\(([^)#:]+)\)")
+_COMMANDS = re.compile(r"`pump ([a-z][a-z-]*)((?: [^`]*)?)`")
 _EXAMPLES = ("door_bell", "hall_board", "<", "pump/north/")
 
 
@@ -36,3 +40,23 @@ def test_the_map_shows_every_room() -> None:
     rooms = {path.name for path in (ROOT / "pump").iterdir() if path.name not in ("__pycache__", "py.typed")}
     shown = {name.rstrip("/") for name in re.findall(r"`([a-z]+(?:\.py|/))", table)}
     assert rooms - {"__init__.py", "__main__.py"} <= shown
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_commands_that_a_document_names_are_there_with_their_options(document: Path) -> None:
+    context = click.Context(group)
+    for name, rest in _COMMANDS.findall(document.read_text(encoding="utf-8")):
+        command = group.get_command(context, name)
+        assert command is not None, f"pump {name}"
+        first = rest.split()[:1]
+        if isinstance(command, click.Group) and first and (inner := command.get_command(context, first[0])):
+            command = inner
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", rest)) <= known, f"pump {name}{rest}"
+
+
+def test_the_alerts_that_the_operators_page_names_are_rules() -> None:
+    rules = (ROOT / "monitoring/alerts.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(Pump[A-Z]\w+)`", (ROOT / "docs/operate.md").read_text(encoding="utf-8")))
+    assert named
+    assert named <= set(re.findall(r"alert: (\w+)", rules))
