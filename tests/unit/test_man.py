@@ -45,8 +45,8 @@ def test_pump_toml_5_has_every_key_of_the_shipped_file(pages: Path) -> None:
     for table in re.findall(r"^#?\[+([a-z_.]+)\]", shipped, re.MULTILINE):
         assert f".SS [{table}]" in text
     for line in shipped.splitlines():
-        key = line.lstrip("# ").partition(" = ")[0]
-        assert key in text
+        if not re.match(r"#?\[", line):
+            assert line.strip("#- ").partition(" = ")[0] in text
 
 
 @pytest.mark.skipif(not shutil.which("groff"), reason="groff is not installed")
