@@ -7,11 +7,10 @@ many rows, and a question's answer is one row (docs/measurements.md).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 import structlog
@@ -23,18 +22,17 @@ from pump.spool.errors import RowDamaged
 from pump.spool.gaps import along, ledger
 from pump.spool.gaps.along import NOTHING, Along
 from pump.spool.reader import floor
+from pump.spool.rows import insert_all, multi, parts
 from pump.spool.state import NUMBER, SpoolState
 from pump.spool.tables import fetches, strangers
 from pump.spool.tables.fetches import Changes
 from pump.spool.tables.strangers import Hole
 from pump.spool.types import Cursor, Row
 
-T = TypeVar("T")
 log = structlog.get_logger()
 
 SLICE = 500
 """Rows removed at a time: a large DELETE takes seconds and a WAL as large as the rows (docs/measurements.md)."""
-_LARGEST = 512
 _FAR = 1 << 40
 """Numbers that can have been given since the newest event that is there."""
 _STATE = "SELECT source, key, value FROM state"
@@ -87,8 +85,8 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int, new: list[t
     """The records of those that were not stored before, which are added to `new` with their numbers."""
     numbered = list(enumerate(rows, first))
     fresh = 0
-    for part in _parts(numbered):
-        sql = _multi("INSERT OR IGNORE INTO keys(lead, source, id, seq) VALUES", 4, len(part))
+    for part in parts(numbered):
+        sql = multi("INSERT OR IGNORE INTO keys(lead, source, id, seq) VALUES", 4, len(part))
         fresh += db.execute(
             sql, [value for seq, row in part for value in (row.dedup_time_ms, row.source, row.id, seq)]
         ).rowcount
@@ -107,7 +105,7 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int, new: list[t
         strange = [block for block in cut if rows_by_number[block[0].seq].stranger]
         strangers.note(db, [[(record.seq, rows_by_number[record.seq]) for record in block] for block in strange])
     packed = [(block[-1].seq, block[0].seq, max(r.recorded for r in block), *blocks.pack(block)) for block in cut]
-    _insert_all(db, "INSERT INTO blocks(last, first, recorded, events, bodies) VALUES", packed)
+    insert_all(db, "INSERT INTO blocks(last, first, recorded, events, bodies) VALUES", packed)
     quarantined = [(seq, row.source, len(row.body)) for seq, row in numbered if row.quarantined]
     if quarantined:
         sealed = [(*row, row_crc(*row)) for row in quarantined]
@@ -118,11 +116,11 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int, new: list[t
 def _survivors(db: sqlite3.Connection, numbered: list[tuple[int, Row]]) -> list[tuple[int, Row]]:
     """Those whose key this transaction inserted; the others were stored before, or stand twice in the group."""
     known: dict[tuple[int, str, str], int] = {}
-    for part in _parts(numbered):
+    for part in parts(numbered):
         # One row holds the answer: a row each would take the GIL each.
         sql = (
             "SELECT json_group_array(json_array(lead, source, id, seq)) FROM keys WHERE (lead, source, id) IN ("
-            + _multi("VALUES", 3, len(part))
+            + multi("VALUES", 3, len(part))
             + ")"
         )
         keys = [value for _, row in part for value in (row.dedup_time_ms, row.source, row.id)]
@@ -131,35 +129,13 @@ def _survivors(db: sqlite3.Connection, numbered: list[tuple[int, Row]]) -> list[
     return [(seq, row) for seq, row in numbered if known.get((row.dedup_time_ms, row.source, row.id)) == seq]
 
 
-def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Powers of two, the largest first: ten statements serve every size, so all stay compiled."""
-    start, size = 0, _LARGEST
-    while start < len(rows):
-        while size > len(rows) - start:
-            size //= 2
-        yield rows[start : start + size]
-        start += size
-
-
-def _insert_all(db: sqlite3.Connection, head: str, rows: Sequence[tuple[object, ...]], tail: str = "") -> None:
-    """Insert the rows, several a statement, by statements of few sizes: each size is compiled once and kept."""
-    for part in _parts(rows):
-        db.execute(_multi(head, len(part[0]), len(part)) + tail, [value for row in part for value in row])
-
-
-@cache
-def _multi(head: str, columns: int, rows: int) -> str:
-    row = "(" + ",".join("?" * columns) + ")"
-    return f"{head} {','.join([row] * rows)}"
-
-
 def _store_cursors(db: sqlite3.Connection, cursors: Mapping[str, Cursor]) -> None:
     rows = []
     for sink, cursor in cursors.items():
         row = sink, cursor.seq, None if cursor.state is None else orjson.dumps(cursor.state).decode()
         rows.append((*row, row_crc(*row)))
     update = " ON CONFLICT(sink) DO UPDATE SET seq = excluded.seq, state = excluded.state, crc = excluded.crc"
-    _insert_all(db, "INSERT INTO cursors(sink, seq, state, crc) VALUES", rows, update)
+    insert_all(db, "INSERT INTO cursors(sink, seq, state, crc) VALUES", rows, update)
 
 
 def store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -> None:
@@ -170,7 +146,7 @@ def store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) ->
     kept = [(source, key, orjson.dumps(value).decode()) for (source, key), value in state.items() if value is not None]
     update = " ON CONFLICT(source, key) DO UPDATE SET value = excluded.value, crc = excluded.crc"
     sealed = [(*row, row_crc(*row)) for row in kept]
-    _insert_all(db, "INSERT INTO state(source, key, value, crc) VALUES", sealed, update)
+    insert_all(db, "INSERT INTO state(source, key, value, crc) VALUES", sealed, update)
 
 
 @dataclass(slots=True, frozen=True)

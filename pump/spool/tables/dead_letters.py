@@ -15,6 +15,7 @@ from pump.core.clock import Clock
 from pump.core.record import Record
 from pump.spool.damage.checks import has_checksum, row_crc, sealing
 from pump.spool.reader import EventReader
+from pump.spool.rows import insert_all
 from pump.spool.state import SpoolState
 from pump.spool.writer import Writer
 
@@ -22,9 +23,12 @@ log = structlog.get_logger()
 
 SLICE: Final = 200
 """Rows read or removed at a time."""
-_WRITTEN: Final = 500
-"""Letters that one statement writes: ten values each, of the 32766 that SQLite permits."""
 _COLUMNS: Final = "id, sink, seq, source, type, severity, recorded, body, reason, attempts, at"
+_INSERT: Final = "INSERT INTO dead(sink, seq, source, type, severity, recorded, body, reason, attempts, at) VALUES"
+_AGAIN: Final = (
+    " ON CONFLICT(sink, seq) DO UPDATE SET reason = excluded.reason, attempts = dead.attempts + excluded.attempts,"
+    " at = excluded.at"
+)
 
 
 @dataclass(slots=True, frozen=True)
@@ -108,18 +112,8 @@ def add(
         numbers = {record.seq for record in records}
         known = "SELECT count(*) FROM dead WHERE sink = ? AND seq IN (SELECT value FROM json_each(?))"
         (there,) = db.execute(known, (sink, orjson.dumps(list(numbers)).decode())).fetchone()
-        for start in range(0, len(records), _WRITTEN):
-            values: list[object] = []
-            for one in records[start : start + _WRITTEN]:
-                values += (sink, one.seq, one.source, one.type, one.severity, one.recorded, one.body)
-                values += (reasons[one.seq], attempts, at)
-            rows = ",".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * (len(values) // 10))
-            db.execute(
-                "INSERT INTO dead(sink, seq, source, type, severity, recorded, body, reason, attempts, at)"
-                f" VALUES {rows} ON CONFLICT(sink, seq) DO UPDATE SET reason = excluded.reason,"
-                " attempts = dead.attempts + excluded.attempts, at = excluded.at",
-                values,
-            )
+        rows = [(sink, *one, reasons[one.seq], attempts, at) for one in records]
+        insert_all(db, _INSERT, rows, _AGAIN)
         sealed = f"UPDATE dead SET crc = {sealing('dead')} WHERE sink = ? AND seq IN (SELECT value FROM json_each(?))"
         db.execute(sealed, (sink, orjson.dumps(list(numbers)).decode()))
         db.execute("COMMIT")
