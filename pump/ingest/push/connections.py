@@ -94,8 +94,10 @@ class Connection(RequestHandler):
         self._server.lost(self)
         self._backlog.clear()
         super().connection_lost(exc)
-        if not self._payload.is_eof():  # it never will be; aiohttp's error for who reads it keeps it from being freed
-            self._payload._buffer.clear()
+        payload = self._payload
+        if not payload.is_eof():  # it never will be, and in a cycle with this it stays until the collector comes by
+            payload._buffer.clear()
+            payload._http_chunk_splits = None
 
     # --- what the socket brings ---------------------------------------------------------------------------------
 

@@ -189,6 +189,31 @@ async def test_a_body_that_breaks_off_is_freed_though_the_collector_does_not_com
             gc.enable()
 
 
+async def test_nothing_stays_of_tiny_chunks_that_were_turned_away(tmp_path: Path) -> None:
+    chunks = (
+        b"POST /api/upark/capture HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"2\r\nab\r\n" * 6000
+    )
+    async with avaeye_site(tmp_path) as site:
+        await _alive(site)
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+                writer.write(chunks)
+                assert b" 400 " in await reader.readuntil(b"\r\n")
+                writer.transport.abort()
+            del reader, writer
+            async with asyncio.timeout(60):
+                while tracemalloc.get_traced_memory()[0] > before + (1 << 20):  # the chunks' places alone are 2 MiB
+                    await asyncio.sleep(0.001)
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+
+
 async def test_a_large_body_counts_with_what_it_is_read_into(tmp_path: Path) -> None:
     large = orjson.dumps(capture("large", remark="x" * (LARGE + 1000)))
     async with avaeye_site(tmp_path) as site:
