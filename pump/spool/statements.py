@@ -35,6 +35,10 @@ SLICE = 500
 """Rows removed at a time: a large DELETE takes seconds and a WAL as large as the rows (docs/measurements.md)."""
 _FAR = 1 << 40
 """Numbers that can have been given since the newest event that is there."""
+LETTER = 96
+"""Bytes that a dead letter counts beside its event and its reason."""
+LETTER_COST = f"coalesce(length(body), 0) + coalesce(length(reason), 0) + {LETTER}"
+"""All that it counts, in SQL."""
 _STATE = "SELECT source, key, value FROM state"
 
 
@@ -270,6 +274,12 @@ def quarantined_bytes(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute("SELECT source, sum(bytes) FROM limited GROUP BY source").fetchall())
 
 
+def dead_letters(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+    """How many dead letters each sink has, and their bytes."""
+    rows = db.execute(f"SELECT CAST(sink AS TEXT), count(*), sum({LETTER_COST}) FROM dead GROUP BY sink").fetchall()
+    return {sink: (count, size) for sink, count, size in rows}
+
+
 def newest(db: sqlite3.Connection) -> int:
     """The highest number that was given, by SQLite's count; that is believed within reason, for it has no checksum."""
     (last,) = db.execute("SELECT coalesce(max(last), 0) FROM blocks").fetchone()
@@ -312,9 +322,8 @@ def commit_number(cursor: Cursor | None, value: Any) -> int:
 def load(db: sqlite3.Connection, noted: int) -> SpoolState:
     """Read what the writer starts from. `noted` is the high-water mark: numbering goes on above it."""
     # Where the witness saw higher numbers than the file holds, the loss is noted; the number stays.
-    letters = db.execute("SELECT sink, count(*), max(seq) FROM dead GROUP BY sink").fetchall()
     # A dead letter is known by its event's number, which no other event may get.
-    above = max((noted, *(highest for _, _, highest in letters)))
+    above = max(noted, db.execute("SELECT coalesce(max(seq), 0) FROM dead").fetchone()[0])
     head = max(newest(db), above)
     go_on_above(db, head)
     oldest = floor(db)
@@ -330,7 +339,7 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
         cursors=cursors,
         values=values,
         quarantined=quarantined_bytes(db),
-        dead={sink: count for sink, count, _ in letters},
+        dead=dead_letters(db),
         commits=commits,
         fetches=fetches.load(db),
     )
