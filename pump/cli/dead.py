@@ -63,8 +63,14 @@ def command() -> None:
 @click.option("--sink", callback=utf8, metavar="NAME", help="Only this sink's.")
 @click.option("--counts", is_flag=True, help="How many of each sink and reason, no more.")
 def list_(config: Path, state_dir: Path | None, sink: str | None, counts: bool) -> None:
-    """List dead letters, oldest first, whether or not the daemon runs."""
-    with _letters(find(config, state_dir), sink, None) as found:
+    """List dead letters, oldest first, whether or not the daemon runs.
+
+    Together they hold an eighth of the spool's max_bytes at the most; how many went for it is said on standard error.
+    """
+    place = find(config, state_dir)
+    with _letters(place, sink, None) as found:
+        for name, count, at in _removed(place, sink):
+            click.echo(f"{count} older ones of {name} were removed for want of room, the last at {_when(at)}", err=True)
         if counts:
             number = Counter((letter.sink, letter.reason) for letter in found)
             table(("SINK", "COUNT", "REASON"), [(name, count, why) for (name, why), count in number.most_common()])
@@ -179,6 +185,15 @@ def _letters(found: Found, sink: str | None, ids: tuple[int, ...] | None) -> Ite
         found.no_spool()
     except (sqlite3.Error, PermissionError) as error:
         found.unreadable(error)
+
+
+def _removed(found: Found, sink: str | None) -> Iterator[tuple[str, int, int]]:
+    """(sink, how many, when the last) of what went, for dead letters held more than their share."""
+    from pump.spool.offline import removed_letters
+
+    for name, count, at in removed_letters(found.folder):
+        if sink is None or name == sink:
+            yield printable(name), count, at
 
 
 def _when(ms: int) -> str:

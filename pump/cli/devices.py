@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from pump.cli.shared.finding import Found, find, state_dir_option
 from pump.cli.shared.options import coloured, config_option, shown_json
 from pump.core.text import printable
 from pump.ingest.device_clock import PREFIX as CLOCKS
-from pump.ingest.strangers import ACCEPTED
+from pump.ingest.strangers import ACCEPTED, FORGOTTEN
 
 _HEADS: Final = ("source", "device", "state", "last seen", "address", "version", "name", "clock")
 _MEASURES: Final[tuple[tuple[str, str, Callable[[Any], str]], ...]] = (
@@ -26,6 +26,8 @@ _MEASURES: Final[tuple[tuple[str, str, Callable[[Any], str]], ...]] = (
 """Heads of the columns that are shown where any device has them, the facts' names, and how each is written."""
 _NEWEST: Final = 20_000
 """Events that are looked through for zones and cameras of which no table is kept."""
+_ANY: Final = "*"
+"""All kinds of devices."""
 _COLOURS: Final = {"online": "green", "offline": "red"}
 
 
@@ -54,7 +56,8 @@ def command(
     devices that measure (voltage, signal, coil frequency, whether they are active) the last values are shown.
 
     A device that pushes is a stranger (the last column) until the configuration names it, it was heard over more than
-    a day, or it is accepted. Strangers have a small share of the table and are forgotten after a day of silence.
+    a day, or it is accepted (forget undoes that). Strangers have a small share of the table and are forgotten after a
+    day of silence.
 
     \b
     Examples:
@@ -118,6 +121,26 @@ def accept(config: Path, state_dir: Path | None, source: str | None, keys: tuple
         click.echo(f"{_text(one['device'])} of {one['source']} is known")
 
 
+@command.command(name="forget")
+@config_option
+@state_dir_option
+@click.option("--source", metavar="NAME", help="The source that they belong to, where several have them.")
+@click.argument("keys", metavar="DEVICE...", nargs=-1, required=True)
+def forget(config: Path, state_dir: Path | None, source: str | None, keys: tuple[str, ...]) -> None:
+    """Have the running daemon forget devices: the opposite of accept. Heard again they are strangers.
+
+    For those that were made up, or are gone for good. What pump.toml names is known as long as it does.
+
+    \b
+    Examples:
+      pump devices forget 10000/1001
+      pump devices --json | jq -r 'select(.source == "gate" and .seen < "2026") | .device' | xargs pump devices forget
+    """
+    result = command_daemon(find(config, state_dir), "devices.forget", {"keys": list(keys), "source": source})
+    for one in result["forgotten"]:
+        click.echo(f"{_text(one['device'])} of {one['source']} is forgotten")
+
+
 def _stored(found: Found) -> list[dict[str, Any]]:
     import sqlite3
 
@@ -129,6 +152,10 @@ def _stored(found: Found) -> list[dict[str, Any]]:
             for source, key, value in state(found.folder, "device/")
             if isinstance(value, dict) and {"online", "seen", "facts"} <= value.keys()
         }
+        # A table is all that its source knows of such devices: whom it has forgotten is not there for what it once sent
+        tables: dict[str, set[str]] = {source: set() for source, key, _ in state(found.folder, FORGOTTEN)}
+        for source, device in rows:
+            tables.setdefault(source, set()).add(device)
         accepted = {(source, key.removeprefix(ACCEPTED)) for source, key, _ in state(found.folder, ACCEPTED)}
         for place, row in rows.items():
             if row.get("since") is not None and place not in accepted:
@@ -139,7 +166,7 @@ def _stored(found: Found) -> list[dict[str, Any]]:
                 unknown: dict[str, Any] = {"source": source, "device": device, "online": None, "seen": "", "facts": {}}
                 row = rows.setdefault((source, device), unknown)
                 row |= {"clock_offset_s": value["offset"], "clock_off": bool(value.get("off"))}
-        for more in (_gateways(found.folder), _cameras(found.folder), _heard(found.folder, rows)):
+        for more in (_gateways(found.folder), _cameras(found.folder), _heard(found.folder, rows, tables)):
             for row in more:
                 known = rows.setdefault((row["source"], row["device"]), row)
                 if known["online"] is None:  # of some the clock alone was known
@@ -182,25 +209,38 @@ def _cameras(folder: Path) -> Iterator[dict[str, Any]]:
                 yield _row(source, f"camera/{channel}", None, "", {"name": name})
 
 
-def _heard(folder: Path, known: Mapping[tuple[str, str], Any]) -> Iterator[dict[str, Any]]:
-    """Zones, cameras and the like that no source keeps a table of: the subjects of the newest events."""
+def _heard(
+    folder: Path, known: Mapping[tuple[str, str], Any], tables: Mapping[str, Collection[str]]
+) -> Iterator[dict[str, Any]]:
+    """Zones, cameras and the like that no source keeps a table of: the subjects of the newest events.
+
+    `tables` has the devices of each source that keeps one. Of the kinds that lie there ("camera"), no other is listed.
+    """
     import orjson
 
     from pump.spool.offline import events, newest
 
     found: dict[tuple[str, str], dict[str, Any]] = {}
+    listed = {source: {_ANY} for source, devices in tables.items() if not devices}
     for record in events(folder, after=max(0, newest(folder) - _NEWEST)):
         event = orjson.loads(record.body)
         subject = event.get("subject")
-        if not subject or record.source == "pump" or (record.source, subject.partition("/")[2]) in known:
+        if not subject or record.source == "pump":
+            continue
+        kind, _, device = subject.partition("/")
+        if device in tables.get(record.source, ()):
+            listed.setdefault(record.source, set()).add(kind)
+        if (record.source, device) in known:
             continue
         data = event.get("data") or {}
-        place, device = data.get("place") or {}, data.get("device") or {}
-        name = place.get("zone") if subject.startswith("zone/") else device.get("name")
+        place, told = data.get("place") or {}, data.get("device") or {}
+        name = place.get("zone") if kind == "zone" else told.get("name")
         before = found.get((record.source, subject), {}).get("facts", {})
         facts = {**before, **({"name": name} if name is not None else {})}
         found[record.source, subject] = _row(record.source, subject, None, event.get("time", ""), facts)
-    yield from found.values()
+    for (source, subject), row in found.items():
+        if not {_ANY, subject.partition("/")[0]} & listed.get(source, set()):
+            yield row
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -108,8 +108,13 @@ def _lines(status: dict[str, Any]) -> Iterable[str]:
         yield from _table(("SOURCE", *(key.upper() for key in _COUNTS)), counts)
     if status["sinks"]:
         yield ""
-        numbers = [(name, sink["position"], sink["lag"], sink["dead"]) for name, sink in status["sinks"].items()]
+        numbers = [(name, sink["position"], sink["lag"], _dead(sink)) for name, sink in status["sinks"].items()]
         yield from _table(("SINK", "POSITION", "BEHIND", "DEAD"), numbers)
+
+
+def _dead(sink: dict[str, Any]) -> str:
+    removed = sink.get("dead_removed")
+    return f"{sink['dead']} ({removed} older ones removed)" if removed else str(sink["dead"])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterable[str]:

@@ -318,6 +318,7 @@ PUMP: Final[dict[str, str]] = {
     "pump.devices.full": "A device table is full: strangers forget each other, or more are known than it can hold",
     "pump.clock.jumped": "The wall clock has jumped by more than a minute: before, after, by how many seconds",
     "pump.media.evicted": "Pictures were removed for want of room before their retention was over: how many, bytes",
+    "pump.dead.evicted": "A sink's oldest dead letters were removed, for they held more than their share",
     "pump.record.unparsed": "A vendor's record that could not be parsed, kept whole",
     "pump.spool.filling": "The spool is four fifths full; the data names who holds it",
     "pump.sink.repaired": "What a sink keeps was damaged and set aside; the data says what was carried over and lost",

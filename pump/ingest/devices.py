@@ -23,7 +23,7 @@ from pump.core.text import bounded
 from pump.ingest import bounds
 from pump.ingest.intake import Intake
 from pump.ingest.listening import Listening
-from pump.ingest.strangers import AGE, DAY, FULL, Acquaintances, Rows, Share
+from pump.ingest.strangers import AGE, DAY, FORGOTTEN, FULL, Acquaintances, Rows, Share
 
 PREFIX: Final = "device/"
 MISSED: Final = 3
@@ -36,8 +36,6 @@ MOST: Final = 20_000
 """Devices of one source that are known by their time alone; more stay strangers, for whoever sends may wait a day."""
 MOST_BYTES: Final = 32 << 20
 """Of their rows, as they are stored."""
-FORGOTTEN: Final = "strangers"
-"""The piece of state that counts who was forgotten: one that comes again begins its turns anew, under other ids."""
 
 
 @dataclass(slots=True)
@@ -135,7 +133,9 @@ class Devices:
         forgotten = intake.state(FORGOTTEN).get(FORGOTTEN)
         self._forgotten = forgotten if isinstance(forgotten, int) else 0
         self._load(intake.state(PREFIX))
-        intake.remembers = self._known.__contains__
+        intake.remembers, intake.table = self._known.__contains__, self
+        self._disowned: set[str] = set()
+        """Forgotten by an operator's word: a sign that was being stored meanwhile must not bring them back."""
         latest = max((device.heard for device in self._known.values()), default=0.0)
         self._listening = Listening(clock, intake.folder / f"listened-{intake.name}", latest)
 
@@ -243,7 +243,13 @@ class Devices:
         """The sign was stored."""
         if sign.state is None:
             return
-        known = self._known.get(sign.device.key)
+        key = sign.device.key
+        known = self._known.get(key)
+        if known is None and key in self._disowned:
+            self._intake.forget(PREFIX + key, key)
+            return
+        if known is not None and known.since is not None and sign.device.since is None:
+            sign.device.since = self._since(known, sign.device.heard)
         if known is None or known.turns < sign.device.turns or known.heard <= sign.device.heard:
             self._keep(sign.device)
 
@@ -293,6 +299,7 @@ class Devices:
     def _meet(self, key: str, now: float) -> Device:
         """A device that was never heard of, or was forgotten, has its row."""
         device = Device(key, heard=now, life=self._forgotten)
+        self._disowned.discard(key)
         if key in self._acquaintances:
             self._acquaintances.met(key)
         else:
@@ -334,6 +341,18 @@ class Devices:
             self._forgotten += 1
             self._intake.remember(FORGOTTEN, self._forgotten)
             self._intake.forget(PREFIX + key, key)
+
+    def names(self, key: str) -> bool:
+        """See `Table`."""
+        return self._acquaintances.named(_row_key(key))
+
+    async def forget(self, key: str) -> None:
+        """See `Table`."""
+        key = _row_key(key)
+        if key in self._known:
+            self._settled.drop(key)
+            self._disowned.add(key)
+            self._forget(key)
 
     def _age(self) -> None:
         """Forget the strangers that have been silent for too long."""

@@ -25,7 +25,7 @@ from pump.ingest.device_clock import SPENT, DeviceClocks
 from pump.ingest.encoding import Encoder
 from pump.ingest.gaps import SourceGaps
 from pump.ingest.media import Media
-from pump.ingest.strangers import ACCEPTED
+from pump.ingest.strangers import ACCEPTED, Table
 from pump.spool import Along, Receipt, Row, RowRefused, Spool
 from pump.spool.gaps.along import NOTHING
 from pump.telemetry.health import Component, Health
@@ -61,6 +61,8 @@ class Intake:
         self._clocks = DeviceClocks(name, spool.state(name, CLOCKS), spent if isinstance(spent, int) else 0)
         self.remembers: Callable[[str], bool] = lambda device: True
         """Set by who keeps a table of the source's devices: nothing is stored of those that are not in it."""
+        self.table: Table | None = None
+        """Set by who keeps one."""
         self._media = media or Media(spool.folder / "media")
         self._encoder = Encoder(name, f"/{site}/{name}", spool=spool, media=self._media, clock=clock, metrics=metrics)
         self.instance = _instance(spool)
@@ -222,6 +224,14 @@ class Intake:
         """These devices are known from now on, over restarts. Raises `Unavailable`, as `put` does."""
         await self.put(state=dict.fromkeys((ACCEPTED + key for key in keys), True))
         self.accepted.update(keys)
+
+    async def disown(self, keys: Sequence[str]) -> None:
+        """These devices are known no more: without a row, and heard again they are strangers. Raises `Unavailable`."""
+        self.accepted.difference_update(keys)
+        if self.table is not None:
+            for key in keys:
+                await self.table.forget(key)
+        await self.put(state=dict.fromkeys((ACCEPTED + key for key in keys), None))
 
     def up(self) -> None:
         """The vendor is reached. News of it goes with the next put as `pump.source.up`."""

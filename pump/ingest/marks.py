@@ -38,6 +38,13 @@ class Marks:
         for folder in folders:
             yield from os.listdir(folder)
 
+    def within(self, folder: str) -> frozenset[str]:
+        """The names of the files of one folder of the store, "ab", that have a mark."""
+        try:
+            return frozenset(os.listdir(self._folder / folder))
+        except FileNotFoundError:
+            return frozenset()
+
     def add(self, name: str) -> None:
         """Mark a file, before it is written; on disk after `sync`. Raises OSError."""
         path = self._path(name)

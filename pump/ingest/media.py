@@ -10,7 +10,7 @@ import hashlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,9 @@ from pump.core.clock import Clock
 from pump.core.tasks import Threads
 from pump.ingest import evictions
 from pump.ingest.evictions import Early, Evictions
-from pump.ingest.files import PART, adopt, same, write
+from pump.ingest.files import adopt, same, write
 from pump.ingest.marks import Marks, sync
+from pump.ingest.sweep import Look, Sweep, files_in
 from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -65,18 +66,6 @@ class Holding:
 
     files: int = 0
     bytes: int = 0
-
-
-@dataclass(slots=True, frozen=True)
-class _File:
-    """A file of the store, as a look at its folder found it."""
-
-    seen: int
-    """When it was last stored, by the time that the pump has seen pass; milliseconds."""
-    when: float
-    """The same by the wall clock of then, seconds."""
-    size: int
-    path: str
 
 
 class Media:
@@ -292,11 +281,10 @@ class Media:
             return self._prune()
 
     def _prune(self) -> int:
-        marked = set(self._marks)
-        files = self._aged([file for file in self._files() if os.path.basename(file[2]) not in marked])
-        used = sum(file.size for file in files)
-        most = self._max_bytes * _ROOM if used > self._max_bytes else self._max_bytes
-        removed = self._remove_oldest(files, int(most), evictions.SIZE, self._known)
+        room = self._max_bytes
+        removed = self._sweep(
+            self._known_files, lambda used: int(room * _ROOM) if used > room else room, evictions.SIZE, self._known
+        )
         removed += self._prune_strangers()
         self._counted = True
         if self._metrics is not None:
@@ -306,15 +294,22 @@ class Media:
 
     def _prune_strangers(self) -> int:
         """The same for what strangers may hold, looking at their files alone."""
-        files = self._aged(list(self._strangers()), stranger=True)
         room = max(0, min(self.strangers_limit, self._max_bytes - self._known.bytes))
-        most = room
-        if sum(file.size for file in files) > room:
-            most = max(0, min(int(self.strangers_limit * _ROOM), room - int(self._max_bytes * _FREED)))
-        return self._remove_oldest(files, most, evictions.STRANGERS, self._strange)
+        less = max(0, min(int(self.strangers_limit * _ROOM), room - int(self._max_bytes * _FREED)))
+        return self._sweep(
+            self._strangers, lambda used: less if used > room else room, evictions.STRANGERS, self._strange
+        )
+
+    def _sweep(self, look: Look, most: Callable[[int], int], reason: str, holding: Holding) -> int:
+        """See `Sweep.run`; counts `holding` anew, and returns how many files were removed."""
+        swept = Sweep(self._clock, self._retention, self._remove, self.evictions).run(look, most, reason)
+        with self._lock:
+            holding.files, holding.bytes = swept.files, swept.bytes
+        return swept.removed
 
     def _strangers(self) -> Iterator[tuple[float, int, str]]:
-        """As `_files`, of those with a mark; a mark without a file, which a kill may leave, goes."""
+        """As `_files`, of those with a mark, and as what they count; a mark without a file, which a kill may leave,
+        goes."""
         for name in self._marks:
             path = self._path(name)
             try:
@@ -324,40 +319,7 @@ class Media:
                     if not self._writing[name] and not path.exists():
                         self._marks.discard(name)
                 continue
-            yield stat.st_mtime, stat.st_size, os.fspath(path)
-
-    def _aged(self, files: Iterable[tuple[float, int, str]], *, stranger: bool = False) -> list[_File]:
-        """The files, the oldest first, by what the clock showed when.
-
-        One that was in 1970 for a while must not make the newest go first.
-        """
-        latest = self._clock.ages.latest
-        found = [
-            _File(latest(int(when * 1000)), when, _cost(size, stranger=stranger), path) for when, size, path in files
-        ]
-        return sorted(found, key=lambda file: (file.seen, file.when, file.path))
-
-    def _remove_oldest(self, files: Sequence[_File], most: int, reason: str, holding: Holding) -> int:
-        """Remove what is too old, then the oldest until `most` bytes are left; counts `holding` anew."""
-        old = self._clock.ages.old(self._retention)
-        used, left, removed = sum(file.size for file in files), len(files), 0
-        for file in files:
-            part = file.path.endswith(PART)
-            young = not any(begin <= file.when * 1000 < end for begin, end in old)
-            if young and used <= most and not part:
-                break
-            if part and young:
-                continue  # one that is being written
-            if self._remove(Path(file.path), file.when):
-                removed += 1
-                used -= file.size
-                left -= 1
-                age = self._clock.ages.age(int(file.when * 1000)) if young else None
-                why = evictions.UNFINISHED if part else reason if young else evictions.AGE
-                self.evictions.add(why, file.size, (age or 0.0) if young else None)
-        with self._lock:
-            holding.files, holding.bytes = left, used
-        return removed
+            yield stat.st_mtime, _cost(stat.st_size, stranger=True), os.fspath(path)
 
     def _remove(self, path: Path, when: float) -> bool:
         with self._lock:
@@ -372,18 +334,20 @@ class Media:
 
     def _files(self) -> Iterator[tuple[float, int, str]]:
         """(time, bytes, path) of every file of the store."""
+        for folder in self._folders():
+            yield from files_in(folder)
+
+    def _known_files(self) -> Iterator[tuple[float, int, str]]:
+        """The same of those without a mark."""
+        for folder in self._folders():
+            marked = self._marks.within(os.path.basename(folder))
+            yield from (file for file in files_in(folder) if os.path.basename(file[2]) not in marked)
+
+    def _folders(self) -> list[str]:
         try:
-            folders = [entry.path for entry in os.scandir(self.folder) if entry.is_dir() and len(entry.name) == 2]
+            return [entry.path for entry in os.scandir(self.folder) if entry.is_dir() and len(entry.name) == 2]
         except FileNotFoundError:
-            return
-        for folder in folders:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    try:
-                        stat = entry.stat()
-                    except FileNotFoundError:
-                        continue
-                    yield stat.st_mtime, stat.st_size, entry.path
+            return []
 
 
 def _cost(size: int, *, stranger: bool) -> int:

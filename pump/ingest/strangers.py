@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from typing import Final
+from typing import Final, Protocol
 
 ACCEPTED: Final = "accepted/"
 """Of the state's keys: a device that an operator accepted."""
+FORGOTTEN: Final = "strangers"
+"""The piece of state that counts who was forgotten: one that comes again begins its turns anew, under other ids."""
 DAY: Final = 86400.0
 """Seconds of listening from a device's first sign of life to a later one, after which it is known."""
 AGE: Final = 86400.0
@@ -23,6 +25,16 @@ BYTES: Final = 8 << 20
 FULL: Final = "devices that nobody knows have used up their share; the oldest are forgotten"
 PARKS: Final = 4
 """Devices that a name without a park may stand for: whoever sends makes up the park."""
+
+
+class Table(Protocol):
+    """A source's device table, as an operator's command sees it."""
+
+    def names(self, key: str) -> bool:
+        """True for a device that the configuration names."""
+
+    async def forget(self, key: str) -> None:
+        """Remove the device's row, from memory and from the stored state; heard again it is a stranger."""
 
 
 class Acquaintances:
@@ -43,6 +55,10 @@ class Acquaintances:
             return True
         _, slash, device = key.partition("/")
         return bool(slash) and device in self._named and self._met[device] < PARKS
+
+    def named(self, key: str) -> bool:
+        """True for a device that the configuration names, whatever an operator says."""
+        return key in self._named or ("/" in key and key.partition("/")[2] in self._named)
 
     def met(self, key: str) -> None:
         """A known device has its row from now on."""

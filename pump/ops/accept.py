@@ -1,4 +1,4 @@
-"""The daemon's command `devices.accept`: devices are known from now on, though no configuration names them."""
+"""The daemon's commands `devices.accept` and `devices.forget`: whom it knows though no configuration names them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ log = structlog.get_logger()
 
 
 class Accept:
-    """The command over the daemon's sources, by the intakes where their tables are stored."""
+    """The commands over the daemon's sources, by the intakes where their tables are stored."""
 
     def __init__(self, intakes: Mapping[str, Intake]) -> None:
         self._intakes = intakes
 
     def commands(self) -> dict[str, Handler]:
         """What the control socket offers."""
-        return {"devices.accept": self.accept}
+        return {"devices.accept": self.accept, "devices.forget": self.forget}
 
     async def accept(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
         """`keys` of devices, as `pump devices` shows them, and `source`, which may be left out for those that were
@@ -33,15 +33,7 @@ class Accept:
 
         Raises Refusal before anything is stored where one of them is of no source, or of several.
         """
-        keys, source = arguments.get("keys"), arguments.get("source")
-        if not isinstance(keys, list) or not keys or not all(isinstance(key, str) and key for key in keys):
-            raise Refusal("which? Name devices as pump devices shows them")
-        if source is not None and source not in [*self._intakes]:
-            raise Refusal(f"there is no source {source}; there are: {', '.join(self._intakes) or 'none'}")
-        wanted: dict[str, list[str]] = {}
-        for key in keys:
-            name = self._source_of(key) if source is None else source
-            wanted.setdefault(name, []).append(bounded(key, BOUNDS["key"]))
+        wanted = self._wanted(arguments)
         for name, devices in wanted.items():
             try:
                 await self._intakes[name].accept(devices)
@@ -51,13 +43,48 @@ class Accept:
         accepted = [{"source": name, "device": key} for name, devices in wanted.items() for key in devices]
         return {"accepted": accepted}
 
+    async def forget(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+        """`keys` and `source` as `accept` takes them; {"forgotten": [{"source": …, "device": …}, …]} once on disk.
+
+        Heard again they are strangers. Raises Refusal before anything is stored, also where the configuration names
+        one of them.
+        """
+        wanted = self._wanted(arguments)
+        for name, devices in wanted.items():
+            table = self._intakes[name].table
+            for key in devices:
+                if table is not None and table.names(key):
+                    raise Refusal(f"pump.toml names {key} of {name}: take it out there, and it is known no more")
+        for name, devices in wanted.items():
+            try:
+                await self._intakes[name].disown(devices)
+            except Unavailable as error:
+                raise Refusal(f"it cannot be stored now, try again: {error.reason}") from error
+            log.info("Devices were forgotten, as asked", source=name, devices=devices)
+        forgotten = [{"source": name, "device": key} for name, devices in wanted.items() for key in devices]
+        return {"forgotten": forgotten}
+
+    def _wanted(self, arguments: Mapping[str, Any]) -> dict[str, list[str]]:
+        """The devices by their source. Raises Refusal."""
+        keys, source = arguments.get("keys"), arguments.get("source")
+        if not isinstance(keys, list) or not keys or not all(isinstance(key, str) and key for key in keys):
+            raise Refusal("which? Name devices as pump devices shows them")
+        if source is not None and source not in [*self._intakes]:
+            raise Refusal(f"there is no source {source}; there are: {', '.join(self._intakes) or 'none'}")
+        wanted: dict[str, list[str]] = {}
+        for key in keys:
+            name = self._source_of(key) if source is None else source
+            wanted.setdefault(name, []).append(bounded(key, BOUNDS["key"]))
+        return wanted
+
     def _source_of(self, key: str) -> str:
         """The source that has heard of the device."""
-        row = PREFIX + bounded(key, BOUNDS["key"])
-        found = [name for name, intake in self._intakes.items() if row in intake.state(row)]
+        known = bounded(key, BOUNDS["key"])
+        row = PREFIX + known
+        found = [name for name, intake in self._intakes.items() if row in intake.state(row) or known in intake.accepted]
         if not found:
-            known = ", ".join(self._intakes) or "none"
-            raise Refusal(f"no source has heard of {key}; name the one that it will come to: --source, of {known}")
+            sources = ", ".join(self._intakes) or "none"
+            raise Refusal(f"no source has heard of {key}; name the one that it will come to: --source, of {sources}")
         if len(found) > 1:
             raise Refusal(f"several sources have heard of {key}: --source {' or --source '.join(found)}")
         return found[0]

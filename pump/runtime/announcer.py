@@ -49,7 +49,7 @@ class Announcer:
         self._unreported = spool.repaired is not None
         if spool.repaired is not None:
             self._tell_repaired(spool.repaired)
-        spool.listen(filling=self._tell_filling, damaged=self._tell_damaged)
+        spool.listen(filling=self._tell_filling, damaged=self._tell_damaged, buried=self._report_buried)
 
     def carry(self, source: Intake) -> None:
         """Have this source's news (up, down) that no put carried stored every second."""
@@ -134,6 +134,10 @@ class Announcer:
 
     def _tell_filling(self, holder: str, used: int, limit: int) -> None:
         self.tell("pump.spool.filling", "Spool filling", "warning", holder=holder or None, bytes=used, max_bytes=limit)
+
+    def _report_buried(self, sink: str, count: int, size: int) -> None:
+        facts = {"sink": sink, "count": count, "bytes": size}
+        self.tell("pump.dead.evicted", "Dead letters removed", "warning", **facts)
 
     def _tell_damaged(self, numbers: list[int]) -> None:
         reason = "stored events are damaged on disk"

@@ -13,6 +13,7 @@ from pump.delivery.delivery import Delivery
 from pump.ops.control import Tell
 from pump.spool import Spool
 from pump.spool.gaps.ledger import STATES
+from pump.spool.tables.dead_share import share as dead_share
 from pump.spool.tables.strangers import share as strangers_share
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
@@ -94,6 +95,10 @@ class Status:
                     "bytes": spool.strangers if spool else 0,
                     "max_bytes": strangers_share(self._config.spool.max_bytes),
                 },
+                "dead": {
+                    "bytes": sum(spool.dead_letters.bytes.values()) if spool else 0,
+                    "max_bytes": dead_share(self._config.spool.max_bytes),
+                },
                 "full": bool(spool and spool.refusing),
                 "oldest": self._oldest[1] if spool and self._oldest and spool.head > spool.floor else None,
             },
@@ -116,6 +121,7 @@ class Status:
                     "position": delivery.position,
                     "lag": delivery.lag,
                     "dead": spool.dead_letters.counts.get(name, 0) if spool else 0,
+                    **({"dead_removed": gone} if spool and (gone := spool.dead_letters.removed(name)) else {}),
                     **({"off": delivery.shutoff.reason} if delivery.shutoff.reason else {}),
                 }
                 for name, delivery in self._sinks.items()

@@ -19,7 +19,7 @@ from pump.spool.connection import connect_reading
 from pump.spool.gaps.ledger import Gap, GapState
 from pump.spool.gaps.ledger import read as gaps_in
 from pump.spool.reader import read
-from pump.spool.tables.dead_letters import DeadLetter
+from pump.spool.tables.dead_letters import GONE, DeadLetter, gone
 from pump.spool.tables.dead_letters import letters as letters_in
 from pump.spool.tables.fetches import result_id
 
@@ -58,6 +58,12 @@ def letters(folder: Path, *, sink: str | None = None, ids: Sequence[int] | None 
         while found := letters_in(db, sink=sink, ids=ids, after=after):
             yield from found
             after = found[-1].id
+
+
+def removed_letters(folder: Path) -> list[tuple[str, int, int]]:
+    """(sink, how many dead letters went for want of room, when the last did in ms since 1970). Raises as `events`."""
+    noted = [(key.removeprefix(GONE), gone(value)) for source, key, value in state(folder, GONE) if source == "pump"]
+    return [(sink, count, at) for sink, (count, at) in noted if count]
 
 
 def gaps(folder: Path, *, source: str | None = None, state: GapState | None = None) -> Iterator[Gap]:

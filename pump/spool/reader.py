@@ -104,8 +104,8 @@ class RecentRecords:
         self._bytes += sum(len(record.body) for record in records)
         if self._bytes <= self._max_bytes:
             return
-        # Down to three quarters, so that the list is not shifted at every commit.
-        cut, target = 0, self._max_bytes * 3 // 4
+        # A little below, so that the list is not shifted at every commit; more would be memory that comes and goes.
+        cut, target = 0, self._max_bytes * 15 // 16
         while self._bytes > target:
             self._bytes -= len(self._records[cut].body)
             cut += 1

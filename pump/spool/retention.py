@@ -15,6 +15,7 @@ from pump.spool.errors import Verdict, verdict
 from pump.spool.gaps import sightings
 from pump.spool.state import MARKS, TIME, News, SpoolState
 from pump.spool.tables import strangers
+from pump.spool.tables.dead_share import DeadShare
 from pump.spool.types import SpoolSettings
 from pump.spool.writer import Writer
 from pump.telemetry.metrics import Metrics
@@ -61,6 +62,7 @@ class Retention:
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
+        self._dead = DeadShare(state, writer, settings.max_bytes, clock=clock, news=news, metrics=metrics)
         self._wal_bytes = 0
         self._filling = False
         self._full = False
@@ -94,6 +96,10 @@ class Retention:
                 await self._writer.checkpoint(mode)
                 await self._measure()
             more = await self._evict()
+            if await self._dead.keep():
+                more = True
+                self._writer.wrote(statements.SLICE * 1024)
+                await self._measure()
             now = self._clock.monotonic()
             if now - self._looked >= TICK or self.used > PRESSED * self.max_bytes:
                 self._looked = now

@@ -26,7 +26,7 @@ from pump.spool.gaps.along import NOTHING, Along
 from pump.spool.gaps.ledger import GapLedger
 from pump.spool.reader import EventReader, RecentRecords, first_since
 from pump.spool.retention import TICK, Retention
-from pump.spool.state import TIME, Damaged, Filling, News, SpoolState
+from pump.spool.state import TIME, Buried, Damaged, Filling, News, SpoolState
 from pump.spool.tables import strangers
 from pump.spool.tables.dead_letters import DeadLetters
 from pump.spool.tables.fetches import FetchQueue
@@ -271,9 +271,9 @@ class Spool:
         """Why it failed."""
         return self._writer.fatal
 
-    def listen(self, *, filling: Filling, damaged: Damaged) -> None:
+    def listen(self, *, filling: Filling, damaged: Damaged, buried: Buried = lambda *_: None) -> None:
         """Have these called with what the spool finds, and at once with what it found before; one listener."""
-        self._news.listen(filling=filling, damaged=damaged)
+        self._news.listen(filling=filling, damaged=damaged, buried=buried)
 
 
 async def _open_writer(

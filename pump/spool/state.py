@@ -52,9 +52,10 @@ class SpoolState:
     def __init__(
         self, *, head: int, floor: int, cursors: Mapping[str, Cursor] | None = None,
         values: Mapping[Key, Any] | None = None, quarantined: Mapping[str, int] | None = None,
-        dead: Mapping[str, int] | None = None, commits: int = 0, fetches: Iterable[Fetch] = (),
+        dead: Mapping[str, tuple[int, int]] | None = None, commits: int = 0, fetches: Iterable[Fetch] = (),
     ) -> None:  # fmt: skip
-        """All as the file holds it at the start; where a cursor is lost its copy serves."""
+        """All as the file holds it at the start; where a cursor is lost its copy serves. `dead` by sink: letters, and
+        their bytes."""
         self.fetches = FetchQueue(fetches)
         """Links that are still to be fetched."""
         self._head = head
@@ -66,7 +67,9 @@ class SpoolState:
         self.commits = commits
         """Commits so far that stored cursors or state; the writer's alone to count."""
         self._quarantined = dict(quarantined or {})
-        self._dead = dict(dead or {})
+        self._dead: dict[str, int] = {}
+        self._dead_bytes: dict[str, int] = {}
+        self.recount_dead(dead or {})
         self._strangers = 0
         self._gaps: dict[str, Mapping[str, int]] = {}
         self._holders: dict[str, bool] = {}
@@ -247,9 +250,20 @@ class SpoolState:
         """Dead letters by sink."""
         return self._dead
 
-    def count_dead(self, sink: str, more: int) -> None:
-        """So many dead letters of the sink came, or went where the number is negative."""
+    @property
+    def dead_bytes(self) -> Mapping[str, int]:
+        """Their bytes by sink."""
+        return self._dead_bytes
+
+    def count_dead(self, sink: str, more: int, size: int) -> None:
+        """So many dead letters of the sink, of so many bytes, came, or went where the numbers are negative."""
         self._dead[sink] = self._dead.get(sink, 0) + more
+        self._dead_bytes[sink] = self._dead_bytes.get(sink, 0) + size
+
+    def recount_dead(self, found: Mapping[str, tuple[int, int]]) -> None:
+        """The letters of each sink and their bytes, counted anew."""
+        self._dead = {sink: count for sink, (count, _) in found.items()}
+        self._dead_bytes = {sink: size for sink, (_, size) in found.items()}
 
     @property
     def gaps(self) -> Mapping[str, Mapping[str, int]]:
@@ -265,6 +279,8 @@ Filling = Callable[[str, int, int], None]
 """(the sink that holds most or "", bytes used, max_bytes): the spool is four fifths full."""
 Damaged = Callable[[list[int]], None]
 """Numbers of stored events whose checksum is wrong, each once; they reach no sink."""
+Buried = Callable[[str, int, int], object]
+"""(sink, count, bytes): its oldest dead letters were removed, for all together were more than their share."""
 
 
 class News:
@@ -274,10 +290,11 @@ class News:
         self._early: list[Callable[[], None]] = []
         self._filling: Filling | None = None
         self._damaged: Damaged | None = None
+        self._buried: Buried | None = None
 
-    def listen(self, *, filling: Filling, damaged: Damaged) -> None:
+    def listen(self, *, filling: Filling, damaged: Damaged, buried: Buried = lambda *_: None) -> None:
         """Have these called from now on, and at once with what was found before."""
-        self._filling, self._damaged = filling, damaged
+        self._filling, self._damaged, self._buried = filling, damaged, buried
         early, self._early = self._early, []
         for each in early:
             each()
@@ -295,3 +312,10 @@ class News:
             self._early.append(partial(self.damaged, numbers))
         else:
             self._damaged(numbers)
+
+    def buried(self, sink: str, count: int, size: int) -> None:
+        """Dead letters went."""
+        if self._buried is None:
+            self._early.append(partial(self.buried, sink, count, size))
+        else:
+            self._buried(sink, count, size)

@@ -7,11 +7,10 @@ many rows, and a question's answer is one row (docs/measurements.md).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 import structlog
@@ -23,20 +22,23 @@ from pump.spool.errors import RowDamaged
 from pump.spool.gaps import along, ledger
 from pump.spool.gaps.along import NOTHING, Along
 from pump.spool.reader import floor
+from pump.spool.rows import insert_all, multi, parts
 from pump.spool.state import NUMBER, SpoolState
 from pump.spool.tables import fetches, strangers
 from pump.spool.tables.fetches import Changes
 from pump.spool.tables.strangers import Hole
 from pump.spool.types import Cursor, Row
 
-T = TypeVar("T")
 log = structlog.get_logger()
 
 SLICE = 500
 """Rows removed at a time: a large DELETE takes seconds and a WAL as large as the rows (docs/measurements.md)."""
-_LARGEST = 512
 _FAR = 1 << 40
 """Numbers that can have been given since the newest event that is there."""
+LETTER = 96
+"""Bytes that a dead letter counts beside its event and its reason."""
+LETTER_COST = f"coalesce(length(body), 0) + coalesce(length(reason), 0) + {LETTER}"
+"""All that it counts, in SQL."""
 _STATE = "SELECT source, key, value FROM state"
 
 
@@ -87,8 +89,8 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int, new: list[t
     """The records of those that were not stored before, which are added to `new` with their numbers."""
     numbered = list(enumerate(rows, first))
     fresh = 0
-    for part in _parts(numbered):
-        sql = _multi("INSERT OR IGNORE INTO keys(lead, source, id, seq) VALUES", 4, len(part))
+    for part in parts(numbered):
+        sql = multi("INSERT OR IGNORE INTO keys(lead, source, id, seq) VALUES", 4, len(part))
         fresh += db.execute(
             sql, [value for seq, row in part for value in (row.dedup_time_ms, row.source, row.id, seq)]
         ).rowcount
@@ -107,7 +109,7 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int, new: list[t
         strange = [block for block in cut if rows_by_number[block[0].seq].stranger]
         strangers.note(db, [[(record.seq, rows_by_number[record.seq]) for record in block] for block in strange])
     packed = [(block[-1].seq, block[0].seq, max(r.recorded for r in block), *blocks.pack(block)) for block in cut]
-    _insert_all(db, "INSERT INTO blocks(last, first, recorded, events, bodies) VALUES", packed)
+    insert_all(db, "INSERT INTO blocks(last, first, recorded, events, bodies) VALUES", packed)
     quarantined = [(seq, row.source, len(row.body)) for seq, row in numbered if row.quarantined]
     if quarantined:
         sealed = [(*row, row_crc(*row)) for row in quarantined]
@@ -118,11 +120,11 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int, new: list[t
 def _survivors(db: sqlite3.Connection, numbered: list[tuple[int, Row]]) -> list[tuple[int, Row]]:
     """Those whose key this transaction inserted; the others were stored before, or stand twice in the group."""
     known: dict[tuple[int, str, str], int] = {}
-    for part in _parts(numbered):
+    for part in parts(numbered):
         # One row holds the answer: a row each would take the GIL each.
         sql = (
             "SELECT json_group_array(json_array(lead, source, id, seq)) FROM keys WHERE (lead, source, id) IN ("
-            + _multi("VALUES", 3, len(part))
+            + multi("VALUES", 3, len(part))
             + ")"
         )
         keys = [value for _, row in part for value in (row.dedup_time_ms, row.source, row.id)]
@@ -131,35 +133,13 @@ def _survivors(db: sqlite3.Connection, numbered: list[tuple[int, Row]]) -> list[
     return [(seq, row) for seq, row in numbered if known.get((row.dedup_time_ms, row.source, row.id)) == seq]
 
 
-def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Powers of two, the largest first: ten statements serve every size, so all stay compiled."""
-    start, size = 0, _LARGEST
-    while start < len(rows):
-        while size > len(rows) - start:
-            size //= 2
-        yield rows[start : start + size]
-        start += size
-
-
-def _insert_all(db: sqlite3.Connection, head: str, rows: Sequence[tuple[object, ...]], tail: str = "") -> None:
-    """Insert the rows, several a statement, by statements of few sizes: each size is compiled once and kept."""
-    for part in _parts(rows):
-        db.execute(_multi(head, len(part[0]), len(part)) + tail, [value for row in part for value in row])
-
-
-@cache
-def _multi(head: str, columns: int, rows: int) -> str:
-    row = "(" + ",".join("?" * columns) + ")"
-    return f"{head} {','.join([row] * rows)}"
-
-
 def _store_cursors(db: sqlite3.Connection, cursors: Mapping[str, Cursor]) -> None:
     rows = []
     for sink, cursor in cursors.items():
         row = sink, cursor.seq, None if cursor.state is None else orjson.dumps(cursor.state).decode()
         rows.append((*row, row_crc(*row)))
     update = " ON CONFLICT(sink) DO UPDATE SET seq = excluded.seq, state = excluded.state, crc = excluded.crc"
-    _insert_all(db, "INSERT INTO cursors(sink, seq, state, crc) VALUES", rows, update)
+    insert_all(db, "INSERT INTO cursors(sink, seq, state, crc) VALUES", rows, update)
 
 
 def store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -> None:
@@ -170,7 +150,7 @@ def store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) ->
     kept = [(source, key, orjson.dumps(value).decode()) for (source, key), value in state.items() if value is not None]
     update = " ON CONFLICT(source, key) DO UPDATE SET value = excluded.value, crc = excluded.crc"
     sealed = [(*row, row_crc(*row)) for row in kept]
-    _insert_all(db, "INSERT INTO state(source, key, value, crc) VALUES", sealed, update)
+    insert_all(db, "INSERT INTO state(source, key, value, crc) VALUES", sealed, update)
 
 
 @dataclass(slots=True, frozen=True)
@@ -294,6 +274,12 @@ def quarantined_bytes(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute("SELECT source, sum(bytes) FROM limited GROUP BY source").fetchall())
 
 
+def dead_letters(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+    """How many dead letters each sink has, and their bytes."""
+    rows = db.execute(f"SELECT CAST(sink AS TEXT), count(*), sum({LETTER_COST}) FROM dead GROUP BY sink").fetchall()
+    return {sink: (count, size) for sink, count, size in rows}
+
+
 def newest(db: sqlite3.Connection) -> int:
     """The highest number that was given, by SQLite's count; that is believed within reason, for it has no checksum."""
     (last,) = db.execute("SELECT coalesce(max(last), 0) FROM blocks").fetchone()
@@ -336,9 +322,8 @@ def commit_number(cursor: Cursor | None, value: Any) -> int:
 def load(db: sqlite3.Connection, noted: int) -> SpoolState:
     """Read what the writer starts from. `noted` is the high-water mark: numbering goes on above it."""
     # Where the witness saw higher numbers than the file holds, the loss is noted; the number stays.
-    letters = db.execute("SELECT sink, count(*), max(seq) FROM dead GROUP BY sink").fetchall()
     # A dead letter is known by its event's number, which no other event may get.
-    above = max((noted, *(highest for _, _, highest in letters)))
+    above = max(noted, db.execute("SELECT coalesce(max(seq), 0) FROM dead").fetchone()[0])
     head = max(newest(db), above)
     go_on_above(db, head)
     oldest = floor(db)
@@ -354,7 +339,7 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
         cursors=cursors,
         values=values,
         quarantined=quarantined_bytes(db),
-        dead={sink: count for sink, count, _ in letters},
+        dead=dead_letters(db),
         commits=commits,
         fetches=fetches.load(db),
     )

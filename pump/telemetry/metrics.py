@@ -91,6 +91,9 @@ class Metrics:
             "pump_sink_left_out", "Events that a sink was given and its peer will not get, by reason", "sink", "reason"
         )  # fmt: skip
         self.dead = counter("pump_dead_letters", "Events that became dead letters", "sink")
+        self.dead_evicted = counter(
+            "pump_dead_letters_evicted", "Dead letters removed, for they were more than their share", "sink"
+        )
         self.resent = counter(
             "pump_resent", "Events sent to a sink again as asked: a replay, or dead letters", "sink", "what"
         )

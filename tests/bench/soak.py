@@ -270,14 +270,19 @@ def run(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
     samples: list[Sample] = []
     with _processes(folder, options) as (daemon, ops):
         begun = time.monotonic()
-        time.sleep(15)
-        while not samples or samples[-1].minute < options.minutes:
-            assert daemon.poll() is None, (folder / "daemon.log").read_text()[-4000:]
-            samples.append(_sample(daemon.pid, begun, folder, ops))
-            inside = _inside(folder / "inside.jsonl")
-            print(samples[-1], _shown(inside[-1]) if inside else "", flush=True)
-            time.sleep(60)
-    for start in range(0, int(options.minutes), int(_STRETCH)):
+        with contextlib.suppress(KeyboardInterrupt):  # ended early it has its rows all the same
+            time.sleep(15)
+            while not samples or samples[-1].minute < options.minutes:
+                assert daemon.poll() is None, (folder / "daemon.log").read_text()[-4000:]
+                samples.append(_sample(daemon.pid, begun, folder, ops))
+                inside = _inside(folder / "inside.jsonl")
+                print(samples[-1], _shown(inside[-1]) if inside else "", flush=True)
+                time.sleep(60)
+    yield from _rows(samples)
+
+
+def _rows(samples: list[Sample]) -> Iterator[Row]:
+    for start in range(0, int(samples[-1].minute) if samples else 0, int(_STRETCH)):
         stretch = [each for each in samples if start <= each.minute < start + _STRETCH]
         if len(stretch) > 2:
             rate = (stretch[-1].events - stretch[0].events) / (stretch[-1].minute - stretch[0].minute) / 60
@@ -292,6 +297,8 @@ def run(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
         yield Row(f"growth after {SETTLED:.0f} minutes", grown, f"<= {GROWTH:.0f}", grown <= GROWTH, words, " MiB")
         rest = slope([(each.minute, each.rss) for each in settled])
         yield Row(f"slope after {SETTLED:.0f} minutes", rest, "", True, "resident", " MiB/min")
+        hour = rest * 60
+        yield Row("that slope over an hour", hour, f"<= {GROWTH:.0f}", hour <= GROWTH, "resident", " MiB")
 
 
 def main() -> None:
@@ -307,7 +314,7 @@ def main() -> None:
     if options.world:
         asyncio.run(_world(options.rate, options.world))
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
     with contextlib.ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pump-soak-")))
         folder.mkdir(parents=True, exist_ok=True)

@@ -45,6 +45,12 @@ def test_a_device_is_taken_in_by_a_persons_word_over_restarts(tmp_path: Path) ->
         for device in ("1001", "1002"):
             _keepalive(server.port, device)
         assert _strangers(tmp_path) == ["10000/1002"]
+        forgotten = _command(tmp_path, "forget", "10000/1001")
+        assert (forgotten.returncode, forgotten.stdout) == (0, "10000/1001 of gate is forgotten\n")
+        listed = _command(tmp_path, "--json").stdout.splitlines()
+        assert [json.loads(line)["device"] for line in listed] == ["10000/1002"]
+        _keepalive(server.port, "1001")
+        assert _strangers(tmp_path) == ["10000/1001", "10000/1002"]
     without = _command(tmp_path, "accept", "10000/1002")
     assert without.returncode == 1
     assert "no daemon runs" in without.stderr

@@ -83,6 +83,8 @@ SHARE: Final = 8
 """The part of these that one address may hold: one that dribbles must not keep the others' pictures out."""
 SMALL: Final = 64 << 10
 """Bytes of a body up to which it is taken though others hold too many."""
+LARGE: Final = 4 << 20
+"""Bytes of a body from which the values that it is read into count too: of smaller ones few are read at a time."""
 RETRY_AFTER: Final = 5.0
 """Seconds that a refused sender is asked to wait, where nobody knows better."""
 

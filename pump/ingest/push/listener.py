@@ -26,6 +26,7 @@ from pump.core.failure import scarcity
 from pump.core.text import words_of
 from pump.ingest.intake import Intake
 from pump.ingest.push.admission import (
+    LARGE,
     RETRY_AFTER,
     Admission,
     HeldBody,
@@ -227,6 +228,8 @@ class PushListener:
             if "?" in request.raw_path:
                 push.query = request.query
             push.body = await self._bodies.read(request, held)
+            if len(push.body) > LARGE:
+                held.hold(len(push.body))
             if len(candidates) > 1:
                 route = await _fittest(candidates, push)
             response = await route.source.handle(push, route.intake, self.admission)

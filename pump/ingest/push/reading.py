@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import zlib
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ class BodyReader:
             try:
                 body = content.read_nowait(-1)
             except Exception as error:
+                error.__traceback__ = None  # as below
                 raise Refused(400, "the body's framing is broken") from error
         else:
             length = request.content_length
@@ -55,30 +57,31 @@ class BodyReader:
     async def _rest(self, request: web.BaseRequest, held: HeldBody) -> bytes:
         """The body of a request that has not come whole yet."""
         protocol, content = request.protocol, request.content
-        parts: list[bytes] = []
-        size = 0
-        if isinstance(protocol, Connection):
-            protocol.since = asyncio.get_running_loop().time()  # it may make room for others
-        try:
-            async with asyncio.timeout(self._seconds):
-                while part := await content.readany():
-                    parts.append(part)
-                    size += len(part)
-                    if size > self._largest:
-                        raise self._too_large()
-                    held.hold(len(part))
-        except TimeoutError:
-            raise Refused(408, "the body did not come in time") from None
-        except (Refused, ConnectionError):
-            raise
-        except Exception as error:  # aiohttp has several, and chunks can be broken in many ways
-            if request.transport is None:
-                raise ConnectionResetError("the device went away") from error
-            raise Refused(400, "the body's framing is broken") from error
-        finally:
+        # Not a list that is joined at the end: that is twice the body. Closed, it is gone though an error's traceback
+        # holds this frame.
+        with io.BytesIO() as body:
             if isinstance(protocol, Connection):
-                protocol.since = None
-        return b"".join(parts)
+                protocol.since = asyncio.get_running_loop().time()  # it may make room for others
+            try:
+                async with asyncio.timeout(self._seconds):
+                    while part := await content.readany():
+                        body.write(part)
+                        if body.tell() > self._largest:
+                            raise self._too_large()
+                        held.hold(len(part))
+            except TimeoutError:
+                raise Refused(408, "the body did not come in time") from None
+            except Refused:
+                raise
+            except Exception as error:  # aiohttp has several, and chunks can be broken in many ways
+                error.__traceback__ = None  # the stream keeps the error, and the traceback the stream: a cycle
+                if isinstance(error, ConnectionError) or request.transport is None:
+                    raise ConnectionResetError("the device went away") from error
+                raise Refused(400, "the body's framing is broken") from error
+            finally:
+                if isinstance(protocol, Connection):
+                    protocol.since = None
+            return body.getvalue()
 
     def _too_large(self) -> Refused:
         return Refused(413, f"a body may have {self._largest} bytes")

@@ -21,6 +21,13 @@ IN_THREAD: Final = 64 << 10
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+@dataclass(slots=True, frozen=True)
+class _Unread:
+    """A reader could not read the request, for this reason."""
+
+    reason: str
+
+
 @dataclass(slots=True)
 class Push:
     """One request, whole: the listener has read the body, within its limits, before the source sees it."""
@@ -47,13 +54,15 @@ class Push:
             self._made = {}
         elif reader in self._made:
             made = self._made[reader]
-            if isinstance(made, MessageError):
-                raise made
+            if isinstance(made, _Unread):
+                raise MessageError(made.reason)
             return made  # type: ignore[no-any-return]
         try:
             found = reader(self) if len(self.body) <= IN_THREAD else await DECODING.run(reader, self)
         except MessageError as error:
-            self._made[reader] = error
+            # Not the error: its traceback holds this request, which would hold it, and a large body would stay until
+            # the collector comes by.
+            self._made[reader] = _Unread(str(error))
             raise
         self._made[reader] = found
         return found

@@ -9,13 +9,12 @@ import asyncio
 import os
 import sqlite3
 import stat
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import structlog
 from pydantic import Field
@@ -29,13 +28,12 @@ from pump.sinks.common.thread import SinkThread
 from pump.sinks.sqlite import repair
 from pump.sinks.sqlite import table as _table
 from pump.spool.connection import Connection
+from pump.spool.rows import bounded_parts
 
 log = structlog.get_logger()
 
 _SLICE: Final = 50
 """Events decoded at a time; between slices the loop serves others."""
-_LARGEST: Final = 512
-"""Rows of one statement; SQLite binds 32,766 values."""
 _REMOVED: Final = 500
 """Rows removed at a time: a large DELETE takes seconds and as large a WAL (docs/measurements.md)."""
 _FORGET: Final = (
@@ -169,7 +167,7 @@ class SqliteSink(Sink[SqliteSettings]):
         assert db is not None  # entered
         sent = 0
         try:
-            for part in _parts(rows):
+            for part in bounded_parts(rows):
                 await db.execute_fetchall(_upsert(len(part)), [value for row in part for value in row])
                 sent += len(part)
             await self._forget(db)
@@ -219,17 +217,6 @@ def _close_to_others(path: Path) -> None:
             mode = stat.S_IMODE(file.stat().st_mode)
             if mode & ~_MODE:
                 file.chmod(mode & _MODE)
-
-
-def _parts(rows: Sequence[list[Any]]) -> list[Sequence[list[Any]]]:
-    """Powers of two, the largest first: ten statements serve every size, so all stay compiled."""
-    parts, start, size = [], 0, _LARGEST
-    while start < len(rows):
-        while size > len(rows) - start:
-            size //= 2
-        parts.append(rows[start : start + size])
-        start += size
-    return parts
 
 
 _upsert = cache(_table.upsert)

@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 
 from pump.core.event import Sighting
+from pump.spool.rows import insert_all, multi, parts
 
 
 @dataclass(slots=True, frozen=True)
@@ -21,30 +22,23 @@ class Seen:
     twin: str = ""
 
 
-_AT_A_TIME: Final = 512
-
-
 def add(db: sqlite3.Connection, sighted: Sequence[tuple[str, Seen, int]]) -> None:
     """Store sightings that are not there yet: (source, sighting, number by which it is forgotten)."""
-    for start in range(0, len(sighted), _AT_A_TIME):
-        part = sighted[start : start + _AT_A_TIME]
-        values: list[object] = []
-        for source, each, seq in part:
-            values += (each.sighting.at, source, each.sighting.key, each.sighting.side, each.id, each.twin, seq)
-        rows = ",".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(part))
-        db.execute(f"INSERT OR IGNORE INTO sightings(at, source, key, side, id, twin, seq) VALUES {rows}", values)
+    rows = [
+        (one.sighting.at, source, one.sighting.key, one.sighting.side, one.id, one.twin, seq)
+        for source, one, seq in sighted
+    ]
+    insert_all(db, "INSERT OR IGNORE INTO sightings(at, source, key, side, id, twin, seq) VALUES", rows)
 
 
 def seen(db: sqlite3.Connection, *, source: str, wanted: Collection[Sighting]) -> list[Seen]:
     """All sightings that share time and key with one of these."""
     keys = list({(one.at, one.key) for one in wanted})
     found: list[Seen] = []
-    for start in range(0, len(keys), _AT_A_TIME):
-        part = keys[start : start + _AT_A_TIME]
-        values = ",".join(["(?, ?, ?)"] * len(part))
+    for part in parts(keys):
         (answer,) = db.execute(
             "SELECT json_group_array(json_array(at, key, side, id, twin)) FROM sightings"
-            f" WHERE (at, source, key) IN (VALUES {values})",
+            f" WHERE (at, source, key) IN ({multi('VALUES', 3, len(part))})",
             [value for at, key in part for value in (at, source, key)],
         ).fetchone()
         found += [Seen(Sighting(at, key, side), id_, twin) for at, key, side, id_, twin in orjson.loads(answer)]

@@ -15,16 +15,31 @@ from pump.core.clock import Clock
 from pump.core.record import Record
 from pump.spool.damage.checks import has_checksum, row_crc, sealing
 from pump.spool.reader import EventReader
+from pump.spool.rows import insert_all
 from pump.spool.state import SpoolState
+from pump.spool.statements import LETTER, LETTER_COST
 from pump.spool.writer import Writer
 
 log = structlog.get_logger()
 
 SLICE: Final = 200
 """Rows read or removed at a time."""
-_WRITTEN: Final = 500
-"""Letters that one statement writes: ten values each, of the 32766 that SQLite permits."""
+_THERE: Final = "SELECT json_group_array(seq) FROM dead WHERE sink = ? AND seq IN (SELECT value FROM json_each(?))"
+_STRANGERS: Final = (
+    "SELECT json_group_array(id) FROM dead WHERE sink = ? AND seq IN (SELECT value FROM json_each(?)"
+    " WHERE (SELECT first FROM strangers WHERE last >= value ORDER BY last LIMIT 1) <= value)"
+)
 _COLUMNS: Final = "id, sink, seq, source, type, severity, recorded, body, reason, attempts, at"
+STRANGE: Final = ("pump", "dead-strangers")
+"""The piece of state that holds the numbers of letters about strangers' events, the oldest first."""
+GONE: Final = "dead-evicted/"
+"""Before a sink's name, the key of pump's state that holds how many of its letters went for want of room, and when the
+last did: milliseconds since 1970."""
+_INSERT: Final = "INSERT INTO dead(sink, seq, source, type, severity, recorded, body, reason, attempts, at) VALUES"
+_AGAIN: Final = (
+    " ON CONFLICT(sink, seq) DO UPDATE SET reason = excluded.reason, attempts = dead.attempts + excluded.attempts,"
+    " at = excluded.at"
+)
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,6 +70,15 @@ class DeadLetters:
         """Dead letters by sink."""
         return self._state.dead
 
+    @property
+    def bytes(self) -> Mapping[str, int]:
+        """What they hold of their share, by sink."""
+        return self._state.dead_bytes
+
+    def removed(self, sink: str) -> int:
+        """How many of the sink's letters went for want of room, until all that are left are dropped."""
+        return gone(self._state.value(("pump", GONE + sink)))[0]
+
     async def add(self, sink: str, records: Sequence[Record], reason: str | Mapping[int, str], attempts: int) -> int:
         """Store records as the sink's dead letters, with one reason or each with its own by number.
 
@@ -62,11 +86,13 @@ class DeadLetters:
         """
         reasons = dict.fromkeys((one.seq for one in records), reason) if isinstance(reason, str) else reason
         at = self._clock.now_ms()
-        fresh = await self._writer.change(
+        added = await self._writer.change(
             partial(add, sink=sink, records=records, reasons=reasons, attempts=attempts, at=at)
         )
-        self._state.count_dead(sink, fresh)
-        return fresh
+        self._state.count_dead(sink, added.fresh, added.bytes)
+        if added.strange:
+            self._writer.remember(STRANGE, [*(self._state.value(STRANGE) or ()), *added.strange])
+        return added.fresh
 
     async def read(
         self, *, sink: str | None = None, ids: Sequence[int] | None = None, after: int = 0, through: int = 1 << 62
@@ -81,10 +107,14 @@ class DeadLetters:
     async def drop(self, *, sink: str | None = None, ids: Sequence[int] | None = None) -> int:
         """Remove all that fit; how many. Raises `Unavailable` where the disk refuses."""
         count = 0
-        while gone := await self._writer.change(partial(drop, sink=sink, ids=ids)):
-            for name, number in gone.items():
-                self._state.count_dead(name, -number)
+        while dropped := await self._writer.change(partial(drop, sink=sink, ids=ids)):
+            for name, (number, size) in dropped.items():
+                self._state.count_dead(name, -number, -size)
                 count += number
+        if ids is None:  # whoever drops all of them has seen what went before
+            for name in [*self._state.dead] if sink is None else [sink]:
+                if self.removed(name):
+                    self._writer.remember(("pump", GONE + name), None)
         return count
 
     async def mark_refused_again(self, reasons: Mapping[int, str]) -> None:
@@ -92,42 +122,56 @@ class DeadLetters:
         await self._writer.change(partial(again, reasons=reasons, at=self._clock.now_ms()))
 
 
+def gone(noted: object) -> tuple[int, int]:
+    """How many letters went for want of room, and when the last did, as `GONE` has it; 0 and 0 for anything else."""
+    match noted:
+        case [int(count), int(at)]:
+            return count, at
+    return 0, 0
+
+
 # --- the SQL, run in the threads ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, frozen=True)
+class Added:
+    """Letters that were none before."""
+
+    fresh: int = 0
+    bytes: int = 0
+    strange: Sequence[int] = ()
+    """The numbers of those about strangers' events."""
 
 
 def add(
     db: sqlite3.Connection, *, sink: str, records: Sequence[Record], reasons: Mapping[int, str], attempts: int, at: int
-) -> int:
-    """Store dead letters of a sink in one transaction; how many are new. `reasons` by number; `at` in ms since 1970.
+) -> Added:
+    """Store dead letters of a sink in one transaction. `reasons` by number; `at` in ms since 1970.
 
     An event is one letter of a sink: where it lies there already (a kill came before the cursor was stored, or a
     replay was refused too) the letter gets the new reason and time, and the attempts are added to its own.
     """
+    numbers = orjson.dumps(list({record.seq for record in records})).decode()
     db.execute("BEGIN IMMEDIATE")
     try:
-        numbers = {record.seq for record in records}
-        known = "SELECT count(*) FROM dead WHERE sink = ? AND seq IN (SELECT value FROM json_each(?))"
-        (there,) = db.execute(known, (sink, orjson.dumps(list(numbers)).decode())).fetchone()
-        for start in range(0, len(records), _WRITTEN):
-            values: list[object] = []
-            for one in records[start : start + _WRITTEN]:
-                values += (sink, one.seq, one.source, one.type, one.severity, one.recorded, one.body)
-                values += (reasons[one.seq], attempts, at)
-            rows = ",".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * (len(values) // 10))
-            db.execute(
-                "INSERT INTO dead(sink, seq, source, type, severity, recorded, body, reason, attempts, at)"
-                f" VALUES {rows} ON CONFLICT(sink, seq) DO UPDATE SET reason = excluded.reason,"
-                " attempts = dead.attempts + excluded.attempts, at = excluded.at",
-                values,
-            )
+        there = _numbers(db, _THERE, sink, numbers)
+        rows = [(sink, *one, reasons[one.seq], attempts, at) for one in records]
+        insert_all(db, _INSERT, rows, _AGAIN)
         sealed = f"UPDATE dead SET crc = {sealing('dead')} WHERE sink = ? AND seq IN (SELECT value FROM json_each(?))"
-        db.execute(sealed, (sink, orjson.dumps(list(numbers)).decode()))
+        db.execute(sealed, (sink, numbers))
+        fresh = {one.seq: len(one.body) + len(reasons[one.seq]) + LETTER for one in records if one.seq not in there}
+        strange = _numbers(db, _STRANGERS, sink, orjson.dumps(list(fresh)).decode()) if fresh else ()
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
-    return len(numbers) - int(there)
+    return Added(len(fresh), sum(fresh.values()), sorted(strange))
+
+
+def _numbers(db: sqlite3.Connection, sql: str, sink: str, numbers: str) -> set[int]:
+    (found,) = db.execute(sql, (sink, numbers)).fetchone()
+    return set(orjson.loads(found))
 
 
 def letters(
@@ -167,16 +211,20 @@ def newest(db: sqlite3.Connection) -> int:
     return int(found)
 
 
-def drop(db: sqlite3.Connection, *, sink: str | None = None, ids: Sequence[int] | None = None) -> dict[str, int]:
-    """Remove a slice of them; how many of each sink, empty when none are left."""
+def drop(
+    db: sqlite3.Connection, *, sink: str | None = None, ids: Sequence[int] | None = None
+) -> dict[str, tuple[int, int]]:
+    """Remove a slice of them; how many of each sink and their bytes, empty when none are left."""
     where, values = _where(sink, ids)
     rows = db.execute(
-        f"DELETE FROM dead WHERE id IN (SELECT id FROM dead WHERE TRUE{where} ORDER BY id LIMIT ?) RETURNING sink",
+        f"DELETE FROM dead WHERE id IN (SELECT id FROM dead WHERE TRUE{where} ORDER BY id LIMIT ?)"
+        f" RETURNING sink, {LETTER_COST}",
         (*values, SLICE),
     ).fetchall()
-    gone: dict[str, int] = {}
-    for (name,) in rows:
-        gone[_text(name)] = gone.get(_text(name), 0) + 1
+    gone: dict[str, tuple[int, int]] = {}
+    for name, size in rows:
+        count, before = gone.get(_text(name), (0, 0))
+        gone[_text(name)] = count + 1, before + size
     return gone
 
 

@@ -43,6 +43,7 @@ class States:
     def __init__(self, intake: Intake, clock: Clock, *, every: bool, named: Collection[str] = frozenset()) -> None:
         """`named`: the serial numbers that the configuration has, and "gateway/" with those of gateways."""
         self._intake = intake
+        intake.table = self
         self._clock = clock
         self._every = every
         self._known: dict[str, dict[str, Any]] = intake.state(PREFIX)
@@ -200,6 +201,17 @@ class States:
         del self._known[key]
         self._touched.pop(key, None)
         self._intake.forget(key, key.rpartition("/")[2])
+
+    def names(self, key: str) -> bool:
+        """See `Table`."""
+        return self._acquaintances.named(key)
+
+    async def forget(self, key: str) -> None:
+        """See `Table`."""
+        row = PREFIX + key
+        async with self._alone(row):
+            if row in self._known:
+                self._forget(row)
 
     def _age(self) -> None:
         """Forget the strangers of which nothing came for too long; a run counts from its beginning."""

@@ -118,3 +118,23 @@ async def test_panels_zones_and_cameras_without_a_table_of_their_own(tmp_path: P
         ("cam", "S9"): ("-", "Yard", "-"), ("cam", "camera/1"): ("-", "West", "-"),
     }  # fmt: skip
     assert [row["device"] for row in table(tmp_path, "--offline")] == ["DEV"]
+
+
+@pytest.mark.parametrize("left", [True, False])
+async def test_whom_a_table_has_forgotten_is_not_listed_for_what_it_once_sent(tmp_path: Path, left: bool) -> None:
+    clock, metrics = Clock(), Metrics()
+    spool = await Spool.open(tmp_path, SpoolSettings(), clock=clock, metrics=metrics)
+    state: dict[str, Any] = {"strangers": 3}
+    if left:
+        state["device/10000/1001"] = {**ROW, "online": True, "facts": {}, "since": 1.0}
+    await spool.append([], source="gate", state=state)
+    data = {"vendor": "v", "code": "1", "name": "On", "severity": "info", "phase": "pulse"}
+    for source, subjects in {"gate": ("camera/10000/1001", "camera/9/1", "camera/9/2"), "arc": ("zone/DEV/1",)}.items():
+        intake = Intake(source, spool=spool, site="s", clock=clock, metrics=metrics, health=Health(clock))
+        for subject in subjects:
+            await intake.put(Event("device.online", subject, dict(data), clock.now(), subject=subject))
+    await spool.close()
+    listed = [("arc", "zone/DEV/1"), *([("gate", "10000/1001")] if left else [])]
+    assert [(row["source"], row["device"]) for row in table(tmp_path)] == listed
+    if left:
+        assert [row["device"] for row in table(tmp_path, "--strangers")] == ["10000/1001"]

@@ -92,9 +92,11 @@ def test_bytes_and_letters_are_counted() -> None:
     assert (state.quarantined("teams"), state.quarantined("door")) == (120, 0)
     state.recount_quarantined({"door": 7})
     assert (state.quarantined("teams"), state.quarantined("door")) == (0, 7)
-    state.count_dead("out", 3)
-    state.count_dead("out", -1)
-    assert state.dead == {"out": 2}
+    state.count_dead("out", 3, 300)
+    state.count_dead("out", -1, -90)
+    assert (state.dead, state.dead_bytes) == ({"out": 2}, {"out": 210})
+    state.recount_dead({"in": (1, 5)})
+    assert (state.dead, state.dead_bytes) == ({"in": 1}, {"in": 5})
 
 
 def test_news_from_before_somebody_listens_is_kept() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import orjson
 import pytest
 
 from pump.core.errors import MessageError
-from pump.ingest.push.admission import HELD, SHARE
+from pump.ingest.push.admission import HELD, LARGE, SHARE
 from pump.ingest.push.connections import LARGEST_HEAD
 from pump.vendors.avaeye.parse import MOST_VALUES, loads
 from pump.vendors.avaeye.secrets import strip_ruin
@@ -155,3 +157,75 @@ async def test_of_a_large_ruin_the_beginning_is_kept_without_secrets(tmp_path: P
 )
 def test_a_ruin_without_its_secrets(ruin: bytes, kept: bytes) -> None:
     assert strip_ruin(ruin) == kept
+
+
+@pytest.mark.parametrize("taken", [True, False], ids=["being read", "refused"])
+async def test_a_body_that_breaks_off_is_freed_though_the_collector_does_not_come_by(
+    tmp_path: Path, taken: bool
+) -> None:
+    size = 6 << 20
+    async with avaeye_site(tmp_path, max_body="8MiB" if taken else "1MiB") as site:
+        await _alive(site)
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+            writer.write(b"POST /api/upark/capture HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (size + 1))
+            writer.write(bytes(size))
+            if taken:
+                while site.listener.admission.budget.held < size:
+                    await asyncio.sleep(0.001)
+            else:
+                assert b" 413 " in await reader.readuntil(b"\r\n")
+            writer.transport.abort()
+            del reader, writer
+            async with asyncio.timeout(60):
+                while tracemalloc.get_traced_memory()[0] > before + (1 << 20):
+                    await asyncio.sleep(0.001)
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+
+
+async def test_nothing_stays_of_tiny_chunks_that_were_turned_away(tmp_path: Path) -> None:
+    chunks = (
+        b"POST /api/upark/capture HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"2\r\nab\r\n" * 6000
+    )
+    async with avaeye_site(tmp_path) as site:
+        await _alive(site)
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+                writer.write(chunks)
+                assert b" 400 " in await reader.readuntil(b"\r\n")
+                writer.transport.abort()
+            del reader, writer
+            async with asyncio.timeout(60):
+                while tracemalloc.get_traced_memory()[0] > before + (1 << 20):  # the chunks' places alone are 2 MiB
+                    await asyncio.sleep(0.001)
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+
+
+async def test_a_large_body_counts_with_what_it_is_read_into(tmp_path: Path) -> None:
+    large = orjson.dumps(capture("large", remark="x" * (LARGE + 1000)))
+    async with avaeye_site(tmp_path) as site:
+        held: list[int] = []
+        count = site.listener.admission.budget.count
+
+        def watched(peer: str, size: int) -> bool:
+            fits = count(peer, size)
+            held.append(site.listener.admission.budget.held)
+            return fits
+
+        site.listener.admission.budget.count = watched  # type: ignore[method-assign]
+        assert (await site.post("capture", large)).status == 200
+        assert max(held) == 2 * len(large)
+        assert held[-1] == 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -45,3 +48,30 @@ async def test_what_cannot_be_read_is_not_tried_again(size: int) -> None:
         with pytest.raises(MessageError, match="ruin"):
             await push.read(reader)
     assert len(reader.threads) == 1
+
+
+class _Watched(Push):
+    """A request that can be seen to go."""
+
+
+@pytest.mark.parametrize("size", [1, IN_THREAD + 1])
+async def test_what_cannot_be_read_is_let_go_though_the_collector_does_not_come_by(size: int) -> None:
+    async def refuse() -> weakref.ref[Push]:
+        push = _Watched("POST", "/", body=bytes(size))
+        for _ in range(2):
+            with pytest.raises(MessageError):
+                await push.read(_ruin)
+        return weakref.ref(push)
+
+    gc.disable()
+    try:
+        gone = await refuse()
+        async with asyncio.timeout(60):
+            while gone() is not None:  # its thread ends a moment later
+                await asyncio.sleep(0.001)
+    finally:
+        gc.enable()
+
+
+def _ruin(push: Push) -> None:
+    raise MessageError("ruin")

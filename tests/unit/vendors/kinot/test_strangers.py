@@ -54,6 +54,30 @@ async def test_whom_kinot_signs_for_or_lists_is_known_and_else_a_day_or_a_word_m
         assert found <= {"stranger"}, "over a restart"
 
 
+async def test_whom_an_operator_has_forgotten_is_a_stranger_until_kinot_vouches_anew(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    clock = site.clock
+    async with site.intake() as (intake, _):
+        states = _states(intake, clock, "named")
+        for sn in ("gone", "stays"):
+            await states.take(_status(clock, sn))
+        await intake.accept(["accepted"])
+        await states.take(_status(clock, "accepted"), signed=False)
+        assert intake.table is states
+        assert [states.names(sn) for sn in ("named", "gone")] == [True, False]
+        await intake.disown(["gone", "accepted", "never heard of"])
+        assert states.of("gone") is None
+        assert [states.stranger(sn) for sn in ("gone", "accepted", "stays")] == [True, True, False]
+        clock.advance(1)
+        await states.take(_status(clock, "accepted"), signed=False)
+        assert states.stranger("accepted")
+    async with site.intake() as (intake, _):
+        states = _states(intake, clock)
+        assert [states.stranger(sn) for sn in ("gone", "accepted", "stays")] == [True, True, False]
+        await states.take(_status(clock, "gone"))
+        assert not states.stranger("gone")
+
+
 async def test_a_flood_forgets_its_own_and_leaves_nothing_behind(tmp_path: Path) -> None:
     site = Site(tmp_path)
     clock = site.clock

@@ -1,0 +1,66 @@
+"""Many rows in one statement, by statements of few sizes that keep little.
+
+SQLite keeps what a compiled statement was last given, and Python keeps the compiled statements. A text for each number
+of rows, each of them with what its largest batch held, came to 17 MiB and went on growing: so the numbers are powers
+of two, and what one statement is given at a time is bounded.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+LARGEST: Final = 512
+"""Rows of a statement at the most."""
+BYTES: Final = 128 << 10
+"""Bytes that a statement of several rows is given at the most."""
+_VALUE: Final = 16
+"""Bytes of a value that has no length, and around one that has."""
+
+
+def insert_all(db: sqlite3.Connection, head: str, rows: Sequence[Sequence[object]], tail: str = "") -> None:
+    """Insert the rows, several a statement; `head` ends with VALUES, `tail` follows the values."""
+    for part in bounded_parts(rows):
+        db.execute(multi(head, len(part[0]), len(part)) + tail, [value for row in part for value in row])
+
+
+def parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Powers of two, the largest first: ten statements serve every number, so all stay compiled.
+
+    For rows of short values.
+    """
+    start, size = 0, LARGEST
+    while start < len(rows):
+        while size > len(rows) - start:
+            size //= 2
+        yield rows[start : start + size]
+        start += size
+
+
+def bounded_parts(rows: Sequence[Sequence[object]]) -> Iterator[Sequence[Sequence[object]]]:
+    """As `parts`, none of several rows with more than `BYTES`."""
+    for part in parts(rows):
+        sizes = [_size(row) for row in part]
+        start = 0
+        while start < len(part):
+            size = len(part) - start
+            size = 1 << (size.bit_length() - 1)
+            while size > 1 and sum(sizes[start : start + size]) > BYTES:
+                size //= 2
+            yield part[start : start + size]
+            start += size
+
+
+def _size(row: Sequence[object]) -> int:
+    return sum(_VALUE + len(value) if isinstance(value, str | bytes) else _VALUE for value in row)
+
+
+@cache
+def multi(head: str, columns: int, rows: int) -> str:
+    """The statement's text for so many rows."""
+    row = "(" + ",".join("?" * columns) + ")"
+    return f"{head} {','.join([row] * rows)}"

@@ -1,0 +1,81 @@
+"""Statements of many rows: of few sizes, and none keeps more than its share of what it was given."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from pump.core.event import Sighting
+from pump.spool import schema
+from pump.spool.damage.checks import with_checksum
+from pump.spool.gaps import sightings
+from pump.spool.gaps.sightings import Seen
+from pump.spool.rows import BYTES, LARGEST, bounded_parts, parts
+from pump.spool.statements import Group, commit, store_state
+from pump.spool.tables import dead_letters
+from pump.spool.types import Cursor
+from pump.testing.records import record
+from tests.unit.spool.conftest import rows
+
+
+class Watched(sqlite3.Connection):
+    """Notes the text of each statement, and the bytes that it was given at the most."""
+
+    texts: dict[str, int]
+
+    def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
+        given = sum(len(value) for value in values if isinstance(value, str | bytes))
+        self.texts[sql] = max(self.texts.get(sql, 0), given)
+        return super().execute(sql, values)
+
+
+@pytest.fixture
+def db() -> Iterator[Watched]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None, factory=Watched)) as db:
+        db.texts = {}
+        schema.create_empty(with_checksum(db))
+        db.texts = {}
+        yield db
+
+
+def test_batches_of_every_size_are_served_by_statements_of_few(db: Watched) -> None:
+    sizes, first = [*range(1, 140), 200, 255, 256, 300, 511, 513, 700], 1
+    for size in sizes:
+        new = commit(db, Group(rows(first, size)), first)
+        assert [each.seq for each in new] == list(range(first, first + size))
+        assert commit(db, Group(rows(first, size)), first + size) == []  # all are asked for their survivors
+        dead_letters.add(db, sink="hook", records=new, reasons={each.seq: "no" for each in new}, attempts=1, at=5)
+        seen = [("teams", Seen(Sighting(seq, "k", "log"), f"id{seq}"), seq) for seq in range(first, first + size)]
+        sightings.add(db, seen)
+        found = sightings.seen(db, source="teams", wanted=[each.sighting for _, each, _ in seen])
+        assert sorted(each.id for each in found) == sorted(each.id for _, each, _ in seen)
+        store_state(db, {("teams", f"key{first + place}"): place for place in range(size)})
+        first += size
+    powers = LARGEST.bit_length()
+    assert len(db.texts) < 8 * powers, len(db.texts)
+    assert db.execute("SELECT count(*) FROM dead").fetchone() == (sum(sizes),)
+    assert db.execute("SELECT count(*) FROM sightings").fetchone() == (sum(sizes),)
+
+
+def test_no_statement_of_many_rows_is_given_more_than_its_share(db: Watched) -> None:
+    value = "v" * 4000
+    store_state(db, {("gate", f"device/{number}"): value for number in range(1000)})
+    commit(db, Group(rows(1, 600, size=3000), {"out": Cursor(1, {"kept": "y" * 200_000})}), 1)
+    letters = [record(seq)._replace(body=b"z" * 100_000) for seq in range(1, 20)]
+    dead_letters.add(db, sink="hook", records=letters, reasons={each.seq: "no" for each in letters}, attempts=1, at=5)
+    many = {sql: given for sql, given in db.texts.items() if "),(" in sql}
+    assert many
+    assert max(many.values()) <= BYTES
+    assert db.execute("SELECT count(*) FROM state").fetchone() == (1000,)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 511, 512, 513, 1029])
+def test_parts_are_all_the_rows_in_order(count: int) -> None:
+    some = [(number, "a" * (number % 700)) for number in range(count)]
+    for cut in (list(parts(some)), list(bounded_parts(some))):
+        assert [row for part in cut for row in part] == some
+        assert all(len(part) in {1 << power for power in range(10)} for part in cut)
