@@ -77,6 +77,8 @@ class _UnderWay:
     arguments: Mapping[str, Any]
     deadline: float
     result: asyncio.Future[CommandResult]
+    written: asyncio.Future[str]
+    """Empty once it is on disk; else why it could not be written down."""
     sent: bool = False
     task: asyncio.Task[None] | None = None
     sending: asyncio.Task[CommandResult] | None = None
@@ -183,8 +185,8 @@ class CommandDesk:
         deadline = self._clock.monotonic() + asked.expires
         entry = self._entry(asked, verb.shown(arguments), caller)
         entry.dry_run = self._settings.dry_run
-        result: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
-        under_way = _UnderWay(entry, name, arguments, deadline, result)
+        loop = asyncio.get_running_loop()
+        under_way = _UnderWay(entry, name, arguments, deadline, loop.create_future(), loop.create_future())
         self._under_way[entry.request_id] = under_way
         try:
             if self._stopping:
@@ -194,14 +196,15 @@ class CommandDesk:
             del self._under_way[entry.request_id]
             self._count.labels(name, entry.verb, "refused").inc()
             reason = f"it cannot be written down, so it is not sent: {error.reason}"
-            result.set_result(CommandResult("refused", reason))  # for who asked under the same key meanwhile
+            under_way.written.set_result(reason)  # for who asked under the same key meanwhile
             raise NotTaken("not now", reason) from None
         except BaseException:
             # What was cancelled may be on disk all the same: nobody waits for it, and its end must still be written.
             self._start(under_way, CommandResult("expired", "who asked has gone before it was sent"))
             raise
+        under_way.written.set_result("")
         self._start(under_way)
-        return Ticket(entry.request_id, asyncio.shield(result))
+        return Ticket(entry.request_id, asyncio.shield(under_way.result))
 
     def _start(self, one: _UnderWay, ended: CommandResult | None = None) -> None:
         one.task = asyncio.create_task(self._do(one, ended), name=f"command {one.entry.request_id}")
@@ -223,6 +226,8 @@ class CommandDesk:
                     one.result.set_result(result)  # who waits need not wait for the spool's room
                 await self._clock.sleep(AGAIN)
         self._under_way.pop(entry.request_id, None)
+        if not one.written.done():
+            one.written.set_result("")  # who asked was cancelled in the middle of it
         if not one.result.done():
             one.result.set_result(result)
 
@@ -316,6 +321,8 @@ class CommandDesk:
         if (known.verb, known.target) != (asked.verb, asked.target):
             await self._refuse("arguments", "this key has named another command", asked, caller, name)
         if (under_way := self._under_way.get(known.request_id)) is not None:
+            if reason := await asyncio.shield(under_way.written):  # on disk before anybody hears its id
+                raise NotTaken("not now", reason)
             return Ticket(known.request_id, asyncio.shield(under_way.result))
         ended: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
         ended.set_result(CommandResult(known.status or "unknown", known.reason))  # type: ignore[arg-type]

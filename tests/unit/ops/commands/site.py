@@ -15,12 +15,13 @@ from pump.commands.contract import DONE, Command, CommandResult, Request, Target
 from pump.config.model import CommandSettings
 from pump.core.clock import Clock
 from pump.core.errors import Refusal, Unavailable
+from pump.core.event import Event, Unparsed
 from pump.core.settings import SourceSettings
 from pump.ingest.intake import Intake
 from pump.ops.commands.desk import CommandDesk
 from pump.source import Source
 from pump.spool import Spool
-from pump.spool.types import SpoolSettings
+from pump.spool.types import Receipt, SpoolSettings
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 
@@ -82,6 +83,27 @@ class Gates(Source[SourceSettings]):
         return DONE
 
 
+class HeldIntake(Intake):
+    """The real intake, which can be made to wait before it stores, and to refuse."""
+
+    gate: asyncio.Event | None = None
+    waiting = 0
+    """Puts that wait for the gate."""
+    refusing = ""
+    """Why it refuses; empty: it does not."""
+
+    async def put(
+        self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None, stranger: bool = False
+    ) -> Receipt:
+        if self.gate is not None:
+            self.waiting += 1
+            await self.gate.wait()
+            self.waiting -= 1
+        if self.refusing:
+            raise Unavailable(self.refusing)
+        return await super().put(*items, state=state, stranger=stranger)
+
+
 @dataclass
 class Site:
     """A desk with its sources."""
@@ -89,7 +111,7 @@ class Site:
     desk: CommandDesk
     gates: Gates
     spool: Spool
-    intake: Intake
+    intake: HeldIntake
     clock: Clock
     metrics: Metrics
     closed: bool = False
@@ -119,8 +141,8 @@ async def site(folder: Path, clock: Clock, settings: Mapping[str, Any] = EVERYTH
     spool = await Spool.open(folder, SpoolSettings(), clock=clock, metrics=metrics)
     health = Health(clock)
 
-    def intake(name: str) -> Intake:
-        return Intake(name, spool=spool, site="s", clock=clock, metrics=metrics, health=health)
+    def intake(name: str) -> HeldIntake:
+        return HeldIntake(name, spool=spool, site="s", clock=clock, metrics=metrics, health=health)
 
     gates, twins = Gates("gates", clock), Gates("twins", clock, ["twin"])
     more = Gates("more", clock, ["twin"])

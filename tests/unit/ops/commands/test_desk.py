@@ -131,6 +131,29 @@ async def test_two_who_ask_at_once_under_one_key_ask_for_one_command(tmp_path: P
         assert await there.statuses() == ["requested", "done"]
 
 
+@pytest.mark.parametrize("refusing", ["", "the disk is full"])
+async def test_who_asks_while_the_first_is_being_written_down_hears_nothing_before_it_is(
+    tmp_path: Path, refusing: str
+) -> None:
+    async with site(tmp_path, Clock()) as there:
+        gate = there.intake.gate = asyncio.Event()
+        asking = [asyncio.create_task(there.ask(key="k")) for _ in range(3)]
+        while not there.intake.waiting:
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not any(one.done() for one in asking), "an id was given away that a kill would make nobody's"
+        there.intake.refusing = refusing
+        gate.set()
+        taken = await asyncio.gather(*asking, return_exceptions=True)
+        if refusing:
+            assert [getattr(one, "why", None) for one in taken] == ["not now"] * 3
+            assert there.gates.did == []
+        else:
+            assert len({one.request_id for one in taken if not isinstance(one, BaseException)}) == 1
+            assert not any(isinstance(one, BaseException) for one in taken)
+
+
 async def test_a_target_is_not_commanded_more_often_than_it_may(tmp_path: Path) -> None:
     async with site(tmp_path, ManualClock(), {**EVERYTHING, "per_minute": 3}) as there:
         for _ in range(3):
