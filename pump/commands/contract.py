@@ -38,6 +38,8 @@ class Command:
     clock: Clock
     sent: bool = False
     """True from the moment at which the device may have it."""
+    ended: bool = False
+    """True once its end was decided: whoever is late in hearing of it sends nothing any more."""
 
     @property
     def remaining(self) -> float:
@@ -51,7 +53,7 @@ class Command:
         sent again; only what the device has plainly not acted upon, such as a request that it challenged for a
         password, may be repeated.
         """
-        if self.remaining <= 0.0:
+        if self.ended or self.remaining <= 0.0:
             raise Expired
         self.sent = True
 

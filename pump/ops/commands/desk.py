@@ -266,6 +266,7 @@ class CommandDesk:
         try:
             ended = await wait_for({doing}, command.remaining + ANSWER, self._clock)
         finally:
+            command.ended = True  # a source may be slow in its clean-up, or swallow the cancellation
             doing.cancel()
             doing.add_done_callback(_looked_at)
         if not ended:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ EVERYTHING: Mapping[str, Any] = {
 
 
 class Gates(Source[SourceSettings]):
-    """`gate/<what it does>`: obeys, refuses, unreachable, breaks, vanishes, silent, slow, waits."""
+    """`gate/<what it does>`: obeys, refuses, unreachable, breaks, vanishes, silent, waits, stubborn (ignores
+    its cancellation)."""
 
     def __init__(self, name: str, clock: Clock, gates: Sequence[str] = ()) -> None:
         super().__init__(name, SourceSettings(type="gates"), clock)
@@ -46,6 +47,7 @@ class Gates(Source[SourceSettings]):
             "vanishes",
             "silent",
             "waits",
+            "stubborn",
         )
         self.did: list[tuple[str, str, Mapping[str, Any]]] = []
         """Target, verb and arguments of everything that a gate got."""
@@ -69,6 +71,10 @@ class Gates(Source[SourceSettings]):
             raise RuntimeError("a bug")
         if behaviour == "waits":
             await self.go_on.wait()
+        if behaviour == "stubborn":
+            with suppress(asyncio.CancelledError):
+                await self.go_on.wait()
+            await self.go_on.wait()  # a clean-up that takes its time
         command.sending()
         self.did.append((command.target, command.verb, command.arguments))
         match behaviour:
