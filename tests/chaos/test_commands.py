@@ -49,8 +49,6 @@ targets = ["*"]
 """
 _READY: Final = (f"device/{PANELS[1]}", f"output/{DOORS}", "lock/")
 """Targets, or how one begins, that are known only once their vendor was asked."""
-AT_ONCE: Final = 60
-"""Commands that callers wait for at a time."""
 _AGAIN: Final = frozenset({404, 503})
 """HTTP statuses of a pump that has only just started."""
 
@@ -179,10 +177,10 @@ async def _listed(site: Site, session: aiohttp.ClientSession) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _play(site: Site, seed: int, count: int, kills: int, expires: float) -> list[Asked]:
+async def _play(site: Site, seed: int, count: int, kills: int, expires: float, at_once: int) -> list[Asked]:
     dice = random.Random(seed)
     plan = _planned(site, dice, count, expires)
-    places = asyncio.Semaphore(AT_ONCE)
+    places = asyncio.Semaphore(at_once)
     begun = 0
     due = sorted(dice.sample(range(count // 10, count), kills))
     async with aiohttp.ClientSession(
@@ -292,20 +290,20 @@ def _judge(site: Site, plan: list[Asked], account: list[tuple[str, str, float]],
 
 
 @pytest.mark.parametrize(
-    ("count", "kills", "expires", "slack"),
+    ("count", "kills", "expires", "at_once", "slack"),
     [
-        pytest.param(40, 2, 4.0, 30.0, id="short"),
-        pytest.param(500, 12, 30.0, 2.0, id="long", marks=[pytest.mark.long, pytest.mark.timeout(900)]),
+        pytest.param(40, 2, 4.0, 10, 30.0, id="short"),
+        pytest.param(500, 12, 30.0, 60, 2.0, id="long", marks=[pytest.mark.long, pytest.mark.timeout(900)]),
     ],
 )
 def test_each_action_once_and_each_command_with_one_end(
-    tmp_path: Path, count: int, kills: int, expires: float, slack: float
+    tmp_path: Path, count: int, kills: int, expires: float, at_once: int, slack: float
 ) -> None:
     seed = int(os.environ.get("PUMP_CHAOS_SEED", "16"))
     begun = time.monotonic()
     site = Site(tmp_path, seed)
     try:
-        plan = asyncio.run(_play(site, seed, count, kills, expires))
+        plan = asyncio.run(_play(site, seed, count, kills, expires, at_once))
         account = asyncio.run(_account(site))
         assert site.daemon is not None
         site.daemon.send_signal(signal.SIGTERM)

@@ -355,21 +355,28 @@ class CommandDesk:
     # --- the daemon's life ------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """End, as unknown, what the run before has left open: nothing of it is sent again. Then there is no more."""
-        result = CommandResult("unknown", "the pump ended before the answer came")
-        for name, journal in self._journals.items():
-            while journal.left:
-                entry = journal.left[0]
-                try:
-                    await journal.end(entry, result)
-                except Unavailable:
-                    await self._clock.sleep(AGAIN)
-                    continue
-                journal.left.pop(0)
-                self._count.labels(name, entry.verb, result.status).inc()
-                log.warning("The end of a command is unknown", verb=entry.verb, target=entry.target,
-                            caller=entry.caller, request=entry.request_id)  # fmt: skip
+        """End, as unknown, what the run before has left open: nothing of it is sent again. Then there is no more.
+
+        All at once, for one commit takes them all: one by one 256 of them would take that many fsyncs.
+        """
+        await asyncio.gather(
+            *(self._left(name, entry) for name, journal in self._journals.items() for entry in journal.left)
+        )
         await asyncio.Event().wait()
+
+    async def _left(self, name: str, entry: Entry) -> None:
+        journal = self._journals[name]
+        result = CommandResult("unknown", "the pump ended before the answer came")
+        while True:
+            try:
+                await journal.end(entry, result)
+                break
+            except Unavailable:
+                await self._clock.sleep(AGAIN)
+        journal.left.remove(entry)
+        self._count.labels(name, entry.verb, result.status).inc()
+        log.warning("The end of a command is unknown", verb=entry.verb, target=entry.target, caller=entry.caller,
+                    request=entry.request_id)  # fmt: skip
 
     async def close(self) -> None:
         """Take no more, cut short what is under way, and write its end down."""

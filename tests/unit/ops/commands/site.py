@@ -141,8 +141,10 @@ class Site:
 
 
 @asynccontextmanager
-async def site(folder: Path, clock: Clock, settings: Mapping[str, Any] = EVERYTHING) -> AsyncIterator[Site]:
-    """A desk that runs, and is closed at the end."""
+async def site(
+    folder: Path, clock: Clock, settings: Mapping[str, Any] = EVERYTHING, *, run: bool = True
+) -> AsyncIterator[Site]:
+    """A desk that runs, unless the test does that itself, and is closed at the end."""
     metrics = Metrics()
     spool = await Spool.open(folder, SpoolSettings(), clock=clock, metrics=metrics)
     health = Health(clock)
@@ -159,7 +161,7 @@ async def site(folder: Path, clock: Clock, settings: Mapping[str, Any] = EVERYTH
         clock=clock, metrics=metrics,
     )  # fmt: skip
     there = Site(desk, gates, spool, intakes["gates"], clock, metrics)
-    running = asyncio.create_task(desk.run())
+    running = asyncio.create_task(desk.run() if run else asyncio.sleep(0))
     try:
         yield there
     finally:

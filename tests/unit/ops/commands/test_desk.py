@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,23 @@ async def test_after_a_kill_a_command_is_unknown_and_not_sent_again(tmp_path: Pa
             assert again.request_id == ticket.request_id
             assert (await again.result).status == "unknown"
             assert there.gates.did == []
+
+
+async def test_all_that_a_kill_left_open_is_ended_by_one_commit(tmp_path: Path) -> None:
+    async with site(tmp_path / "live", Clock()) as there:
+        await asyncio.gather(*(there.ask(f"gate/{gate}") for gate in there.gates.gates for _ in range(12)))
+        shutil.copytree(tmp_path / "live", tmp_path / "killed")
+    async with site(tmp_path / "killed", Clock(), run=False) as there:
+        left = len(there.intake.state(PREFIX))
+        gate = there.intake.gate = asyncio.Event()
+        running = asyncio.create_task(there.desk.run())
+        while there.intake.waiting < left:  # one by one there would be one alone
+            await asyncio.sleep(0)
+        gate.set()
+        while there.intake.state(PREFIX):
+            await asyncio.sleep(0.001)
+        running.cancel()
+        assert Counter(await there.statuses())["unknown"] == left > 10
 
 
 async def test_a_stop_says_of_what_was_sent_that_nobody_knows_and_of_the_rest_that_it_expired(tmp_path: Path) -> None:
