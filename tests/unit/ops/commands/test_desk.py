@@ -149,6 +149,25 @@ async def test_two_who_ask_at_once_under_one_key_ask_for_one_command(tmp_path: P
         assert await there.statuses() == ["requested", "done"]
 
 
+@pytest.mark.parametrize("jump", [-20 * 365 * 86_400.0, 2 * 86_400.0, 400 * 86_400.0])
+async def test_a_clock_that_jumps_lets_no_key_ask_for_a_second_action(tmp_path: Path, jump: float) -> None:
+    clock = ManualClock()
+    async with site(tmp_path, clock) as there:
+        first = await there.ask(key="tuesday")
+        await first.result
+        clock.ages.look()
+        clock.jump(jump)
+        await there.result("gate/refuses", key="another")  # each end forgets what is old
+        assert (await there.ask(key="tuesday")).request_id == first.request_id
+    async with site(tmp_path, clock) as there:
+        await there.result("gate/refuses", key="a third")
+        assert (await there.ask(key="tuesday")).request_id == first.request_id
+        assert there.gates.did == [("gate/refuses", "gate.open", {})]
+        clock.advance(86_401.0)
+        await there.result("gate/refuses", key="a fourth")
+        assert (await there.ask(key="tuesday")).request_id != first.request_id, "once a day has passed it is free"
+
+
 @pytest.mark.parametrize("refusing", ["", "the disk is full"])
 async def test_who_asks_while_the_first_is_being_written_down_hears_nothing_before_it_is(
     tmp_path: Path, refusing: str
