@@ -46,7 +46,8 @@ class Verb:
         """The arguments, each of its kind. ValueError in words: unknown, missing, or not what it must be."""
         if strange := [name for name in given if name not in self.arguments]:
             known = ", ".join(self.arguments) or "none"
-            raise ValueError(f"there is no argument {', '.join(map(_short, strange))}; there are: {known}")
+            more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+            raise ValueError(f"there is no argument {', '.join(map(_short, strange[:3]))}{more}; there are: {known}")
         if missing := [name for name, one in self.arguments.items() if one.required and name not in given]:
             raise ValueError(f"{', '.join(missing)} is wanted")
         return {name: self.arguments[name].checked(name, value) for name, value in given.items()}

@@ -76,6 +76,7 @@ class _UnderWay:
     source: str
     arguments: Mapping[str, Any]
     deadline: float
+    expires_ms: int
     result: asyncio.Future[CommandResult]
     written: asyncio.Future[str]
     """Empty once it is on disk; else why it could not be written down."""
@@ -125,7 +126,7 @@ class CommandDesk:
         except ValueError as error:
             await self._refuse("arguments", words_of(error), asked, caller, name)
         if asked.key is not None and (known := self._named(caller, asked.key, name)) is not None:
-            return await self._again(known, asked, caller, name)
+            return await self._again(known, asked, verb.shown(arguments), caller, name)
         if len(self._under_way) >= MOST:
             await self._refuse("not now", f"{MOST} commands are under way", asked, caller, name)
         if wait := self._grants.wait(asked.target):
@@ -183,10 +184,11 @@ class CommandDesk:
 
     async def _begin(self, asked: _Asked, verb: Verb, arguments: Mapping[str, Any], caller: str, name: str) -> Ticket:
         deadline = self._clock.monotonic() + asked.expires
+        expires_ms = self._clock.now_ms() + int(asked.expires * 1000)
         entry = self._entry(asked, verb.shown(arguments), caller)
         entry.dry_run = self._settings.dry_run
         loop = asyncio.get_running_loop()
-        under_way = _UnderWay(entry, name, arguments, deadline, loop.create_future(), loop.create_future())
+        under_way = _UnderWay(entry, name, arguments, deadline, expires_ms, loop.create_future(), loop.create_future())
         self._under_way[entry.request_id] = under_way
         try:
             if self._stopping:
@@ -244,8 +246,9 @@ class CommandDesk:
     async def _sent(self, one: _UnderWay) -> CommandResult:
         entry = one.entry
         command = Command(
-            entry.request_id, entry.verb, entry.target, one.arguments, entry.caller, one.deadline, self._clock
-        )
+            entry.request_id, entry.verb, entry.target, one.arguments, entry.caller, one.deadline, self._clock,
+            one.expires_ms,
+        )  # fmt: skip
         try:
             async with self._turn(entry.target, one.deadline):
                 if self._stopping:  # it was just being written down
@@ -317,9 +320,11 @@ class CommandDesk:
                 return one.entry
         return self._journals[name].named(caller, key)
 
-    async def _again(self, known: Entry, asked: _Asked, caller: str, name: str) -> Ticket:
+    async def _again(
+        self, known: Entry, asked: _Asked, shown: Mapping[str, Any], caller: str, name: str
+    ) -> Ticket:  # fmt: skip
         """The command that this key named before: the same one, whatever became of it."""
-        if (known.verb, known.target) != (asked.verb, asked.target):
+        if (known.verb, known.target, known.arguments) != (asked.verb, asked.target, shown):
             await self._refuse("arguments", "this key has named another command", asked, caller, name)
         if (under_way := self._under_way.get(known.request_id)) is not None:
             if reason := await asyncio.shield(under_way.written):  # on disk before anybody hears its id

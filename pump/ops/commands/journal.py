@@ -85,12 +85,15 @@ class Journal:
         self._open[entry.request_id] = entry
 
     async def end(self, entry: Entry, result: CommandResult) -> None:
-        """Write down its end; returns after the fsync. Raises Unavailable. Twice, it is written once: ids see to it."""
+        """Write down its end; returns after the fsync. Raises Unavailable. Twice, it is written once: ids see to it.
+
+        Also while the spool refuses events, from its reserve: what was sent must not become unknown for want of room.
+        """
         entry.status, entry.reason = result.status, result.reason
         state: dict[str, Any] = {PREFIX + entry.request_id: None if entry.key is None else asdict(entry)}
         forgotten = self._forgettable() if entry.key is not None else []
         state |= {PREFIX + one: None for one in forgotten}
-        await self.intake.put(self._event(entry, result), state=state)
+        await self.intake.put_own(self._event(entry, result), state)
         self._open.pop(entry.request_id, None)
         for one in forgotten:
             self._ended.pop(one, None)

@@ -109,6 +109,13 @@ class HeldIntake(Intake):
             raise Unavailable(self.refusing)
         return await super().put(*items, state=state, stranger=stranger)
 
+    async def put_own(self, event: Event, state: Mapping[str, Any] | None = None) -> Receipt:
+        if self.gate is not None:
+            self.waiting += 1
+            await self.gate.wait()
+            self.waiting -= 1
+        return await super().put_own(event, state)
+
 
 @dataclass
 class Site:

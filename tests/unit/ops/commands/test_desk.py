@@ -134,8 +134,13 @@ async def test_a_key_names_one_command(tmp_path: Path) -> None:
         assert (await there.ask(key="tuesday", caller="token:board")).request_id != first.request_id
         with pytest.raises(NotTaken, match="another command"):
             await there.ask(verb="gate.close", key="tuesday")
-        assert len(there.gates.did) == 2
+        await there.result(verb="display.show", arguments={"text": "A", "line": "1"}, key="shown")
+        await there.result(verb="display.show", arguments={"text": "A", "line": 1}, key="shown")
+        with pytest.raises(NotTaken, match="another command"):
+            await there.ask(verb="display.show", arguments={"text": "B", "line": 1}, key="shown")
+        assert len(there.gates.did) == 3
     async with site(tmp_path, Clock()) as there:
+        await there.result(verb="display.show", arguments={"text": "A", "line": "1"}, key="shown")
         assert (await there.ask(key="tuesday")).request_id == first.request_id
         assert there.gates.did == []
 
@@ -243,12 +248,16 @@ async def test_nothing_happens_without_a_grant(
         assert there.gates.did == []
 
 
+_MANY = {"x" * n: 3 for n in range(3000)}
+
+
 @pytest.mark.parametrize(
     ("why", "asked"),
     [
         ("no target", {"target": "gate/none"}), ("no target", {"target": "gate/twin"}),
         ("no target", {"source": "nobody"}), ("no verb", {"verb": "gate.hold-open"}), ("no verb", {"verb": "gate.opn"}),
-        ("arguments", {"arguments": {"speed": 3}}), ("arguments", {"verb": "list.add", "arguments": {"plate": "A1"}}),
+        ("arguments", {"arguments": {"speed": 3}}), ("arguments", {"arguments": _MANY}),
+        ("arguments", {"verb": "list.add", "arguments": {"plate": "A1"}}),
         ("arguments", {"verb": "list.add", "arguments": {"plate": "A1", "list": "vip"}}),
         ("arguments", {"verb": "list.add", "arguments": {"plate": "A\n1", "list": "allow"}}),
         ("arguments", {"verb": "list.add", "arguments": {"plate": "A1", "list": "allow", "until": "tomorrow"}}),
@@ -265,6 +274,7 @@ async def test_what_cannot_be_done_is_refused_before_anything_is_sent(
         with pytest.raises(NotTaken) as refused:
             await there.ask(**asked)
         assert refused.value.why == why
+        assert len(refused.value.reason) < 300
         assert await there.statuses() == ["refused"]
         assert there.gates.did == []
 
@@ -297,6 +307,30 @@ async def test_a_flood_of_refusals_does_not_become_a_flood_of_events(tmp_path: P
             "pump_commands_total", {"source": "pump", "verb": "gate.open", "status": "refused"}
         )
         assert counted == 100
+
+
+async def test_what_was_sent_is_ended_also_where_the_spool_is_full(tmp_path: Path) -> None:
+    async with site(tmp_path, Clock()) as there:
+        ticket = await there.ask("gate/waits", expires=60)
+        there.spool._writer.refuse("the disk is full")
+        with pytest.raises(NotTaken, match="so it is not sent: the spool refuses: the disk is full"):
+            await there.ask("gate/obeys")
+        there.gates.go_on.set()
+        assert (await ticket.result).status == "done"
+        assert await there.statuses() == ["requested", "done"]
+        assert [target for target, *_ in there.gates.did] == ["gate/waits"]
+
+
+async def test_a_machine_that_slept_sends_nothing_that_is_late(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with site(tmp_path, clock) as there:
+        ticket = await there.ask("gate/waits", expires=10)
+        clock.jump(60.0)  # monotonic time stands still while it sleeps
+        there.gates.go_on.set()
+        assert (await ticket.result).status == "expired"
+        assert there.gates.did == []
+        clock.jump(-600.0)
+        assert (await there.result("gate/obeys")).status == "done"
 
 
 async def test_a_spool_that_takes_nothing_lets_nothing_be_sent(tmp_path: Path) -> None:
