@@ -139,9 +139,11 @@ class Control:
             name, arguments = request["command"], request.get("arguments") or {}
             wanted = request.get("state_dir")
             handler = self.commands[name]
+            if not isinstance(arguments, dict):
+                raise TypeError("arguments")
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
             known = ", ".join(sorted(self.commands))
-            await _send(writer, {"error": f"an object with a command is wanted; there are: {known}"})
+            await _send(writer, {"error": f"an object with a command and its arguments is wanted; there are: {known}"})
             return
         if wanted is not None and wanted != self._real:
             await _send(writer, {"error": f"another daemon answers here, with the state directory {self._folder}"})

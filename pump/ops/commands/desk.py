@@ -343,13 +343,13 @@ class CommandDesk:
         )  # fmt: skip
 
     async def _refuse(self, why: Why, reason: str, asked: _Asked, caller: str, name: str | None = None) -> NoReturn:
-        """Every refusal is an event, as far as one caller does not make a flood of them."""
-        log.warning("A command is refused", caller=caller, verb=asked.verb, target=asked.target, reason=reason)
+        """Every refusal is counted; it is logged and an event as far as one caller does not make a flood of them."""
         verb = asked.verb if asked.verb in VERBS else "unknown"
         self._count.labels(name or "pump", verb, "refused").inc()
         entry = self._entry(asked, {}, caller)
         request_id = ""
         if not self._refusals.take(caller):
+            log.warning("A command is refused", caller=caller, verb=asked.verb, target=asked.target, reason=reason)
             try:
                 await (self._journals[name] if name else self._own).refuse(entry, reason)
                 request_id = entry.request_id

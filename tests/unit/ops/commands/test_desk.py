@@ -263,6 +263,10 @@ _MANY = {"x" * n: 3 for n in range(3000)}
         ("arguments", {"verb": "list.add", "arguments": {"plate": "A1", "list": "allow", "until": "tomorrow"}}),
         ("arguments", {"verb": "list.add", "arguments": {"plate": "A1", "list": "block", "until": "2030-01-31"}}),
         ("arguments", {"verb": "display.show", "arguments": {"text": "x", "line": 0}}),
+        ("arguments", {"verb": "display.show", "arguments": {"text": "x", "line": "--1"}}),
+        ("arguments", {"verb": "display.show", "arguments": {"text": "x", "line": "\u0663"}}),
+        ("arguments", {"verb": "display.show", "arguments": {"text": "x", "seconds": "--1"}}),
+        ("arguments", {"verb": "display.show", "arguments": {"text": "x", "seconds": "."}}),
         ("arguments", {"verb": "display.show", "arguments": {"text": "x", "seconds": "1e3"}}),
         ("arguments", {"verb": "display.show", "arguments": {"text": ["x"]}}),
     ],
@@ -275,6 +279,7 @@ async def test_what_cannot_be_done_is_refused_before_anything_is_sent(
             await there.ask(**asked)
         assert refused.value.why == why
         assert len(refused.value.reason) < 300
+        assert "literal" not in refused.value.reason
         assert await there.statuses() == ["refused"]
         assert there.gates.did == []
 
