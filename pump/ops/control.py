@@ -193,12 +193,15 @@ def ask(
     on_progress: Callable[[dict[str, Any]], object],
     *,
     state_dir: Path | None = None,
+    timeout: float | None = None,
 ) -> dict[str, Any]:
     """The client's side, blocking: the command's result. `state_dir`: of no other daemon than the one that uses it.
+    `timeout`: seconds of silence after which TimeoutError is raised.
 
     Raises NoDaemon where nobody listens, Refusal for an error's text, OSError where the socket may not be used.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
         try:
             with _short(folder) as path:
                 connection.connect(path)
