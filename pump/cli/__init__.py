@@ -7,12 +7,15 @@ import importlib
 import os
 import sys
 import traceback
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from pump import __version__
 from pump.telemetry.redact import clean
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS: Final[dict[str, str]] = {
     "run": "Run the daemon until it is told to stop.",
@@ -68,6 +71,13 @@ class _Commands(click.Group):
         module = _ELSEWHERE.get(cmd_name, cmd_name.replace("-", "_"))
         command: click.Command = importlib.import_module(f"pump.cli.{module}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As click's, without importing every command for the names of all."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=says) for name, says in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> object:
         try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from pump.cli.shared import completing
 from pump.cli.shared.commanding import command_daemon, rate_option, table
 from pump.cli.shared.finding import Found, find, state_dir_option
 from pump.cli.shared.options import config_option, shown_json, utf8
@@ -29,7 +30,9 @@ def _which(command: F) -> F:
     """ID..., --sink NAME, --all."""
     for option in (
         click.argument("ids", type=_ID, nargs=-1, metavar="[ID]..."),
-        click.option("--sink", callback=utf8, metavar="NAME", help="Only this sink's."),
+        click.option(
+            "--sink", callback=utf8, metavar="NAME", help="Only this sink's.", shell_complete=completing.sinks
+        ),
         click.option("--all", "everything", is_flag=True, help="Those of all sinks."),
     ):
         command = option(command)

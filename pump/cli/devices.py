@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from pump.cli.shared import completing
 from pump.cli.shared.commanding import command_daemon
 from pump.cli.shared.finding import Found, find, state_dir_option
 from pump.cli.shared.options import coloured, config_option, shown_json
@@ -34,7 +35,7 @@ _COLOURS: Final = {"online": "green", "offline": "red"}
 @click.group(invoke_without_command=True)
 @config_option
 @state_dir_option
-@click.option("--source", metavar="NAME", help="Only the devices of this source.")
+@click.option("--source", metavar="NAME", help="Only the devices of this source.", shell_complete=completing.sources)
 @click.option("--offline", is_flag=True, help="Only those that are not there.")
 @click.option("--strangers", is_flag=True, help="Only those that nobody knows.")
 @click.option("--json", "as_json", is_flag=True, help="All that is known of each, as JSON lines.")
@@ -102,7 +103,10 @@ def command(
 @command.command(name="accept")
 @config_option
 @state_dir_option
-@click.option("--source", metavar="NAME", help="The source that they belong to; needed for what it never heard of.")
+@click.option(
+    "--source", metavar="NAME", help="The source that they belong to; needed for what it never heard of.",
+    shell_complete=completing.sources,
+)  # fmt: skip
 @click.argument("keys", metavar="DEVICE...", nargs=-1, required=True)
 def accept(config: Path, state_dir: Path | None, source: str | None, keys: tuple[str, ...]) -> None:
     """Have the running daemon know devices that the configuration does not name, from now on and over restarts.

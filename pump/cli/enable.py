@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pump.cli.shared import completing
 from pump.cli.shared.commanding import command_daemon
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option
@@ -14,7 +15,7 @@ from pump.cli.shared.options import config_option
 @click.command()
 @config_option
 @state_dir_option
-@click.argument("sink", metavar="SINK")
+@click.argument("sink", metavar="SINK", shell_complete=completing.sinks)
 def command(config: Path, state_dir: Path | None, sink: str) -> None:
     """Switch a sink on again that its receiver has switched off, in the running daemon.
 

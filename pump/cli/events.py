@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from pump.cli.shared import completing
 from pump.cli.shared.finding import Found, find, state_dir_option
 from pump.cli.shared.options import coloured, config_option, moment, shown_json, type_globs
 
@@ -37,7 +38,10 @@ _PAUSE: Final = 0.2
     "--type", "types", multiple=True, callback=type_globs, metavar="GLOB",
     help='Only these types, such as "vehicle.*"; may be repeated.',
 )  # fmt: skip
-@click.option("--source", "sources", multiple=True, metavar="GLOB", help="Only these sources; may be repeated.")
+@click.option(
+    "--source", "sources", multiple=True, metavar="GLOB", help="Only these sources; may be repeated.",
+    shell_complete=completing.sources,
+)  # fmt: skip
 @click.option(
     "--device", "devices", multiple=True, metavar="GLOB", help="Only these, by id, name or subject; may be repeated."
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from pump.cli.shared import completing
 from pump.cli.shared.commanding import table
 from pump.cli.shared.finding import Found, find, state_dir_option
 from pump.cli.shared.options import config_option
@@ -25,7 +26,7 @@ _DAY_MS: Final = 86_400_000
 @click.command()
 @config_option
 @state_dir_option
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completing.sinks)
 @click.option(
     "--day", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="A day of UTC, 2026-11-20; default: today."
 )

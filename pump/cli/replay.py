@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pump.cli.shared import completing
 from pump.cli.shared.commanding import command_daemon, rate_option
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option, moment, type_globs
@@ -15,7 +16,10 @@ from pump.cli.shared.options import config_option, moment, type_globs
 @click.command()
 @config_option
 @state_dir_option
-@click.option("--sink", required=True, metavar="NAME", help="The sink that is to get them again.")
+@click.option(
+    "--sink", required=True, metavar="NAME", help="The sink that is to get them again.",
+    shell_complete=completing.sinks,
+)  # fmt: skip
 @click.option(
     "--since", callback=moment, metavar="TIME", help='What arrived since: "2h" ago, or "2026-11-20T08:00:00Z".'
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pump.cli.shared import completing
 from pump.cli.shared.commanding import command_daemon
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option
@@ -14,7 +15,7 @@ from pump.cli.shared.options import config_option
 @click.command()
 @config_option
 @state_dir_option
-@click.argument("part", metavar="PART", nargs=-1, required=True)
+@click.argument("part", metavar="PART", nargs=-1, required=True, shell_complete=completing.parts)
 def command(config: Path, state_dir: Path | None, part: tuple[str, ...]) -> None:
     """Have the running daemon try a source or a sink again now, whatever it waits for.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pump.cli.shared import completing
 from pump.cli.shared.commanding import command_daemon, table
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option, shown_json
@@ -22,7 +23,7 @@ def _listed(_: click.Context, __: click.Parameter, value: str | None) -> list[st
 
 
 @click.command()
-@click.argument("source")
+@click.argument("source", shell_complete=completing.sources)
 @click.argument("device", required=False)
 @config_option
 @state_dir_option

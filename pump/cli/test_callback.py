@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import click
 
+from pump.cli.shared import completing
 from pump.cli.shared.options import config_option, load
 
 _KINDS: Final = {"status": "status_changed", "command": "command_resp"}
@@ -30,7 +31,7 @@ class Testable(Protocol):
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.sources)
 @config_option
 @click.option("--sn", metavar="NUMBER", help="The device that the test is for; without it the account's first.")
 @click.option("--callback", type=click.Choice([*_KINDS]), default="status", show_default=True, help="Which callback.")

@@ -36,8 +36,12 @@ class Command:
     deadline: float
     """Monotonic seconds of the clock at which it expires."""
     clock: Clock
+    expires_ms: int | None = None
+    """The same by the wall clock, in milliseconds since 1970: the monotonic one stands still while a machine sleeps."""
     sent: bool = False
     """True from the moment at which the device may have it."""
+    ended: bool = False
+    """True once its end was decided: whoever is late in hearing of it sends nothing any more."""
 
     @property
     def remaining(self) -> float:
@@ -45,13 +49,15 @@ class Command:
         return max(0.0, self.deadline - self.clock.monotonic())
 
     def sending(self) -> None:
-        """To be called immediately before the first byte that may make the device act. Raises Expired.
+        """To be called immediately before the first byte that may make the device act. Raises Expired, where either
+        clock says that its time is over.
 
         From here on the command counts as sent: an error or a time-out afterwards leaves its outcome open. It is never
         sent again; only what the device has plainly not acted upon, such as a request that it challenged for a
         password, may be repeated.
         """
-        if self.remaining <= 0.0:
+        slept = self.expires_ms is not None and self.clock.now_ms() > self.expires_ms
+        if self.ended or slept or self.remaining <= 0.0:
             raise Expired
         self.sent = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,8 @@ from typing import Any, Final, Literal
 
 LONGEST: Final = 1024
 """Characters of an argument that is a text."""
+_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?")
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,7 +49,8 @@ class Verb:
         """The arguments, each of its kind. ValueError in words: unknown, missing, or not what it must be."""
         if strange := [name for name in given if name not in self.arguments]:
             known = ", ".join(self.arguments) or "none"
-            raise ValueError(f"there is no argument {', '.join(map(_short, strange))}; there are: {known}")
+            more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+            raise ValueError(f"there is no argument {', '.join(map(_short, strange[:3]))}{more}; there are: {known}")
         if missing := [name for name, one in self.arguments.items() if one.required and name not in given]:
             raise ValueError(f"{', '.join(missing)} is wanted")
         return {name: self.arguments[name].checked(name, value) for name, value in given.items()}
@@ -65,7 +69,7 @@ def _text(name: str, value: object) -> str:
 
 
 def _integer(name: str, value: object) -> int:
-    if isinstance(value, str) and value.lstrip("-").isdecimal() and len(value) < 19:
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{name} is a whole number")
@@ -73,7 +77,7 @@ def _integer(name: str, value: object) -> int:
 
 
 def _number(name: str, value: object) -> float:
-    if isinstance(value, str) and value.replace(".", "", 1).lstrip("-").isdecimal() and len(value) < 19:
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
         value = float(value)
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ValueError(f"{name} is a number")

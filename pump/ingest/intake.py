@@ -184,11 +184,12 @@ class Intake:
         data.update((key, value) for key, value in facts.items() if value is not None)
         return Event(type=type_, id=f"{self.instance}-{uuid.uuid4().hex[:16]}", data=data, time=self.clock.now())
 
-    async def put_own(self, event: Event) -> Receipt:
-        """Store one of the daemon's own events; taken from the reserve while the spool refuses others."""
+    async def put_own(self, event: Event, state: Mapping[str, Any] | None = None) -> Receipt:
+        """Store one of the daemon's own events, with `state` as `put` has it; taken from the reserve while the spool
+        refuses others."""
         rows = await self._encoder.rows([event], self.clock.now())
         self.gaps.opening(rows)
-        receipt = await self._spool.append(rows, source=self.name, urgent=True)
+        receipt = await self._spool.append(rows, source=self.name, state=state, urgent=True)
         self._count(receipt)
         return receipt
 

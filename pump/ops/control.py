@@ -139,9 +139,11 @@ class Control:
             name, arguments = request["command"], request.get("arguments") or {}
             wanted = request.get("state_dir")
             handler = self.commands[name]
+            if not isinstance(arguments, dict):
+                raise TypeError("arguments")
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
             known = ", ".join(sorted(self.commands))
-            await _send(writer, {"error": f"an object with a command is wanted; there are: {known}"})
+            await _send(writer, {"error": f"an object with a command and its arguments is wanted; there are: {known}"})
             return
         if wanted is not None and wanted != self._real:
             await _send(writer, {"error": f"another daemon answers here, with the state directory {self._folder}"})
@@ -191,12 +193,15 @@ def ask(
     on_progress: Callable[[dict[str, Any]], object],
     *,
     state_dir: Path | None = None,
+    timeout: float | None = None,
 ) -> dict[str, Any]:
     """The client's side, blocking: the command's result. `state_dir`: of no other daemon than the one that uses it.
+    `timeout`: seconds of silence after which TimeoutError is raised.
 
     Raises NoDaemon where nobody listens, Refusal for an error's text, OSError where the socket may not be used.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
         try:
             with _short(folder) as path:
                 connection.connect(path)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from pump.cli.shared import completing
 from pump.cli.shared.commanding import command_daemon
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option
@@ -44,9 +45,9 @@ def _duration(_: click.Context, __: click.Parameter, given: str | None) -> float
 
 
 @click.command()
-@click.argument("target")
-@click.argument("verb")
-@click.argument("arguments", nargs=-1, callback=_pairs, metavar="[KEY=VALUE]...")
+@click.argument("target", shell_complete=completing.targets)
+@click.argument("verb", shell_complete=completing.verbs)
+@click.argument("arguments", nargs=-1, callback=_pairs, metavar="[KEY=VALUE]...", shell_complete=completing.arguments)
 @config_option
 @state_dir_option
 @click.option(
@@ -54,7 +55,9 @@ def _duration(_: click.Context, __: click.Parameter, given: str | None) -> float
 )
 @click.option("--wait", is_flag=True, help="Wait for what becomes of it.")
 @click.option("--key", metavar="TEXT", help="Asked again under the same key, it is the same command.")
-@click.option("--source", metavar="NAME", help="The source, where two have such a target.")
+@click.option(
+    "--source", metavar="NAME", help="The source, where two have such a target.", shell_complete=completing.sources
+)
 @click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
 def command(
     target: str, verb: str, arguments: dict[str, str], config: Path, state_dir: Path | None, expires: float | None,

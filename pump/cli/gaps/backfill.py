@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pump.cli.shared import completing
 from pump.cli.shared.commanding import command_daemon
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option, moment
@@ -14,7 +15,7 @@ from pump.cli.shared.options import config_option, moment
 @click.command()
 @config_option
 @state_dir_option
-@click.argument("source", metavar="NAME")
+@click.argument("source", metavar="NAME", shell_complete=completing.sources)
 @click.option(
     "--since", required=True, callback=moment, metavar="TIME",
     help='What happened since: "2h" ago, or "2026-11-20T08:00:00Z".',

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pump.cli.shared import completing
 from pump.cli.shared.commanding import table
 from pump.cli.shared.finding import Found, find, state_dir_option
 from pump.cli.shared.options import config_option
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 @click.command()
 @config_option
 @state_dir_option
-@click.option("--source", metavar="NAME", help='Only this source\'s; "pump" is the daemon itself.')
+@click.option(
+    "--source", metavar="NAME", help='Only this source\'s; "pump" is the daemon itself.',
+    shell_complete=completing.sources,
+)  # fmt: skip
 @click.option("--state", type=click.Choice(["open", "filled", "unfillable"]), help="Only those that are so.")
 @click.option("--json", "as_json", is_flag=True, help="Each whole, as a JSON line.")
 def command(config: Path, state_dir: Path | None, source: str | None, state: GapState | None, as_json: bool) -> None:

@@ -76,7 +76,10 @@ class _UnderWay:
     source: str
     arguments: Mapping[str, Any]
     deadline: float
+    expires_ms: int
     result: asyncio.Future[CommandResult]
+    written: asyncio.Future[str]
+    """Empty once it is on disk; else why it could not be written down."""
     sent: bool = False
     task: asyncio.Task[None] | None = None
     sending: asyncio.Task[CommandResult] | None = None
@@ -123,7 +126,7 @@ class CommandDesk:
         except ValueError as error:
             await self._refuse("arguments", words_of(error), asked, caller, name)
         if asked.key is not None and (known := self._named(caller, asked.key, name)) is not None:
-            return await self._again(known, asked, caller, name)
+            return await self._again(known, asked, verb.shown(arguments), caller, name)
         if len(self._under_way) >= MOST:
             await self._refuse("not now", f"{MOST} commands are under way", asked, caller, name)
         if wait := self._grants.wait(asked.target):
@@ -181,10 +184,11 @@ class CommandDesk:
 
     async def _begin(self, asked: _Asked, verb: Verb, arguments: Mapping[str, Any], caller: str, name: str) -> Ticket:
         deadline = self._clock.monotonic() + asked.expires
+        expires_ms = self._clock.now_ms() + int(asked.expires * 1000)
         entry = self._entry(asked, verb.shown(arguments), caller)
         entry.dry_run = self._settings.dry_run
-        result: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
-        under_way = _UnderWay(entry, name, arguments, deadline, result)
+        loop = asyncio.get_running_loop()
+        under_way = _UnderWay(entry, name, arguments, deadline, expires_ms, loop.create_future(), loop.create_future())
         self._under_way[entry.request_id] = under_way
         try:
             if self._stopping:
@@ -194,14 +198,15 @@ class CommandDesk:
             del self._under_way[entry.request_id]
             self._count.labels(name, entry.verb, "refused").inc()
             reason = f"it cannot be written down, so it is not sent: {error.reason}"
-            result.set_result(CommandResult("refused", reason))  # for who asked under the same key meanwhile
+            under_way.written.set_result(reason)  # for who asked under the same key meanwhile
             raise NotTaken("not now", reason) from None
         except BaseException:
             # What was cancelled may be on disk all the same: nobody waits for it, and its end must still be written.
             self._start(under_way, CommandResult("expired", "who asked has gone before it was sent"))
             raise
+        under_way.written.set_result("")
         self._start(under_way)
-        return Ticket(entry.request_id, asyncio.shield(result))
+        return Ticket(entry.request_id, asyncio.shield(under_way.result))
 
     def _start(self, one: _UnderWay, ended: CommandResult | None = None) -> None:
         one.task = asyncio.create_task(self._do(one, ended), name=f"command {one.entry.request_id}")
@@ -223,6 +228,8 @@ class CommandDesk:
                     one.result.set_result(result)  # who waits need not wait for the spool's room
                 await self._clock.sleep(AGAIN)
         self._under_way.pop(entry.request_id, None)
+        if not one.written.done():
+            one.written.set_result("")  # who asked was cancelled in the middle of it
         if not one.result.done():
             one.result.set_result(result)
 
@@ -239,8 +246,9 @@ class CommandDesk:
     async def _sent(self, one: _UnderWay) -> CommandResult:
         entry = one.entry
         command = Command(
-            entry.request_id, entry.verb, entry.target, one.arguments, entry.caller, one.deadline, self._clock
-        )
+            entry.request_id, entry.verb, entry.target, one.arguments, entry.caller, one.deadline, self._clock,
+            one.expires_ms,
+        )  # fmt: skip
         try:
             async with self._turn(entry.target, one.deadline):
                 if self._stopping:  # it was just being written down
@@ -261,6 +269,7 @@ class CommandDesk:
         try:
             ended = await wait_for({doing}, command.remaining + ANSWER, self._clock)
         finally:
+            command.ended = True  # a source may be slow in its clean-up, or swallow the cancellation
             doing.cancel()
             doing.add_done_callback(_looked_at)
         if not ended:
@@ -311,11 +320,15 @@ class CommandDesk:
                 return one.entry
         return self._journals[name].named(caller, key)
 
-    async def _again(self, known: Entry, asked: _Asked, caller: str, name: str) -> Ticket:
+    async def _again(
+        self, known: Entry, asked: _Asked, shown: Mapping[str, Any], caller: str, name: str
+    ) -> Ticket:  # fmt: skip
         """The command that this key named before: the same one, whatever became of it."""
-        if (known.verb, known.target) != (asked.verb, asked.target):
+        if (known.verb, known.target, known.arguments) != (asked.verb, asked.target, shown):
             await self._refuse("arguments", "this key has named another command", asked, caller, name)
         if (under_way := self._under_way.get(known.request_id)) is not None:
+            if reason := await asyncio.shield(under_way.written):  # on disk before anybody hears its id
+                raise NotTaken("not now", reason)
             return Ticket(known.request_id, asyncio.shield(under_way.result))
         ended: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
         ended.set_result(CommandResult(known.status or "unknown", known.reason))  # type: ignore[arg-type]
@@ -330,13 +343,13 @@ class CommandDesk:
         )  # fmt: skip
 
     async def _refuse(self, why: Why, reason: str, asked: _Asked, caller: str, name: str | None = None) -> NoReturn:
-        """Every refusal is an event, as far as one caller does not make a flood of them."""
-        log.warning("A command is refused", caller=caller, verb=asked.verb, target=asked.target, reason=reason)
+        """Every refusal is counted; it is logged and an event as far as one caller does not make a flood of them."""
         verb = asked.verb if asked.verb in VERBS else "unknown"
         self._count.labels(name or "pump", verb, "refused").inc()
         entry = self._entry(asked, {}, caller)
         request_id = ""
         if not self._refusals.take(caller):
+            log.warning("A command is refused", caller=caller, verb=asked.verb, target=asked.target, reason=reason)
             try:
                 await (self._journals[name] if name else self._own).refuse(entry, reason)
                 request_id = entry.request_id
@@ -347,21 +360,28 @@ class CommandDesk:
     # --- the daemon's life ------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """End, as unknown, what the run before has left open: nothing of it is sent again. Then there is no more."""
-        result = CommandResult("unknown", "the pump ended before the answer came")
-        for name, journal in self._journals.items():
-            while journal.left:
-                entry = journal.left[0]
-                try:
-                    await journal.end(entry, result)
-                except Unavailable:
-                    await self._clock.sleep(AGAIN)
-                    continue
-                journal.left.pop(0)
-                self._count.labels(name, entry.verb, result.status).inc()
-                log.warning("The end of a command is unknown", verb=entry.verb, target=entry.target,
-                            caller=entry.caller, request=entry.request_id)  # fmt: skip
+        """End, as unknown, what the run before has left open: nothing of it is sent again. Then there is no more.
+
+        All at once, for one commit takes them all: one by one 256 of them would take that many fsyncs.
+        """
+        await asyncio.gather(
+            *(self._left(name, entry) for name, journal in self._journals.items() for entry in journal.left)
+        )
         await asyncio.Event().wait()
+
+    async def _left(self, name: str, entry: Entry) -> None:
+        journal = self._journals[name]
+        result = CommandResult("unknown", "the pump ended before the answer came")
+        while True:
+            try:
+                await journal.end(entry, result)
+                break
+            except Unavailable:
+                await self._clock.sleep(AGAIN)
+        journal.left.remove(entry)
+        self._count.labels(name, entry.verb, result.status).inc()
+        log.warning("The end of a command is unknown", verb=entry.verb, target=entry.target, caller=entry.caller,
+                    request=entry.request_id)  # fmt: skip
 
     async def close(self) -> None:
         """Take no more, cut short what is under way, and write its end down."""

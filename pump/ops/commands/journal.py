@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from pump.commands.contract import CommandResult
@@ -19,7 +19,7 @@ PREFIX: Final = "command/"
 KEPT: Final = 1000
 """Ended commands with a key that are remembered for each source, so that the key asks for nothing anew."""
 KEPT_FOR: Final = 86_400.0
-"""Seconds that they are remembered."""
+"""Seconds that they are remembered, by time that the pump has seen pass (docs/clocks.md)."""
 _TITLES: Final = {
     "done": "Command done",
     "refused": "Command refused",
@@ -65,7 +65,10 @@ class Journal:
         found = [Entry.of(row) for row in rows if isinstance(row, Mapping) and {"request_id", "verb"} <= row.keys()]
         self.left = [entry for entry in found if entry.status is None]
         """Those that the run before has left open."""
-        self._ended = {entry.request_id: entry for entry in sorted(found, key=_asked) if entry.status is not None}
+        ages = intake.clock.ages
+        ended = [entry for entry in found if entry.status is not None]
+        self._ended = {entry.request_id: entry for entry in sorted(ended, key=lambda one: ages.latest(_asked_ms(one)))}
+        """The oldest first, whatever the wall clock has shown meanwhile."""
         self._open: dict[str, Entry] = {entry.request_id: entry for entry in self.left}
 
     def named(self, caller: str, key: str) -> Entry | None:
@@ -82,12 +85,15 @@ class Journal:
         self._open[entry.request_id] = entry
 
     async def end(self, entry: Entry, result: CommandResult) -> None:
-        """Write down its end; returns after the fsync. Raises Unavailable. Twice, it is written once: ids see to it."""
+        """Write down its end; returns after the fsync. Raises Unavailable. Twice, it is written once: ids see to it.
+
+        Also while the spool refuses events, from its reserve: what was sent must not become unknown for want of room.
+        """
         entry.status, entry.reason = result.status, result.reason
         state: dict[str, Any] = {PREFIX + entry.request_id: None if entry.key is None else asdict(entry)}
         forgotten = self._forgettable() if entry.key is not None else []
         state |= {PREFIX + one: None for one in forgotten}
-        await self.intake.put(self._event(entry, result), state=state)
+        await self.intake.put_own(self._event(entry, result), state)
         self._open.pop(entry.request_id, None)
         for one in forgotten:
             self._ended.pop(one, None)
@@ -100,11 +106,14 @@ class Journal:
         await self.intake.put(self._event(entry, CommandResult("refused", reason)))
 
     def _forgettable(self) -> list[str]:
-        many = max(0, len(self._ended) + 1 - KEPT)
-        now = self.intake.clock.now()
-        ended = list(self._ended.values())
-        old = (one for one in ended[many:] if (now - _asked(one)).total_seconds() > KEPT_FOR)
-        return [one.request_id for one in (*ended[:many], *old)]
+        """Those beyond KEPT, and those that are older than KEPT_FOR by time that the pump has seen pass."""
+        many, age = max(0, len(self._ended) + 1 - KEPT), self.intake.clock.ages.age
+        found = []
+        for number, one in enumerate(self._ended.values()):
+            if number >= many and (age(_asked_ms(one)) or 0.0) <= KEPT_FOR:
+                break
+            found.append(one.request_id)
+        return found
 
     def _event(self, entry: Entry, result: CommandResult | None = None) -> Event:
         """command.requested, or with a result command.result; they share their incident."""
@@ -134,8 +143,9 @@ class Journal:
         return Event(kind, identity, data, time=now, subject=entry.target, clocked=False)
 
 
-def _asked(entry: Entry) -> datetime:
+def _asked_ms(entry: Entry) -> int:
+    """Milliseconds since 1970."""
     try:
-        return datetime.fromisoformat(entry.asked).astimezone(UTC)
+        return int(datetime.fromisoformat(entry.asked).timestamp() * 1000)
     except ValueError:
-        return datetime.fromtimestamp(0, UTC)
+        return 0

@@ -45,6 +45,8 @@ class CommandPage:
             if "wait" in request.query:
                 wait = min(parse_duration(request.query["wait"]), LONGEST_LIFE)
             asked = Request.of(orjson.loads(await request.read()))
+        except web.HTTPRequestEntityTooLarge as error:
+            return _said(413, {"error": error.text or "the body is too large"})
         except ValueError as error:
             return _said(400, {"error": words_of(error)})
         if asked is None:

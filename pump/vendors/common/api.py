@@ -6,7 +6,8 @@ those below, which are alike for all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,7 +17,13 @@ from typing import Final, NamedTuple, Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
+
+Sending = Callable[[], Awaitable[None] | None]
+"""Called, and awaited where it is to be, when nothing but the request's first byte is left; what it raises ends it."""
 
 LONGEST_RETRY_AFTER: Final = 3600.0
 """Seconds that a server's Retry-After is believed at the most."""
@@ -127,6 +134,41 @@ class Reply(NamedTuple):
         return retry_after(self.headers.get("Retry-After"), now)
 
 
+@dataclass(slots=True)
+class _Once:
+    """A request that must reach its server once at the most."""
+
+    sending: Sending
+    out: bool = False
+
+
+_once: ContextVar[_Once | None] = ContextVar("once", default=None)
+"""That of the call under way in this task."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Has a call's `sending` called when its connection stands: who waits for one may wait beyond a command's time.
+
+    A second connection of such a call is refused: aiohttp repeats a PUT, a DELETE or a GET by itself (`ingest/stream/
+    once.py`).
+    """
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
+        once = _once.get()
+        if once is not None and once.out:
+            raise aiohttp.ServerDisconnectedError
+        connection = await super().connect(req, traces, timeout)
+        if once is not None:
+            try:
+                if (noting := once.sending()) is not None:
+                    await noting
+            except BaseException:
+                connection.release()  # nothing was sent on it
+                raise
+            once.out = True
+        return connection
+
+
 class Caller:
     """The connections of a client; an async context manager. It keeps no cookies and follows no redirects."""
 
@@ -138,6 +180,7 @@ class Caller:
     async def __aenter__(self) -> Self:
         limit = self._limits.timeout
         self._session = aiohttp.ClientSession(
+            connector=_Connector(),
             timeout=aiohttp.ClientTimeout(total=limit, connect=limit, sock_connect=limit, sock_read=limit),
             headers={"Accept": "application/json"},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -151,9 +194,20 @@ class Caller:
             session, self._session = self._session, None
             await session.close()
 
-    async def send(self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str]) -> Reply:
-        """One call to its end. Raises CallFailed for each way to get no answer, or one that is too large."""
+    async def send(
+        self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str], *, sending: Sending | None = None
+    ) -> Reply:
+        """One call to its end. Raises CallFailed for each way to get no answer, or one that is too large.
+
+        With `sending` the request leaves once at the most, and what `sending` raises is raised.
+        """
         assert self._session is not None, "the client is used outside its context"
+        if sending is not None:
+            token = _once.set(_Once(sending))
+            try:
+                return await self.send(method, url, body, headers)
+            finally:
+                _once.reset(token)
         try:
             async with self._session.request(
                 method, url, data=body, headers=headers, allow_redirects=False, proxy=self._proxy(url)

@@ -18,7 +18,7 @@ import structlog
 from yarl import URL
 
 from pump.core.clock import Clock
-from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply
+from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply, Sending
 from pump.vendors.common.values import member
 from pump.vendors.hik_connect import answers
 from pump.vendors.hik_connect.domain import Server, area, parse_server
@@ -110,12 +110,12 @@ class Client:
 
     async def call(
         self, queue: str, path: str, body: dict[str, Any], *,
-        sending: Callable[[], Awaitable[None] | None] | None = None,
+        sending: Sending | None = None,
     ) -> Any:  # fmt: skip
         """The `data` of the vendor's answer, whatever it is; None where there is none. Raises CallFailed.
 
-        `sending` is called, and awaited where it is to be, when nothing but the sending is left to do, again for a
-        repeated call; what it raises is raised.
+        `sending` is called, and awaited where it is to be, when the connection stands, before the first byte, again
+        for a repeated call; what it raises is raised.
 
         A refused token is renewed once, by one queue for all, and the call repeated once. A failed login's own
         CallFailed is raised with `account` set where a person must mend it.
@@ -198,7 +198,7 @@ class Client:
 
     async def _post(
         self, queue: str, server: Server, path: str, body: dict[str, Any], token: Token | None,
-        sending: Callable[[], Awaitable[None] | None] | None = None,
+        sending: Sending | None = None,
     ) -> Any:  # fmt: skip
         headers = {"Content-Type": "application/json"}
         if token is not None:
@@ -207,10 +207,9 @@ class Client:
             nullcontext() if self._limiter is None else self._limiter.place(queue)
         )
         async with place:
-            if sending is not None and (noting := sending()) is not None:
-                await noting
             # The time-outs begin here, behind the limiter: waiting for one's turn is no failure of the server's.
-            reply = await self._caller.send("POST", URL(f"{server}{path}"), orjson.dumps(body), headers)
+            url = URL(f"{server}{path}")
+            reply = await self._caller.send("POST", url, orjson.dumps(body), headers, sending=sending)
         return self._judge(reply)
 
     def _judge(self, reply: Reply) -> Any:

@@ -111,7 +111,7 @@ class Client:
     async def send_command(self, sn: int, value: int, sending: Callable[[], None]) -> dict[str, Any]:
         """Give a command ("Send command"), before all other calls; the platform's own words on it. Raises CallFailed.
 
-        `sending` is called when nothing but the sending is left to do; what it raises is raised.
+        `sending` is called when the connection stands, before the first byte; what it raises is raised.
         """
         body = {"sn": sn, "command": 1, "parameter": {"key": "handle", "value": value}}
         answer = await self._call("POST", "commands", {}, _json(body), lane="command", sending=sending)
@@ -155,10 +155,9 @@ class Client:
                 stamp_ms=self._clock.now_ms(),
                 nonce=secrets.token_hex(16),
             )
-            if sending is not None:
-                sending()
             # not one byte may be written otherwise than signed
-            reply = await self._caller.send(method, URL(self._server + target, encoded=True), body or None, headers)
+            url = URL(self._server + target, encoded=True)
+            reply = await self._caller.send(method, url, body or None, headers, sending=sending)
         return self._judge(reply, signed)
 
     def _judge(self, reply: Reply, signed: str) -> dict[str, Any]:

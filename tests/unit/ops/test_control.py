@@ -108,7 +108,17 @@ async def test_a_client_that_leaves_cancels_its_command_and_a_close_ends_all(tmp
     second.close()
 
 
-@pytest.mark.parametrize("request_", [b"nonsense\n", b"[1]\n", b'{"command": 7}\n', b"\n", b"x" * (2 << 20)])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"nonsense\n",
+        b"[1]\n",
+        b'{"command": "forever", "arguments": [1]}\n',
+        b'{"command": 7}\n',
+        b"\n",
+        b"x" * (2 << 20),
+    ],
+)
 async def test_what_is_no_request_is_told(tmp_path: Path, request_: bytes) -> None:
     control = Control(tmp_path)
     await control.open()

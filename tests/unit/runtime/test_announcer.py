@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,10 +31,10 @@ class Moody(Intake):
 
     error: Exception | None = None
 
-    async def put_own(self, event: Event) -> Receipt:
+    async def put_own(self, event: Event, state: Mapping[str, Any] | None = None) -> Receipt:
         if self.error is not None:
             raise self.error
-        return await super().put_own(event)
+        return await super().put_own(event, state)
 
 
 class Desk:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from pump.commands.contract import DONE, Command, CommandResult, Request, Target
 from pump.config.model import CommandSettings
 from pump.core.clock import Clock
 from pump.core.errors import Refusal, Unavailable
+from pump.core.event import Event, Unparsed
 from pump.core.settings import SourceSettings
 from pump.ingest.intake import Intake
 from pump.ops.commands.desk import CommandDesk
 from pump.source import Source
 from pump.spool import Spool
-from pump.spool.types import SpoolSettings
+from pump.spool.types import Receipt, SpoolSettings
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 
@@ -32,7 +33,8 @@ EVERYTHING: Mapping[str, Any] = {
 
 
 class Gates(Source[SourceSettings]):
-    """`gate/<what it does>`: obeys, refuses, unreachable, breaks, vanishes, silent, slow, waits."""
+    """`gate/<what it does>`: obeys, refuses, unreachable, breaks, vanishes, silent, waits, stubborn (ignores
+    its cancellation)."""
 
     def __init__(self, name: str, clock: Clock, gates: Sequence[str] = ()) -> None:
         super().__init__(name, SourceSettings(type="gates"), clock)
@@ -45,6 +47,7 @@ class Gates(Source[SourceSettings]):
             "vanishes",
             "silent",
             "waits",
+            "stubborn",
         )
         self.did: list[tuple[str, str, Mapping[str, Any]]] = []
         """Target, verb and arguments of everything that a gate got."""
@@ -68,6 +71,10 @@ class Gates(Source[SourceSettings]):
             raise RuntimeError("a bug")
         if behaviour == "waits":
             await self.go_on.wait()
+        if behaviour == "stubborn":
+            with suppress(asyncio.CancelledError):
+                await self.go_on.wait()
+            await self.go_on.wait()  # a clean-up that takes its time
         command.sending()
         self.did.append((command.target, command.verb, command.arguments))
         match behaviour:
@@ -82,6 +89,34 @@ class Gates(Source[SourceSettings]):
         return DONE
 
 
+class HeldIntake(Intake):
+    """The real intake, which can be made to wait before it stores, and to refuse."""
+
+    gate: asyncio.Event | None = None
+    waiting = 0
+    """Puts that wait for the gate."""
+    refusing = ""
+    """Why it refuses; empty: it does not."""
+
+    async def put(
+        self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None, stranger: bool = False
+    ) -> Receipt:
+        if self.gate is not None:
+            self.waiting += 1
+            await self.gate.wait()
+            self.waiting -= 1
+        if self.refusing:
+            raise Unavailable(self.refusing)
+        return await super().put(*items, state=state, stranger=stranger)
+
+    async def put_own(self, event: Event, state: Mapping[str, Any] | None = None) -> Receipt:
+        if self.gate is not None:
+            self.waiting += 1
+            await self.gate.wait()
+            self.waiting -= 1
+        return await super().put_own(event, state)
+
+
 @dataclass
 class Site:
     """A desk with its sources."""
@@ -89,7 +124,7 @@ class Site:
     desk: CommandDesk
     gates: Gates
     spool: Spool
-    intake: Intake
+    intake: HeldIntake
     clock: Clock
     metrics: Metrics
     closed: bool = False
@@ -113,14 +148,16 @@ class Site:
 
 
 @asynccontextmanager
-async def site(folder: Path, clock: Clock, settings: Mapping[str, Any] = EVERYTHING) -> AsyncIterator[Site]:
-    """A desk that runs, and is closed at the end."""
+async def site(
+    folder: Path, clock: Clock, settings: Mapping[str, Any] = EVERYTHING, *, run: bool = True
+) -> AsyncIterator[Site]:
+    """A desk that runs, unless the test does that itself, and is closed at the end."""
     metrics = Metrics()
     spool = await Spool.open(folder, SpoolSettings(), clock=clock, metrics=metrics)
     health = Health(clock)
 
-    def intake(name: str) -> Intake:
-        return Intake(name, spool=spool, site="s", clock=clock, metrics=metrics, health=health)
+    def intake(name: str) -> HeldIntake:
+        return HeldIntake(name, spool=spool, site="s", clock=clock, metrics=metrics, health=health)
 
     gates, twins = Gates("gates", clock), Gates("twins", clock, ["twin"])
     more = Gates("more", clock, ["twin"])
@@ -131,7 +168,7 @@ async def site(folder: Path, clock: Clock, settings: Mapping[str, Any] = EVERYTH
         clock=clock, metrics=metrics,
     )  # fmt: skip
     there = Site(desk, gates, spool, intakes["gates"], clock, metrics)
-    running = asyncio.create_task(desk.run())
+    running = asyncio.create_task(desk.run() if run else asyncio.sleep(0))
     try:
         yield there
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,23 @@ async def test_after_a_kill_a_command_is_unknown_and_not_sent_again(tmp_path: Pa
             assert there.gates.did == []
 
 
+async def test_all_that_a_kill_left_open_is_ended_by_one_commit(tmp_path: Path) -> None:
+    async with site(tmp_path / "live", Clock()) as there:
+        await asyncio.gather(*(there.ask(f"gate/{gate}") for gate in there.gates.gates for _ in range(12)))
+        shutil.copytree(tmp_path / "live", tmp_path / "killed")
+    async with site(tmp_path / "killed", Clock(), run=False) as there:
+        left = len(there.intake.state(PREFIX))
+        gate = there.intake.gate = asyncio.Event()
+        running = asyncio.create_task(there.desk.run())
+        while there.intake.waiting < left:  # one by one there would be one alone
+            await asyncio.sleep(0)
+        gate.set()
+        while there.intake.state(PREFIX):
+            await asyncio.sleep(0.001)
+        running.cancel()
+        assert Counter(await there.statuses())["unknown"] == left > 10
+
+
 async def test_a_stop_says_of_what_was_sent_that_nobody_knows_and_of_the_rest_that_it_expired(tmp_path: Path) -> None:
     async with site(tmp_path, Clock()) as there:
         sent, waiting = await there.ask("gate/silent"), await there.ask("gate/waits")
@@ -116,8 +134,13 @@ async def test_a_key_names_one_command(tmp_path: Path) -> None:
         assert (await there.ask(key="tuesday", caller="token:board")).request_id != first.request_id
         with pytest.raises(NotTaken, match="another command"):
             await there.ask(verb="gate.close", key="tuesday")
-        assert len(there.gates.did) == 2
+        await there.result(verb="display.show", arguments={"text": "A", "line": "1"}, key="shown")
+        await there.result(verb="display.show", arguments={"text": "A", "line": 1}, key="shown")
+        with pytest.raises(NotTaken, match="another command"):
+            await there.ask(verb="display.show", arguments={"text": "B", "line": 1}, key="shown")
+        assert len(there.gates.did) == 3
     async with site(tmp_path, Clock()) as there:
+        await there.result(verb="display.show", arguments={"text": "A", "line": "1"}, key="shown")
         assert (await there.ask(key="tuesday")).request_id == first.request_id
         assert there.gates.did == []
 
@@ -129,6 +152,48 @@ async def test_two_who_ask_at_once_under_one_key_ask_for_one_command(tmp_path: P
         assert [(await one.result).status for one in (first, second)] == ["done", "done"]
         assert len(there.gates.did) == 1
         assert await there.statuses() == ["requested", "done"]
+
+
+@pytest.mark.parametrize("jump", [-20 * 365 * 86_400.0, 2 * 86_400.0, 400 * 86_400.0])
+async def test_a_clock_that_jumps_lets_no_key_ask_for_a_second_action(tmp_path: Path, jump: float) -> None:
+    clock = ManualClock()
+    async with site(tmp_path, clock) as there:
+        first = await there.ask(key="tuesday")
+        await first.result
+        clock.ages.look()
+        clock.jump(jump)
+        await there.result("gate/refuses", key="another")  # each end forgets what is old
+        assert (await there.ask(key="tuesday")).request_id == first.request_id
+    async with site(tmp_path, clock) as there:
+        await there.result("gate/refuses", key="a third")
+        assert (await there.ask(key="tuesday")).request_id == first.request_id
+        assert there.gates.did == [("gate/refuses", "gate.open", {})]
+        clock.advance(86_401.0)
+        await there.result("gate/refuses", key="a fourth")
+        assert (await there.ask(key="tuesday")).request_id != first.request_id, "once a day has passed it is free"
+
+
+@pytest.mark.parametrize("refusing", ["", "the disk is full"])
+async def test_who_asks_while_the_first_is_being_written_down_hears_nothing_before_it_is(
+    tmp_path: Path, refusing: str
+) -> None:
+    async with site(tmp_path, Clock()) as there:
+        gate = there.intake.gate = asyncio.Event()
+        asking = [asyncio.create_task(there.ask(key="k")) for _ in range(3)]
+        while not there.intake.waiting:
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not any(one.done() for one in asking), "an id was given away that a kill would make nobody's"
+        there.intake.refusing = refusing
+        gate.set()
+        taken = await asyncio.gather(*asking, return_exceptions=True)
+        if refusing:
+            assert [getattr(one, "why", None) for one in taken] == ["not now"] * 3
+            assert there.gates.did == []
+        else:
+            assert len({one.request_id for one in taken if not isinstance(one, BaseException)}) == 1
+            assert not any(isinstance(one, BaseException) for one in taken)
 
 
 async def test_a_target_is_not_commanded_more_often_than_it_may(tmp_path: Path) -> None:
@@ -183,17 +248,25 @@ async def test_nothing_happens_without_a_grant(
         assert there.gates.did == []
 
 
+_MANY = {"x" * n: 3 for n in range(3000)}
+
+
 @pytest.mark.parametrize(
     ("why", "asked"),
     [
         ("no target", {"target": "gate/none"}), ("no target", {"target": "gate/twin"}),
         ("no target", {"source": "nobody"}), ("no verb", {"verb": "gate.hold-open"}), ("no verb", {"verb": "gate.opn"}),
-        ("arguments", {"arguments": {"speed": 3}}), ("arguments", {"verb": "list.add", "arguments": {"plate": "A1"}}),
+        ("arguments", {"arguments": {"speed": 3}}), ("arguments", {"arguments": _MANY}),
+        ("arguments", {"verb": "list.add", "arguments": {"plate": "A1"}}),
         ("arguments", {"verb": "list.add", "arguments": {"plate": "A1", "list": "vip"}}),
         ("arguments", {"verb": "list.add", "arguments": {"plate": "A\n1", "list": "allow"}}),
         ("arguments", {"verb": "list.add", "arguments": {"plate": "A1", "list": "allow", "until": "tomorrow"}}),
         ("arguments", {"verb": "list.add", "arguments": {"plate": "A1", "list": "block", "until": "2030-01-31"}}),
         ("arguments", {"verb": "display.show", "arguments": {"text": "x", "line": 0}}),
+        ("arguments", {"verb": "display.show", "arguments": {"text": "x", "line": "--1"}}),
+        ("arguments", {"verb": "display.show", "arguments": {"text": "x", "line": "\u0663"}}),
+        ("arguments", {"verb": "display.show", "arguments": {"text": "x", "seconds": "--1"}}),
+        ("arguments", {"verb": "display.show", "arguments": {"text": "x", "seconds": "."}}),
         ("arguments", {"verb": "display.show", "arguments": {"text": "x", "seconds": "1e3"}}),
         ("arguments", {"verb": "display.show", "arguments": {"text": ["x"]}}),
     ],
@@ -205,6 +278,8 @@ async def test_what_cannot_be_done_is_refused_before_anything_is_sent(
         with pytest.raises(NotTaken) as refused:
             await there.ask(**asked)
         assert refused.value.why == why
+        assert len(refused.value.reason) < 300
+        assert "literal" not in refused.value.reason
         assert await there.statuses() == ["refused"]
         assert there.gates.did == []
 
@@ -237,6 +312,30 @@ async def test_a_flood_of_refusals_does_not_become_a_flood_of_events(tmp_path: P
             "pump_commands_total", {"source": "pump", "verb": "gate.open", "status": "refused"}
         )
         assert counted == 100
+
+
+async def test_what_was_sent_is_ended_also_where_the_spool_is_full(tmp_path: Path) -> None:
+    async with site(tmp_path, Clock()) as there:
+        ticket = await there.ask("gate/waits", expires=60)
+        there.spool._writer.refuse("the disk is full")
+        with pytest.raises(NotTaken, match="so it is not sent: the spool refuses: the disk is full"):
+            await there.ask("gate/obeys")
+        there.gates.go_on.set()
+        assert (await ticket.result).status == "done"
+        assert await there.statuses() == ["requested", "done"]
+        assert [target for target, *_ in there.gates.did] == ["gate/waits"]
+
+
+async def test_a_machine_that_slept_sends_nothing_that_is_late(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with site(tmp_path, clock) as there:
+        ticket = await there.ask("gate/waits", expires=10)
+        clock.jump(60.0)  # monotonic time stands still while it sleeps
+        there.gates.go_on.set()
+        assert (await ticket.result).status == "expired"
+        assert there.gates.did == []
+        clock.jump(-600.0)
+        assert (await there.result("gate/obeys")).status == "done"
 
 
 async def test_a_spool_that_takes_nothing_lets_nothing_be_sent(tmp_path: Path) -> None:

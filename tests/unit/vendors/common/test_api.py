@@ -154,3 +154,58 @@ def test_a_row_of_the_account_keeps_all_else() -> None:
     assert row.of_account() == Answer(Action.MISCONFIGURED, "meaning", "advice", account=True)
     assert row.text == "meaning: advice"
     assert api.CUT_OFF.text == "the answer broke off"
+
+
+class Late(Exception):
+    """What a command's `sending` raises once its time is over."""
+
+
+async def test_a_request_that_must_leave_once_is_announced_when_its_connection_stands() -> None:
+    heads: list[bytes] = []
+    said: list[str] = []
+
+    async def drops(head: bytes, writer: asyncio.StreamWriter) -> None:
+        heads.append(head)
+
+    async def noted() -> None:
+        await asyncio.sleep(0)
+        said.append("noted")
+
+    def late() -> None:
+        raise Late
+
+    async with server(drops) as url, Caller(Limits(20.0, 1000, TOO_LARGE, GARBAGE)) as caller:
+        with pytest.raises(Late):
+            await caller.send("POST", url, b"{}", {}, sending=late)
+        for method in ("PUT", "GET", "DELETE", "POST"):  # aiohttp repeats the first three by itself
+            with pytest.raises(CallFailed) as failed:
+                await caller.send(method, url, None, {}, sending=noted)
+            assert not failed.value.unsent
+        assert (len(heads), said) == (4, ["noted"] * 4)
+    closing = OK.replace(b"Retry-After: 7", b"Connection: close")
+    async with server(says(closing)) as url, Caller(Limits(20.0, 1000, TOO_LARGE, GARBAGE)) as caller:
+        with pytest.raises(Late):
+            await caller.send("POST", url, b"{}", {}, sending=late)
+        reply = await caller.send("POST", url, b"{}", {}, sending=lambda: said.append("plain"))
+        assert (reply.status, said[-1]) == (200, "plain")
+        assert (await caller.send("POST", url, b"{}", {})).status == 200
+        assert said.count("plain") == 1
+
+
+async def test_a_connection_that_does_not_come_about_is_not_announced() -> None:
+    held = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await held.wait()  # the handshake of TLS is never answered
+        writer.close()
+
+    said: list[str] = []
+    listening = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with listening:
+        url = URL(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
+        async with Caller(Limits(0.2, 1000, TOO_LARGE, GARBAGE)) as caller:
+            with pytest.raises(CallFailed) as failed:
+                await caller.send("POST", url, b"{}", {}, sending=lambda: said.append("sent"))
+        held.set()
+    assert failed.value.answer is api.SILENCE
+    assert said == []
