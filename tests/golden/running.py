@@ -19,6 +19,8 @@ from tests.golden.vendors import DATA
 
 _PATIENCE: Final = 60.0
 """Seconds that the parts have to come up."""
+_PAGE: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
+_TABLE: Final = "|---|---|---|---|\n"
 _PAUSE: Final = 0.1
 _SINKS: Final = """
 [sinks.file]
@@ -182,5 +184,10 @@ def read() -> Seen:
 
 
 def write() -> None:
-    """Write what today's daemon shows."""
-    (DATA / "running.json").write_text(json.dumps(look(), indent=1) + "\n", encoding="utf-8")
+    """Write what today's daemon shows, and the table of docs/metrics.md."""
+    seen = look()
+    (DATA / "running.json").write_text(json.dumps(seen, indent=1) + "\n", encoding="utf-8")
+    above, head, _ = _PAGE.read_text(encoding="utf-8").partition(_TABLE)
+    rows = (re.sub(r"^(\S+) (\S+) \((.*?)\): (.+)$", r"| `\1` | \2 | \3 | \4 |", line) for line in seen["metrics"])
+    table = "\n".join(row for row in rows if row.startswith("| `pump_"))
+    _PAGE.write_text(f"{above}{head}{table}\n", encoding="utf-8")

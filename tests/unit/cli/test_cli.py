@@ -261,15 +261,14 @@ def test_follow_shows_what_arrives_until_ctrl_c(tmp_path: Path) -> None:
         started("events", "--state-dir", "state", "--follow", "--json", cwd=tmp_path) as process,
         started("events", "--state-dir", "state", "--follow", "--json", "-n", "0", cwd=tmp_path) as other,
     ):
-        assert process.stdout is not None
         assert process.stderr is not None
-        assert other.stdout is not None
         number = 2
-        while not select.select([process.stdout], [], [], 1)[0]:  # what it printed first came after its start
-            fill(tmp_path / "state", "gate", range(number := number + 1))
-        (plate,) = plates(process.stdout.readline())
-        assert int(plate[1:]) >= 2
-        assert int(plates(other.stdout.readline())[0][1:]) >= 2
+        for output in (process.stdout, other.stdout):
+            assert output is not None
+            while not select.select([output], [], [], 1)[0]:  # what it prints first came after its start
+                fill(tmp_path / "state", "gate", range(number := number + 1))
+            (plate,) = plates(output.readline())
+            assert int(plate[1:]) >= 2
         process.send_signal(signal.SIGINT)
         assert process.wait() == 0
         assert "Traceback" not in process.stderr.read()
