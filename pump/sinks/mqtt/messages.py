@@ -121,13 +121,14 @@ class EventMessages:
                 yield self._retained.say(topic, payload)
 
     def _states(self, record: Record, event: Mapping[str, Any]) -> Iterator[Message]:
+        arrival = event["data"].get("time_source") == "received"
         for aspect, on in facts(event):
             topic = self._aspect(record, event, aspect)
-            if self._retained.newest(topic, event["time"]):
+            if self._retained.newest(topic, event["time"], arrival=arrival):
                 yield self._retained.say(topic, summary(event, state=on), self._qos)
         for one in latest(event, self._picture_url):
             topic = self._aspect(record, event, one.aspect)
-            if self._retained.newest(topic, event["time"]):
+            if self._retained.newest(topic, event["time"], arrival=arrival):
                 yield self._retained.say(topic, summary(event, state=one.value), self._qos)
         if self._home is not None and not record.type.startswith("pump."):
             message = Message(self._event_topic(event), summary(event, event_type=record.type), self._qos)

@@ -37,6 +37,8 @@ class Retained:
         """The same by topic as text, over restarts, and the form that it is in."""
         self._said: dict[str, bytes] = {}
         self._times: dict[str, str] = {}
+        self._arrivals: set[str] = set()
+        """Topics of which that time is an arrival, for no device gave one that could be believed."""
         self._again: dict[str, None] = {}
         self._posted: list[str] = []
         self._stopped = False
@@ -51,7 +53,8 @@ class Retained:
         for topic, payload in sorted(said, key=_rank):
             self._said[topic] = payload.encode()
             if _rank((topic, payload)) == _STATE:
-                self._times[topic] = str(orjson.loads(payload).get("time", ""))
+                state = orjson.loads(payload)
+                self._note(topic, str(state.get("time", "")), arrival=state.get("time_source") == "received")
 
     def __contains__(self, topic: str) -> bool:
         return topic in self._said
@@ -61,25 +64,37 @@ class Retained:
         """How many are to be said again."""
         return len(self._again)
 
-    def newest(self, topic: str, time: str) -> bool:
+    def newest(self, topic: str, time: str, *, arrival: bool = False) -> bool:
         """Whether no later event has said this: what a device had stored comes after what it sends live.
 
         `time` is the event's, as CloudEvents write it; it is remembered where it is the newest. One that is yet to come
-        was a wrong clock's, a device's or this machine's, and must not hold up all that follows till then.
+        was a wrong clock's, a device's or this machine's, and must not hold up all that follows till then. `arrival`:
+        no device gave it. Against such a one, and from it on, the arrival decides: a device may be some minutes behind.
         """
-        known = self._times.get(topic, "")
-        if time < known and not self._is_ahead(known):
+        known = self._times.get(topic)
+        if known is not None and not arrival and self._older(topic, time, known):
             return False
-        self._times.pop(topic, None)
-        self._times[topic] = time
-        _shorten(self._times)
+        self._note(topic, time, arrival=arrival)
         return True
 
-    def _is_ahead(self, time: str) -> bool:
+    def _note(self, topic: str, time: str, *, arrival: bool) -> None:
+        self._times.pop(topic, None)
+        self._times[topic] = time
+        if arrival:
+            self._arrivals.add(topic)
+        else:
+            self._arrivals.discard(topic)
+        if (gone := _shorten(self._times)) is not None:
+            self._arrivals.discard(gone)
+
+    def _older(self, topic: str, time: str, known: str) -> bool:
         try:
-            return datetime.fromisoformat(time) > self._clock.now() + AHEAD
+            newest, own = datetime.fromisoformat(known), datetime.fromisoformat(time)
+            if own >= newest or newest > self._clock.now() + AHEAD:
+                return False
+            return topic not in self._arrivals or newest - own > AHEAD
         except (ValueError, TypeError):  # the broker's memory is not ours alone
-            return True
+            return False
 
     def say(self, topic: str, payload: bytes, qos: int = _QOS) -> Message:
         """The message that says it, remembered as one that is on its way."""

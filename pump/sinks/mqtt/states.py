@@ -9,7 +9,7 @@ import orjson
 
 ATTRIBUTES: Final = (
     "name", "phase", "severity", "incident", "late", "device", "place", "vehicle", "parking", "alarm", "access",
-    "power", "radio", "queue", "measure", "target", "intercom", "command",
+    "power", "radio", "queue", "measure", "target", "intercom", "command", "time_source",
 )  # fmt: skip
 """What of an event's data goes into small messages beside the whole event; the vendor's raw message does not."""
 

@@ -171,8 +171,12 @@ def compare(
     if at is not None and at > _ms(now.received + ahead):
         at = None  # a wrong clock's, the device's or this machine's
     moment = now.moment(ahead)
-    if at is not None and now.stamp is not None and moment < at:
-        return Result("old", [], None)
+    arrived = now.time is None or now.time > now.received + ahead
+    if at is not None and now.stamp is not None and not arrived:
+        # Against an arrival the arrival decides: a time that is right may be some minutes behind it.
+        behind = ahead // timedelta(milliseconds=1) if before.get("arrived") else 0
+        if moment < at - behind:
+            return Result("old", [], None)
     accepted: list[str] = [*before.get("accepted", ())]
     if digest is not None and now.stamp is not None:  # without a time the same status may come as often as it is so
         if digest in accepted:
@@ -208,6 +212,7 @@ def compare(
         | measures,
         # what the next status is compared with
         "at": moment if now.stamp is not None else at,
+        **({"arrived": True} if (arrived if now.stamp is not None else before.get("arrived")) else {}),
         "revision": before.get("revision", 0) + told,
         "values": values,
         "incidents": maker.incidents,

@@ -314,7 +314,9 @@ STATUS: dict[str, Any] = {
          "idle_s": 200.0, "details": {}},
         {"name": "spool", "state": "up", "reason": "", "since": "2026-11-20T08:00:00Z", "idle_s": 1.25, "details": {}},
     ],
-    "sinks": {"out": {"position": 10, "lag": 2, "dead": 0}},
+    "sinks": {
+        "out": {"position": 10, "lag": 2, "dead": 0}, "hook": {"position": 9, "lag": 3, "dead": 5, "dead_removed": 7},
+    },
 }  # fmt: skip
 
 
@@ -362,6 +364,7 @@ def test_status_is_a_table(tmp_path: Path) -> None:
         "",
         "SINK  POSITION  BEHIND  DEAD",
         "out   10        2       0",
+        "hook  9         3       5 (7 older ones removed)",
     ]
     assert json.loads(raw.stdout) == STATUS
 

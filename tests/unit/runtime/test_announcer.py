@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from pump.spool.damage import repair
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
+from pump.testing.records import record
 from tests.unit.spool.conftest import rows
 
 
@@ -143,6 +145,25 @@ async def _damage(folder: Path, found: Repaired) -> None:
     await spool._writer.run(lambda db: db.execute("UPDATE blocks SET bodies = zeroblob(length(bodies))").fetchone())
     await spool._writer.run(partial(repair.note, found=found))
     await spool.close()
+
+
+async def test_dead_letters_that_went_for_want_of_room_are_an_event(tmp_path: Path) -> None:
+    async def test(d: Desk) -> None:
+        d.spool._retention._dead._share = 5_000
+        await d.spool.dead_letters.add(
+            "hook", [record(seq)._replace(body=bytes(1000)) for seq in range(1, 11)], "no", 1
+        )
+        async with asyncio.timeout(60):
+            while not d.announcer._waiting:
+                await d.spool.flush()
+        await d.announcer.flush()
+        [event] = await d.stored()
+        assert event["type"] == "pump.dead.evicted"
+        facts = {name: event["data"][name] for name in ("sink", "count", "bytes", "severity")}
+        gone = 10 - d.spool.dead_letters.counts["hook"]
+        assert facts == {"sink": "hook", "count": gone, "bytes": gone * 1098, "severity": "warning"}
+
+    await desk(tmp_path, test)
 
 
 async def test_what_the_spool_finds_is_told(tmp_path: Path) -> None:

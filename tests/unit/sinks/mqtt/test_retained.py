@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
+import orjson
 import pytest
 
 from pump.core.errors import Unavailable
@@ -211,3 +212,39 @@ def test_a_time_that_is_yet_to_come_holds_up_nothing() -> None:
     assert not kept.newest("state", "2026-11-20T08:05:00Z"), "within ten minutes a device's time is believed"
     assert kept.newest("state", "of no clock")
     assert kept.newest("state", "2026-11-20T08:00:00Z")
+
+
+def test_an_arrival_is_newer_whatever_came_before_and_holds_up_no_clock_that_is_some_minutes_behind() -> None:
+    kept = Retained(ManualClock())
+    assert kept.newest("state", "2026-11-20T08:00:05Z")
+    assert kept.newest("state", "2026-11-20T08:00:00.919Z", arrival=True), (
+        "a device was 5 s ahead, and gives no time now"
+    )
+    assert kept.newest("state", "2026-11-20T08:00:00Z"), "the restore of the same second, in whole seconds"
+    assert not kept.newest("state", "2026-11-20T07:59:59Z"), "two times of devices are compared as ever"
+    assert kept.newest("state", "2026-11-20T08:00:02.5Z", arrival=True)
+    assert kept.newest("state", "2026-11-20T07:51:00Z"), "its clock is nine minutes behind"
+    assert kept.newest("state", "2026-11-20T08:00:02.5Z", arrival=True)
+    assert not kept.newest("state", "2026-11-20T07:50:00Z"), "it was stored in the device"
+
+
+def test_within_a_second_times_are_compared_as_times() -> None:
+    kept = Retained(ManualClock())
+    assert kept.newest("state", "2026-11-20T08:00:00Z")
+    assert kept.newest("state", "2026-11-20T08:00:00.5Z")
+    assert not kept.newest("state", "2026-11-20T08:00:00Z")
+    assert not kept.newest("state", "2026-11-20T08:00:00.499999Z")
+
+
+def test_that_it_was_an_arrival_is_known_over_restarts() -> None:
+    memory: dict[str, Any] = {}
+    clock = ManualClock()
+    kept = Retained(clock)
+    kept.recall(memory, "form")
+    for topic, source in (("arrival", {"time_source": "received"}), ("own", {})):
+        state = {"state": True, "time": "2026-11-20T08:00:00.919Z", **source}
+        kept.say(topic, orjson.dumps(state))
+    again = Retained(clock)
+    again.recall(memory, "form")
+    assert again.newest("arrival", "2026-11-20T08:00:00Z")
+    assert not again.newest("own", "2026-11-20T08:00:00Z")

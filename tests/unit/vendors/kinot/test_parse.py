@@ -365,6 +365,20 @@ def test_a_status_ahead_of_its_arrival_does_not_make_the_right_ones_old() -> Non
     assert within.state["at"] == int(NOW.timestamp() * 1000) + 9 * 60_000
 
 
+def test_after_a_disbelieved_time_a_right_one_may_be_some_minutes_behind() -> None:
+    """Its second is a whole one, and it was on its way; the arrival that stands for the wrong one is no device's."""
+    ahead = step(None, updated_at="2026-11-21T12:00:00+08:00")
+    right = step(ahead.state, car_detected=0, updated_at="2026-11-20T15:55:00+08:00")
+    assert right.outcome == "changed"
+    assert right.state is not None
+    assert "arrived" not in right.state
+    assert step(right.state, car_detected=1, updated_at="2026-11-20T15:54:59+08:00").outcome == "old"
+    assert step(ahead.state, car_detected=0, updated_at="2026-11-20T15:49:00+08:00").outcome == "old"
+    soon = step(None, updated_at="2026-11-20T16:05:00+08:00")  # five minutes ahead: believed
+    wrong = step(soon.state, car_detected=0, updated_at="2026-11-21T12:00:00+08:00")
+    assert wrong.outcome == "changed", "it came later, whatever its time"
+
+
 def test_without_a_time_no_push_is_a_duplicate() -> None:
     state: dict[str, Any] | None = None
     outcomes = []
