@@ -71,7 +71,7 @@ class Vendors(WebServer):
         self.troubled = False
         self.push_port = push_port
         self.cameras = {f"10000/{1000 + number}": CameraServer(clock=clock) for number in range(CAMERAS)}
-        self.cameras[STUCK.removeprefix("camera/")].quirks.hold = asyncio.Event()
+        self.stuck = self.cameras[STUCK.removeprefix("camera/")].quirks.hold = asyncio.Event()
         self.kinot = Kinot(clock=clock, bays=60, seed=seed)
         self.kinot.orders.lock_values = {2: "raise", 3: "lower"}
         self.cloud = Cloud(clock=clock)
@@ -87,8 +87,11 @@ class Vendors(WebServer):
     # --- what the test asks -----------------------------------------------------------------------------------------
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """GET /account, POST /trouble and /calm."""
-        self.troubled = request.path == "/trouble" if request.method == "POST" else self.troubled
+        """GET /account, POST /trouble and /calm; POST /release has the stuck camera answer."""
+        if request.path in ("/trouble", "/calm"):
+            self.troubled = request.path == "/trouble"
+        if request.path == "/release":
+            self.stuck.set()
         return web.Response(body=orjson.dumps(list(self.account())), content_type="application/json")
 
     def account(self) -> Iterator[tuple[str, str, float]]:

@@ -22,8 +22,8 @@ from pump.vendors.avaeye.settings import AvaEyeSettings, CameraSettings, Control
 PREFIX: Final = "camera/"
 AT_ONCE: Final = 16
 """Calls under way, of one source."""
-ANSWER: Final = 3.0
-"""Seconds for the answer beyond the command's own time."""
+PATIENCE: Final = 10.0
+"""Seconds after a command's expiry; whoever asked for it has ended it before."""
 _NOTHING: Final = CameraSettings()
 
 
@@ -142,7 +142,7 @@ class Commands:
             async with self._turns:
                 answer = await client.request(
                     call.method, call.path, body=call.body, content_type=call.content_type,
-                    timeout=command.remaining + ANSWER, sending=command.sending,
+                    timeout=command.remaining + PATIENCE, sending=command.sending,
                 )  # fmt: skip
         except ConnectionLost as lost:
             raise Unavailable(lost.reason) from None
