@@ -27,13 +27,12 @@ def same(file: FileIO, content: bytes) -> bool:
     return not rest
 
 
-def write(path: Path, content: bytes, when: float) -> None:
+def write(name: str, content: bytes, when: float) -> None:
     """The file, fsynced, in its folder, fsynced too; `when` is its time, by the pump's clock and not by the system's.
 
     It gets its name before the fsync: that one writes the journal with the name in it, where the folder's own would
     have to write it a second time.
     """
-    name = os.fspath(path)
     part = f"{name}.{threading.get_ident()}{PART}"
     try:
         file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE)
@@ -56,7 +55,7 @@ def write(path: Path, content: bytes, when: float) -> None:
         with suppress(OSError):
             os.unlink(part)
         raise
-    sync(path.parent)
+    sync(os.path.dirname(name))
 
 
 def adopt(part: Path, path: Path, when: float) -> None:

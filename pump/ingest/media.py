@@ -168,13 +168,12 @@ class Media:
             if not stranger:
                 self._vouch(digest, len(content))
             return stored
-        self._prepare(path.parent)
         with self._lock:
             self._writing[digest] += 1
         try:
             if stranger:
                 self._mark(digest)
-            write(path, content, self._clock.now().timestamp())
+            self._write(os.fspath(path), content)
         finally:
             with self._lock:
                 self._writing -= Counter([digest])
@@ -184,12 +183,23 @@ class Media:
         self._make_room(stranger=stranger)
         return stored
 
+    def _write(self, name: str, content: bytes) -> None:
+        now = self._clock.now().timestamp()
+        if not self._prepared:
+            self._prepare()
+        try:
+            write(name, content, now)
+        except FileNotFoundError:  # somebody has cleared the store away
+            self._prepare()
+            write(name, content, now)
+
     def adopt(self, part: Path, sha256: str, size: int, *, stranger: bool = False) -> Stored:
         """Take over a file that lies in the store's folder, whole, under its content's name; for what memory is too
         small for. `stranger` as in `keep`. Durable on return, in one of `threads`. Raises OSError; the file is gone.
         """
         path = self._path(sha256)
-        self._prepare(path.parent)
+        if not (self._prepared and path.parent.exists()):
+            self._prepare()
         if stranger:
             self._mark(sha256)
         with self._lock:
@@ -268,10 +278,8 @@ class Media:
         sync(path.parent)
         return True
 
-    def _prepare(self, folder: Path) -> None:
+    def _prepare(self) -> None:
         """Make all folders at the first file, so that later ones need not sync their parents."""
-        if self._prepared and folder.exists():
-            return
         for number in range(256):
             (self.folder / f"{number:02x}").mkdir(_FOLDER, parents=True, exist_ok=True)
         for each in (self.folder, self.folder.parent):
