@@ -176,7 +176,9 @@ class Media:
             self._write(os.fspath(path), content)
         finally:
             with self._lock:
-                self._writing -= Counter([digest])
+                self._writing[digest] -= 1
+                if not self._writing[digest]:
+                    del self._writing[digest]
         strange = self._grown(digest, len(content))
         if strange and not stranger:
             self._vouch(digest, len(content))

@@ -12,10 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import anyio
 import structlog
 from aiohttp.abc import AbstractResolver
-from anyio.abc import TaskGroup
 from yarl import URL
 
 from pump.core.clock import Clock
@@ -80,6 +78,7 @@ class Fetcher:
         self._metrics = metrics
         self._component = component
         self._nap = Nap(clock)
+        self._news = asyncio.Event()
         self._quiet = asyncio.Event()
         self._schedule = Schedule(per_host=limits.per_host, at_once=limits.at_once)
         self._settler = self._new_settler()
@@ -104,6 +103,7 @@ class Fetcher:
     def _wake(self) -> None:
         """Something has changed."""
         self._quiet.clear()
+        self._news.set()
         self._nap.cut()
 
     async def run(self) -> None:
@@ -118,10 +118,11 @@ class Fetcher:
                 self._media, hosts=limits.hosts, largest=limits.largest, timeout=limits.timeout, clock=self._clock,
                 connections=limits.at_once, resolver=self.resolver,
             ) as downloader,
-            anyio.create_task_group() as group,
+            asyncio.TaskGroup() as group,
         ):  # fmt: skip
             self._component.up()
             while True:
+                self._news.clear()
                 now = self._clock.monotonic()
                 self._admit(now)
                 wait = self._start(group, downloader, now)
@@ -131,7 +132,7 @@ class Fetcher:
                 else:
                     self._quiet.set()
                 # Nothing is awaited between the look at the queue and here, so that no cut is missed.
-                await (self._nap.until(anyio.sleep_forever()) if wait is None else self._nap.sleep(wait))
+                await (self._news.wait() if wait is None else self._nap.sleep(wait))
 
     def _admit(self, now: float) -> None:
         for fetch in self._queue.take():
@@ -148,7 +149,7 @@ class Fetcher:
         age = self._clock.ages.age(fetch.recorded, down=True) or 0.0
         return now + min(life, 7 * LIFE) - age
 
-    def _start(self, group: TaskGroup, downloader: Downloader, now: float) -> float | None:
+    def _start(self, group: asyncio.TaskGroup, downloader: Downloader, now: float) -> float | None:
         """Begin what is due; seconds until something else is, None where nothing will be by itself."""
         if self._spool.refusing:
             return REFUSING  # what became of it could not be stored
@@ -159,16 +160,16 @@ class Fetcher:
         for job in dead:
             self._settle(group, job.fetch, FetchFailed("expired", self._dead(job)))
         for job in ask:
-            group.start_soon(self._ask, group, downloader, job, name=f"fetch from {job.host}")
+            group.create_task(self._ask(group, downloader, job), name=f"fetch from {job.host}")
         upcoming = self._schedule.next(now)
         return None if upcoming is None else max(0.0, upcoming - now)
 
     def _dead(self, job: Job) -> str:
         return f"its link died before it could be fetched: {job.reason or f'{job.host} is away'} ({job.tries} tries)"
 
-    def _settle(self, group: TaskGroup, fetch: Fetch, outcome: Arrived | FetchFailed) -> None:
+    def _settle(self, group: asyncio.TaskGroup, fetch: Fetch, outcome: Arrived | FetchFailed) -> None:
         if (key := self._settler.add(fetch, outcome)) is not None:
-            group.start_soon(self._store, key, name=f"results of {key[0]}")
+            group.create_task(self._store(key), name=f"results of {key[0]}")
 
     async def _store(self, key: Key) -> None:
         try:
@@ -176,7 +177,7 @@ class Fetcher:
         finally:
             self._wake()
 
-    async def _ask(self, group: TaskGroup, downloader: Downloader, job: Job) -> None:
+    async def _ask(self, group: asyncio.TaskGroup, downloader: Downloader, job: Job) -> None:
         fetch, there, wait = job.fetch, True, None
         outcome: Arrived | FetchFailed | None = None
         job.tries += 1
@@ -189,7 +190,8 @@ class Fetcher:
                 self._schedule.answered(job)  # its host may be asked for another while the disk works
                 self._wake()
                 kind, stranger = results.kind_of(fetch), results.stranger(fetch)
-                outcome = await downloader.keep(incoming, kind, access, stranger=stranger)
+                with self._settler.coming():
+                    outcome = await downloader.keep(incoming, kind, access, stranger=stranger)
         except FetchFailed as error:
             outcome = error
         except FetchLater as error:

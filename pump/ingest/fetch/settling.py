@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,6 +27,10 @@ log = structlog.get_logger()
 
 GROUP: Final = 256
 """Results of one transaction at the most."""
+ENOUGH: Final = 32
+"""Results that wait for no other's."""
+GATHER: Final = 0.05
+"""Seconds for which the first result waits for those whose pictures are being written."""
 LOUD: Final = 60.0
 """Seconds between two warnings of one source's pictures that are lost in one way."""
 
@@ -58,12 +64,27 @@ class Settler:
         self._on_stored = on_stored
         self._lines: defaultdict[Key, _Line] = defaultdict(_Line)
         self._logged: dict[tuple[str, str], float] = {}
+        self._coming = 0
+        self._gathered = asyncio.Event()
+
+    @contextmanager
+    def coming(self) -> Iterator[None]:
+        """Within, a picture is being written whose result may go with those that are there."""
+        self._coming += 1
+        try:
+            yield
+        finally:
+            self._coming -= 1
+            if not self._coming:
+                self._gathered.set()
 
     def add(self, fetch: Fetch, outcome: Arrived | FetchFailed) -> Key | None:
         """Note a result; the key for which `store` is to be run, None where it runs."""
         key = fetch.source, results.stranger(fetch)
         line = self._lines[key]
         line.waiting.append((fetch, outcome))
+        if len(line.waiting) == ENOUGH:
+            self._gathered.set()
         self.unstored += 1
         if line.going:
             return None
@@ -74,10 +95,18 @@ class Settler:
         """Store the key's results until none is left; what comes meanwhile goes together."""
         line = self._lines[key]
         while line.waiting:
+            if self._coming and len(line.waiting) < ENOUGH:
+                await self._gather()
             group = [line.waiting.popleft() for _ in range(min(GROUP, len(line.waiting)))]
             await self._settle(key, group)
             self.unstored -= len(group)
         del self._lines[key]
+
+    async def _gather(self) -> None:
+        self._gathered.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GATHER):
+                await self._gathered.wait()
 
     async def _settle(self, key: Key, group: list[tuple[Fetch, Arrived | FetchFailed]]) -> None:
         """Wait while the spool refuses: a link must not go without its result."""
