@@ -189,7 +189,7 @@ class Fetcher:
                 await downloader.receive(fetch.url, access, incoming)
                 self._schedule.answered(job)  # its host may be asked for another while the disk works
                 self._wake()
-                kind, stranger = results.kind_of(fetch), results.stranger(fetch)
+                kind, stranger = results.kind_of(fetch), fetch.stranger
                 with self._settler.coming():
                     outcome = await downloader.keep(incoming, kind, access, stranger=stranger)
         except FetchFailed as error:

@@ -64,11 +64,6 @@ def vouched(fetch: Fetch) -> bool:
     return _facts(fetch).get("vouched") is True
 
 
-def stranger(fetch: Fetch) -> bool:
-    """True where its event came from a device that nobody knows: what is fetched counts as the stranger's too."""
-    return _facts(fetch).get("stranger") is True
-
-
 def of(fetch: Fetch, outcome: Arrived | FetchFailed, now: datetime) -> Event:
     """The event that says so."""
     if isinstance(outcome, FetchFailed):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
@@ -20,6 +21,11 @@ LONGEST: Final = 30.0
 """Seconds of the first and the longest wait, drawn evenly from nought on."""
 LAST: Final = 5.0
 """Seconds before a link's death in which the last try is due, where the backoff would wait beyond it."""
+BURST: Final = 8
+"""Links of a host that are asked at one moment. More of a near host only get in each other's way: all end late, and the
+disk waits for the first of them."""
+PACE: Final = 0.05
+"""Seconds after which a host is far enough away for as many more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +54,13 @@ class _Host:
     storing: int = 0
     closed_until: float = 0.0
     away: bool = False
+    begun: deque[float] = field(default_factory=lambda: deque(maxlen=BURST))
+    """When the last of them were asked."""
+
+    @property
+    def paced_until(self) -> float:
+        """When one more may be asked."""
+        return self.begun[0] + PACE if self.active >= BURST and len(self.begun) == BURST else 0.0
 
     def first(self) -> Job | None:
         """The next that is due; those that were dropped are passed over."""
@@ -110,8 +123,14 @@ class Schedule:
             while (first := host.first()) is not None and first.deadline <= now and (first.tries or host.away):
                 dead.append(self._pop(host))
             room = 1 if host.away else self._per_host
-            while host.closed_until <= now and host.active < room and self.active < self._at_once and host.first():
+            while (
+                max(host.closed_until, host.paced_until) <= now
+                and host.active < room
+                and self.active < self._at_once
+                and host.first()
+            ):
                 job = self._pop(host)
+                host.begun.append(now)
                 job.asking = True
                 ask.append(job)
                 host.active += 1
@@ -133,8 +152,7 @@ class Schedule:
             if host.later:
                 times.append(host.later[0][0])
             if (first := host.first()) is not None:
-                if host.closed_until > now:
-                    times.append(host.closed_until)
+                times += [time for time in (host.closed_until, host.paced_until) if time > now]
                 if first.deadline > now:
                     times.append(first.deadline)
         return min(times, default=None)

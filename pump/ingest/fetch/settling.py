@@ -80,7 +80,7 @@ class Settler:
 
     def add(self, fetch: Fetch, outcome: Arrived | FetchFailed) -> Key | None:
         """Note a result; the key for which `store` is to be run, None where it runs."""
-        key = fetch.source, results.stranger(fetch)
+        key = fetch.source, fetch.stranger
         line = self._lines[key]
         line.waiting.append((fetch, outcome))
         if len(line.waiting) == ENOUGH:
