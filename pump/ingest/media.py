@@ -11,7 +11,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -265,16 +265,16 @@ class Media:
         A name alone proves nothing: another thread may not have fsynced it yet, and a crash before that may have
         left anything under it.
         """
-        with self._lock:
-            try:
-                file = os.open(path, os.O_RDWR)
-                if renew:
-                    now = self._clock.now().timestamp()
-                    os.utime(path, (now, now))
-            except FileNotFoundError:
-                return False
-        with open(file, "rb", buffering=0) as opened:
-            if not same(opened, content):
+        with ExitStack() as stack:
+            with self._lock:
+                try:
+                    file = stack.enter_context(open(os.open(path, os.O_RDWR | os.O_CLOEXEC), "rb", buffering=0))
+                    if renew:
+                        now = self._clock.now().timestamp()
+                        os.utime(path, (now, now))
+                except FileNotFoundError:
+                    return False
+            if not same(file, content):
                 return False
             os.fsync(file)
         sync(path.parent)
