@@ -26,7 +26,7 @@ from pump.ingest.fetch.expiry import expiry_of
 from pump.ingest.fetch.hosts import HostRule
 from pump.ingest.fetch.incoming import Arrived, sweep
 from pump.ingest.fetch.schedule import Job, Schedule
-from pump.ingest.fetch.settling import Key, Settler
+from pump.ingest.fetch.settling import LOUD, Key, Settler
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media
 from pump.spool import Fetch, Spool
@@ -79,6 +79,7 @@ class Fetcher:
         self._component = component
         self._nap = Nap(clock)
         self._news = asyncio.Event()
+        self._warned = -LOUD
         self._quiet = asyncio.Event()
         self._schedule = Schedule(per_host=limits.per_host, at_once=limits.at_once)
         self._settler = self._new_settler()
@@ -140,7 +141,7 @@ class Fetcher:
                 host = URL(fetch.url).authority.rpartition("@")[2].lower()
             except ValueError:
                 host = ""
-            self._schedule.add(fetch, host, self._deadline(fetch, now))
+            self._schedule.add(fetch, host, self._deadline(fetch, now), now)
 
     def _deadline(self, fetch: Fetch, now: float) -> float:
         """By the time that has passed, for the wall clock may have jumped since the link came."""
@@ -198,7 +199,9 @@ class Fetcher:
             there, wait = not error.away, error.wait
             outcome = self._later(job, error)
         except OSError as error:
-            outcome = self._later(job, FetchLater("disk", f"the media store refuses: {error.strerror or error}"))
+            reason = error.strerror or str(error)
+            self._warn_of_disk(reason)
+            outcome = self._later(job, FetchLater("disk", f"the media store refuses: {reason}"))
         except Exception:
             log.exception("A link could not be asked; it is tried again", source=fetch.source)
             outcome = self._later(job, FetchLater("bug", "asking it failed unexpectedly; the log has it whole"))
@@ -210,6 +213,15 @@ class Fetcher:
         if outcome is not None:
             self._settle(group, fetch, outcome)
 
+    def _warn_of_disk(self, reason: str) -> None:
+        now = self._clock.monotonic()
+        if now - self._warned >= LOUD:
+            self._warned = now
+            log.warning(
+                "The media store takes no picture; each is fetched again until its link dies: make room, or see to the "
+                "folder's rights", folder=str(self._media.folder), reason=reason,
+            )  # fmt: skip
+
     def _later(self, job: Job, error: FetchLater) -> FetchFailed | None:
         """Try again; what it means where it would be too late."""
         fetch = job.fetch
@@ -219,7 +231,7 @@ class Fetcher:
         job.reason = error.reason
         if self._queue.get(fetch.name) is not fetch:
             return None  # a link signed afresh stands in its place, or it is settled
-        if self._schedule.again(job, self._clock.monotonic(), None if error.away else error.wait):
+        if self._schedule.again(job, self._clock.monotonic(), None if error.away else error.wait, away=error.away):
             return None
         return FetchFailed("expired", self._dead(job))
 

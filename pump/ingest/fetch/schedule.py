@@ -19,6 +19,9 @@ from pump.spool.tables.fetches import Name
 FIRST: Final = 1.0
 LONGEST: Final = 30.0
 """Seconds of the first and the longest wait, drawn evenly from nought on."""
+PARTS: Final = 144
+"""Of a long life, as long as the longest wait is: a camera's link, which may live for a day, is not asked for all day
+each half minute where its answer stays the same. A host that is away is asked as often as ever."""
 LAST: Final = 5.0
 """Seconds before a link's death in which the last try is due, where the backoff would wait beyond it."""
 BURST: Final = 8
@@ -87,10 +90,10 @@ class Schedule:
         """The hosts that are away."""
         return [name for name, host in self._hosts.items() if host.away]
 
-    def add(self, fetch: Fetch, host: str, deadline: float) -> None:
+    def add(self, fetch: Fetch, host: str, deadline: float, now: float) -> None:
         """Have it asked as soon as may be; in the place of an older one of its name that is not being asked."""
         self.drop(fetch.name)
-        job = Job(fetch, host, deadline, Backoff(FIRST, LONGEST, self._rng))
+        job = Job(fetch, host, deadline, Backoff(FIRST, max(LONGEST, (deadline - now) / PARTS), self._rng))
         self._jobs[fetch.name] = job
         self._push(job, None)
 
@@ -185,11 +188,11 @@ class Schedule:
             host.closed_until = max(host.closed_until, now + (drawn if wait is None else wait))
         host.away = True
 
-    def again(self, job: Job, now: float, wait: float | None = None) -> bool:
-        """Have it asked once more after its wait; False where it would be dead by then."""
+    def again(self, job: Job, now: float, wait: float | None = None, *, away: bool = False) -> bool:
+        """Have it asked once more after its wait; False where it would be dead by then. `away`: its host was."""
         if job.fetch.name in self._jobs:
             return True  # a link signed afresh has its place
-        drawn = job.backoff.next()
+        drawn = min(job.backoff.next(), LONGEST) if away else job.backoff.next()
         at = now + (drawn if wait is None else wait)
         if at >= job.deadline:
             at = job.deadline - LAST
