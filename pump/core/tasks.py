@@ -71,7 +71,7 @@ class Nap:
 
     def cut(self) -> None:
         """End the wait that is on its way, if there is one."""
-        if self._scope is not None:
+        if self._scope is not None and not self._scope.cancel_called:
             self._scope.cancel()
 
     def end(self) -> None:

@@ -88,7 +88,7 @@ class Encoder:
             # By the event's own identity: its body holds when it arrived, and would be another each time.
             item = Unparsed(row.body, reason, (row.type, row.dedup_time_ms, row.id))
             if (other := await self._special(item, recorded, stranger=row.stranger)) is not None:
-                other.stranger = row.stranger
+                other.stranger, other.fills, other.settles = row.stranger, row.fills, row.settles
                 kept.append(other)
         return kept
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -13,6 +14,8 @@ from pump.ingest.marks import sync
 
 PART: Final = ".part"
 """The end of the name of a file that is being written."""
+_PRESENT: Final = 1.0
+"""Seconds by which the two clocks may differ for the time that the system has given the file."""
 FILE: Final = 0o640
 """A web server that shows pictures reads them by its group; nobody else does."""
 
@@ -27,13 +30,12 @@ def same(file: FileIO, content: bytes) -> bool:
     return not rest
 
 
-def write(path: Path, content: bytes, when: float) -> None:
+def write(name: str, content: bytes, when: float) -> None:
     """The file, fsynced, in its folder, fsynced too; `when` is its time, by the pump's clock and not by the system's.
 
     It gets its name before the fsync: that one writes the journal with the name in it, where the folder's own would
     have to write it a second time.
     """
-    name = os.fspath(path)
     part = f"{name}.{threading.get_ident()}{PART}"
     try:
         file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE)
@@ -41,7 +43,8 @@ def write(path: Path, content: bytes, when: float) -> None:
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(file, rest) :]
-            os.utime(file, (when, when))
+            if abs(when - time.time()) > _PRESENT:
+                os.utime(file, (when, when))
             os.rename(part, name)
             try:
                 os.fsync(file)
@@ -56,7 +59,7 @@ def write(path: Path, content: bytes, when: float) -> None:
         with suppress(OSError):
             os.unlink(part)
         raise
-    sync(path.parent)
+    sync(os.path.dirname(name))
 
 
 def adopt(part: Path, path: Path, when: float) -> None:

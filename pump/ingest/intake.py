@@ -193,15 +193,20 @@ class Intake:
         self._count(receipt)
         return receipt
 
-    async def settle(self, event: Event, medium: str, *, stranger: bool = False) -> Receipt:
-        """Store the event that says what became of a medium; its link waits no more from the same transaction on.
-
-        Raises `Unavailable` where the spool refuses.
+    async def settle(self, settled: Sequence[tuple[Event, str]], *, stranger: bool = False) -> Receipt:
+        """Store the events that say what became of media, each with its medium's id; from the same transaction on their
+        links wait no more. Raises `Unavailable` where the spool refuses.
         """
-        rows = await self._encoder.rows([event], self.clock.now(), stranger=stranger)
-        for row in rows:
-            row.settles = medium
-        receipt = await self._spool.append(rows, source=self.name)
+        recorded = self.clock.now()
+        rows: list[Row] = []
+        for event, medium in settled:
+            for row in await self._encoder.rows([event], recorded, stranger=stranger):
+                row.settles = medium
+                rows.append(row)
+        try:
+            receipt = await self._spool.append(rows, source=self.name)
+        except RowRefused as refused:
+            receipt = await self._put_refused(rows, refused, None, recorded, NOTHING)
         self._count(receipt)
         return receipt
 

@@ -25,9 +25,11 @@ class Marks:
         """Makes nothing yet."""
         self._folder = store / FOLDER
         self._made: set[str] = set()
+        self._none = not self._folder.exists()
 
     def __contains__(self, name: str) -> bool:
-        return self._path(name).exists()
+        # Most pumps hear no stranger, and each look would be one more wait for the interpreter's lock.
+        return not self._none and self._path(name).exists()
 
     def __iter__(self) -> Iterator[str]:
         """The names of all files that have a mark."""
@@ -48,6 +50,7 @@ class Marks:
     def add(self, name: str) -> None:
         """Mark a file, before it is written; on disk after `sync`. Raises OSError."""
         path = self._path(name)
+        self._none = False
         if name[:2] not in self._made or not path.parent.exists():
             self._folder.mkdir(_MODE, parents=True, exist_ok=True)
             path.parent.mkdir(_MODE, exist_ok=True)
@@ -71,7 +74,7 @@ class Marks:
         return self._folder / name[:2] / name
 
 
-def sync(folder: Path) -> None:
+def sync(folder: Path | str) -> None:
     """Fsync a folder."""
     file = os.open(folder, os.O_RDONLY)
     try:

@@ -10,8 +10,8 @@ import hashlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -157,28 +157,40 @@ class Media:
             if not stranger:
                 self._vouch(digest, len(content))
             return stored
-        self._prepare(path.parent)
         with self._lock:
             self._writing[digest] += 1
         try:
             if stranger:
                 self._mark(digest)
-            write(path, content, self._clock.now().timestamp())
+            self._write(os.fspath(path), content)
         finally:
             with self._lock:
-                self._writing -= Counter([digest])
+                self._writing[digest] -= 1
+                if not self._writing[digest]:
+                    del self._writing[digest]
         strange = self._grown(digest, len(content))
         if strange and not stranger:
             self._vouch(digest, len(content))
         self._make_room(stranger=stranger)
         return stored
 
+    def _write(self, name: str, content: bytes) -> None:
+        now = self._clock.now().timestamp()
+        if not self._prepared:
+            self._prepare()
+        try:
+            write(name, content, now)
+        except FileNotFoundError:  # somebody has cleared the store away
+            self._prepare()
+            write(name, content, now)
+
     def adopt(self, part: Path, sha256: str, size: int, *, stranger: bool = False) -> Stored:
         """Take over a file that lies in the store's folder, whole, under its content's name; for what memory is too
         small for. `stranger` as in `keep`. Durable on return, in one of `threads`. Raises OSError; the file is gone.
         """
         path = self._path(sha256)
-        self._prepare(path.parent)
+        if not (self._prepared and path.parent.exists()):
+            self._prepare()
         if stranger:
             self._mark(sha256)
         with self._lock:
@@ -242,25 +254,23 @@ class Media:
         A name alone proves nothing: another thread may not have fsynced it yet, and a crash before that may have
         left anything under it.
         """
-        with self._lock:
-            try:
-                file = os.open(path, os.O_RDWR)
-                if renew:
-                    now = self._clock.now().timestamp()
-                    os.utime(path, (now, now))
-            except FileNotFoundError:
-                return False
-        with open(file, "rb", buffering=0) as opened:
-            if not same(opened, content):
+        with ExitStack() as stack:
+            with self._lock:
+                try:
+                    file = stack.enter_context(open(os.open(path, os.O_RDWR | os.O_CLOEXEC), "rb", buffering=0))
+                    if renew:
+                        now = self._clock.now().timestamp()
+                        os.utime(path, (now, now))
+                except FileNotFoundError:
+                    return False
+            if not same(file, content):
                 return False
             os.fsync(file)
         sync(path.parent)
         return True
 
-    def _prepare(self, folder: Path) -> None:
+    def _prepare(self) -> None:
         """Make all folders at the first file, so that later ones need not sync their parents."""
-        if self._prepared and folder.exists():
-            return
         for number in range(256):
             (self.folder / f"{number:02x}").mkdir(_FOLDER, parents=True, exist_ok=True)
         for each in (self.folder, self.folder.parent):

@@ -55,11 +55,15 @@ class Backfill:
             raise Refusal(f"a source of type {source.settings.type} has no log that could be searched")
         if not isinstance(since, int) or not (until is None or isinstance(until, int)):
             raise Refusal("since and until are milliseconds since 1970")
-        now = self._clock.now()
-        begin = datetime.fromtimestamp(since / 1000, UTC)
-        end = now if until is None else min(datetime.fromtimestamp(until / 1000, UTC), now)
-        if not timedelta() < end - begin <= LONGEST:
-            raise Refusal(f"the time from since to until is between nothing and {LONGEST.days} days, and not to come")
+        now = self._clock.now_ms()
+        last = now if until is None else min(until, now)
+        if since >= now:
+            raise Refusal("since lies in the future: there is no log of it yet")
+        if since >= last:
+            raise Refusal("since does not lie before until")
+        if last - since > LONGEST / timedelta(milliseconds=1):
+            raise Refusal(f"at most {LONGEST.days} days can be searched at a time")
+        begin, end = (datetime.fromtimestamp(moment / 1000, UTC) for moment in (since, last))
         log.info("A backfill is asked for", source=name, begin=str(begin), end=str(end))
         try:
             return await source.backfill(begin, end, tell)

@@ -5,15 +5,16 @@ An id is a medium's in its event, the path that the event gives it, or the conte
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
 import os
 import re
 import sqlite3
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -52,14 +53,30 @@ _NONE: Final = {**_HEADERS, "Cache-Control": "no-store"}
 """Where there is nothing to show: it may come."""
 
 
-@dataclass(slots=True, frozen=True)
 class _File:
     """A stored file that is open; its content is what its name says."""
 
-    file: int
-    digest: str
-    size: int
-    mime: str
+    def __init__(self, file: int, digest: str, size: int, mime: str) -> None:
+        self.digest = digest
+        self.size = size
+        self.mime = mime
+        self._file: int | None = file
+        self._lock = threading.Lock()  # a thread may read still for a request that was cancelled
+
+    def read(self, size: int, place: int) -> bytes:
+        """So many bytes from there on, in a thread; none once it is closed."""
+        with self._lock:
+            return b"" if self._file is None else os.pread(self._file, size, place)
+
+    def close(self) -> None:
+        """Let go of it, in a thread."""
+        with self._lock:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+
+    def __del__(self) -> None:
+        self.close()  # nobody waited any more when it was opened
 
 
 class MediaPages:
@@ -88,7 +105,7 @@ class MediaPages:
                 return await self._small(opened, size)
             return await self._whole(request, opened)
         finally:
-            await self._threads.run(os.close, opened.file)
+            await asyncio.shield(self._threads.run(opened.close))  # also where the request is cancelled
 
     # --- who may --------------------------------------------------------------------------------------------------
 
@@ -159,7 +176,7 @@ class MediaPages:
         await response.prepare(request)
         place = 0
         while request.method != hdrs.METH_HEAD and place < opened.size:
-            piece = await self._threads.run(os.pread, opened.file, _PIECE, place)
+            piece = await self._threads.run(opened.read, _PIECE, place)
             if not piece:
                 break
             await response.write(piece)
@@ -170,7 +187,7 @@ class MediaPages:
     async def _small(self, opened: _File, size: int) -> web.Response:
         if not opened.mime.startswith("image/") or opened.size > thumbnails.MOST_BYTES:
             return web.Response(status=415, text="there are thumbnails of pictures alone\n", headers=_NONE)
-        content = await self._threads.run(os.pread, opened.file, opened.size, 0)
+        content = await self._threads.run(opened.read, opened.size, 0)
         try:
             small = await thumbnails.threads.run(thumbnail, content, size)
         except NoThumbnail as error:

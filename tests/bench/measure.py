@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,18 @@ class Row:
         return f"{self.what:<52} {self.value:>8.2f}{self.unit:<4} {self.goal:>10}  {verdict}  {self.detail}"
 
 
-def interleaved(repetitions: int, **runs: Callable[[], float]) -> dict[str, float]:
-    """The median of each run's figure; the runs take turns, so that a slow minute hits all of them."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
+def turns(repetitions: int, **runs: Callable[[], T]) -> dict[str, list[T]]:
+    """Each run's figures; the runs take turns, so that a slow minute hits all of them."""
+    found: dict[str, list[T]] = {name: [] for name in runs}
     for _ in range(repetitions):
         for name, run in runs.items():
             found[name].append(run())
-    return {name: median(figures) for name, figures in found.items()}
+    return found
+
+
+def interleaved(repetitions: int, **runs: Callable[[], float]) -> dict[str, float]:
+    """The median of each run's figure, in `turns`."""
+    return {name: median(figures) for name, figures in turns(repetitions, **runs).items()}
 
 
 def share(what: str, rate: float, limit: float, goal: float, words: str) -> Row:

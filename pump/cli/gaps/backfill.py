@@ -34,6 +34,9 @@ def command(config: Path, state_dir: Path | None, source: str, since: int, until
     """
     arguments = {"source": source, "since": since, "until": until}
     result = command_daemon(find(config, state_dir), "backfill", arguments)
-    click.echo(f"{result['filled']} events were missing and are stored ({result['notes']})")
+    missing = (
+        "1 event was missing and is" if result["filled"] == 1 else f"{result['filled']} events were missing and are"
+    )
+    click.echo(f"{missing} stored ({result['notes']})")
     if result["state"] != "filled":
         raise click.ClickException(f"not all could be asked for: pump gaps --source {source}")

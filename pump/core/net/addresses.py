@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from functools import lru_cache
 from typing import Any, Final
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -32,6 +33,7 @@ def inside(text: str) -> bool:
     return not address.is_global or address.is_multicast or address.is_reserved
 
 
+@lru_cache(1024)  # of few hosts there are many links
 def literal(host: str) -> Address | None:
     """The address that a URL's host is, brackets of IPv6 or none; None for a name."""
     try:

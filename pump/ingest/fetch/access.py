@@ -45,6 +45,8 @@ class PictureAccess:
 
     own: str = ""
     """The source's own server or device, as in pump.toml; "" where it has none."""
+    named: tuple[HostRule, ...] = ()
+    """Its devices' own addresses, as in pump.toml: they may be private ones, and no login is for them."""
     hosts: tuple[HostRule, ...] = ()
     """The vendor's known hosts of pictures: public ones."""
     given: tuple[HostRule, ...] = ()
@@ -73,6 +75,8 @@ class PictureAccess:
             raise LinkForbidden("it is no http or https link")
         if self.own and (host, url.port) == self._origin:
             return Side.OWN
+        if any(rule.fits(url) for rule in self.named):
+            return Side.NAMED
         rules = [*self.hosts, *more]
         found = [rule for rule in rules if rule.fits(url)]
         address = literal(host)

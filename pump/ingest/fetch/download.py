@@ -6,10 +6,11 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -39,6 +40,8 @@ _BUSY: Final = frozenset((429, 502, 503, 504))
 """Statuses of a host that wants to be left in peace, whatever it is asked for."""
 _WAIT: Final = 86400.0
 """Seconds; a Retry-After beyond it is taken for a mistake."""
+
+_Read = Callable[[], Awaitable[bytes]]
 
 
 class _PublicGate(Gate):
@@ -100,21 +103,28 @@ class Downloader:
             await session.close()
         self._sessions.clear()
 
-    async def receive(self, link: str, access: PictureAccess) -> Incoming:
+    @asynccontextmanager
+    async def incoming(self) -> AsyncIterator[Incoming]:
+        """Room for a file that is to come; what is left of it at the end goes, also where its task is cancelled."""
+        incoming = Incoming(self._media)
+        try:
+            yield incoming
+        finally:
+            if incoming.spilled:
+                # A task of its own: one who is cancelled may wait for nothing more, and a thread may still write.
+                await asyncio.shield(self._media.threads.run(incoming.close))
+
+    async def receive(self, link: str, access: PictureAccess, incoming: Incoming) -> None:
         """The bytes behind the link, to be given to `keep`. Raises FetchLater and FetchFailed; OSError of the disk."""
         try:
             url = address_of(link)
         except ValueError:
             raise FetchFailed("invalid", "it is no address") from None
-        incoming = Incoming(self._media)
         try:
-            async with self._open(url, access) as response:
-                await self._read(response, incoming)
+            async with self._open(url, access) as (response, read):
+                await self._read(response, read, incoming)
         except Exception as error:  # noqa: BLE001  # each is raised again, in our words where it has any
-            if incoming.spilled:
-                await self._media.threads.run(incoming.close)
             raise _meaning(url, error, begun=incoming.size > 0) from None
-        return incoming
 
     async def keep(self, incoming: Incoming, kind: str, access: PictureAccess, *, stranger: bool = False) -> Arrived:
         """Have it in the store, durably; `kind` is what the event calls it, `stranger` as in `Media.keep`. Raises as
@@ -132,25 +142,22 @@ class Downloader:
         except CodeMissing:
             reason = "it is encrypted, and no verification code of the configuration fits; it is kept as it came"
             raise FetchFailed("encrypted", reason, kept=await run(incoming.keep_as_is, stranger)) from None
-        finally:
-            if incoming.spilled:
-                await run(incoming.close)
 
     @asynccontextmanager
-    async def _open(self, url: URL, access: PictureAccess) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer that is no redirect, its status a good one."""
+    async def _open(self, url: URL, access: PictureAccess) -> AsyncIterator[tuple[aiohttp.ClientResponse, _Read]]:
+        """The answer that is no redirect, its status a good one; and the reading of a piece within `timeout`."""
         side = access.side(url, self._hosts)
         for _ in range(HOPS + 1):
             if side is Side.OWN and access.login is not None:
-                async with access.login(url) as response:
+                async with access.login(url) as response, asyncio.timeout(LONGEST):
                     self._judge(url, response.status, response.headers)
-                    yield response
+                    yield response, partial(self._in_time, response.content)
                 return
             tls = access.tls if side is Side.OWN else True
             async with self._sessions[side].get(url, allow_redirects=False, ssl=tls) as response:
                 if response.status not in _REDIRECTS:
                     self._judge(url, response.status, response.headers)
-                    yield response
+                    yield response, response.content.readany  # the session has the same limits
                     return
                 there = self._redirected(url, response.headers.get("Location", ""))
             if access.side(there, self._hosts) is not side or (url.scheme == "https" and there.scheme != "https"):
@@ -183,18 +190,17 @@ class Downloader:
     def _too_large(self, size: int) -> FetchFailed:
         return FetchFailed("too large", f"it has {size} bytes, [media] max_file allows {self._largest}")
 
-    async def _read(self, response: aiohttp.ClientResponse, incoming: Incoming) -> None:
-        async with asyncio.timeout(LONGEST):
-            while True:
-                async with asyncio.timeout(self._timeout):
-                    piece = await response.content.readany()
-                if not piece:
-                    break
-                full = incoming.take(piece)
-                if incoming.size > self._largest:
-                    raise self._too_large(incoming.size)
-                if full:
-                    await self._media.threads.run(incoming.spill)
+    async def _in_time(self, content: aiohttp.StreamReader) -> bytes:
+        async with asyncio.timeout(self._timeout):
+            return await content.readany()
+
+    async def _read(self, response: aiohttp.ClientResponse, read: _Read, incoming: Incoming) -> None:
+        while piece := await read():
+            full = incoming.take(piece)
+            if incoming.size > self._largest:
+                raise self._too_large(incoming.size)
+            if full:
+                await self._media.threads.run(incoming.spill)
         if not incoming.size:
             raise FetchLater("empty", f"{response.url.host} answers with nothing")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,7 +43,11 @@ class Unbelievable(Exception):
 
 
 class Incoming:
-    """One file. `take` belongs to the event loop, the rest to the media store's threads, one call at a time."""
+    """One file. `take` belongs to the event loop, the rest to the media store's threads.
+
+    Who is cancelled closes it while a thread may still write: a descriptor that is closed under it may be another
+    file's by then.
+    """
 
     def __init__(self, media: Media) -> None:
         self.size = 0
@@ -54,6 +59,7 @@ class Incoming:
         self._part: Path | None = None
         self._file: int | None = None
         self._hash = hashlib.sha256()
+        self._lock = threading.Lock()
 
     @property
     def spilled(self) -> bool:
@@ -69,6 +75,10 @@ class Incoming:
 
     def spill(self) -> None:
         """Write what was noted to the file. Raises OSError."""
+        with self._lock:
+            self._spill()
+
+    def _spill(self) -> None:
         content = b"".join(self._pieces)
         self._pieces.clear()
         self._held = 0
@@ -88,8 +98,12 @@ class Incoming:
 
         `kind` is the medium's in the event; `stranger` as in `Media.keep`.
         """
+        with self._lock:
+            return self._finish(kind, decryptor, stranger)
+
+    def _finish(self, kind: str, decryptor: Decryptor, stranger: bool) -> Arrived:
         if self._file is not None and self._part is not None:
-            self.spill()
+            self._spill()
             if not bytes(self._begin).startswith(MARK):
                 mime = _believed(kind, bytes(self._begin))
                 part, self._part = self._part, None
@@ -106,18 +120,20 @@ class Incoming:
 
     def keep_as_is(self, stranger: bool = False) -> Stored:
         """Put it into the store as it came, whatever it is: what could not be decrypted is decrypted by a person."""
-        content = self._part.read_bytes() if self._part is not None else b"".join(self._pieces)
-        return self._media.keep(content, stranger=stranger)
+        with self._lock:
+            content = self._part.read_bytes() if self._part is not None else b"".join(self._pieces)
+            return self._media.keep(content, stranger=stranger)
 
     def close(self) -> None:
         """Let go of what is left of it."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-        if self._part is not None:
-            with suppress(OSError):
-                self._part.unlink()
-            self._part = None
+        with self._lock:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+            if self._part is not None:
+                with suppress(OSError):
+                    self._part.unlink()
+                self._part = None
 
 
 def _believed(kind: str, begin: bytes) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from pump.core.event import Event
+from pump.ingest.fetch.errors import FetchFailed
 from pump.ingest.fetch.incoming import Arrived
 from pump.ingest.media import Stored
 from pump.spool import Fetch, Link
@@ -63,9 +64,11 @@ def vouched(fetch: Fetch) -> bool:
     return _facts(fetch).get("vouched") is True
 
 
-def stranger(fetch: Fetch) -> bool:
-    """True where its event came from a device that nobody knows: what is fetched counts as the stranger's too."""
-    return _facts(fetch).get("stranger") is True
+def of(fetch: Fetch, outcome: Arrived | FetchFailed, now: datetime) -> Event:
+    """The event that says so."""
+    if isinstance(outcome, FetchFailed):
+        return failed(fetch, outcome.reason, now, outcome.kept)
+    return stored(fetch, outcome, now)
 
 
 def stored(fetch: Fetch, arrived: Arrived, now: datetime) -> Event:

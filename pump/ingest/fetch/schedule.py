@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
@@ -18,8 +19,16 @@ from pump.spool.tables.fetches import Name
 FIRST: Final = 1.0
 LONGEST: Final = 30.0
 """Seconds of the first and the longest wait, drawn evenly from nought on."""
+PARTS: Final = 144
+"""Of a long life, as long as the longest wait is: a camera's link, which may live for a day, is not asked for all day
+each half minute where its answer stays the same. A host that is away is asked as often as ever."""
 LAST: Final = 5.0
 """Seconds before a link's death in which the last try is due, where the backoff would wait beyond it."""
+BURST: Final = 8
+"""Links of a host that are asked at one moment. More of a near host only get in each other's way: all end late, and the
+disk waits for the first of them."""
+PACE: Final = 0.05
+"""Seconds after which a host is far enough away for as many more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +57,13 @@ class _Host:
     storing: int = 0
     closed_until: float = 0.0
     away: bool = False
+    begun: deque[float] = field(default_factory=lambda: deque(maxlen=BURST))
+    """When the last of them were asked."""
+
+    @property
+    def paced_until(self) -> float:
+        """When one more may be asked."""
+        return self.begun[0] + PACE if self.active >= BURST and len(self.begun) == BURST else 0.0
 
     def first(self) -> Job | None:
         """The next that is due; those that were dropped are passed over."""
@@ -74,10 +90,10 @@ class Schedule:
         """The hosts that are away."""
         return [name for name, host in self._hosts.items() if host.away]
 
-    def add(self, fetch: Fetch, host: str, deadline: float) -> None:
+    def add(self, fetch: Fetch, host: str, deadline: float, now: float) -> None:
         """Have it asked as soon as may be; in the place of an older one of its name that is not being asked."""
         self.drop(fetch.name)
-        job = Job(fetch, host, deadline, Backoff(FIRST, LONGEST, self._rng))
+        job = Job(fetch, host, deadline, Backoff(FIRST, max(LONGEST, (deadline - now) / PARTS), self._rng))
         self._jobs[fetch.name] = job
         self._push(job, None)
 
@@ -110,8 +126,14 @@ class Schedule:
             while (first := host.first()) is not None and first.deadline <= now and (first.tries or host.away):
                 dead.append(self._pop(host))
             room = 1 if host.away else self._per_host
-            while host.closed_until <= now and host.active < room and self.active < self._at_once and host.first():
+            while (
+                max(host.closed_until, host.paced_until) <= now
+                and host.active < room
+                and self.active < self._at_once
+                and host.first()
+            ):
                 job = self._pop(host)
+                host.begun.append(now)
                 job.asking = True
                 ask.append(job)
                 host.active += 1
@@ -133,8 +155,7 @@ class Schedule:
             if host.later:
                 times.append(host.later[0][0])
             if (first := host.first()) is not None:
-                if host.closed_until > now:
-                    times.append(host.closed_until)
+                times += [time for time in (host.closed_until, host.paced_until) if time > now]
                 if first.deadline > now:
                     times.append(first.deadline)
         return min(times, default=None)
@@ -167,11 +188,11 @@ class Schedule:
             host.closed_until = max(host.closed_until, now + (drawn if wait is None else wait))
         host.away = True
 
-    def again(self, job: Job, now: float, wait: float | None = None) -> bool:
-        """Have it asked once more after its wait; False where it would be dead by then."""
+    def again(self, job: Job, now: float, wait: float | None = None, *, away: bool = False) -> bool:
+        """Have it asked once more after its wait; False where it would be dead by then. `away`: its host was."""
         if job.fetch.name in self._jobs:
             return True  # a link signed afresh has its place
-        drawn = job.backoff.next()
+        drawn = min(job.backoff.next(), LONGEST) if away else job.backoff.next()
         at = now + (drawn if wait is None else wait)
         if at >= job.deadline:
             at = job.deadline - LAST

@@ -12,6 +12,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -21,7 +22,7 @@ from pump.core.record import Record
 from pump.spool.types import Row
 
 MOST: Final = 20_000
-"""Links that may wait; beyond it `overdue` names the oldest, which are given up."""
+"""Links that may wait; beyond it `overdue` names those that are given up."""
 
 Name = tuple[str, str]
 """(source, id of the medium)."""
@@ -57,6 +58,24 @@ class Fetch:
         """Its key."""
         return self.source, self.medium
 
+    @property
+    def stranger(self) -> bool:
+        """True where its event came from a device that nobody knows: what is fetched counts as the stranger's too."""
+        if _STRANGER not in self.facts:  # nearly all, and there may be 20,000
+            return False
+        found = _loaded(self.facts)
+        return isinstance(found, dict) and found.get("stranger") is True
+
+
+_STRANGER: Final = b'"stranger":true'
+
+
+def _loaded(facts: bytes) -> Any:
+    try:
+        return orjson.loads(facts)
+    except ValueError:  # a flipped bit
+        return None
+
 
 def result_id(medium: str, *, stored: bool) -> str:
     """The id of the event that says what became of a medium."""
@@ -79,6 +98,7 @@ class FetchQueue:
         self.taking = False
         """True once somebody fetches: links of new events are stored from then on."""
         self._waiting = {one.name: one for one in waiting}
+        self._strange = {one.name: one for one in self._waiting.values() if one.stranger}
         self._events = Counter((one.source, one.event) for one in self._waiting.values())
         self._fresh = list(self._waiting.values())
         self._settled = asyncio.Event()
@@ -97,6 +117,8 @@ class FetchQueue:
             if (before := self._waiting.pop(one.name, None)) is not None:
                 self._leave(before)
             self._waiting[one.name] = one
+            if one.stranger:
+                self._strange[one.name] = one
             self._events[one.source, one.event] += 1
             self._fresh.append(one)
         if changes.added:
@@ -109,6 +131,7 @@ class FetchQueue:
             self._settled = asyncio.Event()
 
     def _leave(self, one: Fetch) -> None:
+        self._strange.pop(one.name, None)
         event = one.source, one.event
         self._events[event] -= 1
         if self._events[event] <= 0:
@@ -128,13 +151,12 @@ class FetchQueue:
         return self._waiting.get(name)
 
     def overdue(self) -> list[Fetch]:
-        """The oldest of too many."""
-        found: list[Fetch] = []
-        for one in self._waiting.values():
-            if len(self._waiting) - len(found) <= MOST:
-                break
-            found.append(one)
-        return found
+        """Of too many the oldest, strangers' before any known device's."""
+        if (excess := len(self._waiting) - MOST) <= 0:
+            return []
+        found = list(islice(self._strange.values(), excess))
+        known = (one for one in self._waiting.values() if one.name not in self._strange)
+        return found + list(islice(known, excess - len(found)))
 
     def waits(self, source: str, event: str) -> bool:
         """True while a link of this event waits."""

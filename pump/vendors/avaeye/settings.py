@@ -47,7 +47,9 @@ class CameraSettings(Settings):
     area: str | None = None
     time_zone: Zone | None = Field(default=None, description="of its pictures' times; default: the source's")
     url: Address | None = Field(
-        default=None, description="where commands go; default: http, port 80, the ipAddress that it reported"
+        default=None,
+        description="where commands go, by default to http, port 80, the ipAddress that it reported; and from where "
+        "its pictures may be fetched, by default from nowhere",
     )
     username: str | None = Field(default=None, description="for commands; default: the source's")
     password: Secret | None = Field(default=None, description="for commands; default: the source's")

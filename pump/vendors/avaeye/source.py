@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 import structlog
+from yarl import URL
 
 from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
@@ -14,6 +15,8 @@ from pump.core.errors import MessageError, Unavailable
 from pump.core.event import Unparsed
 from pump.core.groups import Groups, Medium
 from pump.ingest.devices import Device, Devices
+from pump.ingest.fetch.access import PictureAccess
+from pump.ingest.fetch.hosts import HostRule, host_of
 from pump.ingest.intake import Intake
 from pump.ingest.media import Media, TooLarge
 from pump.ingest.push.admission import Admission, within
@@ -72,6 +75,12 @@ class AvaEye(PushSource[AvaEyeSettings]):
         devices = self.devices(intake)
         intake.up()
         await devices.watch(self._groups_of)
+
+    def pictures(self) -> PictureAccess:
+        """The cameras' own addresses, as far as the configuration gives them: what a camera says of itself anybody
+        may say who can push."""
+        urls = [URL(camera.url) for camera in self.settings.cameras.values() if camera.url is not None]
+        return PictureAccess(named=tuple(HostRule(host_of(url), url.port) for url in urls))
 
     def targets(self) -> Iterable[Target]:
         """See Source."""

@@ -124,11 +124,11 @@ class HikConnect(Source[HikConnectSettings]):
         reader = LogReader(client, self.clock, settings.time_zone or ZoneInfo("UTC"))
         matcher = Matcher(intake, ends="alarm" in settings.queues)
         inventory = Inventory(intake, reader, self.clock, settings.inventory_interval)
+        clips = Clips(settings, account=self._account, intake=intake, client=client, clock=self.clock)
         filler = self._filler = Filler(
-            settings, intake=intake, reader=reader, matcher=matcher, inventory=inventory, clock=self.clock
+            settings, intake=intake, reader=reader, matcher=matcher, inventory=inventory, clips=clips, clock=self.clock
         )
         self._gaps = intake.gaps
-        clips = Clips(settings, account=self._account, intake=intake, client=client, clock=self.clock)
         beside = Beside(MultiPartHealth(intake), matcher, inventory, filler.check, self._commands.seen, clips)
         try:
             async with client, self._commands.using(client), asyncio.TaskGroup() as group:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -285,3 +286,20 @@ def test_a_store_without_a_note_believes_a_clock_that_ran_an_hour(tmp_path: Path
     assert media.prune() == 0
     clock.advance(200)
     assert media.prune() == 1
+
+
+def test_a_file_whose_time_cannot_be_set_leaves_no_descriptor_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's, or on what was mounted anew for reading alone."""
+    media = Media(tmp_path)
+    media.keep(b"x" * 1000)
+
+    def refused(*given: object) -> None:
+        raise PermissionError(errno.EPERM, "not permitted")
+
+    monkeypatch.setattr(os, "utime", refused)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(PermissionError):
+        media.keep(b"x" * 1000)
+    assert len(os.listdir("/proc/self/fd")) == before

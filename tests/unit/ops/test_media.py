@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import os
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 from PIL import Image
+from yarl import URL
 
 from pump.core.event import Event, event_id
 from pump.ingest.fetch.incoming import Arrived
@@ -36,11 +39,11 @@ class Shown:
 
     def __init__(self, media: Media, intake: Intake, spool: Spool, url: str, session: aiohttp.ClientSession) -> None:
         self.media, self.intake, self.spool = media, intake, spool
-        self._url, self._session = url, session
+        self.url, self._session = url, session
 
     async def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes, Any]:
         """Status, body and headers."""
-        url = f"{self._url}/media/{path}"
+        url = f"{self.url}/media/{path}"
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self._session.request(method, url, headers=given) as answer:
             return answer.status, await answer.read(), answer.headers
@@ -80,7 +83,7 @@ async def test_a_picture_is_found_by_its_content_its_path_and_its_id(tmp_path: P
         await on.intake.put(pushed, linked)
         (fetch,) = on.spool.fetches.take()
         assert (await on.get(fetch.medium))[0] == 404
-        await on.intake.settle(stored(fetch, Arrived(kept, "image/jpeg"), on.intake.clock.now()), fetch.medium)
+        await on.intake.settle([(stored(fetch, Arrived(kept, "image/jpeg"), on.intake.clock.now()), fetch.medium)])
         for name in (kept.sha256, kept.path, f"{pushed.id}/0", fetch.medium, fetch.medium):
             status, body, headers = await on.get(name)
             assert (status, body) == (200, content)
@@ -152,3 +155,24 @@ async def test_thumbnails(tmp_path: Path) -> None:
         assert (await on.get(f"{broken.sha256}?thumbnail"))[0] == 415
         clip = await on.media.store(b"\0\0\0\x18ftypmp42" + bytes(100))
         assert (await on.get(f"{clip.sha256}?thumbnail"))[0] == 415
+
+
+def _open_files(folder: Path) -> list[str]:
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found.append(os.readlink(descriptor))
+    return [name for name in found if name.startswith(str(folder))]
+
+
+async def test_a_stop_amid_a_large_file_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    async with shown(tmp_path) as here:
+        stored = await here.media.store(jpeg("large", 12_000_000))
+        address = URL(here.url)
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(f"GET /media/{stored.sha256} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        await reader.readexactly(1000)
+        assert _open_files(here.media.folder)
+    while _open_files(here.media.folder):  # a thread may read still
+        await asyncio.sleep(0.001)
+    writer.close()

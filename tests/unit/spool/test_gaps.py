@@ -115,7 +115,7 @@ async def test_the_ledger_is_bounded_and_open_records_stay_longest(opened: Opene
 async def test_what_goes_along_with_a_refused_row_is_stored_with_its_successor(
     opened: Opener, metrics: Metrics
 ) -> None:
-    """SQLite takes no number above 64 bits; the event is kept as unparsed then, and the record is changed with it."""
+    """SQLite takes no number above 64 bits: the event is kept as unparsed, counts, and what goes along is done."""
     clock = ManualClock()
     async with opened(clock) as spool:
         intake = site(spool, clock, metrics)
@@ -125,7 +125,7 @@ async def test_what_goes_along_with_a_refused_row_is_stored_with_its_successor(
         await intake.gaps.fill(gap, [bad, event(2)], {"at": 1}, become="filled")
         kept = await spool.gaps.get(gap.id)
         assert kept is not None
-        assert (kept.state, kept.filled, intake.state("at")) == ("filled", 1, {"at": 1})
+        assert (kept.state, kept.filled, intake.state("at")) == ("filled", 2, {"at": 1})
 
 
 async def test_sightings_find_the_same_record_from_either_side(opened: Opener, metrics: Metrics) -> None:

@@ -28,6 +28,7 @@ from pump.vendors.hik_connect.backfill.matching import Matcher
 from pump.vendors.hik_connect.backfill.reader import SLICE, LogReader, Page
 from pump.vendors.hik_connect.backfill.rows import Found, alarm, record
 from pump.vendors.hik_connect.backfill.sightings import ACCESS_RECORDS, ALARM_LOG, plain_code
+from pump.vendors.hik_connect.clips.asking import Clips
 from pump.vendors.hik_connect.settings import HikConnectSettings
 
 log = structlog.get_logger()
@@ -101,13 +102,14 @@ class Filler:
 
     def __init__(
         self, settings: HikConnectSettings, *, intake: Intake, reader: LogReader, matcher: Matcher,
-        inventory: Inventory, clock: Clock,
+        inventory: Inventory, clips: Clips, clock: Clock,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._intake = intake
         self._reader = reader
         self._matcher = matcher
         self._inventory = inventory
+        self._clips = clips
         self._clock = clock
         self._zone = settings.time_zone or ZoneInfo("UTC")
         self._log = log.bind(source=intake.name)
@@ -308,8 +310,10 @@ class Filler:
             state = self._matcher.state()
             if search.key is not None:
                 state[search.key] = asdict(after)
+            clips = self._clips.wanted(judged.new, late=True)
             if judged.new or judged.seen or search.key is not None:
-                await self._intake.gaps.fill(search.gap, judged.new, state, seen=judged.seen)
+                await self._intake.gaps.fill(search.gap, judged.new, state | clips, seen=judged.seen)
+                self._clips.take(clips)
 
     async def _missing(self, search: Search, count: int) -> None:
         """A check has found what the queues never brought: from here on it is a gap that is being filled."""

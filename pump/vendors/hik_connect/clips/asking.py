@@ -70,6 +70,8 @@ _LOST: Final = {
     4: "it was deleted at the vendor",
 }
 """By `status` of download/url (table 5-48)."""
+_LATE: Final = 600_000
+"""Milliseconds between a clip's end and its event's arrival beyond which it waits behind those of what happens now."""
 _MOST_LINKS: Final = 8
 _REPEATED: Final = ("code", "name", "severity", "incident", "device", "place")
 """What the second upload repeats of its event's data."""
@@ -106,12 +108,15 @@ class Clips:
 
     # --- the queues' side ---------------------------------------------------------------------------------------------
 
-    def wanted(self, items: Iterable[Event | Unparsed]) -> dict[str, Any]:
-        """The state of the clips that these want, to be stored in their put and given to `take` after it."""
+    def wanted(self, items: Iterable[Event | Unparsed], *, late: bool = False) -> dict[str, Any]:
+        """The state of the clips that these want, to be stored in their put and given to `take` after it.
+
+        `late`: they were filled from a log; half of the places are left to what happens now.
+        """
         found: dict[str, Any] = {}
         if not self._globs:
             return found
-        room = WAITING - self._waiting()
+        room = (WAITING // 2 if late else WAITING) - self._waiting()
         for item in items:
             if not isinstance(item, Event) or item.data.get("phase") not in ("start", "pulse"):
                 continue
@@ -175,7 +180,7 @@ class Clips:
             self._intake.component.details["clips"] = {"waiting": waiting}
         if not due or now < self._paused:
             return
-        clip = min(due, key=lambda one: one.due)
+        clip = min(due, key=lambda one: (one.recorded - one.end > _LATE, one.due))
         if self._age(clip.recorded) > LIFE:
             await self._give_up(clip, "the vendor did not give it within a day")
         elif clip.task:

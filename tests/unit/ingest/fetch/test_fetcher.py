@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
+from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +15,10 @@ from aiohttp import web
 
 from pump.core.event import Event
 from pump.ingest.fetch.access import PictureAccess
+from pump.ingest.fetch.errors import FetchFailed
+from pump.ingest.fetch.settling import Settler
 from pump.simulation.pictures import PictureHost, jpeg
+from pump.spool import Fetch
 from pump.spool.tables import fetches
 from tests.unit.ingest.fetch.conftest import Ground, alarm, own
 
@@ -245,6 +252,89 @@ async def test_of_too_many_the_oldest_are_given_up(ground: Ground, monkeypatch: 
         failed = await here.events("media.failed")
         assert len(failed) == 20
         assert {event["data"]["updates"] for event in failed} <= {alarm(n).id for n in range(25)}
+
+
+async def test_a_strangers_links_push_out_no_known_device_s(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetches, "MOST", 50)
+    async with PictureHost(clock=ground.clock) as host, ground.running(own(host)) as here:
+        await host.go_away()
+        await here.intake.put(*(alarm(n, host.link(f"{n}.jpg")) for n in range(40)))
+        await here.intake.put(*(alarm(n, host.link(f"{n}.jpg")) for n in range(100, 130)), stranger=True)
+        await here.through(5)
+        assert {event["data"]["updates"] for event in await here.events("media.failed")} <= {
+            alarm(n).id for n in range(100, 125)
+        }
+        assert len(here.spool.fetches) == 50
+
+
+async def test_a_result_that_the_spool_cannot_hold_is_kept_as_unparsed_and_ends_its_link(ground: Ground) -> None:
+    async with PictureHost(clock=ground.clock) as host, ground.running(own(host)) as here:
+        host.hanging.set()
+        event = alarm(1, host.link("a.jpg"), host.link("b.jpg"))
+        await here.intake.put(event)
+        fetch = here.spool.fetches.get(("teams", f"{event.id}/0"))
+        object.__setattr__(fetch, "dedup_time_ms", 1 << 70)  # SQLite takes no number above 64 bits
+        host.hanging.clear()
+        await here.quiet()
+        assert len(here.spool.fetches) == 0
+        assert len(await here.events("media.stored")) == 1
+        (kept,) = await here.events("pump.record.unparsed")
+        assert "media.stored" in kept["data"]["raw"]
+
+
+async def test_results_that_come_together_go_in_one_commit(ground: Ground) -> None:
+    async with PictureHost(clock=ground.clock) as host, ground.running(own(host)) as here:
+        host.hanging.set()
+        event = alarm(1, *(host.link(f"{n}.jpg") for n in range(4)))
+        await here.intake.put(event)
+        found = [here.spool.fetches.get(("teams", f"{event.id}/{n}")) for n in range(4)]
+        stored: list[Fetch] = []
+        settler = Settler(
+            lambda name: here.intake, clock=ground.clock, metrics=ground.metrics, rng=random.Random(1),
+            on_stored=stored.append,
+        )  # fmt: skip
+        before = ground.value("pump_commits_total")
+        with settler.coming():  # one more is being written
+            keys = [settler.add(fetch, FetchFailed("status", "gone")) for fetch in found if fetch is not None]
+            assert keys == [("teams", False), None, None, None]
+            storing = asyncio.create_task(settler.store(("teams", False)))
+            await asyncio.sleep(0)
+        await storing
+        assert ground.value("pump_commits_total") - before == 1
+        assert (settler.unstored, stored, len(await here.events("media.failed"))) == (0, [], 4)
+
+
+def _open_files(folder: Path) -> list[str]:
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found.append(os.readlink(descriptor))
+    return [name for name in found if name.startswith(str(folder))]
+
+
+async def test_who_is_cancelled_in_a_large_file_leaves_no_descriptor_open(ground: Ground) -> None:
+    """The fetcher is cancelled at a stop, and whenever its supervisor begins it anew."""
+    content = jpeg("large", 1_500_000)
+    going = asyncio.Event()
+
+    async def half(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = 2 * len(content)
+        await response.prepare(request)
+        await response.write(content)
+        await going.wait()
+        return response
+
+    incoming = ground.media.folder / "incoming"
+    async with PictureHost(clock=ground.clock) as host:
+        host.answers["a.jpg"] = half
+        async with ground.running(own(host)) as here:
+            await here.intake.put(alarm(1, host.link("a.jpg")))
+            while not (incoming.exists() and _open_files(incoming)):
+                await asyncio.sleep(0.001)
+        while _open_files(incoming) or any(incoming.iterdir()):
+            await asyncio.sleep(0.001)
+        going.set()
 
 
 async def test_a_source_that_is_gone_leaves_its_links_to_the_hosts_that_are_named(ground: Ground) -> None:

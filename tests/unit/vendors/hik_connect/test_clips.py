@@ -362,3 +362,37 @@ def test_a_rule_that_matches_nothing_is_warned_of() -> None:
     assert "securty" in sentence
     assert "security" in sentence
     assert settings(clips=["security.*"]).warnings() == []
+
+
+async def test_what_a_log_filled_has_its_clip_too_behind_those_of_now(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as hik, site(hik, tmp_path, clock, clips=["*"]) as pump:
+        await pump.completed()
+        hik.lose_subscription("combine")
+        hik.put("combine", *hik.make("combine", 3, "camera"))
+        clock.advance(1800)
+        await pump.completed()
+        await happens(pump, 1, "anpr")
+        await pump.until(lambda: any(gap.get("filled") for gap in pump.spool.gaps.counts.values()))
+        await settled(pump, 4)
+        theirs, mine = await alarms(pump), await uploads(pump)
+        late = [id_ for id_, event in theirs.items() if event["data"].get("reconciled")]
+        assert len(late) == 3
+        assert set(late) < set(mine)
+        assert mine.keys() == theirs.keys()
+
+
+async def test_late_ones_leave_half_of_the_places_to_those_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "WAITING", 4)
+    clock = ManualClock()
+    async with simulator(clock) as hik, site(hik, tmp_path, clock, clips=["*"], clips_per_hour=1) as pump:
+        await pump.completed()
+        hik.lose_subscription("combine")
+        hik.put("combine", *hik.make("combine", 6, "camera"))
+        clock.advance(1800)
+        await pump.until(lambda: any(gap.get("filled") for gap in pump.spool.gaps.counts.values()))
+        assert len(rows(pump)) == 2
+        await happens(pump, 6, "camera")
+        assert len(rows(pump)) == 4
