@@ -24,7 +24,7 @@ from pump.sinks.mqtt.connector import Connector
 from pump.sinks.mqtt.first_events import FirstEvents
 from pump.sinks.mqtt.link import FAREWELL, MqttConnection
 from pump.sinks.mqtt.messages import OFFLINE, ONLINE, EventMessages
-from pump.sinks.mqtt.protocol import BrokerLost, Connect, Listener, Message, MqttLink
+from pump.sinks.mqtt.protocol import BrokerLost, Connect, Heard, Listener, Message, MqttLink
 from pump.sinks.mqtt.retained import Retained
 from pump.sinks.mqtt.settings import MqttSettings
 from pump.sinks.mqtt.suspects import Suspects, Verdict
@@ -249,10 +249,10 @@ class MqttSink(Sink[MqttSettings]):
             marker is None or self._found.get(marker.topic) == marker.payload
         )
 
-    def _heard(self, topic: str, payload: bytes, retained: bool) -> None:
-        if retained:
-            self._found[topic] = payload
-        elif topic == self._messages.birth and payload == ONLINE:
+    def _heard(self, heard: Heard) -> None:
+        if heard.retained:
+            self._found[heard.topic] = heard.payload
+        elif heard.topic == self._messages.birth and heard.payload == ONLINE:
             log.info("Home Assistant has started: its entities are announced again", sink=self.name)
             self._retained.all_again()
             self._news.set()
