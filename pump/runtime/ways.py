@@ -1,4 +1,4 @@
-"""The ways in for commands that sinks' peers offer: parts of the daemon of their own, between those peers and the desk."""
+"""The ways in for commands that sinks' peers offer: parts of the daemon, between those peers and the desk."""
 
 from __future__ import annotations
 

@@ -212,11 +212,15 @@ class MqttConnection(aiomqtt.Client):
     async def attend(self, topics: Sequence[str]) -> list[str | None]:
         if self.lost is not None:
             raise self.lost
-        options = SubscribeOptions(qos=0, retainAsPublished=True)  # type: ignore[no-untyped-call]  # no types
-        _, mid = self._client.subscribe([(topic, options if self._v5 else 0) for topic in topics])
+        if self._v5:
+            options = SubscribeOptions(qos=0, retainAsPublished=True)
+            _, mid = self._client.subscribe([(topic, options) for topic in topics])
+        else:
+            _, mid = self._client.subscribe([(topic, 0) for topic in topics])
         if mid is None:
             raise BrokerLost(f"the connection to {self._address} is closed")
-        answer = self._attended[mid] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[list[str | None]] = asyncio.get_running_loop().create_future()
+        self._attended[mid] = answer
         try:
             await self._answered([answer])
         finally:

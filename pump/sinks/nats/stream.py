@@ -102,7 +102,8 @@ def subjects(settings: NatsSettings, site: str) -> tuple[tuple[str, ...], tuple[
     levels = settings.subject.replace("{site}", site).split(".")
     fixed = next((place for place, level in enumerate(levels) if "{" in level), None)
     if fixed is None:
-        return (".".join(levels),) * 2
+        one = (".".join(levels),)
+        return one, one
     head = ".".join(levels[:fixed])
     whole = (f"{head}.>",)
     if levels[fixed] != "{type:levels}":
