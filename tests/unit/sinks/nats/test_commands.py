@@ -162,10 +162,7 @@ async def test_what_a_stream_brings_again_is_refused(tmp_path: Path) -> None:
         async with commanded(tmp_path / "spool", server.url) as pump:
             await jetstream.publish("old.gate.obeys", OPEN)  # the stream says it again where commands are heard
             await until(lambda: pump.counted("stale") == 1)
-            await client.publish(f"{PREFIX}.gate.obeys", OPEN, reply="$JS.ACK.old.somebody.1.1.1.1795161600000000000.0")
-            await until(lambda: pump.counted("stale") == 2)
             assert pump.did == []
-            assert pump.lost == 0  # a consumer's reply subject is no place for answers
 
 
 @pytest.mark.parametrize("header", ["Pump_Sent", "pump_sent"])
@@ -203,8 +200,8 @@ async def test_what_is_no_command_is_refused_and_counted(tmp_path: Path, subject
 @pytest.mark.parametrize(
     ("callers", "status"),
     [
-        (["nats"], "done"), (["nats:pump.testing.command.*"], "done"), (["nats:pump.testing.command.gate.obeys"], "done"),
-        (["nats:pump.testing.command.gate"], "refused"), (["nats:pump.south.*"], "refused"), (["mqtt"], "refused"),
+        (["nats"], "done"), (["nats:pump.testing.command.*"], "done"),
+        (["nats:pump.testing.command.gate.obeys"], "done"), (["nats:pump.testing.command.gate"], "refused"), (["nats:pump.south.*"], "refused"), (["mqtt"], "refused"),
         (["mqtt:*"], "refused"), (["socket"], "refused"), (["token:*"], "refused"), (["nats:PUMP.*"], "refused"),
         (["nats:pump.testing.command.gate.refuses"], "refused"), (["nats:gate.obeys"], "refused"),
     ],
