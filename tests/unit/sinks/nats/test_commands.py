@@ -201,7 +201,8 @@ async def test_what_is_no_command_is_refused_and_counted(tmp_path: Path, subject
     ("callers", "status"),
     [
         (["nats"], "done"), (["nats:pump.testing.command.*"], "done"),
-        (["nats:pump.testing.command.gate.obeys"], "done"), (["nats:pump.testing.command.gate"], "refused"), (["nats:pump.south.*"], "refused"), (["mqtt"], "refused"),
+        (["nats:pump.testing.command.gate.obeys"], "done"), (["nats:pump.testing.command.gate"], "refused"),
+        (["nats:pump.south.*"], "refused"), (["mqtt"], "refused"),
         (["mqtt:*"], "refused"), (["socket"], "refused"), (["token:*"], "refused"), (["nats:PUMP.*"], "refused"),
         (["nats:pump.testing.command.gate.refuses"], "refused"), (["nats:gate.obeys"], "refused"),
     ],
