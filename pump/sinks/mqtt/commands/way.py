@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 ASIDE: Final = "-commands"
 """The end of the connection's client id."""
-EVERY: Final = 10.0
+EVERY: Final = 2.0
 """Seconds from one look at what can be commanded to the next."""
 VANISHED: Final = 30.0
 """Seconds after which an entity without a target goes: a source that has just started knows few of its devices."""
