@@ -265,7 +265,8 @@ class Daemon:
         control = control_of(self.config, os.environ)
         control.commands |= Resend(spool, self.sinks, self.clock, self.metrics).commands()
         control.commands |= Subscribe(parts.sources).commands() | Backfill(parts.sources, self.clock).commands()
-        control.commands |= Restart(parts.sources, self.sinks, self.supervisor.restart).commands()
+        again = self.supervisor.restart
+        control.commands |= Restart(parts.sources, self.sinks, again, self._ways.names).commands()
         control.commands |= Accept(self._intakes).commands()
         desk = self._desk = CommandDesk(
             self.config.commands, parts.sources, self._intakes, self._intake("pump", spool),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -33,6 +33,11 @@ class CommandWays:
         self._health = health
         self._receptions: dict[str, MessageReception] = {}
         """By the part's name."""
+
+    @property
+    def names(self) -> Collection[str]:
+        """The parts' names; a view that grows with them."""
+        return self._receptions.keys()
 
     def start(self, sinks: Mapping[str, type[Sink[Any]]], desk: CommandDesk) -> None:
         """Have the supervisor run those that the settings ask for."""
