@@ -17,7 +17,7 @@ from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.rate import TokenBucket
 from pump.core.tasks import wait_for
-from pump.core.text import words_of
+from pump.core.text import printable, words_of
 from pump.ops.commands.desk import CommandDesk, lifetime
 from pump.ops.commands.web import shown
 from pump.telemetry.metrics import Metrics
@@ -27,13 +27,15 @@ log = structlog.get_logger()
 AT_ONCE: Final = 256
 """Messages in hand, of one way; as many more are answered that there are too many, all beyond are counted alone."""
 PACE: Final = 5.0
-"""Messages a second of one way, a minute's worth at once."""
+"""Messages a second of one way, a minute's worth at once; and as many that no grant allows, which hold up nobody."""
 AHEAD: Final = 5.0
 """Seconds that a message's own time may lie ahead of this clock; of one further ahead nobody knows how old it is."""
 ANSWERING: Final = 15.0
 """Seconds for an answer to be delivered."""
 _LONGEST_CALLER: Final = 1024
 """Characters of a topic or subject, with its way."""
+_SHOWN: Final = 200
+"""Characters of it in the log."""
 _KEYS: Final = frozenset({"verb", "arguments", "expires", "id", "key", "time", "source", "target"})
 
 
@@ -64,8 +66,8 @@ class MessageReception:
             if asking.answer is not None:
                 self._metrics.command_answers_lost.labels(self._name).inc()
             return
-        many = len(self._tasks) >= AT_ONCE or self._pace.take(self._name) > 0.0
-        task = asyncio.create_task(self._serve(asking, many=many), name=f"{self._name}: {asking.target[:80]}")
+        full = len(self._tasks) >= AT_ONCE
+        task = asyncio.create_task(self._serve(asking, full=full), name=f"{self._name}: {asking.target[:80]}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -79,11 +81,14 @@ class MessageReception:
 
     # --- one message ------------------------------------------------------------------------------------------------
 
-    async def _serve(self, asking: Asking, *, many: bool) -> None:
+    async def _serve(self, asking: Asking, *, full: bool) -> None:
         try:
-            ticket = await self._asked(asking, many=many)
+            ticket = await self._asked(asking, full=full)
         except NotTaken as refused:
             self._count(refused.why)
+            if refused.why == "malformed":  # the desk logs all others
+                caller = printable(asking.caller[:_SHOWN])
+                log.warning("A message is no command", sink=self._name, caller=caller, reason=refused.reason)
             body: dict[str, Any] = {"status": "refused", "reason": refused.reason}
             body |= {"request_id": refused.request_id} if refused.request_id else {}
             await self._answer(asking, body)
@@ -93,19 +98,28 @@ class MessageReception:
             await self._answer(asking, shown(ticket, None))
         await self._answer(asking, shown(ticket, await ticket.result))
 
-    async def _asked(self, asking: Asking, *, many: bool) -> Ticket:
+    async def _asked(self, asking: Asking, *, full: bool) -> Ticket:
         """The command's ticket. Raises NotTaken."""
-        if many:
-            raise NotTaken("too many", f"more than {PACE:g} messages a second, or {AT_ONCE} at a time, have come")
-        if asking.malformed or len(asking.caller) > _LONGEST_CALLER:
-            raise NotTaken("malformed", asking.malformed or "its topic is too long")
-        request, sent = _read(asking)
+        if full:
+            raise NotTaken("too many", f"{AT_ONCE} messages are in hand")
+        try:
+            request, sent = _read(asking)
+        except NotTaken:
+            self._paced(granted=False)
+            raise
+        verb, target = request.verb, request.target
+        self._paced(granted=self._desk.allows(asking.caller, str(verb), str(target)))
         reason = asking.stale
         if not reason:
             request, reason = self._fresh(request, sent, asking.within)
         if reason:
             await self._desk.refuse(request, asking.caller, "stale", reason)
         return await self._desk.ask(request, asking.caller)
+
+    def _paced(self, *, granted: bool) -> None:
+        """Raises NotTaken for a message that comes too soon after others."""
+        if self._pace.take(granted):
+            raise NotTaken("too many", f"more than {PACE:g} messages a second have come")
 
     def _fresh(self, request: Request, sent: datetime | None, within: float | None) -> tuple[Request, str]:
         """The request with the time that is left to it, and the reason for which it is too late."""
@@ -159,6 +173,8 @@ class MessageReception:
 
 def _read(asking: Asking) -> tuple[Request, datetime | None]:
     """The request, and when it was sent where the message says so. Raises NotTaken for what is none."""
+    if asking.malformed or len(asking.caller) > _LONGEST_CALLER:
+        raise NotTaken("malformed", asking.malformed or "its topic is too long")
     if asking.order is not None:
         order = asking.order
         return Request(asking.target, order.verb, order.arguments, key=asking.key), _time(asking.sent)

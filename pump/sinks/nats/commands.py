@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import nats.errors
 import orjson
@@ -32,15 +33,42 @@ AWAY: Final = 10.0
 """Seconds that an answer waits for a connection."""
 SENT: Final = "Pump-Sent"
 """The header that says when a request was sent, RFC 3339."""
-_PENDING: Final = 1_000
-"""Messages that wait for the event loop; beyond, nats-py drops them."""
+_PENDING: Final = 50_000
+"""Messages that wait for the event loop, more than one reading of the socket brings; beyond, nats-py drops them."""
 _PENDING_BYTES: Final = 8 << 20
 _ASKING: Final = 2.0
 """Seconds for the server to say which streams take a subject."""
 _OUT_OF_A_STREAM: Final = frozenset({"nats-stream", "nats-sequence"})
 """Headers of what a stream republishes."""
+_FORBIDDEN: Final = re.compile(r"permissions violation for publish to \"(.*)\"")
+"""-ERR has a text and nothing else (docs.nats.io, "Client Protocol", +OK/-ERR)."""
+_FORBIDDEN_MOST: Final = 1_000
 _ACKNOWLEDGING: Final = "$JS.ACK."
 """The beginning of the reply subject of what a stream's consumer delivers."""
+
+
+class _CommandConnection(NatsConnection):
+    """One that outlives a publish which is not permitted: who asks names the subject of the answer."""
+
+    def __init__(self, options: dict[str, Any], timeout: float) -> None:
+        super().__init__(options, timeout, on_answer=lambda *_: None, on_lost=lambda _: None)
+        self.forbidden: set[str] = set()
+        """The subjects of those publishes, in lower case, as nats-py has them."""
+
+    async def through(self) -> None:
+        """Return once the server has had what was sent. Raises nats.errors.Error.
+
+        A flush of nats-py 2.16 writes its PING before what waits for its flusher; the second one's comes after it.
+        """
+        for _ in range(2):
+            await self.client.flush()
+
+    async def _errs(self, error: Exception) -> None:
+        found = _FORBIDDEN.search(str(error).lower())
+        if found is None:
+            await super()._errs(error)
+        elif len(self.forbidden) < _FORBIDDEN_MOST:
+            self.forbidden.add(found[1])
 
 
 class NatsCommands:
@@ -55,7 +83,7 @@ class NatsCommands:
         self._servers = list(settings.servers)
         random.shuffle(self._servers)
         self._reception: Reception | None = None
-        self._link: NatsConnection | None = None
+        self._link: _CommandConnection | None = None
         self._there = asyncio.Event()
         self._asked = False
         """The server was asked which streams take commands."""
@@ -64,9 +92,7 @@ class NatsCommands:
         """As `WayIn.run`. Raises Unavailable, Misconfigured."""
         self._reception = reception
         options = await connect_options(self._settings, f"pump-{self._site}-{self._name}-commands")
-        link = NatsConnection(
-            options, self._settings.timeout, on_answer=lambda *_: None, on_lost=lambda _: None
-        )  # fmt: skip
+        link = _CommandConnection(options, self._settings.timeout)
         self._servers.append(server := self._servers.pop(0))
         await link.open(server)
         try:
@@ -81,7 +107,7 @@ class NatsCommands:
             self._link = None
             await link.close()
 
-    async def _subscribe(self, link: NatsConnection) -> None:
+    async def _subscribe(self, link: _CommandConnection) -> None:
         """Hear what comes. Of several pumps of one site, which have the same name here, one hears each request."""
         client = link.client
         try:
@@ -89,14 +115,14 @@ class NatsCommands:
                 f"{self._prefix}.>", queue=f"pump-{self._site}", cb=self._hears, pending_msgs_limit=_PENDING,
                 pending_bytes_limit=_PENDING_BYTES,
             )  # fmt: skip
-            await client.flush(max(1, round(self._settings.timeout)))
+            await link.through()
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise link.lost or Unavailable(f"the server does not take the subscription: {error}") from error
         if link.lost is not None:
             raise link.lost
         if not self._asked:
-            await self._look_for_streams(client)
             self._asked = True
+            await self._look_for_streams(client)
 
     async def _look_for_streams(self, client: Client) -> None:
         """Log the streams that store commands: their acknowledgement is the first answer that who asks gets."""
@@ -146,8 +172,12 @@ class NatsCommands:
                 raise Unavailable("the server is away")
         finally:
             waiting.cancel()
+        link = self._link
+        link.forbidden.discard(reply.lower())
         try:
-            await self._link.client.publish(reply, payload)
-            await self._link.client.flush()
+            await link.client.publish(reply, payload)
+            await link.through()
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise Unavailable(f"the server did not take it: {error}") from error
+        if reply.lower() in link.forbidden:  # told before the flush's end
+            raise Misconfigured(f"the server does not permit this client to publish to {reply}")

@@ -18,7 +18,7 @@ from pump.commands.ways import LONGEST, Asking, Reception
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.tasks import first_of, wait_for
-from pump.sinks.mqtt.commands.discovery import CommandDiscovery
+from pump.sinks.mqtt.commands.discovery import MOST, CommandDiscovery
 from pump.sinks.mqtt.commands.words import CommandTopics, word_of
 from pump.sinks.mqtt.connector import Connector
 from pump.sinks.mqtt.messages import ONLINE
@@ -37,6 +37,9 @@ AWAY: Final = 10.0
 """Seconds that an answer waits for a connection."""
 _PACKET: Final = 64 << 10
 """Bytes of the largest packet that the broker may bring, by MQTT 5."""
+_RESPONSE: Final = 512
+"""Characters of a response topic; mosquitto takes 200 levels."""
+_LEVELS: Final = 64
 _LOT: Final = 100
 """Messages of discovery at a time."""
 _VAIN: Final = 3
@@ -104,7 +107,7 @@ class MqttCommands:
                 self._again = True
                 self._news.set()
         elif discovery is not None and discovery.owns(heard.topic):
-            if heard.retained and heard.payload:
+            if heard.retained and heard.payload and len(self._kept) < 2 * MOST:
                 self._kept.add(heard.topic)
                 self._news.set()
         elif self._reception is not None and not heard.content_type.startswith(_CLOUD_EVENTS):
@@ -137,6 +140,8 @@ class MqttCommands:
 
     async def _answer(self, topic: str, correlation: bytes | None, payload: bytes) -> None:
         """Publish an answer, over this connection or the next. Raises Unavailable, Misconfigured."""
+        if not _publishable(topic):
+            raise Misconfigured("its response topic is none that can be published to")
         if self._is_own(topic):
             raise Misconfigured(f"no answer goes to {topic}: others would take it for the pump's own word")
         waiting = asyncio.create_task(self._there.wait())
@@ -171,7 +176,11 @@ class MqttCommands:
             if self._again:
                 self._again = False
                 said = {}
-            wanted = discovery.configs(reception.targets(), reception.allows)
+            try:
+                wanted = discovery.configs(reception.targets(), reception.allows)
+            except Exception:  # a source's; commands are heard all the same
+                log.exception("A source met a bug with its targets: what can be commanded stays as it was announced")
+                wanted = said
             self._kept |= said.keys()
             changed = {topic: payload for topic, payload in wanted.items() if said.get(topic) != payload}
             await self._say(link, changed | dict.fromkeys(self._vanished(wanted), b""))
@@ -200,6 +209,11 @@ class MqttCommands:
             self._vain = 0
             if refused := next((one for one in refusals if one is not None), None):
                 log.warning("The broker refuses the discovery of commands", sink=self._name, reason=refused)
+
+
+def _publishable(topic: str) -> bool:
+    """False for topics at which brokers close the connection: then one who asks could end it for all."""
+    return len(topic) <= _RESPONSE and topic.count("/") < _LEVELS and topic.isprintable() and not {*topic} & {*"+#"}
 
 
 def _key(heard: Heard) -> str | None:

@@ -67,10 +67,11 @@ async def both(folder: Path, *callers: str, **more: Any) -> AsyncIterator[tuple[
         yield server, pump, client
 
 
-async def asked(client: Client, subject: str = "gate.obeys", payload: bytes = OPEN, **headers: str) -> dict[str, Any]:
+async def asked(
+    client: Client, subject: str = "gate.obeys", payload: bytes = OPEN, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
     """The first reply."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    answer = await client.request(f"{PREFIX}.{subject}", payload, timeout=60, headers=named or None)
+    answer = await client.request(f"{PREFIX}.{subject}", payload, timeout=60, headers=headers)
     found = orjson.loads(answer.data)
     assert isinstance(found, dict)
     return found
@@ -165,19 +166,19 @@ async def test_what_a_stream_brings_again_is_refused(tmp_path: Path) -> None:
             assert pump.did == []
 
 
-@pytest.mark.parametrize("header", ["Pump_Sent", "pump_sent"])
+@pytest.mark.parametrize("header", ["Pump-Sent", "pump-sent"])
 async def test_a_request_that_was_sent_long_ago_is_refused(tmp_path: Path, header: str) -> None:
     async with both(tmp_path) as (_, pump, client):
-        assert (await asked(client, **{header: "2020-01-01T00:00:00Z"}))["status"] == "refused"
-        assert (await asked(client, **{header: "soon"}))["status"] == "refused"
-        assert (await asked(client, **{header: datetime.now(UTC).isoformat()}))["status"] == "done"
+        assert (await asked(client, headers={header: "2020-01-01T00:00:00Z"}))["status"] == "refused"
+        assert (await asked(client, headers={header: "soon"}))["status"] == "refused"
+        assert (await asked(client, headers={header: datetime.now(UTC).isoformat()}))["status"] == "done"
         assert len(pump.did) == 1
         assert pump.counted("stale") == 1
 
 
 async def test_one_message_id_is_one_command(tmp_path: Path) -> None:
     async with both(tmp_path) as (_, pump, client):
-        answers = [await asked(client, Nats_Msg_Id="one") for _ in range(3)]
+        answers = [await asked(client, headers={"Nats-Msg-Id": "one"}) for _ in range(3)]
         assert len({answer["request_id"] for answer in answers}) == 1
         assert len(pump.did) == 1
 
@@ -239,6 +240,22 @@ async def test_no_reply_goes_where_it_would_be_taken_for_the_pumps_own_word(tmp_
         await client.publish(f"{PREFIX}.gate.obeys", OPEN, reply=reply)
         await until(lambda: pump.lost == 1)
         assert len(pump.did) == 1
+
+
+async def test_a_reply_that_the_server_does_not_permit_is_counted_and_nothing_else_ends(tmp_path: Path) -> None:
+    users = (
+        "authorization { users = [ { user: peer, password: b }, { user: pump, password: b, permissions: { subscribe: "
+        '["pump.>", "_INBOX.>"], publish: "_INBOX.>" } } ] }'
+    )
+    async with (
+        NatsServer(tmp_path / "server", extra=users) as server,
+        commanded(tmp_path / "spool", server.url, username="pump", password="b") as pump,
+        peer(server.url, user="peer", password="b") as client,
+    ):
+        await client.publish(f"{PREFIX}.gate.obeys", OPEN, reply="Some.Place")
+        await until(lambda: pump.lost == 1)
+        assert (await asked(client))["status"] == "done"
+        assert pump.reasons == []
 
 
 async def test_events_on_subjects_that_begin_alike_ask_for_nothing(tmp_path: Path) -> None:

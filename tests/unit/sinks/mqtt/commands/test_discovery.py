@@ -144,7 +144,7 @@ def test_home_assistant_takes_each_entity() -> None:
 
 async def retained(port: int, topic: str = "ha/#") -> dict[str, Any]:
     """Everything that the broker keeps below; a message of our own is the last that comes."""
-    found = {}
+    found: dict[str, Any] = {}
     async with aiomqtt.Client("127.0.0.1", port) as client:
         await client.subscribe([(topic, 1), ("end", 1)])
         await client.publish("end", b"", qos=1)
