@@ -16,10 +16,15 @@ from nats.aio.client import Client
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from pump.config import load
 from pump.core.clock import Clock
+from pump.core.settings import SourceSettings
+from pump.runtime.daemon import Daemon
 from pump.testing.brokers import Mosquitto, NatsServer
+from pump.testing.standins import StandIns
 from pump.vendors.hik_gateway.simulator.server import Simulator
 from tests.e2e.test_subscribe_command import A, pump, running, until
+from tests.unit.ops.commands.site import Gates
 
 pytestmark = pytest.mark.skipif(
     Mosquitto.found() is None or NatsServer.found() is None, reason="mosquitto or nats-server is not installed"
@@ -162,3 +167,71 @@ async def test_a_panel_is_armed_through_the_brokers_and_the_answers_come_back(tm
             finally:
                 listening.cancel()
                 await asyncio.wait({listening})
+
+
+class Held(Gates):
+    """The gates, as a source of the daemon's."""
+
+    Settings = SourceSettings
+
+    def __init__(self, name: str, settings: SourceSettings, clock: Clock) -> None:
+        super().__init__(name, clock)
+        self.settings = settings
+
+
+STOPPED = """
+[pump]
+site = "north"
+state_dir = "{folder}/state"
+[ops]
+listen = "127.0.0.1:0"
+[sources.gates]
+type = "gates"
+[sinks.home]
+type = "mqtt"
+url = "{mqtt}"
+command_topic = "c"
+[sinks.stream]
+type = "nats"
+servers = "{nats}"
+command_subject = "c"
+[[commands.grants]]
+callers = ["mqtt", "nats"]
+verbs = ["*"]
+targets = ["*"]
+"""
+
+
+async def test_who_waits_when_the_pump_stops_hears_that_nobody_knows_the_end(tmp_path: Path) -> None:
+    """Answers go before the connections do, by either way; a broker that is away holds up no stop."""
+    kinds = StandIns(own_sources={"gates": Held})
+    file = tmp_path / "pump.toml"
+    async with Mosquitto(tmp_path / "mosquitto") as mosquitto, NatsServer(tmp_path / "nats") as server:
+        file.write_text(STOPPED.format(folder=tmp_path, mqtt=mosquitto.url, nats=server.url), encoding="utf-8")
+        daemon = Daemon(load(file, {}, kinds=kinds), kinds=kinds)
+        running = asyncio.create_task(daemon.run(signals=False))
+        await daemon.ready.wait()
+        parts = [daemon.health.component(f"commands {name}") for name in ("home", "stream")]
+        await until(lambda: all(part.state == "up" for part in parts))
+        peer = await nats.connect(server.url)
+        async with aiomqtt.Client("127.0.0.1", mosquitto.port, protocol=aiomqtt.ProtocolVersion.V5) as client:
+            await client.subscribe("board/answers", qos=1)
+            seen = Broker(client)
+            listening = asyncio.create_task(seen.listen())
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # no types
+            properties.ResponseTopic, properties.CorrelationData = "board/answers", b"1"
+            payload = b'{"verb": "gate.open", "expires": 300}'
+            await client.publish("c/gate/silent", payload, qos=1, properties=properties)
+            await until(lambda: seen.answers)
+            reply = asyncio.create_task(peer.request("c.gate.waits", payload, timeout=60))
+            labels = {"sink": "stream", "outcome": "taken"}
+            counted = daemon.metrics.registry.get_sample_value
+            await until(lambda: counted("pump_command_messages_total", labels))
+            daemon.stop()
+            assert await running == 0
+            assert json.loads((await reply).data)["status"] == "expired"
+            await until(lambda: len(seen.answers) == 2)
+            listening.cancel()
+            await asyncio.wait({listening})
+        assert [answer["status"] for _, answer in seen.answers] == ["under way", "unknown"]
+        await peer.close()
