@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from pump.commands.ways import WayIn
 from pump.core.clock import Clock
 from pump.core.record import Batch, State
 from pump.core.settings import SinkSettings
@@ -71,6 +72,15 @@ class Sink(ABC, Generic[C]):
         self.state = state
         self.clock = clock
         self.site = site
+
+    @classmethod
+    def way_in(cls, name: str, settings: C, *, clock: Clock, site: str) -> WayIn | None:
+        """The way for commands that this sink's peer offers, where the settings ask for one; None: there is none.
+
+        Called by the daemon once for `[sinks.NAME]`; it is a part of its own, with a connection of its own, that
+        lives whatever becomes of the sink's openings. `settings.command_callers` names those who may come by it.
+        """
+        return None
 
     def recall(self, memory: MutableMapping[str, Any]) -> None:
         """Called by delivery once, before the sink is entered, with what it remembers by key over all openings.

@@ -19,7 +19,8 @@ from pump.cli.shared.options import config_option
 def command(config: Path, state_dir: Path | None, part: tuple[str, ...]) -> None:
     """Have the running daemon try a source or a sink again now, whatever it waits for.
 
-    PART is its name; "source NAME" or "sink NAME" where both have it. What was mended at the vendor or the receiver
+    PART is its name; "source NAME" or "sink NAME" where both have it, "commands NAME" for the connection by which a
+    sink's commands come. What was mended at the vendor or the receiver
     (a password, a key, a full disk) need not be waited for. The configuration is not read again.
 
     \b

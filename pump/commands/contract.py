@@ -32,7 +32,7 @@ class Command:
     arguments: Mapping[str, Any]
     """As the verb's schema has them (`verbs.VERBS`)."""
     caller: str
-    """"socket", "token:<name>", "mqtt" or "nats"."""
+    """"socket", "token:<name>", "mqtt:<topic>" or "nats:<subject>"."""
     deadline: float
     """Monotonic seconds of the clock at which it expires."""
     clock: Clock
@@ -129,4 +129,4 @@ class NotTaken(Exception):
         self.request_id = request_id
 
 
-Why = Literal["malformed", "forbidden", "no target", "no verb", "arguments", "too many", "not now"]
+Why = Literal["malformed", "forbidden", "no target", "no verb", "arguments", "too many", "not now", "stale"]

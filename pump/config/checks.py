@@ -16,6 +16,8 @@ from pump.core.vocabulary import did_you_mean, leads_somewhere, matches_a_type, 
 
 _FIELD: Final = re.compile(r"\{(data(?:\.[a-z0-9_]+)+)(?::[^{}]*)?\}")
 """A field of an event in a template of topics or subjects."""
+_KEYS: Final = {"mqtt": "command_topic", "nats": "command_subject"}
+"""Settings of sinks by which commands come, by the callers' kind."""
 
 
 def across(config: Config) -> Iterator[tuple[Path, str, str]]:
@@ -25,17 +27,48 @@ def across(config: Config) -> Iterator[tuple[Path, str, str]]:
     if config.server.listen == config.ops.listen and config.ops.listen.port:
         yield ("ops", "listen"), f'"{config.ops.listen}", which [server] has too', "an address and port of its own"
     yield from _grants(config)
+    yield from _shared_ways(config)
+
+
+def _shared_ways(config: Config) -> Iterator[tuple[Path, str, str]]:
+    """Sinks that take commands on topics of one name: grants could not tell their brokers apart, and where it is one
+    broker each command would be done twice."""
+    seen: dict[str, str] = {}
+    for name, sink in config.sinks.items():
+        for begin in sink.command_callers(config.site) if sink.enabled else ():
+            other = next((one for known, one in seen.items() if known.startswith(begin) or begin.startswith(known)), "")
+            if other and other != name:
+                key = "command_topic" if begin.startswith("mqtt:") else "command_subject"
+                yield ("sinks", name, key), f"what sinks.{other} takes commands on too", "one of its own"
+            seen[begin] = name
+
+
+def _ways(config: Config) -> list[str]:
+    """The beginnings of callers by MQTT and NATS, those of disabled sinks too."""
+    return [begin for sink in config.sinks.values() for begin in sink.command_callers(config.site)]
+
+
+def _may_begin(glob: str, begin: str) -> bool:
+    """True where something that the glob matches begins so."""
+    plain = re.split(r"[*?\[]", glob, maxsplit=1)[0]
+    return plain.startswith(begin) or (plain != glob and begin.startswith(plain))
 
 
 def _grants(config: Config) -> Iterator[tuple[Path, str, str]]:
-    """Grants that can allow nothing: a verb or a token that there is not."""
+    """Grants that can allow nothing: a verb, a token or a topic that there is not."""
+    tokens = ["socket", "mqtt", "nats", *(f"token:{name}" for name in config.ops.tokens)]
+    ways = _ways(config)
     for number, grant in enumerate(config.commands.grants):
-        for key, globs, known in (
-            ("verbs", grant.verbs, [*VERBS]),
-            ("callers", grant.callers, ["socket", "mqtt", "nats", *(f"token:{name}" for name in config.ops.tokens)]),
-        ):
+        for key, globs, known in (("verbs", grant.verbs, [*VERBS]), ("callers", grant.callers, tokens)):
             for place, glob in enumerate(globs):
-                if not any(fnmatchcase(one, glob) for one in known):
+                if glob.startswith(("mqtt:", "nats:")):
+                    if not any(_may_begin(glob, begin) for begin in ways):
+                        mine = [f"{one}*" for one in ways if one[:5] == glob[:5]]
+                        wanted = (
+                            nearest(glob, mine) or " or ".join(mine) or f"a sink that takes them: {_KEYS[glob[:4]]}"
+                        )
+                        yield ("commands", "grants", number, key, place), f'"{glob}", of which no sink hears', wanted
+                elif not any(fnmatchcase(one, glob) for one in known):
                     wanted = nearest(glob, known) or f"one of {', '.join(known)}"
                     yield ("commands", "grants", number, key, place), f'"{glob}" is none', wanted
 
@@ -58,6 +91,22 @@ def _collisions(name: str, sink: Settings, config: Config) -> Iterator[tuple[Pat
         if names and fields.isdisjoint(("source", "subject", "id", "data.device.serial")):
             both = " and ".join(f'"{source}"' for source in here[:2])
             yield ("sinks", name, key), f"{both} may collide: it has neither {{source}} nor {{subject}}"
+
+
+def _unheard(config: Config) -> Iterator[tuple[Path, str]]:
+    """Grants for all topics, or all subjects, where no enabled sink hears any; and sinks that hear what nobody may."""
+    granted = {glob.partition(":")[0] for grant in config.commands.grants for glob in grant.callers}
+    heard = set()
+    for name, sink in config.sinks.items():
+        kinds = {begin.partition(":")[0] for begin in sink.command_callers(config.site)} if sink.enabled else set()
+        heard |= kinds
+        for kind in kinds - granted:
+            yield ("sinks", name, _KEYS[kind]), f"no grant of [commands] names {kind}: all that comes is refused"
+    for number, grant in enumerate(config.commands.grants):
+        for place, glob in enumerate(grant.callers):
+            if (kind := glob.partition(":")[0]) in _KEYS and kind not in heard:
+                where = ("commands", "grants", number, "callers", place)
+                yield where, f'"{glob}" allows nothing: no enabled sink has {_KEYS[kind]}'
 
 
 def _twins(what: str, parts: Mapping[str, Settings]) -> Iterator[tuple[Path, str, str]]:
@@ -94,6 +143,7 @@ def advice(config: Config, raw: Mapping[str, Any]) -> Iterator[tuple[Path, str]]
     """(key, sentence) of each warning. `raw` is the file, where a part that was wrong still stands."""
     for name, sink in config.sinks.items():
         yield from _collisions(name, sink, config)
+    yield from _unheard(config)
     for what, parts, lack in (
         ("sources", config.sources, "no source is configured and enabled: nothing will arrive"),
         ("sinks", config.sinks, "no sink is configured and enabled: events are stored and go nowhere"),

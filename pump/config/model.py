@@ -32,6 +32,8 @@ RESERVED = "pump"
 _ADDRESS_SCHEMA = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$"}
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})")
 
+_CALLER = r"^(socket|(mqtt|nats)(:\S.*)?|token:[a-z0-9*][a-z0-9_*-]*)$"
+
 UTC = ZoneInfo("UTC")
 
 
@@ -140,8 +142,9 @@ class OpsSettings(Settings):
 class Grant(Settings):
     """[[commands.grants]]: these callers may do this to that."""
 
-    callers: tuple[Annotated[str, Field(pattern=r"^(socket|mqtt|nats|token:[a-z0-9*][a-z0-9_*-]*)$")], ...] = Field(
-        min_length=1, description='"socket", "token:NAME" of [ops.tokens], "mqtt", "nats"'
+    callers: tuple[Annotated[str, Field(pattern=_CALLER)], ...] = Field(
+        min_length=1,
+        description='"socket", "token:NAME" of [ops.tokens], "mqtt", "mqtt:TOPIC", "nats", "nats:SUBJECT"; globs',
     )
     verbs: tuple[str, ...] = Field(min_length=1, description='verbs, such as "gate.open" or "gate.*"')
     targets: tuple[Annotated[str, Field(min_length=1)], ...] = Field(

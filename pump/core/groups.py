@@ -239,7 +239,7 @@ class Command(TypedDict, total=False):
     verb: Word
     target: Word
     caller: Word
-    """The way that it was asked on, and by whom: "socket", "token:board", "mqtt", "nats"."""
+    """The way that it was asked on, and by whom: "socket", "token:board", "mqtt:<topic>", "nats:<subject>"."""
     key: Word
     """The caller's own name of it."""
     expires: Time

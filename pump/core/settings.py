@@ -270,6 +270,11 @@ class SinkSettings(Settings):
         """True where data.raw goes along. Said by `raw`; else not where something is masked that it may repeat."""
         return not self.mask if self.raw is None else self.raw
 
+    def command_callers(self, site: str) -> tuple[str, ...]:
+        """The beginnings of the callers whose commands may come by this sink's peer, such as
+        "mqtt:pump/<site>/command/"; none: it takes no commands."""
+        return ()
+
     def endpoint_digest(self) -> str:
         """The identity of the receiver, for a sink that it may switch off; a digest, for it is stored."""
         return ""

@@ -1,8 +1,8 @@
-"""The daemon's command `restart`: a source or a sink begins anew now, whatever it waits for."""
+"""The daemon's command `restart`: a source, a sink or a way for commands begins anew now, whatever it waits for."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import structlog
@@ -33,18 +33,21 @@ class Restart:
         sources: Mapping[str, Source[Any]],
         sinks: Mapping[str, Delivery],
         again: Callable[[str], Awaitable[bool]],
+        ways: Collection[str] = (),
     ) -> None:
+        """`ways` are the whole names of parts by which commands come."""
         self._sources = sources
         self._sinks = sinks
         self._again = again
+        self._ways = ways
 
     def commands(self) -> dict[str, Handler]:
         """What the control socket offers."""
         return {"restart": self.restart}
 
     async def restart(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-        """`part`, a source's or a sink's name, with "source " or "sink " before it where both have it; {"part": …,
-        "waited": whether it was a sink between two tries, which keeps what it has open}.
+        """`part`, a source's or a sink's name, with "source " or "sink " before it where both have it, with "commands "
+        for a sink's way in; {"part": …, "waited": whether it was a sink between two tries: it keeps what it has open}.
 
         A sink that is sent to meanwhile may get a batch again.
         """
@@ -56,6 +59,8 @@ class Restart:
                 raise Refusal(f"the {part} is switched off: pump enable {delivery.name}")
             if delivery.hurry():
                 return {"part": part, "waited": True}
+        elif part in self._ways:
+            pass
         elif isinstance(source := self._sources[part.removeprefix(_SOURCE)], Hurried):
             source.hurry()
         if not await self._again(part):
@@ -65,6 +70,7 @@ class Restart:
     def _whole(self, name: object) -> str:
         whole = [*(_SOURCE + one for one in self._sources), *(_SINK + one for one in self._sinks)]
         found = [one for one in whole if isinstance(name, str) and name in (one, one.partition(" ")[2])]
+        found += [one for one in self._ways if one == name]
         if not found:
             raise Refusal(f'no source and no sink "{name}" runs; there are: {", ".join(sorted(whole)) or "none"}')
         if len(found) > 1:

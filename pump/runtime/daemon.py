@@ -47,6 +47,7 @@ from pump.runtime.status import Status
 from pump.runtime.supervisor import Supervisor
 from pump.runtime.tuning import prepare_process, tuned
 from pump.runtime.watchdog import Watch
+from pump.runtime.ways import CommandWays
 from pump.sink import Sink
 from pump.source import PushSource, Source
 from pump.spool import Spool
@@ -108,6 +109,9 @@ class Daemon:
         self._control: Control | None = None
         self._announcer: Announcer | None = None
         self._desk: CommandDesk | None = None
+        self._ways = CommandWays(
+            config, self.supervisor, clock=self.clock, metrics=self.metrics, health=self.health
+        )  # fmt: skip
 
     @property
     def spool(self) -> Spool:
@@ -261,13 +265,15 @@ class Daemon:
         control = control_of(self.config, os.environ)
         control.commands |= Resend(spool, self.sinks, self.clock, self.metrics).commands()
         control.commands |= Subscribe(parts.sources).commands() | Backfill(parts.sources, self.clock).commands()
-        control.commands |= Restart(parts.sources, self.sinks, self.supervisor.restart).commands()
+        again = self.supervisor.restart
+        control.commands |= Restart(parts.sources, self.sinks, again, self._ways.names).commands()
         control.commands |= Accept(self._intakes).commands()
         desk = self._desk = CommandDesk(
             self.config.commands, parts.sources, self._intakes, self._intake("pump", spool),
             clock=self.clock, metrics=self.metrics,
         )  # fmt: skip
         self._add_up("commands", desk.run)
+        self._ways.start(parts.sinks, desk)
         control.commands |= {"status": self.status.show, **CommandSocket(desk).commands()}
         try:
             await control.open()
@@ -348,7 +354,8 @@ class Daemon:
         if self._desk is not None:
             await self._desk.close()
         # The fetcher puts events too; what it leaves it finds again.
-        await self.supervisor.stop([*self._named("source "), *self._named("media fetcher")], TAKING)
+        taking = self.supervisor.stop([*self._named("source "), *self._named("media fetcher")], TAKING)
+        await asyncio.gather(taking, self._ways.close())
         await self.supervisor.stop(["announcer"], HURRIED)
         if self._announcer is not None:
             with move_on_after(HURRIED, shield=True):

@@ -104,6 +104,12 @@ class Metrics:
         self.commands = counter(
             "pump_commands", "Commands to devices, by what became of them", "source", "verb", "status"
         )
+        self.command_messages = counter(
+            "pump_command_messages", "Messages by MQTT and NATS that ask for commands", "sink", "outcome"
+        )
+        self.command_answers_lost = counter(
+            "pump_command_answers_lost", "Answers to such messages that could not be delivered", "sink"
+        )
 
         self.spool_bytes = gauge("pump_spool_bytes", "Used pages and WAL")
         self.spool_limit = gauge("pump_spool_limit_bytes", "What the spool may hold: max_bytes in pump.toml")

@@ -33,7 +33,7 @@ from pump.core.tasks import first_of, wait_for
 from pump.core.text import words_of
 from pump.core.vocabulary import did_you_mean, nearest
 from pump.ingest.intake import Intake
-from pump.ops.commands.grants import Grants
+from pump.ops.commands.grants import Grants, kind_of
 from pump.ops.commands.journal import Entry, Journal
 from pump.source import Source
 from pump.telemetry.metrics import Metrics
@@ -51,7 +51,8 @@ AGAIN: Final = 1.0
 MOST: Final = 256
 """Commands under way at a time."""
 REFUSALS: Final = 1.0
-"""Refusals a second of one caller that become events, a minute's worth at once; more are counted alone."""
+"""Refusals a second of one caller that become events, a minute's worth at once; more are counted alone. All topics are
+one caller here, and all subjects: whoever may publish makes up as many as he likes."""
 STOPPING: Final = 2.0
 """Seconds that a stop leaves to write down the ends of what was under way."""
 _TEXT: Final = 200
@@ -136,11 +137,19 @@ class CommandDesk:
             )
         return await self._begin(asked, verb, arguments, caller, name)
 
+    async def refuse(self, request: Request, caller: str, why: Why, reason: str) -> NoReturn:
+        """Refuse what a way in knows to be wrong, such as a message that came late. Raises NotTaken, as `ask` does."""
+        await self._refuse(why, reason, self._read(request), caller)
+
     def targets(self) -> Iterator[tuple[str, Target]]:
         """Everything that can be commanded now, with its source's name."""
         for name, source in self._sources.items():
             for target in source.targets():
                 yield name, target
+
+    def allows(self, caller: str, verb: str, target: str) -> bool:
+        """True where a grant lets the caller do this."""
+        return self._grants.allow(caller, verb, target)
 
     def allowed(self, caller: str) -> Iterator[tuple[str, Target]]:
         """As `targets`, only what the caller may do."""
@@ -160,7 +169,7 @@ class CommandDesk:
         if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
             raise NotTaken("malformed", "arguments are an object")
         try:
-            expires = _seconds(request.expires)
+            expires = lifetime(request.expires)
         except ValueError as error:
             raise NotTaken("malformed", f"expires: {words_of(error)}") from None
         return _Asked(str(target), str(verb), arguments, expires, request.key, request.source)  # type: ignore[arg-type]
@@ -348,7 +357,7 @@ class CommandDesk:
         self._count.labels(name or "pump", verb, "refused").inc()
         entry = self._entry(asked, {}, caller)
         request_id = ""
-        if not self._refusals.take(caller):
+        if not self._refusals.take(caller if caller.startswith("token:") else kind_of(caller)):
             log.warning("A command is refused", caller=caller, verb=asked.verb, target=asked.target, reason=reason)
             try:
                 await (self._journals[name] if name else self._own).refuse(entry, reason)
@@ -408,8 +417,8 @@ def _not_written(task: asyncio.Task[None]) -> None:
         log.error("The end of a command could not be written down; the next start says unknown", reason=words_of(error))
 
 
-def _seconds(expires: object) -> float:
-    """As `Request.expires`. ValueError in words."""
+def lifetime(expires: object) -> float:
+    """Seconds that a request's `expires` says. ValueError in words."""
     if expires is None:
         return EXPIRES
     seconds = expires if isinstance(expires, int | float) and not isinstance(expires, bool) else parse_duration(expires)

@@ -20,13 +20,23 @@ class Grants:
     def allow(self, caller: str, verb: str, target: str) -> bool:
         """True where some grant names all three. `*` in a target crosses its slashes."""
         return any(
-            _any(grant.callers, caller) and _any(grant.verbs, verb) and _any(grant.targets, target)
+            _names(grant.callers, caller) and _any(grant.verbs, verb) and _any(grant.targets, target)
             for grant in self._grants
         )
 
     def wait(self, target: str) -> float:
         """0.0 where the target may be commanded once more, which counts; else the seconds until it may."""
         return self._pace.take(target)
+
+
+def _names(globs: Sequence[str], caller: str) -> bool:
+    """True where one of them is the caller, or the way that it came by: "mqtt" is every topic, "mqtt:…" a glob."""
+    return _any(globs, caller) or kind_of(caller) in globs
+
+
+def kind_of(caller: str) -> str:
+    """ "mqtt" of "mqtt:<topic>"."""
+    return caller.partition(":")[0]
 
 
 def _any(globs: Sequence[str], name: str) -> bool:

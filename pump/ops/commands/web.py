@@ -19,7 +19,7 @@ from pump.ops.http import Page
 
 _STATUSES: Final[Mapping[Why, int]] = {
     "malformed": 400, "forbidden": 403, "no target": 404, "no verb": 422, "arguments": 422, "too many": 429,
-    "not now": 503,
+    "not now": 503, "stale": 410,
 }  # fmt: skip
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 

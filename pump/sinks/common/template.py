@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import unquote
 
 from pump.core.record import Record
 from pump.core.routing import site_of
@@ -122,6 +123,20 @@ class Template:
         if form not in (None, "levels"):
             raise ValueError(f'":{form}" is unknown; ":levels" keeps the value\'s own levels')
         return path, form == "levels"
+
+
+def written(value: str, dialect: Dialect) -> str:
+    """A value with its own levels, as a field with `:levels` has it."""
+    return _written(value, True, False, dialect)
+
+
+def read_back(text: str, dialect: Dialect) -> str | None:
+    """The value that `written` writes so; None where it writes none so: each value has one form alone."""
+    try:
+        value = "/".join(unquote(level, errors="strict") for level in text.split(dialect.separator))
+    except UnicodeDecodeError:
+        return None
+    return value if len(text) <= _REMEMBERED and _written.__wrapped__(value, True, False, dialect) == text else None
 
 
 def _unsafe(sign: str, dialect: Dialect) -> bool:

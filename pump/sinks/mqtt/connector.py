@@ -30,14 +30,20 @@ _FALLBACK: Final[Version] = "3.1.1"
 class Connector:
     """Makes and opens the links of one sink."""
 
-    def __init__(self, name: str, settings: MqttSettings, site: str, connect: Connect) -> None:
+    def __init__(
+        self, name: str, settings: MqttSettings, site: str, connect: Connect, *, aside: str = "",
+        packet_size: int | None = None,
+    ) -> None:  # fmt: skip
+        """`aside`: they are others than the sink's own, which its client id ends with; those have no will."""
         self.version: Version = _FIRST if settings.version == "auto" else settings.version
         """What is spoken, as far as the broker is known."""
         self._name = name
         self._settings = settings
         self._site = site
         self._connect = connect
-        self._wills = True
+        self._aside = aside
+        self._packet_size = packet_size
+        self._wills = not aside
 
     @property
     def spaces(self) -> bool:
@@ -78,7 +84,7 @@ class Connector:
         return LinkOptions(
             parts.hostname or "",
             parts.port or PORTS[parts.scheme],
-            client_id=settings.client_id or f"pump-{self._site}-{self._name}",
+            client_id=(settings.client_id or f"pump-{self._site}-{self._name}") + self._aside,
             version=self.version,
             keepalive=round(settings.keepalive),
             timeout=settings.timeout,
@@ -86,4 +92,5 @@ class Connector:
             password=settings.password.get_secret_value() if settings.password is not None else None,
             tls=context,
             will=Message(status, OFFLINE, 1, retain=True) if status and self._wills else None,
+            packet_size=self._packet_size,
         )

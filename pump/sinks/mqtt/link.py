@@ -10,7 +10,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import aiomqtt
@@ -20,12 +20,14 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from pump.core.errors import Misconfigured, Unavailable
 from pump.sinks.common.tls import refusal
 from pump.sinks.mqtt.protocol import (
     CONTENT_TYPE,
     BrokerLost,
+    Heard,
     Limits,
     LinkOptions,
     Listener,
@@ -105,6 +107,7 @@ class MqttConnection(aiomqtt.Client):
             tls_context=options.tls,
             timeout=min(ANSWER, options.timeout),
             logger=_SILENT,
+            properties=_largest(options.packet_size) if v5 and options.packet_size is not None else None,
         )
         self._client.connect_timeout = min(ANSWER / 2, options.timeout)
         self.limits = Limits()
@@ -115,6 +118,7 @@ class MqttConnection(aiomqtt.Client):
         self._listener = listener
         self._flying: dict[int, int] = {}
         self._own: dict[int, asyncio.Future[str | None]] = {}
+        self._attended: dict[int, asyncio.Future[list[str | None]]] = {}
         self._ready: dict[tuple[tuple[str, str], ...], Properties] = {}
         self._ended = asyncio.Event()
         # The window is ours; with one of its own paho walks all that is on its way at each acknowledgement.
@@ -183,22 +187,45 @@ class MqttConnection(aiomqtt.Client):
                 mid = self._publish(message).mid
                 answers[mid] = self._own[mid] = loop.create_future()
             self.hasten()
+            await self._answered(answers.values())
+        finally:
+            for mid in answers:
+                self._own.pop(mid, None)
+        return [answer.result() for answer in answers.values()]
+
+    async def _answered(self, answers: Iterable[asyncio.Future[Any]]) -> None:
+        """Wait until the broker has answered. Raises Unavailable, or what the connection ended with."""
+        try:
             async with asyncio.timeout(self.timeout):
-                for answer in answers.values():
+                for answer in answers:
                     ends: set[asyncio.Future[Any]] = {answer, self._disconnected}
                     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                     if not answer.done():
                         raise self.lost or BrokerLost(f"the broker at {self._address} closed the connection")
         except TimeoutError:
             raise Unavailable(f"the broker at {self._address} does not acknowledge") from None
-        finally:
-            for mid in answers:
-                self._own.pop(mid, None)
-        return [answer.result() for answer in answers.values()]
 
     def listen(self, topics: Sequence[str]) -> None:
         if self.lost is None and topics:
             self._client.subscribe([(topic, 0) for topic in topics])
+
+    async def attend(self, topics: Sequence[str]) -> list[str | None]:
+        if self.lost is not None:
+            raise self.lost
+        if self._v5:
+            options = SubscribeOptions(qos=0, retainAsPublished=True)
+            _, mid = self._client.subscribe([(topic, options) for topic in topics])
+        else:
+            _, mid = self._client.subscribe([(topic, 0) for topic in topics])
+        if mid is None:
+            raise BrokerLost(f"the connection to {self._address} is closed")
+        answer: asyncio.Future[list[str | None]] = asyncio.get_running_loop().create_future()
+        self._attended[mid] = answer
+        try:
+            await self._answered([answer])
+        finally:
+            self._attended.pop(mid, None)
+        return answer.result()
 
     def ignore(self, topics: Sequence[str]) -> None:
         if self.lost is None and topics:
@@ -226,7 +253,11 @@ class MqttConnection(aiomqtt.Client):
 
     def _publish(self, message: Message) -> MQTTMessageInfo:
         retain = message.retain and self.limits.retain
-        described = self._described(message.described) if self._v5 and message.described else None
+        described = None
+        if self._v5 and message.described:
+            described = self._described(message.described)
+        elif self._v5 and message.correlation is not None:
+            described = _correlated(message.correlation)
         return self._client.publish(
             message.topic, message.payload, min(message.qos, self.limits.qos), retain, described
         )
@@ -288,10 +319,20 @@ class MqttConnection(aiomqtt.Client):
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _on_message(self, client: Paho, userdata: Any, message: MQTTMessage) -> None:
-        self._listener.heard(message.topic, bytes(message.payload), message.retain)
+        said = message.properties
+        self._listener.heard(
+            Heard(
+                message.topic, bytes(message.payload), message.retain, getattr(said, "ResponseTopic", ""),
+                getattr(said, "CorrelationData", None), getattr(said, "MessageExpiryInterval", None),
+                getattr(said, "ContentType", ""),
+            )
+        )  # fmt: skip
 
-    def _on_subscribe(self, *_: Any) -> None:
-        """Nobody waits for it; aiomqtt would call it unexpected."""
+    def _on_subscribe(self, client: Paho, userdata: Any, mid: int, codes: Any, properties: Any = None) -> None:
+        """Of most subscriptions nobody waits for it; aiomqtt would call it unexpected."""
+        answer = self._attended.pop(mid, None)
+        if answer is not None and not answer.done():
+            answer.set_result([str(code) if code.is_failure else None for code in codes])
 
     def _on_unsubscribe(self, *_: Any) -> None:
         """As for a subscription."""
@@ -329,6 +370,20 @@ class MqttConnection(aiomqtt.Client):
             self.lost = error
             self._ended.set()
             self._listener.lost(error)
+
+
+def _largest(size: int) -> Properties:
+    found = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's class has no types
+    found.MaximumPacketSize = size
+    return found
+
+
+def _correlated(data: bytes) -> Properties:
+    """Of an answer, which is JSON."""
+    found = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's class has no types
+    found.CorrelationData = data
+    found.ContentType = "application/json"
+    return found
 
 
 def _translated(error: BaseException, address: str, *, connecting: bool = False) -> Exception:

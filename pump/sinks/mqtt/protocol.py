@@ -29,6 +29,22 @@ class Message(NamedTuple):
     """Left out on a broker that retains nothing."""
     described: tuple[tuple[str, str], ...] = ()
     """User properties, for MQTT 5 alone; an event's message has some, all others have none."""
+    correlation: bytes | None = None
+    """Of an answer: the correlation data of what it answers, for MQTT 5 alone."""
+
+
+class Heard(NamedTuple):
+    """A message to a subscription. What MQTT 5 alone has is empty on 3.1.1."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    response: str = ""
+    """The topic that an answer is wanted on."""
+    correlation: bytes | None = None
+    expires: int | None = None
+    """Seconds that are left of its message expiry interval."""
+    content_type: str = ""
 
 
 @dataclass(slots=True)
@@ -56,6 +72,8 @@ class LinkOptions:
     password: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
     will: Message | None = None
+    packet_size: int | None = None
+    """Bytes of the largest packet that the broker may send, by MQTT 5; None: any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +82,8 @@ class Listener:
 
     acknowledged: Callable[[int, str | None], None]
     """Of one message that was posted: (the caller's place, None or why it is refused)."""
-    heard: Callable[[str, bytes, bool], None]
-    """A message to a subscription: (topic, payload, whether it was retained)."""
+    heard: Callable[[Heard], None]
+    """A message to a subscription."""
     lost: Callable[[Exception], None]
     """Called once, at the connection's end: `Unavailable` or `Misconfigured`."""
 
@@ -104,6 +122,12 @@ class MqttLink(Protocol):
 
     def listen(self, topics: Sequence[str]) -> None:
         """Subscribe, by quality of service 0; `heard` is called with them. A refusal is not reported."""
+
+    async def attend(self, topics: Sequence[str]) -> list[str | None]:
+        """Subscribe by quality of service 0, and wait for the broker; for each None or why it is refused.
+
+        By MQTT 5 a message that was published to be retained says so, also while it is new. Raises Unavailable.
+        """
 
     def ignore(self, topics: Sequence[str]) -> None:
         """Unsubscribe."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from pump.core.settings import Duration, Secret, SinkSettings
 from pump.sinks.common.template import MQTT, Template
 
 PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+_TOPICS_SCHEMA: Final = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 class MqttSettings(SinkSettings):
@@ -37,6 +42,9 @@ class MqttSettings(SinkSettings):
         default=None, description="where the files of [media] dir can be read by HTTP, for the last vehicle's picture"
     )
     home_assistant: str | None = Field(default=None, min_length=1, description='discovery prefix: "homeassistant"')
+    command_topic: Annotated[tuple[str, ...], BeforeValidator(_several), WithJsonSchema(_TOPICS_SCHEMA)] = Field(
+        default=(), description="where commands are taken, the target is added; or a list; default: nowhere"
+    )
 
     @field_validator("url")
     @classmethod
@@ -67,6 +75,17 @@ class MqttSettings(SinkSettings):
             Template(text, MQTT)
         return text
 
+    @field_validator("command_topic")
+    @classmethod
+    def _are_prefixes(cls, topics: tuple[str, ...]) -> tuple[str, ...]:
+        for topic in topics:
+            if "{" in topic.replace("{site}", ""):
+                raise ValueError("command_topic knows {site} alone: the target is added")
+            Template(topic, MQTT)
+            if any(one is not topic and f"{one}/".startswith(f"{topic}/") for one in topics):
+                raise ValueError(f'"{topic}" holds another of them')
+        return topics
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if not self.topic or not self.state_topic:
@@ -75,6 +94,10 @@ class MqttSettings(SinkSettings):
             raise ValueError("status_topic knows {site} alone")
         if self.home_assistant is not None:
             Template(self.home_assistant, MQTT)
+        for key in ("topic", "state_topic", "status_topic", "home_assistant"):
+            said = getattr(self, key) or ""
+            if any(f"{said}/".startswith(f"{one}/") for one in self.command_topic):
+                raise ValueError(f"{key} lies under command_topic: what the pump says would come back as commands")
         if self.key_file is not None and self.cert_file is None:
             raise ValueError("key_file needs cert_file")
         if urlsplit(self.url).scheme == "mqtt" and (self.ca_file or self.cert_file):
@@ -82,6 +105,14 @@ class MqttSettings(SinkSettings):
         if self.password is not None and self.username is None:
             raise ValueError("password needs username")
         return self
+
+    def command_prefixes(self, site: str) -> tuple[str, ...]:
+        """The topics of `command_topic`, filled."""
+        return tuple(one.replace("{site}", site) for one in self.command_topic)
+
+    def command_callers(self, site: str) -> tuple[str, ...]:
+        """Callers are topics."""
+        return tuple(f"mqtt:{prefix}/" for prefix in self.command_prefixes(site))
 
     def identity(self) -> str | None:
         """A client_id: a broker lets in one client of it, and the two would throw each other out for ever."""
@@ -100,4 +131,6 @@ class MqttSettings(SinkSettings):
             found.append("qos 2 delivers no better than 1 here, and on nats-server it loses events (docs/sinks.md)")
         if self.password is not None and urlsplit(self.url).scheme == "mqtt":
             found.append("the password travels without TLS")
+        if self.command_topic and self.username is None and self.cert_file is None:
+            found.append("command_topic without a login: whoever reaches the broker may command what mqtt is granted")
         return found

@@ -14,17 +14,19 @@ from typing import Any, ClassVar, Final, Self
 import structlog
 
 import pump
+from pump.commands.ways import WayIn
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
 from pump.core.record import Batch, Record, State
 from pump.core.tasks import first_of
 from pump.sink import Sink
 from pump.sinks.common.ack_window import Window
+from pump.sinks.mqtt.commands.way import MqttCommands
 from pump.sinks.mqtt.connector import Connector
 from pump.sinks.mqtt.first_events import FirstEvents
 from pump.sinks.mqtt.link import FAREWELL, MqttConnection
 from pump.sinks.mqtt.messages import OFFLINE, ONLINE, EventMessages
-from pump.sinks.mqtt.protocol import BrokerLost, Connect, Listener, Message, MqttLink
+from pump.sinks.mqtt.protocol import BrokerLost, Connect, Heard, Listener, Message, MqttLink
 from pump.sinks.mqtt.retained import Retained
 from pump.sinks.mqtt.settings import MqttSettings
 from pump.sinks.mqtt.suspects import Suspects, Verdict
@@ -71,6 +73,11 @@ class MqttSink(Sink[MqttSettings]):
         """Connections in a row that ended at messages of no event in hand."""
         self._news = asyncio.Event()
         """Set where something is to be said although no event has come."""
+
+    @classmethod
+    def way_in(cls, name: str, settings: MqttSettings, *, clock: Clock, site: str) -> WayIn | None:
+        """Where `command_topic` says so."""
+        return MqttCommands.wanted(name, settings, clock, site, cls.connect)
 
     def recall(self, memory: MutableMapping[str, Any]) -> None:
         """Take up what former openings gave the broker to keep, if they did so by the same settings."""
@@ -128,11 +135,11 @@ class MqttSink(Sink[MqttSettings]):
                 retry_after=(hopeless or error).retry_after,
                 done=window.done,
                 refused=window.refused | condemned,
-                state=self._memory(),
+                state=self._first_events.memory(),
             ) from error
         except Rejected as error:
             self._retained.acknowledged()
-            raise Rejected(error.reasons, state=self._memory()) from error
+            raise Rejected(error.reasons, state=self._first_events.memory()) from error
         except BaseException:
             await self._dropped()
             raise
@@ -140,20 +147,20 @@ class MqttSink(Sink[MqttSettings]):
             self._suspects.delivered(window)
             window.close()
             self._window = None
-        return self._memory() or None
+        return self._first_events.memory() or None
 
     async def watch(self) -> State | None:
         """Say what is to be said without an event, and wait for the connection's end. Raises as `send` does."""
         link = self._link
         if link is None or link.lost is not None:
             await self._connected()
-            return self._memory()
+            return self._first_events.memory()
         while link.lost is None:
             self._news.clear()
             while self._retained.waiting:
                 await self._say_again(link)
             if await self._say_due(link):
-                return self._memory()
+                return self._first_events.memory()
             await self._until_news(link)
         raise link.lost
 
@@ -249,10 +256,10 @@ class MqttSink(Sink[MqttSettings]):
             marker is None or self._found.get(marker.topic) == marker.payload
         )
 
-    def _heard(self, topic: str, payload: bytes, retained: bool) -> None:
-        if retained:
-            self._found[topic] = payload
-        elif topic == self._messages.birth and payload == ONLINE:
+    def _heard(self, heard: Heard) -> None:
+        if heard.retained:
+            self._found[heard.topic] = heard.payload
+        elif heard.topic == self._messages.birth and heard.payload == ONLINE:
             log.info("Home Assistant has started: its entities are announced again", sink=self.name)
             self._retained.all_again()
             self._news.set()
@@ -302,9 +309,6 @@ class MqttSink(Sink[MqttSettings]):
             raise
         self._vain = 0
 
-    def _memory(self) -> State:
-        return self._first_events.memory()
-
     # --- events -----------------------------------------------------------------------------------------------------
 
     def _post(self, link: MqttLink, window: Window, place: int, record: Record) -> None:
@@ -344,7 +348,7 @@ class MqttSink(Sink[MqttSettings]):
             retry_after=0.0,
             done=done,
             refused={suspect.seq: f"the broker closes the connection at its topic, {self._messages.topic(suspect)}"},
-            state=self._memory(),
+            state=self._first_events.memory(),
         )
 
     def _note_cut(

@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 import nats.errors
 import orjson
 import structlog
-from nats.aio.client import Client
+from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
 from nats.js.api import Header
 
 from pump.core.errors import Misconfigured, Unavailable
-from pump.sinks.common.tls import refusal
+from pump.sinks.common.tls import client_context, refusal
+from pump.sinks.nats.settings import NatsSettings
 
 log = structlog.get_logger()
 
@@ -39,6 +40,21 @@ class Answer(NamedTuple):
     text: str
     duplicate: bool = False
     """Stored before: the stream knows its Nats-Msg-Id, and keeps this one not."""
+
+
+async def connect_options(settings: NatsSettings, name: str) -> dict[str, Any]:
+    """How nats-py is to connect, beside where. `name` is the client's, for the server's log."""
+    found: dict[str, Any] = {"name": name, "tls_handshake_first": settings.tls_first}
+    if settings.ca_file or settings.cert_file or settings.tls_first:
+        password = settings.key_password.get_secret_value() if settings.key_password is not None else None
+        found["tls"] = await client_context(settings.ca_file, settings.cert_file, settings.key_file, password)
+    if settings.username is not None and settings.password is not None:
+        found |= {"user": settings.username, "password": settings.password.get_secret_value()}
+    if settings.token is not None:
+        found["token"] = settings.token.get_secret_value()
+    if settings.credentials is not None:
+        found["user_credentials"] = RawCredentials(settings.credentials.get_secret_value())
+    return found
 
 
 class NatsConnection:

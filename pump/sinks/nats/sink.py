@@ -9,30 +9,29 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, Final, Self
 
 import nats.errors
 import orjson
 import structlog
-from nats.aio.client import RawCredentials
-from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from pump.commands.ways import WayIn
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
 from pump.core.record import Batch, Record, State
-from pump.core.settings import Duration, Secret, SinkSettings, Size
 from pump.sink import Sink
 from pump.sinks.common.ack_window import Window
 from pump.sinks.common.event_key import name_of
 from pump.sinks.common.template import NATS, Template
-from pump.sinks.common.tls import client_context
-from pump.sinks.nats.link import Answer, NatsConnection
-from pump.sinks.nats.stream import Wanted, ensure
+from pump.sinks.nats.commands import NatsCommands
+from pump.sinks.nats.link import Answer, NatsConnection, connect_options
+from pump.sinks.nats.settings import NatsSettings
+from pump.sinks.nats.stream import Wanted, ensure, subjects
+
+__all__ = ["SINK", "NatsSettings", "NatsSink"]
 
 log = structlog.get_logger()
 
-_SCHEMES: Final = ("nats", "tls")
 _WRONG_LAST: Final = 10070
 _NEVER: Final = frozenset({10054, 10097})
 """err_codes of a message that this stream will never take: too large, as a whole or in its headers."""
@@ -40,91 +39,6 @@ _MEND: Final = frozenset({10039, 10076})
 """No JetStream for this account."""
 _GIVE_UP: Final = 3
 """How often somebody else's message may stand between two of ours before none names the one before it any more."""
-
-
-def _several(value: object) -> object:
-    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-
-
-class NatsSettings(SinkSettings):
-    """`[sinks.NAME]` with `type = "nats"`."""
-
-    servers: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
-        min_length=1, description='"nats://host:4222" or "tls://host:4222", any number of one cluster'
-    )
-    username: str | None = None
-    password: Secret | None = None
-    token: Secret | None = None
-    credentials: Secret | None = Field(default=None, description="what a .creds file holds")
-    ca_file: str | None = Field(
-        default=None, description="PEM file of who vouches for the servers; default: the system"
-    )
-    cert_file: str | None = Field(default=None, description="PEM file of the client's certificate")
-    key_file: str | None = Field(default=None, description="PEM file of its key; default: in cert_file")
-    key_password: Secret | None = None
-    tls_first: bool = Field(default=False, description="TLS before anything else, as the servers must be set to want")
-    window: int = Field(default=100, ge=1, le=1000, description="events on their way and not yet acknowledged")
-    ack_wait: Duration = Field(default=5.0, ge=0.1, description="without an acknowledgement the window is sent again")
-    subject: str = "pump.{site}.{type:levels}"
-    stream: str = Field(default="pump-{site}", pattern=r"^[A-Za-z0-9_{}-]+$")
-    subjects: tuple[str, ...] = Field(default=(), description="of a new stream; default: what the subject begins with")
-    create: bool = Field(default=True, description="create the stream where there is none")
-    replicas: int = Field(default=1, ge=1, le=5)
-    max_age: Duration = Field(default=0.0, description='"0s": for ever')
-    max_bytes: Size = Field(default=0, description='"0B": no limit')
-    storage: Literal["file", "memory"] = "file"
-    duplicate_window: Duration = Field(default=600.0, ge=1.0)
-
-    @field_validator("servers")
-    @classmethod
-    def _names_servers(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
-        for server in servers:
-            try:
-                parts = urlsplit(server)
-                usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
-            except ValueError:
-                usable = False
-            if not usable:
-                raise ValueError('addresses such as "nats://host:4222" are wanted')
-            if parts.username is not None or parts.password is not None:
-                raise ValueError("user names, passwords and tokens belong into settings of their own")
-        return servers
-
-    @field_validator("subject")
-    @classmethod
-    def _can_be_filled(cls, text: str) -> str:
-        Template(text, NATS)
-        if text.startswith("{") and not text.startswith("{site}"):
-            raise ValueError("a subject begins with a word, by which its stream is known")
-        return text
-
-    @field_validator("credentials")
-    @classmethod
-    def _is_a_credentials_file(cls, secret: Secret | None) -> Secret | None:
-        text = "" if secret is None else secret.get_secret_value()
-        if secret is not None and not ("BEGIN NATS USER JWT" in text and "BEGIN USER NKEY SEED" in text):
-            raise ValueError('the content of a .creds file is wanted: { file = "…" } or { credential = "…" }')
-        return secret
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        ways = [self.username, self.token, self.credentials]
-        if sum(way is not None for way in ways) > 1:
-            raise ValueError("one of username, token and credentials is enough")
-        if (self.password is None) != (self.username is None):
-            raise ValueError("username and password go together")
-        if self.key_file is not None and self.cert_file is None:
-            raise ValueError("key_file needs cert_file")
-        if "{" in self.stream.replace("{site}", ""):
-            raise ValueError("stream knows {site} alone")
-        return self
-
-    def warnings(self) -> list[str]:
-        """What is allowed and yet hardly meant."""
-        secret = self.password or self.token
-        if secret is not None and not self.tls_first and any(urlsplit(one).scheme == "nats" for one in self.servers):
-            return ["the password or token may travel without TLS"]
-        return []
 
 
 class NatsSink(Sink[NatsSettings]):
@@ -159,6 +73,11 @@ class NatsSink(Sink[NatsSettings]):
     ) -> None:
         """Disconnect."""
         await self._dropped()
+
+    @classmethod
+    def way_in(cls, name: str, settings: NatsSettings, *, clock: Clock, site: str) -> WayIn | None:
+        """Where `command_subject` says so."""
+        return NatsCommands(name, settings, clock=clock, site=site) if settings.command_subject else None
 
     async def send(self, batch: Batch) -> None:
         """Publish the batch in order. Raises Unavailable, Rejected, Misconfigured."""
@@ -253,7 +172,7 @@ class NatsSink(Sink[NatsSettings]):
             return self._link
         await self._dropped()
         failed: list[Exception] = []
-        options = await self._options()
+        options = await connect_options(self.settings, f"pump-{self.site}-{self.name}")
         for _ in range(len(self._servers)):
             link = NatsConnection(options, self.settings.timeout, on_answer=self._answered, on_lost=self._lost)
             try:
@@ -272,9 +191,11 @@ class NatsSink(Sink[NatsSettings]):
 
     async def _check(self, link: NatsConnection) -> None:
         settings = self.settings
+        new, needed = subjects(settings, self.site)
         wanted = Wanted(
             name=self._stream,
-            subjects=tuple(one.replace("{site}", self.site) for one in settings.subjects) or (self._subject_filter(),),
+            subjects=new,
+            needed=needed,
             create=settings.create,
             replicas=settings.replicas,
             max_age=settings.max_age,
@@ -287,27 +208,6 @@ class NatsSink(Sink[NatsSettings]):
         except BaseException:
             await link.close()
             raise
-
-    def _subject_filter(self) -> str:
-        """What every subject of the template begins with, and anything behind it."""
-        levels = self.settings.subject.replace("{site}", self.site).split(".")
-        fixed = next((place for place, level in enumerate(levels) if "{" in level), None)
-        return ".".join(levels) if fixed is None else ".".join([*levels[:fixed], ">"])
-
-    async def _options(self) -> dict[str, Any]:
-        """How nats-py is to connect, beside where."""
-        settings = self.settings
-        found: dict[str, Any] = {"name": f"pump-{self.site}-{self.name}", "tls_handshake_first": settings.tls_first}
-        if settings.ca_file or settings.cert_file or settings.tls_first:
-            password = settings.key_password.get_secret_value() if settings.key_password is not None else None
-            found["tls"] = await client_context(settings.ca_file, settings.cert_file, settings.key_file, password)
-        if settings.username is not None and settings.password is not None:
-            found |= {"user": settings.username, "password": settings.password.get_secret_value()}
-        if settings.token is not None:
-            found["token"] = settings.token.get_secret_value()
-        if settings.credentials is not None:
-            found["user_credentials"] = RawCredentials(settings.credentials.get_secret_value())
-        return found
 
     async def _dropped(self) -> None:
         self._last = ""

@@ -12,6 +12,8 @@ from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
 from pump.core.errors import Misconfigured, Unavailable
+from pump.core.taxonomy import TYPES
+from pump.sinks.nats.settings import NatsSettings
 
 log = structlog.get_logger()
 
@@ -27,6 +29,9 @@ class Wanted:
 
     name: str
     subjects: tuple[str, ...]
+    """Of a new one."""
+    needed: tuple[str, ...]
+    """Of one that is there."""
     create: bool
     replicas: int
     max_age: float
@@ -67,7 +72,7 @@ async def ensure(client: Client, wanted: Wanted) -> None:
         why = str(error).removeprefix("nats: ")
         raise Unavailable(f"JetStream of {server} does not answer about {wanted.name}: {why}") from error
     taken = found.subjects or []
-    missing = [subject for subject in wanted.subjects if not any(covers(one, subject) for one in taken)]
+    missing = [subject for subject in wanted.needed if not any(covers(one, subject) for one in taken)]
     if missing:
         raise Misconfigured(f"the stream {wanted.name} does not take {', '.join(missing)}: change it, or its subjects")
     differs = {
@@ -82,6 +87,34 @@ async def ensure(client: Client, wanted: Wanted) -> None:
             stream=wanted.name,
             **{name: f"{is_}, configured {should}" for name, (is_, should) in differs.items() if is_ != should},
         )
+
+
+def subjects(settings: NatsSettings, site: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The subjects of a new stream for these settings, and those that one must have.
+
+    They are what each of the template begins with, and anything behind it. Where commands come on such a subject the
+    stream would store them, and its acknowledgement be the first answer to who asks: then the domains of types are
+    named one by one, and of commands the types of their events.
+    """
+    if settings.subjects:
+        named = tuple(one.replace("{site}", site) for one in settings.subjects)
+        return named, named
+    levels = settings.subject.replace("{site}", site).split(".")
+    fixed = next((place for place, level in enumerate(levels) if "{" in level), None)
+    if fixed is None:
+        one = (".".join(levels),)
+        return one, one
+    head = ".".join(levels[:fixed])
+    whole = (f"{head}.>",)
+    if levels[fixed] != "{type:levels}":
+        return whole, whole
+    end = "" if fixed == len(levels) - 1 else ".>"
+    domains = dict.fromkeys(one.partition(".")[0] for one in sorted(TYPES))
+    apart = (
+        *(f"{head}.{one}.>" for one in domains if one != "command"),
+        *(f"{head}.{one}{end}" for one in sorted(TYPES) if one.startswith("command.")),
+    )
+    return apart if settings.command_prefix(site) == f"{head}.command" else whole, apart
 
 
 def covers(wide: str, narrow: str) -> bool:

@@ -134,6 +134,13 @@ CASES: dict[str, tuple[str, list[str]]] = {
         '[ops.tokens]\nboard = "${SECRET}"\n',
         ['pump.toml:6: commands.grants[0].callers[0]: found "token:bord" is none, wanted token:board'],
     ),
+    "a grant of a topic that no sink hears": (
+        SOURCE + '[[commands.grants]]\ncallers = ["mqtt:pump/site/command/*"]\nverbs = ["*"]\ntargets = ["*"]\n',
+        [
+            'pump.toml:6: commands.grants[0].callers[0]: found "mqtt:pump/site/command/*", of which no sink hears, '
+            "wanted a sink that takes them: command_topic"
+        ],
+    ),
     "unknown key far from all": (
         "[ops]\n\nx = 1\n" + SOURCE,
         ["pump.toml:3: ops.x: found unknown key, wanted one of listen, tokens"],

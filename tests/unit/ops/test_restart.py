@@ -39,6 +39,7 @@ async def again(_: str) -> bool:
     [
         ("gate", "source gate"), ("source gate", "source gate"), ("out", "sink out"), ("source both", "source both"),
         ("both", None), ("gat", None), ("", None), (None, None), (3, None), ("sink gate", None),
+        ("commands out", "commands out"), ("commands both", None),
     ],
 )  # fmt: skip
 async def test_a_part_is_found_by_its_name(name: object, part: str | None) -> None:
@@ -50,7 +51,7 @@ async def test_a_part_is_found_by_its_name(name: object, part: str | None) -> No
 
     sources: Any = {"gate": object(), "both": Waits()}
     sinks: Any = {"out": _Sink(), "both": _Sink()}
-    command = Restart(sources, sinks, note)
+    command = Restart(sources, sinks, note, {"commands out"})
     if part is None:
         with pytest.raises(Refusal, match=r"which|there are"):
             await command.restart({"part": name}, tell)

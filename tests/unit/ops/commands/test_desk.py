@@ -218,6 +218,10 @@ async def test_a_dry_run_sends_nothing_and_says_so(tmp_path: Path) -> None:
 _BOARD = [{"callers": ["token:board"], "verbs": ["gate.open"], "targets": ["gate/ob*"]}]
 _SOCKET = [{"callers": ["socket"], "verbs": ["gate.*"], "targets": ["gate/*"]}]
 _STARS = [{"callers": ["token:*"], "verbs": ["*"], "targets": ["*"]}]
+_TOPICS, _SUBJECTS = "mqtt:pump/north/command", "nats:pump.north.command.gate.obeys"
+_TOPIC = [{"callers": [f"{_TOPICS}/*"], "verbs": ["gate.open"], "targets": ["gate/ob*"]}]
+_SUBJECT = [{"callers": [_SUBJECTS], "verbs": ["*"], "targets": ["*"]}]
+_ANY_TOPIC = [{"callers": ["mqtt"], "verbs": ["*"], "targets": ["*"]}]
 
 
 @pytest.mark.parametrize(
@@ -233,6 +237,17 @@ _STARS = [{"callers": ["token:*"], "verbs": ["*"], "targets": ["*"]}]
         *[(_SOCKET, "socket", "gate/obeys", verb) for verb in ("list.add", "display.show", "gates.open", "gate")],
         *[(_SOCKET, caller, "gate/obeys", "gate.open") for caller in ("token:socket", "mqtt", "nats", "Socket")],
         *[(_STARS, caller, "gate/obeys", "gate.open") for caller in ("socket", "mqtt", "nats", "token")],
+        *[(_TOPIC, caller, "gate/obeys", "gate.open") for caller in (
+            "mqtt", "mqtt:", _TOPICS[5:], _TOPICS, f"{_TOPICS}s/gate/obeys", f"mqtt:x/{_TOPICS[5:]}/gate/obeys",
+            f"MQTT:{_TOPICS[5:]}/gate/obeys", f"nats:{_TOPICS[5:]}/gate/obeys", f"{_TOPICS[5:]}/gate/obeys", "socket",
+            f"mqttx:{_TOPICS[5:]}/gate/obeys", "token:mqtt", "nats", "mqtt:pump/south/command/gate/obeys")],
+        *[(_TOPIC, f"{_TOPICS}/gate/obeys", *asked) for asked in (
+            ("gate/obeys", "gate.close"), ("gate/refuses", "gate.open"), ("*", "gate.open"), ("gate/obeys", "*"))],
+        *[(_SUBJECT, caller, "gate/obeys", "gate.open") for caller in (
+            "nats", "nats:", _SUBJECTS[:-11], _SUBJECTS[:-6], _SUBJECTS[:-1], f"{_SUBJECTS}.x", f"mqtt:{_SUBJECTS[5:]}",
+            _SUBJECTS.replace(".", "/"), "mqtt", "socket", _SUBJECTS.upper(), _SUBJECTS[5:])],
+        *[(_ANY_TOPIC, caller, "gate/obeys", "gate.open") for caller in (
+            "nats", "nats:mqtt", "mqttx", "socket", "token:mqtt", "mqt", "")],
     ],
 )  # fmt: skip
 async def test_nothing_happens_without_a_grant(
@@ -300,6 +315,16 @@ async def test_what_is_no_request_is_malformed_and_leaves_nothing(tmp_path: Path
         assert refused.value.why == "malformed"
         assert await there.events() == []
         assert there.gates.did == []
+
+
+@pytest.mark.parametrize(
+    ("grants", "caller"),
+    [(_TOPIC, f"{_TOPICS}/gate/obeys"), (_SUBJECT, _SUBJECTS),
+     (_ANY_TOPIC, "mqtt:any/thing"), (_ANY_TOPIC, "mqtt")],
+)  # fmt: skip
+async def test_a_granted_topic_or_subject_may(tmp_path: Path, grants: list[dict[str, Any]], caller: str) -> None:
+    async with site(tmp_path, Clock(), {"grants": grants}) as there:
+        assert (await there.result(caller=caller)).status == "done"
 
 
 async def test_a_flood_of_refusals_does_not_become_a_flood_of_events(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Commands by MQTT: topics and words, Home Assistant's discovery of what can be commanded, the connection."""
