@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from string import Formatter
 from typing import Any, Final
 
+from pump.commands.calls import CALL
 from pump.commands.verbs import VERBS
 from pump.config.lines import Path
 from pump.config.model import RESERVED, Config
@@ -31,7 +32,7 @@ def _grants(config: Config) -> Iterator[tuple[Path, str, str]]:
     """Grants that can allow nothing: a verb or a token that there is not."""
     for number, grant in enumerate(config.commands.grants):
         for key, globs, known in (
-            ("verbs", grant.verbs, [*VERBS]),
+            ("verbs", grant.verbs, [*VERBS, CALL]),
             ("callers", grant.callers, ["socket", "mqtt", "nats", *(f"token:{name}" for name in config.ops.tokens)]),
         ):
             for place, glob in enumerate(globs):

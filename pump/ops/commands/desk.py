@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, timedelta
@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 import structlog
 
+from pump.commands.calls import CALL
 from pump.commands.contract import (
     Command,
     CommandResult,
@@ -23,8 +24,8 @@ from pump.commands.contract import (
     Ticket,
     Why,
 )
-from pump.commands.verbs import VERBS, Verb
-from pump.config.model import CommandSettings
+from pump.commands.verbs import VERBS
+from pump.config.model import RESERVED, CommandSettings
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.core.rate import TokenBucket
@@ -58,8 +59,12 @@ _TEXT: Final = 200
 """Characters of a target, a key, a source's name."""
 
 
+Doing = Callable[[Command], Coroutine[Any, Any, CommandResult]]
+"""The sending of a command to its end; as `Source.command`."""
+
+
 @dataclass(slots=True)
-class _Asked:
+class Asked:
     """A request of which the shape is right."""
 
     target: str
@@ -77,6 +82,7 @@ class _UnderWay:
     arguments: Mapping[str, Any]
     deadline: float
     result: asyncio.Future[CommandResult]
+    doing: Doing
     sent: bool = False
     task: asyncio.Task[None] | None = None
     sending: asyncio.Task[CommandResult] | None = None
@@ -93,7 +99,7 @@ class CommandDesk:
         self._settings = settings
         self._sources = sources
         self._journals = {name: Journal(intake) for name, intake in intakes.items()}
-        self._own = Journal(own)
+        self._own = self._journals[RESERVED] = Journal(own)
         self._clock = clock
         self._count = metrics.commands
         self._grants = Grants(settings, clock)
@@ -113,25 +119,34 @@ class CommandDesk:
         asked = self._read(request)
         verb = VERBS.get(asked.verb)
         if not self._grants.allow(caller, asked.verb, asked.target):
-            await self._refuse("forbidden", f"no grant of [commands] lets {caller} do this", asked, caller)
+            await self.refuse("forbidden", f"no grant of [commands] lets {caller} do this", asked, caller)
         if verb is None:
             hint = did_you_mean(nearest(asked.verb, VERBS))
-            await self._refuse("no verb", f"there is no verb of this name{hint}", asked, caller)
+            await self.refuse("no verb", f"there is no verb of this name{hint}", asked, caller)
         name = await self._source_of(asked, caller)
         try:
             arguments = verb.checked(asked.arguments)
         except ValueError as error:
-            await self._refuse("arguments", words_of(error), asked, caller, name)
+            await self.refuse("arguments", words_of(error), asked, caller, name)
         if asked.key is not None and (known := self._named(caller, asked.key, name)) is not None:
             return await self._again(known, asked, caller, name)
+        await self.paced(asked, caller, name)
+        entry = self.entry(asked, verb.shown(arguments), caller)
+        return await self.begin(entry, arguments, asked.expires, name, self._sources[name].command)
+
+    def may(self, caller: str, verb: str, target: str) -> bool:
+        """True where a grant lets the caller do this."""
+        return self._grants.allow(caller, verb, target)
+
+    async def paced(self, asked: Asked, caller: str, name: str) -> None:
+        """Raises NotTaken where too many are under way, or this target was commanded too often."""
         if len(self._under_way) >= MOST:
-            await self._refuse("not now", f"{MOST} commands are under way", asked, caller, name)
+            await self.refuse("not now", f"{MOST} commands are under way", asked, caller, name)
         if wait := self._grants.wait(asked.target):
             most = f"{self._settings.per_minute:g} a minute"
-            await self._refuse(
+            await self.refuse(
                 "too many", f"this target takes {most} at the most; try again in {wait:.0f} s", asked, caller, name
             )
-        return await self._begin(asked, verb, arguments, caller, name)
 
     def targets(self) -> Iterator[tuple[str, Target]]:
         """Everything that can be commanded now, with its source's name."""
@@ -148,7 +163,7 @@ class CommandDesk:
 
     # --- one command ------------------------------------------------------------------------------------------------
 
-    def _read(self, request: Request) -> _Asked:
+    def _read(self, request: Request) -> Asked:
         """The request, where it is one at all."""
         target, verb, arguments = request.target, request.verb, request.arguments
         texts = (target, verb, *(text for text in (request.key, request.source) if text is not None))
@@ -157,12 +172,12 @@ class CommandDesk:
         if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
             raise NotTaken("malformed", "arguments are an object")
         try:
-            expires = _seconds(request.expires)
+            expires = seconds_of(request.expires)
         except ValueError as error:
             raise NotTaken("malformed", f"expires: {words_of(error)}") from None
-        return _Asked(str(target), str(verb), arguments, expires, request.key, request.source)  # type: ignore[arg-type]
+        return Asked(str(target), str(verb), arguments, expires, request.key, request.source)  # type: ignore[arg-type]
 
-    async def _source_of(self, asked: _Asked, caller: str) -> str:
+    async def _source_of(self, asked: Asked, caller: str) -> str:
         """The source that has the target and the verb."""
         takes = {
             name: verbs
@@ -170,21 +185,23 @@ class CommandDesk:
             if asked.source in (None, name) and (verbs := source.verbs(asked.target))
         }
         if not takes:
-            await self._refuse("no target", "no source has a device of this name that takes commands", asked, caller)
+            await self.refuse("no target", "no source has a device of this name that takes commands", asked, caller)
         able = [name for name, verbs in takes.items() if asked.verb in verbs]
         if not able:
             known = ", ".join(sorted({verb for verbs in takes.values() for verb in verbs}))
-            await self._refuse("no verb", f"it cannot do that; it takes: {known}", asked, caller, next(iter(takes)))
+            await self.refuse("no verb", f"it cannot do that; it takes: {known}", asked, caller, next(iter(takes)))
         if len(able) > 1:
-            await self._refuse("no target", f"several sources have it: say which, {' or '.join(able)}", asked, caller)
+            await self.refuse("no target", f"several sources have it: say which, {' or '.join(able)}", asked, caller)
         return able[0]
 
-    async def _begin(self, asked: _Asked, verb: Verb, arguments: Mapping[str, Any], caller: str, name: str) -> Ticket:
-        deadline = self._clock.monotonic() + asked.expires
-        entry = self._entry(asked, verb.shown(arguments), caller)
+    async def begin(
+        self, entry: Entry, arguments: Mapping[str, Any], expires: float, name: str, doing: Doing
+    ) -> Ticket:
+        """Write it down and have it done, once. `name` is the source in whose journal it stands. Raises NotTaken."""
+        deadline = self._clock.monotonic() + expires
         entry.dry_run = self._settings.dry_run
         result: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
-        under_way = _UnderWay(entry, name, arguments, deadline, result)
+        under_way = _UnderWay(entry, name, arguments, deadline, result, doing)
         self._under_way[entry.request_id] = under_way
         try:
             if self._stopping:
@@ -256,8 +273,8 @@ class CommandDesk:
 
     async def _within(self, command: Command) -> CommandResult:
         """The source's answer; bounded, and every way in which it may end told apart."""
-        source = self._sources[self._under_way[command.request_id].source]
-        doing = asyncio.create_task(source.command(command), name=f"{source.name}: {command.verb} {command.target}")
+        one = self._under_way[command.request_id]
+        doing = asyncio.create_task(one.doing(command), name=f"{one.source}: {command.verb} {command.target}")
         try:
             ended = await wait_for({doing}, command.remaining + ANSWER, self._clock)
         finally:
@@ -278,7 +295,7 @@ class CommandDesk:
         except asyncio.CancelledError:
             return _lost(command, "it was cut short")
         except Exception as error:
-            log.exception("A source met a bug with a command", source=source.name, verb=command.verb)
+            log.exception("A source met a bug with a command", source=one.source, verb=command.verb)
             return _lost(command, words_of(error))
 
     @asynccontextmanager
@@ -311,17 +328,18 @@ class CommandDesk:
                 return one.entry
         return self._journals[name].named(caller, key)
 
-    async def _again(self, known: Entry, asked: _Asked, caller: str, name: str) -> Ticket:
+    async def _again(self, known: Entry, asked: Asked, caller: str, name: str) -> Ticket:
         """The command that this key named before: the same one, whatever became of it."""
         if (known.verb, known.target) != (asked.verb, asked.target):
-            await self._refuse("arguments", "this key has named another command", asked, caller, name)
+            await self.refuse("arguments", "this key has named another command", asked, caller, name)
         if (under_way := self._under_way.get(known.request_id)) is not None:
             return Ticket(known.request_id, asyncio.shield(under_way.result))
         ended: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
         ended.set_result(CommandResult(known.status or "unknown", known.reason))  # type: ignore[arg-type]
         return Ticket(known.request_id, ended)
 
-    def _entry(self, asked: _Asked, arguments: Mapping[str, Any], caller: str) -> Entry:
+    def entry(self, asked: Asked, arguments: Mapping[str, Any], caller: str) -> Entry:
+        """A command as it is written down, with an id of its own."""
         now = self._clock.now().astimezone(UTC)
         over = now + timedelta(seconds=asked.expires)
         asked_at, expires = (moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") for moment in (now, over))
@@ -329,12 +347,12 @@ class CommandDesk:
             uuid.uuid4().hex, asked.verb, asked.target, caller, asked_at, expires, dict(arguments), asked.key
         )  # fmt: skip
 
-    async def _refuse(self, why: Why, reason: str, asked: _Asked, caller: str, name: str | None = None) -> NoReturn:
+    async def refuse(self, why: Why, reason: str, asked: Asked, caller: str, name: str | None = None) -> NoReturn:
         """Every refusal is an event, as far as one caller does not make a flood of them."""
         log.warning("A command is refused", caller=caller, verb=asked.verb, target=asked.target, reason=reason)
-        verb = asked.verb if asked.verb in VERBS else "unknown"
+        verb = asked.verb if asked.verb in VERBS or asked.verb == CALL else "unknown"
         self._count.labels(name or "pump", verb, "refused").inc()
-        entry = self._entry(asked, {}, caller)
+        entry = self.entry(asked, {}, caller)
         request_id = ""
         if not self._refusals.take(caller):
             try:
@@ -388,7 +406,7 @@ def _not_written(task: asyncio.Task[None]) -> None:
         log.error("The end of a command could not be written down; the next start says unknown", reason=words_of(error))
 
 
-def _seconds(expires: object) -> float:
+def seconds_of(expires: object) -> float:
     """As `Request.expires`. ValueError in words."""
     if expires is None:
         return EXPIRES

@@ -7,12 +7,13 @@ import ipaddress
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
+from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Unavailable
+from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.core.net.addresses import literal
 from pump.ingest.devices import Device, Devices
-from pump.ingest.stream.client import ConnectionLost, DigestClient, UnexpectedStatus
+from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient, UnexpectedStatus
 from pump.ingest.stream.lockout import LoginLockout
 from pump.vendors.avaeye import about, lapi
 from pump.vendors.avaeye.carried import VERBS as CARRIED
@@ -130,9 +131,34 @@ class Commands:
             raise Unavailable(f"the address of {command.target} is not known")
         return await self.carrier.carry(key, command, self._spaces(key))
 
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """As `Source.call`: of one camera's own interface."""
+        if call.device is None:
+            able = [key for target in self.targets() if self._address(key := target.subject.removeprefix(PREFIX))]
+            if len(able) != 1:
+                raise Refusal(f"say which camera it is for: {len(able)} have an address and a login")
+            key = able[0]
+        else:
+            key = call.device.removeprefix(PREFIX)
+        url = self._address(key) if self._known(key) else None
+        if url is None:
+            raise Refusal("no such camera has an address and a login")
+        answer = await self._answer(key, url, command, call.method, call.path, call.body, call.content_type, exact=True)
+        code = None if answer.status != 200 else lapi.status_code(answer.body)
+        no = "" if code in (None, 0) else f"the camera answers StatusCode {code}"
+        return RawAnswer(answer.status, answer.content_type, answer.body, no)
+
     async def _called(self, key: str, url: str, command: Command) -> CommandResult:
-        """One call of the camera's interface, sent once; again only where it was challenged for the password."""
+        """A verb's call."""
         call = lapi.call(command.verb, command.arguments, self._clock.now().timestamp())
+        answer = await self._answer(key, url, command, call.method, call.path, call.body, call.content_type)
+        return lapi.result(answer.status, answer.body)
+
+    async def _answer(
+        self, key: str, url: str, command: Command, method: str, path: str, body: bytes, content_type: str,
+        *, exact: bool = False,
+    ) -> Answer:  # fmt: skip
+        """One call of the camera's interface, sent once; again only where it was challenged for the password."""
         login = self._login(self._row(key))
         assert login is not None  # an address without one is none
         lockout = self._lockout(url, *login)
@@ -140,8 +166,8 @@ class Commands:
         client = DigestClient(url, username=login[0], password=login[1])
         try:
             async with self._turns:
-                answer = await client.request(
-                    call.method, call.path, body=call.body, content_type=call.content_type,
+                return await client.request(
+                    method, client.exact(path) if exact else path, body=body, content_type=content_type,
                     timeout=command.remaining + ANSWER, sending=command.sending,
                 )  # fmt: skip
         except ConnectionLost as lost:
@@ -149,8 +175,7 @@ class Commands:
         except UnexpectedStatus as refused:
             if not refused.answer.stale:
                 lockout.note("the camera rejects username or password, which are not tried again for 10 minutes", None)
-            return CommandResult("refused", "the camera rejects username or password")
-        return lapi.result(answer.status, answer.body)
+            raise Refusal("the camera rejects username or password") from None
 
     def _lockout(self, url: str, *login: str) -> LoginLockout:
         at = f"{url} {login[0]}"

@@ -60,18 +60,28 @@ def result(status: int, body: bytes) -> CommandResult:
         raise Refusal(f"the camera answered HTTP {status}")
     if status != 200:
         raise Unavailable(f"the camera answered HTTP {status}")
-    try:
-        answer = loads(body)
-        answer = answer.get("Response", answer) if isinstance(answer, dict) else None
-        code = whole(answer.get("StatusCode")) if isinstance(answer, dict) else None
-    except MessageError:
-        code = None
+    answer = _response(body)
+    code = whole(answer.get("StatusCode"))
     if code is None:
         raise Unavailable("the camera answered something that is not in its document")
     if code != 0:
         said = text(answer.get("StatusString"), BOUNDS["name"])
         raise Refusal(f"the camera refuses: StatusCode {code}" + (f", {said}" if said else ""))
     return DONE
+
+
+def status_code(body: bytes) -> int | None:
+    """StatusCode of an answer; None where it has none."""
+    return whole(_response(body).get("StatusCode"))
+
+
+def _response(body: bytes) -> dict[str, Any]:
+    try:
+        answer = loads(body)
+    except MessageError:
+        return {}
+    found = answer.get("Response", answer) if isinstance(answer, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def list_id(plate: str) -> int:

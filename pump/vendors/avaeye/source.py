@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
 from pump.core.errors import MessageError, Unavailable
@@ -84,6 +85,10 @@ class AvaEye(PushSource[AvaEyeSettings]):
     async def command(self, command: Command) -> CommandResult:
         """See Source."""
         return await self._commands.do(command)
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """See Source: a camera's own interface, with its digest login."""
+        return await self._commands.call(command, call)
 
     def waits(self, key: str) -> bool:
         """True where a command waits for the next keep-alive of the camera with this row of the device table."""

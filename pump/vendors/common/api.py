@@ -6,7 +6,7 @@ those below, which are alike for all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,6 +17,9 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
+
+from pump.commands.calls import LARGEST_ANSWER
+from pump.commands.once import send_once
 
 LONGEST_RETRY_AFTER: Final = 3600.0
 """Seconds that a server's Retry-After is believed at the most."""
@@ -166,6 +169,22 @@ class Caller:
         if content is None:
             raise CallFailed("too large", self._limits.too_large)
         return reply
+
+    async def once(
+        self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str], *,
+        sending: Callable[[], None], timeout: float,
+    ) -> Reply:  # fmt: skip
+        """As `send`, on a connection of its own and never repeated by the library; `sending` when that stands."""
+        try:
+            status, found, content = await send_once(
+                method, url, body, headers,
+                sending=sending, timeout=timeout, largest=LARGEST_ANSWER, proxy=self._proxy(url),
+            )  # fmt: skip
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise translate(error, str(url.origin()), self._limits.garbage) from None
+        if content is None:
+            raise CallFailed("too large", self._limits.too_large)
+        return Reply(status, found, content)
 
     def _proxy(self, url: URL) -> str | None:
         origin = url.origin()

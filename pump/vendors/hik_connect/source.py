@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal, Unavailable
@@ -159,6 +160,10 @@ class HikConnect(Source[HikConnectSettings]):
     async def command(self, command: Command) -> CommandResult:
         """As Source.command; done where the vendor answers 0 and names no failure."""
         return await self._commands.send(command)
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """As Source.call, with the account's token and in its limiter, before the queues."""
+        return await self._commands.call(command, call)
 
     async def backfill(
         self, since: datetime, until: datetime, report: Callable[[dict[str, Any]], Awaitable[None]]

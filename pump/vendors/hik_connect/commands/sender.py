@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from pump.commands.calls import PATIENCE, RawAnswer, RawCall
 from pump.commands.contract import DONE, Command, CommandResult, Target
 from pump.core.errors import Refusal, Unavailable
 from pump.core.event import Event, Unparsed
@@ -31,6 +32,11 @@ _REFUSED: Final = frozenset({
     "CCF000005", "LAP000001", "VMS000001", "VMS000003", "VMS000005", "VMS004005",
 })  # fmt: skip
 """Codes (A.4) by which the vendor says that it has not done it."""
+
+OWN: Final = tuple(
+    f"/api/hccgw/{path}" for path in ("platform/v1/token", "alarm/v1/mq", "combine/v1/mq", "rawmsg/v1/mq")
+)
+"""Calls that the source alone makes: its login, and those that take messages out of a queue for good."""
 
 DOORS: Final = {"door.open": 1, "door.release": 2, "door.hold-open": 3, "door.hold-closed": 4}
 """Verb to actionType (A.3.138); 2 is "lock door", and the document has no other that ends remaining unlocked."""
@@ -134,6 +140,19 @@ class Commands:
         if not isinstance(url, str) or not url:
             raise Unavailable("the vendor answered without a picture")
         return CommandResult("done", facts={"url": url, "encrypted": str(member(data, "isEncrypted")) == "1"})
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """See `Source.call`."""
+        if call.below(OWN):
+            raise Refusal("the login and the queues are the source's own: a call beside it could lose events")
+        if self._client is None:
+            raise Unavailable("the source is just starting")
+        try:
+            return await self._client.raw(
+                f"{COMMAND}{command.request_id}", call, command.sending, command.remaining + PATIENCE
+            )
+        except CallFailed as failure:
+            raise Unavailable(str(failure)) from None
 
 
 def _door(command: Command, thing: _Thing) -> _Call:
