@@ -20,6 +20,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -32,6 +33,7 @@ from pump.vendors.hik_connect.simulator.account import QUEUES, Account, Call, En
 from pump.vendors.hik_connect.simulator.api import Api, failure, queue_of
 from pump.vendors.hik_connect.simulator.clips import FILES, Clips
 from pump.vendors.hik_connect.simulator.control import PREFIX, control
+from pump.vendors.hik_connect.simulator.documented import methods
 from pump.vendors.hik_connect.simulator.doings import Doings
 from pump.vendors.hik_connect.simulator.faults import GARBAGE, POISON, Fault, Faults
 from pump.vendors.hik_connect.simulator.logs import Logs
@@ -90,6 +92,11 @@ class Simulator(WebServer):
     def doings(self) -> Doings:
         """What devices did by command."""
         return self._api.doings
+
+    @property
+    def taken(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """The documented calls that were made and are not played: method, path, parameters."""
+        return self._api.taken
 
     @property
     def clips(self) -> Clips:
@@ -182,16 +189,18 @@ class Simulator(WebServer):
         fault = self.faults.take(call.path)
         if fault is not None and (answer := await self._before(fault, request, call)) is not None:
             return answer
-        if call.path not in RULES:
+        allowed = ["POST"] if call.path in RULES else methods(call.path)
+        if not allowed:
             self.account.refuse(call, "404", "unknown path")
             return web.json_response({"error": "Not Found", "path": call.path}, status=404)
-        if request.method != "POST":
-            self.account.refuse(call, "405", "not POST")
-            return web.Response(status=405, headers={"Allow": "POST"})
+        if request.method not in allowed:
+            self.account.refuse(call, "405", f"not {' or '.join(allowed)}")
+            return web.Response(status=405, headers={"Allow": ", ".join(allowed)})
         content = await request.content.read()
         try:
             content_type, token = request.headers.get("Content-Type"), request.headers.get("Token")
-            body = self._api.call(call.path, content_type, token, content)
+            asked = self._api.call if call.path in RULES else partial(self._api.take, request.method)
+            body = asked(call.path, content_type, token, content)
             call.outcome = "0"
         except Refused as refusal:
             self.account.refuse(call, refusal.code, refusal.reason)
