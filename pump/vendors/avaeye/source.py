@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
@@ -21,6 +22,7 @@ from pump.ingest.push.admission import Admission, within
 from pump.ingest.push.request import IN_THREAD, Push, Refused, Response, json_response
 from pump.source import PushSource
 from pump.vendors.avaeye import about, codes, parse, pictures
+from pump.vendors.avaeye.broker import Broker
 from pump.vendors.avaeye.commands import Commands
 from pump.vendors.avaeye.parse import Camera, Message
 from pump.vendors.avaeye.pictures import Picture
@@ -55,7 +57,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
         self._table: Devices | None = None
         self._cameras: dict[str, Camera] = {}
         self._plain = Camera(zone=self._zone)
-        self._commands = Commands(settings, clock, lambda: self._table)
+        self.broker = None if settings.broker is None else Broker(settings.broker, name, clock)
+        self._commands = Commands(settings, clock, lambda: self._table, self.broker)
 
     @property
     def claims(self) -> Sequence[str]:
@@ -72,7 +75,12 @@ class AvaEye(PushSource[AvaEyeSettings]):
         """Tell which cameras fall silent; the listener brings what they send."""
         devices = self.devices(intake)
         intake.up()
-        await devices.watch(self._groups_of)
+        if self.broker is None:
+            await devices.watch(self._groups_of)
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(devices.watch(self._groups_of), name=f"source {self.name} devices")
+            group.create_task(self.broker.run(intake.count), name=f"source {self.name} orders")
 
     def targets(self) -> Iterable[Target]:
         """See Source."""
@@ -229,7 +237,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
             async with devices.heard(key, interval=interval, groups=groups) as sign:
                 await intake.put(*sign.events, *events, state=sign.state, stranger=stranger)
             if not stranger:
-                self._commands.carrier.settle(message)
+                self._commands.settle(message)
         return _CAPTURED if message.path == "capture" else _DONE
 
     # --- what is known of a camera ----------------------------------------------------------------------------------
