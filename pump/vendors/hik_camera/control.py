@@ -10,9 +10,10 @@ from typing import Any, Final
 from yarl import URL
 
 from pump.commands.calls import PATIENCE, RawAnswer, RawCall
-from pump.commands.contract import DONE, Command, CommandResult, Target
+from pump.commands.contract import DONE, Command, CommandResult, Target, medium_id
 from pump.core.clock import Clock
 from pump.core.errors import Refusal, Unavailable
+from pump.core.groups import Medium
 from pump.core.text import words_of
 from pump.ingest.media import TooLarge
 from pump.ingest.stream.client import LARGEST_ANSWER, Answer, ConnectionLost, DigestClient, UnexpectedStatus
@@ -156,11 +157,11 @@ class Control:
             stored = await self._store.intake.media.store(answer.body)
         except (OSError, TooLarge) as error:
             return CommandResult("failed", f"the picture was taken and could not be stored: {words_of(error)}")
-        facts = {
-            "id": f"{command.request_id}/0", "kind": "picture", "mime": mime, "bytes": stored.bytes,
+        medium: Medium = {
+            "id": medium_id(command.request_id), "kind": "picture", "mime": mime, "bytes": stored.bytes,
             "sha256": stored.sha256, "path": stored.path, "state": "stored",
         }  # fmt: skip
-        return CommandResult("done", facts=facts)
+        return CommandResult("done", facts=dict(medium), media=[medium])
 
     async def call(self, command: Command, call: RawCall) -> RawAnswer:
         """As `Source.call`. Raises Refusal, Expired, Unavailable."""

@@ -34,7 +34,7 @@ from pump.vendors.hik_connect.simulator.api import Api, failure, queue_of
 from pump.vendors.hik_connect.simulator.clips import FILES, Clips
 from pump.vendors.hik_connect.simulator.control import PREFIX, control
 from pump.vendors.hik_connect.simulator.documented import methods
-from pump.vendors.hik_connect.simulator.doings import Doings
+from pump.vendors.hik_connect.simulator.doings import CAPTURES, Doings
 from pump.vendors.hik_connect.simulator.faults import GARBAGE, POISON, Fault, Faults
 from pump.vendors.hik_connect.simulator.logs import Logs
 from pump.vendors.hik_connect.simulator.pictures import PICTURE, Pictures
@@ -80,7 +80,7 @@ class Simulator(WebServer):
     async def come_back(self) -> None:
         """As Server.come_back; records' links and the login name the address."""
         await super().come_back()
-        self.records.server = self.clips.server = self.url
+        self.records.server = self.clips.server = self.doings.server = self.url
         self.area_domain = self.area_domain or self.url
 
     @property
@@ -172,6 +172,8 @@ class Simulator(WebServer):
             return self.pictures.answer(request)
         if request.path.startswith(FILES):
             return self.clips.answer(request)
+        if request.path.startswith(CAPTURES):
+            return self.doings.answer(request)
         call = Call(request.path, self.clock.monotonic())
         self.account.calls.append(call)
         queue = queue_of(request.path)

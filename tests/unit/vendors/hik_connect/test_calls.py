@@ -11,6 +11,7 @@ import pytest
 
 from pump.ops.commands.desk import CommandDesk
 from pump.vendors.hik_connect import limiter
+from pump.vendors.hik_connect.simulator.clips import _CAMERAS
 from pump.vendors.hik_connect.simulator.documented import GETS, POSTS, PREFIX
 from pump.vendors.hik_connect.simulator.server import Fault
 from tests.unit.ops.commands.calling import called
@@ -37,6 +38,28 @@ async def test_every_documented_call_without_a_verb_can_be_made(
             assert (await made(there, over, method, filled, body))[:2] == ("done", {"data": {}, "errorCode": "0"})
             assert vendor.taken[-1] == (method, filled, body or {})
         assert len(vendor.taken) == len(wanted)
+
+
+async def test_calls_that_the_source_makes_itself_can_be_made_too(tmp_path: Path) -> None:
+    async with desk(tmp_path) as (vendor, there, over):
+        local = {"beginTime": "2026-11-20T00:00:00", "endTime": "2026-11-20T01:00:00"}
+        day = {"beginTime": "2026-11-20T00:00:00+00:00", "endTime": "2026-11-20T01:00:00+00:00"}
+        camera = sorted(_CAMERAS)[0]
+        rows: list[tuple[str, dict[str, Any]]] = [
+            ("alarm/v1/alarmlog", {"pageIndex": 1, "pageSize": 10, "timeRange": local, "areaID": ["-1"]}),
+            ("acs/v1/event/certificaterecords/search",
+             {"pageIndex": 1, "pageSize": 10, "searchCriteria": {**day, "searchType": 0}}),
+            ("resource/v1/areas/get", {"pageIndex": 1, "pageSize": 10}),
+            ("resource/v1/devices/get", {"pageIndex": 1, "pageSize": 10}),
+            ("maintenance/v1/list/device/detail", {"page": 1, "pageSize": 10, "deviceCategory": 1}),
+            ("video/v1/video/save", {"cameraId": camera, **day, "voiceSwitch": 0}),
+        ]  # fmt: skip
+        for path, body in rows:
+            status, answer, reason = await made(there, over, "POST", PREFIX + path, body)
+            assert (status, answer["errorCode"]) == ("done", "0"), (path, answer, reason)
+        (task,) = vendor.clips.tasks
+        status, answer, _ = await made(there, over, "POST", f"{PREFIX}video/v1/video/download/url", {"taskId": task})
+        assert (status, answer["errorCode"]) == ("done", "0")
 
 
 async def test_a_call_that_the_vendor_refuses_is_refused_with_its_answer(tmp_path: Path) -> None:
