@@ -30,6 +30,9 @@ class Source(ABC, Generic[S]):
     numbers_itself: ClassVar[bool] = False
     """Its devices number their parts for themselves: `qualifier` leads those numbers in subjects."""
 
+    calls_devices: ClassVar[bool] = False
+    """Each of its devices has an address of its own, and `RawCall.device` says which is called."""
+
     def __init__(self, name: str, settings: S, clock: Clock) -> None:
         self.name = name
         self.qualifier = name

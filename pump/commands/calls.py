@@ -34,7 +34,7 @@ class RawCall:
     body: bytes = b""
     content_type: str = JSON
     device: str | None = None
-    """Which of its devices, by its subject, where each has an address of its own."""
+    """Which of its devices, "park/device", where each has an address of its own."""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

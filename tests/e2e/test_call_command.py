@@ -38,7 +38,7 @@ per_minute = 600
 [[commands.grants]]
 callers = ["socket"]
 verbs = ["call"]
-targets = ["call/lot/*", "call/gate/10000/1001/*"]
+targets = ["call/lot/*", "call/gate:10000/1001/*"]
 [sources.gate]
 type = "avaeye"
 park_ids = ["10000"]
@@ -122,7 +122,7 @@ async def test_calls_are_made_by_the_running_daemon_alone_and_show_no_secret(tmp
             events = [json.loads(line) for line in listed.splitlines()]
             asked = [event["data"]["command"] for event in events if event["type"] == "command.requested"]
             assert {(one["verb"], one["target"]) for one in asked} == {
-                ("call", "call/lot"), ("call", "call/gate/10000/1001"),
+                ("call", "call/lot"), ("call", "call/gate:10000/1001"),
             }  # fmt: skip
             assert {event["source"] for event in events if event["type"] == "command.requested"} == {
                 "/site/pump", "/site/gate",

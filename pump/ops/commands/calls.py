@@ -1,6 +1,7 @@
 """Raw calls (`pump call`): a call of a vendor's document by its running source or sink, journalled as commands are.
 
-A grant names the verb `call`, and as target `call/NAME/METHOD/path`; with a device `call/NAME/<device>/METHOD/path`.
+A grant names the verb `call`, and as target `call/NAME/METHOD/path`; with a device `call/NAME:PARK/DEVICE/METHOD/path`:
+what stands for the one can never be taken for the other.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from pump.ops.control import Handler, Tell
 from pump.source import Source
 from pump.telemetry.redact import HIDDEN, clean
 
-_DEVICE: Final = re.compile(r"[\x21-\x7e]{1,200}")
+_DEVICE: Final = re.compile(r"(?:camera/)?([\x21-\x2e\x30-\x7e]{1,100}/[\x21-\x2e\x30-\x7e]{1,100})")
+"""Two segments, park and device."""
+_LONGEST: Final = 200
+"""Characters of a name."""
 _BESIDE: Final = 64 << 10
 """Bytes of an answer beyond which it is looked through beside the event loop."""
 _SECRET: Final = (
@@ -70,13 +74,11 @@ class RawCalls:
 
     async def call(self, arguments: Mapping[str, Any], caller: str, tell: Tell) -> dict[str, Any]:
         """As `ask`, of any caller. Raises NotTaken."""
-        name, device = arguments.get("name"), arguments.get("device")
-        if not isinstance(name, str) or not re.fullmatch(NAME, name):
+        name = arguments.get("name")
+        if not isinstance(name, str) or len(name) > _LONGEST or not re.fullmatch(NAME, name):
             raise NotTaken("malformed", "the name of a source or a sink is wanted")
-        if device is not None and not (isinstance(device, str) and _DEVICE.fullmatch(device)):
-            raise NotTaken("malformed", "a device is the subject of its events")
-        device = device and device.removeprefix("camera/")
-        target = f"{CALL}/{name}" + (f"/{device}" if device else "")
+        device = _device(arguments.get("device"))
+        target = f"{CALL}/{name}" if device is None else f"{CALL}/{name}:{device}"
         try:
             asked = Asked(target, CALL, {}, seconds_of(arguments.get("expires")), None, None)
         except ValueError as error:
@@ -92,6 +94,9 @@ class RawCalls:
             await refuse("forbidden", f"no grant of [commands] lets {caller} do this", asked, caller)
         if name not in self._sources and name not in self._sinks:
             await refuse("no target", "there is no source or sink of this name", asked, caller)
+        source = self._sources.get(name)
+        if device is not None and not (source is not None and source.calls_devices):
+            await refuse("arguments", "it has one server of its own: leave the device out", asked, caller)
         journal = name if name in self._sources else RESERVED
         await self._desk.paced(asked, caller, journal)
         answers: list[RawAnswer] = []
@@ -151,6 +156,16 @@ async def _encoded(body: bytes) -> str:
 
 def _base64(body: bytes) -> str:
     return base64.b64encode(masked(body[:LARGEST_ANSWER])).decode()
+
+
+def _device(given: object) -> str | None:
+    """ "park/device" of a subject. Raises NotTaken."""
+    if given is None:
+        return None
+    found = _DEVICE.fullmatch(given) if isinstance(given, str) else None
+    if found is None:
+        raise NotTaken("malformed", "a device is the subject of its events, such as camera/10000/1001")
+    return found[1]
 
 
 def _read(arguments: Mapping[str, Any], device: str | None) -> RawCall:

@@ -139,11 +139,17 @@ class TuyaClient:
 
         A refused token is renewed once, and the call made once more: what it refuses, Tuya has not done.
         """
-        token = self._stored() or await self._new_token()
+        token = self._stored() or await self._asked()
         answer = await self._raw(call, token, sending, timeout)
         if _renews(answer):
-            answer = await self._raw(call, await self._new_token(), sending, timeout)
+            answer = await self._raw(call, await self._asked(), sending, timeout)
         return answer
+
+    async def _asked(self) -> str:
+        """A new token, also where the sink may just be left."""
+        if self._session is None:
+            raise CallFailed("the sink is just closing", answered=False)
+        return await self._new_token()
 
     async def _raw(self, call: RawCall, token: str, sending: Callable[[], None], timeout: float) -> RawAnswer:
         request = Request(call.method, call.ordered, call.body)

@@ -194,7 +194,7 @@ class Commands:
                 raise Refusal(f"say which camera it is for: {len(able)} have an address and a login")
             key = able[0]
         else:
-            key = call.device.removeprefix(PREFIX)
+            key = call.device
         url = self._address(key) if self._known(key) else None
         if url is None:
             raise Refusal("no such camera has an address and a login")

@@ -48,6 +48,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
     """
 
     Settings: ClassVar[type[AvaEyeSettings]] = AvaEyeSettings
+    calls_devices = True
 
     def __init__(self, name: str, settings: AvaEyeSettings, clock: Clock) -> None:
         super().__init__(name, settings, clock)

@@ -37,6 +37,7 @@ class Gates(Source[SourceSettings]):
 
     def __init__(self, name: str, clock: Clock, gates: Sequence[str] = ()) -> None:
         super().__init__(name, SourceSettings(type="gates"), clock)
+        self.calls_devices = name == "gates"  # type: ignore[misc]  # of the class, elsewhere
         self.gates = gates or (
             "obeys",
             "refuses",
@@ -111,6 +112,7 @@ class Site:
     intake: Intake
     clock: Clock
     metrics: Metrics
+    sources: Mapping[str, Gates]
     closed: bool = False
     """The test has closed the spool."""
 
@@ -149,7 +151,7 @@ async def site(folder: Path, clock: Clock, settings: Mapping[str, Any] = EVERYTH
         CommandSettings.model_validate_json(orjson.dumps(dict(settings))), sources, intakes, intake("pump"),
         clock=clock, metrics=metrics,
     )  # fmt: skip
-    there = Site(desk, gates, spool, intakes["gates"], clock, metrics)
+    there = Site(desk, gates, spool, intakes["gates"], clock, metrics, sources)
     running = asyncio.create_task(desk.run())
     try:
         yield there

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 
-from pump.commands.contract import NotTaken
-from pump.config.model import CommandSettings
+from pump.commands.calls import CALL, RawCall
+from pump.commands.contract import Command, CommandResult, NotTaken
+from pump.config.model import RESERVED, CommandSettings
 from pump.core.clock import Clock
-from pump.ops.commands.calls import RawCalls, masked
+from pump.ops.commands.calls import RawCalls, judged, masked
+from pump.ops.commands.desk import Asked
 from pump.ops.commands.journal import PREFIX
 from pump.telemetry.redact import redact
 from pump.testing import ManualClock
@@ -30,9 +33,7 @@ ALL: dict[str, Any] = {
 class Calling:
     def __init__(self, there: Site, settings: dict[str, Any]) -> None:
         self.site = there
-        self.calls = RawCalls(
-            there.desk, CommandSettings.model_validate_json(json.dumps(settings)), {"gates": there.gates}, {}
-        )
+        self.calls = RawCalls(there.desk, CommandSettings.model_validate_json(json.dumps(settings)), there.sources, {})
         self.told: list[dict[str, Any]] = []
 
     async def __call__(self, path: object = "/api/things", method: object = "GET", **more: Any) -> dict[str, Any]:
@@ -126,7 +127,9 @@ _GRANT: dict[str, Any] = {"callers": ["socket"], "verbs": ["call"], "targets": [
         ({"grants": [_GRANT]}, {"path": "http://192.0.2.1/api/things"}, "begins with /"),
         ({"grants": [_GRANT]}, {"path": "//192.0.2.1/api/things"}, "empty segment"),
         ({"grants": [_GRANT]}, {"device": "camera/10000/1001"}, "no grant"),
-        ({"grants": [_GRANT | {"targets": ["call/gates/10000/1001/*"]}]}, {}, "no grant"),
+        ({"grants": [_GRANT | {"targets": ["call/gates:10000/1001/*"]}]}, {}, "no grant"),
+        ({"grants": [_GRANT | {"targets": ["call/gates/GET/*"]}]}, {"method": "PUT", "device": "GET/api"}, "no grant"),
+        ({"grants": [_GRANT | {"targets": ["*"]}]}, {"name": "twins", "device": "camera/1/2"}, "leave the device out"),
         ({"grants": [_GRANT | {"targets": ["*"]}]}, {"name": "stranger"}, "no source or sink"),
         ({"grants": [_GRANT | {"targets": ["*"]}]}, {"method": "CONNECT"}, "method"),
         ({"grants": [_GRANT | {"targets": ["*"]}]}, {"body": "not base64!"}, "base64"),
@@ -144,7 +147,7 @@ async def test_what_is_not_switched_on_granted_or_written_rightly_is_refused_and
 
 
 async def test_a_grant_names_a_device(tmp_path: Path) -> None:
-    grant = _GRANT | {"targets": ["call/gates/10000/1001/GET/*"]}
+    grant = _GRANT | {"targets": ["call/gates:10000/1001/GET/*"]}
     async with calling(tmp_path, settings=ALL | {"grants": [grant]}) as (call, there):
         assert (await call(device="camera/10000/1001"))["status"] == "done"
         assert (await call(device="camera/10000/1002"))["status"] == "refused"
@@ -158,6 +161,9 @@ async def test_what_is_no_request_leaves_nothing(tmp_path: Path) -> None:
             {"name": 5},
             {"name": "a/b"},
             {"device": ""},
+            {"device": "a/b/c"},
+            {"device": "one"},
+            {"name": "a" * 201},
             {"device": "a\nb"},
             {"expires": -1},
         ):
@@ -193,3 +199,25 @@ def test_secrets_are_hidden_in_answers() -> None:
         assert not any(one in shown for one in (b"y1", b"6151", b"4711", b'"t"', b'"s"', b"geheim")), shown
     for text in (b'{"passwordLevel":3,"tokens":1}', b"\xff\xd8\xff\xe0password", b"", b'{"a":"password"}'):
         assert masked(text) == text
+
+
+@pytest.mark.parametrize("name", ["gates", RESERVED])
+async def test_after_a_kill_a_call_is_unknown_and_not_made_again(tmp_path: Path, name: str) -> None:
+    killed = tmp_path / "killed"
+    async with site(tmp_path / "live", Clock(), ALL) as there:
+        asked = Asked("call/lot", CALL, {}, 10.0, None, None)
+        entry = there.desk.entry(asked, {"method": "POST", "path": "/api/silent", "bytes": 0}, "socket")
+        call = RawCall("POST", "/api/silent")
+
+        async def doing(command: Command) -> CommandResult:
+            return judged(await there.gates.call(command, call))
+
+        await there.desk.begin(entry, {}, 10.0, name, doing)
+        while not there.gates.did:
+            await asyncio.sleep(0)
+        shutil.copytree(tmp_path / "live", killed)  # the disk as a kill leaves it
+    for _ in range(2):
+        async with site(killed, Clock(), ALL) as there:
+            while (await there.statuses())[-1] == "requested":
+                await asyncio.sleep(0.01)  # the condition is what another task writes
+            assert (await there.statuses(), there.gates.did) == (["requested", "unknown"], [])
