@@ -164,7 +164,7 @@ class Broker:
             await _dropped(client)
 
     async def _until_lost(self) -> None:
-        """Returns, or raises MqttError, once the connection is of no use any more."""
+        """Raises MqttError once the connection is of no use any more."""
         client = self._client
         assert client is not None  # it was just opened
 
@@ -173,6 +173,7 @@ class Broker:
                 pass
 
         await first_of(reading(), self._broken.wait())
+        raise aiomqtt.MqttError("a message could not leave in time")
 
     # --- orders -----------------------------------------------------------------------------------------------------
 
