@@ -2,7 +2,7 @@
 
 Everything goes out with QoS 0 and an expiry: a broker keeps no such message for a camera that is away, and a client
 library sends none again, so that a gate cannot open twice, or late. The results come over HTTP (notifyresult) and
-name their request.
+name their request. The one file of this vendor that knows aiomqtt 2.5 and paho, private names too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import logging
 import secrets
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -51,6 +52,19 @@ _SILENT: Final = logging.getLogger("pump.vendors.avaeye.broker")
 """paho tells on standard error what is reported in our own words anyway."""
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
+
+
+class _Socket(ssl.SSLSocket):
+    """Closed where its handshake fails: paho forgets it then, open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self.close()
+            raise
 
 
 @dataclass(slots=True)
@@ -129,25 +143,37 @@ class Broker:
             clean_start=True if v5 else 3,
             timeout=ANSWER,
             keepalive=KEEPALIVE,
-            tls_context=tls_context(verify=True, ca=settings.ca) if self._tls else None,
-            socket_options=[] if _USER_TIMEOUT is None else [(socket.IPPROTO_TCP, _USER_TIMEOUT, UNACKNOWLEDGED)],
+            tls_context=self._context(),
             logger=_SILENT,
         )
         client._client.connect_timeout = ANSWER  # 5 s else, and a stop waits for it
         return client
 
+    def _context(self) -> ssl.SSLContext | None:
+        if not self._tls:
+            return None
+        context = tls_context(verify=True, ca=self._settings.ca)
+        context.sslsocket_class = _Socket
+        return context
+
     @asynccontextmanager
     async def _open(self, client: aiomqtt.Client) -> AsyncIterator[None]:
-        opening = asyncio.create_task(client.__aenter__(), name=f"source {self._name} broker")
+        # aiomqtt's own way in would leave the socket open where it is cancelled, or where no answer comes.
+        connecting = asyncio.get_running_loop().run_in_executor(None, client._client_connect)
         try:
-            await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            # It connects in a thread, which cannot be cancelled: the socket that it opens must not be forgotten.
-            await asyncio.wait({opening})
-            if opening.exception() is None:
-                await _left(client)
-            await _dropped(client)
-            raise
+            try:
+                await asyncio.shield(connecting)
+            except asyncio.CancelledError:
+                await asyncio.wait({connecting})  # the thread cannot be cancelled; it ends within ANSWER
+                connecting.exception()
+                raise
+            if _USER_TIMEOUT is not None and isinstance(sock := client._client.socket(), socket.socket):
+                sock.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, UNACKNOWLEDGED)
+            try:
+                async with asyncio.timeout(ANSWER):
+                    await client._connected
+            except TimeoutError:
+                raise aiomqtt.MqttError(f"{self.address} does not answer") from None
         except BaseException:
             await _dropped(client)
             raise

@@ -135,7 +135,7 @@ class Client:
         """Any call, its answer as it came, without the token. A refused token is renewed once, as in `call`."""
         token = await self._fresh()
         answer = await self._raw(queue, token, call, sending, timeout)
-        if answers.answer_of(_code_of(answer)).action is not Action.LOGIN:
+        if answer.status != 401 and answers.answer_of(_code_of(answer)).action is not Action.LOGIN:
             return answer
         return await self._raw(queue, await self._login(token), call, sending, timeout)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from pump.commands.contract import NotTaken
 from pump.core.clock import Clock
 from pump.testing import ManualClock
 from pump.testing.brokers import Mosquitto
-from pump.vendors.avaeye.settings import AvaEyeSettings
+from pump.vendors.avaeye.broker import Broker
+from pump.vendors.avaeye.settings import AvaEyeSettings, BrokerSettings
 from pump.vendors.avaeye.simulator.camera import Camera
 from pump.vendors.avaeye.simulator.lapi import Actions
 from pump.vendors.avaeye.simulator.messages import STEADY
 from pump.vendors.avaeye.simulator.subscriber import Subscriber
+from tests.certificates import certificate, needs_openssl
 from tests.unit.vendors.avaeye.commanded import TARGET, Commanded, commanded
 
 pytestmark = pytest.mark.skipif(Mosquitto.found() is None, reason="mosquitto is not installed")
@@ -314,6 +316,49 @@ async def test_the_brokers_login_is_used_and_stands_nowhere(tmp_path: Path, capf
             await asyncio.sleep(0.01)
         events = orjson.dumps(await there.pump.site.events()).decode()
         assert "broker-secret-1" not in seen + events + repr(there.pump.source.settings)
+
+
+@needs_openssl
+async def test_a_broker_with_tls_is_believed_by_its_authority_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, by in (("ca", None), ("other", None), ("server", "ca")):
+        certificate(tmp_path, name, by=by)
+    extra = (
+        f"allow_anonymous true\ncafile {tmp_path}/ca.pem\ncertfile {tmp_path}/server.pem\nkeyfile {tmp_path}/server.key"
+    )
+    async with Mosquitto(tmp_path / "broker", extra=extra) as server:
+        url = f"mqtts://127.0.0.1:{server.port}"
+        for ca in ("ca", "other", "missing"):
+            settings = BrokerSettings(url=url, topic=TOPIC, ca=tmp_path / f"{ca}.pem")
+            link, counted = Broker(settings, "gate", Clock()), asyncio.Queue[str]()
+            running = asyncio.create_task(link.run(counted.put_nowait))
+            assert await asyncio.wait_for(counted.get(), 60) == ("broker up" if ca == "ca" else "broker lost")
+            running.cancel()
+            await asyncio.wait({running})
+            assert not link.up.is_set()
+    assert "cameras' broker is away" in capfd.readouterr().out
+
+
+async def test_a_stop_ends_a_connection_that_is_just_coming_about(tmp_path: Path) -> None:
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            await reader.read()
+        writer.close()
+
+    mute = await asyncio.start_server(hear, "127.0.0.1", 0)
+    port = mute.sockets[0].getsockname()[1]
+    try:
+        link = Broker(BrokerSettings(url=f"mqtt://127.0.0.1:{port}", topic=TOPIC), "gate", Clock())
+        for turns in (1, 2, 5, 20, 200):
+            running = asyncio.create_task(link.run(lambda what: None))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.wait({running}, timeout=60)
+            assert running.cancelled()
+    finally:
+        mute.close()
 
 
 async def test_a_stop_leaves_what_was_ordered_unknown(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ async def test_a_call_that_the_vendor_refuses_is_refused_with_its_answer(tmp_pat
     [
         (Fault("lost_answer"), "unknown", 1), (Fault("drop"), "unknown", 0),
         (Fault("status", status=503), "unknown", 0), (Fault("status", status=429), "refused", 0),
-        (Fault("error", code="OPEN000007"), "done", 1), (Fault("error", code="OPEN000006", times=2), "refused", 0),
+        (Fault("status", status=401), "done", 1), (Fault("error", code="OPEN000007"), "done", 1),
+        (Fault("error", code="OPEN000006", times=2), "refused", 0),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
