@@ -78,8 +78,8 @@ def command(
     answer = command_daemon(find(config, state_dir), "command.call", asked, lost=_lost)
     content = base64.b64decode(answer.get("body", ""))
     if sys.stdout.isatty():  # which strangers' texts must not steer
-        content_shown = "\n".join(map(printable, content.decode("utf-8", "backslashreplace").splitlines()))
-        click.echo(content_shown)
+        for line in content.decode("utf-8", "backslashreplace").splitlines():
+            click.echo(printable(line))
     else:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()

@@ -139,13 +139,12 @@ def judged(answer: RawAnswer) -> CommandResult:
 
 def masked(body: bytes) -> bytes:
     """An answer without the secrets that the configuration has, nor those whose names say what they are."""
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return body  # a picture, or what no reader of ours could look through
     shown = HIDDEN.encode()
-    body = _IN_JSON.sub(rb'\1"%s"' % shown, clean(text).encode())
-    return _IN_XML.sub(rb"\g<1>%s" % shown, body)
+    try:
+        body = clean(body.decode()).encode()
+    except UnicodeDecodeError:  # a picture, or a text in another code, whose bytes stay as they are
+        body = clean(body.decode("latin-1")).encode("latin-1")
+    return _IN_XML.sub(rb"\g<1>%s" % shown, _IN_JSON.sub(rb'\1"%s"' % shown, body))
 
 
 async def _encoded(body: bytes) -> str:

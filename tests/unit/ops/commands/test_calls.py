@@ -197,6 +197,8 @@ def test_secrets_are_hidden_in_answers() -> None:
         shown = masked(text)
         assert b"*****" in shown
         assert not any(one in shown for one in (b"y1", b"6151", b"4711", b'"t"', b'"s"', b"geheim")), shown
+    in_gbk = '{"name":"大门","password":"geheim","key":"conf-secret-1"}'.encode("gbk")
+    assert masked(in_gbk) == in_gbk.replace(b'"geheim"', b'"*****"').replace(b"conf-secret-1", b"*****")
     for text in (b'{"passwordLevel":3,"tokens":1}', b"\xff\xd8\xff\xe0password", b"", b'{"a":"password"}'):
         assert masked(text) == text
 
