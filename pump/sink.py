@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from pump.commands.calls import RawAnswer, RawCall
+from pump.commands.contract import Command
 from pump.commands.ways import WayIn
 from pump.core.clock import Clock
+from pump.core.errors import Refusal
 from pump.core.record import Batch, State
 from pump.core.settings import SinkSettings
 
@@ -141,6 +144,13 @@ class Sink(ABC, Generic[C]):
         """
         await asyncio.Event().wait()
         return None  # pragma: no cover  # nobody sets the event
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """Make one call of the peer's document, signed as the sink's own: as `Source.call`, of an entered sink.
+
+        It may come beside a `send`, and while the sink is left: then it raises Unavailable.
+        """
+        raise Refusal("this sink has no interface that could be called")
 
     async def settle(self) -> Settled | None:
         """Asked of deferring sinks alone: twice a second, and once more before they are left; None: nothing new."""

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from typing import ClassVar, Generic, TypeVar
 
+from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
 from pump.core.errors import Refusal
@@ -28,6 +29,9 @@ class Source(ABC, Generic[S]):
     Settings: ClassVar[type[SourceSettings]]
     numbers_itself: ClassVar[bool] = False
     """Its devices number their parts for themselves: `qualifier` leads those numbers in subjects."""
+
+    calls_devices: ClassVar[bool] = False
+    """Each of its devices has an address of its own, and `RawCall.device` says which is called."""
 
     def __init__(self, name: str, settings: S, clock: Clock) -> None:
         self.name = name
@@ -76,6 +80,15 @@ class Source(ABC, Generic[S]):
         raised after `sending` leaves the outcome unknown, unless it is a `Refusal`.
         """
         raise Refusal("this source takes no commands")
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """Make one call of the vendor's document, signed as the source's own, for `pump call`; as `command` else.
+
+        `command` has no target that matters: what is called is `call`, on the source's own server, or on that of
+        `call.device`. What only the source may do, such as its login and its queues, is a `Refusal` before `sending`.
+        The answer is given back as it came, its tokens hidden; one that is larger than `LARGEST_ANSWER` is Unavailable.
+        """
+        raise Refusal("this source has no interface that could be called")
 
 
 class PushSource(Source[S]):

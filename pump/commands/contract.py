@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from pump.core.clock import Clock
+from pump.core.event import event_id
+from pump.core.groups import Medium
 
 Status = Literal["done", "refused", "failed", "timed-out", "expired", "unknown"]
 """done: the device did it. refused: nothing was sent, or the device said no. failed: nothing reached the device, or it
@@ -69,6 +71,13 @@ class CommandResult:
     status: Status
     reason: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    media: Sequence[Medium] = ()
+    """What the device gave, for `data.media` of the event; a link of it is fetched. See `medium_id`."""
+
+
+def medium_id(request_id: str, place: int = 0) -> str:
+    """The id of a medium in a command's result: that of the event, and its place."""
+    return f"{event_id('command.result', request_id)}/{place}"
 
 
 DONE: Final = CommandResult("done")

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from string import Formatter
 from typing import Any, Final
 
+from pump.commands.calls import CALL
 from pump.commands.verbs import VERBS
 from pump.config.lines import Path
 from pump.config.model import RESERVED, Config
@@ -59,7 +60,7 @@ def _grants(config: Config) -> Iterator[tuple[Path, str, str]]:
     tokens = ["socket", "mqtt", "nats", *(f"token:{name}" for name in config.ops.tokens)]
     ways = _ways(config)
     for number, grant in enumerate(config.commands.grants):
-        for key, globs, known in (("verbs", grant.verbs, [*VERBS]), ("callers", grant.callers, tokens)):
+        for key, globs, known in (("verbs", grant.verbs, [*VERBS, CALL]), ("callers", grant.callers, tokens)):
             for place, glob in enumerate(globs):
                 if glob.startswith(("mqtt:", "nats:")):
                     if not any(_may_begin(glob, begin) for begin in ways):

@@ -146,9 +146,11 @@ class Grant(Settings):
         min_length=1,
         description='"socket", "token:NAME" of [ops.tokens], "mqtt", "mqtt:TOPIC", "nats", "nats:SUBJECT"; globs',
     )
-    verbs: tuple[str, ...] = Field(min_length=1, description='verbs, such as "gate.open" or "gate.*"')
+    verbs: tuple[str, ...] = Field(
+        min_length=1, description='verbs, such as "gate.open" or "gate.*"; "call" for pump call'
+    )
     targets: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        min_length=1, description='subjects of devices, such as "camera/10000/*"'
+        min_length=1, description='subjects of devices, such as "camera/10000/*"; for pump call "call/NAME/GET/*"'
     )
 
 
@@ -156,7 +158,7 @@ class CommandSettings(Settings):
     """[commands]: who may have devices do something. Without a grant nobody may do anything."""
 
     dry_run: bool = Field(default=False, description="check, write down and answer commands, and send nothing")
-    raw: bool = Field(default=False, description="pump call may send any call of a vendor's document")
+    raw: bool = Field(default=False, description="pump call may make any call of a vendor's document, where granted")
     per_minute: float = Field(default=12.0, gt=0, le=600, description="commands a minute that one target takes")
     grants: tuple[Grant, ...] = Field(default=(), description="who may do what")
 

@@ -83,6 +83,8 @@ class Delivery:
         self._target: int | None = None
         self._idle = False
         self._sender: BatchSender | None = None
+        self.open_sink: Sink[Any] | None = None
+        """The sink while it is entered."""
         self._sessions = SinkSessions(name, around.grace, self._on_stuck)
 
     # --- the daemon's side --------------------------------------------------------------------------------------
@@ -215,6 +217,7 @@ class Delivery:
             nap=self._nap,
             health=self._health,
         )
+        self.open_sink = sink
         try:
             if sink.damage is not None:
                 self._around.on_damaged(self.name, sink.damage)
@@ -233,6 +236,7 @@ class Delivery:
 
     async def _leave(self, guard: CallGuard, sink: Sink[Any], error: BaseException | None) -> None:
         """Settle and close. A cancellation comes once, so these awaits are not disturbed by the one under way."""
+        self.open_sink = None
         try:
             if sink.deferring and not guard.abandoned:
                 await self.cursor.settle(guard, sink, last=True)

@@ -26,6 +26,7 @@ from pump.ingest.intake import Intake
 from pump.ingest.push.listener import PushListener, Route
 from pump.ops.accept import Accept
 from pump.ops.backfill import Backfill
+from pump.ops.commands.calls import RawCalls
 from pump.ops.commands.desk import CommandDesk
 from pump.ops.commands.socket import CommandSocket
 from pump.ops.commands.web import CommandPage
@@ -275,6 +276,7 @@ class Daemon:
         self._add_up("commands", desk.run)
         self._ways.start(parts.sinks, desk)
         control.commands |= {"status": self.status.show, **CommandSocket(desk).commands()}
+        control.commands |= RawCalls(desk, self.config.commands, parts.sources, self.sinks).commands()
         try:
             await control.open()
         except OSError as error:  # a file system without sockets: events matter more than commands

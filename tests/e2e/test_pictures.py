@@ -14,6 +14,7 @@ import pytest
 
 from pump.config import load
 from pump.core.clock import Clock
+from pump.ops.control import ask
 from pump.runtime.daemon import Daemon
 from pump.simulation.pictures import jpeg
 from pump.vendors.hik_connect.clips import asking
@@ -110,6 +111,54 @@ async def test_a_clip_that_a_rule_asks_for_becomes_a_file(tmp_path: Path, monkey
             (task,) = vendor.clips.tasks
             assert medium["sha256"] == sha256(clip(task)).hexdigest()
             assert (tmp_path / "state" / "media" / medium["path"]).read_bytes() == clip(task)
+        finally:
+            daemon.stop()
+            with suppress(asyncio.CancelledError):
+                assert await running == 0
+
+
+async def test_a_picture_that_was_taken_by_command_becomes_media(tmp_path: Path) -> None:
+    async with Simulator(clock=Clock(), rate_limit=None) as vendor:
+        written = CONFIG.format(url=vendor.url).replace('"events.jsonl"', f'"{tmp_path / "events.jsonl"}"')
+        grant = '[[commands.grants]]\ncallers = ["socket"]\nverbs = ["camera.capture"]\ntargets = ["camera/*"]\n'
+        (tmp_path / "pump.toml").write_text(written + grant)
+        daemon = Daemon(load(tmp_path / "pump.toml", environ={"STATE_DIRECTORY": str(tmp_path / "state")}))
+        running = asyncio.create_task(daemon.run(signals=False))
+        try:
+            async with asyncio.timeout(100):
+                await daemon.ready.wait()
+                while not vendor.account.queues["alarm"].subscribed:
+                    await asyncio.sleep(0.01)
+                vendor.put("alarm", *vendor.make("alarm", 1, "camera"))
+                asked: list[dict[str, Any]] = []
+                while not asked:
+                    await asyncio.sleep(0.02)
+                    listed = await asyncio.to_thread(ask, tmp_path / "state", "command.list", {}, print)
+                    asked = [one for one in listed["targets"] if "camera.capture" in one["verbs"]]
+                order = {
+                    "target": asked[0]["target"], "verb": "camera.capture", "arguments": {"channel": 1}, "wait": 60,
+                    "expires": 60,
+                }  # fmt: skip
+                result = await asyncio.to_thread(ask, tmp_path / "state", "command.ask", order, print)
+                assert (result["status"], "url" in result["answer"]) == ("done", False)
+                stored: list[dict[str, Any]] = []
+                while not stored:
+                    await asyncio.sleep(0.02)
+                    found = _events(tmp_path / "events.jsonl")
+                    stored = [
+                        event
+                        for event in found
+                        if event["type"] == "media.stored" and event["data"]["media"][0]["id"] == result["answer"]["id"]
+                    ]
+            ended = next(event for event in found if event["type"] == "command.result")
+            (medium,) = stored[0]["data"]["media"]
+            assert ended["data"]["media"][0]["id"] == medium["id"]
+            assert (stored[0]["subject"], stored[0]["data"]["updates"]) == (ended["subject"], ended["id"])
+            path = ended["data"]["media"][0]["url"].removeprefix(vendor.url).partition("?")[0]
+            assert medium["sha256"] == sha256(jpeg(path)).hexdigest()
+            assert len(vendor.doings.actions) == 1
+            async with aiohttp.ClientSession() as session, session.get(f"{daemon.ops_url}/media/{medium['id']}") as got:
+                assert (got.status, await got.read()) == (200, jpeg(path))
         finally:
             daemon.stop()
             with suppress(asyncio.CancelledError):

@@ -16,7 +16,7 @@ from pump.cli.shared.options import config_option
 
 _UNKNOWN: Final = 75
 """Exit status where nobody can say what became of it (EX_TEMPFAIL of sysexits.h)."""
-_STATUSES: Final = {"done": 0, "under way": 0, "unknown": _UNKNOWN, "timed-out": _UNKNOWN}
+STATUSES: Final = {"done": 0, "under way": 0, "unknown": _UNKNOWN, "timed-out": _UNKNOWN}
 """By what became of the command; 1 for all else."""
 _WAIT: Final = 15.0
 """Seconds that are waited for the end of a command without an expiry of its own: its 10 s, and what an answer takes."""
@@ -33,7 +33,8 @@ def _pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dic
     return found
 
 
-def _duration(_: click.Context, __: click.Parameter, given: str | None) -> float | None:
+def duration(_: click.Context, __: click.Parameter, given: str | None) -> float | None:
+    """Seconds of an option."""
     if given is None:
         return None
     from pump.core.settings import parse_duration
@@ -51,7 +52,7 @@ def _duration(_: click.Context, __: click.Parameter, given: str | None) -> float
 @config_option
 @state_dir_option
 @click.option(
-    "--expires", callback=_duration, metavar="TIME", help='Not sent any more after this long; "10s" unless said.'
+    "--expires", callback=duration, metavar="TIME", help='Not sent any more after this long; "10s" unless said.'
 )
 @click.option("--wait", is_flag=True, help="Wait for what becomes of it.")
 @click.option("--key", metavar="TEXT", help="Asked again under the same key, it is the same command.")
@@ -89,7 +90,7 @@ def command(
         words = [answer["status"], answer.get("reason", ""), *(f"{k}={v}" for k, v in answer.get("answer", {}).items())]
         click.echo(": ".join(word for word in words[:2] if word) + "".join(f"\n  {word}" for word in words[2:]))
     status = answer["status"] if answer["status"] != "under way" or not wait else "unknown"
-    sys.exit(_STATUSES.get(status, 1))
+    sys.exit(STATUSES.get(status, 1))
 
 
 def _lost() -> dict[str, Any]:

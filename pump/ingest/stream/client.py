@@ -22,9 +22,9 @@ import anyio
 from multidict import CIMultiDict
 from yarl import URL
 
+from pump.commands.once import OnceConnector
 from pump.core.failure import clock_doubt
 from pump.core.text import words_of
-from pump.ingest.stream.once import OnceConnector
 
 LARGEST_ANSWER: Final = 4 << 20
 """Bytes that are read of an answer that is no stream."""
@@ -106,6 +106,10 @@ class DigestClient:
             return path
         return URL(str(self.url).rstrip("/") + path)
 
+    def exact(self, path: str) -> URL:
+        """The address of a path that is percent-encoded already, and is sent as it is."""
+        return URL(str(self.url).rstrip("/") + path, encoded=True)
+
     @asynccontextmanager
     async def stream(
         self,
@@ -170,7 +174,7 @@ class DigestClient:
     async def request(
         self,
         method: str,
-        path: str,
+        path: str | URL,
         *,
         body: bytes | None = None,
         content_type: str = "application/json",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, timedelta
@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 import structlog
 
+from pump.commands.calls import CALL
 from pump.commands.contract import (
     Command,
     CommandResult,
@@ -23,8 +24,8 @@ from pump.commands.contract import (
     Ticket,
     Why,
 )
-from pump.commands.verbs import VERBS, Verb
-from pump.config.model import CommandSettings
+from pump.commands.verbs import VERBS
+from pump.config.model import RESERVED, CommandSettings
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.core.rate import TokenBucket
@@ -59,8 +60,12 @@ _TEXT: Final = 200
 """Characters of a target, a key, a source's name."""
 
 
+Doing = Callable[[Command], Coroutine[Any, Any, CommandResult]]
+"""The sending of a command to its end; as `Source.command`."""
+
+
 @dataclass(slots=True)
-class _Asked:
+class Asked:
     """A request of which the shape is right."""
 
     target: str
@@ -81,6 +86,7 @@ class _UnderWay:
     result: asyncio.Future[CommandResult]
     written: asyncio.Future[str]
     """Empty once it is on disk; else why it could not be written down."""
+    doing: Doing
     sent: bool = False
     task: asyncio.Task[None] | None = None
     sending: asyncio.Task[CommandResult] | None = None
@@ -97,7 +103,7 @@ class CommandDesk:
         self._settings = settings
         self._sources = sources
         self._journals = {name: Journal(intake) for name, intake in intakes.items()}
-        self._own = Journal(own)
+        self._own = self._journals[RESERVED] = Journal(own)
         self._clock = clock
         self._count = metrics.commands
         self._grants = Grants(settings, clock)
@@ -117,29 +123,34 @@ class CommandDesk:
         asked = self._read(request)
         verb = VERBS.get(asked.verb)
         if not self._grants.allow(caller, asked.verb, asked.target):
-            await self._refuse("forbidden", f"no grant of [commands] lets {caller} do this", asked, caller)
+            await self.refuse("forbidden", f"no grant of [commands] lets {caller} do this", asked, caller)
         if verb is None:
             hint = did_you_mean(nearest(asked.verb, VERBS))
-            await self._refuse("no verb", f"there is no verb of this name{hint}", asked, caller)
+            await self.refuse("no verb", f"there is no verb of this name{hint}", asked, caller)
         name = await self._source_of(asked, caller)
         try:
             arguments = verb.checked(asked.arguments)
         except ValueError as error:
-            await self._refuse("arguments", words_of(error), asked, caller, name)
+            await self.refuse("arguments", words_of(error), asked, caller, name)
         if asked.key is not None and (known := self._named(caller, asked.key, name)) is not None:
             return await self._again(known, asked, verb.shown(arguments), caller, name)
+        await self.paced(asked, caller, name)
+        entry = self.entry(asked, verb.shown(arguments), caller)
+        return await self.begin(entry, arguments, asked.expires, name, self._sources[name].command)
+
+    async def paced(self, asked: Asked, caller: str, name: str) -> None:
+        """Raises NotTaken where too many are under way, or this target was commanded too often."""
         if len(self._under_way) >= MOST:
-            await self._refuse("not now", f"{MOST} commands are under way", asked, caller, name)
+            await self.refuse("not now", f"{MOST} commands are under way", asked, caller, name)
         if wait := self._grants.wait(asked.target):
             most = f"{self._settings.per_minute:g} a minute"
-            await self._refuse(
+            await self.refuse(
                 "too many", f"this target takes {most} at the most; try again in {wait:.0f} s", asked, caller, name
             )
-        return await self._begin(asked, verb, arguments, caller, name)
 
-    async def refuse(self, request: Request, caller: str, why: Why, reason: str) -> NoReturn:
+    async def decline(self, request: Request, caller: str, why: Why, reason: str) -> NoReturn:
         """Refuse what a way in knows to be wrong, such as a message that came late. Raises NotTaken, as `ask` does."""
-        await self._refuse(why, reason, self._read(request), caller)
+        await self.refuse(why, reason, self._read(request), caller)
 
     def targets(self) -> Iterator[tuple[str, Target]]:
         """Everything that can be commanded now, with its source's name."""
@@ -160,7 +171,7 @@ class CommandDesk:
 
     # --- one command ------------------------------------------------------------------------------------------------
 
-    def _read(self, request: Request) -> _Asked:
+    def _read(self, request: Request) -> Asked:
         """The request, where it is one at all."""
         target, verb, arguments = request.target, request.verb, request.arguments
         texts = (target, verb, *(text for text in (request.key, request.source) if text is not None))
@@ -172,9 +183,9 @@ class CommandDesk:
             expires = lifetime(request.expires)
         except ValueError as error:
             raise NotTaken("malformed", f"expires: {words_of(error)}") from None
-        return _Asked(str(target), str(verb), arguments, expires, request.key, request.source)  # type: ignore[arg-type]
+        return Asked(str(target), str(verb), arguments, expires, request.key, request.source)  # type: ignore[arg-type]
 
-    async def _source_of(self, asked: _Asked, caller: str) -> str:
+    async def _source_of(self, asked: Asked, caller: str) -> str:
         """The source that has the target and the verb."""
         takes = {
             name: verbs
@@ -182,22 +193,24 @@ class CommandDesk:
             if asked.source in (None, name) and (verbs := source.verbs(asked.target))
         }
         if not takes:
-            await self._refuse("no target", "no source has a device of this name that takes commands", asked, caller)
+            await self.refuse("no target", "no source has a device of this name that takes commands", asked, caller)
         able = [name for name, verbs in takes.items() if asked.verb in verbs]
         if not able:
             known = ", ".join(sorted({verb for verbs in takes.values() for verb in verbs}))
-            await self._refuse("no verb", f"it cannot do that; it takes: {known}", asked, caller, next(iter(takes)))
+            await self.refuse("no verb", f"it cannot do that; it takes: {known}", asked, caller, next(iter(takes)))
         if len(able) > 1:
-            await self._refuse("no target", f"several sources have it: say which, {' or '.join(able)}", asked, caller)
+            await self.refuse("no target", f"several sources have it: say which, {' or '.join(able)}", asked, caller)
         return able[0]
 
-    async def _begin(self, asked: _Asked, verb: Verb, arguments: Mapping[str, Any], caller: str, name: str) -> Ticket:
-        deadline = self._clock.monotonic() + asked.expires
-        expires_ms = self._clock.now_ms() + int(asked.expires * 1000)
-        entry = self._entry(asked, verb.shown(arguments), caller)
+    async def begin(
+        self, entry: Entry, arguments: Mapping[str, Any], expires: float, name: str, doing: Doing
+    ) -> Ticket:
+        """Write it down and have it done, once. `name` is the source in whose journal it stands. Raises NotTaken."""
+        deadline = self._clock.monotonic() + expires
+        expires_ms = self._clock.now_ms() + int(expires * 1000)
         entry.dry_run = self._settings.dry_run
-        loop = asyncio.get_running_loop()
-        under_way = _UnderWay(entry, name, arguments, deadline, expires_ms, loop.create_future(), loop.create_future())
+        future = asyncio.get_running_loop().create_future
+        under_way = _UnderWay(entry, name, arguments, deadline, expires_ms, future(), future(), doing)
         self._under_way[entry.request_id] = under_way
         try:
             if self._stopping:
@@ -273,8 +286,8 @@ class CommandDesk:
 
     async def _within(self, command: Command) -> CommandResult:
         """The source's answer; bounded, and every way in which it may end told apart."""
-        source = self._sources[self._under_way[command.request_id].source]
-        doing = asyncio.create_task(source.command(command), name=f"{source.name}: {command.verb} {command.target}")
+        one = self._under_way[command.request_id]
+        doing = asyncio.create_task(one.doing(command), name=f"{one.source}: {command.verb} {command.target}")
         try:
             ended = await wait_for({doing}, command.remaining + ANSWER, self._clock)
         finally:
@@ -296,7 +309,7 @@ class CommandDesk:
         except asyncio.CancelledError:
             return _lost(command, "it was cut short")
         except Exception as error:
-            log.exception("A source met a bug with a command", source=source.name, verb=command.verb)
+            log.exception("A source met a bug with a command", source=one.source, verb=command.verb)
             return _lost(command, words_of(error))
 
     @asynccontextmanager
@@ -330,11 +343,11 @@ class CommandDesk:
         return self._journals[name].named(caller, key)
 
     async def _again(
-        self, known: Entry, asked: _Asked, shown: Mapping[str, Any], caller: str, name: str
+        self, known: Entry, asked: Asked, shown: Mapping[str, Any], caller: str, name: str
     ) -> Ticket:  # fmt: skip
         """The command that this key named before: the same one, whatever became of it."""
         if (known.verb, known.target, known.arguments) != (asked.verb, asked.target, shown):
-            await self._refuse("arguments", "this key has named another command", asked, caller, name)
+            await self.refuse("arguments", "this key has named another command", asked, caller, name)
         if (under_way := self._under_way.get(known.request_id)) is not None:
             if reason := await asyncio.shield(under_way.written):  # on disk before anybody hears its id
                 raise NotTaken("not now", reason)
@@ -343,7 +356,8 @@ class CommandDesk:
         ended.set_result(CommandResult(known.status or "unknown", known.reason))  # type: ignore[arg-type]
         return Ticket(known.request_id, ended)
 
-    def _entry(self, asked: _Asked, arguments: Mapping[str, Any], caller: str) -> Entry:
+    def entry(self, asked: Asked, arguments: Mapping[str, Any], caller: str) -> Entry:
+        """A command as it is written down, with an id of its own."""
         now = self._clock.now().astimezone(UTC)
         over = now + timedelta(seconds=asked.expires)
         asked_at, expires = (moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") for moment in (now, over))
@@ -351,11 +365,11 @@ class CommandDesk:
             uuid.uuid4().hex, asked.verb, asked.target, caller, asked_at, expires, dict(arguments), asked.key
         )  # fmt: skip
 
-    async def _refuse(self, why: Why, reason: str, asked: _Asked, caller: str, name: str | None = None) -> NoReturn:
+    async def refuse(self, why: Why, reason: str, asked: Asked, caller: str, name: str | None = None) -> NoReturn:
         """Every refusal is counted; it is logged and an event as far as one caller does not make a flood of them."""
-        verb = asked.verb if asked.verb in VERBS else "unknown"
+        verb = asked.verb if asked.verb in VERBS or asked.verb == CALL else "unknown"
         self._count.labels(name or "pump", verb, "refused").inc()
-        entry = self._entry(asked, {}, caller)
+        entry = self.entry(asked, {}, caller)
         request_id = ""
         if not self._refusals.take(caller if caller.startswith("token:") else kind_of(caller)):
             log.warning("A command is refused", caller=caller, verb=asked.verb, target=asked.target, reason=reason)

@@ -138,9 +138,11 @@ class Journal:
             command["status"] = result.status
             command |= {"reason": result.reason} if result.reason else {}
             command |= {"answer": dict(result.facts)} if result.facts else {}
+            data |= {"media": [dict(medium) for medium in result.media]} if result.media else {}
         kind = "command.requested" if result is None else "command.result"
         identity, now = event_id(kind, entry.request_id), self.intake.clock.now()
-        return Event(kind, identity, data, time=now, subject=entry.target, clocked=False)
+        # A link in it is of the vendor's own answer to the call.
+        return Event(kind, identity, data, time=now, subject=entry.target, clocked=False, vouched="media" in data)
 
 
 def _asked_ms(entry: Entry) -> int:

@@ -113,7 +113,7 @@ class MessageReception:
         if not reason:
             request, reason = self._fresh(request, sent, asking.within)
         if reason:
-            await self._desk.refuse(request, asking.caller, "stale", reason)
+            await self._desk.decline(request, asking.caller, "stale", reason)
         return await self._desk.ask(request, asking.caller)
 
     def _paced(self, *, granted: bool) -> None:

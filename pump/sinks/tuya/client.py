@@ -14,6 +14,8 @@ import orjson
 import structlog
 from yarl import URL
 
+from pump.commands.calls import LARGEST_ANSWER, RawAnswer, RawCall, without
+from pump.commands.once import send_once
 from pump.core.clock import Clock
 from pump.core.failure import clock_doubt
 from pump.sinks.tuya.answers import Action, CallFailed, result
@@ -132,6 +134,49 @@ class TuyaClient:
         number = answer.get("sn") if isinstance(answer, dict) else None
         return str(number) if isinstance(number, str | int) else ""
 
+    async def raw(self, call: RawCall, sending: Callable[[], None], timeout: float) -> RawAnswer:
+        """Any call, sent once; its answer as it came, without the token. Raises CallFailed.
+
+        A refused token is renewed once, and the call made once more: what it refuses, Tuya has not done.
+        """
+        token = self._stored() or await self._asked()
+        answer = await self._raw(call, token, sending, timeout)
+        if _renews(answer):
+            answer = await self._raw(call, await self._asked(), sending, timeout)
+        return answer
+
+    async def _asked(self) -> str:
+        """A new token, also where the sink may just be left."""
+        if self._session is None:
+            raise CallFailed("the sink is just closing", answered=False)
+        return await self._new_token()
+
+    async def _raw(self, call: RawCall, token: str, sending: Callable[[], None], timeout: float) -> RawAnswer:
+        request = Request(call.method, call.ordered, call.body)
+        sent = {**self._signed(request, token), "Content-Type": call.content_type}
+        url = URL(f"{self._account.host}{request.target}", encoded=True)
+        try:
+            status, found, content = await send_once(
+                request.method, url, request.body or None, sent,
+                sending=sending, timeout=timeout, largest=LARGEST_ANSWER,
+            )  # fmt: skip
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _unreached(url, error) from None
+        if content is None:
+            raise CallFailed(f"the answer has more than {LARGEST_ANSWER >> 20} MiB")
+        try:
+            result(status, content := without(token, content))
+        except CallFailed as failure:
+            return RawAnswer.of(status, found, content, str(failure) if status == 200 else "")
+        return RawAnswer.of(status, found, content)
+
+    def _signed(self, request: Request, token: str) -> dict[str, str]:
+        account = self._account
+        return headers(
+            request, client_id=account.client_id, secret=account.secret, token=token, time_ms=self._clock.now_ms(),
+            nonce=self._nonce(),
+        )  # fmt: skip
+
     def _body(self, data_type: int, infos: Sequence[Info]) -> dict[str, Any]:
         names = self._names
         listed = []
@@ -168,14 +213,7 @@ class TuyaClient:
         """The answer's result. The library's errors may hold the request's headers: none is passed on."""
         assert self._session is not None, "the client is used outside its context"
         account = self._account
-        sent = headers(
-            request,
-            client_id=account.client_id,
-            secret=account.secret,
-            token=token,
-            time_ms=self._clock.now_ms(),
-            nonce=self._nonce(),
-        )
+        sent = self._signed(request, token)
         if request.body:
             sent["Content-Type"] = "application/json"
         # as it was signed: the library must not spell it anew
@@ -191,11 +229,23 @@ class TuyaClient:
         except TimeoutError:
             raise CallFailed(f"{url.host} gives no answer for {account.timeout:g} s", answered=False) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            reason = f"{url.host} cannot be reached ({type(error).__name__}){clock_doubt(error)}"
-            raise CallFailed(reason, answered=False) from None
+            raise _unreached(url, error) from None
         if (
             token
         ):  # the vendor's words may repeat it, and are reported; the log's own redaction would keep each for ever
             content = content.replace(token.encode(), HIDDEN.encode())
         retry_after = min(float(wish), _LONGEST_WAIT) if wish.isdecimal() else None
         return result(status, content, retry_after=retry_after)
+
+
+def _unreached(url: URL, error: Exception) -> CallFailed:
+    return CallFailed(f"{url.host} cannot be reached ({type(error).__name__}){clock_doubt(error)}", answered=False)
+
+
+def _renews(answer: RawAnswer) -> bool:
+    """True where the token is refused."""
+    try:
+        result(answer.status, answer.body)
+    except CallFailed as failure:
+        return failure.action is Action.TOKEN
+    return False

@@ -15,9 +15,11 @@ from typing import Any, Final, Self
 
 import structlog
 
+from pump.commands.calls import JSON, PATIENCE, RawAnswer, RawCall
+from pump.commands.contract import Command
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
-from pump.core.errors import Gone, Misconfigured, Unavailable
+from pump.core.errors import Gone, Misconfigured, Refusal, Unavailable
 from pump.core.record import Batch, State
 from pump.sink import Sink
 from pump.sinks.tuya.answers import Action, CallFailed
@@ -29,6 +31,8 @@ from pump.sinks.tuya.windows import DIRECTIONS, Report
 
 log = structlog.get_logger()
 
+OWN: Final = ("/v1.0/token",)
+"""The call that the sink alone makes."""
 NAMELESS: Final = "nameless"
 """Of the memory's keys: passes by camera of which nobody says which way they went."""
 MOST_NAMELESS: Final = 100
@@ -111,6 +115,17 @@ class TuyaSink(Sink[TuyaSettings]):
         if self._away:
             raise Unavailable(self._away, done=[record.seq for record in batch])
         return None
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """As Sink.call, with the project's signature and token."""
+        if call.below(OWN):
+            raise Refusal("the token is the sink's own")
+        if call.content_type != JSON:
+            raise Refusal(f"Tuya takes {JSON} alone")
+        try:
+            return await self._client.raw(call, command.sending, command.remaining + PATIENCE)
+        except CallFailed as failure:
+            raise Unavailable(str(failure)) from None
 
     def _note_nameless(self, camera: str) -> None:
         known: dict[str, int] = dict(self._memory.get(NAMELESS, {}))

@@ -35,6 +35,8 @@ def facts(message: Message) -> dict[str, Any]:
         "shot_from": _word(inner, "shootPosition", codes.POSITIONS),
         "spaces": whole(inner.get("totalParkNum")),
     }
+    if (mqtt := whole(inner.get("mqttEnable"))) in (0, 1):
+        found["mqtt"] = mqtt == 1
     able = inner.get("deviceCapability")
     if type(able) is dict:
         found["capabilities"] = sorted({word for key, word in codes.CAPABILITIES.items() if whole(able.get(key)) == 1})

@@ -21,6 +21,11 @@ from pump.vendors.common.values import text, whole
 
 LATE: Final = 60.0
 """Seconds in which the result of a command that has timed out may still come, and would be taken for the next one's."""
+QUIET: Final = 10.0
+"""Seconds after a result in which no command of the same path is given: the result may come once more, and names no
+request."""
+_KEPT: Final = 1000
+"""Cameras' last results that are remembered."""
 _NO_REQUEST: Final = (None, "0")
 """requestId of a result that no request's id belongs to."""
 _MODES: Final = {"off": 0, "on": 1, "flash": 2}
@@ -48,6 +53,8 @@ class Carrier:
         """By the camera's key."""
         self._owed: dict[tuple[str, str], float] = {}
         """By key and path: until when the result of one that was given up may still come."""
+        self._heard: dict[tuple[str, str], tuple[float, str | None]] = {}
+        """By key and path: when the last result came, and its recordId."""
 
     async def carry(self, key: str, command: Command, spaces: Sequence[str]) -> CommandResult:
         """Have the camera's next keep-alive bring it; returns with its result. Raises Refusal, Expired.
@@ -78,6 +85,9 @@ class Carrier:
         if not self.waits(key):
             return {}
         one = self._waiting[key]
+        last = self._heard.get((key, one.path)) if one.path is not None else None
+        if last is not None and self._clock.monotonic() < last[0] + QUIET:
+            return {}  # the next keep-alive has it
         try:
             one.command.sending()
         except Expired as error:
@@ -93,18 +103,49 @@ class Carrier:
             return
         if message.request not in _NO_REQUEST:
             return  # somebody else's, over MQTT: a keep-alive gives no id
+        if self._again(key, message):
+            return
         if (until := self._owed.pop((key, message.path), None)) is not None and self._clock.monotonic() < until:
             return  # it may be that of the command before
         one = self._waiting.get(key)
         if one is None or one.path != message.path or not one.command.sent or one.end.done():
             return
-        code = whole(message.whole.get("code"))
-        if code == codes.SUCCESS:
-            one.end.set_result(DONE)
-            return
-        word = codes.STATUSES.get(code) if code is not None else None
-        said = text(message.whole.get("message"), BOUNDS["name"]) or word or "no code"
-        one.end.set_exception(Refusal(f"the camera reports code {code}: {said}"))
+        end(one.end, message)
+
+    def _again(self, key: str, message: Message) -> bool:
+        """True for a picture's result that has come before, however long ago; takes note of every result."""
+        last = self._heard.pop((key, message.path), None)
+        record = text(message.inner.get("recordId"))
+        self._heard[key, message.path] = self._clock.monotonic(), record
+        if len(self._heard) > _KEPT:
+            del self._heard[next(iter(self._heard))]
+        return last is not None and record is not None and last[1] == record
+
+
+def end(future: asyncio.Future[CommandResult], message: Message) -> None:
+    """What a result says becomes the command's."""
+    code = whole(message.whole.get("code"))
+    if code == codes.SUCCESS:
+        future.set_result(DONE)
+        return
+    word = codes.STATUSES.get(code) if code is not None else None
+    said = text(message.whole.get("message"), BOUNDS["name"]) or word or "no code"
+    future.set_exception(Refusal(f"the camera reports code {code}: {said}"))
+
+
+def lamps(arguments: Mapping[str, Any], spaces: Sequence[str]) -> dict[str, Any]:
+    """setLamp for all of a camera's parking spaces, as a keep-alive's answer and MQTT have it. Raises Refusal."""
+    mode, color = arguments.get("mode", "on"), arguments.get("color")
+    if "brightness" in arguments:
+        raise Refusal("the camera's lamps have no brightness")
+    if color not in (None, *_COLORS):
+        raise Refusal(f"the lamps' colours are {', '.join(_COLORS)}")
+    if mode != "off" and color is None:
+        raise Refusal("a lamp that is on wants a color")
+    if not spaces:
+        raise Refusal("the camera has not named its parking spaces, whose lamps these are")
+    row = {"mode": _MODES[mode]} | ({} if color is None else {"color": _COLORS[color]})
+    return {"num": len(spaces), "lampInfo": [{"id": one, **row} for one in spaces]}
 
 
 _Control = tuple[Mapping[str, Any], str | None]
@@ -126,20 +167,9 @@ def _rebooted(command: Command, spaces: Sequence[str]) -> _Control:
 
 def _lamp(command: Command, spaces: Sequence[str]) -> _Control:
     """setLamp, or lampCtrlMode 0 where the camera is to decide again. The result's path is the field's."""
-    arguments = command.arguments
-    mode, color = arguments.get("mode", "on"), arguments.get("color")
-    if "brightness" in arguments:
-        raise Refusal("the camera's lamps have no brightness")
-    if mode == "auto":
+    if command.arguments.get("mode") == "auto" and "brightness" not in command.arguments:
         return {"lampCtrlMode": 0}, "notifyresult/lamp"
-    if color not in (None, *_COLORS):
-        raise Refusal(f"the lamps' colours are {', '.join(_COLORS)}")
-    if mode != "off" and color is None:
-        raise Refusal("a lamp that is on wants a color")
-    if not spaces:
-        raise Refusal("the camera has not named its parking spaces, whose lamps these are")
-    row = {"mode": _MODES[mode]} | ({} if color is None else {"color": _COLORS[color]})
-    return {"setLamp": {"num": len(spaces), "lampInfo": [{"id": one, **row} for one in spaces]}}, "notifyresult/lamp"
+    return {"setLamp": lamps(command.arguments, spaces)}, "notifyresult/lamp"
 
 
 _CONTROLS: Final[dict[str, Callable[[Command, Sequence[str]], _Control]]] = {

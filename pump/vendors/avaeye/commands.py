@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Final
 
+from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Unavailable
+from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.core.net.addresses import literal
 from pump.ingest.devices import Device, Devices
-from pump.ingest.stream.client import ConnectionLost, DigestClient, UnexpectedStatus
+from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient, UnexpectedStatus
 from pump.ingest.stream.lockout import LoginLockout
-from pump.vendors.avaeye import about, lapi
+from pump.vendors.avaeye import about, lapi, mqtt
+from pump.vendors.avaeye.broker import Broker
 from pump.vendors.avaeye.carried import VERBS as CARRIED
 from pump.vendors.avaeye.carried import Carrier
-from pump.vendors.avaeye.settings import AvaEyeSettings, CameraSettings, Control
+from pump.vendors.avaeye.parse import Message
+from pump.vendors.avaeye.settings import AvaEyeSettings, CameraSettings, Control, ListModes
 
 PREFIX: Final = "camera/"
 AT_ONCE: Final = 16
@@ -25,12 +28,23 @@ AT_ONCE: Final = 16
 PATIENCE: Final = 10.0
 """Seconds after a command's expiry; whoever asked for it has ended it before."""
 _NOTHING: Final = CameraSettings()
+Way = Callable[[str, Command], Awaitable[CommandResult]]
+
+
+class _CannotSay(Refusal):
+    """This way has no words for it; another may have."""
+
+
+def _everybody(key: str) -> bool:
+    return key.rpartition("/")[2].strip().lower() in mqtt.EVERYBODY
 
 
 class Commands:
     """Of one source. `table` gives its device table, None before that is made."""
 
-    def __init__(self, settings: AvaEyeSettings, clock: Clock, table: Callable[[], Devices | None]) -> None:
+    def __init__(
+        self, settings: AvaEyeSettings, clock: Clock, table: Callable[[], Devices | None], broker: Broker | None
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._table = table
@@ -40,6 +54,7 @@ class Commands:
         self._lockouts: dict[str, LoginLockout] = {}
         """By the address at which a password was rejected; in memory, for only operators cause tries."""
         self.carrier = Carrier(clock)
+        self.broker = broker
 
     # --- who --------------------------------------------------------------------------------------------------------
 
@@ -51,6 +66,8 @@ class Commands:
             if table is not None and not table.stranger(device.key):
                 keys[device.key] = self._row(device.key).name or device.facts.get("name")
         for key, name in keys.items():
+            if _everybody(key):
+                continue
             if verbs := self._verbs(key):
                 yield Target(PREFIX + key, sorted(verbs), name)
 
@@ -62,15 +79,34 @@ class Commands:
         return sorted(self._verbs(key))
 
     def _known(self, key: str) -> bool:
+        if _everybody(key):
+            return False
         table = self._table()
         if table is not None and table.get(key) is not None:
             return not table.stranger(key)
         return key in self._named
 
     def _verbs(self, key: str) -> frozenset[str]:
+        return frozenset().union(*(verbs for _, verbs in self._ways(key)))
+
+    def _ways(self, key: str) -> Iterator[tuple[Way, frozenset[str]]]:
+        """By which ways it may be commanded, the most direct first, each with what it can do there."""
         control = self._control(key)
-        direct = frozenset[str]() if control == "keepalive" or self._address(key) is None else lapi.VERBS
-        return direct | (frozenset() if control == "lapi" else CARRIED)
+        if control in ("auto", "lapi") and self._address(key) is not None:
+            yield self._called, lapi.VERBS
+        if control in ("auto", "mqtt") and self.broker is not None and self._listens(key):
+            yield self._ordered, mqtt.VERBS if self._modes(key) is not None else mqtt.VERBS - mqtt.LISTING
+        if control in ("auto", "keepalive"):
+            yield self._carried, CARRIED
+
+    def _listens(self, key: str) -> bool:
+        """True unless the camera itself has reported that it uses no broker, or its park is not known."""
+        table = self._table()
+        device = None if table is None else table.get(key)
+        return not key.startswith("-/") and (device is None or device.facts.get("mqtt") is not False)
+
+    def _modes(self, key: str) -> ListModes | None:
+        return self._row(key).list_modes or self._settings.list_modes
 
     def _row(self, key: str) -> CameraSettings:
         cameras = self._settings.cameras
@@ -116,23 +152,70 @@ class Commands:
     # --- how --------------------------------------------------------------------------------------------------------
 
     async def do(self, command: Command) -> CommandResult:
-        """As `Source.command`."""
+        """As `Source.command`: by the first way by which the camera is reached. After it was sent there is no other."""
         key = command.target.removeprefix(PREFIX)
-        control, url = self._control(key), self._address(key)
-        carried = control != "lapi" and command.verb in CARRIED
-        if control != "keepalive" and url is not None and command.verb in lapi.VERBS:
+        if _everybody(key):
+            raise Refusal("this id stands for every camera of a parking lot, and commands are for one")
+        failed: Exception | None = None
+        for way, verbs in self._ways(key):
+            if command.verb not in verbs:
+                continue
             try:
-                return await self._called(key, url, command)
-            except (Unavailable, Misconfigured):
-                if command.sent or not carried:
+                return await way(key, command)
+            except (Unavailable, Misconfigured, _CannotSay) as error:
+                if command.sent:
                     raise
-        if not carried:
-            raise Unavailable(f"the address of {command.target} is not known")
+                failed = failed or error
+        raise failed or Unavailable(f"there is no way to {command.target} now")
+
+    def settle(self, message: Message) -> None:
+        """A result may have come; to be called for every message of a known camera that was stored."""
+        self.carrier.settle(message)
+        if self.broker is not None:
+            self.broker.settle(message)
+
+    async def _carried(self, key: str, command: Command) -> CommandResult:
+        """By the answer to the camera's next keep-alive."""
         return await self.carrier.carry(key, command, self._spaces(key))
 
-    async def _called(self, key: str, url: str, command: Command) -> CommandResult:
-        """One call of the camera's interface, sent once; again only where it was challenged for the password."""
+    async def _ordered(self, key: str, command: Command) -> CommandResult:
+        """Through the broker."""
+        assert self.broker is not None  # else it is no way
+        about = mqtt.About(self._clock.now().timestamp(), self._spaces(key), self._modes(key))
+        if command.verb == "lamp.set" and command.arguments.get("mode") == "auto":
+            raise _CannotSay("only the answer to a keep-alive leaves the lamps to the camera")
+        return await self.broker.order(key, command, mqtt.order(command, about))
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """As `Source.call`: of one camera's own interface."""
+        if call.device is None:
+            able = [key for target in self.targets() if self._address(key := target.subject.removeprefix(PREFIX))]
+            if len(able) != 1:
+                raise Refusal(f"say which camera it is for: {len(able)} have an address and a login")
+            key = able[0]
+        else:
+            key = call.device
+        url = self._address(key) if self._known(key) else None
+        if url is None:
+            raise Refusal("no such camera has an address and a login")
+        answer = await self._answer(key, url, command, call.method, call.path, call.body, call.content_type, exact=True)
+        code = None if answer.status != 200 else lapi.status_code(answer.body)
+        no = "" if code in (None, 0) else f"the camera answers StatusCode {code}"
+        return RawAnswer(answer.status, answer.content_type, answer.body, no)
+
+    async def _called(self, key: str, command: Command) -> CommandResult:
+        """By the camera's own interface."""
+        url = self._address(key)
+        assert url is not None  # else it is no way
         call = lapi.call(command.verb, command.arguments, self._clock.now().timestamp())
+        answer = await self._answer(key, url, command, call.method, call.path, call.body, call.content_type)
+        return lapi.result(answer.status, answer.body)
+
+    async def _answer(
+        self, key: str, url: str, command: Command, method: str, path: str, body: bytes, content_type: str,
+        *, exact: bool = False,
+    ) -> Answer:  # fmt: skip
+        """One call of the camera's interface, sent once; again only where it was challenged for the password."""
         login = self._login(self._row(key))
         assert login is not None  # an address without one is none
         lockout = self._lockout(url, *login)
@@ -140,8 +223,8 @@ class Commands:
         client = DigestClient(url, username=login[0], password=login[1])
         try:
             async with self._turns:
-                answer = await client.request(
-                    call.method, call.path, body=call.body, content_type=call.content_type,
+                return await client.request(
+                    method, client.exact(path) if exact else path, body=body, content_type=content_type,
                     timeout=command.remaining + PATIENCE, sending=command.sending,
                 )  # fmt: skip
         except ConnectionLost as lost:
@@ -149,8 +232,7 @@ class Commands:
         except UnexpectedStatus as refused:
             if not refused.answer.stale:
                 lockout.note("the camera rejects username or password, which are not tried again for 10 minutes", None)
-            return CommandResult("refused", "the camera rejects username or password")
-        return lapi.result(answer.status, answer.body)
+            raise Refusal("the camera rejects username or password") from None
 
     def _lockout(self, url: str, *login: str) -> LoginLockout:
         at = f"{url} {login[0]}"

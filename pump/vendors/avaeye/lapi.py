@@ -60,18 +60,28 @@ def result(status: int, body: bytes) -> CommandResult:
         raise Refusal(f"the camera answered HTTP {status}")
     if status != 200:
         raise Unavailable(f"the camera answered HTTP {status}")
-    try:
-        answer = loads(body)
-        answer = answer.get("Response", answer) if isinstance(answer, dict) else None
-        code = whole(answer.get("StatusCode")) if isinstance(answer, dict) else None
-    except MessageError:
-        code = None
+    answer = _response(body)
+    code = whole(answer.get("StatusCode"))
     if code is None:
         raise Unavailable("the camera answered something that is not in its document")
     if code != 0:
         said = text(answer.get("StatusString"), BOUNDS["name"])
         raise Refusal(f"the camera refuses: StatusCode {code}" + (f", {said}" if said else ""))
     return DONE
+
+
+def status_code(body: bytes) -> int | None:
+    """StatusCode of an answer; None where it has none."""
+    return whole(_response(body).get("StatusCode"))
+
+
+def _response(body: bytes) -> dict[str, Any]:
+    try:
+        answer = loads(body)
+    except MessageError:
+        return {}
+    found = answer.get("Response", answer) if isinstance(answer, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def list_id(plate: str) -> int:
@@ -86,10 +96,8 @@ def _gate(verb: str, arguments: Mapping[str, Any], now: float) -> Call:
 
 def _added(verb: str, arguments: Mapping[str, Any], now: float) -> Call:
     """Add Allowed Vehicle, Add Forbidden Vehicle; `Num` is a text in the one and a number in the other."""
-    plate = _plate(arguments)
-    begin, end = _seconds(arguments.get("from"), int(now)), _seconds(arguments.get("until"), _END)
-    if end <= begin:
-        raise Refusal("until is not after from, or is over")
+    plate = plate_of(arguments)
+    begin, end = validity(arguments, now)
     name = _NAMES[arguments["list"]]
     row: dict[str, Any] = {f"{name}ID": list_id(plate), "PlateNo": plate, "BeginTime": begin, "EndTime": end}
     if owner := arguments.get("owner"):
@@ -100,18 +108,27 @@ def _added(verb: str, arguments: Mapping[str, Any], now: float) -> Call:
 
 def _removed(verb: str, arguments: Mapping[str, Any], now: float) -> Call:
     """Delete Allowed Vehicle, Delete Forbidden Vehicle: by the id under which it was added."""
-    number = list_id(_plate(arguments))
+    number = list_id(plate_of(arguments))
     return Call("DELETE", f"{VEHICLES}/{_NAMES[arguments['list']]}List/{number}", orjson.dumps({"ID": number}))
 
 
 _NAMES: Final = {"allow": "Allow", "block": "Block"}
 
 
-def _plate(arguments: Mapping[str, Any]) -> str:
+def plate_of(arguments: Mapping[str, Any]) -> str:
+    """The plate. Raises Refusal for one that is too long for a camera."""
     plate: str = arguments["plate"]
     if len(plate) > _PLATE:
         raise Refusal(f"a plate has {_PLATE} characters at the most")
     return plate
+
+
+def validity(arguments: Mapping[str, Any], now: float) -> tuple[int, int]:
+    """From when to when it is valid, in seconds since 1970. Raises Refusal."""
+    begin, end = _seconds(arguments.get("from"), int(now)), _seconds(arguments.get("until"), _END)
+    if end <= begin:
+        raise Refusal("until is not after from, or is over")
+    return begin, end
 
 
 def _seconds(moment: str | None, default: int) -> int:
@@ -124,7 +141,15 @@ def _seconds(moment: str | None, default: int) -> int:
 
 
 def _shown(verb: str, arguments: Mapping[str, Any], now: float) -> Call:
-    """LED Display Control: all four rows at once, "The array size is fixed to 4"."""
+    """LED Display Control."""
+    return Call("PUT", LED, orjson.dumps(display(arguments) | {"scenseNum": _ROWS}))
+
+
+def display(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What the display is to show, as LAPI and MQTT have it: all four rows, "The array size is fixed to 4".
+
+    Raises Refusal.
+    """
     shown, voice = arguments["text"], arguments.get("voice")
     row = arguments.get("line", 1)
     if row > _ROWS:
@@ -137,11 +162,7 @@ def _shown(verb: str, arguments: Mapping[str, Any], now: float) -> Call:
     rows = [{"customContext": "", "runType": 0, "isBroadcast": 0, "colorType": color} for _ in range(_ROWS)]
     rows[row - 1] |= {"customContext": shown, "isBroadcast": int(voice is not None)}
     seconds = arguments.get("seconds")
-    body = {
-        "msgType": 2 if seconds is None else 1, "showTime": ceil(seconds or 0), "scenseNum": _ROWS,
-        "scenseInfoList": rows,
-    }  # fmt: skip
-    return Call("PUT", LED, orjson.dumps(body))
+    return {"msgType": 2 if seconds is None else 1, "showTime": ceil(seconds or 0), "scenseInfoList": rows}
 
 
 def _captured(verb: str, arguments: Mapping[str, Any], now: float) -> Call:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from yarl import URL
 
+from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
 from pump.core.errors import MessageError, Unavailable
@@ -23,6 +25,7 @@ from pump.ingest.push.admission import Admission, within
 from pump.ingest.push.request import IN_THREAD, Push, Refused, Response, json_response
 from pump.source import PushSource
 from pump.vendors.avaeye import about, codes, parse, pictures
+from pump.vendors.avaeye.broker import Broker
 from pump.vendors.avaeye.commands import Commands
 from pump.vendors.avaeye.parse import Camera, Message
 from pump.vendors.avaeye.pictures import Picture
@@ -48,6 +51,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
     """
 
     Settings: ClassVar[type[AvaEyeSettings]] = AvaEyeSettings
+    calls_devices = True
 
     def __init__(self, name: str, settings: AvaEyeSettings, clock: Clock) -> None:
         super().__init__(name, settings, clock)
@@ -57,7 +61,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
         self._table: Devices | None = None
         self._cameras: dict[str, Camera] = {}
         self._plain = Camera(zone=self._zone)
-        self._commands = Commands(settings, clock, lambda: self._table)
+        self.broker = None if settings.broker is None else Broker(settings.broker, name, clock)
+        self._commands = Commands(settings, clock, lambda: self._table, self.broker)
 
     @property
     def claims(self) -> Sequence[str]:
@@ -74,7 +79,12 @@ class AvaEye(PushSource[AvaEyeSettings]):
         """Tell which cameras fall silent; the listener brings what they send."""
         devices = self.devices(intake)
         intake.up()
-        await devices.watch(self._groups_of)
+        if self.broker is None:
+            await devices.watch(self._groups_of)
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(devices.watch(self._groups_of), name=f"source {self.name} devices")
+            group.create_task(self.broker.run(intake.count), name=f"source {self.name} orders")
 
     def pictures(self) -> PictureAccess:
         """The cameras' own addresses, as far as the configuration gives them: what a camera says of itself anybody
@@ -93,6 +103,10 @@ class AvaEye(PushSource[AvaEyeSettings]):
     async def command(self, command: Command) -> CommandResult:
         """See Source."""
         return await self._commands.do(command)
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """See Source: a camera's own interface, with its digest login."""
+        return await self._commands.call(command, call)
 
     def waits(self, key: str) -> bool:
         """True where a command waits for the next keep-alive of the camera with this row of the device table."""
@@ -233,7 +247,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
             async with devices.heard(key, interval=interval, groups=groups) as sign:
                 await intake.put(*sign.events, *events, state=sign.state, stranger=stranger)
             if not stranger:
-                self._commands.carrier.settle(message)
+                self._commands.settle(message)
         return _CAPTURED if message.path == "capture" else _DONE
 
     # --- what is known of a camera ----------------------------------------------------------------------------------

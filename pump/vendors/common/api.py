@@ -22,6 +22,9 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
+from pump.commands.calls import LARGEST_ANSWER
+from pump.commands.once import send_once
+
 Sending = Callable[[], Awaitable[None] | None]
 """Called, and awaited where it is to be, when nothing but the request's first byte is left; what it raises ends it."""
 
@@ -149,8 +152,8 @@ _once: ContextVar[_Once | None] = ContextVar("once", default=None)
 class _Connector(aiohttp.TCPConnector):
     """Has a call's `sending` called when its connection stands: who waits for one may wait beyond a command's time.
 
-    A second connection of such a call is refused: aiohttp repeats a PUT, a DELETE or a GET by itself (`ingest/stream/
-    once.py`).
+    A second connection of such a call is refused: aiohttp repeats a PUT, a DELETE or a GET by itself (see
+    `commands/once.py`).
     """
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
@@ -220,6 +223,22 @@ class Caller:
         if content is None:
             raise CallFailed("too large", self._limits.too_large)
         return reply
+
+    async def once(
+        self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str], *,
+        sending: Callable[[], None], timeout: float,
+    ) -> Reply:  # fmt: skip
+        """As `send`, on a connection of its own and never repeated by the library; `sending` when that stands."""
+        try:
+            status, found, content = await send_once(
+                method, url, body, headers,
+                sending=sending, timeout=timeout, largest=LARGEST_ANSWER, proxy=self._proxy(url),
+            )  # fmt: skip
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise translate(error, str(url.origin()), self._limits.garbage) from None
+        if content is None:
+            raise CallFailed("too large", self._limits.too_large)
+        return Reply(status, found, content)
 
     def _proxy(self, url: URL) -> str | None:
         origin = url.origin()

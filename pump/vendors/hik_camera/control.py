@@ -7,9 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pump.commands.contract import DONE, Command, CommandResult, Target
+from yarl import URL
+
+from pump.commands.calls import PATIENCE, RawAnswer, RawCall
+from pump.commands.contract import DONE, Command, CommandResult, Target, medium_id
 from pump.core.clock import Clock
 from pump.core.errors import Refusal, Unavailable
+from pump.core.groups import Medium
 from pump.core.text import words_of
 from pump.ingest.media import TooLarge
 from pump.ingest.stream.client import LARGEST_ANSWER, Answer, ConnectionLost, DigestClient, UnexpectedStatus
@@ -20,8 +24,8 @@ from pump.vendors.common.images import mime_of
 from pump.vendors.hik_camera import device
 from pump.vendors.hik_camera.document import Tree, read_document
 
-_PATIENCE: Final = 10.0
-"""Seconds after a command's expiry; whoever asked for it has ended it before."""
+OWN: Final = ("/isapi/event/notification/alertstream",)
+"""The call that the source alone makes."""
 _MOST: Final = 4096
 """The largest number of a channel, an output, a door."""
 _BROKEN: Final = 3
@@ -153,19 +157,30 @@ class Control:
             stored = await self._store.intake.media.store(answer.body)
         except (OSError, TooLarge) as error:
             return CommandResult("failed", f"the picture was taken and could not be stored: {words_of(error)}")
-        facts = {
-            "id": f"{command.request_id}/0", "kind": "picture", "mime": mime, "bytes": stored.bytes,
+        medium: Medium = {
+            "id": medium_id(command.request_id), "kind": "picture", "mime": mime, "bytes": stored.bytes,
             "sha256": stored.sha256, "path": stored.path, "state": "stored",
         }  # fmt: skip
-        return CommandResult("done", facts=facts)
+        return CommandResult("done", facts=dict(medium), media=[medium])
 
-    async def _ask(self, command: Command, method: str, path: str, body: bytes | None = None) -> Answer:
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """As `Source.call`. Raises Refusal, Expired, Unavailable."""
+        if call.below(OWN):
+            raise Refusal("the stream is the source's own")
+        answer = await self._ask(
+            command, call.method, self._link.exact(call.path), call.body or None, call.content_type
+        )
+        return RawAnswer(answer.status, answer.content_type, answer.body)
+
+    async def _ask(
+        self, command: Command, method: str, path: str | URL, body: bytes | None = None, kind: str = "application/xml"
+    ) -> Answer:
         async with self._one:
             if (left := max(self._lockout.left, self._own.left)) > 0:
                 raise Unavailable(f"the device rejected the login; no command for {left:.0f} s more")
             try:
                 answer = await self._link.request(
-                    method, path, body=body, content_type="application/xml", timeout=command.remaining + _PATIENCE,
+                    method, path, body=body, content_type=kind, timeout=command.remaining + PATIENCE,
                     sending=command.sending,
                 )  # fmt: skip
             except ConnectionLost as lost:

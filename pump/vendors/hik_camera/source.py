@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal, Unavailable
@@ -91,6 +92,12 @@ class HikCamera(Source[HikCameraSettings]):
         if self._parts is None:
             raise Unavailable("the source does not run yet; ask again when it does")
         return await self._parts.control.do(command, part)
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """As Source.call, with the device's digest login."""
+        if self._parts is None:
+            raise Unavailable("the source does not run yet; ask again when it does")
+        return await self._parts.control.call(command, call)
 
     @property
     def _commanded(self) -> Commanded:

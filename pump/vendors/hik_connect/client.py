@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
@@ -17,6 +17,7 @@ import orjson
 import structlog
 from yarl import URL
 
+from pump.commands.calls import RawAnswer, RawCall, without
 from pump.core.clock import Clock
 from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply, Sending
 from pump.vendors.common.values import member
@@ -120,11 +121,7 @@ class Client:
         A refused token is renewed once, by one queue for all, and the call repeated once. A failed login's own
         CallFailed is raised with `account` set where a person must mend it.
         """
-        token = self._token
-        if token is None:
-            token = await self._login(None)
-        elif token.refresh is not None and self._now() >= token.refresh:
-            token = await self._refresh(token)
+        token = await self._fresh()
         try:
             return await self._post(queue, token.server, path, body, token, sending)
         except CallFailed as failure:
@@ -133,6 +130,36 @@ class Client:
             self._log.info("The token was refused; logging in again", code=failure.code)
         token = await self._login(token)
         return await self._post(queue, token.server, path, body, token, sending)
+
+    async def raw(self, queue: str, call: RawCall, sending: Callable[[], None], timeout: float) -> RawAnswer:
+        """Any call, its answer as it came, without the token. A refused token is renewed once, as in `call`."""
+        token = await self._fresh()
+        answer = await self._raw(queue, token, call, sending, timeout)
+        if answer.status != 401 and answers.answer_of(_code_of(answer)).action is not Action.LOGIN:
+            return answer
+        return await self._raw(queue, await self._login(token), call, sending, timeout)
+
+    async def _raw(
+        self, queue: str, token: Token, call: RawCall, sending: Callable[[], None], timeout: float
+    ) -> RawAnswer:
+        headers = {"Content-Type": call.content_type, "Token": token.text}
+        async with nullcontext() if self._limiter is None else self._limiter.place(queue):
+            url = URL(f"{token.server}{call.path}", encoded=True)
+            reply = await self._caller.once(
+                call.method, url, call.body or None, headers, sending=sending, timeout=timeout
+            )
+        answer = RawAnswer.of(reply.status, reply.headers, without(token.text, reply.content))
+        code = _code_of(answer)
+        return replace(answer, no="" if code in ("", "0") else f"the vendor answers {code}")
+
+    async def _fresh(self) -> Token:
+        """A token that is not known to be over."""
+        token = self._token
+        if token is None:
+            return await self._login(None)
+        if token.refresh is not None and self._now() >= token.refresh:
+            return await self._refresh(token)
+        return token
 
     async def _refresh(self, token: Token) -> Token:
         try:
@@ -234,3 +261,9 @@ class Client:
         if code != "0":
             raise CallFailed(code, answers.answer_of(code), retry_after=wish)
         return member(whole, "data")
+
+
+def _code_of(answer: RawAnswer) -> str:
+    """The vendor's errorCode; empty where there is none that could be one."""
+    code = str(member(answers.decode(answer.body), "errorCode") or 0)
+    return code if _CODE.fullmatch(code) else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -24,6 +24,7 @@ from pump.vendors.hik_connect.backfill.inventory import Inventory
 from pump.vendors.hik_connect.backfill.matching import Matcher
 from pump.vendors.hik_connect.client import Client
 from pump.vendors.hik_connect.clips.asking import Clips
+from pump.vendors.hik_connect.commands.sender import Commands
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
 from pump.vendors.hik_connect.marks import Marks
 from pump.vendors.hik_connect.parse import Queue, normalise, records
@@ -77,8 +78,8 @@ class Beside:
     inventory: Inventory
     check: Callable[[datetime, datetime], None]
     """Have it looked whether the queues brought all of a time in which calls failed."""
-    seen: Callable[[Iterable[Event | Unparsed]], None]
-    """Gets what is about to be stored."""
+    commands: Commands
+    """Learns from what is about to be stored who can be commanded."""
     clips: Clips
 
 
@@ -211,10 +212,11 @@ class Puller:
         try:
             items = await self._beside.matcher.unknown(items, self._uploads)
             self._beside.inventory.name(items)
-            self._beside.seen(items)
-            clips = self._beside.clips.wanted(items)
-            await self._put(*items, state=self._uploads.state(asked) | self._uploads.marks.state() | clips)
+            self._beside.commands.seen(items)
+            things, clips = self._beside.commands.state(), self._beside.clips.wanted(items)
+            await self._put(*items, state=self._uploads.state(asked) | self._uploads.marks.state() | clips | things)
             self._beside.clips.take(clips)
+            self._beside.commands.kept(things)
         except Unavailable:
             # What was seen and not stored is no success: if the vendor loses it now, the gap must reach back to it.
             memory.last = before

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal, Unavailable
@@ -26,7 +27,7 @@ from pump.vendors.hik_connect.backfill.reader import LogReader
 from pump.vendors.hik_connect.client import AppKey, Client
 from pump.vendors.hik_connect.clips.asking import PREFIX as CLIPS
 from pump.vendors.hik_connect.clips.asking import Clips
-from pump.vendors.hik_connect.commands.sender import Commands
+from pump.vendors.hik_connect.commands.sender import THINGS, Commands
 from pump.vendors.hik_connect.domain import parse_server
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
@@ -51,7 +52,8 @@ class HikConnect(Source[HikConnectSettings]):
 
     Its state in the spool: `queue/<name>`, what is known of the subscription; `uploads/<digest>/<queue>/…` and
     `marks/<digest>/<queue>/…`, what came before on the queue; `clip/<digest>/<event id>`, a clip that is wanted;
-    `token/<digest>`, the account's token with its server, kept so that a restart needs no login. A token is a secret:
+    `thing/<digest>/<subject>`, what can be commanded, as events have named it; `token/<digest>`, the account's token
+    with its server, kept so that a restart needs no login. A token is a secret:
     it lets its holder act for the account for 7 days, and is why the spool's folder is for the daemon's user alone. The
     app key appears as a digest.
     """
@@ -95,8 +97,9 @@ class HikConnect(Source[HikConnectSettings]):
         intake.component.expects = max(2 * settings.timeout, settings.poll_interval) + _SILENCE
         wanted = [token, *(f"queue/{queue}" for queue in settings.queues)]
         wanted += [f"{prefix}{self._account}/{queue}/" for prefix in (UPLOADS, MARKS) for queue in settings.queues]
-        wanted.append(f"{CLIPS}{self._account}/")
-        ours = ("token/", "queue/", UPLOADS, MARKS, CLIPS)
+        wanted += [f"{prefix}{self._account}/" for prefix in (CLIPS, THINGS)]
+        ours = ("token/", "queue/", UPLOADS, MARKS, CLIPS, THINGS)
+        self._commands.load(stored, f"{THINGS}{self._account}/")
         if gone := {key: None for key in stored if key.startswith(ours) and not key.startswith(tuple(wanted))}:
             await intake.put(state=gone)
 
@@ -129,7 +132,7 @@ class HikConnect(Source[HikConnectSettings]):
             settings, intake=intake, reader=reader, matcher=matcher, inventory=inventory, clips=clips, clock=self.clock
         )
         self._gaps = intake.gaps
-        beside = Beside(MultiPartHealth(intake), matcher, inventory, filler.check, self._commands.seen, clips)
+        beside = Beside(MultiPartHealth(intake), matcher, inventory, filler.check, self._commands, clips)
         try:
             async with client, self._commands.using(client), asyncio.TaskGroup() as group:
                 group.create_task(filler.run(), name=f"source {self.name} backfill")
@@ -159,6 +162,10 @@ class HikConnect(Source[HikConnectSettings]):
     async def command(self, command: Command) -> CommandResult:
         """As Source.command; done where the vendor answers 0 and names no failure."""
         return await self._commands.send(command)
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """As Source.call, with the account's token and in its limiter, before the queues."""
+        return await self._commands.call(command, call)
 
     async def backfill(
         self, since: datetime, until: datetime, report: Callable[[dict[str, Any]], Awaitable[None]]

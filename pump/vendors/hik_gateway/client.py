@@ -8,7 +8,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import orjson
+from yarl import URL
 
+from pump.commands.calls import JSON, RawCall
 from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient, UnexpectedStatus
 from pump.ingest.stream.handler import RetryAdvice
 from pump.ingest.stream.intake import StreamIntake
@@ -62,19 +64,40 @@ class Client:
         async with self._one:
             return await self._ask(method, path, body, what, timeout, sending)
 
+    async def raw(self, call: RawCall, timeout: float, sending: Callable[[], None]) -> Answer:
+        """Any call, as `once`; its answer as it came, but for a rejected login."""
+        async with self._one:
+            body = call.body or None
+            answer = await self._sent(
+                call.method, self._link.exact(call.path), body, "this", timeout, sending, call.content_type
+            )
+            return await self._judged(answer, "this") if answer.status == 401 else answer
+
     async def _ask(
         self, method: str, target: str, body: Any, what: str, timeout: float,
         sending: Callable[[], None] | None = None,
     ) -> Answer:  # fmt: skip
+        content = None if body is None else orjson.dumps(body)
+        return await self._judged(await self._sent(method, target, content, what, timeout, sending), what)
+
+    async def _sent(
+        self, method: str, target: str | URL, content: bytes | None, what: str, timeout: float,
+        sending: Callable[[], None] | None, content_type: str = JSON,
+    ) -> Answer:  # fmt: skip
+        """The answer, whatever it says."""
         if (left := self._lockout.left) > 0:
             raise Trouble(f"the gateway rejected the password; no call, {what} included, for {left:.0f} s more")
-        content = None if body is None else orjson.dumps(body)
         try:
-            answer = await self._link.request(method, target, body=content, timeout=timeout, sending=sending)
+            return await self._link.request(
+                method, target, body=content, content_type=content_type, timeout=timeout, sending=sending
+            )
         except UnexpectedStatus as refused:
-            answer = refused.answer
+            return refused.answer
         except ConnectionLost as lost:
             raise Away(lost.reason, refused=lost.refused) from None
+
+    async def _judged(self, answer: Answer, what: str) -> Answer:
+        """The same where it is no failure."""
         if failed(answer):
             found = trouble(answer, what)
             self._expired = self._expired + 1 if isinstance(found, Expired) else 0

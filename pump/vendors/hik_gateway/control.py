@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from pump.commands.calls import PATIENCE, RawAnswer, RawCall
 from pump.commands.contract import DONE, Command, CommandResult, Target
 from pump.core.errors import Refusal, Unavailable
 from pump.core.naming import Named
@@ -20,8 +21,8 @@ _ALL: Final = "0xffffffff"
 _ALARM: Final = "alarm device"
 """The inventory's word for what has its outputs under SecurityCP; others have them under System/IO."""
 _WAYS: Final = ("away", "stay")
-_PATIENCE: Final = 10.0
-"""Seconds after a command's expiry; whoever asked for it has ended it before."""
+OWN: Final = ("/isapi/event/notification",)
+"""Calls that the source alone makes: they open and close the stream."""
 _LARGEST: Final = 0xFFFF
 
 _PARTITION: Final = ("partition.arm", "partition.disarm", "alarm.clear")
@@ -111,7 +112,7 @@ async def do(command: Command, part: Part, device: Device, client: Client) -> Co
     """As `Source.command`. Raises Refusal, Expired, Unavailable."""
     call = call_of(command.verb, part, device, command.arguments)
     path = f"{address(call.path)}&devIndex={quote(part.index, safe='')}"
-    timeout = command.remaining + _PATIENCE
+    timeout = command.remaining + PATIENCE
     try:
         answer = await client.once(
             call.method, path, call.body, what=command.verb, timeout=timeout, sending=command.sending
@@ -125,6 +126,19 @@ async def do(command: Command, part: Part, device: Device, client: Client) -> Co
     if not done(said(answer.body)):
         raise Unavailable(f"the gateway's answer to {command.verb} does not say that it was done")
     return DONE
+
+
+async def call(command: Command, raw: RawCall, client: Client) -> RawAnswer:
+    """As `Source.call`. Raises Refusal, Expired, Unavailable."""
+    if raw.below(OWN):
+        raise Refusal("the subscription is the source's own: see `pump subscribe`")
+    try:
+        answer = await client.raw(raw, command.remaining + PATIENCE, command.sending)
+    except Trouble as trouble:
+        if isinstance(trouble, Away) or not command.sent:
+            raise Unavailable(trouble.reason) from trouble
+        raise Refusal(trouble.reason) from trouble
+    return RawAnswer(answer.status, answer.content_type, answer.body)
 
 
 def targets(devices: Mapping[str, Device], names: Mapping[str, Named]) -> Iterator[Target]:

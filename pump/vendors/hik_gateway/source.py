@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal, Unavailable
@@ -131,6 +132,10 @@ class HikGateway(Source[HikGatewaySettings]):
         if self._parts is None:
             raise Unavailable("the source does not run yet; ask again when it does")
         return await control.do(command, part, self._devices[part.index], self._parts.client)
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """As Source.call, with the gateway's digest login."""
+        return await control.call(command, call, self._running.client)
 
     @property
     def _devices(self) -> Mapping[str, Device]:

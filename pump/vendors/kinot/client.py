@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Self
 import structlog
 from yarl import URL
 
+from pump.commands.calls import RawCall
 from pump.core.clock import Clock
 from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply
 from pump.vendors.kinot import answers
@@ -159,6 +160,18 @@ class Client:
             url = URL(self._server + target, encoded=True)
             reply = await self._caller.send(method, url, body or None, headers, sending=sending)
         return self._judge(reply, signed)
+
+    async def raw(self, call: RawCall, sending: Callable[[], None], timeout: float) -> Reply:
+        """Any call, before all others, sent once; its answer as it came. Raises CallFailed."""
+        async with self._pace.turn("command"):
+            headers, _ = signed_headers(
+                call.method, call.ordered, call.body,
+                key=self._key, secret=self._secret, stamp_ms=self._clock.now_ms(), nonce=secrets.token_hex(16),
+            )  # fmt: skip
+            url = URL(self._server + call.ordered, encoded=True)
+            return await self._caller.once(
+                call.method, url, call.body or None, headers, sending=sending, timeout=timeout
+            )
 
     def _judge(self, reply: Reply, signed: str) -> dict[str, Any]:
         status, headers, content = reply

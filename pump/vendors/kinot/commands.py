@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mappi
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Literal, NamedTuple
 
+import orjson
+
+from pump.commands.calls import JSON, PATIENCE, RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Status
 from pump.core.clock import Clock
 from pump.core.errors import Refusal, Unavailable
 from pump.core.tasks import first_of
 from pump.vendors.common.api import Action, CallFailed
-from pump.vendors.common.values import text
+from pump.vendors.common.values import member, text
 from pump.vendors.kinot import parse
 from pump.vendors.kinot.client import Client
 from pump.vendors.kinot.values import reason
@@ -125,6 +128,21 @@ class Commands:
             assert one.result is not None, "the wait has ended without a result"
             return one.result
 
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """As Source.call."""
+        client = self._client
+        if client is None:
+            raise Unavailable("the source is just starting")
+        if call.content_type != JSON:
+            raise Refusal(f"Kinot takes {JSON} alone")
+        try:
+            reply = await client.raw(call, command.sending, command.remaining + PATIENCE)
+        except CallFailed as failure:
+            raise Unavailable(str(failure)) from None
+        code = _code(reply.content)
+        no = "" if code in ("", "0") else f"Kinot answers code {code}"
+        return RawAnswer.of(reply.status, reply.headers, reply.content, no)
+
     @contextmanager
     def _open(self, sn: str) -> Iterator[_Waiting]:
         one = _Waiting(sn)
@@ -153,6 +171,13 @@ class Commands:
                 continue
             if found is not None:
                 one.take(_said({"sn": one.sn, **found}))
+
+
+def _code(answer: bytes) -> str:
+    try:
+        return str(member(orjson.loads(answer), "code") or 0)[:20]
+    except orjson.JSONDecodeError:
+        return ""
 
 
 def verbs(kind: str, lock_values: LockValues) -> dict[str, int]:

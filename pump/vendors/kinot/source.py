@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
@@ -202,6 +203,10 @@ class Kinot(PushSource[KinotSettings]):
         if value is None:
             raise Refusal(f"a {kind} does not take this")
         return await self._commands.send(command, kind, sn, value, known=self._kind(sn) == kind)
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """As Source.call, signed for the API gateway."""
+        return await self._commands.call(command, call)
 
     def _kind(self, sn: str) -> str | None:
         """What a device was seen to be; None for one that nobody has seen but strangers."""

@@ -91,6 +91,8 @@ class Cloud(WebServer):
         self.tokens_given = 0
         self.calls = 0
         """Calls for a lot that were taken."""
+        self.waiting = 0
+        """Calls that wait for `stalled`."""
         self.stalled = asyncio.Event()
         self.stalled.set()
         """Cleared: calls wait."""
@@ -112,7 +114,9 @@ class Cloud(WebServer):
         body = await request.read()
         if request.path.startswith("/_simulator/"):
             return self._control(request, body)
+        self.waiting += 1
         await self.stalled.wait()
+        self.waiting -= 1
         now = self.clock.now_ms()
         fault: int | str | None = None
         try:

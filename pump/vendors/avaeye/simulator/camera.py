@@ -175,16 +175,24 @@ class Camera:
         if answer is not None and (control := controlled(answer.get("data"))) is not None:
             action, content, kind = control
             if not self.refuses:
-                self.account.actions.append((action, content, self._clock.monotonic()))
+                self.did(action, content)
             if kind and not self.mute:
                 for _ in range(self.repeats):
                     await self.report(session, url, kind)
         return answer is not None
 
-    async def report(self, session: aiohttp.ClientSession, url: str, kind: str) -> bool:
-        """What became of a control (Report … Results), whose request has no id."""
-        code, word = (101, "common error") if self.refuses else (200, "success")
+    def did(self, action: str, content: Any) -> None:
+        """It has acted."""
+        self.account.actions.append((action, content, self._clock.monotonic()))
+
+    async def report(
+        self, session: aiohttp.ClientSession, url: str, kind: str, *, request: str | None = None, code: int = 0
+    ) -> bool:
+        """What became of a control (Report … Results); that of a keep-alive has no `request`."""
+        code = code or (101 if self.refuses else 200)
+        word = {101: "common error", 301: "invalid param"}.get(code, "success")
         report = {"parkId": self.park, "deviceId": self.device, "code": code, "message": word, "data": {}}
+        report |= {} if request is None else {"requestId": request}
         return await self._post(session, url, f"notifyresult/{kind}", report)
 
     async def send(self, session: aiohttp.ClientSession, url: str, path: str, message: dict[str, Any]) -> bool:

@@ -94,9 +94,10 @@ class CameraServer(WebServer):
             request.transport.abort()
         if self.quirks.garbled:
             return web.Response(body=b"<html>")
+        stream = f"rtsp://{self._host}:554/media/video1" if request.path.endswith("/LivingStream") else "null"
         body = {
             "ResponseURL": request.path_qs, "StatusCode": code, "StatusString": "Failed" if code else "Succeed",
-            "Data": "null",
+            "Data": stream,
         }  # fmt: skip
         return web.json_response({"Response": body})
 
@@ -145,12 +146,24 @@ class CameraServer(WebServer):
         name, number = found[1], found[2]
         if method == "POST" and number is None:
             return self._added(name, body)
+        if method == "PUT" and number is not None:
+            return self._edited(name, int(number), body)
         if method == "DELETE" and number is not None:
             if body["ID"] != int(number):
                 raise ValueError("another ID")
             gone = self.lists[name].pop(int(number), None)
             return None if gone is None else (f"remove {name}", gone["PlateNo"])
         return None
+
+    def _edited(self, name: str, number: int, body: Any) -> tuple[str, Any] | None:
+        """Edit Allowed Vehicle, Edit Forbidden Vehicle: the table wants AllowID in the one, the example has none."""
+        row = self.lists[name].get(number)
+        if row is None or not body.keys() <= {"PlateNo", f"{name}ID", "BeginTime", "EndTime"}:
+            return None
+        if body.get(f"{name}ID", number) != number or not 1 <= len(body.get("PlateNo", "A")) <= 16:
+            raise ValueError("a row")
+        row |= body
+        return f"edit {name}", row["PlateNo"]
 
     def _added(self, name: str, body: Any) -> tuple[str, Any]:
         rows = body[f"{name}ListInfo"]
@@ -184,9 +197,28 @@ def _led(body: Any) -> tuple[str, Any]:
     return "show", {"rows": [row["customContext"] for row in rows], "seconds": seconds, "type": kind}
 
 
+def _osd(body: Any) -> tuple[str, Any]:
+    """Live View OSD Configuration: up to 8 areas, each with its index from 0."""
+    areas = body["InfoOSD"]
+    if body["AreaNum"] != len(areas) or len(areas) > 8 or any(not 0 <= area["Index"] <= 7 for area in areas):
+        raise ValueError("OSD")
+    return "live osd", len(areas)
+
+
+def _picture_osd(body: Any) -> tuple[str, Any]:
+    """Photo OSD."""
+    rows = body["PicOSDCFG"]
+    if body["OSDNum"] != len(rows) or not isinstance(body["OSDBaseCFG"]["OSDArea"], list):
+        raise ValueError("OSD")
+    return "photo osd", len(rows)
+
+
 _PLAIN: Final[dict[tuple[str, str], Callable[[Any], tuple[str, Any]]]] = {
     ("POST", "/ParkingLots/Entrances/Lanes/0/GateControl"): _gate,
     ("PUT", "/INTELLIGENT/ParkingLED"): _led,
     ("PUT", "/Smart/CaptureExecution?IA_TRIGGER_FORMAL"): lambda body: ("capture", None),
     ("PUT", "/System/Reboot"): lambda body: ("reboot", None),
+    ("GET", "/Channel/0/Media/LivingStream"): lambda body: ("stream", None),
+    ("POST", "/Channel/0/Media/OSD/0"): _osd,
+    ("PUT", "/Media/PicOSD?BaseCfgType=0"): _picture_osd,
 }

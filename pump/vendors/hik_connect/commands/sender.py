@@ -8,20 +8,27 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, timedelta
 from typing import Any, Final, NamedTuple
 
-from pump.commands.contract import DONE, Command, CommandResult, Target
+from pump.commands.calls import PATIENCE, RawAnswer, RawCall
+from pump.commands.contract import DONE, Command, CommandResult, Target, medium_id
 from pump.core.errors import Refusal, Unavailable
 from pump.core.event import Event, Unparsed
+from pump.core.groups import BOUNDS, Medium
 from pump.core.naming import Named
+from pump.core.text import bounded
 from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.common.fields import children, text
 from pump.vendors.common.values import member
 from pump.vendors.hik_connect.client import Client
 from pump.vendors.hik_connect.limiter import COMMAND
+from pump.vendors.hik_connect.media import FILES
 
 MOST: Final = 2048
 """Things that are remembered; the one that was seen longest ago is forgotten for a new one."""
+THINGS: Final = "thing/"
+"""How the state keys of what was seen begin, the account and the subject behind it."""
 _CALLS: Final = 8
 """Calls of one station."""
 _LONGEST: Final = 64
@@ -31,6 +38,11 @@ _REFUSED: Final = frozenset({
     "CCF000005", "LAP000001", "VMS000001", "VMS000003", "VMS000005", "VMS004005",
 })  # fmt: skip
 """Codes (A.4) by which the vendor says that it has not done it."""
+
+OWN: Final = tuple(
+    f"/api/hccgw/{path}" for path in ("platform/v1/token", "alarm/v1/mq", "combine/v1/mq", "rawmsg/v1/mq")
+)
+"""Calls that the source alone makes: its login, and those that take messages out of a queue for good."""
 
 DOORS: Final = {"door.open": 1, "door.release": 2, "door.hold-open": 3, "door.hold-closed": 4}
 """Verb to actionType (A.3.138); 2 is "lock door", and the document has no other that ends remaining unlocked."""
@@ -51,6 +63,10 @@ class _Thing:
     calls: dict[str, str] = field(default_factory=dict)
     """Calls that are not over: record id to the id of the user that is called."""
 
+    def row(self) -> dict[str, Any]:
+        """As it is stored; calls are over by the next start."""
+        return {name: value for name, value in (("name", self.name), ("serial", self.serial)) if value is not None}
+
 
 class _Call(NamedTuple):
     path: str
@@ -67,6 +83,11 @@ class Commands:
         self._named = named
         self._things: dict[str, _Thing] = {}
         self._client: Client | None = None
+        self._prefix = THINGS
+        self._kept: dict[str, Any] = {}
+        """The rows on disk, by subject."""
+        self._touched: set[str] = set()
+        """Subjects that were seen, or forgotten, since the rows were stored."""
 
     @asynccontextmanager
     async def using(self, client: Client) -> AsyncIterator[None]:
@@ -87,8 +108,10 @@ class Commands:
                 continue
             thing = self._things.pop(item.subject, None) or _Thing()
             self._things[item.subject] = thing
+            self._touched.add(item.subject)
             if len(self._things) > MOST:
-                del self._things[next(iter(self._things))]
+                self._touched.add(oldest := next(iter(self._things)))
+                del self._things[oldest]
             device, place = item.data.get("device") or {}, item.data.get("place") or {}
             thing.name = place.get("channel") or (item.data.get("access") or {}).get("door") or thing.name
             thing.serial = device.get("serial") or thing.serial
@@ -130,10 +153,66 @@ class Commands:
                 raise Refusal(f"the vendor says that it failed: {', '.join(sorted(codes)) or 'no code'}")
         if command.verb != "camera.capture":
             return DONE
-        url = member(data, "captureUrl")
-        if not isinstance(url, str) or not url:
-            raise Unavailable("the vendor answered without a picture")
-        return CommandResult("done", facts={"url": url, "encrypted": str(member(data, "isEncrypted")) == "1"})
+        return _captured(command, data)
+
+    def load(self, stored: Mapping[str, Any], prefix: str) -> None:
+        """Take up what earlier runs have stored below `prefix`: it can be commanded before an event comes again."""
+        self._prefix = prefix
+        rows = {key.removeprefix(prefix): row for key, row in stored.items() if key.startswith(prefix)}
+        for subject, row in rows.items():
+            if isinstance(row, dict):
+                self._kept[subject] = row
+                if subject not in self._things:
+                    self._things[subject] = _Thing(text(row, "name"), text(row, "serial"))
+
+    def state(self) -> dict[str, Any]:
+        """The rows to be stored with what was just seen; `kept` once they are."""
+        rows: dict[str, Any] = {}
+        for subject in [*self._touched]:
+            thing = self._things.get(subject)
+            row = thing.row() if thing is not None and subject.partition("/")[0] in _VERBS else None
+            if row != self._kept.get(subject):
+                rows[self._prefix + subject] = row
+            else:
+                self._touched.discard(subject)
+        return rows
+
+    def kept(self, rows: Mapping[str, Any]) -> None:
+        """These rows of `state` are on disk. What was seen since stays to be stored: another queue may have seen it."""
+        for key, row in rows.items():
+            if row is None:
+                self._kept.pop(key.removeprefix(self._prefix), None)
+            else:
+                self._kept[key.removeprefix(self._prefix)] = row
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """See `Source.call`."""
+        if call.below(OWN):
+            raise Refusal("the login and the queues are the source's own: a call beside it could lose events")
+        if self._client is None:
+            raise Unavailable("the source is just starting")
+        try:
+            return await self._client.raw(
+                f"{COMMAND}{command.request_id}", call, command.sending, command.remaining + PATIENCE
+            )
+        except CallFailed as failure:
+            raise Unavailable(str(failure)) from None
+
+
+def _captured(command: Command, data: object) -> CommandResult:
+    """The picture's link, which lives 15 minutes, as a medium that is still to be fetched."""
+    url = member(data, "captureUrl")
+    if not isinstance(url, str) or not url:
+        raise Unavailable("the vendor answered without a picture")
+    secret = str(member(data, "isEncrypted")) == "1"
+    expires = command.clock.now().astimezone(UTC) + timedelta(seconds=FILES)
+    medium: Medium = {
+        "id": medium_id(command.request_id), "kind": "picture", "url": bounded(url, BOUNDS["link"]),
+        "expires": expires.isoformat(timespec="seconds"), "state": "remote",
+    }  # fmt: skip
+    if secret:
+        medium["encrypted"] = True
+    return CommandResult("done", facts={"id": medium["id"], "encrypted": secret}, media=[medium])
 
 
 def _door(command: Command, thing: _Thing) -> _Call:

@@ -16,7 +16,15 @@ from pump.vendors.hik_connect.simulator.doings import Doings
 from pump.vendors.hik_connect.simulator.logs import CALLS as LOGGED
 from pump.vendors.hik_connect.simulator.logs import Logs
 from pump.vendors.hik_connect.simulator.quirks import LogQuirks, Quirks
-from pump.vendors.hik_connect.simulator.rules import DEFAULT_BATCH_SIZE, LOGIN, MESSAGES, Refused, body, media_type
+from pump.vendors.hik_connect.simulator.rules import (
+    DEFAULT_BATCH_SIZE,
+    LOGIN,
+    MESSAGES,
+    Refused,
+    body,
+    decode,
+    media_type,
+)
 
 _USER: Final = "8a7485aa7f209dd5017f2141adff0019"
 
@@ -31,6 +39,8 @@ class Api:
         self.logs = Logs(clock, quirks, habits)
         self.doings = Doings(clock)
         self.clips = Clips(clock)
+        self.taken: list[tuple[str, str, dict[str, Any]]] = []
+        """Method, path and parameters of the documented calls that are not played."""
         self._habits = habits
         self.area_domain = ""
         self._quirks = quirks
@@ -73,6 +83,14 @@ class Api:
             limit = self._quirks.rawmsg_batch if name == "rawmsg" else given.get("maxNumberPerTime")
             return self._messages(queue, limit or DEFAULT_BATCH_SIZE, now)
         return self._complete(queue, given["batchId"], now)
+
+    def take(self, method: str, path: str, content_type: str | None, token: str | None, content: bytes) -> bytes:
+        """The answer to a documented call that is not played; `taken` has it from now on. Raises Refused."""
+        if method == "POST":
+            media_type(content_type)
+        self._check_token(token)
+        self.taken.append((method, path, decode(content) if method == "POST" else {}))
+        return self.success(b"{}")
 
     def success(self, data: bytes | None = None) -> bytes:
         """The envelope of 3.3 around `data`, which is JSON."""

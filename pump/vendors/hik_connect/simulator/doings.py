@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any, Final, NamedTuple
 
+from aiohttp import web
+
 from pump.core.clock import Clock
+from pump.simulation.pictures import jpeg
 from pump.vendors.hik_connect.simulator.rules import Refused
+
+CAPTURES: Final = "/hccopen/capture/"
+"""Below it the pictures are that were taken by command."""
 
 
 class Doing(NamedTuple):
@@ -27,6 +34,8 @@ class Doings:
     clock: Clock
     actions: list[Doing] = field(default_factory=list)
     stuck: dict[str, str] = field(default_factory=dict)
+    server: str = ""
+    """The address in the links of pictures."""
 
     def door(self, given: dict[str, Any]) -> dict[str, Any] | None:
         """acs/v1/remote/control: RemoteControl (A.3.138); the failures of A.3.139."""
@@ -53,8 +62,15 @@ class Doings:
     def capture(self, given: dict[str, Any]) -> dict[str, Any] | None:
         """resource/v1/device/capturePic."""
         self._did("capture", given["deviceSerial"], given["channelNo"])
-        return {"captureUrl": f"https://pictures.example.com/{given['deviceSerial']}.jpeg?X-Amz-Signature=1",
-                "isEncrypted": 0}  # fmt: skip
+        place = f"{CAPTURES}{given['deviceSerial']}/{given['channelNo']}/{len(self.actions)}.jpeg"
+        signed = f"X-Amz-Date={self.clock.now().astimezone(UTC):%Y%m%dT%H%M%SZ}&X-Amz-Expires=900&X-Amz-Signature=1"
+        return {"captureUrl": f"{self.server}{place}?{signed}", "isEncrypted": 0}
+
+    def answer(self, request: web.BaseRequest) -> web.Response:
+        """The picture of a link; in the field another host gives it."""
+        if request.method != "GET" or not request.query.get("X-Amz-Signature"):
+            return web.Response(status=403)
+        return web.Response(body=jpeg(request.path), content_type="image/jpeg")
 
     def _each(self, kind: str, asked: list[tuple[str, int]], key: str) -> list[dict[str, Any]]:
         for id, value in asked:

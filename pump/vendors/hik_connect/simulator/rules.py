@@ -164,7 +164,7 @@ def body(path: str, content: bytes, *, strict: bool, spelled: Mapping[str, str] 
     for an impossible size; OPEN000008 for what is no JSON object or has the wrong type. `spelled` holds parameters
     that a tenant spells in another way than the document.
     """
-    given = _decode(content)
+    given = decode(content)
     rules = {spelled.get(name, name): rule for name, rule in RULES[path].items()}
     if strict and (unknown := sorted(given.keys() - rules.keys())):
         raise Refused("OPEN000010", f"unknown parameter {unknown[0]}")
@@ -173,7 +173,8 @@ def body(path: str, content: bytes, *, strict: bool, spelled: Mapping[str, str] 
     return given
 
 
-def _decode(content: bytes) -> dict[str, Any]:
+def decode(content: bytes) -> dict[str, Any]:
+    """The object of a body, {} of an empty one. Raises Refused."""
     try:
         given = orjson.loads(content.strip() or b"{}")
     except orjson.JSONDecodeError:

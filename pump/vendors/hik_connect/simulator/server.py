@@ -20,6 +20,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -32,7 +33,8 @@ from pump.vendors.hik_connect.simulator.account import QUEUES, Account, Call, En
 from pump.vendors.hik_connect.simulator.api import Api, failure, queue_of
 from pump.vendors.hik_connect.simulator.clips import FILES, Clips
 from pump.vendors.hik_connect.simulator.control import PREFIX, control
-from pump.vendors.hik_connect.simulator.doings import Doings
+from pump.vendors.hik_connect.simulator.documented import methods
+from pump.vendors.hik_connect.simulator.doings import CAPTURES, Doings
 from pump.vendors.hik_connect.simulator.faults import GARBAGE, POISON, Fault, Faults
 from pump.vendors.hik_connect.simulator.logs import Logs
 from pump.vendors.hik_connect.simulator.pictures import PICTURE, Pictures
@@ -78,7 +80,7 @@ class Simulator(WebServer):
     async def come_back(self) -> None:
         """As Server.come_back; records' links and the login name the address."""
         await super().come_back()
-        self.records.server = self.clips.server = self.url
+        self.records.server = self.clips.server = self.doings.server = self.url
         self.area_domain = self.area_domain or self.url
 
     @property
@@ -90,6 +92,11 @@ class Simulator(WebServer):
     def doings(self) -> Doings:
         """What devices did by command."""
         return self._api.doings
+
+    @property
+    def taken(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """The documented calls that were made and are not played: method, path, parameters."""
+        return self._api.taken
 
     @property
     def clips(self) -> Clips:
@@ -165,6 +172,8 @@ class Simulator(WebServer):
             return self.pictures.answer(request)
         if request.path.startswith(FILES):
             return self.clips.answer(request)
+        if request.path.startswith(CAPTURES):
+            return self.doings.answer(request)
         call = Call(request.path, self.clock.monotonic())
         self.account.calls.append(call)
         queue = queue_of(request.path)
@@ -182,16 +191,18 @@ class Simulator(WebServer):
         fault = self.faults.take(call.path)
         if fault is not None and (answer := await self._before(fault, request, call)) is not None:
             return answer
-        if call.path not in RULES:
+        allowed = ["POST"] if call.path in RULES else methods(call.path)
+        if not allowed:
             self.account.refuse(call, "404", "unknown path")
             return web.json_response({"error": "Not Found", "path": call.path}, status=404)
-        if request.method != "POST":
-            self.account.refuse(call, "405", "not POST")
-            return web.Response(status=405, headers={"Allow": "POST"})
+        if request.method not in allowed:
+            self.account.refuse(call, "405", f"not {' or '.join(allowed)}")
+            return web.Response(status=405, headers={"Allow": ", ".join(allowed)})
         content = await request.content.read()
         try:
             content_type, token = request.headers.get("Content-Type"), request.headers.get("Token")
-            body = self._api.call(call.path, content_type, token, content)
+            asked = self._api.call if call.path in RULES else partial(self._api.take, request.method)
+            body = asked(call.path, content_type, token, content)
             call.outcome = "0"
         except Refused as refusal:
             self.account.refuse(call, refusal.code, refusal.reason)

@@ -20,6 +20,7 @@ import orjson
 from pump.core.clock import Clock
 from pump.simulation.server import RawServer, perform, portions
 from pump.vendors.hik_gateway.simulator.controls import play
+from pump.vendors.hik_gateway.simulator.documented import take
 from pump.vendors.hik_gateway.simulator.http import Digest, Request, read_request, response, status_body
 from pump.vendors.hik_gateway.simulator.messages import Message, Messages, identity
 from pump.vendors.hik_gateway.simulator.quirks import Faults, Quirks
@@ -138,7 +139,7 @@ class Simulator(RawServer):
                 if answer is None:
                     return
             else:
-                played = None if refusal else play(self, request)
+                played = None if refusal else take(self, request) or play(self, request)
                 if played == b"":
                     return
                 answer = refusal or played or self._answer(request)

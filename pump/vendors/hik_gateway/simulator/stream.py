@@ -39,6 +39,8 @@ class Account:
     """Every request as "METHOD path"."""
     actions: list[tuple[float, str, str, str, str]] = field(default_factory=list)
     """What devices did because they were asked to: when (monotonic), devIndex, call, number, mode or state."""
+    taken: list[tuple[str, str, str, bytes]] = field(default_factory=list)
+    """Documented calls that were made and are not played: method, path, devIndex, body."""
 
 
 class Ended(Exception):

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import DONE, Command, CommandResult, Request, Target, Ticket
 from pump.config.model import CommandSettings
 from pump.core.clock import Clock
@@ -38,6 +39,7 @@ class Gates(Source[SourceSettings]):
 
     def __init__(self, name: str, clock: Clock, gates: Sequence[str] = ()) -> None:
         super().__init__(name, SourceSettings(type="gates"), clock)
+        self.calls_devices = name == "gates"  # type: ignore[misc]  # of the class, elsewhere
         self.gates = gates or (
             "obeys",
             "refuses",
@@ -51,6 +53,8 @@ class Gates(Source[SourceSettings]):
         )
         self.did: list[tuple[str, str, Mapping[str, Any]]] = []
         """Target, verb and arguments of everything that a gate got."""
+        self.answers: dict[str, bytes] = {}
+        """Of raw calls, by the last segment of their path."""
         self.go_on = asyncio.Event()
         """A gate that waits, waits for this before it is sent anything."""
 
@@ -87,6 +91,22 @@ class Gates(Source[SourceSettings]):
             case "silent":
                 await asyncio.Event().wait()
         return DONE
+
+    async def call(self, command: Command, call: RawCall) -> RawAnswer:
+        """`/…/<what becomes of it>`: an HTTP status, silent, vanishes, unreachable, no; or an answer of that name."""
+        behaviour = call.bare.rpartition("/")[2]
+        if behaviour == "unreachable":
+            raise Unavailable("the server is not reachable")
+        if behaviour == "waits":
+            await self.go_on.wait()
+        command.sending()
+        self.did.append((call.method, call.path, {"body": call.body, "device": call.device}))
+        if behaviour == "vanishes":
+            raise Unavailable("the connection ended")
+        if behaviour == "silent":
+            await asyncio.Event().wait()
+        status = int(behaviour) if behaviour.isdecimal() else 200
+        return RawAnswer(status, "application/json", self.answers.get(behaviour, b"{}"), "no" * (behaviour == "no"))
 
 
 class HeldIntake(Intake):
@@ -127,6 +147,7 @@ class Site:
     intake: HeldIntake
     clock: Clock
     metrics: Metrics
+    sources: Mapping[str, Gates]
     closed: bool = False
     """The test has closed the spool."""
 
@@ -167,7 +188,7 @@ async def site(
         CommandSettings.model_validate_json(orjson.dumps(dict(settings))), sources, intakes, intake("pump"),
         clock=clock, metrics=metrics,
     )  # fmt: skip
-    there = Site(desk, gates, spool, intakes["gates"], clock, metrics)
+    there = Site(desk, gates, spool, intakes["gates"], clock, metrics, sources)
     running = asyncio.create_task(desk.run() if run else asyncio.sleep(0))
     try:
         yield there

@@ -13,6 +13,7 @@ import pytest
 
 from pump.core.clock import Clock
 from pump.testing import ManualClock
+from pump.vendors.avaeye.carried import QUIET
 from pump.vendors.avaeye.simulator.camera import Camera
 from pump.vendors.avaeye.simulator.lapi import Actions
 from pump.vendors.avaeye.simulator.messages import STEADY
@@ -201,3 +202,57 @@ async def test_a_stop_leaves_what_was_given_unknown(tmp_path: Path) -> None:
         await there.desk.close()
         assert (await ticket.result).status == "unknown"
         assert not there.source.waits("10000/1001")
+
+
+async def test_a_copy_of_a_result_settles_no_other_command(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with carried(tmp_path, clock=clock) as (there, player):
+        first = await there.ask("gate.open")
+        await player.alive()
+        assert (await first.result).status == "done"
+        second = await there.ask("gate.open")
+        await player.alive()  # too soon after the first one's result, of which a copy may be on its way
+        assert player.account.names == ["open"]
+        await player.camera.report(player.session, player.url, "gatecontrol")
+        clock.advance(QUIET)
+        player.camera.refuses = True
+        await player.alive()
+        assert (await second.result).status == "refused", "its own result counts, not the first one's copy"
+        assert player.account.names == ["open"]
+
+
+async def test_a_result_after_the_end_changes_nothing(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with carried(tmp_path, clock=clock) as (there, player):
+        player.camera.mute = True
+        ticket = await there.ask("gate.open", expires=10)
+        await player.alive()
+        waiting = asyncio.ensure_future(ticket.result)
+        await clock.run(20.0)
+        assert (await asyncio.wait_for(waiting, 60)).status == "timed-out"
+        for _ in range(2):
+            await player.camera.report(player.session, player.url, "gatecontrol")
+        ours = [
+            event["data"]["command"]["status"]
+            for event in await there.site.events()
+            if event["type"] == "command.result" and event["data"]["command"].get("request_id") == ticket.request_id
+        ]
+        assert (ours, player.account.names) == (["timed-out"], ["open"])
+
+
+async def test_a_picture_that_was_reported_before_settles_nothing_however_late_it_comes(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with carried(tmp_path, clock=clock) as (there, player):
+        path, body = "notifyresult/manualcapture/common", {"parkId": "10000", "deviceId": "1001", "code": 200}
+        player.camera.mute = True
+        first = await there.ask("camera.capture")
+        await player.alive()
+        assert (await there.site.post(path, {**body, "data": {"recordId": "one"}})).status == 200
+        assert (await first.result).status == "done"
+        clock.advance(100.0)
+        second = await there.ask("camera.capture")
+        await player.alive()
+        assert (await there.site.post(path, {**body, "data": {"recordId": "one"}})).status == 200
+        assert (await there.site.post(path, {**body, "code": 101, "data": {"recordId": "two"}})).status == 200
+        assert (await second.result).status == "refused", "the second picture's own result counts"
+        assert player.account.names == ["capture", "capture"]

@@ -54,6 +54,14 @@ async def test_a_plate_is_taken_off_the_list_that_it_was_put_on(tmp_path: Path) 
         assert there.camera.account.names == ["add Allow", "remove Allow"]
 
 
+async def test_a_plate_is_taken_off_the_block_list_too(tmp_path: Path) -> None:
+    async with commanded(tmp_path) as there:
+        plate: dict[str, Any] = {"plate": "B12345", "list": "block"}
+        assert (await there.result("list.add", **plate)).status == "done"
+        assert (await there.result("list.remove", **plate)).status == "done"
+        assert (there.camera.account.names, there.camera.lists["Block"]) == (["add Block", "remove Block"], {})
+
+
 @pytest.mark.parametrize(
     ("verb", "arguments", "reason"),
     [

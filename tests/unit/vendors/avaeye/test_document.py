@@ -234,6 +234,7 @@ async def test_the_device_table_has_all_that_the_printed_example_says_but_its_se
             "pictures": "base64",
             "shot_from": "front",
             "spaces": 2,
+            "mqtt": True,
             "capabilities": ["coil", "edge storage", "lamp", "led", "radar", "space detection"],
             "space_ids": [{"area": "A12", "id": "001"}, {"area": "A12", "id": "001"}],
         }

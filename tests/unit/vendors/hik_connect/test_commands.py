@@ -20,6 +20,7 @@ from pump.ingest.intake import Intake
 from pump.ops.commands.desk import CommandDesk
 from pump.telemetry.health import Health
 from pump.testing import ManualClock
+from pump.vendors.hik_connect.commands.sender import MOST, Commands
 from pump.vendors.hik_connect.limiter import COMMAND, Limiter
 from pump.vendors.hik_connect.simulator.server import Fault, Simulator
 from tests.unit.vendors.hik_connect.test_source import APP_KEY, SECRET_KEY, Site, site
@@ -85,7 +86,7 @@ async def test_each_verb_is_done_once(tmp_path: Path) -> None:
             result = await ends(there, target, verb, arguments=arguments)
             assert result.status == "done", (verb, result.reason)
             assert vendor.doings.actions[-1][1:] == did
-            assert ("url" in result.facts) is (verb == "camera.capture")
+            assert ("id" in result.facts) is (verb == "camera.capture")
         assert len(vendor.doings.actions) == len(VERBS)
         assert {target.subject: target.name for _, target in there.targets()} == {"door/d1": None, "camera/k1": "Yard"}
 
@@ -145,3 +146,42 @@ async def test_commands_go_before_queues_and_none_waits_for_the_answer_of_anothe
     hold.set()
     await clock.run(4.0)
     await asyncio.gather(*tasks)
+
+
+async def test_what_events_have_named_can_be_commanded_after_a_restart_before_any_poll(tmp_path: Path) -> None:
+    clock = Clock()
+    async with Simulator(clock=clock, app_key=APP_KEY, secret_key=SECRET_KEY, rate_limit=None) as vendor:
+        async with site(vendor, tmp_path, clock, queues=["alarm"], timeout="5s") as first:
+            await first.until(lambda: vendor.account.queues["alarm"].subscribed)
+            vendor.put("alarm", *vendor.make("alarm", 12, "camera"))
+            await first.until(lambda: list(first.source.targets()))
+            await first.until(lambda: [key for key in first.intake.state() if key.startswith("thing/")])
+            before = {one.subject: one.name for one in first.source.targets()}
+            assert any(one.startswith("camera/") for one in before)
+            rows = {key for key in first.intake.state() if key.startswith("thing/")}
+            assert len(rows) == len(before)
+            kept = {subject: first.source.verbs(subject) for subject in before}
+        vendor.faults.push(Fault("hang", times=1000, path="messages"))
+        async with site(vendor, tmp_path, clock, queues=["alarm"], timeout="5s") as second:
+            await second.until(lambda: list(second.source.targets()))
+            assert {one.subject: one.name for one in second.source.targets()} == before
+            assert {subject: second.source.verbs(subject) for subject in before} == kept
+
+
+def test_what_is_forgotten_leaves_the_disk_too_and_what_was_not_stored_is_stored_later() -> None:
+    commands = Commands({})
+    commands.load({"thing/a/door/old": {"name": "Old"}, "thing/a/door/bad": "x"}, "thing/a/")
+    assert [(one.subject, one.name) for one in commands.targets()] == [("door/old", "Old")]
+    commands.seen([CAMERA])
+    first = commands.state()
+    assert first == {"thing/a/camera/k1": {"name": "Yard", "serial": "F1"}}
+    commands.seen([heard("door/d1", access={"door": "Front"})])
+    assert set(commands.state()) == {"thing/a/camera/k1", "thing/a/door/d1"}, "the first put may have failed"
+    commands.kept(first)
+    assert set(commands.state()) == {"thing/a/door/d1"}
+    commands.kept(commands.state())
+    commands.seen([CAMERA])
+    assert commands.state() == {}
+    commands.seen([heard(f"door/{number}") for number in range(MOST)])
+    rows = commands.state()
+    assert (rows["thing/a/door/old"], rows["thing/a/camera/k1"], len(rows)) == (None, None, MOST + 3)

@@ -1,4 +1,4 @@
-"""A connector for a request that must reach its device once at the most.
+"""A request that must reach its device or cloud once at the most.
 
 aiohttp repeats a PUT, a DELETE or a GET by itself where the connection ends before an answer (3.14, `_request`), on a
 fresh connection too: a device that acts and then drops its answer would act twice. There is no public way to turn it
@@ -8,17 +8,19 @@ off, so that the second connection is refused here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ssl import SSLContext
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
+from yarl import URL
 
 CONNECTING: Final = 3.0
 """Seconds for a connection: a device of the same site answers at once, or it is not there."""
+_CHUNK: Final = 256 << 10
 
 
 class OnceConnector(aiohttp.TCPConnector):
@@ -55,3 +57,39 @@ class OnceConnector(aiohttp.TCPConnector):
         if response.status == 401:
             self._out = False
         return response
+
+
+class Answered(NamedTuple):
+    """An answer; `content` is None where it has more bytes than were allowed."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes | None
+
+
+async def send_once(
+    method: str, url: URL, body: bytes | None, headers: Mapping[str, str], *, sending: Callable[[], None],
+    timeout: float, largest: int, proxy: str | None = None,
+) -> Answered:  # fmt: skip
+    """One request on a connection of its own; `largest` is in bytes, `timeout` in seconds from the first to the last.
+
+    Raises aiohttp's errors, TimeoutError, OSError, ValueError, and what `sending` raises. No redirection is followed
+    and no cookie kept.
+    """
+    async with (
+        asyncio.timeout(timeout),
+        aiohttp.ClientSession(
+            connector=OnceConnector(sending),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            headers={"Accept": "application/json"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session,
+        session.request(method, url, data=body, headers=headers, allow_redirects=False, proxy=proxy) as response,
+    ):
+        content = bytearray()
+        async for part in response.content.iter_chunked(_CHUNK):
+            content += part
+            if len(content) > largest:
+                response.close()
+                return Answered(response.status, response.headers.copy(), None)
+        return Answered(response.status, response.headers.copy(), bytes(content))
