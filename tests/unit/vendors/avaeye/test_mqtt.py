@@ -144,7 +144,7 @@ async def test_without_list_modes_no_list_is_touched(tmp_path: Path) -> None:
     async with ordered(tmp_path, list_modes=None) as there:
         assert {"list.add", "list.remove"}.isdisjoint(there.pump.source.verbs(TARGET))
         with pytest.raises(NotTaken, match="cannot do that"):
-            await there.pump.ask("list.add", **_PLATE)
+            await there.status("list.add", **_PLATE)
         assert there.subscriber.heard == []
 
 
