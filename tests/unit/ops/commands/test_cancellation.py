@@ -66,6 +66,7 @@ async def _carried(folder: Path) -> AsyncIterator[There]:
         actions = player.account.actions
 
         async def step() -> None:
+            there.source._commands.carrier._heard.clear()  # else it waits 10 s for a copy of the last result
             await player.alive(waiting=False)
 
         yield There(there.desk, there.source, there.site.spool, TARGET, "gate.open", lambda: len(actions), step,
