@@ -12,7 +12,6 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -114,7 +113,7 @@ class There:
         pump = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _SEVERAL, env=ENVIRON, cwd=self.folder, stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
-        asked = [[line.split(" "), environ] for line, environ in zip_longest(lines, environs, fillvalue={})]
+        asked = [[line.split(" "), environ] for line, environ in zip(lines, environs or [{}] * len(lines), strict=True)]
         out, error = await pump.communicate(json.dumps(asked).encode())
         assert error == b""
         return [(status, text, wrong) for status, text, wrong in json.loads(out)]
