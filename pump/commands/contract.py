@@ -6,13 +6,19 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+import orjson
+
 from pump.core.clock import Clock
+from pump.core.groups import BOUNDS
+from pump.core.text import bounded, printable
 
 Status = Literal["done", "refused", "failed", "timed-out", "expired", "unknown"]
 """done: the device did it. refused: nothing was sent, or the device said no. failed: nothing reached the device, or it
 said that it could not. timed-out: sent, and no answer came. expired: its time was over before it could be sent.
 unknown: sent, and nobody can say what became of it."""
 
+_FACTS: Final = 64 << 10
+"""Bytes of facts, as JSON."""
 NOTHING_HAPPENED: Final[frozenset[Status]] = frozenset({"refused", "failed", "expired"})
 """Statuses by which the device has not done it."""
 
@@ -69,6 +75,18 @@ class CommandResult:
     status: Status
     reason: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def plain(self) -> CommandResult:
+        """The same as it can be written down and answered, whatever a device has put into it."""
+        reason, said = printable(self.reason), ""
+        try:
+            body = orjson.dumps(self.facts)
+        except TypeError:  # half a surrogate pair, a number beyond 64 bits, JSON too deep
+            body = b""
+        facts = orjson.loads(body) if 0 < len(body) <= _FACTS else {}
+        if self.facts and not facts:
+            said = "what else was answered cannot be written down"
+        return CommandResult(self.status, bounded("; ".join(filter(None, (reason, said))), BOUNDS["name"]), facts)
 
 
 DONE: Final = CommandResult("done")

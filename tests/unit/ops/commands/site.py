@@ -51,6 +51,8 @@ class Gates(Source[SourceSettings]):
         )
         self.did: list[tuple[str, str, Mapping[str, Any]]] = []
         """Target, verb and arguments of everything that a gate got."""
+        self.answer = DONE
+        """What a gate that obeys answers."""
         self.go_on = asyncio.Event()
         """A gate that waits, waits for this before it is sent anything."""
 
@@ -68,7 +70,7 @@ class Gates(Source[SourceSettings]):
         if behaviour == "unreachable":
             raise Unavailable("the gate at 192.0.2.1 is not reachable")
         if behaviour == "breaks":
-            raise RuntimeError("a bug")
+            raise RuntimeError("a bug with planted-secret")
         if behaviour == "waits":
             await self.go_on.wait()
         if behaviour == "stubborn":
@@ -83,10 +85,10 @@ class Gates(Source[SourceSettings]):
             case "vanishes":
                 raise Unavailable("the connection to the gate ended")
             case "breaks-late":
-                raise RuntimeError("a bug")
+                raise RuntimeError("a bug with planted-secret")
             case "silent":
                 await asyncio.Event().wait()
-        return DONE
+        return self.answer
 
 
 class HeldIntake(Intake):
