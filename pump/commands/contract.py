@@ -6,15 +6,20 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+import orjson
+
 from pump.core.clock import Clock
 from pump.core.event import event_id
-from pump.core.groups import Medium
+from pump.core.groups import BOUNDS, Medium
+from pump.core.text import bounded, printable
 
 Status = Literal["done", "refused", "failed", "timed-out", "expired", "unknown"]
 """done: the device did it. refused: nothing was sent, or the device said no. failed: nothing reached the device, or it
 said that it could not. timed-out: sent, and no answer came. expired: its time was over before it could be sent.
 unknown: sent, and nobody can say what became of it."""
 
+_FACTS: Final = 64 << 10
+"""Bytes of facts, as JSON."""
 NOTHING_HAPPENED: Final[frozenset[Status]] = frozenset({"refused", "failed", "expired"})
 """Statuses by which the device has not done it."""
 
@@ -73,6 +78,20 @@ class CommandResult:
     facts: Mapping[str, Any] = field(default_factory=dict)
     media: Sequence[Medium] = ()
     """What the device gave, for `data.media` of the event; a link of it is fetched. See `medium_id`."""
+
+    def plain(self) -> CommandResult:
+        """The same as it can be written down and answered, whatever a device has put into it."""
+        reason, said = printable(self.reason), ""
+        try:
+            body = orjson.dumps(self.facts)
+        except TypeError:  # half a surrogate pair, a number beyond 64 bits, JSON too deep
+            body = b""
+        facts = orjson.loads(body) if 0 < len(body) <= _FACTS else {}
+        if self.facts and not facts:
+            said = "what else was answered cannot be written down"
+        return CommandResult(
+            self.status, bounded("; ".join(filter(None, (reason, said))), BOUNDS["name"]), facts, self.media
+        )
 
 
 def medium_id(request_id: str, place: int = 0) -> str:

@@ -113,8 +113,7 @@ class There:
         pump = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _SEVERAL, env=ENVIRON, cwd=self.folder, stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
-        missing: list[dict[str, str]] = [{}] * (len(lines) - len(environs))
-        asked = [[line.split(" "), environ] for line, environ in zip(lines, [*environs, *missing], strict=True)]
+        asked = [[line.split(" "), environ] for line, environ in zip(lines, environs or [{}] * len(lines), strict=True)]
         out, error = await pump.communicate(json.dumps(asked).encode())
         assert error == b""
         return [(status, text, wrong) for status, text, wrong in json.loads(out)]

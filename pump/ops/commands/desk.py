@@ -120,7 +120,7 @@ class CommandDesk:
 
         Raises NotTaken, with the request's id where the refusal is an event too.
         """
-        asked = self._read(request)
+        asked = _read(request)
         verb = VERBS.get(asked.verb)
         if not self._grants.allow(caller, asked.verb, asked.target):
             await self.refuse("forbidden", f"no grant of [commands] lets {caller} do this", asked, caller)
@@ -150,7 +150,7 @@ class CommandDesk:
 
     async def decline(self, request: Request, caller: str, why: Why, reason: str) -> NoReturn:
         """Refuse what a way in knows to be wrong, such as a message that came late. Raises NotTaken, as `ask` does."""
-        await self.refuse(why, reason, self._read(request), caller)
+        await self.refuse(why, reason, _read(request), caller)
 
     def targets(self) -> Iterator[tuple[str, Target]]:
         """Everything that can be commanded now, with its source's name."""
@@ -170,20 +170,6 @@ class CommandDesk:
                 yield name, Target(target.subject, verbs, target.name)
 
     # --- one command ------------------------------------------------------------------------------------------------
-
-    def _read(self, request: Request) -> Asked:
-        """The request, where it is one at all."""
-        target, verb, arguments = request.target, request.verb, request.arguments
-        texts = (target, verb, *(text for text in (request.key, request.source) if text is not None))
-        if not all(isinstance(text, str) and 0 < len(text) <= _TEXT and text.isprintable() for text in texts):
-            raise NotTaken("malformed", f"target, verb, key and source are texts of 1 to {_TEXT} characters")
-        if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
-            raise NotTaken("malformed", "arguments are an object")
-        try:
-            expires = lifetime(request.expires)
-        except ValueError as error:
-            raise NotTaken("malformed", f"expires: {words_of(error)}") from None
-        return Asked(str(target), str(verb), arguments, expires, request.key, request.source)  # type: ignore[arg-type]
 
     async def _source_of(self, asked: Asked, caller: str) -> str:
         """The source that has the target and the verb."""
@@ -237,7 +223,7 @@ class CommandDesk:
     async def _do(self, one: _UnderWay, ended: CommandResult | None) -> None:
         """The command's life from its writing down to its end's."""
         entry = one.entry
-        result = ended or await self._sent_or_stopped(one)
+        result = (ended or await self._sent_or_stopped(one)).plain()
         log.info("A command has ended", verb=entry.verb, target=entry.target, caller=entry.caller,
                  request=entry.request_id, status=result.status, reason=result.reason)  # fmt: skip
         self._count.labels(one.source, entry.verb, result.status).inc()
@@ -308,9 +294,10 @@ class CommandDesk:
             return _lost(command, error.reason)
         except asyncio.CancelledError:
             return _lost(command, "it was cut short")
-        except Exception as error:
+        except Exception:
             log.exception("A source met a bug with a command", source=one.source, verb=command.verb)
-            return _lost(command, words_of(error))
+            # Its text is for the log, which is clean of secrets: nobody knows what a library puts into one.
+            return _lost(command, "the source met a bug; the daemon's log has it whole")
 
     @asynccontextmanager
     async def _turn(self, target: str, deadline: float) -> AsyncIterator[None]:
@@ -429,6 +416,21 @@ def _looked_at(task: asyncio.Task[Any]) -> None:
 def _not_written(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("The end of a command could not be written down; the next start says unknown", reason=words_of(error))
+
+
+def _read(request: Request) -> Asked:
+    """The request, where it is one at all."""
+    target, verb, arguments = request.target, request.verb, request.arguments
+    texts = (target, verb, *(text for text in (request.key, request.source) if text is not None))
+    if not all(isinstance(text, str) and 0 < len(text) <= _TEXT and text.isprintable() for text in texts):
+        raise NotTaken("malformed", f"target, verb, key and source are texts of 1 to {_TEXT} characters")
+    if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
+        raise NotTaken("malformed", "arguments are an object")
+    try:
+        expires = lifetime(request.expires)
+    except ValueError as error:
+        raise NotTaken("malformed", f"expires: {words_of(error)}") from None
+    return Asked(str(target), str(verb), arguments, expires, request.key, request.source)  # type: ignore[arg-type]
 
 
 def lifetime(expires: object) -> float:

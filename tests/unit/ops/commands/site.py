@@ -55,6 +55,8 @@ class Gates(Source[SourceSettings]):
         """Target, verb and arguments of everything that a gate got."""
         self.answers: dict[str, bytes] = {}
         """Of raw calls, by the last segment of their path."""
+        self.answer = DONE
+        """What a gate that obeys answers."""
         self.go_on = asyncio.Event()
         """A gate that waits, waits for this before it is sent anything."""
 
@@ -72,7 +74,7 @@ class Gates(Source[SourceSettings]):
         if behaviour == "unreachable":
             raise Unavailable("the gate at 192.0.2.1 is not reachable")
         if behaviour == "breaks":
-            raise RuntimeError("a bug")
+            raise RuntimeError("a bug with planted-secret")
         if behaviour == "waits":
             await self.go_on.wait()
         if behaviour == "stubborn":
@@ -87,10 +89,10 @@ class Gates(Source[SourceSettings]):
             case "vanishes":
                 raise Unavailable("the connection to the gate ended")
             case "breaks-late":
-                raise RuntimeError("a bug")
+                raise RuntimeError("a bug with planted-secret")
             case "silent":
                 await asyncio.Event().wait()
-        return DONE
+        return self.answer
 
     async def call(self, command: Command, call: RawCall) -> RawAnswer:
         """`/…/<what becomes of it>`: an HTTP status, silent, vanishes, unreachable, no; or an answer of that name."""

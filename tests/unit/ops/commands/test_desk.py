@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pump.commands.contract import NotTaken
+from pump.commands.contract import CommandResult, NotTaken
 from pump.core.clock import Clock
 from pump.ops.commands.journal import PREFIX
 from pump.testing import ManualClock
@@ -50,6 +50,49 @@ async def test_what_a_device_does_is_what_the_result_says(tmp_path: Path, gate: 
         assert (await there.result(f"gate/{gate}")).status == status
         assert len(there.gates.did) == sent
         assert await there.statuses() == ["requested", status]
+
+
+@pytest.mark.parametrize("gate", ["breaks", "breaks-late"])
+async def test_the_text_of_a_bug_is_for_the_log_alone(tmp_path: Path, gate: str) -> None:
+    async with site(tmp_path, Clock()) as there:
+        result = await there.result(f"gate/{gate}")
+        assert result.reason == "the source met a bug; the daemon's log has it whole"
+        assert "planted-secret" not in str(await there.events())
+
+
+def _deep() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _ in range(2000):
+        found = {"a": found}
+    return found
+
+
+_LEFT_OUT = "what else was answered cannot be written down"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "facts"),
+    [
+        (CommandResult("done", facts={"guid": "\ud800"}), _LEFT_OUT, None),
+        (CommandResult("done", facts={"guid": 1 << 70}), _LEFT_OUT, None),
+        (CommandResult("done", facts={"guid": b"x"}), _LEFT_OUT, None),
+        (CommandResult("done", facts={"guid": "x" * 3_000_000}), _LEFT_OUT, None),
+        (CommandResult("done", facts=_deep()), _LEFT_OUT, None),
+        (CommandResult("done", "no \ud800", {"level": float("nan")}), "no \\ud800", {"level": None}),
+        (CommandResult("failed", "a\nb\x00" + "x" * 9000), None, None),
+    ],
+)  # fmt: skip
+async def test_whatever_a_device_answers_the_command_has_its_end(
+    tmp_path: Path, answer: CommandResult, reason: str | None, facts: dict[str, Any] | None
+) -> None:
+    async with site(tmp_path, Clock()) as there:
+        there.gates.answer = answer
+        result = await there.result()
+        _, event = await there.events()
+        command = event["data"]["command"]
+        assert (command["status"], command["reason"]) == (answer.status, result.reason)
+        assert command.get("answer") == facts
+        assert result.reason == reason if reason else len(result.reason) <= 256
 
 
 async def test_an_answer_that_does_not_come_is_a_time_out_and_one_too_late_to_send_expires(tmp_path: Path) -> None:
