@@ -31,6 +31,9 @@ _FEW: Final = 8
 """Headers that cannot be too many bytes, and are not counted."""
 _SETTLING: Final = 1.0
 """Seconds that a connection without a request is safe from making room for another."""
+_QUEUED: Final = 4
+"""Requests that wait behind the one in hand, beyond which no more are parsed: devices wait for each answer, and a head
+of tiny fields, parsed, is fifty times its size. aiohttp would take 32."""
 _PARSER: Final[dict[str, Any]] = {
     "access_log": None,
     "auto_decompress": False,  # the listener's own has a limit
@@ -82,6 +85,8 @@ class Connection(RequestHandler):
         self._place = 0
         """The first byte of it that was not parsed."""
         self._queued = False
+        self._stopped = False
+        """True where `handled` is to go on."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -104,7 +109,7 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if not data:
             self._parse(data)  # the parser goes on with what it had left when aiohttp paused it
-        elif self._backlog or (turns := self._server.turns).over:
+        elif self._backlog or (turns := self._server.turns).over or self._full:
             self._put_off(data, 0)
         elif len(data) <= SLICE:  # as nearly all that devices send
             since = perf_counter()
@@ -122,13 +127,24 @@ class Connection(RequestHandler):
             if self._place >= len(data) and self._backlog:
                 self._backlog.popleft()
                 self._place = 0
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Have more parsed or read, as soon as it is wanted: now, or when aiohttp or `handled` says so."""
         if not self._held:
             self._resume_transport_reading()
+        else:
+            self._stopped = self._full
 
     @property
     def _held(self) -> bool:
-        """True while aiohttp wants nothing to be parsed: bodies or requests wait for who takes them."""
-        return self._reading_paused or self._buffer_paused
+        """True while nothing is to be parsed: bodies or requests wait for who takes them."""
+        return self._reading_paused or self._buffer_paused or self._full
+
+    @property
+    def _full(self) -> bool:
+        """True while requests enough wait for the one in hand; `handled` goes on."""
+        return len(self._messages) >= _QUEUED
 
     def _put_off(self, data: bytes, place: int) -> None:
         if not self._backlog:
@@ -136,8 +152,7 @@ class Connection(RequestHandler):
         self._backlog.append(data)
         if len(data) > SLICE or len(self._backlog) > 1:  # else it is a request, and its answer is waited for
             self._pause_transport_reading()
-        if not self._held:
-            self._resume_transport_reading()
+        self._go_on()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Called by aiohttp for each piece of a body that is read, paused or not: of tiny chunks there are many."""
@@ -229,6 +244,9 @@ class Connection(RequestHandler):
             # aiohttp's parser takes a body that came after its head for one more request in the queue (3.14.5): full by
             # its own count it keeps what was pipelined, which nobody asks it for again
             self._parse(b"")
+        if self._stopped and not self._held:
+            self._stopped = False
+            self._resume_transport_reading()
 
     @property
     def idle_since(self) -> float | None:

@@ -49,6 +49,8 @@ class _Gone:
 
     count: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
+    through: int = 0
+    """The number of the last one."""
 
     def __bool__(self) -> bool:
         return bool(self.count)
@@ -77,14 +79,18 @@ class DeadShare:
         state = self._state
         holding = sum(state.dead_bytes.values())
         self._evicting = holding > self._share * (LEFT if self._evicting else 1)
-        strange = [id_ for id_ in state.value(STRANGE) or () if isinstance(id_, int)]
+        noted = state.value(STRANGE)
+        strange: list[int] = noted if isinstance(noted, list) else []
         more = holding - int(self._share * LEFT) if self._evicting else 0
         if not more and len(strange) <= STRANGERS:
             return False
         if strange:
             ids = strange[: _SLICE if more else min(_SLICE, len(strange) - STRANGERS)]
             gone = await self._writer.run(partial(evict, ids=ids, least=more or None))
-            self._writer.remember(STRANGE, strange[len(ids) :])
+            strange = state.value(STRANGE)  # more may have come meanwhile
+            # Those that are there no more are not counted any more.
+            through = gone.through if more and gone else ids[-1]
+            self._writer.remember(STRANGE, [id_ for id_ in strange if id_ > through])
         else:
             sink = max(state.dead_bytes, key=lambda name: state.dead_bytes[name])
             gone = await self._writer.run(partial(evict, sink=sink, least=more))
@@ -134,6 +140,7 @@ def evict(
         chosen.append(id_)
         gone.count[name] += 1
         gone.bytes[name] += cost
+        gone.through = id_
         size += cost
     if chosen:
         db.execute("DELETE FROM dead WHERE id IN (SELECT value FROM json_each(?))", (_json(chosen),))

@@ -37,4 +37,4 @@ async def tiny_headers(port: int, seconds: float) -> list[Stream]:
     return streams
 
 
-ATTACKS = [Attack(huge_heads, quick=True), Attack(pipelined, quick=True), Attack(tiny_headers)]
+ATTACKS = [Attack(huge_heads, quick=True), Attack(pipelined, quick=True), Attack(tiny_headers, quick=True)]

@@ -13,6 +13,7 @@ import pytest
 from pump.core.record import Record
 from pump.spool import Spool, SpoolSettings, offline
 from pump.spool.tables import dead_share
+from pump.spool.tables.dead_letters import STRANGE
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
 from pump.testing.records import record
@@ -135,12 +136,14 @@ async def test_letters_about_strangers_events_are_few_and_go_before_any_other(
         await spool.dead_letters.add("hook", stored, "HTTP 400", 1)
         await until(spool, lambda: spool.dead_letters.counts["hook"] == 30)
         assert await numbers(spool, "hook") == [*range(1, 11), *range(21, 41)]
+        assert len(spool._state.value(STRANGE)) == 20
         # known devices' letters fill the share: strangers' go for them
         await spool.dead_letters.add("hook", letters(100, 220), "HTTP 400", 1)
         await until(spool, lambda: held(spool) <= SHARE)
         left = await numbers(spool, "hook")
         assert not set(range(21, 41)) & set(left)
         assert left == list(range(left[0], 320))
+        assert spool._state.value(STRANGE) == []
     async with opened(tmp_path, clock) as spool:
         assert await numbers(spool, "hook") == left
 
@@ -152,3 +155,17 @@ async def test_a_letter_that_is_refused_again_counts_once(tmp_path: Path, clock:
         assert held(spool) == 5 * (SIZE + len("HTTP 400") + 96)
         await spool.dead_letters.drop(ids=[1, 2, 3, 4, 5])
         assert held(spool) == 0
+
+
+async def test_of_strangers_letters_no_more_go_than_make_room(tmp_path: Path, clock: ManualClock) -> None:
+    async with opened(tmp_path, clock) as spool:
+        many = [replace(row, stranger=True) for row in rows(1, 180, size=SIZE, recorded=clock.now_ms())]
+        await spool.append(many, source="gate")
+        await spool.dead_letters.add("hook", await spool.read(0), "HTTP 400", 1)
+        await spool.dead_letters.add("hook", letters(1000, 60), "HTTP 400", 1)
+        await until(spool, lambda: held(spool) <= SHARE)
+        left = await numbers(spool, "hook")
+        assert left[-60:] == list(range(1000, 1060))
+        assert left[:-60] == list(range(left[0], 181))
+        assert len(left) > 60
+        assert len(spool._state.value(STRANGE)) == len(left) - 60
