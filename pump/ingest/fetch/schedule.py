@@ -1,6 +1,7 @@
 """The order of fetches: each when it is due, so many of a host and in all at a time, the first to die first.
 
-A host that is away is asked by one link at a time, with growing waits; its other links wait for that one's luck.
+A host that is away is asked by one link at a time, with growing waits; its other links wait for that one's luck. Links
+that strangers sent come behind all others of their host, and take half of the places at the most.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ BURST: Final = 8
 disk waits for the first of them."""
 PACE: Final = 0.05
 """Seconds after which a host is far enough away for as many more."""
+_LINES: Final = (0, 1)
+"""Of `_Host.due`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -51,9 +54,11 @@ class Job:
 class _Host:
     backoff: Backoff
     later: list[tuple[float, int, Job]] = field(default_factory=list)
-    due: list[tuple[float, int, Job]] = field(default_factory=list)
-    """By their deadlines."""
+    due: tuple[list[tuple[float, int, Job]], list[tuple[float, int, Job]]] = field(default_factory=lambda: ([], []))
+    """By their deadlines; strangers' in the second."""
     active: int = 0
+    strange: int = 0
+    """Strangers' of the active ones."""
     storing: int = 0
     closed_until: float = 0.0
     away: bool = False
@@ -65,11 +70,12 @@ class _Host:
         """When one more may be asked."""
         return self.begun[0] + PACE if self.active >= BURST and len(self.begun) == BURST else 0.0
 
-    def first(self) -> Job | None:
-        """The next that is due; those that were dropped are passed over."""
-        while self.due and not self.due[0][2].waiting:
-            heapq.heappop(self.due)
-        return self.due[0][2] if self.due else None
+    def first(self, line: int) -> Job | None:
+        """The next that is due in one of `due`; those that were dropped are passed over."""
+        due = self.due[line]
+        while due and not due[0][2].waiting:
+            heapq.heappop(due)
+        return due[0][2] if due else None
 
 
 class Schedule:
@@ -84,6 +90,8 @@ class Schedule:
         self._numbers = count()
         self.active = 0
         """Links that are being asked now."""
+        self._strange = 0
+        """Strangers' of them."""
 
     @property
     def away(self) -> list[str]:
@@ -107,7 +115,7 @@ class Schedule:
         host = self._hosts.setdefault(job.host, _Host(Backoff(FIRST, LONGEST, self._rng)))
         number = next(self._numbers)
         if at is None:
-            heapq.heappush(host.due, (job.deadline, number, job))
+            heapq.heappush(host.due[job.fetch.stranger], (job.deadline, number, job))
         else:
             heapq.heappush(host.later, (at, number, job))
 
@@ -123,27 +131,36 @@ class Schedule:
                 job = heapq.heappop(host.later)[2]
                 if job.waiting:
                     self._push(job, None)
-            while (first := host.first()) is not None and first.deadline <= now and (first.tries or host.away):
-                dead.append(self._pop(host))
-            room = 1 if host.away else self._per_host
-            while (
-                max(host.closed_until, host.paced_until) <= now
-                and host.active < room
-                and self.active < self._at_once
-                and host.first()
-            ):
-                job = self._pop(host)
+            for line in _LINES:
+                while (first := host.first(line)) is not None and first.deadline <= now and (first.tries or host.away):
+                    dead.append(self._pop(host, line))
+            while max(host.closed_until, host.paced_until) <= now and (place := self._free(host)) is not None:
+                ask.append(self._pop(host, place))
+                ask[-1].asking = True
                 host.begun.append(now)
-                job.asking = True
-                ask.append(job)
-                host.active += 1
+                self._count(host, ask[-1], 1)
+                self._strange += place
                 self.active += 1
-            if not (host.later or host.due or host.active or host.storing):
+            if not (host.later or any(host.due) or host.active or host.storing):
                 del self._hosts[name]
         return ask, dead
 
-    def _pop(self, host: _Host) -> Job:
-        job = heapq.heappop(host.due)[2]
+    def _free(self, host: _Host) -> int | None:
+        """The line of the host whose first may be asked now."""
+        room = 1 if host.away else self._per_host
+        if host.active >= room or self.active >= self._at_once:
+            return None
+        if host.first(0) is not None:
+            return 0
+        free = host.strange < max(1, room // 2) and self._strange < max(1, self._at_once // 2)
+        return 1 if free and host.first(1) is not None else None
+
+    def _count(self, host: _Host, job: Job, change: int) -> None:
+        host.active += change
+        host.strange += change * job.fetch.stranger
+
+    def _pop(self, host: _Host, line: int) -> Job:
+        job = heapq.heappop(host.due[line])[2]
         job.waiting = False
         self._jobs.pop(job.fetch.name, None)
         return job
@@ -154,25 +171,26 @@ class Schedule:
         for host in self._hosts.values():
             if host.later:
                 times.append(host.later[0][0])
-            if (first := host.first()) is not None:
-                times += [time for time in (host.closed_until, host.paced_until) if time > now]
-                if first.deadline > now:
-                    times.append(first.deadline)
+            for line in _LINES:
+                if (first := host.first(line)) is not None:
+                    found = (host.closed_until, host.paced_until, first.deadline)
+                    times += [time for time in found if time > now]
         return min(times, default=None)
 
     def answered(self, job: Job) -> None:
         """Its host has given all of it; it counts as active until it has ended."""
         job.asking = False
         host = self._hosts[job.host]
-        host.active -= 1
+        self._count(host, job, -1)
         host.storing += 1
 
     def ended(self, job: Job, *, there: bool) -> None:
         """It is not being asked any more; `there`: its host has answered."""
         self.active -= 1
+        self._strange -= job.fetch.stranger
         host = self._hosts[job.host]
         if job.asking:
-            host.active -= 1
+            self._count(host, job, -1)
         else:
             host.storing -= 1
         job.asking = False

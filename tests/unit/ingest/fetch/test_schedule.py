@@ -10,11 +10,15 @@ from pump.spool import Fetch
 HOST = "pictures.example.com"
 
 
+def link(number: int, facts: bytes = b"{}") -> Fetch:
+    return Fetch("teams", f"{number}", "event", 0, 0, 0, f"http://{HOST}/{number}", facts)
+
+
 def schedule(count: int, *, per_host: int = 64) -> Schedule:
     """Links of one host, all of which may be asked."""
     made = Schedule(per_host=per_host, at_once=64, rng=random.Random(1))
     for number in range(count):
-        made.add(Fetch("teams", f"{number}", "event", 0, 0, 0, f"http://{HOST}/{number}", b"{}"), HOST, 900.0, 0.0)
+        made.add(link(number), HOST, 900.0, 0.0)
     return made
 
 
@@ -52,7 +56,7 @@ def test_a_link_that_lives_for_a_day_is_asked_less_often_than_one_that_dies_soon
     tries = {}
     for life in (900.0, 86_400.0):
         links = Schedule(per_host=4, at_once=4, rng=random.Random(1))
-        links.add(Fetch("teams", "1", "event", 0, 0, 0, f"http://{HOST}/1", b"{}"), HOST, life, 0.0)
+        links.add(link(1), HOST, life, 0.0)
         now, tries[life] = 0.0, 0
         while True:
             for job in ready(links, now):
@@ -65,3 +69,23 @@ def test_a_link_that_lives_for_a_day_is_asked_less_often_than_one_that_dies_soon
         assert now >= life - 30.0, "there is a last try"
     assert tries[900.0] > 40
     assert tries[86_400.0] < 600
+
+
+def test_strangers_come_behind_and_leave_half_of_the_places() -> None:
+    links = Schedule(per_host=4, at_once=4, rng=random.Random(1))
+    for number in range(10):
+        links.add(link(number, b'{"stranger":true}'), HOST, 100.0, 0.0)
+    strange = ready(links, 1.0)
+    assert len(strange) == 2
+    assert links.next(1.0) == 100.0
+    for number in range(20, 23):
+        links.add(link(number), HOST, 900.0, 0.0)
+    assert [job.fetch.medium for job in ready(links, 2.0)] == ["20", "21"]
+    links.answered(strange[0])
+    links.ended(strange[0], there=True)
+    assert [job.fetch.medium for job in ready(links, 3.0)] == ["22"]
+    links.answered(strange[1])
+    links.ended(strange[1], there=True)
+    assert len(ready(links, 4.0)) == 1
+    ask, dead = links.ready(200.0)
+    assert (ask, dead) == ([], []), "one that was never asked is asked once, if late"

@@ -86,6 +86,16 @@ async def test_a_bill_has_no_direction() -> None:
         assert b"passDirection" not in server.seen[-1][1]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [{"success": True}, {"success": True, "result": True}, {"success": True, "result": {"sn": None}}],
+    ids=repr,
+)
+async def test_an_answer_without_a_number_is_one_all_the_same(answer: dict[str, Any]) -> None:
+    async with Recorder(answer) as server, client(server, {}) as calls:
+        assert await calls.sync("d", 0, ROWS) == ""
+
+
 async def test_a_token_of_another_account_is_not_used() -> None:
     ok = {"result": {"sn": "1"}, "success": True}
     memory = {KEY: {"token": "other", "until": 1 << 50, "of": "somebody"}}
