@@ -15,6 +15,8 @@ from pathlib import Path
 
 import orjson
 
+from tests.bench.measure import Figure, Meter
+
 CONFIG = """
 [pump]
 site = "bench"
@@ -128,7 +130,12 @@ async def main():
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
     print("Devices may push 127.0.0.1:%d" % runner.addresses[0][1], file=sys.stderr, flush=True)
     await asyncio.Event().wait()
-asyncio.run(main())
+try:
+    from uvloop import new_event_loop  # the pump runs on it where it is installed
+except ImportError:
+    new_event_loop = None
+with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    runner.run(main())
 """
 
 
@@ -170,6 +177,13 @@ class Load:
     seconds: list[float] = field(default_factory=list)
     refused: int = 0
     elapsed: float = 0.0
+    cpu: float = 0.0
+    """Seconds of processor time that the server took, where that was measured."""
+
+    @property
+    def figure(self) -> Figure:
+        """Requests a second that were answered 200, and what each cost the server."""
+        return Figure(self.rate, 1e6 * self.cpu / max(1, len(self.answered)))
 
     @property
     def rate(self) -> float:
@@ -229,6 +243,16 @@ class _Device(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._done.done():
             self._done.set_result(None)
+
+
+def measured(server: Server, connections: int, seconds: float, body: Body) -> Load:
+    """`drive`, and the server's processor time; what was refused makes the run void."""
+    meter = Meter(server.process.pid)
+    load = asyncio.run(drive(server.port, connections, seconds, body))
+    load.cpu = meter.cpu
+    assert load.answered, "nothing was answered 200"
+    assert not load.refused, f"{load.refused} requests were refused, {len(load.answered)} answered 200"
+    return load
 
 
 async def drive(port: int, connections: int, seconds: float, body: Body) -> Load:
