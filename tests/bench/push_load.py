@@ -195,11 +195,14 @@ class Load:
         return sorted(self.seconds)[min(len(self.seconds) - 1, int(len(self.seconds) * part))]
 
 
-_HEAD = b"POST /api/upark/capture HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+_HEAD = b"POST /api/upark/%b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
 class _Device(asyncio.Protocol):
-    def __init__(self, connection: int, body: Body, load: Load, until: float, done: asyncio.Future[None]) -> None:
+    def __init__(
+        self, connection: int, body: Body, load: Load, until: float, done: asyncio.Future[None], path: bytes
+    ) -> None:
+        self._path = path
         self._connection, self._body, self._load, self._until, self._done = connection, body, load, until, done
         self._number = 0
         self._sent = 0.0
@@ -219,7 +222,7 @@ class _Device(asyncio.Protocol):
         self._record = body[body.index(b'"recordId":"') + 12 :].split(b'"', 1)[0].decode()
         self._number += 1
         self._sent = time.perf_counter()
-        self._transport.writelines((_HEAD % len(body), body))
+        self._transport.writelines((_HEAD % (self._path, len(body)), body))
 
     def data_received(self, data: bytes) -> None:
         data = self._rest + data
@@ -255,7 +258,7 @@ def measured(server: Server, connections: int, seconds: float, body: Body) -> Lo
     return load
 
 
-async def drive(port: int, connections: int, seconds: float, body: Body) -> Load:
+async def drive(port: int, connections: int, seconds: float, body: Body, *, path: str = "capture") -> Load:
     """Post over so many keep-alive connections for so long; ends earlier where the server goes away."""
     load, loop = Load(), asyncio.get_running_loop()
     begun = time.perf_counter()
@@ -265,7 +268,7 @@ async def drive(port: int, connections: int, seconds: float, body: Body) -> Load
         ends.append(done)
 
         def device(connection: int = connection, done: asyncio.Future[None] = done) -> _Device:
-            return _Device(connection, body, load, begun + seconds, done)
+            return _Device(connection, body, load, begun + seconds, done, path.encode())
 
         await loop.create_connection(device, "127.0.0.1", port)
     await asyncio.gather(*ends)
