@@ -24,7 +24,8 @@ _BODY = os.urandom(600).hex().encode()
 _FRAME = struct.Struct("<II")
 _WORK = {1: 400, 30: 200, 500: 40}
 """Batches a repetition, by the size of a batch."""
-_GOALS = {1: 0.0, 30: 0.5, 500: 0.4}
+_SMALL = "32MiB"
+_GOALS = {1: 0.4, 30: 0.6, 500: 0.35}
 
 
 def rows(first: int, count: int) -> list[Stored]:
@@ -56,6 +57,19 @@ async def _busy() -> None:
         while time.perf_counter() < end:
             pass
         await asyncio.sleep(0)
+
+
+async def _at_the_limit(folder: Path, max_bytes: str) -> Figure:
+    """Batches of 500 into a spool that has filled up to where its oldest events go, or is far from it."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        settings = SpoolSettings.model_validate({"max_bytes": max_bytes})
+        spool = await Spool.open(Path(place), settings, clock=Clock(), metrics=Metrics())
+        for first in range(0, 30_000, 2000):
+            await spool.append(rows(first, 2000), source="teams")
+        figure = await _rate(spool, 30_000, 500)
+        assert bool(spool.floor) == (max_bytes == _SMALL), "events went where none should, or none where they should"
+        await spool.close()
+    return figure
 
 
 async def _append(folder: Path, batch: int, *, busy: bool = False, behind: int = 0) -> tuple[Figure, Figure]:
@@ -101,5 +115,11 @@ def table(folder: Path, repetitions: int) -> Iterator[Row]:
         yield share(
             f"append, batch {batch}, loop busy", found["busy"], found["limit"], 0.1 if batch == 500 else 0, words
         )
+    found = interleaved(
+        repetitions,
+        away=lambda: asyncio.run(_at_the_limit(folder, "4GiB")),
+        at=lambda: asyncio.run(_at_the_limit(folder, _SMALL)),
+    )
+    yield share("append, batch 500, at the size limit", found["at"], found["away"], 0.6, "events/s away from it")
     first, second = asyncio.run(_append(folder, 500, behind=1_000_000))
     yield share("append, batch 500, a million events behind", second, first, 0.6, "events/s in an empty spool")
