@@ -259,7 +259,7 @@ def _keep_alive_bytes(build: Build, folder: Path) -> Figure:
 
 _CAMERA: Final = """
 import asyncio, sys
-count, part = int(sys.argv[1]), sys.stdin.buffer.read()
+count, part = int(sys.argv[1]), sys.argv[2].encode()
 done = asyncio.Event()
 async def handle(reader, writer):
     head = await reader.readuntil(b"\\r\\n\\r\\n")
@@ -305,34 +305,55 @@ def _camera(kind: str, counted: str, build: Build, folder: Path, *, count: int =
     else:
         part = _ALERT.format(time=now, count=1, kind=kind, state="active", more="<UUID>@@</UUID>\n")
     place = _fresh(folder)
-    camera = subprocess.Popen(
-        [sys.executable, "-c", _CAMERA.replace("sys.stdin.buffer.read()", "sys.argv[2].encode()"), str(count), part],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
-    )  # fmt: skip
-    assert camera.stdin is not None
-    assert camera.stdout is not None
-    try:
-        port = int(camera.stdout.readline())
-        source = (
-            f'[sources.door]\ntype = "hik-camera"\nurl = "http://127.0.0.1:{port}"\nusername = "a"\npassword = "b"\n'
-        )
+    with camera(part, count) as there:
+        source = '[sources.door]\ntype = "hik-camera"\nusername = "a"\npassword = "b"\n'
+        source += f'url = "http://127.0.0.1:{there.port}"\n'
         with build.daemon(
             place, _HEAD.format(folder=place) + source + _OUT.format(name="out", folder=place)
         ) as running:
-            assert camera.stdout.readline() == b"stream\n"
+            assert there.wanted()
             before, meter = _counted(running, counted), Meter(running.process.pid)
-            camera.stdin.write(b"x")
+            there.begin()
             end = time.monotonic() + 120
             while _counted(running, counted) < before + count:
                 assert time.monotonic() < end, f"{_counted(running, counted) - before:.0f} of {count} parts were taken"
                 time.sleep(0.25)
             cpu = meter.cpu
-    finally:
-        camera.kill()
-        camera.wait()
-        camera.stdin.close()
-        camera.stdout.close()
     return Figure(1e6 * cpu / count)
+
+
+class Camera:
+    """A camera's stream in a process of its own, which waits for `begin`."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._in, self._out = process.stdin, process.stdout
+        self.port = int(self._out.readline())
+
+    def wanted(self) -> bool:
+        """Wait until somebody has asked for the stream."""
+        return self._out.readline() == b"stream\n"
+
+    def begin(self) -> None:
+        """Send the parts, as fast as they are read."""
+        self._in.write(b"x")
+
+
+@contextmanager
+def camera(part: str, count: int) -> Iterator[Camera]:
+    """A camera that sends the part so often; "@@" in it becomes the part's number."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _CAMERA, str(count), part], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
+    try:
+        yield Camera(process)
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def _counted(running: Daemon, line: str) -> float:
