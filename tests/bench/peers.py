@@ -244,6 +244,7 @@ _PYHIK: Final = """
 import sys, time
 from pyhik.hikvision import HikCamera
 camera = HikCamera("http://127.0.0.1", int(sys.argv[1]), "a", "b")
+camera.event_states = {}  # the camera here has no list of its events
 camera.start_stream()
 time.sleep(1)
 print("ready", flush=True)
