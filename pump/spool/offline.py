@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def _through(db: sqlite3.Connection, after: int, through: int) -> Iterator[Recor
         after = page.through
 
 
-def _arrived(records: Sequence[Record], since_ms: int | None, until_ms: int | None) -> Iterator[Record]:
+def _arrived(records: Iterable[Record], since_ms: int | None, until_ms: int | None) -> Iterator[Record]:
     for record in records:
         if (since_ms is None or record.recorded >= since_ms) and (until_ms is None or record.recorded < until_ms):
             yield record

@@ -208,7 +208,7 @@ def _found(path: Path, *arguments: str) -> tuple[list[str], int]:
         return 0
 
     def connect(*args: Any, **kinds: Any) -> sqlite3.Connection:
-        db = _CONNECT(*args, **kinds)
+        db: sqlite3.Connection = _CONNECT(*args, **kinds)
         db.set_progress_handler(step, 1000)
         return db
 

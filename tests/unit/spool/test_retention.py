@@ -311,7 +311,8 @@ async def _filled_beyond(opened: Opener, sink: int) -> int:
         for first in range(0, 3200, 100):
             await spool.append(rows(first, 100, size=10_000), source="teams")
         spool.set_cursor("out", sink, None)
-        return spool.head
+        head: int = spool.head
+    return head
 
 
 async def test_a_lowered_max_bytes_is_reached_while_new_events_are_taken(opened: Opener) -> None:
