@@ -15,6 +15,8 @@ from pump.cli.shared.finding import Found, find, state_dir_option
 from pump.cli.shared.options import coloured, config_option, shown_json
 from pump.core.text import printable
 from pump.ingest.device_clock import PREFIX as CLOCKS
+from pump.ingest.signs import KEY as SIGNS
+from pump.ingest.signs import stored
 from pump.ingest.strangers import ACCEPTED, FORGOTTEN
 
 _HEADS: Final = ("source", "device", "state", "last seen", "address", "version", "name", "clock")
@@ -156,6 +158,11 @@ def _stored(found: Found) -> list[dict[str, Any]]:
             for source, key, value in state(found.folder, "device/")
             if isinstance(value, dict) and {"online", "seen", "facts"} <= value.keys()
         }
+        for source, key, value in state(found.folder, SIGNS):
+            for device, sign in stored(value).items() if key == SIGNS else ():
+                row = rows.get((source, device), {})
+                if row.get("online") and row["seen"] < sign.seen:
+                    row["seen"] = sign.seen
         # A table is all that its source knows of such devices: whom it has forgotten is not there for what it once sent
         tables: dict[str, set[str]] = {source: set() for source, key, _ in state(found.folder, FORGOTTEN)}
         for source, device in rows:

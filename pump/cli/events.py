@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,8 +87,7 @@ def command(
     try:
         if follow and since is None and count is None:
             spool.skip()
-        stored = spool.new()
-        for record in stored if count is None else deque(stored, maxlen=count):
+        for record in spool.new() if count is None else spool.newest(count):
             show(record)
         sys.stdout.flush()
         if follow:
@@ -121,7 +121,7 @@ def _follow(spool: _Spool, show: Callable[[Record], None]) -> None:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What the options ask for."""
+    """What the options ask for; the times are the spool's to look for."""
 
     since: int | None
     until: int | None
@@ -132,9 +132,7 @@ class _Wanted:
 
     def takes(self, record: Record) -> bool:
         return (
-            (self.since is None or record.recorded >= self.since)
-            and (self.until is None or record.recorded < self.until)
-            and record.severity >= self.severity
+            record.severity >= self.severity
             and _any(self.types, record.type)
             and _any(self.sources, record.source)
             and (not self.devices or any(_any(self.devices, name) for name in _names(record.body)))
@@ -159,10 +157,23 @@ class _Spool:
         """What was stored since the last call, as far as it is wanted."""
         from pump.spool.offline import events
 
-        for record in self._each(lambda folder: events(folder, after=self._after)):
+        wanted = self._wanted
+        look = partial(events, since_ms=wanted.since, until_ms=wanted.until, after=self._after)
+        for record in self._each(look):
             self._after = record.seq
-            if self._wanted.takes(record):
+            if wanted.takes(record):
                 yield record
+
+    def newest(self, count: int) -> Iterator[Record]:
+        """The newest that are wanted, oldest first; what is stored meanwhile is for `new`."""
+        from pump.spool.offline import latest
+
+        wanted = self._wanted
+        self.skip()
+        through = self._after or 0
+        each = self._each(partial(latest, since_ms=wanted.since, until_ms=wanted.until))
+        found = islice((one for one in each if one.seq <= through and wanted.takes(one)), count)
+        return reversed(list(found))
 
     def _read(self, look: Callable[[Path], Iterable[Any]]) -> list[Any]:
         return list(self._each(look))

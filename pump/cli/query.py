@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -28,6 +28,13 @@ _TRUTHS: Final = frozenset(("occupied", "granted"))
 """Columns of truth, and the words for what they hold; all else is compared as the column's type wants."""
 _TRUTH: Final = {"true": 1, "yes": 1, "false": 0, "no": 0}
 _DEFAULT_LIMIT: Final = 1000
+_MOST_TYPES: Final = 200
+"""Types of which each is a part of one question; SQLite takes 500 parts."""
+_TYPES: Final = """WITH RECURSIVE types(type) AS (
+    SELECT min(type) FROM events
+    UNION ALL SELECT (SELECT min(type) FROM events WHERE type > types.type) FROM types WHERE type IS NOT NULL
+) SELECT type FROM types WHERE type IS NOT NULL AND {condition}"""
+"""Steps from type to type of the index, and reads no event."""
 
 
 @click.command()
@@ -74,15 +81,15 @@ def command(
 
     path = file or _archive(config, sink, state_dir)
     names = [name.strip() for name in columns.split(",") if name.strip()]
-    where, values = _where([part for term in terms for part in _split(term)])
+    asked = _asked([part for term in terms for part in _split(term)])
     try:
         if not path.exists():
             raise click.ClickException(f"there is no archive {path}")
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             known = [name for _, name, *_ in db.execute("PRAGMA table_info(events)")]
-            _check([*_names(where), *names], known, path)
+            _check([*(term.column for term in asked), *names], known, path)
             chosen = ["json"] if form == "json" else names
-            rows = _rows(db, chosen, where, values, limit)
+            rows = _rows(db, chosen, asked, limit)
             _FORMS[form](names, rows)
     except sqlite3.Error as error:
         raise click.ClickException(f"{path} cannot be read: {error}") from None
@@ -102,19 +109,57 @@ def _split(text: str) -> Iterator[str]:
         yield term
 
 
+class _Term(NamedTuple):
+    """What is asked of a column: as SQL, with the values that it binds."""
+
+    column: str
+    sql: str
+    values: list[Any]
+
+
 def _rows(
-    db: sqlite3.Connection, names: Sequence[str], where: Sequence[tuple[str, str]], values: Sequence[Any], limit: int
+    db: sqlite3.Connection, names: Sequence[str], terms: Sequence[_Term], limit: int
 ) -> Iterator[tuple[Any, ...]]:
-    condition = " AND ".join(text for _, text in where) or "TRUE"
     listed = ", ".join(f'"{name}"' for name in names)
-    # the inner one takes the newest by the index, the outer one turns them round
-    inner = f"SELECT * FROM events WHERE {condition} ORDER BY time DESC, number DESC LIMIT ?"
-    return db.execute(f"SELECT {listed} FROM ({inner}) ORDER BY time, number", (*values, limit or -1))
+    if limit:
+        # Only numbers are sorted, and the rows read that are shown.
+        newest, values = _newest_by_type(db, terms, limit) or _newest(terms, limit)
+        condition = f"number IN (SELECT number FROM ({newest}))"
+    else:
+        condition, values = _condition(terms)
+    return db.execute(f"SELECT {listed} FROM events WHERE {condition} ORDER BY time, number", values)
 
 
-def _names(where: Sequence[tuple[str, str]]) -> list[str]:
-    """The columns that are asked about."""
-    return [name for name, _ in where]
+def _condition(terms: Iterable[_Term]) -> tuple[str, list[Any]]:
+    """All that is asked as one condition, and what it binds."""
+    terms = list(terms)
+    return " AND ".join(term.sql for term in terms) or "TRUE", [value for term in terms for value in term.values]
+
+
+def _newest(terms: Iterable[_Term], limit: int) -> tuple[str, list[Any]]:
+    """The question for time and number of the newest that fit, and what it binds."""
+    condition, values = _condition(terms)
+    asked = f"SELECT time, number FROM events WHERE {condition} ORDER BY time DESC, number DESC LIMIT ?"
+    return asked, [*values, limit]
+
+
+def _newest_by_type(db: sqlite3.Connection, terms: Sequence[_Term], limit: int) -> tuple[str, list[Any]] | None:
+    """The same by the index of types and times, where types are asked for: the newest of each type, and of these.
+
+    For a pattern SQLite would sort all that fit it, and the types of an archive are few. None where it is no help.
+    """
+    asked = [term for term in terms if term.column == "type"]
+    if not asked:
+        return None
+    condition, values = _condition(asked)
+    types = [type_ for (type_,) in db.execute(_TYPES.format(condition=condition), values)]
+    if not types or len(types) > _MOST_TYPES:
+        return None
+    others = [term for term in terms if term.column != "type"]
+    parts = [_newest([_Term("type", "type = ?", [type_]), *others], limit) for type_ in types]
+    every = " UNION ALL ".join(f"SELECT * FROM ({part})" for part, _ in parts)
+    bound = [value for _, some in parts for value in some]
+    return f"SELECT number FROM ({every}) ORDER BY time DESC, number DESC LIMIT ?", [*bound, limit]
 
 
 def _check(names: Iterable[str], known: Sequence[str], path: Path) -> None:
@@ -125,26 +170,22 @@ def _check(names: Iterable[str], known: Sequence[str], path: Path) -> None:
             raise click.ClickException(f'there is no column "{name}"; there are: {", ".join(known)}')
 
 
-def _where(terms: Sequence[str]) -> tuple[list[tuple[str, str]], list[Any]]:
-    """Each term as its column and its SQL, and the values bound to them."""
-    where: list[tuple[str, str]] = []
-    values: list[Any] = []
-    for term in terms:
-        found = _TERM.fullmatch(term)
+def _asked(texts: Sequence[str]) -> list[_Term]:
+    """The terms of the command line, as SQL."""
+    terms: list[_Term] = []
+    for text in texts:
+        found = _TERM.fullmatch(text)
         if found is None:
-            raise click.BadParameter(f'"{term}": a column, one of = != < <= > >= and a value are wanted: plate=A12345')
+            raise click.BadParameter(f'"{text}": a column, one of = != < <= > >= and a value are wanted: plate=A12345')
         name, operator, value = found.groups()
         if name in _TIMES:
-            where.append(("time", f"time {_TIMES[name]} ?"))
-            values.append(_time(value))
+            terms.append(_Term("time", f"time {_TIMES[name]} ?", [_time(value)]))
             continue
-        texts = value.split(",") if operator in ("=", "!=") else [value]
-        tests = []
-        for text in texts:
-            tests.append(f'"{name}" {_test(operator, text)}')
-            values.append(_TRUTH.get(text.lower(), text) if name in _TRUTHS else text)
-        where.append((name, f"({(' OR ' if operator == '=' else ' AND ').join(tests)})"))
-    return where, values
+        wanted = value.split(",") if operator in ("=", "!=") else [value]
+        tests = [f'"{name}" {_test(operator, one)}' for one in wanted]
+        values = [_TRUTH.get(one.lower(), one) if name in _TRUTHS else one for one in wanted]
+        terms.append(_Term(name, f"({(' OR ' if operator == '=' else ' AND ').join(tests)})", values))
+    return terms
 
 
 def _test(operator: str, text: str) -> str:

@@ -329,6 +329,23 @@ class Ages:
         return min(seen, end) if span.begin - STEP_MS <= seen <= end + STEP_MS else None
 
 
+def in_order(kept: object, wall_ms: int) -> bool:
+    """False where the clock was once set back over this wall time (ms since 1970), by the note that `load` takes.
+
+    Then stamps of before and after it are mixed, and a search by halves goes wrong. Without a note nobody knows.
+    """
+    former = _former(kept)
+    if former is None:
+        return False
+    shown = BEGINNING
+    for span in (former[1] or former[0]).spans:
+        begin = span.begin + span.offset
+        if begin < shown and begin < wall_ms + JUMP_MS and shown > wall_ms - JUMP_MS:
+            return False
+        shown = max(shown, begin if span.end is None else span.end + span.offset)
+    return True
+
+
 def _between(young: Iterable[tuple[int, int]], limit: int) -> Iterable[tuple[int, int]]:
     """The pieces between the sorted ranges, up to `limit`; the first piece always, be it empty."""
     last, first = BEGINNING, True

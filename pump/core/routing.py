@@ -21,7 +21,7 @@ _ALL: Final = ("*",)
 _SOURCE: Final = b'"source":"/'
 
 _Key = tuple[str, str, int, str]
-"""Type, source's name, severity, site ("" where sites are not asked for)."""
+"""Source's name, type, severity, site ("" where sites are not asked for)."""
 
 
 class Routing:
@@ -41,7 +41,13 @@ class Routing:
         self._sites = _any_of(settings.sites)
         self._by_site = settings.sites != _ALL
         self._severity = SEVERITIES[settings.min_severity]
-        self._known: dict[_Key, bool] = {}
+        self._known: dict[tuple[str, str, int], bool] = {}
+        """By source's name, type and severity, where sites are not asked for."""
+        self._known_sites: dict[_Key, bool] = {}
+        self._all = (
+            settings.types == settings.sources == settings.sites == _ALL
+            and not (settings.exclude_types or settings.exclude_sources or self._severity)
+        )  # fmt: skip
 
     def takes(self, record: Record) -> bool:
         """True where the sink is to get this record."""
@@ -49,14 +55,23 @@ class Routing:
 
     def select(self, records: Sequence[Record]) -> list[Record]:
         """Those of `records` that the sink is to get, in their order."""
-        get, judge, by_site = self._known.get, self._judge, self._by_site
-        chosen = []
-        for record in records:
-            key = (record.type, record.source, record.severity, site_of(record.body) if by_site else "")
-            known = get(key)
-            if judge(key) if known is None else known:
-                chosen.append(record)
-        return chosen
+        if self._all:
+            return list(records)
+        if self._by_site:
+            return [record for record in records if self._takes_of_site(record)]
+        get, judge = self._known.get, self._judge
+        # A slice of a record is what it is judged by: source, type, severity.
+        return [record for record in records if (judge(record[1:4]) if (known := get(record[1:4])) is None else known)]
+
+    def _takes_of_site(self, record: Record) -> bool:
+        key = (record.source, record.type, record.severity, site_of(record.body))
+        known = self._known_sites.get(key)
+        if known is None:
+            if len(self._known_sites) >= _REMEMBERED:
+                self._known_sites.clear()
+            known = self._sites.match(key[3]) is not None and self._fits(*key[:3])
+            self._known_sites[key] = known
+        return known
 
     def why_not(self, record: Record) -> list[str]:
         """Each setting that keeps this record from the sink, with what decides; empty where the sink takes it."""
@@ -96,20 +111,20 @@ class Routing:
         if record.severity < self._severity:
             yield f'the severity "{_NAMES[record.severity]}" is below min_severity = "{settings.min_severity}"'
 
-    def _judge(self, key: _Key) -> bool:
-        type_, source, severity, site = key
-        answer = (
+    def _judge(self, key: tuple[str, str, int]) -> bool:
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        answer = self._known[key] = self._fits(*key)
+        return answer
+
+    def _fits(self, source: str, type_: str, severity: int) -> bool:
+        return (
             severity >= self._severity
             and self._types.match(type_) is not None
             and self._sources.match(source) is not None
             and self._excluded_types.match(type_) is None
             and self._excluded_sources.match(source) is None
-            and (not self._by_site or self._sites.match(site) is not None)
         )
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        self._known[key] = answer
-        return answer
 
 
 _NAMES: Final = {rank: name for name, rank in SEVERITIES.items()}

@@ -356,7 +356,9 @@ class ForStream(Purpose):
         """Count them, and move the cursor past what is done from the beginning on."""
         if records:
             self._metrics.sent.labels(sink=self._name).inc(len(records))
-            self._settle(record.seq for record in records)
+            if len(records) < len(self._order):
+                self._settle(record.seq for record in records)
+            # Else all at once, as nearly always: the loop passes them.
 
     async def refused(self, records: list[Record], reasons: Mapping[int, str], attempts: int) -> Unavailable | None:
         """Keep them as dead letters, before the cursor passes them."""

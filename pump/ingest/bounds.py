@@ -16,6 +16,8 @@ from pump.core.text import bounded, was_cut
 
 _SHORT: Final = 16
 """Characters that fit into every bound."""
+_SURE: Final = 32
+"""Characters of ASCII that fit into every bound too, and are too few for a text that was cut."""
 _RAW: Final = frozenset(("raw", "raw_base64", "cut"))
 _NAME: Final = BOUNDS["name"]
 _SAID: Final = {
@@ -63,7 +65,7 @@ def _group(group: dict[str, Any], texts: Mapping[str, int], path: str, cut: list
     """The group, or a new one where anything in it is too long: events of one record may share theirs."""
     changed: dict[str, Any] = {}
     for name, value in group.items():
-        if type(value) is str and len(value) > _SHORT:
+        if type(value) is str and (size := len(value)) > _SHORT and not (size <= _SURE and value.isascii()):
             short = _cut(value, texts.get(name, _NAME), f"{path}.{name}", cut)
             if short is not value:
                 changed[name] = short
@@ -71,7 +73,7 @@ def _group(group: dict[str, Any], texts: Mapping[str, int], path: str, cut: list
 
 
 def _cut(text: str, most: int, path: str, cut: list[str]) -> str:
-    if len(text) <= _SHORT:
+    if (size := len(text)) <= _SHORT or (size <= _SURE and text.isascii()):
         return text
     short = bounded(text, most)
     if short is not text or was_cut(text):  # by who read it, perhaps

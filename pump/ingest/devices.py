@@ -1,7 +1,8 @@
 """The device table: what each device says of itself, and whether it is there. Above the spool's state.
 
-A source keeps one. Each sign of life is stored with the put that answers it; a device from which none comes for
-three of its own intervals is offline. Only time spent listening counts: a pump that was down has missed nothing.
+A source keeps one. A sign of life is stored with the put that answers it; one that comes alone and changes nothing is
+kept in memory and stored with the others' once a minute (`signs`). A device from which none comes for three of its own
+intervals is offline. Only time spent listening counts: a pump that was down has missed nothing.
 Devices that nobody knows (`strangers`) have a share of the table, and are forgotten after a day of silence.
 """
 
@@ -23,6 +24,7 @@ from pump.core.text import bounded
 from pump.ingest import bounds
 from pump.ingest.intake import Intake
 from pump.ingest.listening import Listening
+from pump.ingest.signs import GRACE, LoneSigns, Sign
 from pump.ingest.strangers import AGE, DAY, FORGOTTEN, FULL, Acquaintances, Rows, Share
 
 PREFIX: Final = "device/"
@@ -130,6 +132,7 @@ class Devices:
         """Rows of strangers, and of those that are known."""
         self._known: dict[str, Device] = {}
         """All of them, by key."""
+        self._lone = LoneSigns(intake)
         forgotten = intake.state(FORGOTTEN).get(FORGOTTEN)
         self._forgotten = forgotten if isinstance(forgotten, int) else 0
         self._load(intake.state(PREFIX))
@@ -138,6 +141,9 @@ class Devices:
         """Forgotten by an operator's word: a sign that was being stored meanwhile must not bring them back."""
         latest = max((device.heard for device in self._known.values()), default=0.0)
         self._listening = Listening(clock, intake.folder / f"listened-{intake.name}", latest)
+        if not self._lone.in_order:  # nobody is offline for signs that a kill took
+            for device in self._known.values():
+                device.heard = min(device.heard + GRACE, max(device.heard, self._listening.looked))
 
     def _load(self, stored: Mapping[str, Any]) -> None:
         rows = [Device.of(key.removeprefix(PREFIX), row) for key, row in stored.items() if isinstance(row, dict)]
@@ -150,6 +156,8 @@ class Devices:
                 device.since = None
             if device.since is None:
                 self._acquaintances.met(device.key)
+            if (sign := self._lone.get(device.key)) is not None and device.online and device.heard < sign.heard:
+                device.heard, device.seen = sign
             self._keep(device)
 
     def __len__(self) -> int:
@@ -187,17 +195,17 @@ class Devices:
         interval: float | None = None,
         facts: Mapping[str, Any] | None = None,
         groups: Mapping[str, Any] | None = None,
-        store: bool = False,
+        alone: bool = False,
     ) -> AsyncIterator[SignOfLife]:
         """A sign of life of the device, to be stored inside: it is online once that was left without an error.
 
         Left with one, the device was heard all the same: a refusing spool makes nobody offline.
 
         `interval` and `facts` replace what was known where they are given; facts that are None are forgotten.
-        `groups` are the groups of `data` (`device`, `place`) for a device.online event. With `store` it is stored even
-        where the last one was a moment ago.
+        `groups` are the groups of `data` (`device`, `place`) for a device.online event. `alone`: nothing comes with it
+        that is stored; where it changes nothing it has neither events nor state, and need not be put.
         """
-        sign = self._sign(_row_key(key), interval, facts, groups or {}, store)
+        sign = self._sign(_row_key(key), interval, facts, groups or {}, alone)
         try:
             yield sign
         except BaseException:
@@ -211,12 +219,16 @@ class Devices:
         interval: float | None,
         facts: Mapping[str, Any] | None,
         groups: Mapping[str, Any],
-        store: bool,
+        alone: bool,
     ) -> SignOfLife:
         known = self._known.get(key)
         now = self.listened
-        if known is not None and known.online and interval is None and facts is None and not store:
+        if known is not None and known.online and interval is None and facts is None:
             self._share.heard(key)
+            if alone and self._since(known, now) == known.since:
+                known.heard, known.seen = now, _stamp(self._clock.now())
+                self._lone.came(key, Sign(now, known.seen))
+                return SignOfLife(known)
             if now - known.heard < _FRESH:
                 return SignOfLife(known)
             device = self._again(known, now)  # the path of nearly all
@@ -244,6 +256,7 @@ class Devices:
         if sign.state is None:
             return
         key = sign.device.key
+        self._lone.drop(key, sign.device.heard)
         known = self._known.get(key)
         if known is None and key in self._disowned:
             self._intake.forget(PREFIX + key, key)
@@ -277,13 +290,17 @@ class Devices:
 
         `groups(device)` gives the groups of `data` for a device.offline event.
         """
-        with self._listening.going_on():
-            while True:
-                await self._clock.sleep(TICK)
-                self._listening.look()
-                self._age()
-                for device in self.silent():
-                    await self._tell(device, groups(device) if groups else {})
+        try:
+            with self._listening.going_on():
+                while True:
+                    await self._clock.sleep(TICK)
+                    self._listening.look()
+                    self._age()
+                    for device in self.silent():
+                        await self._tell(device, groups(device) if groups else {})
+                    self._lone.look(self._listening.looked)
+        finally:
+            self._lone.end(self._listening.looked)
 
     def silent(self) -> list[Device]:
         """Who is online by the table and has given no sign for too long."""
@@ -337,6 +354,7 @@ class Devices:
         if key in self._acquaintances:
             self._keep(replace(self._known[key], since=None))
             return
+        self._lone.drop(key)
         if self._known.pop(key).turns:  # else it was never stored
             self._forgotten += 1
             self._intake.remember(FORGOTTEN, self._forgotten)

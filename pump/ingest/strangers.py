@@ -45,7 +45,7 @@ class Acquaintances:
 
         `accepted` is looked at anew each time: an operator may add to it.
         """
-        self._named = named
+        self._named = frozenset(named)
         self._accepted = accepted
         self._met: Counter[str] = Counter()
 

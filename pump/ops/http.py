@@ -16,12 +16,14 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from pump.core.tasks import Threads
 from pump.ops.media import PATH, MediaPages
 
 log = structlog.get_logger()
 
 Page = tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]]
 """Method, path and handler of a page that stands beside those of this listener."""
+_RENDERING: Final = Threads("metrics", 1)
 LONGEST: Final = 16 << 10
 """Bytes of a request's body."""
 _JSON: Final = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
@@ -30,7 +32,7 @@ _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosni
 
 @dataclass(slots=True, frozen=True)
 class Views:
-    """The page that the listener shows. Called on the event loop, once for each request; must not wait."""
+    """The pages that the listener shows. Called on the event loop, once for each request; must not wait."""
 
     sick: Callable[[], list[str]]
     """Why the process does not make progress; empty while it does."""
@@ -39,7 +41,7 @@ class Views:
     status: Callable[[], dict[str, Any]]
     """The body of /status: JSON values and datetimes."""
     refresh: Callable[[], None]
-    """Sets the gauges that are only known when asked for; called before /metrics is rendered."""
+    """Sets the gauges that are only known when asked for, before /metrics is rendered. Called in a thread."""
     registry: CollectorRegistry
     media: MediaPages | None = None
     """Shows stored pictures; None: there are none to be seen."""
@@ -109,9 +111,14 @@ class Ops:
         return _verdict(self._views.sick() + self._views.unready())
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        self._views.refresh()
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(self._views.registry), headers={**_HEADERS, "Content-Type": content_type})
+        body = await _RENDERING.run(self._rendered, encode)
+        return web.Response(body=body, headers={**_HEADERS, "Content-Type": content_type})
+
+    def _rendered(self, encode: Callable[[CollectorRegistry], bytes]) -> bytes:
+        """In a thread: of two thousand sources it takes 0.2 s, in which the loop goes on."""
+        self._views.refresh()
+        return encode(self._views.registry)
 
     async def _status(self, _: web.Request) -> web.Response:
         return _json(self._views.status(), 200)

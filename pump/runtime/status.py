@@ -144,10 +144,10 @@ class Status:
         return self.body()
 
     def refresh(self) -> None:
-        """Set the gauges that are known only when they are scraped."""
-        for component in self._health.components.values():
+        """Set the gauges that are known only when they are scraped. In a thread: parts and gaps may come meanwhile."""
+        for component in list(self._health.components.values()):
             self._metrics.up.labels(part=component.name).set(component.state == "up")
         if (spool := self._spool()) is not None:
-            for name, states in spool.gaps.counts.items():
+            for name, states in list(spool.gaps.counts.items()):
                 for state in STATES:
                     self._metrics.gap_records.labels(name, state).set(states.get(state, 0))

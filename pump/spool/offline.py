@@ -7,45 +7,114 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from pump.core.ages import JUMP_MS, in_order
 from pump.core.record import Record
 from pump.spool.connection import connect_reading
 from pump.spool.gaps.ledger import Gap, GapState
 from pump.spool.gaps.ledger import read as gaps_in
-from pump.spool.reader import read
+from pump.spool.reader import first_since, read
+from pump.spool.state import TIME
 from pump.spool.tables.dead_letters import GONE, DeadLetter, gone
 from pump.spool.tables.dead_letters import letters as letters_in
 from pump.spool.tables.fetches import result_id
 
 _BATCH = 500
 _BYTES = 4 << 20
+_BLOCKS = 8
+"""Of events, read at a time from the newest on."""
+_LAST = 1 << 62
+"""Above every number."""
+_BACK = "SELECT min(last) FROM (SELECT last FROM blocks WHERE last < ? ORDER BY last DESC LIMIT ?)"
+_FIRST_SINCE = "SELECT min(last) FROM blocks WHERE recorded >= ? OR typeof(recorded) <> 'integer'"
+"""Reads a column of every block, about a quarter of the file."""
+_BEFORE = "SELECT max(last) FROM blocks WHERE last < ?"
 
 
-def events(folder: Path, *, since_ms: int | None = None, after: int | None = None) -> Iterator[Record]:
-    """The stored events in order: those above the number `after`, those that arrived at or after `since_ms`.
+def events(
+    folder: Path, *, since_ms: int | None = None, until_ms: int | None = None, after: int | None = None
+) -> Iterator[Record]:
+    """The stored events in order: those above the number `after`, of what arrived from `since_ms` to before `until_ms`.
 
-    Ends at the newest; call again with the last number to follow. Raises FileNotFoundError where no spool is,
+    What lies before the first or behind the last of these is not read, unless a clock that jumped has put arrivals out
+    of order. Ends at the newest; call again with the last number to follow. Raises FileNotFoundError where no spool is,
     sqlite3.DatabaseError where it cannot be read.
     """
     path = folder / "spool.db"
     if not path.exists():
         raise FileNotFoundError(path)
     with closing(connect_reading(path)) as db:
-        position = after or 0
-        while True:
-            page = read(db, position, _BATCH, _BYTES)
-            for record in page.records:
-                if since_ms is None or record.recorded >= since_ms:
-                    yield record
+        position, last = _between(db, after or 0, since_ms, until_ms)
+        while position < last:
+            page = read(db, position, min(_BATCH, last - position), _BYTES)
+            yield from _arrived(page.records, since_ms, until_ms)
             if page.through == position:
                 return
             position = page.through
+
+
+def latest(folder: Path, *, since_ms: int | None = None, until_ms: int | None = None) -> Iterator[Record]:
+    """The same events, the newest first: whoever wants a few of them has the others unread. Raises as `events` does."""
+    path = folder / "spool.db"
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with closing(connect_reading(path)) as db:
+        first, position = _between(db, 0, since_ms, until_ms)
+        while position > first:
+            (lower,) = db.execute(_BACK, (position, _BLOCKS)).fetchone()
+            after = max(first, lower or 0)
+            found = list(_arrived(_through(db, after, position), since_ms, until_ms))
+            yield from reversed(found)
+            position = after
+
+
+def _through(db: sqlite3.Connection, after: int, through: int) -> Iterator[Record]:
+    """The events above one number and up to another."""
+    while after < through:
+        page = read(db, after, min(_BATCH, through - after), _BYTES)
+        yield from (record for record in page.records if record.seq <= through)
+        if page.through == after:
+            return
+        after = page.through
+
+
+def _arrived(records: Iterable[Record], since_ms: int | None, until_ms: int | None) -> Iterator[Record]:
+    for record in records:
+        if (since_ms is None or record.recorded >= since_ms) and (until_ms is None or record.recorded < until_ms):
+            yield record
+
+
+def _between(db: sqlite3.Connection, after: int, since_ms: int | None, until_ms: int | None) -> tuple[int, int]:
+    """The number above which, and the number through which, all events lie that are wanted."""
+    first, last = after, _LAST
+    if since_ms is None and until_ms is None:
+        return first, last
+    row = db.execute("SELECT value FROM state WHERE source = ? AND key = ?", TIME).fetchone()
+    try:
+        kept = orjson.loads(row[0]) if row else None
+    except (ValueError, TypeError):  # damaged: the daemon's next start sets it aside
+        kept = None
+    if since_ms is not None:
+        if in_order(kept, since_ms):
+            first = max(first, first_since(db, since_ms - JUMP_MS))
+        else:
+            (found,) = db.execute(_FIRST_SINCE, (since_ms,)).fetchone()
+            first = max(first, db.execute(_BEFORE, (last if found is None else found,)).fetchone()[0] or 0)
+    if until_ms is not None and in_order(kept, until_ms):
+        last = _block_behind(db, first_since(db, until_ms + JUMP_MS))
+    return first, last
+
+
+def _block_behind(db: sqlite3.Connection, seq: int) -> int:
+    """The last number of the block behind the number; which may hold some of both."""
+    row = db.execute("SELECT last FROM blocks WHERE last > ? ORDER BY last LIMIT 1", (seq,)).fetchone()
+    return _LAST if row is None else int(row[0])
 
 
 def letters(folder: Path, *, sink: str | None = None, ids: Sequence[int] | None = None) -> Iterator[DeadLetter]:

@@ -125,6 +125,8 @@ class RecentRecords:
             return None
         start = bisect_right(self._records, after, key=lambda record: record.seq)
         chosen = self._records[start : start + limit]
+        if sum([len(record.body) for record in chosen]) <= max_bytes:
+            return chosen
         total = 0
         for count, record in enumerate(chosen):
             total += len(record.body)

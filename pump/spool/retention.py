@@ -39,6 +39,8 @@ PRESSED = 0.75
 FILLING = 0.8
 RELIEVED = 0.7
 RESUME = 0.95
+SHRINKING = 16
+"""Part of `max_bytes` by which a spool that is above it, and shrinks, may grow again before it refuses."""
 NEVER = 1 << 62
 SLICES = 8
 """Slices in a row, so that removing keeps up with storing; more would keep puts waiting."""
@@ -67,6 +69,8 @@ class Retention:
         self._filling = False
         self._full = False
         """Whether it refuses for its size."""
+        self._most = self._most_for = 0
+        """Bytes up to which it takes events while it shrinks to `max_bytes`, and the `max_bytes` that they are for."""
         self._named = -NAMED
         self._evicting = False
         self._evicted = 0
@@ -80,7 +84,7 @@ class Retention:
     async def begin(self) -> None:
         """Take the first measure, and refuse at once where it is too much. Raises sqlite3.Error."""
         await self._measure()
-        await self._limit()
+        await self._limit(self._state.passed_through())  # nobody has said yet which sinks hold
 
     async def maintain(self) -> bool:
         """Do what is due; True where more of it waits."""
@@ -101,10 +105,11 @@ class Retention:
                 self._writer.wrote(statements.SLICE * 1024)
                 await self._measure()
             now = self._clock.monotonic()
-            if now - self._looked >= TICK or self.used > PRESSED * self.max_bytes:
-                self._looked = now
+            aged = now - self._looked >= TICK
+            if aged or self.used > PRESSED * self.max_bytes:
+                self._looked = now if aged else self._looked
                 for _ in range(SLICES):
-                    if not await self._prune():
+                    if not await self._prune(aged=aged):
                         break
                 else:
                     more = True
@@ -117,7 +122,10 @@ class Retention:
         return more
 
     async def _measure(self) -> None:
-        used = await self._writer.run(statements.used_bytes)
+        self._measured(await self._writer.run(statements.used_bytes))
+
+    def _measured(self, used: int) -> None:
+        """So many bytes of pages are in use."""
         with suppress(FileNotFoundError):  # no WAL yet
             self._wal_bytes = self._wal.stat().st_size
         self.used = used + self._wal_bytes
@@ -158,9 +166,11 @@ class Retention:
         await self._measure()
         return True
 
-    async def _prune(self) -> bool:
-        """One slice: by age, or by size before the size becomes a matter of refusing."""
+    async def _prune(self, *, aged: bool) -> bool:
+        """One slice: by age, where that is due, or by size before the size becomes a matter of refusing."""
         limit = self.max_bytes
+        if not aged and self.used <= PRESSED * limit:
+            return False
         (_, before), *old = self._clock.ages.old(self._settings.retention)
         through, reason = self._state.held_through(), "age"
         if self.used > PRESSED * limit:
@@ -181,7 +191,7 @@ class Retention:
             self._state.recount_strangers(await self._writer.run(strangers.held))
         self._metrics.pruned.labels(reason).inc(pruned.events)
         self._writer.wrote(statements.SLICE * 1024)
-        await self._measure()
+        self._measured(pruned.used)
         return True
 
     async def _prune_keys(self, now: float) -> None:
@@ -233,15 +243,30 @@ class Retention:
         elif self.used < RELIEVED * limit:
             self._filling = False
 
-    async def _limit(self) -> None:
+    async def _limit(self, removable: int | None = None) -> None:
+        """Refuse where it is too full, or take again. Events through `removable` may go; None: what sinks let go."""
         limit, now = self.max_bytes, self._clock.monotonic()
-        if self.used >= limit and self._settings.when_full == "block":
+        shrinks = self._shrinks(self._state.held_through() if removable is None else removable)
+        if self.used >= limit and self._settings.when_full == "block" and not shrinks:
             if not self._writer.refusing or (self._full and now - self._named >= NAMED):
                 self._full, self._named = True, now
                 self._writer.refuse(f"max_bytes is reached, held by {await self._who_holds()}")
-        elif self._writer.refusing and self.used < RESUME * limit and self._writer.accept():
+        elif self._writer.refusing and (self.used < RESUME * limit or shrinks) and self._writer.accept():
             self._full = False
             await self._measure()
+
+    def _shrinks(self, removable: int) -> bool:
+        """True while a spool above `max_bytes`, which was lowered, comes down to it, for there is what may go.
+
+        New events are taken meanwhile: removing keeps up with storing. Should it not, the spool may not grow again.
+        """
+        limit = self.max_bytes
+        above = self.used + limit // SHRINKING
+        self._most = max(limit, above if limit != self._most_for else min(self._most, above))
+        self._most_for = limit
+        # Refusing for its size, it has grown by all that it may: half of that must go first.
+        most = self._most - limit // SHRINKING // 2 if self._full else self._most
+        return limit <= self.used < most and self._state.floor < removable
 
     async def _who_holds(self) -> str:
         if sink := await self._holder(RESUME):

@@ -7,7 +7,8 @@ many rows, and a question's answer is one row (docs/measurements.md).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -163,6 +164,8 @@ class Pruned:
     """True where events that count against a source's limit were among them."""
     strange: bool
     """True where strangers' events were among them."""
+    used: int
+    """Bytes of the pages that are in use now."""
 
 
 def prune(db: sqlite3.Connection, *, through: int, before: int, old: Sequence[tuple[int, int]] = ()) -> Pruned | None:
@@ -185,17 +188,31 @@ def prune(db: sqlite3.Connection, *, through: int, before: int, old: Sequence[tu
         bound, events = last, events + last + 1 - first
     if bound is None:
         return None
-    db.execute("BEGIN IMMEDIATE")
+    with _unsynced(db):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.execute("DELETE FROM blocks WHERE last <= ?", (bound,))
+            quarantined = db.execute("DELETE FROM limited WHERE seq <= ?", (bound,)).rowcount > 0
+            strange = strangers.forget(db, bound)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+    return Pruned(bound, events, quarantined, strange, used_bytes(db))
+
+
+@contextmanager
+def _unsynced(db: sqlite3.Connection) -> Iterator[None]:
+    """Within it a commit is not fsynced: the next one that is has it on disk too, and a power cut before takes it back.
+
+    For removals, which nobody waits for and which may be done twice.
+    """
+    db.execute("PRAGMA synchronous=NORMAL")
     try:
-        db.execute("DELETE FROM blocks WHERE last <= ?", (bound,))
-        quarantined = db.execute("DELETE FROM limited WHERE seq <= ?", (bound,)).rowcount > 0
-        strange = strangers.forget(db, bound)
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-    return Pruned(bound, events, quarantined, strange)
+        yield
+    finally:
+        db.execute("PRAGMA synchronous=FULL")
 
 
 def evict(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,6 +12,11 @@ from pydantic import Field
 from pump.core.event import Sighting
 from pump.core.record import State
 from pump.core.settings import Duration, Settings, Size
+
+try:
+    from isal.isal_zlib import crc32  # the extra "fast": the same sum in a tenth of the time
+except ImportError:
+    from zlib import crc32
 
 
 @dataclass(slots=True, frozen=True)
@@ -87,12 +91,12 @@ class Cursor:
 
 def checksum(seq: int, source: str, type_: str, severity: int, recorded: int, body: bytes) -> int:
     """CRC-32 of a stored row: a flipped bit in any of its columns shows when the row is read."""
-    return zlib.crc32(body, _seed(source, type_, severity) ^ ((seq ^ recorded) & 0xFFFFFFFF))
+    return crc32(body, _seed(source, type_, severity) ^ ((seq ^ recorded) & 0xFFFFFFFF))
 
 
 @lru_cache(4096)
 def _seed(source: str, type_: str, severity: int) -> int:
-    return zlib.crc32(f"{source} {type_} {severity}".encode())
+    return crc32(f"{source} {type_} {severity}".encode())
 
 
 class SpoolSettings(Settings):

@@ -163,11 +163,11 @@ class HealthCollector(Collector):
         self._health = health
 
     def collect(self) -> Iterable[Metric]:
-        """Made afresh for each scrape, so that a part which is gone leaves no series behind."""
+        """Made afresh for each scrape, so that a part which is gone leaves no series behind. Called in a thread."""
         state = GaugeMetricFamily("pump_component_state", "1 for the state that a part is in", labels=["part", "state"])
         idle = GaugeMetricFamily("pump_component_idle_seconds", "Since the part's last sign of life", labels=["part"])
         stalls = CounterMetricFamily("pump_component_stalls", "How often the part fell silent", labels=["part"])
-        for component in self._health.components.values():
+        for component in list(self._health.components.values()):
             for name in STATES:
                 state.add_metric([component.name, name], float(component.state == name))
             idle.add_metric([component.name], component.idle)

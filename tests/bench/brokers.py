@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import shutil
 import subprocess
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -18,17 +17,15 @@ from nats.js.api import StreamConfig
 from pump.core.clock import Clock
 from pump.core.record import Record
 from pump.core.settings import SinkSettings
-from pump.delivery.cursor import Surroundings
-from pump.delivery.delivery import Delivery
 from pump.sink import Sink
 from pump.sinks.mqtt.sink import MqttSettings, MqttSink
 from pump.sinks.nats.sink import NatsSettings, NatsSink
 from pump.spool import Spool, SpoolSettings
-from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics
 from pump.testing.brokers import Mosquitto, NatsServer
 from pump.testing.records import record, rows
-from tests.bench.measure import Row, interleaved, share
+from tests.bench.drained import through_the_pump
+from tests.bench.measure import Figure, Meter, Row, interleaved, share
 
 _EVENTS: Final = 10_000
 _SIZE: Final = 800
@@ -51,8 +48,8 @@ def table(folder: Path, repetitions: int) -> Iterator[Row]:
 def _mqtt(folder: Path, records: list[Record], repetitions: int) -> Row:
     mosquitto = Mosquitto.found() is not None
 
-    def run(body: Callable[[int], Awaitable[float]]) -> float:
-        async def main() -> float:
+    def run(body: Callable[[int], Awaitable[Figure]]) -> Figure:
+        async def main() -> Figure:
             place = folder / f"mqtt-{next(_numbers)}"
             server = Mosquitto(place) if mosquitto else NatsServer(place, mqtt=True)
             async with server:
@@ -60,7 +57,7 @@ def _mqtt(folder: Path, records: list[Record], repetitions: int) -> Row:
 
         return asyncio.run(main())
 
-    async def bare(port: int) -> float:
+    async def bare(port: int) -> Figure:
         async with aiomqtt.Client("127.0.0.1", port, max_inflight_messages=_MQTT_WINDOW) as client:
             client.pending_calls_threshold = _MQTT_WINDOW
             left = iter(records)
@@ -71,33 +68,33 @@ def _mqtt(folder: Path, records: list[Record], repetitions: int) -> Row:
 
             return await _rate(asyncio.gather(*(worker() for _ in range(_MQTT_WINDOW))))
 
-    async def pump(port: int) -> float:
+    async def pump(port: int) -> Figure:
         settings = {"type": "mqtt", "url": f"mqtt://127.0.0.1:{port}", "version": "3.1.1", "window": _MQTT_WINDOW}
         return await _through_the_pump(folder, MqttSink, MqttSettings.model_validate(settings))
 
-    async def command(port: int) -> float:
+    async def command(port: int) -> Figure:
         lines = b"".join(one.body + b"\n" for one in records)
         line = ["mosquitto_pub", "-l", "-q", "1", "-h", "127.0.0.1", "-p", str(port), "-t", "bare/lines"]
-        begun = time.perf_counter()
+        meter = Meter()
         await asyncio.to_thread(subprocess.run, line, input=lines, check=True)
-        return _EVENTS / (time.perf_counter() - begun)
+        return Figure(_EVENTS / meter.seconds)
 
     found = interleaved(repetitions, bare=lambda: run(bare), pump=lambda: run(pump))
-    beside = f"; mosquitto_pub -l {run(command):,.0f}" if shutil.which("mosquitto_pub") else ""
+    beside = f"; mosquitto_pub -l {run(command).rate:,.0f}" if shutil.which("mosquitto_pub") else ""
     where = "mosquitto" if mosquitto else "nats-server"
     return share("MQTT QoS 1 / bare aiomqtt", found["pump"], found["bare"], 0.8, f"events/s on {where}{beside}")
 
 
 def _jetstream(folder: Path, records: list[Record], repetitions: int) -> Row:
-    def run(body: Callable[[str, str], Awaitable[float]]) -> float:
-        async def main() -> float:
+    def run(body: Callable[[str, str], Awaitable[Figure]]) -> Figure:
+        async def main() -> Figure:
             name = f"bench{next(_numbers)}"
             async with NatsServer(folder / name) as server:
                 return await body(server.url, name)
 
         return asyncio.run(main())
 
-    async def bare(url: str, name: str) -> float:
+    async def bare(url: str, name: str) -> Figure:
         client = await nats.connect(url)
         try:
             jetstream = client.jetstream(publish_async_max_pending=_NATS_WINDOW)
@@ -115,19 +112,26 @@ def _jetstream(folder: Path, records: list[Record], repetitions: int) -> Row:
         finally:
             await client.close()
 
-    async def pump(url: str, name: str) -> float:
+    async def pump(url: str, name: str) -> Figure:
         settings = {"type": "nats", "servers": [url], "stream": name, "subject": name + ".{type:levels}"}
         made = NatsSettings.model_validate({**settings, "window": _NATS_WINDOW})
-        return await _through_the_pump(folder, NatsSink, made)
+        figure = await _through_the_pump(folder, NatsSink, made)
+        client = await nats.connect(url)
+        try:
+            held = (await client.jetstream().stream_info(name)).state.messages
+        finally:
+            await client.close()
+        assert held == _EVENTS, f"the stream holds {held} of {_EVENTS} events"
+        return figure
 
     found = interleaved(repetitions, bare=lambda: run(bare), pump=lambda: run(pump))
     return share("JetStream / bare nats-py", found["pump"], found["bare"], 0.8, "events/s")
 
 
-async def _rate(work: Awaitable[Any]) -> float:
-    begun = time.perf_counter()
+async def _rate(work: Awaitable[Any]) -> Figure:
+    meter = Meter()
     await work
-    return _EVENTS / (time.perf_counter() - begun)
+    return meter.figure(_EVENTS)
 
 
 async def _spool(folder: Path, metrics: Metrics) -> Spool:
@@ -141,25 +145,11 @@ async def _filled(folder: Path) -> None:
     await spool.close()
 
 
-async def _through_the_pump(folder: Path, kind: type[Sink[Any]], settings: SinkSettings) -> float:
-    """Events a second of a new sink that catches up with the spool."""
-    metrics, name = Metrics(), f"sink-{next(_numbers)}"
+async def _through_the_pump(folder: Path, kind: type[Sink[Any]], settings: SinkSettings) -> Figure:
+    metrics = Metrics()
     spool = await _spool(folder, metrics)
-
-    async def never_lost(sink: str, first: int, last: int, count: int) -> None:
-        raise AssertionError(f"{sink} lost {count} events, {first} to {last}")
-
     try:
-        delivery = Delivery(
-            Surroundings(spool, Clock(), metrics, "bench", never_lost),
-            kind,
-            name,
-            settings,
-            Component(f"sink {name}", Clock()),
-        )
-        delivery.stop()
-        rate = await _rate(delivery.run())
-        assert delivery.position == spool.head
-        return rate
+        assert spool.head == spool.floor + _EVENTS, "events were removed before they could be sent"
+        return await through_the_pump(spool, kind, settings, metrics)
     finally:
         await spool.close()

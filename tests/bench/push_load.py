@@ -15,6 +15,8 @@ from pathlib import Path
 
 import orjson
 
+from tests.bench.measure import Figure, Meter
+
 CONFIG = """
 [pump]
 site = "bench"
@@ -128,7 +130,12 @@ async def main():
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
     print("Devices may push 127.0.0.1:%d" % runner.addresses[0][1], file=sys.stderr, flush=True)
     await asyncio.Event().wait()
-asyncio.run(main())
+try:
+    from uvloop import new_event_loop  # the pump runs on it where it is installed
+except ImportError:
+    new_event_loop = None
+with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    runner.run(main())
 """
 
 
@@ -170,6 +177,13 @@ class Load:
     seconds: list[float] = field(default_factory=list)
     refused: int = 0
     elapsed: float = 0.0
+    cpu: float = 0.0
+    """Seconds of processor time that the server took, where that was measured."""
+
+    @property
+    def figure(self) -> Figure:
+        """Requests a second that were answered 200, and what each cost the server."""
+        return Figure(self.rate, 1e6 * self.cpu / max(1, len(self.answered)))
 
     @property
     def rate(self) -> float:
@@ -181,11 +195,14 @@ class Load:
         return sorted(self.seconds)[min(len(self.seconds) - 1, int(len(self.seconds) * part))]
 
 
-_HEAD = b"POST /api/upark/capture HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+_HEAD = b"POST /api/upark/%b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
 class _Device(asyncio.Protocol):
-    def __init__(self, connection: int, body: Body, load: Load, until: float, done: asyncio.Future[None]) -> None:
+    def __init__(
+        self, connection: int, body: Body, load: Load, until: float, done: asyncio.Future[None], path: bytes
+    ) -> None:
+        self._path = path
         self._connection, self._body, self._load, self._until, self._done = connection, body, load, until, done
         self._number = 0
         self._sent = 0.0
@@ -205,7 +222,7 @@ class _Device(asyncio.Protocol):
         self._record = body[body.index(b'"recordId":"') + 12 :].split(b'"', 1)[0].decode()
         self._number += 1
         self._sent = time.perf_counter()
-        self._transport.writelines((_HEAD % len(body), body))
+        self._transport.writelines((_HEAD % (self._path, len(body)), body))
 
     def data_received(self, data: bytes) -> None:
         data = self._rest + data
@@ -231,7 +248,17 @@ class _Device(asyncio.Protocol):
             self._done.set_result(None)
 
 
-async def drive(port: int, connections: int, seconds: float, body: Body) -> Load:
+def measured(server: Server, connections: int, seconds: float, body: Body) -> Load:
+    """`drive`, and the server's processor time; what was refused makes the run void."""
+    meter = Meter(server.process.pid)
+    load = asyncio.run(drive(server.port, connections, seconds, body))
+    load.cpu = meter.cpu
+    assert load.answered, "nothing was answered 200"
+    assert not load.refused, f"{load.refused} requests were refused, {len(load.answered)} answered 200"
+    return load
+
+
+async def drive(port: int, connections: int, seconds: float, body: Body, *, path: str = "capture") -> Load:
     """Post over so many keep-alive connections for so long; ends earlier where the server goes away."""
     load, loop = Load(), asyncio.get_running_loop()
     begun = time.perf_counter()
@@ -241,7 +268,7 @@ async def drive(port: int, connections: int, seconds: float, body: Body) -> Load
         ends.append(done)
 
         def device(connection: int = connection, done: asyncio.Future[None] = done) -> _Device:
-            return _Device(connection, body, load, begun + seconds, done)
+            return _Device(connection, body, load, begun + seconds, done, path.encode())
 
         await loop.create_connection(device, "127.0.0.1", port)
     await asyncio.gather(*ends)

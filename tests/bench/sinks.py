@@ -8,7 +8,6 @@ import itertools
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,17 +19,15 @@ from aiohttp import web
 from pump.core.clock import Clock
 from pump.core.record import Record
 from pump.core.settings import SinkSettings
-from pump.delivery.cursor import Surroundings
-from pump.delivery.delivery import Delivery
 from pump.sink import Sink
 from pump.sinks.sqlite import table as _table
 from pump.sinks.sqlite.sink import _PRAGMAS, SqliteSettings, SqliteSink
 from pump.sinks.webhook.sink import WebhookSettings, WebhookSink
 from pump.spool import Spool, SpoolSettings
-from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics
 from pump.testing.records import record, rows
-from tests.bench.measure import Row, interleaved, share
+from tests.bench.drained import through_the_pump
+from tests.bench.measure import Figure, Meter, Row, interleaved, share
 
 _EVENTS: Final = 40_000
 _SIZE: Final = 800
@@ -39,35 +36,14 @@ _SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 _numbers = itertools.count()
 
 
-async def _never_lost(sink: str, first: int, last: int, count: int) -> None:
-    raise AssertionError(f"{sink} lost {count}")
-
-
-async def _through_the_pump(spool: Spool, kind: type[Sink[Any]], settings: SinkSettings, metrics: Metrics) -> float:
-    """Events a second of a new sink that catches up with the spool."""
-    name = f"sink-{next(_numbers)}"
-    delivery = Delivery(
-        Surroundings(spool, Clock(), metrics, "bench", _never_lost),
-        kind,
-        name,
-        settings,
-        Component(f"sink {name}", Clock()),
-    )
-    begun = time.perf_counter()
-    delivery.stop()
-    await delivery.run()
-    elapsed = time.perf_counter() - begun
-    assert delivery.position == spool.head
-    return _EVENTS / elapsed
-
-
-async def _with_spool(folder: Path, kind: type[Sink[Any]], settings: SinkSettings) -> float:
+async def _with_spool(folder: Path, kind: type[Sink[Any]], settings: SinkSettings) -> Figure:
     metrics = Metrics()
     spool = await Spool.open(folder / "spool", SpoolSettings(), clock=Clock(), metrics=metrics)
     try:
         while spool.head < _EVENTS:
             await spool.append(rows(range(spool.head + 1, spool.head + 501), Clock(), size=_SIZE), source="gate")
-        return await _through_the_pump(spool, kind, settings, metrics)
+        assert spool.floor == 0, "events were removed before they could be sent"
+        return await through_the_pump(spool, kind, settings, metrics)
     finally:
         await spool.close()
 
@@ -88,13 +64,22 @@ def _receiver() -> Iterator[str]:
 
 
 def _serve() -> None:
+    taken = 0
+
     async def take(request: web.Request) -> web.Response:
-        await request.read()
+        nonlocal taken
+        taken += (await request.read()).count(b'"specversion"')
         return web.Response(status=204)
+
+    async def count(request: web.Request) -> web.Response:
+        nonlocal taken
+        said, taken = taken, 0
+        return web.Response(text=str(said))
 
     async def main() -> None:
         app = web.Application(client_max_size=16 << 20)
         app.router.add_post("/hook", take)
+        app.router.add_get("/hook", count)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -106,12 +91,19 @@ def _serve() -> None:
 
 def _hook(url: str, size: int, *secrets: str) -> WebhookSettings:
     return WebhookSettings.model_validate(
-        {"type": "webhook", "url": url, "secret": secrets, "batch_size": size, "allow_private": True}
+        {"type": "webhook", "url": url, "secret": secrets, "batch_size": size, "allow_private": True, "start": "oldest"}
     )
 
 
-async def _bare_posts(url: str, records: list[Record], size: int, key: bytes = b"") -> float:
-    begun = time.perf_counter()
+async def _all_taken(url: str) -> None:
+    """Have the run fail unless the receiver has got each event once since it was asked last."""
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        taken = int(await response.text())
+    assert taken == _EVENTS, f"the receiver got {taken} events of {_EVENTS}"
+
+
+async def _bare_posts(url: str, records: list[Record], size: int, key: bytes = b"") -> Figure:
+    meter = Meter()
     async with aiohttp.ClientSession() as session:
         for start in range(0, len(records), size):
             body = b"[" + b",".join([one.body for one in records[start : start + size]]) + b"]"
@@ -121,15 +113,25 @@ async def _bare_posts(url: str, records: list[Record], size: int, key: bytes = b
             async with session.post(url, data=body, headers=headers) as response:
                 assert response.status == 204
                 await response.read()
-    return len(records) / (time.perf_counter() - begun)
+    figure = meter.figure(len(records))
+    await _all_taken(url)
+    return figure
 
 
-async def _sends(settings: WebhookSettings, records: list[Record]) -> float:
-    begun = time.perf_counter()
+async def _sends(settings: WebhookSettings, records: list[Record]) -> Figure:
+    meter = Meter()
     async with WebhookSink("hook", settings, state=None, clock=Clock(), site="bench") as sink:
         for start in range(0, len(records), settings.read_limit):
             await sink.send(records[start : start + settings.read_limit])
-    return len(records) / (time.perf_counter() - begun)
+    figure = meter.figure(len(records))
+    await _all_taken(str(settings.url))
+    return figure
+
+
+async def _from_the_file(folder: Path, settings: WebhookSettings) -> Figure:
+    figure = await _with_spool(folder, WebhookSink, settings)
+    await _all_taken(str(settings.url))
+    return figure
 
 
 def _webhook_rows(folder: Path, repetitions: int, url: str, size: int, records: list[Record]) -> Iterator[Row]:
@@ -140,7 +142,7 @@ def _webhook_rows(folder: Path, repetitions: int, url: str, size: int, records: 
         signed_limit=lambda: asyncio.run(_bare_posts(url, records, size, b"k" * 32)),
         plain=lambda: asyncio.run(_sends(plain, records)),
         signed=lambda: asyncio.run(_sends(signed, records)),
-        file=lambda: asyncio.run(_with_spool(folder, WebhookSink, signed)),
+        file=lambda: asyncio.run(_from_the_file(folder, signed)),
     )
     words = "events/s bare aiohttp posts, unsigned"
     yield share(f"webhook sink, batches of {size}, unsigned", found["plain"], found["limit"], 0.7, words)
@@ -158,10 +160,10 @@ def _webhook_rows(folder: Path, repetitions: int, url: str, size: int, records: 
 # --- the archive ------------------------------------------------------------------------------------------------------
 
 
-def _bare_inserts(folder: Path, records: list[Record]) -> float:
+def _bare_inserts(folder: Path, records: list[Record]) -> Figure:
     """The same table, pragmas and statements, in one plain loop."""
     path = folder / f"bare-{next(_numbers)}.db"
-    begun = time.perf_counter()
+    meter = Meter()
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for pragma in _PRAGMAS:
             db.execute(f"PRAGMA {pragma}")
@@ -170,16 +172,20 @@ def _bare_inserts(folder: Path, records: list[Record]) -> float:
         for start in range(0, len(records), 512):
             values = [value for one in records[start : start + 512] for value in _table.row(one)]
             db.execute(_table.upsert(len(values) // _table.WIDTH), values)
-    elapsed = time.perf_counter() - begun
+    figure = meter.figure(len(records))
     path.unlink()
-    return len(records) / elapsed
+    return figure
 
 
-def _archive(folder: Path) -> float:
+def _archive(folder: Path) -> Figure:
     path = folder / f"archive-{next(_numbers)}.db"
-    rate = asyncio.run(_with_spool(folder, SqliteSink, SqliteSettings(type="sqlite", path=str(path), batch_size=512)))
+    settings = SqliteSettings(type="sqlite", path=str(path), batch_size=512)
+    figure = asyncio.run(_with_spool(folder, SqliteSink, settings))
+    with closing(sqlite3.connect(path)) as db:
+        (there,) = db.execute("SELECT count(*) FROM events").fetchone()
+    assert there == _EVENTS, f"the archive has {there} of {_EVENTS} events"
     path.unlink()
-    return rate
+    return figure
 
 
 def table(folder: Path, repetitions: int) -> Iterator[Row]:

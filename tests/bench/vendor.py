@@ -6,7 +6,7 @@ import asyncio
 import gc
 import multiprocessing
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 
 import orjson
@@ -52,13 +52,14 @@ def vendor(records: Records) -> Iterator[Vendor]:
         target=_serve, args=(theirs, orjson.dumps(records)), daemon=True
     )
     process.start()
+    theirs.close()  # it is the process's own now: where that ends, asking it fails and waits for nobody
     try:
         yield Vendor(ours)
     finally:
-        ours.send("end")
+        with suppress(OSError):
+            ours.send("end")
         process.join()
         ours.close()
-        theirs.close()
 
 
 def _serve(line: Connection, records: bytes) -> None:

@@ -41,8 +41,11 @@ SEALED: Final = {
 `keys` has none: a damaged key costs a second storing, if the vendor sends the event again, and no more, while a
 checksum would have to be made for every event. Whoever meets one that cannot be a key has the spool salvaged.
 """
-LARGE: Final = ("dead",)
-"""Tables that may be so large that not every start looks through them."""
+LARGE: Final = ("dead", "sightings")
+"""Tables that may be so large that not every start looks through them: it must not take longer the more is stored.
+
+Whoever reads a dead letter looks at its checksum, whoever meets a sighting that cannot be one has the spool salvaged.
+"""
 _TYPES: Final[Mapping[str, type]] = {"TEXT": Text, "INTEGER": int, "BLOB": bytes}
 
 
@@ -166,19 +169,16 @@ def _sift(db: sqlite3.Connection, table: str, found: Damage) -> list[dict[str, A
     """Leave the table's sound rows in it; those that are not."""
     columns, sealed = shape(db, table), table in SEALED
     names = ", ".join(columns)
-    sound: list[Values] = []
-    damaged: list[Values] = []
+    every = f"SELECT {names}, {'crc' if sealed else 'NULL'} FROM {table}"
     with raw_texts(db):
-        for *row, crc in db.execute(f"SELECT {names}, {'crc' if sealed else 'NULL'} FROM {table}"):
-            if not is_sound(row, columns, crc, sealed=sealed):
-                damaged.append(row)
-            elif table not in LARGE:
-                sound.append([*row, crc])
+        damaged = [row for *row, crc in db.execute(every) if not is_sound(row, columns, crc, sealed=sealed)]
     if damaged:
         found.add(table, damaged)
         if table == "dead":
             _remove_letters(db, [row[0] for row in damaged])
-        elif table not in LARGE:
+        else:
+            with raw_texts(db):
+                sound = [[*row, crc] for *row, crc in db.execute(every) if is_sound(row, columns, crc, sealed=sealed)]
             _write_anew(db, table, f"{names}, crc" if sealed else names, sound, len(columns) + sealed)
     return [{"table": table, **dict(zip(columns, row, strict=True))} for row in damaged]
 

@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 
 from pump.core.event import Sighting
+from pump.spool.errors import RowDamaged
 from pump.spool.rows import insert_all, multi, parts
 
 
@@ -32,7 +33,7 @@ def add(db: sqlite3.Connection, sighted: Sequence[tuple[str, Seen, int]]) -> Non
 
 
 def seen(db: sqlite3.Connection, *, source: str, wanted: Collection[Sighting]) -> list[Seen]:
-    """All sightings that share time and key with one of these."""
+    """All sightings that share time and key with one of these. Raises RowDamaged where one is none."""
     keys = list({(one.at, one.key) for one in wanted})
     found: list[Seen] = []
     for part in parts(keys):
@@ -41,7 +42,10 @@ def seen(db: sqlite3.Connection, *, source: str, wanted: Collection[Sighting]) -
             f" WHERE (at, source, key) IN ({multi('VALUES', 3, len(part))})",
             [value for at, key in part for value in (at, source, key)],
         ).fetchone()
-        found += [Seen(Sighting(at, key, side), id_, twin) for at, key, side, id_, twin in orjson.loads(answer)]
+        try:
+            found += [Seen(Sighting(at, key, side), id_, twin) for at, key, side, id_, twin in orjson.loads(answer)]
+        except ValueError as error:  # a text that is none
+            raise RowDamaged("a sighting is damaged") from error
     return found
 
 
@@ -52,7 +56,7 @@ _SWEPT: Final = 500
 
 def prune(db: sqlite3.Connection, *, above: Place, through: int) -> Place | None:
     """Look at a slice of the sightings above `above`, in their own order, and remove those of the number `through` or
-    lower; the last one looked at, None at the end. As `statements.prune_keys`.
+    lower; the last one looked at, None at the end. As `statements.prune_keys`; raises RowDamaged as it does.
     """
     place = "(at, source, key, side, id)"
     bound: Place | None = db.execute(
@@ -60,6 +64,8 @@ def prune(db: sqlite3.Connection, *, above: Place, through: int) -> Place | None
         f" ORDER BY at, source, key, side, id LIMIT 1 OFFSET {_SWEPT - 1}",
         above,
     ).fetchone()
+    if bound is not None and not (list(map(type, bound)) == [int, str, str, str, str] and bound > above):
+        raise RowDamaged("a sighting is damaged, or lies where it does not belong")
     if bound is None:
         db.execute(f"DELETE FROM sightings WHERE {place} > (?, ?, ?, ?, ?) AND seq <= ?", (*above, through))
         return None

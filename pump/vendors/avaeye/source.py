@@ -196,8 +196,9 @@ class AvaEye(PushSource[AvaEyeSettings]):
             message.facts = {**(known.facts if known is not None else {}), **(facts or {})}
             groups = parse.groups(message, self._camera(message))
             stranger = devices.stranger(message.key)
-            async with devices.heard(message.key, interval=interval, facts=facts, groups=groups, store=True) as sign:
-                await intake.put(*sign.events, state=sign.state, stranger=stranger)
+            async with devices.heard(message.key, interval=interval, facts=facts, groups=groups, alone=True) as sign:
+                if sign.events or sign.state:
+                    await intake.put(*sign.events, state=sign.state, stranger=stranger)
             if asked:
                 intake.count("introduction_asked")
                 raise Refused(503, "introduce yourself with basicinfo")

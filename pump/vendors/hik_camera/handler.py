@@ -97,6 +97,8 @@ class CameraHandler(StreamHandler):
         """The event that the newest message belongs to: pictures that come late are its."""
         self._unwanted = False
         """The newest message was not wanted, and neither are its pictures."""
+        self._quiet: tuple[Tree, bool] | None = None
+        """The fields, but for the time, of a message that said nothing; True where it might have ended something."""
 
     async def opening(self) -> StreamRequest:
         """The stream's one request."""
@@ -112,7 +114,7 @@ class CameraHandler(StreamHandler):
         state = self._intake.state()
         self._matters.load(state, now)
         self._uploads.load(state)
-        self._waiting, self._last, self._unwanted = None, None, False
+        self._waiting, self._last, self._unwanted, self._quiet = None, None, False, None
         kept = state.get("device")
         known = kept if isinstance(kept, dict) else {}
         batch = Batch()
@@ -178,6 +180,8 @@ class CameraHandler(StreamHandler):
 
     def _message(self, tree: Tree, batch: Batch) -> None:
         self._flush(batch)
+        if self._says_nothing_again(tree):
+            return
         root = tree.get("")
         try:
             alert = parse(dict(tree), self._facts, self._zone)
@@ -187,6 +191,7 @@ class CameraHandler(StreamHandler):
             return
         if alert.heartbeat:
             self._intake.count("heartbeat")
+            self._quiet = _timeless(tree), False
             return
         now = self._clock.monotonic()
         if alert.prolongs:
@@ -207,6 +212,8 @@ class CameraHandler(StreamHandler):
             state |= change
         if not events:
             self._repetition(alert, state, batch)
+            if _is_quiet(alert) and not state:
+                self._quiet = _timeless(tree), True
             return
         upload = self._uploads.take(alert) if alert.record is not None else Upload(events)
         events, state = upload.events, state | upload.state
@@ -228,9 +235,21 @@ class CameraHandler(StreamHandler):
         batch.events += events
         batch.state |= state
 
+    def _says_nothing_again(self, tree: Tree) -> bool:
+        """True for the heartbeat that a device sends all day, once more: nothing need be made of it to know that."""
+        if self._quiet is None:
+            return False
+        fields, ends = self._quiet
+        if (ends and self._matters.open) or _timeless(tree) != fields:
+            return False
+        if ends:
+            self._matters.repeats += 1
+            self._unwanted = False
+        self._intake.count("heartbeat")
+        return True
+
     def _repetition(self, alert: Alert, state: State, batch: Batch) -> None:
-        quiet = alert.kind in SILENT_WHEN_INACTIVE and alert.state == "inactive"
-        self._intake.count("heartbeat" if quiet else "repeat")
+        self._intake.count("heartbeat" if _is_quiet(alert) else "repeat")
         batch.state |= state
         if (start := self._matters.start_of(alert)) is not None:
             alert.event.id = start
@@ -362,6 +381,16 @@ class CameraHandler(StreamHandler):
 
     async def _read(self, path: str) -> Tree | None:
         return device.read_answer(await self._client.request("GET", path, timeout=ASK_SECONDS))
+
+
+def _timeless(tree: Tree) -> Tree:
+    """The message but for its time."""
+    return {**tree, "dateTime": None}
+
+
+def _is_quiet(alert: Alert) -> bool:
+    """True for the inactive form of what is a heartbeat where nothing active was before it."""
+    return alert.kind in SILENT_WHEN_INACTIVE and alert.state == "inactive"
 
 
 def _mime(part: Part) -> str | None:

@@ -9,10 +9,13 @@ import os
 import pty
 import re
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -20,7 +23,7 @@ from click.testing import CliRunner
 
 from pump.cli import group
 from pump.core.clock import Clock
-from pump.sinks.sqlite import SINK
+from pump.sinks.sqlite import SINK, table
 from pump.testing.records import record
 
 
@@ -172,3 +175,82 @@ def test_the_archive_is_found_beside_the_configuration_and_in_the_state_director
     assert done.output.count("O'Brien") == 1
     shutil.copy(people, config.parent / "archive.db")
     assert CliRunner().invoke(group, command).output.count("O'Brien") == 1
+
+
+_KINDS = ("vehicle.entered", "vehicle.left", "parking.taken", "parking.free", "device.online")
+
+
+def _long_archive(path: Path, events: int) -> Path:
+    """An archive of many events of few types, a second between two."""
+    one = table.row(record(1))
+    places = {name: place for place, name in enumerate(table.COLUMNS)}
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in table.create():
+            db.execute(statement)
+        db.execute("BEGIN")
+        for number in range(events):
+            row = list(one)
+            row[places["id"]], row[places["plate"]] = f"{number:032x}", f"P{number}"
+            row[places["time"]] = f"{datetime.fromtimestamp(1_700_000_000 + number, UTC):%Y-%m-%dT%H:%M:%SZ}"
+            row[places["type"]] = _KINDS[number * 7 % 5]
+            db.execute(table.upsert(1), row)
+        db.execute("COMMIT")
+    return path
+
+
+def _found(path: Path, *arguments: str) -> tuple[list[str], int]:
+    """The plates that a query shows, and how many thousands of SQLite's steps it took."""
+    taken = 0
+
+    def step() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    def connect(*args: Any, **kinds: Any) -> sqlite3.Connection:
+        db: sqlite3.Connection = _CONNECT(*args, **kinds)
+        db.set_progress_handler(step, 1000)
+        return db
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", connect)
+        done = CliRunner().invoke(
+            group, ["query", "--file", str(path), "--format", "csv", "--columns", "plate", *arguments]
+        )
+    assert done.exit_code == 0, done.output
+    return done.output.splitlines()[1:], taken
+
+
+_CONNECT = sqlite3.connect
+
+
+@pytest.fixture(scope="module")
+def long_archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A small one, and one ten times as long."""
+    folder = tmp_path_factory.mktemp("long")
+    return _long_archive(folder / "small.db", 1000), _long_archive(folder / "large.db", 10_000)
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        ("type=vehicle.*",),
+        ("type=vehicle.*,parking.free",),
+        ("type!=vehicle.*",),
+        ("type=*", "type!=parking.free"),
+        ("type=vehicle.*", "plate=*1", "since=2023-11-14T22:20:00Z"),
+        ("type>parking", "severity=info"),
+        ("type=nothing.*",),
+        ("plate=P12*",),
+    ],
+)
+def test_the_newest_of_some_types_are_found_in_steps_that_do_not_grow_with_the_archive(
+    long_archives: tuple[Path, Path], terms: tuple[str, ...]
+) -> None:
+    small, large = long_archives
+    for path in (small, large):
+        everything, _ = _found(path, "--limit", "0", *terms)
+        newest, _ = _found(path, "--limit", "10", *terms)
+        assert newest == everything[-10:]
+    if terms[0].startswith("type") and "plate=*1" not in terms:
+        assert _found(large, "--limit", "10", *terms)[1] <= _found(small, "--limit", "10", *terms)[1] + 2

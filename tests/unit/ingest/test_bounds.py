@@ -14,6 +14,7 @@ from pump.core.event import Event, event_id
 from pump.core.groups import BOUNDS
 from pump.core.schema import GROUPS, event_schema
 from pump.core.text import bounded, was_cut
+from pump.ingest import bounds
 from pump.ingest.bounds import bound
 from pump.ingest.encoding import LARGEST
 from pump.ingest.intake import Intake
@@ -152,3 +153,13 @@ def test_readers_of_fields_bound_what_they_read_but_addresses() -> None:
     assert values.link(f" {long} ") == long
     assert fields.link({"b": long}, "a", "b") == long
     assert len(values.link("x" * LONG) or "") == BOUNDS["link"]
+
+
+def test_no_bound_is_smaller_than_what_is_let_through_unseen() -> None:
+    kinds = [BOUNDS["event"], BOUNDS["subject"], *bounds._SAID.values(), bounds._NAME, *bounds._MEDIUM.values()]
+    kinds += [most for texts in bounds._GROUPS.values() for most in texts.values()]
+    assert min(kinds) >= 4 * bounds._SHORT
+    assert min(kinds) >= bounds._SURE
+    assert not was_cut("~" + "0" * (bounds._SURE - 1))
+    assert was_cut(bounded("x" * 1000, 64))
+    assert len(bounded("x" * 1000, 64)) > bounds._SURE

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import orjson
 import pytest
 
 from pump.core.errors import Unavailable
+from pump.ingest import signs
 from pump.ingest.devices import Devices
 from pump.ingest.intake import Intake
 from pump.spool import Spool, SpoolSettings
@@ -210,3 +213,79 @@ async def test_a_loss_that_is_not_stored_has_not_been(tmp_path: Path) -> None:
         async with devices.lost(_KEY) as sign:
             await intake.put(*sign.events, state=sign.state)
         assert await _types(intake) == ["device.online", "device.offline"]
+
+
+async def _alone(devices: Devices, intake: Intake, key: str = _KEY) -> None:
+    async with devices.heard(key, alone=True) as sign:
+        if sign.events or sign.state:
+            await intake.put(*sign.events, state=sign.state)
+
+
+def _commits(intake: Intake) -> float:
+    return intake._metrics.registry.get_sample_value("pump_commits_total") or 0
+
+
+async def test_signs_that_come_alone_are_stored_once_a_minute_in_one_row_however_many_devices_there_are(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        keys = [f"10000/{number}" for number in range(1000)]
+        for key in keys:
+            async with devices.heard(key, interval=30.0, facts={"name": f"Camera {key}" * 5}) as sign:
+                await intake.put(*sign.events, state=sign.state)
+        before = _commits(intake)
+        for _ in range(4):  # two minutes
+            for key in keys:
+                await _alone(devices, intake, key)
+            await _pass(clock, 30.0)
+        await intake._spool.flush()
+        assert _commits(intake) - before <= 8, "of 4000 signs"
+        found = intake.state(signs.KEY)[signs.KEY]
+        assert len(orjson.dumps(found)) < 100 * len(keys)
+        assert len(found["signs"]) == len(keys)
+        assert set(await _types(intake)) == {"device.online"}
+
+
+async def test_a_kill_costs_a_minute_of_last_seen_and_no_turn(tmp_path: Path) -> None:
+    """The files as they are while the pump runs are those that a kill leaves."""
+    clock = ManualClock()
+    async with _table(tmp_path / "run", clock) as (devices, intake):
+        await _sign(devices, intake, interval=20.0)
+        for _ in range(30):
+            await _pass(clock, 19.0)
+            await _alone(devices, intake)
+        await _pass(clock, 15.0)
+        seen = devices._known[_KEY].seen
+        await intake._spool.flush()
+        shutil.copytree(tmp_path / "run", tmp_path / "killed")
+    clock.advance(5.0)
+    async with _table(tmp_path / "killed", clock) as (devices, intake):
+        device = devices._known[_KEY]
+        lost = datetime.fromisoformat(seen) - datetime.fromisoformat(device.seen)
+        assert timedelta(0) <= lost <= timedelta(seconds=61)
+        await _pass(clock, 19.0)
+        await _alone(devices, intake)
+        await _pass(clock, 50.0)
+        assert await _types(intake) == ["device.online"]
+        await _pass(clock, 15.0)
+        assert await _types(intake) == ["device.online", "device.offline"], "silent for three intervals"
+
+
+async def test_a_stop_in_order_costs_nothing_of_last_seen(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _sign(devices, intake, interval=20.0)
+        await _pass(clock, 13.0)
+        await _alone(devices, intake)
+        heard, seen = devices._known[_KEY].heard, devices._known[_KEY].seen
+        await _pass(clock, 4.0)
+    for _ in range(2):  # a run without signs forgets none of the one before
+        async with _table(tmp_path, clock) as (devices, intake):
+            assert (devices._known[_KEY].heard, devices._known[_KEY].seen) == (pytest.approx(heard, abs=0.001), seen)
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _alone(devices, intake, "10000/1002")
+        await _pass(clock, 55.0)
+        assert "device.offline" not in await _types(intake)
+        await _pass(clock, 1.0)
+        assert (await _types(intake))[-1] == "device.offline"

@@ -140,11 +140,11 @@ async def test_a_sign_that_was_being_stored_brings_nobody_back(tmp_path: Path) -
         gate, commands = await _heard(intakes["gate"], "1/1"), Accept(intakes).commands()
         await commands["devices.accept"]({"keys": ["1/1"]}, tell)
         for again in (False, True):
-            async with gate.heard("1/1", store=True) as sign:
+            async with gate.heard("1/1", interval=30.0) as sign:
                 await intakes["gate"].put(*sign.events, state=sign.state)
                 await commands["devices.forget"]({"keys": ["1/1"]}, tell)
                 if again:
-                    async with gate.heard("1/1", store=True) as other:
+                    async with gate.heard("1/1", interval=30.0) as other:
                         await intakes["gate"].put(*other.events, state=other.state)
             assert gate.stranger("1/1")
             assert (gate.get("1/1") is not None) == again
@@ -157,5 +157,5 @@ async def test_a_sign_that_was_being_stored_brings_nobody_back(tmp_path: Path) -
 
 
 async def _signed(devices: Devices, intake: Intake) -> None:
-    async with devices.heard("1/1", store=True) as sign:
+    async with devices.heard("1/1", interval=30.0) as sign:
         await intake.put(*sign.events, state=sign.state)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
 from pump.ops.http import Ops, Views
@@ -84,6 +88,34 @@ async def test_metrics_in_both_forms() -> None:
             assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
             assert (await answer.text()).endswith("# EOF\n")
         assert pump.refreshed == 2
+
+    await listening(test)
+
+
+async def test_others_are_answered_while_metrics_of_many_sources_are_made() -> None:
+    class Slow(Collector):
+        begun, asked = threading.Event(), threading.Event()
+
+        def collect(self) -> Iterable[Metric]:
+            self.begun.set()
+            assert self.asked.wait(60)
+            return [GaugeMetricFamily("pump_slow", "Made while another was answered", value=1)]
+
+    async def test(pump: Pump, url: str, session: aiohttp.ClientSession) -> None:
+        slow = Slow()
+        slow.asked.set()
+        pump.registry.register(slow)  # which asks it for its names
+        slow.begun.clear()
+        slow.asked.clear()
+        scrape = asyncio.create_task(session.get(url + "/metrics"))
+        while not slow.begun.is_set():
+            await asyncio.sleep(0.001)
+        async with session.get(url + "/healthz") as answer:
+            assert answer.status == 200
+        assert not scrape.done()
+        slow.asked.set()
+        async with await scrape as answer:
+            assert "pump_slow 1.0" in await answer.text()
 
     await listening(test)
 

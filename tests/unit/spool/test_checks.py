@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from pump.core.clock import Clock
+from pump.core.errors import Unavailable
+from pump.core.event import Sighting
 from pump.spool import Cursor, Spool, SpoolSettings
 from pump.spool.damage.checks import SEALED, row_crc, sealing, with_checksum
+from pump.spool.damage.repair import sift
 from pump.spool.errors import Verdict, verdict
+from pump.spool.gaps import sightings
 from pump.spool.statements import FIRST_KEY, SLICE, prune_keys
 from pump.telemetry.metrics import Metrics
 from tests.unit.spool.conftest import rows
@@ -169,3 +173,74 @@ async def test_a_spool_of_version_2_gets_its_checksums_and_a_text_that_is_none_i
     assert len(spool.state("teams")) == 4
     assert spool.cursor("b") == Cursor(20, {"offset": 7})
     await spool.close()
+
+
+async def sighted(folder: Path, *statements: str) -> None:
+    """A spool with thirty sightings, changed by these statements."""
+    spool = await opened(folder)
+    made = rows(0, 30)
+    for place, row in enumerate(made):
+        row.sightings = (Sighting(place, "key", "combine"),)
+    await spool.append(made, source="teams")
+    await spool.close()
+    change(folder, *statements)
+
+
+_NO_TEXT = "UPDATE sightings SET id = CAST(x'ff' AS TEXT) WHERE at = 7"
+
+
+async def test_a_start_on_a_large_spool_reads_no_sighting_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five million of them would take half a minute."""
+    await sighted(tmp_path)
+    monkeypatch.setattr("pump.spool.damage.repair.CHECKED", 0)
+    asked: list[str] = []
+    with closing(sqlite3.connect(tmp_path / "spool.db", isolation_level=None)) as db:
+        db.set_trace_callback(asked.append)
+        assert not sift(db, tmp_path / "spool.db", "20261129T000000Z")
+    assert any("FROM state" in sql for sql in asked)
+    assert not any("sightings" in sql or "FROM dead" in sql or "FROM blocks" in sql for sql in asked)
+
+
+async def test_a_damaged_sighting_of_a_small_spool_is_set_aside_and_the_others_are_there(tmp_path: Path) -> None:
+    await sighted(tmp_path, _NO_TEXT)
+    spool = await opened(tmp_path)
+    assert spool.repaired is not None
+    assert "1 of sightings" in spool.repaired.reason
+    wanted = [Sighting(place, "key", "combine") for place in range(30)]
+    assert len(await spool.gaps.seen("teams", wanted)) == 29
+    await spool.close()
+
+
+async def test_a_damaged_sighting_of_a_large_spool_stops_no_start_and_has_the_spool_salvaged_once_it_is_met(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sighted(tmp_path, _NO_TEXT)
+    monkeypatch.setattr("pump.spool.damage.repair.CHECKED", 0)
+    spool = await opened(tmp_path)
+    assert spool.repaired is None
+    assert len(await spool.gaps.seen("teams", [Sighting(8, "key", "combine")])) == 1
+    with pytest.raises(Unavailable):
+        await spool.gaps.seen("teams", [Sighting(7, "key", "combine")])
+    assert spool.failed.is_set()
+    await spool.close()
+    spool = await opened(tmp_path)
+    assert spool.repaired is not None
+    assert "1 of sightings" in spool.repaired.reason
+    assert (len(await spool.read(0)), spool.repaired.lost) == (30, 0)
+    wanted = [Sighting(place, "key", "combine") for place in range(30)]
+    assert len(await spool.gaps.seen("teams", wanted)) == 29
+    await spool.close()
+
+
+@pytest.mark.parametrize("key", ["CAST(x'ff' AS TEXT)", "NULL", "7"])
+async def test_a_sweep_of_the_sightings_does_not_go_round_for_ever(tmp_path: Path, key: str) -> None:
+    await filled(tmp_path)
+    change(tmp_path, "DROP TABLE sightings", "CREATE TABLE sightings(at, source, key, side, id, twin, seq)")
+    rows_ = ", ".join(f"({n}, 'teams', {key}, 'q', 'i', '', {n})" for n in range(SLICE + 1))
+    with closing(sqlite3.connect(tmp_path / "spool.db")) as db:
+        db.execute(f"INSERT INTO sightings VALUES {rows_}")
+        with pytest.raises(sqlite3.DatabaseError) as raised:
+            sightings.prune(db, above=sightings.FIRST_PLACE, through=1)
+        assert verdict(raised.value) is Verdict.DAMAGED

@@ -303,3 +303,65 @@ async def test_dead_letters_are_stored_and_counted(opened: Opener) -> None:
         assert spool.dead_letters.counts == {"hook": 2}
     async with opened() as spool:
         assert spool.dead_letters.counts == {"hook": 2}
+
+
+async def _filled_beyond(opened: Opener, sink: int) -> int:
+    """A spool of over 30 MiB, and a sink that has had everything through a number; the head."""
+    async with opened() as spool:
+        for first in range(0, 3200, 100):
+            await spool.append(rows(first, 100, size=10_000), source="teams")
+        spool.set_cursor("out", sink, None)
+        head: int = spool.head
+    return head
+
+
+async def test_a_lowered_max_bytes_is_reached_while_new_events_are_taken(opened: Opener) -> None:
+    head = await _filled_beyond(opened, 3200)
+    async with opened(max_bytes="16MiB") as spool:
+        spool.set_holders({"out": True})
+        most = spool.used + (1 << 20)
+        for first in range(head, head + 6000, 100):
+            assert not spool.refusing
+            await spool.append(rows(first, 100, size=1000), source="teams")
+            spool.set_cursor("out", spool.head, None)
+            assert spool.used <= most, "it never grows again"
+        assert spool.used < 16 << 20
+        assert spool.floor > 0
+
+
+async def test_a_lowered_max_bytes_refuses_where_a_sink_holds_what_is_there(opened: Opener) -> None:
+    head = await _filled_beyond(opened, 0)
+    async with opened(max_bytes="16MiB") as spool:
+        spool.set_holders({"out": True})
+        with pytest.raises(Unavailable, match="held by"):
+            await spool.append(rows(head, 1), source="teams")
+        assert spool.floor == 0
+
+
+async def test_a_spool_that_shrinks_to_a_lowered_max_bytes_refuses_once_a_sink_holds_the_rest(
+    opened: Opener,
+) -> None:
+    head = await _filled_beyond(opened, 500)
+    clock = ManualClock()
+    async with opened(clock, max_bytes="16MiB") as spool:
+        spool.set_holders({"out": True})
+        await _kept(spool, clock, lambda: bool(spool.refusing))
+        with pytest.raises(Unavailable, match="held by the sink out"):
+            await spool.append(rows(head, 100, size=1000), source="teams")
+        assert 0 < spool.floor <= 500
+
+
+async def test_a_removal_waits_for_no_fsync_and_the_next_commit_has_one(opened: Opener, tmp_path: Path) -> None:
+    async with opened() as spool:
+        await spool.append(rows(0, 200), source="teams")
+    asked: list[str] = []
+    with closing(sqlite3.connect(tmp_path / "spool" / "spool.db", isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous=FULL")
+        db.set_trace_callback(asked.append)
+        removed = statements.prune(db, through=200, before=1 << 62)
+        assert removed is not None
+        assert db.execute("PRAGMA synchronous").fetchone() == (2,)
+    names = [sql.split("(")[0] for sql in asked]
+    begun, ended = names.index("BEGIN IMMEDIATE"), names.index("COMMIT")
+    assert names[begun - 1] == "PRAGMA synchronous=NORMAL"
+    assert names[ended + 1] == "PRAGMA synchronous=FULL"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,9 +14,13 @@ import orjson
 import pytest
 
 from pump.core.event import Event
+from pump.ingest.stream.client import DigestClient
+from pump.ingest.stream.handler import Batch
+from pump.ingest.stream.intake import StreamIntake
 from pump.testing import ManualClock
 from pump.vendors.hik_camera.access import ACCESS
 from pump.vendors.hik_camera.document import read_document
+from pump.vendors.hik_camera.handler import CameraHandler
 from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Facts, parse
 from pump.vendors.hik_camera.simulator.messages import Records
@@ -373,3 +378,40 @@ async def test_a_start_dated_in_2099_keeps_no_end_from_ending_it(tmp_path: Path,
         assert first["data"]["time_source"] == "received"
         assert last["data"]["incident"] == first["id"]
         assert last["data"]["phase"] == "end"
+
+
+async def test_a_heartbeat_that_is_recognised_unread_has_the_effect_of_one_that_is_read(tmp_path: Path) -> None:
+    """The handler's whole effect, message by message, beside one that reads each of them."""
+    rng = random.Random(15)
+    made = [
+        alert("videoloss", number=1, state="inactive"),
+        alert("videoloss", number=2),
+        alert("videoloss", number=3, state="inactive", extra="<channelName>North</channelName>"),
+        alert("heartBeat", number=4),
+        alert("linedetection", number=5),
+        alert("linedetection", number=6, state="inactive"),
+        alert("other", number=7, state="inactive"),
+        alert("shelteralarm", number=8, state="inactive"),
+    ]
+    clock, none = ManualClock(), frozenset[str]()
+    async with Simulator(clock=clock) as device, site(tmp_path, device, clock) as pump:
+        link = DigestClient("http://127.0.0.1:9", username="a", password="b")
+        quick, thorough = (
+            CameraHandler(
+                StreamIntake(pump.intake, clock), link, clock=clock, zone=UTC, event_timeout=60.0, wanted=none
+            )
+            for _ in range(2)
+        )
+        thorough._says_nothing_again = lambda tree: False  # type: ignore[method-assign]
+        for _ in range(600):
+            tree = read_document(rng.choices(made, weights=[9, 1, 3, 3, 1, 1, 2, 1])[0].body)
+            clock.advance(rng.choice((0.5, 20.0)))
+            effects = []
+            for handler in (quick, thorough):
+                batch, counted = Batch(), pump.counted("heartbeat")
+                handler._message(dict(tree), batch)
+                state = handler._matters.repeats, set(handler._matters.open), handler._unwanted
+                shown = [(one.type, one.id, one.data) for one in batch.events if isinstance(one, Event)]
+                effects.append((shown, batch.state, state, pump.counted("heartbeat") - counted))
+            assert effects[0] == effects[1]
+        assert quick._quiet is not None
