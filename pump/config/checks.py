@@ -32,12 +32,18 @@ def _grants(config: Config) -> Iterator[tuple[Path, str, str]]:
     for number, grant in enumerate(config.commands.grants):
         for key, globs, known in (
             ("verbs", grant.verbs, [*VERBS]),
-            ("callers", grant.callers, ["socket", "mqtt", "nats", *(f"token:{name}" for name in config.ops.tokens)]),
+            ("callers", grant.callers, [*_callers(config)]),
         ):
             for place, glob in enumerate(globs):
                 if not any(fnmatchcase(one, glob) for one in known):
                     wanted = nearest(glob, known) or f"one of {', '.join(known)}"
                     yield ("commands", "grants", number, key, place), f'"{glob}" is none', wanted
+
+
+def _callers(config: Config) -> Iterator[str]:
+    yield from ("socket", "mqtt", "nats")
+    yield from (f"token:{name}" for name in config.ops.tokens)
+    yield from (f"user:{name}" for name, user in config.ops.users.items() if user.role == "act")
 
 
 def _collisions(name: str, sink: Settings, config: Config) -> Iterator[tuple[Path, str]]:

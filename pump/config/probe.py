@@ -61,6 +61,7 @@ def unusable(config: Config, kinds: Registry = registry.DEFAULT) -> Iterator[Fin
             yield ("pump", "control_group"), f'this machine has no group "{config.control_group}"'
     if _pushed(config, kinds):
         yield from _certificates(("server",), config.server)
+    yield from _certificates(("ops",), config.ops)
 
 
 def doubts(config: Config, kinds: Registry = registry.DEFAULT) -> Iterator[Finding]:

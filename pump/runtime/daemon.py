@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -28,9 +28,9 @@ from pump.ops.accept import Accept
 from pump.ops.backfill import Backfill
 from pump.ops.commands.desk import CommandDesk
 from pump.ops.commands.socket import CommandSocket
-from pump.ops.commands.web import CommandPage
-from pump.ops.control import Control
+from pump.ops.control import Control, Handler
 from pump.ops.http import Ops, Views
+from pump.ops.page.behind import Behind
 from pump.ops.resend import Resend
 from pump.ops.restart import Restart
 from pump.ops.subscribe import Subscribe
@@ -40,6 +40,7 @@ from pump.runtime.build import NoStart, Parts, build_usable, control_of
 from pump.runtime.descriptors import Lack, bounded, soft_limit
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.numbering import qualify
+from pump.runtime.ops import ops_of
 from pump.runtime.pictures import Pictures
 from pump.runtime.sd_notify import Notifier
 from pump.runtime.signals import take_over
@@ -108,6 +109,8 @@ class Daemon:
         self._control: Control | None = None
         self._announcer: Announcer | None = None
         self._desk: CommandDesk | None = None
+        self._own: Intake | None = None
+        self._commands: Mapping[str, Handler] = {}
 
     @property
     def spool(self) -> Spool:
@@ -229,15 +232,17 @@ class Daemon:
         )
 
     async def _listen(self) -> None:
-        status, listen = self.status, self.config.ops.listen
-        media = self.pictures.pages
+        status, media = self.status, self.pictures.pages
         views = Views(status.sick, status.unready, status.body, status.refresh, self.metrics.registry, media)
-        page = CommandPage(lambda: self._desk, self.config.ops.tokens)
-        ops = Ops(listen.host, listen.port, views, page.pages())
+        behind = Behind(
+            self.config, self.clock, status.body, lambda: status.sick() + status.unready(), spool=lambda: self._spool,
+            desk=lambda: self._desk, intake=lambda: self._own, commands=lambda: self._commands,
+        )  # fmt: skip
         try:
+            ops = ops_of(behind, views)
             await ops.open()
         except OSError as error:
-            log.error("The ops listener cannot listen", address=str(listen), error=str(error))
+            log.error("The ops listener cannot listen", address=str(self.config.ops.listen), error=str(error))
             raise NoStart from error
         self._ops, self.ops_url = ops, ops.url
 
@@ -263,12 +268,14 @@ class Daemon:
         control.commands |= Subscribe(parts.sources).commands() | Backfill(parts.sources, self.clock).commands()
         control.commands |= Restart(parts.sources, self.sinks, self.supervisor.restart).commands()
         control.commands |= Accept(self._intakes).commands()
+        self._own = self._intake("pump", spool)
         desk = self._desk = CommandDesk(
-            self.config.commands, parts.sources, self._intakes, self._intake("pump", spool),
+            self.config.commands, parts.sources, self._intakes, self._own,
             clock=self.clock, metrics=self.metrics,
         )  # fmt: skip
         self._add_up("commands", desk.run)
         control.commands |= {"status": self.status.show, **CommandSocket(desk).commands()}
+        self._commands = control.commands
         try:
             await control.open()
         except OSError as error:  # a file system without sockets: events matter more than commands
