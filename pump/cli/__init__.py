@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, str]] = {
     "subscribe": "Change what a source asks its vendor for, while it runs.",
     "command": "Have a device do something: open a gate, arm a partition.",
     "commands": "List what can be commanded, and by which verbs.",
+    "passwd": "Make the hash of a password for [ops.users].",
     "schema": "Print the JSON Schema of pump.toml or of an event.",
     "new-source": "Write the folder of a new vendor, which works at once.",
     "new-sink": "Write the folder of a new sink, which works at once.",
@@ -45,6 +46,7 @@ _ELSEWHERE: Final = {
     "new-sink": "new.sink",
     "command": "control.command",
     "commands": "control.commands",
+    "passwd": "control.passwd",
     "gaps": "gaps.listing",
     "backfill": "gaps.backfill",
 }

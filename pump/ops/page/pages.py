@@ -15,6 +15,7 @@ from pump.ops.page.live.feed import Feed
 from pump.ops.page.live.pages import Pages
 from pump.ops.page.live.stream import Stream
 from pump.ops.page.render import HEADERS, Renderer, static
+from pump.ops.page.searching.pages import SearchPages
 
 log = structlog.get_logger()
 
@@ -33,6 +34,7 @@ class OperatorsPage:
             SigningIn(behind, self.access, renderer),
             Pages(behind, renderer),
             Stream(behind, self.access, self._feed),
+            SearchPages(behind, renderer),
         )
 
     def pages(self) -> list[Page]:

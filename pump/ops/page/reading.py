@@ -41,6 +41,10 @@ class Hits:
     """Number, event, and the event as it is stored; without a number where only an archive has it."""
     reached: int | None = None
     """The number at which it stopped before the end; older ones are below it. None: it came to the end."""
+    place: str | None = None
+    """The same of an archive, in its own words."""
+    cut: bool = False
+    """Its time was over: there may be more."""
 
 
 @dataclass(slots=True)
@@ -76,8 +80,8 @@ def search(folder: Path, wanted: Filter, zone: ZoneInfo, limit: int, before: int
                                 found.reached = record.seq
                                 return found
                 looked += len(block)
-                if block and (looked >= FARTHEST):
-                    found.reached = block[-1].seq
+                if block and looked >= FARTHEST:
+                    found.reached, found.cut = block[-1].seq, True
                     return found
                 if block and oldest is not None and block[-1].recorded < oldest:
                     return found  # what arrived a day before cannot have happened since

@@ -27,3 +27,10 @@ export function localTimes(within, { zone, yours }) {
     }
   }
 }
+
+/** A picture that is gone, or none that this browser can show, gives way to its words; the link stays. */
+export function pictures() {
+  const giveWay = (image) => image.replaceWith(image.alt);
+  for (const image of document.images) if (image.complete && !image.naturalWidth && image.loading !== "lazy") giveWay(image);
+  document.addEventListener("error", (event) => event.target instanceof HTMLImageElement && giveWay(event.target), true);
+}

@@ -1,5 +1,5 @@
 // The list that flows. Every text comes into the page as text, never as markup.
-import { well, localTimes } from "./common.js";
+import { localTimes, pictures, well } from "./common.js";
 
 const KEPT = 250; // rows; of more the oldest go
 const AT_ONCE = 60; // rows that one frame of the screen takes
@@ -106,10 +106,7 @@ function connect() {
   });
 }
 
-document.addEventListener("error", (event) => {
-  // a picture that is gone, or none that this browser can show: its link stays, in words
-  if (event.target instanceof HTMLImageElement) event.target.replaceWith(event.target.alt);
-}, true);
+pictures();
 localTimes(document, list.dataset);
 for (const field of document.querySelectorAll(".filters select, .filters input[type=checkbox]")) {
   field.addEventListener("change", () => field.form.requestSubmit());
