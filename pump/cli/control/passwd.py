@@ -14,8 +14,8 @@ _SHORTEST = 10
 def command() -> None:
     """Make the hash of a password, for `password` of [ops.users.NAME]. It asks for the password, and keeps it nowhere.
 
-    Without a terminal the first line of standard input is the password. The hash is scrypt's; it may stand in pump.toml,
-    and is better kept beside it: password = "${ANNA_HASH}", { file = "…" } or { credential = "…" }.
+    Without a terminal the first line of standard input is the password. The hash is scrypt's; it may stand in
+    pump.toml, and is better kept beside it: password = "${ANNA_HASH}", { file = "…" } or { credential = "…" }.
 
     \b
     Examples:

@@ -10,7 +10,12 @@ from aiohttp import web
 from pump.ops.http import Page
 from pump.ops.page.access.signing_in import SigningIn, sign_in_address
 from pump.ops.page.access.visits import LANGUAGE, THEME, Access, Handle, Right, Route, Visit
+from pump.ops.page.acting.acknowledging import AcknowledgingPages
+from pump.ops.page.acting.commanding import CommandingPages
+from pump.ops.page.acting.jobs import Jobs
+from pump.ops.page.acting.pages import ActingPages
 from pump.ops.page.behind import Behind
+from pump.ops.page.health.pages import HealthPages
 from pump.ops.page.live.feed import Feed
 from pump.ops.page.live.pages import Pages
 from pump.ops.page.live.stream import Stream
@@ -30,11 +35,16 @@ class OperatorsPage:
         self._renderer = renderer = Renderer()
         self.access = Access(behind)
         self._feed = Feed(behind.clock)
+        self._jobs = Jobs(behind.clock)
         self._parts = (
             SigningIn(behind, self.access, renderer),
             Pages(behind, renderer),
             Stream(behind, self.access, self._feed),
             SearchPages(behind, renderer),
+            HealthPages(behind, renderer, self._jobs),
+            ActingPages(behind, renderer, self._jobs),
+            CommandingPages(behind, renderer, self._jobs),
+            AcknowledgingPages(behind, renderer),
         )
 
     def pages(self) -> list[Page]:
@@ -46,6 +56,7 @@ class OperatorsPage:
     def close(self) -> None:
         """Have every open list end: the daemon stops."""
         self._feed.over.set()
+        self._jobs.close()
 
     def _door(self, right: Right, handle: Handle) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:

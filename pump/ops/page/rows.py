@@ -122,6 +122,11 @@ def _place(data: Mapping[str, Any], texts: Texts) -> Iterator[str]:
             yield f"{texts(f'place.{name}')} {found}" if name in _NAMED and len(found) < 6 else found
 
 
+def _noted(data: Mapping[str, Any]) -> object:
+    alarm = mapping(data.get("alarm"))
+    return alarm.get("user") if alarm.get("acknowledged") is True and data.get("vendor") == "pump" else None
+
+
 def _of_pump(data: Mapping[str, Any]) -> str:
     return text(data.get("sink"))
 
@@ -136,7 +141,7 @@ def _notes(data: Mapping[str, Any], texts: Texts) -> Iterator[str]:
         yield " ".join(filter(None, (text(measure.get(name)) for name in ("what", "value", "unit"))))
     for value in (
         access.get("reason"), mapping(data.get("vehicle")).get("list"), command.get("verb"), command.get("status"),
-        command.get("reason"), data.get("reason"), data.get("error"), data.get("note"),
+        command.get("reason"), data.get("reason"), data.get("error"), _noted(data), data.get("note"),
     ):  # fmt: skip
         if found := text(value):
             yield found

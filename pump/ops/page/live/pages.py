@@ -74,7 +74,16 @@ class Pages:
             "event", visit=visit, t=visit.texts, nav="events", reasons=self._behind.reasons(),
             deliveries=list(self._deliveries(found, visit)), **shown(found.event, visit, number),
             others=[row_of(event, visit.words, one) for one, event in found.others],
+            commands=self._commands(found, visit),
         )  # fmt: skip
+
+    def _commands(self, found: Whole, visit: Visit) -> list[str]:
+        """The verbs that whoever looks may give to the event's device."""
+        desk = self._behind.desk()
+        if desk is None or not visit.may_act:
+            return []
+        of = (found.record.source, found.event.get("subject"))
+        return sorted({v for name, one in desk.allowed(visit.caller) if (name, one.subject) == of for v in one.verbs})
 
     def _deliveries(self, found: Whole, visit: Visit) -> Iterator[dict[str, Any]]:
         """Of each sink: has it had the event, does it wait, was it left out, did it become a dead letter."""

@@ -121,7 +121,7 @@ class SearchPages:
         if event is None:
             title, why = visit.texts("event.gone"), visit.texts("event.gone_why")
             return await self._renderer.page("message", 404, title=title, said=why, **around)
-        return await self._renderer.page("event", others=[], **shown(event, visit, None), **around)
+        return await self._renderer.page("event", others=[], commands=[], **shown(event, visit, None), **around)
 
     async def _found(self, request: web.Request, visit: Visit) -> Hits:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,8 @@ from pump.config import load
 from pump.core.event import Event, event_id
 from pump.ingest.intake import Intake
 from pump.runtime.daemon import Daemon
-from pump.testing.standins import StandIns
+from pump.source import Source
+from pump.testing.standins import SOURCES, StandIns
 
 HTML = {"Accept": "text/html"}
 
@@ -103,14 +104,16 @@ class Live:
 
 
 @asynccontextmanager
-async def looking(folder: Path, tables: str = "", ops: str = "") -> AsyncIterator[Looking]:
-    """A daemon that runs; `tables` are more of pump.toml, `ops` more keys of [ops]."""
+async def looking(
+    folder: Path, tables: str = "", ops: str = "", sources: Mapping[str, type[Source[Any]]] = SOURCES
+) -> AsyncIterator[Looking]:
+    """A daemon that runs; `tables` are more of pump.toml, `ops` more keys of [ops], `sources` kinds of its own."""
     config = folder / "pump.toml"
     config.write_text(
         f'[pump]\nsite = "garage"\nstate_dir = "{folder}/state"\n[ops]\nlisten = "127.0.0.1:0"\n{ops}\n{tables}',
         encoding="utf-8",
     )
-    kinds = StandIns()
+    kinds = StandIns(own_sources=sources)
     daemon = Daemon(load(config, kinds=kinds), kinds=kinds)
     running = asyncio.create_task(daemon.run(signals=False), name="daemon")
     ready = asyncio.create_task(daemon.ready.wait())
