@@ -15,6 +15,7 @@ from pump.ops.page.acting.commanding import CommandingPages
 from pump.ops.page.acting.jobs import Jobs
 from pump.ops.page.acting.pages import ActingPages
 from pump.ops.page.behind import Behind
+from pump.ops.page.board.pages import BoardPages
 from pump.ops.page.health.pages import HealthPages
 from pump.ops.page.live.feed import Feed
 from pump.ops.page.live.pages import Pages
@@ -36,7 +37,9 @@ class OperatorsPage:
         self.access = Access(behind)
         self._feed = Feed(behind.clock)
         self._jobs = Jobs(behind.clock)
+        self._board = BoardPages(behind, renderer)
         self._parts = (
+            self._board,
             SigningIn(behind, self.access, renderer),
             Pages(behind, renderer),
             Stream(behind, self.access, self._feed),
@@ -57,6 +60,7 @@ class OperatorsPage:
         """Have every open list end: the daemon stops."""
         self._feed.over.set()
         self._jobs.close()
+        self._board.close()
 
     def _door(self, right: Right, handle: Handle) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:
