@@ -120,7 +120,7 @@ class Board:
         known = things.get(key)
         moment = text(event.get("time"))
         since = known.since if known is not None and known.state == state else moment
-        where = " · ".join(filter(None, (text(place.get(one)) for one in ("lot", "area", "partition"))))
+        where = " · ".join(filter(None, (text(place.get(one)) for one in ("lot", "area", "partition", "zone"))))
         lot = text(place.get("lot")) or text(place.get("area"))
         things[key] = Thing(name, where, state, since, record.seq, {**facts, "lot": lot})
         things.move_to_end(key)

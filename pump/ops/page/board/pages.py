@@ -90,7 +90,7 @@ def _things(things: Mapping[str, Thing], visit: Visit) -> dict[str, Any]:
 def _shown(thing: Thing, visit: Visit) -> dict[str, Any]:
     t = visit.texts
     said = t.get(f"thing.{thing.state}", "") or t.of_type(thing.state)
-    if mode := thing.facts.get("mode"):
+    if (mode := thing.facts.get("mode")) and mode != thing.state:
         said = f"{said} ({mode})"
     return {
         "name": thing.name,
