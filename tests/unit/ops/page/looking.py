@@ -105,12 +105,16 @@ class Live:
 
 @asynccontextmanager
 async def looking(
-    folder: Path, tables: str = "", ops: str = "", sources: Mapping[str, type[Source[Any]]] = SOURCES
+    folder: Path,
+    tables: str = "",
+    ops: str = "",
+    sources: Mapping[str, type[Source[Any]]] = SOURCES,
+    listen: str = "127.0.0.1:0",
 ) -> AsyncIterator[Looking]:
     """A daemon that runs; `tables` are more of pump.toml, `ops` more keys of [ops], `sources` kinds of its own."""
     config = folder / "pump.toml"
     config.write_text(
-        f'[pump]\nsite = "garage"\nstate_dir = "{folder}/state"\n[ops]\nlisten = "127.0.0.1:0"\n{ops}\n{tables}',
+        f'[pump]\nsite = "garage"\nstate_dir = "{folder}/state"\n[ops]\nlisten = "{listen}"\n{ops}\n{tables}',
         encoding="utf-8",
     )
     kinds = StandIns(own_sources=sources)
