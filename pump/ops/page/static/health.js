@@ -14,7 +14,8 @@ function spark(part, element) {
   if (points.values.length > KEPT) points.values.shift();
   seen.set(part.part, points);
   const most = Math.max(1, ...points.values);
-  const place = (value, index) => `${((100 * index) / (KEPT - 1)).toFixed(1)},${(22 - (20 * value) / most).toFixed(1)}`;
+  const begin = KEPT - points.values.length; // now is at the right
+  const place = (value, index) => `${((100 * (begin + index)) / (KEPT - 1)).toFixed(1)},${(22 - (20 * value) / most).toFixed(1)}`;
   line.setAttribute("points", points.values.map(place).join(" "));
 }
 
