@@ -90,6 +90,16 @@ def letters_of(folder: Path, number: int) -> list[DeadLetter]:
         return letters_in(db, ids=ids) if ids else []
 
 
+def newest_letters(folder: Path, count: int) -> list[DeadLetter]:
+    """So many dead letters, of all sinks, the newest first. Raises as `events` does."""
+    path = folder / "spool.db"
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with closing(connect_reading(path)) as db:
+        ids = [row[0] for row in db.execute("SELECT id FROM dead ORDER BY id DESC LIMIT ?", (count,))]
+        return letters_in(db, ids=ids)[::-1] if ids else []
+
+
 def letters(folder: Path, *, sink: str | None = None, ids: Sequence[int] | None = None) -> Iterator[DeadLetter]:
     """The dead letters of `sink` (None: of all) and of `ids` (None: any), by number. Raises as `events` does."""
     path = folder / "spool.db"

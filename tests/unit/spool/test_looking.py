@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pump.spool import Spool, SpoolSettings
-from pump.spool.offline import blocks_before, event_of, letters_of
+from pump.spool.offline import blocks_before, event_of, letters_of, newest_letters
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
 from tests.unit.spool.conftest import rows
@@ -32,6 +32,8 @@ async def test_events_are_read_backwards_from_any_number(tmp_path: Path) -> None
         await spool.dead_letters.add("mail", [record], "full", 2)
         assert [(one.sink, one.reason) for one in letters_of(tmp_path, 17)] == [("hook", "no"), ("mail", "full")]
         assert letters_of(tmp_path, 18) == []
+        assert [one.sink for one in newest_letters(tmp_path, 1)] == ["mail"]
+        assert [one.sink for one in newest_letters(tmp_path, 9)] == ["mail", "hook"]
         recent = spool.recent(290)
         assert recent is not None
         assert [one.seq for one in recent] == list(range(291, 301))

@@ -53,6 +53,8 @@ class BoardPages:
                 fold = threads.run(_fold, spool.folder, self._board, spool.head)
                 self._folding = asyncio.create_task(fold, name="operators' page: board")
             await asyncio.wait({self._folding}, timeout=PATIENCE)
+            if self._folding.done():
+                self._folding.result()
         board, words = self._board or Board(self._behind.config.time_zone), visit.words
         whole = self._folding is not None and self._folding.done()
         now = self._behind.clock.now()

@@ -22,7 +22,7 @@ from pump.ops.page.health.parts import parts_of
 from pump.ops.page.render import Renderer, json, threads
 from pump.ops.page.rows import mapping, text
 from pump.spool import DeadLetter, Gap
-from pump.spool.offline import gaps, letters
+from pump.spool.offline import gaps, newest_letters
 from pump.telemetry.redact import clean
 
 _LETTERS: Final = 50
@@ -37,6 +37,8 @@ class HealthPages:
         self._behind = behind
         self._renderer = renderer
         self._jobs = jobs
+        self._settings = ""
+        """As text; made when it is looked at for the first time."""
 
     def routes(self) -> list[Route]:
         """The pages that it has."""
@@ -46,6 +48,7 @@ class HealthPages:
         """The whole page."""
         status, spool = self._behind.status(), self._behind.spool()
         dead, holes = ([], []) if spool is None else await threads.run(_lists, spool.folder)
+        self._settings = self._settings or await threads.run(_settings, self._behind.config)
         return await self._renderer.page(
             "health", visit=visit, t=visit.texts, nav="health", reasons=self._behind.reasons(),
             phase=text(status.get("phase")), parts=parts_of(status, visit),
@@ -53,7 +56,7 @@ class HealthPages:
             dead=sum(int(mapping(one).get("dead", 0)) for one in mapping(status.get("sinks")).values()),
             gaps=[_gap(one, visit) for one in holes], gap_counts=mapping(status.get("gaps")), stores=_stores(status),
             oldest=_moment(mapping(status.get("spool")).get("oldest"), visit), jobs=self._jobs.shown(visit),
-            versions=_versions(), settings=_settings(self._behind.config), sinks=[*mapping(status.get("sinks"))],
+            versions=_versions(), settings=self._settings, sinks=[*mapping(status.get("sinks"))],
             uptime=_span(float(status.get("uptime_s") or 0.0)), file=str(self._behind.config.file),
         )  # fmt: skip
 
@@ -73,7 +76,7 @@ class HealthPages:
 def _lists(folder: Path) -> tuple[list[DeadLetter], list[Gap]]:
     """In a thread: the newest dead letters and gaps, newest first; none of what cannot be read."""
     try:
-        return [*deque(letters(folder), _LETTERS)][::-1], [*deque(gaps(folder), _GAPS)][::-1]
+        return newest_letters(folder, _LETTERS), [*deque(gaps(folder), _GAPS)][::-1]
     except (sqlite3.Error, OSError):
         return [], []
 

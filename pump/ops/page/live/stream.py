@@ -53,8 +53,8 @@ class Stream:
                 if last is not None and last < viewer.position:
                     await self._catch_up(response, viewer, spool, last)
                 await self._flow(request, response, viewer, visit)
-            except (ConnectionError, asyncio.CancelledError):
-                pass  # the browser has gone, or the listener closes
+            except ConnectionError:
+                pass  # the browser has gone
         return response
 
     async def _catch_up(self, response: web.StreamResponse, viewer: Viewer, spool: Spool, last: int) -> None:

@@ -21,7 +21,7 @@ from pump.ops.page.live.pages import LISTED, listed, shown
 from pump.ops.page.reading import Hits, Unreadable
 from pump.ops.page.reading import search as search_spool
 from pump.ops.page.render import HEADERS, Renderer, threads
-from pump.ops.page.rows import row_of
+from pump.ops.page.rows import Words, row_of
 from pump.ops.page.searching.archive import event_in
 from pump.ops.page.searching.archive import search as search_archive
 
@@ -93,19 +93,12 @@ class SearchPages:
     async def as_csv(self, request: web.Request, visit: Visit) -> web.Response:
         """The rows of a search, newest first, as a spreadsheet takes them."""
         hits = await self._found(request, visit)
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\r\n")
-        writer.writerow(_COLUMNS)
-        for number, event, _ in hits.events:
-            row = row_of(event, visit.words, number)
-            writer.writerow([spreadsheet_cell(str(row[name])) for name in _COLUMNS])
-        return _file(f"\ufeff{out.getvalue()}", "text/csv", "events.csv")
+        return _file(await threads.run(_as_csv, hits, visit.words), "text/csv", "events.csv")
 
     async def as_json(self, request: web.Request, visit: Visit) -> web.Response:
         """Each event of a search whole, a line each, newest first."""
         hits = await self._found(request, visit)
-        lines = (printable_json(body.decode("utf-8", "replace")) for _, _, body in hits.events)
-        return _file("".join(f"{line}\n" for line in lines), "application/x-ndjson", "events.json")
+        return _file(await threads.run(_as_json, hits), "application/x-ndjson", "events.json")
 
     async def archived(self, request: web.Request, visit: Visit) -> web.Response:
         """One event of an archive."""
@@ -153,6 +146,24 @@ class SearchPages:
         by_id = {str(event.get("id")): event for _, event, _ in hits.events if str(event.get("id")) in ids}
         for row in rows:
             yield by_id.get(row["id"], {})
+
+
+def _as_csv(hits: Hits, words: Words) -> str:
+    """In a thread. With the mark by which spreadsheets know UTF-8."""
+    out = io.StringIO()
+    out.write("\ufeff")
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(_COLUMNS)
+    for number, event, _ in hits.events:
+        row = row_of(event, words, number)
+        writer.writerow([spreadsheet_cell(str(row[name])) for name in _COLUMNS])
+    return out.getvalue()
+
+
+def _as_json(hits: Hits) -> str:
+    """In a thread."""
+    lines = (printable_json(body.decode("utf-8", "replace")) for _, _, body in hits.events)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _file(text: str, kind: str, name: str) -> web.Response:
