@@ -69,6 +69,11 @@ class Filter:
         """True where everything is wanted."""
         return not self.query
 
+    @property
+    def is_plain(self) -> bool:
+        """True where `may_take` says it all."""
+        return not (self.device or self.plate or self.zone or self.person or self.text or self.since or self.until)
+
     def may_take(self, record: Record) -> bool:
         """False where the record's columns say no already; costs hardly anything."""
         if self.severity and record.severity < SEVERITIES[self.severity]:

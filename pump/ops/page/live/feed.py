@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+import orjson
 import structlog
 
 from pump.core.clock import Clock
@@ -23,16 +24,17 @@ log = structlog.get_logger()
 
 PACE: Final = 0.25
 """Seconds between two looks: the eye sees no difference, and a flood costs four of them a second."""
-READ: Final = 1000
+READ: Final = 300
 """Events that one look takes, the newest ones."""
-SHOWN: Final = 100
+SHOWN: Final = 50
 """Rows that one look gives a viewer."""
 WAITING: Final = 300
 """Rows that wait for a viewer whose connection is slow."""
 MOST: Final = 100
 """Viewers at a time."""
 
-Row = dict[str, Any]
+Row = tuple[int, bytes]
+"""A row's number, and the row as JSON."""
 
 
 class Viewer:
@@ -113,29 +115,39 @@ class Feed:
             await self._clock.sleep(PACE)
 
     def _spread(self, records: list[Record], passed: int) -> None:
-        """Give each viewer the rows that it wants; an event is decoded once, whoever wants it."""
+        """Give each viewer the rows that it wants. Viewers who want the same share all the work but their own write."""
         events: dict[int, Mapping[str, Any]] = {}
-        rows: dict[tuple[int, str], Row] = {}
+        made: dict[tuple[Filter, str], tuple[list[Row], list[int]]] = {}
         for viewer in self._viewers:
-            wanted = []
-            for record in records:
-                if record.seq <= viewer.position or not viewer.wanted.may_take(record):
-                    continue
-                event = events.get(record.seq)
-                if event is None:
-                    event = events[record.seq] = decoded(record)
-                if viewer.wanted.takes(event, record.body, viewer.words.zone):
-                    wanted.append((record, event))
-            chosen = []
-            for record, event in wanted[-SHOWN:]:
-                key = (record.seq, viewer.words.texts.language)
-                row = rows.get(key)
-                if row is None:
-                    row = rows[key] = row_of(event, viewer.words, record.seq)
-                chosen.append(row)
-            viewer.offer(chosen, self._position, passed + len(wanted) - len(chosen))
+            key = (viewer.wanted, viewer.words.texts.language)
+            found = made.get(key)
+            if found is None:
+                found = made[key] = _wanted(records, viewer, events)
+            rows = [row for row in found[0] if row[0] > viewer.position]
+            left_out = sum(number > viewer.position for number in found[1])
+            viewer.offer(rows, self._position, passed + left_out)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("The operators' page shows no new events until it is opened anew", exc_info=error)
             self._task = None
+
+
+def _wanted(records: list[Record], viewer: Viewer, events: dict[int, Mapping[str, Any]]) -> tuple[list[Row], list[int]]:
+    """The newest rows of these records for whoever wants what this viewer does, and the numbers of those left out.
+
+    `events` has what was decoded already.
+    """
+    chosen: list[Record] = []
+    for record in records:
+        if viewer.wanted.may_take(record):
+            if not viewer.wanted.is_plain:
+                event = events.get(record.seq) or events.setdefault(record.seq, decoded(record))
+                if not viewer.wanted.takes(event, record.body, viewer.words.zone):
+                    continue
+            chosen.append(record)
+    rows = []
+    for record in chosen[-SHOWN:]:
+        event = events.get(record.seq) or events.setdefault(record.seq, decoded(record))
+        rows.append((record.seq, orjson.dumps(row_of(event, viewer.words, record.seq))))
+    return rows, [record.seq for record in chosen[:-SHOWN]]

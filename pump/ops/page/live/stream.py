@@ -68,7 +68,7 @@ class Stream:
         rows, skipped = hits
         if skipped:
             await response.write(_said("skipped", {"count": skipped}, None))
-        await response.write(_said("rows", rows, begin))
+        await response.write(_rows(rows, begin))
 
     async def _flow(self, request: web.Request, response: web.StreamResponse, viewer: Viewer, visit: Visit) -> None:
         quiet, well = 0, None
@@ -92,7 +92,7 @@ class Stream:
                 await response.write(_said("skipped", {"count": skipped}, None))
             if rows:
                 quiet = 0
-                await response.write(_said("rows", rows, through))
+                await response.write(_rows(rows, through))
             elif through != position:
                 await response.write(b"id: %d\n\n" % through)  # so that it need not look through them again
             position = through
@@ -102,7 +102,11 @@ def _since(spool: Spool, viewer: Viewer, last: int, through: int) -> tuple[list[
     """In a thread: the rows above `last`, oldest first, and how many could not be looked at."""
     zone = viewer.words.zone
     hits = search(spool.folder, viewer.wanted, zone, WAITING, through + 1, floor=last)
-    rows = [row_of(event, viewer.words, number) for number, event, _ in hits.events]
+    rows = [
+        (number, orjson.dumps(row_of(event, viewer.words, number)))
+        for number, event, _ in hits.events
+        if number is not None
+    ]
     left = 0 if hits.reached is None else max(0, hits.reached - last - 1)
     return rows[::-1], left
 
@@ -110,6 +114,10 @@ def _since(spool: Spool, viewer: Viewer, last: int, through: int) -> tuple[list[
 def _said(kind: str, value: Any, number: int | None) -> bytes:
     begin = b"" if number is None else b"id: %d\n" % number
     return b"%sevent: %s\ndata: %s\n\n" % (begin, kind.encode(), orjson.dumps(value))
+
+
+def _rows(rows: list[Row], number: int) -> bytes:
+    return b"id: %d\nevent: rows\ndata: [%s]\n\n" % (number, b",".join(row for _, row in rows))
 
 
 def _number(text: str | None) -> int | None:

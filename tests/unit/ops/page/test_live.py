@@ -152,7 +152,7 @@ async def test_a_flood_is_cut_and_said(tmp_path: Path) -> None:
 def test_a_slow_reader_keeps_the_newest_and_hears_how_many_went() -> None:
     viewer = Viewer(Filter(), Words(texts_in("en"), ZoneInfo("UTC")), 0)
     for number in range(WAITING + 50):
-        viewer.offer([{"n": number}], number)
+        viewer.offer([(number, b"{}")], number)
     rows, skipped, position = viewer.take()
-    assert (len(rows), rows[-1]["n"], skipped, position) == (WAITING, WAITING + 49, 50, WAITING + 49)
+    assert (len(rows), rows[-1][0], skipped, position) == (WAITING, WAITING + 49, 50, WAITING + 49)
     assert viewer.take() == ([], 0, WAITING + 49)
