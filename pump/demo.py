@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import orjson
 
 from pump import registry
 from pump.config import load
+from pump.config.passwords import hashed
 from pump.core.clock import Clock
 from pump.core.record import Batch, State
 from pump.core.settings import SinkSettings
@@ -106,16 +108,17 @@ class _WithScreen(Registry):
         return self.screen if kind == "screen" else super().sink(kind)
 
 
-def run(*, duration: float | None, json: bool, mqtt: bool = False, nats: bool = False) -> int:
+def run(*, duration: float | None, json: bool, mqtt: bool = False, nats: bool = False, page: bool = False) -> int:
     """Play for `duration` seconds, or until Ctrl-C; the exit status. The table goes to standard error with `json`.
 
-    `mqtt` and `nats` add a sink each, with a real server behind it. Raises LookupError where none is installed.
+    `page` prints the address of the operators' page, and who may sign in there. `mqtt` and `nats` add a sink each,
+    with a real server behind it. Raises LookupError where none is installed.
     """
     as_json = json or not sys.stdout.isatty()
     log.configure(json=False, level="error")
     with tempfile.TemporaryDirectory(prefix="pump-demo-") as folder:
         brokers = _brokers(Path(folder), mqtt=mqtt, nats=nats)
-        return asyncio.run(_play(Path(folder), duration, as_json, brokers))
+        return asyncio.run(_play(Path(folder), duration, as_json, brokers, page=page))
 
 
 def _brokers(folder: Path, *, mqtt: bool, nats: bool) -> dict[str, Server]:
@@ -133,7 +136,9 @@ def _brokers(folder: Path, *, mqtt: bool, nats: bool) -> dict[str, Server]:
     return found
 
 
-async def _play(folder: Path, duration: float | None, as_json: bool, brokers: Mapping[str, Server]) -> int:
+async def _play(
+    folder: Path, duration: float | None, as_json: bool, brokers: Mapping[str, Server], *, page: bool = False
+) -> int:
     clock = Clock()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -159,7 +164,9 @@ async def _play(folder: Path, duration: float | None, as_json: bool, brokers: Ma
             about = (registry.simulator(name).__doc__ or name).strip().rstrip(".")
             _say(f"  {name:<12}  {about[0].lower()}{about[1:]}")
         _say("the daemon is the real one; nothing leaves this machine, and Ctrl-C ends it with a table")
-        config = load(_write(folder, stages, peers, brokers), kinds=kinds)
+        file = _write(folder, stages, peers, brokers)
+        password = _let_sign_in(file) if page else ""
+        config = load(file, kinds=kinds)
         daemon = Daemon(config, clock=clock, kinds=kinds)
         running = asyncio.create_task(daemon.run(signals=False), name="daemon")
         try:
@@ -167,6 +174,8 @@ async def _play(folder: Path, duration: float | None, as_json: bool, brokers: Ma
                 acts: dict[str, Stage | SinkStage] = {**stages, **peers}
                 players = [group.create_task(act.play(_say), name=f"play {name}") for name, act in acts.items()]
                 players.append(group.create_task(_tell(daemon, stages), name="tell where to push"))
+                if page:
+                    players.append(group.create_task(_show_page(daemon, password), name="say where the page is"))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(duration):
                         await _first(stop, running)
@@ -186,6 +195,22 @@ async def _tell(daemon: Daemon, stages: Mapping[str, Stage]) -> None:
     for stage in stages.values():
         if isinstance(stage, PushStage):
             stage.reached_at(daemon.push_url)
+
+
+async def _show_page(daemon: Daemon, password: str) -> None:
+    """Print the address of the operators' page, and who may sign in there."""
+    await daemon.ready.wait()
+    _say(f"the operators' page: {daemon.ops_url}/")
+    _say(f"look as you are, or sign in as demo with the password {password}")
+
+
+def _let_sign_in(file: Path) -> str:
+    """Add a user of this demo alone to the configuration, who may do everything; the password."""
+    password = secrets.token_urlsafe(9)
+    grant = '[[commands.grants]]\ncallers = ["user:demo"]\nverbs = ["*"]\ntargets = ["*"]\n'
+    user = f'[ops.users.demo]\npassword = {_toml(hashed(password))}\nrole = "act"\n'
+    file.write_text(file.read_text(encoding="utf-8") + user + grant, encoding="utf-8")
+    return password
 
 
 async def _first(stop: asyncio.Event, running: asyncio.Task[int]) -> None:

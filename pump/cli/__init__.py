@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, str]] = {
     "command": "Have a device do something: open a gate, arm a partition.",
     "commands": "List what can be commanded, and by which verbs.",
     "call": "Make one call of a vendor's document, signed as the pump's own.",
+    "passwd": "Make the hash of a password for [ops.users].",
     "schema": "Print the JSON Schema of pump.toml or of an event.",
     "new-source": "Write the folder of a new vendor, which works at once.",
     "new-sink": "Write the folder of a new sink, which works at once.",
@@ -50,6 +51,7 @@ _ELSEWHERE: Final = {
     "command": "control.command",
     "commands": "control.commands",
     "call": "control.call",
+    "passwd": "control.passwd",
     "gaps": "gaps.listing",
     "backfill": "gaps.backfill",
 }

@@ -245,17 +245,12 @@ def _table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
 def _csv(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
     import csv
 
-    from pump.core.text import printable
+    from pump.core.text import printable, spreadsheet_cell
 
     shown = printable if sys.stdout.isatty() else lambda cell: cell
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([_harmless(shown(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows)
-
-
-def _harmless(cell: str) -> str:
-    """A text that spreadsheets would take for a formula gets an apostrophe: plates come from strangers."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    writer.writerows([spreadsheet_cell(shown(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows)
 
 
 def _json(_: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:

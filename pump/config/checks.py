@@ -57,10 +57,12 @@ def _may_begin(glob: str, begin: str) -> bool:
 
 def _grants(config: Config) -> Iterator[tuple[Path, str, str]]:
     """Grants that can allow nothing: a verb, a token or a topic that there is not."""
-    tokens = ["socket", "mqtt", "nats", *(f"token:{name}" for name in config.ops.tokens)]
     ways = _ways(config)
     for number, grant in enumerate(config.commands.grants):
-        for key, globs, known in (("verbs", grant.verbs, [*VERBS, CALL]), ("callers", grant.callers, tokens)):
+        for key, globs, known in (
+            ("verbs", grant.verbs, [*VERBS, CALL]),
+            ("callers", grant.callers, [*_callers(config)]),
+        ):
             for place, glob in enumerate(globs):
                 if glob.startswith(("mqtt:", "nats:")):
                     if not any(_may_begin(glob, begin) for begin in ways):
@@ -72,6 +74,12 @@ def _grants(config: Config) -> Iterator[tuple[Path, str, str]]:
                 elif not any(fnmatchcase(one, glob) for one in known):
                     wanted = nearest(glob, known) or f"one of {', '.join(known)}"
                     yield ("commands", "grants", number, key, place), f'"{glob}" is none', wanted
+
+
+def _callers(config: Config) -> Iterator[str]:
+    yield from ("socket", "mqtt", "nats")
+    yield from (f"token:{name}" for name in config.ops.tokens)
+    yield from (f"user:{name}" for name, user in config.ops.users.items() if user.role == "act")
 
 
 def _collisions(name: str, sink: Settings, config: Config) -> Iterator[tuple[Path, str]]:

@@ -6,22 +6,25 @@ import ipaddress
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
+    SecretStr,
     WithJsonSchema,
     model_validator,
 )
 
+from pump.config.passwords import is_hash
 from pump.config.problems import Problem
 from pump.core.event import AHEAD
-from pump.core.settings import Duration, Secret, Settings, SinkSettings, Size, SourceSettings, Zone
+from pump.core.settings import UNOPENED, Duration, Secret, Settings, SinkSettings, Size, SourceSettings, Zone
 from pump.ingest.fetch.hosts import HostRule
 from pump.spool.types import SpoolSettings
 
@@ -32,7 +35,7 @@ RESERVED = "pump"
 _ADDRESS_SCHEMA = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$"}
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})")
 
-_CALLER = r"^(socket|(mqtt|nats)(:\S.*)?|token:[a-z0-9*][a-z0-9_*-]*)$"
+_CALLER = r"^(socket|(mqtt|nats)(:\S.*)?|(token|user):[a-z0-9*][a-z0-9_*-]*)$"
 
 UTC = ZoneInfo("UTC")
 
@@ -130,13 +133,44 @@ class ServerSettings(Settings):
         return self
 
 
+def _password_hash(secret: SecretStr) -> SecretStr:
+    """What `pump passwd` prints; a password itself must not stand in a file."""
+    if secret.get_secret_value() != UNOPENED and not is_hash(secret.get_secret_value()):
+        raise ValueError("the line that `pump passwd` prints is wanted, not the password itself")
+    return secret
+
+
+class User(Settings):
+    """[ops.users.NAME]: somebody who may sign in on the operators' page."""
+
+    password: Annotated[Secret, AfterValidator(_password_hash)] = Field(
+        description="the hash that `pump passwd` prints for it"
+    )
+    role: Literal["look", "act"] = Field(default="look", description="look, or also act: retry, restart, command")
+
+
 class OpsSettings(Settings):
-    """[ops]: /healthz, /readyz, /metrics, /status, /media and /commands."""
+    """[ops]: the operators' page, /healthz, /readyz, /metrics, /status, /media and /commands."""
 
     listen: Listen = Field(default=Address("127.0.0.1:9090"), description="address and port")
+    page: bool = Field(default=True, description="show the operators' page at /")
+    hosts: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")], ...] = Field(
+        default=(), description="names by which browsers call the page; addresses and this machine's name always serve"
+    )
+    tls_cert: Path | None = Field(default=None, description="PEM file with the certificate and its chain")
+    tls_key: Path | None = Field(default=None, description="PEM file with the certificate's key")
+    users: dict[Annotated[str, Field(pattern=f"^{NAME}$")], User] = Field(
+        default={}, description="who may sign in on the page, by name"
+    )
     tokens: dict[Annotated[str, Field(pattern=f"^{NAME}$")], Secret] = Field(
         default={}, description="secrets by name, for Authorization: Bearer: pictures from elsewhere, commands"
     )
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: one is missing")
+        return self
 
 
 class Grant(Settings):
@@ -144,7 +178,8 @@ class Grant(Settings):
 
     callers: tuple[Annotated[str, Field(pattern=_CALLER)], ...] = Field(
         min_length=1,
-        description='"socket", "token:NAME" of [ops.tokens], "mqtt", "mqtt:TOPIC", "nats", "nats:SUBJECT"; globs',
+        description='"socket", "token:NAME" of [ops.tokens], "user:NAME" of [ops.users], "mqtt", "mqtt:TOPIC", "nats", '
+        '"nats:SUBJECT"; globs',
     )
     verbs: tuple[str, ...] = Field(
         min_length=1, description='verbs, such as "gate.open" or "gate.*"; "call" for pump call'

@@ -61,6 +61,7 @@ def unusable(config: Config, kinds: Registry = registry.DEFAULT) -> Iterator[Fin
             yield ("pump", "control_group"), f'this machine has no group "{config.control_group}"'
     if _pushed(config, kinds):
         yield from _certificates(("server",), config.server)
+    yield from _certificates(("ops",), config.ops)
 
 
 def doubts(config: Config, kinds: Registry = registry.DEFAULT) -> Iterator[Finding]:
@@ -75,6 +76,12 @@ def doubts(config: Config, kinds: Registry = registry.DEFAULT) -> Iterator[Findi
                 ("sources", name),
                 f"cameras have no password and {server.listen} is open to all: name their networks in allow",
             )
+    ops = config.ops
+    if ops.users and ops.tls_cert is None and not _is_loopback(ops.listen.host):
+        yield (
+            ("ops", "users"),
+            f"passwords come to {ops.listen} over plain HTTP, which anybody on the way can read: give [ops] a tls_cert",
+        )
     yield from _open_to_others(config)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if pushed and hard != resource.RLIM_INFINITY and hard < server.max_connections + RESERVE:
@@ -196,6 +203,13 @@ def _user() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_inside(host: str) -> bool:

@@ -60,6 +60,7 @@ def _data() -> dict[str, Any]:
             "description": "the id of the first upload, or of the pulse that is confirmed or marked",
         },
         "reason": {**_bounded("sentence"), "description": "of media.failed: why"},
+        "note": {**_bounded("sentence"), "description": "of alarm.acknowledged: what somebody wrote"},
         "reconciled": _FLAG,
         "time_source": {"const": "received"},
         "count": {"type": "integer", "minimum": 1, "description": "of an end: how often the device repeated itself"},

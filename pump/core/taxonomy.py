@@ -16,7 +16,8 @@ SEVERITIES: Final[dict[str, int]] = {"info": 0, "notice": 1, "warning": 2, "crit
 """Name to rank; the spool keeps the rank."""
 
 DOMAINS: Final = (
-    "vehicle", "parking", "security", "video", "access", "driving", "intercom", "device", "command", "media", "pump",
+    "vehicle", "parking", "security", "video", "access", "driving", "intercom", "device", "command", "alarm", "media",
+    "pump",
 )  # fmt: skip
 
 VEHICLE: Final[dict[str, str]] = {
@@ -325,6 +326,11 @@ PUMP: Final[dict[str, str]] = {
     "pump.spool.repaired": "A damaged spool was set aside; the data tells what was carried over and what is lost",
 }
 
+ALARM: Final[dict[str, str]] = {
+    "alarm.acknowledged": "Somebody at the operators' page has taken note of an alarm: alarm.user says who",
+}
+"""What people say of alarms; data.updates names the alarm's event, data.note what they wrote."""
+
 MEDIA: Final[dict[str, str]] = {
     "media.failed": "A picture or clip could not be fetched from its link: data.reason says why",
     "media.stored": "A picture or clip was fetched from its link: data.media has its path, data.updates its event",
@@ -334,11 +340,11 @@ MEDIA: Final[dict[str, str]] = {
 UNKNOWN: Final[dict[str, str]] = {
     f"{domain}.unknown": f"A {domain} event whose code no vendor document lists; the code is kept"
     for domain in DOMAINS
-    if domain != "pump"
+    if domain not in ("alarm", "pump")  # of these all are ours
 }
 
 TYPES: Final[dict[str, str]] = {
     **VEHICLE, **SECURITY, **VIDEO, **ACCESS, **DRIVING, **INTERCOM, **DEVICE, **PANEL, **CAMERA, **BAY,
-    **PLATES, **COMMANDS, **MEDIA, **PUMP, **UNKNOWN,
+    **PLATES, **COMMANDS, **ALARM, **MEDIA, **PUMP, **UNKNOWN,
 }  # fmt: skip
 """Every event type, with one line that says what it says."""

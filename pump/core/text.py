@@ -30,6 +30,14 @@ def printable_json(text: str) -> str:
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] if c > "\x7e" else c for c in text)
 
 
+def spreadsheet_cell(cell: str) -> str:
+    """A text as a cell of CSV: one that spreadsheets would take for a formula gets an apostrophe before it.
+
+    Plates and names come from strangers.
+    """
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
 def _escaped(letter: str) -> str:
     return letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode("ascii")
 

@@ -25,6 +25,7 @@ _SAID: Final = {
     "updates": BOUNDS["event"],
     "error": BOUNDS["sentence"],
     "reason": BOUNDS["sentence"],
+    "note": BOUNDS["sentence"],
     "aside": BOUNDS["link"],
 }
 """Texts of `data` that stand in no group and are no names."""

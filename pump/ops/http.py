@@ -6,6 +6,7 @@ What it shows is asked of the daemon by callbacks. Pages of others, such as /com
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -45,17 +46,22 @@ class Views:
     registry: CollectorRegistry
     media: MediaPages | None = None
     """Shows stored pictures; None: there are none to be seen."""
+    closing: Callable[[], None] = lambda: None
+    """Called when the listener is about to close, for answers that have no end of their own."""
 
 
 class Ops:
     """The listener, as an async context manager."""
 
-    def __init__(self, host: str, port: int, views: Views, pages: Sequence[Page] = ()) -> None:
+    def __init__(
+        self, host: str, port: int, views: Views, pages: Sequence[Page] = (), tls: ssl.SSLContext | None = None
+    ) -> None:
         """`pages` look after their own callers: nobody is asked for a password here."""
         self._host = host
         self._port = port
         self._views = views
         self._pages = pages
+        self._tls = tls
         self._runner: web.AppRunner | None = None
         self.url = ""
         """The address where it listens, without a slash at its end; known once it is open (port 0 takes a free one)."""
@@ -71,29 +77,35 @@ class Ops:
         ):
             app.router.add_get(path, answer)  # and HEAD, with which load balancers probe
         for method, path, handler in self._pages:
-            app.router.add_route(method, path, handler)
+            if method == "GET":
+                app.router.add_get(path, handler)
+            else:
+                app.router.add_route(method, path, handler)
         if self._views.media is not None:
             app.router.add_get(PATH, self._views.media.answer)
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=30.0, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, self._host, self._port)
+            site = web.TCPSite(runner, self._host, self._port, ssl_context=self._tls)
             await site.start()
         except BaseException:
             await runner.cleanup()
             raise
         self._runner = runner
         host, port = runner.addresses[0][:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if self._tls else "http"
+        self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
             log.warning(
-                "The ops listener can be reached from other machines and asks for no password, but for /media",
+                "The ops listener can be reached from other machines: page, /media and /commands ask for a password, "
+                "/status, /metrics, /healthz and /readyz ask for none",
                 url=self.url,
             )
 
     async def close(self) -> None:
         """Stop listening; answers under way get one second."""
         if self._runner is not None:
+            self._views.closing()
             await self._runner.cleanup()
             self._runner = None
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import os
 import re
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +23,7 @@ from aiohttp import hdrs, web
 from pump.core.tasks import Threads
 from pump.ingest.fetch.sniffing import NEEDED, UNKNOWN, kind_of_bytes
 from pump.ops import thumbnails
+from pump.ops.callers import from_here
 from pump.ops.thumbnails import NoThumbnail, thumbnail
 from pump.spool.offline import find_medium
 
@@ -88,6 +88,8 @@ class MediaPages:
         self._spool = spool
         self._threads = threads
         self._tokens = [hashlib.sha256(token.encode()).digest() for token in tokens]
+        self.also: Callable[[web.Request], bool] | None = None
+        """Lets in who has signed in on the operators' page; set by who has that."""
         self._looking = Threads("media look-up", 1)
         self._known: OrderedDict[str, str] = OrderedDict()
 
@@ -117,9 +119,7 @@ class MediaPages:
             # Every token is compared, and all take their time: neither which nor how far shows.
             fits = [hmac.compare_digest(digest, one) for one in self._tokens]
             return scheme.lower() == "bearer" and any(fits)
-        # Somebody on this machine; not through a proxy of it, nor a page of elsewhere that calls itself this machine.
-        through = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "Via"))
-        return _loopback(request.remote or "") and not through and _loopback(_host(request.headers.get("Host", "")))
+        return from_here(request) or (self.also is not None and self.also(request))
 
     # --- what -----------------------------------------------------------------------------------------------------
 
@@ -204,16 +204,3 @@ def _size(text: str | None) -> int | None:
         return None
     wanted = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else thumbnails.USUAL
     return min(max(wanted, thumbnails.SMALLEST), thumbnails.LARGEST)
-
-
-def _host(header: str) -> str:
-    if header.startswith("["):
-        return header[1:].partition("]")[0]
-    return header.rpartition(":")[0] or header
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host.lower() == "localhost" or ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -29,9 +29,9 @@ from pump.ops.backfill import Backfill
 from pump.ops.commands.calls import RawCalls
 from pump.ops.commands.desk import CommandDesk
 from pump.ops.commands.socket import CommandSocket
-from pump.ops.commands.web import CommandPage
-from pump.ops.control import Control
+from pump.ops.control import Control, Handler
 from pump.ops.http import Ops, Views
+from pump.ops.page.behind import Behind
 from pump.ops.resend import Resend
 from pump.ops.restart import Restart
 from pump.ops.subscribe import Subscribe
@@ -41,6 +41,7 @@ from pump.runtime.build import NoStart, Parts, build_usable, control_of
 from pump.runtime.descriptors import Lack, bounded, soft_limit
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.numbering import qualify
+from pump.runtime.ops import ops_of
 from pump.runtime.pictures import Pictures
 from pump.runtime.sd_notify import Notifier
 from pump.runtime.signals import take_over
@@ -113,6 +114,8 @@ class Daemon:
         self._ways = CommandWays(
             config, self.supervisor, clock=self.clock, metrics=self.metrics, health=self.health
         )  # fmt: skip
+        self._own: Intake | None = None
+        self._commands: Mapping[str, Handler] = {}
 
     @property
     def spool(self) -> Spool:
@@ -234,15 +237,17 @@ class Daemon:
         )
 
     async def _listen(self) -> None:
-        status, listen = self.status, self.config.ops.listen
-        media = self.pictures.pages
+        status, media = self.status, self.pictures.pages
         views = Views(status.sick, status.unready, status.body, status.refresh, self.metrics.registry, media)
-        page = CommandPage(lambda: self._desk, self.config.ops.tokens)
-        ops = Ops(listen.host, listen.port, views, page.pages())
+        behind = Behind(
+            self.config, self.clock, status.body, lambda: status.sick() + status.unready(), spool=lambda: self._spool,
+            desk=lambda: self._desk, intake=lambda: self._own, commands=lambda: self._commands,
+        )  # fmt: skip
         try:
+            ops = ops_of(behind, views)
             await ops.open()
         except OSError as error:
-            log.error("The ops listener cannot listen", address=str(listen), error=str(error))
+            log.error("The ops listener cannot listen", address=str(self.config.ops.listen), error=str(error))
             raise NoStart from error
         self._ops, self.ops_url = ops, ops.url
 
@@ -269,14 +274,16 @@ class Daemon:
         again = self.supervisor.restart
         control.commands |= Restart(parts.sources, self.sinks, again, self._ways.names).commands()
         control.commands |= Accept(self._intakes).commands()
+        self._own = self._intake("pump", spool)
         desk = self._desk = CommandDesk(
-            self.config.commands, parts.sources, self._intakes, self._intake("pump", spool),
+            self.config.commands, parts.sources, self._intakes, self._own,
             clock=self.clock, metrics=self.metrics,
         )  # fmt: skip
         self._add_up("commands", desk.run)
         self._ways.start(parts.sinks, desk)
         control.commands |= {"status": self.status.show, **CommandSocket(desk).commands()}
         control.commands |= RawCalls(desk, self.config.commands, parts.sources, self.sinks).commands()
+        self._commands = control.commands
         try:
             await control.open()
         except OSError as error:  # a file system without sockets: events matter more than commands

@@ -12,18 +12,44 @@ from typing import Final
 from aiohttp import web
 
 from pump.core.clock import Clock
+from pump.simulation.drawing import HEAD, draw
 from pump.simulation.server import WebServer
 
 LIFE: Final = 900.0
 """Seconds that a link lives where nothing else is wanted."""
 
+_DRAWINGS: Final = 64
+"""Different ones."""
+_COMMENT: Final = 60_000
+"""Bytes of a JPEG's comment; 65,535 are the most."""
+
 Answer = Callable[[web.BaseRequest], web.StreamResponse | Awaitable[web.StreamResponse]]
 
 
 def jpeg(name: str, size: int = 4096) -> bytes:
-    """The picture of this name, always the same: the beginning and the end of a JPEG, and noise between."""
+    """The picture of this name, always the same, of `size` bytes: one that is drawn, with noise in its comments.
+
+    Where there is no room for it, the beginning and the end of a JPEG, and noise between.
+    """
     seed = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
-    return b"\xff\xd8\xff\xe0" + random.Random(seed).randbytes(max(0, size - 6)) + b"\xff\xd9"
+    return picture(seed, random.Random(seed).randbytes(max(0, size - 6)))
+
+
+def picture(seed: int, noise: bytes) -> bytes:
+    """As `jpeg`, with noise of one's own, whose first bytes give way to the drawing; 6 bytes longer than the noise."""
+    drawn = draw(seed % _DRAWINGS)
+    room = len(noise) + 6 - len(drawn)
+    if room < 4:
+        return b"\xff\xd8\xff\xe0" + noise + b"\xff\xd9"
+    comments, place = [], len(noise)
+    while room:
+        length = min(room, _COMMENT)
+        if length < room < length + 4:
+            length -= 4  # what is left must have room for a comment of its own
+        place -= length - 4
+        comments.append(b"\xff\xfe" + (length - 2).to_bytes(2, "big") + noise[place : place + length - 4])
+        room -= length
+    return b"".join((drawn[:HEAD], *comments, drawn[HEAD:]))
 
 
 class PictureHost(WebServer):

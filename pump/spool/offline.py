@@ -1,4 +1,5 @@
-"""Reading a spool from outside the daemon: `pump events`, `pump dead`, `pump devices`; and beside it, for /media.
+"""Reading a spool from outside the daemon: `pump events`, `pump dead`, `pump devices`; and beside it, for /media and
+the operators' page.
 
 Reads only, whether or not a daemon runs.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import orjson
 
 from pump.core.ages import JUMP_MS, in_order
 from pump.core.record import Record
+from pump.spool.blocks import unpack
 from pump.spool.connection import connect_reading
 from pump.spool.gaps.ledger import Gap, GapState
 from pump.spool.gaps.ledger import read as gaps_in
@@ -115,6 +117,56 @@ def _block_behind(db: sqlite3.Connection, seq: int) -> int:
     """The last number of the block behind the number; which may hold some of both."""
     row = db.execute("SELECT last FROM blocks WHERE last > ? ORDER BY last LIMIT 1", (seq,)).fetchone()
     return _LAST if row is None else int(row[0])
+
+
+def blocks_before(folder: Path, before: int | None = None) -> Generator[list[Record], None, None]:
+    """The stored events below the number `before` (None: all), newest first, a block's at a time. Raises as `events`.
+
+    To be read to its end, or closed: it holds a connection, and no transaction between two blocks.
+    """
+    path = folder / "spool.db"
+    if not path.exists():
+        raise FileNotFoundError(path)
+    columns = "SELECT first, last, events, bodies FROM blocks"
+    with closing(connect_reading(path)) as db:
+        row = None
+        if before is not None:
+            row = db.execute(f"{columns} WHERE last >= ? ORDER BY last LIMIT 1", (before - 1,)).fetchone()
+        row = row or db.execute(f"{columns} ORDER BY last DESC LIMIT 1").fetchone()
+        while row is not None:
+            records = unpack(*row).records
+            yield [record for record in reversed(records) if before is None or record.seq < before]
+            row = db.execute(f"{columns} WHERE last < ? ORDER BY last DESC LIMIT 1", (row[1],)).fetchone()
+
+
+def event_of(folder: Path, number: int) -> Record | None:
+    """The stored event of this number, None where it is not there (any more). Raises as `events` does."""
+    path = folder / "spool.db"
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with closing(connect_reading(path)) as db:
+        found = read(db, number - 1, 1, 1).records
+        return found[0] if found and found[0].seq == number else None
+
+
+def letters_of(folder: Path, number: int) -> list[DeadLetter]:
+    """The dead letters that the event of this number has become, of all sinks. Raises as `events` does."""
+    path = folder / "spool.db"
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with closing(connect_reading(path)) as db:
+        ids = [row[0] for row in db.execute("SELECT id FROM dead WHERE seq = ?", (number,))]
+        return letters_in(db, ids=ids) if ids else []
+
+
+def newest_letters(folder: Path, count: int) -> list[DeadLetter]:
+    """So many dead letters, of all sinks, the newest first. Raises as `events` does."""
+    path = folder / "spool.db"
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with closing(connect_reading(path)) as db:
+        ids = [row[0] for row in db.execute("SELECT id FROM dead ORDER BY id DESC LIMIT ?", (count,))]
+        return letters_in(db, ids=ids)[::-1] if ids else []
 
 
 def letters(folder: Path, *, sink: str | None = None, ids: Sequence[int] | None = None) -> Iterator[DeadLetter]:

@@ -170,6 +170,10 @@ class EventReader:
             after = page.through
         return found
 
+    def recent(self, after: int, limit: int) -> list[Record] | None:
+        """See `Spool.recent`."""
+        return self._recent.read(max(after, self._state.floor), limit, 1 << 62)
+
     async def span(self, first: int, last: int) -> tuple[int | None, int]:
         """See `Spool.span`."""
         marks: list[list[int]] = self._state.value(MARKS) or []

@@ -189,6 +189,10 @@ class Spool:
         """
         return await self._reader.read(after, limit, max_bytes)
 
+    def recent(self, after: int, *, limit: int = 500) -> list[Record] | None:
+        """The events above `after`, from memory alone; None where memory does not reach back so far."""
+        return self._reader.recent(after, limit)
+
     async def span(self, first: int, last: int) -> tuple[int | None, int]:
         """When the removed events from `first` to `last` arrived, about: after, and before (milliseconds since 1970).
 

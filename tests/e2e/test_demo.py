@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,21 @@ def test_ctrl_c_ends_the_demo_with_its_table(tmp_path: Path) -> None:
     assert demo.returncode == 0, err
     assert "redeliveries" in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_says_where_its_page_is_and_who_may_sign_in(tmp_path: Path) -> None:
+    with _demo(tmp_path, "--open", "--json") as demo:
+        try:
+            assert demo.stderr is not None
+            said: list[str] = []
+            while not any("sign in as demo" in line for line in said):
+                line = demo.stderr.readline()
+                assert line, said
+                said.append(line)
+            url = next(line for line in said if "operators' page: " in line).split("page: ")[1].strip()
+            with urllib.request.urlopen(url) as answer:
+                assert "What happens" in answer.read().decode()
+        finally:
+            demo.send_signal(signal.SIGINT)
+            demo.communicate(timeout=100)
+    assert demo.returncode == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pump.config import load
+from pump.config.passwords import hashed
 from pump.config.probe import RESERVE, doubts, faults
 from tests.unit.cli.test_cli import pump
 
@@ -60,6 +61,9 @@ CASES: dict[str, tuple[str, list[str]]] = {
 }
 
 
+USER = f'[ops.users.anna]\npassword = "{hashed("a password")}"\n'
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_what_would_not_run_is_a_fault(tmp_path: Path, name: str) -> None:
     text, wanted = CASES[name]
@@ -83,6 +87,9 @@ def test_what_would_not_run_is_a_fault(tmp_path: Path, name: str) -> None:
         (PUSHED + "enabled = false\n", []),
         (PUSHED + f'allow = ["10.0.0.0/8"]\n[server]\nmax_connections = {1 << 31}\n', ["server.max_connections"]),
         (CAMERA + f"[server]\nmax_connections = {1 << 31}\n", []),
+        (CAMERA + USER + '[ops]\nlisten = "0.0.0.0:9090"\n', ["ops.users"]),
+        (CAMERA + '[ops]\nlisten = "0.0.0.0:9090"\n', []),
+        (CAMERA + USER, []),
     ],
 )
 def test_what_is_hardly_meant_is_a_doubt(tmp_path: Path, text: str, wanted: list[str]) -> None:

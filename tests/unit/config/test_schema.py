@@ -33,6 +33,7 @@ ENVIRON = {
     "NATS_KEY_PASSWORD": "nats-key-pass",
     "KINOT_KEY": "a-key",
     "KINOT_SECRET": "kinot-secret",
+    "ANNA_HASH": "$scrypt$ln=15,r=8,p=1$yIidUbnJ9yvO/xc6POfjHg$yxOZtLZgjV2/vsJROOwvp6Up5cisLeGJ3xc2OikVOYY",
 }
 
 

@@ -151,7 +151,7 @@ async def test_thumbnails(tmp_path: Path) -> None:
             assert (status, headers["Content-Type"]) == (200, "image/jpeg")
             assert headers["X-Content-Type-Options"] == "nosniff"
             assert Image.open(io.BytesIO(body)).size == size
-        broken = await on.media.store(jpeg("no picture in truth"))
+        broken = await on.media.store(jpeg("no room for a picture", 500))
         assert (await on.get(f"{broken.sha256}?thumbnail"))[0] == 415
         clip = await on.media.store(b"\0\0\0\x18ftypmp42" + bytes(100))
         assert (await on.get(f"{clip.sha256}?thumbnail"))[0] == 415

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from pump.simulation.pictures import picture as drawn
+
 ENTRY: Final = (1, 1, 1, 1, 1, 2, 8, 22, 30, 18, 10, 9, 11, 12, 9, 8, 7, 7, 8, 6, 4, 3, 2, 1)
 EXIT: Final = (1, 1, 1, 1, 1, 1, 2, 4, 5, 6, 8, 10, 13, 11, 9, 11, 19, 30, 24, 14, 9, 6, 4, 2)
 """Vehicles in each hour of a day, relative: offices fill in the morning and empty in the evening."""
@@ -75,7 +77,7 @@ class Scene:
         }
         message: dict[str, Any] = {"version": "1.0", "parkId": park, "deviceId": device, "params": params}
         if picture:
-            data = base64.b64encode(b"\xff\xd8\xff\xe0" + draw.randbytes(picture)).decode()
+            data = base64.b64encode(drawn(car, draw.randbytes(picture)[2:])).decode()
             params["picNum"] = 2
             place = message if beside else params
             place["picInfo"] = [{"type": kind, "size": picture, "data": data} for kind in (1, 2)]

@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 import orjson
 
 from pump.core.clock import Clock
+from pump.simulation.pictures import picture as drawn
 from pump.vendors.hik_camera.simulator.quirks import Quirks, dress
 
 Kind = Literal["anpr", "access", "line", "motion", "io", "pir", "temperature", "counting", "disk", "unknown", "panel"]
@@ -30,7 +31,6 @@ _GRANTS: Final = ((5, 75), (5, 1), (5, 38), (5, 76), (5, 9), (5, 21))
 _SEEN: Final[tuple[Kind, ...]] = ("line", "motion")
 """What a camera's picture shows."""
 _PICTURES: Final = "http://192.0.2.10/picture/"
-_JPEG: Final = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00"
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,8 @@ class Records:
         return "".join(self._rng.choices("ABCDEFGHKLMNPRSTUVWXYZ", k=2)) + f"{self._rng.randrange(10_000):04}"
 
     def _picture(self) -> bytes:
-        return _JPEG + self._rng.randbytes(self._rng.randrange(500, 2000)) + b"\xff\xd9"
+        noise = self._rng.randbytes(self._rng.randrange(500, 2000))
+        return drawn(noise[0], bytes(7) + noise)
 
     def _time(self) -> str:
         # A second for each message, so that two of one content are never one.

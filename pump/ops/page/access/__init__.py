@@ -1,0 +1,1 @@
+"""Who may look at the operators' page, and who may act."""

@@ -1,0 +1,1 @@
+"""How the site stands: lots, partitions, doors, devices, batteries, and how much happens."""

@@ -1,0 +1,1 @@
+"""The list of events that flows, and an event's own page."""

@@ -1,0 +1,3 @@
+import { pictures } from "./common.js";
+
+pictures();
