@@ -96,7 +96,7 @@ async def ordered(
             await asyncio.wait({running})
 
 
-_PLATE = {"plate": "A12345", "list": "allow"}
+_PLATE: dict[str, Any] = {"plate": "A12345", "list": "allow"}
 
 
 @pytest.mark.parametrize(
