@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import Any, Final, NoReturn
@@ -30,12 +28,13 @@ from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.core.rate import TokenBucket
 from pump.core.settings import parse_duration
-from pump.core.tasks import first_of, wait_for
+from pump.core.tasks import wait_for
 from pump.core.text import words_of
 from pump.core.vocabulary import did_you_mean, nearest
 from pump.ingest.intake import Intake
 from pump.ops.commands.grants import Grants, kind_of
 from pump.ops.commands.journal import Entry, Journal
+from pump.ops.commands.turns import Turns
 from pump.source import Source
 from pump.telemetry.metrics import Metrics
 
@@ -109,8 +108,7 @@ class CommandDesk:
         self._grants = Grants(settings, clock)
         self._refusals = TokenBucket(REFUSALS, clock)
         self._under_way: dict[str, _UnderWay] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._waiting: Counter[str] = Counter()
+        self._turns = Turns(clock)
         self._stopping = False
 
     # --- the ways in ------------------------------------------------------------------------------------------------
@@ -258,7 +256,7 @@ class CommandDesk:
             one.expires_ms,
         )  # fmt: skip
         try:
-            async with self._turn(entry.target, one.deadline):
+            async with self._turns.turn(entry.target, one.deadline):
                 if self._stopping:  # it was just being written down
                     return CommandResult("expired", "the pump stopped before it was sent")
                 if self._settings.dry_run:
@@ -298,29 +296,6 @@ class CommandDesk:
             log.exception("A source met a bug with a command", source=one.source, verb=command.verb)
             # Its text is for the log, which is clean of secrets: nobody knows what a library puts into one.
             return _lost(command, "the source met a bug; the daemon's log has it whole")
-
-    @asynccontextmanager
-    async def _turn(self, target: str, deadline: float) -> AsyncIterator[None]:
-        """One command of a target at a time, in the order in which they came. Raises Expired at the deadline."""
-        lock = self._locks.setdefault(target, asyncio.Lock())
-        self._waiting[target] += 1
-        try:
-            if lock.locked():
-                await first_of(lock.acquire(), self._over(deadline))
-            else:
-                await lock.acquire()
-            try:
-                yield
-            finally:
-                lock.release()
-        finally:
-            self._waiting[target] -= 1
-            if not self._waiting[target]:
-                del self._waiting[target], self._locks[target]
-
-    async def _over(self, deadline: float) -> NoReturn:
-        await self._clock.sleep(max(0.0, deadline - self._clock.monotonic()))
-        raise Expired
 
     def _named(self, caller: str, key: str, name: str) -> Entry | None:
         """The caller's command of this key, also one that is just being written down: a second one is not another."""
