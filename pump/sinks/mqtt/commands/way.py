@@ -39,10 +39,12 @@ AWAY: Final = 10.0
 _PACKET: Final = 64 << 10
 """Bytes of the largest packet that the broker may bring, by MQTT 5."""
 _RESPONSE: Final = 512
-"""Characters of a response topic; mosquitto takes 200 levels."""
+"""Characters of a topic that others have named; mosquitto takes 200 levels."""
 _LEVELS: Final = 64
 _LOT: Final = 100
 """Messages of discovery at a time."""
+_PANELS: Final = 1_000
+"""Panels of partitions that are looked after."""
 _CORRECTIONS: Final = 20
 """Times in one connection that a panel is said again which somebody else has changed."""
 _VAIN: Final = 3
@@ -112,11 +114,12 @@ class MqttCommands:
                 self._again = True
                 self._news.set()
         elif discovery is not None and discovery.owns(heard.topic):
-            if heard.retained and heard.payload and len(self._kept) < 2 * MOST:
+            if heard.retained and heard.payload and len(self._kept) < 2 * MOST and len(heard.topic) <= _RESPONSE:
                 self._kept.add(heard.topic)
                 self._news.set()
         elif discovery is not None and discovery.shares(heard.topic):
-            if heard.topic in self._shared or len(self._shared) < 2 * MOST:
+            room = heard.topic in self._shared or len(self._shared) < _PANELS
+            if room and len(heard.payload) <= LONGEST and len(heard.topic) <= _RESPONSE:
                 self._shared[heard.topic] = heard.payload
                 self._news.set()
         elif self._reception is not None and not heard.content_type.startswith(_CLOUD_EVENTS):
