@@ -29,7 +29,8 @@ class Job:
     fetch: Fetch
     host: str
     deadline: float
-    backoff: Backoff
+    backoff: Backoff | None = None
+    """From its first failure on: most have none."""
     tries: int = 0
     reason: str = ""
     """Of the last failure."""
@@ -77,7 +78,7 @@ class Schedule:
     def add(self, fetch: Fetch, host: str, deadline: float) -> None:
         """Have it asked as soon as may be; in the place of an older one of its name that is not being asked."""
         self.drop(fetch.name)
-        job = Job(fetch, host, deadline, Backoff(FIRST, LONGEST, self._rng))
+        job = Job(fetch, host, deadline)
         self._jobs[fetch.name] = job
         self._push(job, None)
 
@@ -171,6 +172,7 @@ class Schedule:
         """Have it asked once more after its wait; False where it would be dead by then."""
         if job.fetch.name in self._jobs:
             return True  # a link signed afresh has its place
+        job.backoff = job.backoff or Backoff(FIRST, LONGEST, self._rng)
         drawn = job.backoff.next()
         at = now + (drawn if wait is None else wait)
         if at >= job.deadline:
