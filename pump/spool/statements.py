@@ -308,7 +308,7 @@ def held_bytes(db: sqlite3.Connection, above: int) -> int:
     if count < _WEIGHED:
         return int(weight)
     (newest_,) = db.execute("SELECT max(last) FROM blocks").fetchone()
-    return int(weight) * (newest_ - above) // (last - above)
+    return int(weight * (newest_ - above) // (last - above))
 
 
 def checkpoint(db: sqlite3.Connection, mode: str = "PASSIVE") -> None:
