@@ -265,7 +265,8 @@ def test_follow_shows_what_arrives_until_ctrl_c(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert other.stdout is not None
         number = 2
-        while not select.select([process.stdout], [], [], 1)[0]:  # what it printed first came after its start
+        # What each printed first came after its start; one may start long after the other.
+        while len(select.select([process.stdout, other.stdout], [], [], 1)[0]) < 2:
             fill(tmp_path / "state", "gate", range(number := number + 1))
         (plate,) = plates(process.stdout.readline())
         assert int(plate[1:]) >= 2
