@@ -77,7 +77,7 @@ class Target:
         """The line of the table."""
         mine, before, limit = found["this"], found.get("older"), found.get("limit")
         text = f"{self.what:<58} {_shown(mine, self.unit):>22}"
-        met = self.most is None or mine.rate <= self.most
+        met = mine.rate <= self.most if self.most is not None else limit is not None or mine.rate >= self.share
         if before is not None:
             better = before.rate / mine.rate if self.most is not None else mine.rate / before.rate
             text += f"  older {_shown(before, self.unit):>22}  × {better:5.2f}"
