@@ -53,6 +53,8 @@ device_rate = 100000
 max_connections_per_address = 4096
 """
 _GATE: Final = '[sources.gate]\ntype = "avaeye"\n'
+_KNOWN: Final = f"devices = {[str(1001 + n) for n in range(256)]}\n"
+"""Those that `capture` speaks for: a site's own devices are no strangers, whose events cost more."""
 _OUT: Final = '[sinks.{name}]\ntype = "jsonl"\npath = "{folder}/{name}.jsonl"\n'
 
 
@@ -148,7 +150,7 @@ def _decode(folder: Path) -> Figure:
 
 
 @contextmanager
-def _gate(build: Build, folder: Path, more: str = "", *, sinks: int = 1, memory: str = "") -> Iterator[Daemon]:
+def _gate(build: Build, folder: Path, more: str = _KNOWN, *, sinks: int = 1, memory: str = "") -> Iterator[Daemon]:
     """A daemon that devices push to, with so many files of JSON lines."""
     place = _fresh(folder)
     outs = "".join(_OUT.format(name=f"out{n}", folder=place) for n in range(sinks))
