@@ -121,13 +121,14 @@ class Delivery:
         """The call that this sink was in when it was given up, of each opening that has still not ended."""
         return list(self._sessions.stuck.values())
 
-    def stop(self) -> None:
+    def stop(self, *, drain: bool = True) -> None:
         """Have `run` return once everything is delivered that is in the spool now, or at the sink's next failure.
 
-        A peer that is away is not waited for: what it has not had stays in the spool for the next start.
+        A peer that is away is not waited for: what it has not had stays in the spool for the next start. Without
+        `drain` it returns after the batch in hand: another is to go on from there.
         """
         if self._target is None:
-            self._target = self._spool.head
+            self._target = self._spool.head if drain else self.position
             self.resend_queue.close("the sink stops")
         self._nap.end()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 import structlog
@@ -32,6 +33,13 @@ class Notifier:
     def ready(self, status: str = "") -> None:
         """READY=1: started, whatever is ordered after the unit may start."""
         self._send("READY=1", *_status(status))
+
+    def reloading(self) -> None:
+        """RELOADING=1: the configuration is read again; `ready` follows, whatever comes of it.
+
+        With the time of it, which Type=notify-reload of systemd 253 and later wants.
+        """
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self, status: str = "") -> None:
         """STOPPING=1: the stop has begun."""

@@ -44,8 +44,17 @@ class Status:
         self._metrics = metrics
         self._media = media
         self._begun = clock.monotonic()
+        self._reload: dict[str, Any] | None = None
         self._oldest: tuple[int, datetime] | None = None
         """The floor at which the oldest event was looked up, and when that event arrived."""
+
+    def use(self, config: Config) -> None:
+        """Another configuration runs from now on."""
+        self._config = config
+
+    def note_reload(self, outcome: Mapping[str, Any]) -> None:
+        """The last reading of the configuration: "ok", "reasons" and what was changed."""
+        self._reload = {"at": self._clock.now(), **outcome}
 
     def sick(self) -> list[str]:
         """Why /healthz is 503."""
@@ -85,6 +94,7 @@ class Status:
             "uptime_s": round(self._clock.monotonic() - self._begun, 3),
             "phase": self._phase() or "it runs",
             "reasons": self.sick() + self.unready(),
+            "reload": self._reload,
             "spool": {
                 "head": spool.head if spool else 0,
                 "floor": spool.floor if spool else 0,

@@ -104,9 +104,13 @@ class PushListener:
             trusted_proxies=settings.trusted_proxies,
         )
         self._bodies = BodyReader(largest=settings.max_body, seconds=settings.body_timeout)
-        limits = Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
         self._server = Connections(
-            self._answer, limits, self._count_malformed, lambda: self._refused.inc(), self._overspend, clock=clock
+            self._answer,
+            _limits(settings),
+            self._count_malformed,
+            lambda: self._refused.inc(),
+            self._overspend,
+            clock=clock,
         )
         self._overspenders = 0
         labels = ["source", "status"]
@@ -128,6 +132,19 @@ class PushListener:
     def swap(self, routes: Sequence[Route]) -> None:
         """Serve these sources from the next request on."""
         self._table = _Table.of(routes)
+
+    def adjust(self, settings: ServerSettings) -> None:
+        """Go by other settings from now on, on the connections that are there too; not by another address, nor with
+        TLS where there was none. A certificate that was changed is used for new connections."""
+        self._settings = settings
+        self.admission.adjust(
+            device_rate=settings.device_rate,
+            largest=settings.max_body,
+            allow=settings.allow,
+            trusted_proxies=settings.trusted_proxies,
+        )
+        self._bodies.adjust(largest=settings.max_body, seconds=settings.body_timeout)
+        self._server.limits = _limits(settings)
 
     async def open(self) -> None:
         """Listen. OSError where that cannot be, ssl.SSLError (an OSError too) for a certificate that is none."""
@@ -321,6 +338,10 @@ async def _fittest(candidates: Sequence[Route], push: Push) -> Route:
     if best <= 0:
         raise Refused(403, "no source is configured for this device")
     return route
+
+
+def _limits(settings: ServerSettings) -> Limits:
+    return Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
 
 
 def _stamps(cert: Path, key: Path) -> tuple[float, float]:

@@ -93,6 +93,7 @@ class CommandDesk:
         self._settings = settings
         self._sources = sources
         self._journals = {name: Journal(intake) for name, intake in intakes.items()}
+        self._taken_in = asyncio.Event()
         self._own = Journal(own)
         self._clock = clock
         self._count = metrics.commands
@@ -102,6 +103,17 @@ class CommandDesk:
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: Counter[str] = Counter()
         self._stopping = False
+
+    def adjust(self, settings: CommandSettings) -> None:
+        """Go by other settings from now on."""
+        self._settings = settings
+        self._grants.adjust(settings)
+
+    def take_in(self, name: str, intake: Intake) -> None:
+        """Know another source, before it is among `sources`; the journal of one that has gone is kept to its end."""
+        if name not in self._journals:
+            self._journals[name] = Journal(intake)
+            self._taken_in.set()
 
     # --- the ways in ------------------------------------------------------------------------------------------------
 
@@ -256,7 +268,9 @@ class CommandDesk:
 
     async def _within(self, command: Command) -> CommandResult:
         """The source's answer; bounded, and every way in which it may end told apart."""
-        source = self._sources[self._under_way[command.request_id].source]
+        source = self._sources.get(self._under_way[command.request_id].source)
+        if source is None:
+            return CommandResult("failed", "its source was taken out of the configuration before it was sent")
         doing = asyncio.create_task(source.command(command), name=f"{source.name}: {command.verb} {command.target}")
         try:
             ended = await wait_for({doing}, command.remaining + ANSWER, self._clock)
@@ -347,9 +361,16 @@ class CommandDesk:
     # --- the daemon's life ------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """End, as unknown, what the run before has left open: nothing of it is sent again. Then there is no more."""
+        """End, as unknown, what the run before has left open: nothing of it is sent again. Then wait for sources that
+        are taken in."""
+        while True:
+            self._taken_in.clear()
+            await self._end_left()
+            await self._taken_in.wait()
+
+    async def _end_left(self) -> None:
         result = CommandResult("unknown", "the pump ended before the answer came")
-        for name, journal in self._journals.items():
+        for name, journal in list(self._journals.items()):
             while journal.left:
                 entry = journal.left[0]
                 try:
@@ -361,7 +382,6 @@ class CommandDesk:
                 self._count.labels(name, entry.verb, result.status).inc()
                 log.warning("The end of a command is unknown", verb=entry.verb, target=entry.target,
                             caller=entry.caller, request=entry.request_id)  # fmt: skip
-        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Take no more, cut short what is under way, and write its end down."""

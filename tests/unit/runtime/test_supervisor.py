@@ -367,9 +367,16 @@ async def test_remove_and_replace_touch_one_part_alone() -> None:
     await bench(test)
 
 
-async def test_replace_refuses_to_run_two_of_one_name() -> None:
+async def test_what_replaces_a_part_that_does_not_end_begins_once_it_has() -> None:
     async def test(b: Bench) -> None:
-        release = asyncio.Event()
+        release, runs = asyncio.Event(), []
+
+        def named(text: str) -> Callable[[], Awaitable[None]]:
+            async def run() -> None:
+                runs.append(text)
+                await forever()
+
+            return run
 
         async def stubborn() -> None:
             while not release.is_set():
@@ -380,13 +387,22 @@ async def test_replace_refuses_to_run_two_of_one_name() -> None:
 
         b.add("a", stubborn)
         await b.supervisor.started()
-        replacing = asyncio.create_task(b.supervisor.replace("a", forever, b.component("a")))
-        await b.clock.sleeping()
-        await b.clock.run(5.0)
-        with pytest.raises(TimeoutError, match="a has not ended"):
-            await replacing
-        assert b.supervisor.names == []
+        for text in ("second", "third"):  # the second one, which waits, is replaced too
+            replacing = asyncio.create_task(b.supervisor.replace("a", named(text), b.component("a")))
+            if text == "second":
+                await b.clock.sleeping()
+                await b.clock.run(5.0)
+            assert await replacing is (text == "third")
+        assert b.supervisor.names == ["a"]
+        assert b.supervisor.stuck(4.0) == ["a"]
+        assert b.supervisor.stuck(5.0) == []
+        assert runs == []
         release.set()
+        await b.supervisor.started()
+        assert runs == ["third"]
+        assert b.supervisor.stuck(0.0) == []
+        assert b.component("a").state == "starting"
+        await b.end()
 
     await bench(test)
 
