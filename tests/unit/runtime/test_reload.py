@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from pump.runtime.daemon import Daemon
 from pump.testing.standins import SOURCES, HangingSource, StandIns
 from pump.vendors.hik_camera.simulator.server import PULSES, Simulator
 from tests.certificates import certificate, needs_openssl
+from tests.environ import BARE
 
 NUMBERS = '[sources.numbers]\ntype = "numbers"\n'
 GATE = '[sources.gate]\ntype = "avaeye"\npark_ids = ["10000"]\n'
@@ -358,3 +360,27 @@ async def test_a_reload_asked_for_while_it_starts_is_done_then(site: Site) -> No
     assert daemon.status.body()["reload"]["changed"] == {"sources_changed": ["numbers"]}
     daemon.stop()
     assert await running == 0
+
+
+async def test_the_command_says_what_became_of_it_and_ends_with_its_status(site: Site) -> None:
+    async def command() -> tuple[int | None, str, str]:
+        arguments = ("-m", "pump", "reload", "-c", str(site.config))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=BARE
+        )
+        out, err = await process.communicate()
+        return process.returncode, out.decode(), err.decode()
+
+    site.write(NUMBERS, OUT)
+    async with site.running():
+        assert await command() == (0, "Nothing differs.\n", "")
+        site.write(NUMBERS + "batch = 3\n", '[sources.more]\ntype = "numbers"\n', OUT)
+        assert await command() == (0, "sources added: more\nsources changed: numbers\n", "")
+        site.write(NUMBERS + "batches = 3\n", OUT)
+        code, out, err = await command()
+        assert (code, out) == (78, "")
+        assert err.endswith("Nothing was changed.\n")
+        assert 'did you mean "batch"?' in err
+    code, out, err = await command()
+    assert (code, out) == (1, "")
+    assert "no daemon runs" in err
