@@ -83,6 +83,10 @@ class Delivery:
         self._target: int | None = None
         self._idle = False
         self._sender: BatchSender | None = None
+        self._guard: CallGuard | None = None
+        self._running = False
+        self._moved = around.clock.monotonic()
+        """When the loop was last seen to move on."""
         self._sessions = SinkSessions(name, around.grace, self._on_stuck)
 
     # --- the daemon's side --------------------------------------------------------------------------------------
@@ -104,6 +108,19 @@ class Delivery:
         self._backoff.reset()
         self._nap.cut()
         return True
+
+    @property
+    def gave_up(self) -> bool:
+        """True where so many openings hang, and cannot be cancelled, that there is none beside them any more."""
+        return self._sessions.full
+
+    def standing(self) -> float:
+        """Seconds in which the loop has neither moved on nor been in a wait that has an end of its own, such as a
+        call into the sink. For who asks it every second or so."""
+        guard = self._guard
+        if not self._running or self._idle or self._nap.waiting or (guard is not None and guard.doing):
+            self._moved = self._clock.monotonic()
+        return self._clock.monotonic() - self._moved
 
     @property
     def stopping(self) -> bool:
@@ -136,6 +153,13 @@ class Delivery:
         """Deliver until `stop` or cancellation. Raises nothing of the sink's: it is opened again after a wait."""
         self._metrics.lag.labels(sink=self.name).set_function(lambda: self.lag)
         self.shutoff.restore()
+        self._running = True
+        try:
+            await self._run()
+        finally:
+            self._running = False
+
+    async def _run(self) -> None:
         while True:
             failure = await (self._rest() if self.shutoff.reason else self._opening())
             if failure is not None and self._target is None:
@@ -200,6 +224,7 @@ class Delivery:
         await self._nap.sleep(wait)
 
     async def _live(self, guard: CallGuard) -> None:
+        self._guard = guard
         self._health.opening()
         await self.cursor.restore(self.settings)
         site = self._around.site
@@ -254,6 +279,7 @@ class Delivery:
     async def _feed(self, sender: BatchSender) -> None:
         cursor, deferring = self.cursor, sender.sink.deferring
         while True:
+            self._moved = self._clock.monotonic()
             if deferring and cursor.due:
                 await sender.settle()
             if self._target is not None and self.position >= self._target:

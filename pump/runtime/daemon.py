@@ -27,13 +27,15 @@ from pump.runtime.numbering import qualify
 from pump.runtime.parts import LiveParts
 from pump.runtime.pictures import Pictures
 from pump.runtime.reload import Reload, Running
-from pump.runtime.sd_notify import Notifier
 from pump.runtime.services import Services
 from pump.runtime.signals import take_over
 from pump.runtime.status import Status
 from pump.runtime.supervisor import Supervisor
+from pump.runtime.systemd.more_time import more_time
+from pump.runtime.systemd.notify import Notifier
+from pump.runtime.systemd.progress import Progress
+from pump.runtime.systemd.watchdog import Watch
 from pump.runtime.tuning import prepare_process, tuned
-from pump.runtime.watchdog import Watch
 from pump.spool import Spool
 from pump.telemetry.health import Health, HealthCollector
 from pump.telemetry.metrics import Metrics
@@ -215,7 +217,14 @@ class Daemon:
         parts.hold_for(config)  # news of a full one names it
         qualify(made.sources, config, spool)
         await self._begin_telling(spool, announcer, made)
-        watch = Watch(spool, clock=self.clock, health=self.health, status=self.status, notifier=self._notifier)
+        progress = Progress(
+            health=self.health, supervisor=self.supervisor, sinks=self.sinks,
+            watchdog_interval=self._notifier.watchdog_interval,
+        )  # fmt: skip
+        watch = Watch(
+            spool, clock=self.clock, health=self.health, status=self.status, notifier=self._notifier,
+            progress=progress,
+        )  # fmt: skip
         self.supervisor.add("watch", watch.run, self.health.component("watch"))
         self.supervisor.add("spool probe", watch.probe, self.health.component("spool"))
         self.pictures.start(self.supervisor, spool, parts.intake, announcer.media_evicted)
@@ -248,7 +257,8 @@ class Daemon:
     async def _open_spool(self) -> Spool:
         config = self.config
         try:
-            spool = await Spool.open(config.state_dir, config.spool, clock=self.clock, metrics=self.metrics)
+            async with more_time(self._notifier, self.clock, "the spool is repaired, or brought into a newer form"):
+                spool = await Spool.open(config.state_dir, config.spool, clock=self.clock, metrics=self.metrics)
         except (OSError, ValueError, sqlite3.Error) as error:
             log.error("The spool cannot be opened", error=str(error))
             raise NoStart from error
@@ -274,7 +284,7 @@ class Daemon:
 
         Parts are the supervisor's, which can leave a stuck one behind and name it; last words have a scope.
         """
-        self._notifier.stopping("draining")
+        self._notifier.stopping("draining", WHOLE + EXITING)
         self._phase = "it is stopping"
         if self._announcer is not None:
             self._announcer.stopping()

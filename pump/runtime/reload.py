@@ -27,10 +27,10 @@ from pump.runtime.build import NoParts, Parts, build
 from pump.runtime.numbering import qualify
 from pump.runtime.parts import LiveParts
 from pump.runtime.pictures import Pictures
-from pump.runtime.sd_notify import Notifier
 from pump.runtime.services import Services
 from pump.runtime.status import Status
 from pump.runtime.supervisor import Supervisor
+from pump.runtime.systemd.notify import Notifier
 from pump.source import PushSource
 from pump.spool import Spool
 from pump.telemetry.metrics import Metrics

@@ -94,6 +94,15 @@ class Supervisor:
         """The parts whose first start is still to come."""
         return [part.name for part in self._parts.values() if not part.started.is_set()]
 
+    @property
+    def lost(self) -> list[str]:
+        """The parts whose task has ended though nobody stopped them: a bug, which the log has whole."""
+        return [
+            part.name
+            for part in self._parts.values()
+            if not part.stopping and part.task is not None and part.task.done()
+        ]
+
     async def started(self) -> None:
         """Wait until each part that was added has had its first start."""
         for part in list(self._parts.values()):

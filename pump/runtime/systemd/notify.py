@@ -41,12 +41,17 @@ class Notifier:
         """
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
-    def stopping(self, status: str = "") -> None:
-        """STOPPING=1: the stop has begun."""
-        self._send("STOPPING=1", *_status(status))
+    def stopping(self, status: str = "", within: float = 0.0) -> None:
+        """STOPPING=1: the stop has begun, and takes so many seconds at the most, if that is known."""
+        self._send("STOPPING=1", *_status(status), *_extended(within))
+
+    def more_time(self, seconds: float, status: str = "") -> None:
+        """EXTEND_TIMEOUT_USEC: what is under way, a start or a stop, takes so much longer from now on, unless it asks
+        again; without it the manager's own time-out holds."""
+        self._send(*_status(status), *_extended(seconds))
 
     def watchdog(self) -> None:
-        """WATCHDOG=1: the event loop lives."""
+        """WATCHDOG=1: the process makes progress."""
         self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
@@ -69,6 +74,10 @@ class Notifier:
 def _status(text: str) -> tuple[str, ...]:
     line = " ".join(text.split())
     return (f"STATUS={line}",) if line else ()
+
+
+def _extended(seconds: float) -> tuple[str, ...]:
+    return (f"EXTEND_TIMEOUT_USEC={round(seconds * 1_000_000)}",) if seconds else ()
 
 
 def _watchdog_seconds(environ: Mapping[str, str]) -> float | None:
