@@ -26,6 +26,7 @@ from pump.runtime.parts import LiveParts
 from pump.runtime.pictures import Pictures
 from pump.runtime.status import Status
 from pump.runtime.supervisor import Supervisor
+from pump.runtime.systemd.sockets import PUSH, inherited
 from pump.spool import Spool
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
@@ -52,6 +53,9 @@ class Services:
         self._ops: Ops | None = None
         self._push: PushListener | None = None
         self._control: Control | None = None
+        self._sockets = inherited()
+        for name in self._sockets.keys() - {PUSH}:
+            log.warning("A socket of the service manager is not used: name it FileDescriptorName=push", name=name)
 
     @property
     def ops_url(self) -> str:
@@ -82,7 +86,7 @@ class Services:
             settings = bounded(config.server, soft_limit())
             listener = PushListener(settings, clock=self._clock, registry=self._metrics.registry)
             listener.swap(routes)
-            await listener.open()
+            await listener.open(self._sockets.pop(PUSH, ()))
             self._push = listener
             self._add_up("push listener", listener.run)
 

@@ -7,6 +7,7 @@ reads the body within its limits; the source answers after its commit, and bring
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -146,8 +147,11 @@ class PushListener:
         self._bodies.adjust(largest=settings.max_body, seconds=settings.body_timeout)
         self._server.limits = _limits(settings)
 
-    async def open(self) -> None:
-        """Listen. OSError where that cannot be, ssl.SSLError (an OSError too) for a certificate that is none."""
+    async def open(self, sockets: Sequence[socket.socket] = ()) -> None:
+        """Listen; at these sockets, which listen already, where there are any, and else at `[server] listen`.
+
+        OSError where that cannot be, ssl.SSLError (an OSError too) for a certificate that is none.
+        """
         settings = self._settings
         if settings.tls_cert is not None and settings.tls_key is not None:
             self._stamps = _stamps(settings.tls_cert, settings.tls_key)
@@ -156,8 +160,11 @@ class PushListener:
         await runner.setup()
         try:
             listen = settings.listen
-            site = web.TCPSite(runner, listen.host, listen.port, ssl_context=self._tls, backlog=BACKLOG)
-            await site.start()
+            sites: list[web.BaseSite] = [
+                web.SockSite(runner, one, ssl_context=self._tls, backlog=BACKLOG) for one in sockets
+            ] or [web.TCPSite(runner, listen.host, listen.port, ssl_context=self._tls, backlog=BACKLOG)]
+            for site in sites:
+                await site.start()
         except BaseException:
             await runner.cleanup()
             raise
@@ -165,7 +172,7 @@ class PushListener:
         host, port = runner.addresses[0][:2]
         scheme = "https" if self._tls else "http"
         self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-        log.info("Devices may push", url=self.url)
+        log.info("Devices may push", url=self.url, **({"inherited": len(sockets)} if sockets else {}))
 
     async def close(self) -> None:
         """Take no more; what is in hand is answered first, within 3 s."""
