@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from structlog.testing import capture_logs
@@ -28,10 +28,8 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
             os.dup2(one.fileno(), free + place)
         yield made
         for place in range(len(made)):
-            try:
+            with suppress(OSError):
                 os.close(free + place)
-            except OSError:
-                pass
 
 
 def environ(**more: str) -> dict[str, str]:
