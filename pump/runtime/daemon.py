@@ -229,9 +229,10 @@ class Daemon:
         self.supervisor.add("spool probe", watch.probe, self.health.component("spool"))
         self.pictures.start(self.supervisor, spool, parts.intake, announcer.media_evicted)
         for name, kind in made.sinks.items():
-            parts.add_sink(name, kind, config.sinks[name])
+            parts.run_sink(name, kind, config.sinks[name])
         for name, source in made.sources.items():
-            parts.add_source(name, source, config.clock_ahead)
+            parts.place_source(name, source, config.clock_ahead)
+            parts.run_source(name)
         try:
             await services.open_push(config, parts.routes(config))  # last of all: from here on devices are answered
         except OSError as error:

@@ -1,7 +1,8 @@
-"""The sources and sinks that run: added at the start, and one by one replaced and removed while the others run on."""
+"""The sources and sinks that run: added at the start, and ended and begun anew one by one, while the others run on."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -12,6 +13,7 @@ from pump.core.naming import Names
 from pump.core.settings import SinkSettings
 from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
+from pump.delivery.timeouts import GRACE
 from pump.ingest.intake import Intake
 from pump.ingest.push.listener import Route
 from pump.runtime.announcer import Announcer
@@ -20,11 +22,11 @@ from pump.runtime.supervisor import Supervisor
 from pump.sink import Sink
 from pump.source import PushSource, Source
 from pump.spool import Spool
-from pump.telemetry.health import Health
+from pump.telemetry.health import Component, Health
 from pump.telemetry.metrics import Metrics
 
 ENDING: Final = 5.0
-"""Seconds that a part which is taken out has to end what it has in hand, and as long again once it is cancelled."""
+"""Seconds that a part which is taken out has to end: a source once it is cancelled, a sink what it has in hand."""
 
 
 class LiveParts:
@@ -62,85 +64,88 @@ class LiveParts:
 
     # --- sources ----------------------------------------------------------------------------------------------------
 
-    def add_source(self, name: str, source: Source[Any], ahead: timedelta) -> None:
-        """Run it; `ahead`: how far its devices' times may be ahead of their arrival and still be believed."""
-        intake = self.intake(name, Names(source.settings.named(), ahead))
-        self.announcer.carry(intake)
-        self.intakes[name] = intake
-        self.sources[name] = source
-        self._pictures.know(name, intake, source.pictures())
-        self._supervisor.add(f"source {name}", partial(source.run, intake), intake.component, down=intake.down)
+    def place_source(self, name: str, source: Source[Any], ahead: timedelta) -> None:
+        """Have pushes, commands and pictures go to it from now on, in the place of one of this name.
 
-    async def replace_source(self, name: str, source: Source[Any], ahead: timedelta) -> bool:
-        """Run it in the place of the one of this name: on that one's state, and with its intake, so that what a device
-        is just sending is stored once whichever takes it. False where that one does not end: it begins once it does."""
-        intake = self.intakes[name]
-        intake.use_names(Names(source.settings.named(), ahead))
+        It goes on with that one's intake, so that what a device is just sending is stored once whichever takes it; one
+        of another type has its own. `ahead`: how far its devices' times may be ahead of their arrival and be believed.
+        """
+        names = Names(source.settings.named(), ahead)
+        intake = self.intakes.get(name)
+        if intake is None or type(self.sources[name]) is not type(source):
+            if intake is not None:
+                self.announcer.forget(intake)
+            intake = self.intakes[name] = self.intake(name, names)
+            self.announcer.carry(intake)
+        intake.use_names(names)
         self.sources[name] = source
         self._pictures.know(name, intake, source.pictures())
-        run = partial(source.run, intake)
-        return await self._supervisor.replace(
-            f"source {name}", run, intake.component, deadline=ENDING, down=intake.down
+
+    def run_source(self, name: str, behind: Collection[str] = ()) -> None:
+        """Run it; where a part of its name was ended and has not, or one of `behind`, once that has."""
+        source, intake = self.sources[name], self.intakes[name]
+        _begin_anew(intake.component)
+        self._supervisor.add(
+            f"source {name}", partial(source.run, intake), intake.component, down=intake.down, behind=behind
         )
 
-    async def remove_source(self, name: str) -> bool:
-        """Stop it, and show it no more; False where it does not end. What it has stored stays, its place too."""
+    def withdraw_source(self, name: str) -> Intake:
+        """Have nothing go to it any more; its intake."""
         del self.sources[name]
-        intake = self.intakes.pop(name)
-        ended = await self._supervisor.remove(f"source {name}", deadline=ENDING)
+        self._pictures.forget(name)
+        return self.intakes.pop(name)
+
+    async def end_source(self, name: str) -> bool:
+        """Stop running it; False where it does not end. What it has stored stays, its place too."""
+        return await self._supervisor.remove(f"source {name}", deadline=ENDING)
+
+    async def forget_source(self, intake: Intake) -> None:
+        """Store its last news, and show it no more."""
         await intake.flush()
         self.announcer.forget(intake)
-        self._pictures.forget(name)
         self._forget(intake.component.name)
-        return ended
 
     # --- sinks ------------------------------------------------------------------------------------------------------
 
-    def add_sink(self, name: str, kind: type[Sink[Any]], settings: SinkSettings) -> None:
-        """Run it. `Delivery.run` restarts the sink itself; the supervisor is there for a bug in it."""
-        self.sinks[name] = delivery = self._delivery(name, kind, settings)
-        component = self._health.component(f"sink {name}")
-        self._supervisor.add(component.name, delivery.run, component)
+    def run_sink(self, name: str, kind: type[Sink[Any]], settings: SinkSettings, behind: Collection[str] = ()) -> None:
+        """Run it, as `run_source`; from its cursor on, if it ever had one.
 
-    async def replace_sink(self, name: str, kind: type[Sink[Any]], settings: SinkSettings) -> bool:
-        """Run it in the place of the one of this name, from that one's cursor on, which ends with the batch that it has
-        in hand. False where that one does not end: it begins once it does."""
-        await self._let_go(name)
-        self.sinks[name] = delivery = self._delivery(name, kind, settings)
-        component = self._health.component(f"sink {name}")
-        return await self._supervisor.replace(component.name, delivery.run, component, deadline=ENDING)
-
-    async def remove_sink(self, name: str) -> bool:
-        """Stop it after the batch in hand, and show it no more; False where it does not end.
-
-        Its cursor stays, for the day on which it is there again; nothing is held for it meanwhile.
+        `Delivery.run` restarts the sink itself; the supervisor is there for a bug in it.
         """
-        await self._let_go(name)
+        component = self._health.component(f"sink {name}")
+        _begin_anew(component)
+        around = Surroundings(
+            self._spool, self._clock, self._metrics, self._site, *self.announcer.of_sinks,
+            on_evicted=self.announcer.sink_evicted,
+        )  # fmt: skip
+        self.sinks[name] = delivery = Delivery(around, kind, name, settings, component)
+        self._supervisor.add(component.name, delivery.run, component, behind=behind)
+
+    async def end_sink(self, name: str) -> bool:
+        """Stop running it, after the batch that it has in hand; False where it does not end. Its cursor stays."""
+        self.sinks[name].stop(drain=False)
+        await self._supervisor.let_end([f"sink {name}"], ENDING)
+        return await self._supervisor.remove(f"sink {name}", deadline=ENDING + GRACE)
+
+    def forget_sink(self, name: str) -> None:
+        """Show it no more. Nothing is held for it; its cursor stays, for the day on which it is there again."""
         del self.sinks[name]
-        ended = await self._supervisor.remove(f"sink {name}", deadline=ENDING)
         with suppress(KeyError):
             self._metrics.lag.remove(name)
         self._forget(f"sink {name}")
-        return ended
 
     def hold_for(self, config: Config) -> None:
         """Have retention wait for the sinks of this configuration that hold, and for no others."""
         self._spool.set_holders({name: sink.hold for name, sink in config.sinks.items() if sink.enabled})
-
-    def _delivery(self, name: str, kind: type[Sink[Any]], settings: SinkSettings) -> Delivery:
-        announcer = self.announcer
-        around = Surroundings(
-            self._spool, self._clock, self._metrics, self._site, *announcer.of_sinks,
-            on_evicted=announcer.sink_evicted,
-        )  # fmt: skip
-        return Delivery(around, kind, name, settings, self._health.component(f"sink {name}"))
-
-    async def _let_go(self, name: str) -> None:
-        self.sinks[name].stop(drain=False)
-        await self._supervisor.let_end([f"sink {name}"], ENDING)
 
     def _forget(self, part: str) -> None:
         """Show a part no more."""
         self._health.remove(part)
         with suppress(KeyError):
             self._metrics.up.remove(part)
+
+
+def _begin_anew(component: Component) -> None:
+    """Where its former part has ended; one that does not end is shown until it does."""
+    if component.state == "stopped":
+        component.begin_anew()

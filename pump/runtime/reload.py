@@ -19,6 +19,7 @@ from pump.config.load import located
 from pump.config.probe import faults
 from pump.core.clock import Clock
 from pump.core.naming import Names
+from pump.core.settings import SinkSettings, SourceSettings
 from pump.core.tasks import Threads
 from pump.core.text import words_of
 from pump.ops.control import Handler, Tell
@@ -182,33 +183,26 @@ class Reload:
         for warning in config.warnings:
             log.warning("The configuration is used, with a warning", warning=warning.text(str(config.file)))
         qualify(made.sources, config, running.spool)
-        self.config, self._files = config, files
+        old, self.config, self._files = self.config, config, files
         running.status.use(config)
         parts.hold_for(config)
-        ends: dict[str, Awaitable[bool]] = {}
-        for name in found.sources.removed:
-            ends[f"source {name}"] = parts.remove_source(name)
-        for name in found.sinks.removed:
-            ends[f"sink {name}"] = parts.remove_sink(name)
-        for name in found.sources.changed:
-            ends[f"source {name}"] = parts.replace_source(name, made.sources[name], config.clock_ahead)
-        for name in found.sinks.changed:
-            ends[f"sink {name}"] = parts.replace_sink(name, made.sinks[name], config.sinks[name])
-        for name in found.sources.added:
-            parts.add_source(name, made.sources[name], config.clock_ahead)
+        gone = [parts.withdraw_source(name) for name in found.sources.removed]
+        for name in (*found.sources.changed, *found.sources.added):
+            parts.place_source(name, made.sources[name], config.clock_ahead)
             if running.services.desk is not None:
                 running.services.desk.take_in(name, parts.intakes[name])
-        for name in found.sinks.added:
-            parts.add_sink(name, made.sinks[name], config.sinks[name])
-        ending = asyncio.gather(*ends.values(), return_exceptions=True)
-        await asyncio.sleep(0)  # each has begun, and its part's place is another's
         await running.services.open_push(config, parts.routes(config))
-        results = await ending
+        late = await self._end(old, found)
+        for intake in gone:
+            await parts.forget_source(intake)
+        for name in found.sinks.removed:
+            parts.forget_sink(name)
+        for name in (*found.sources.changed, *found.sources.added):
+            parts.run_source(name, _behind(late, config.sources[name]))
+        for name in (*found.sinks.changed, *found.sinks.added):
+            parts.run_sink(name, made.sinks[name], config.sinks[name], _behind(late, config.sinks[name]))
         await self._adjust(config, found)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        outcome = Outcome(late=[name for name, ended in zip(ends, results, strict=True) if not ended])
+        outcome = Outcome(late=[*late])
         for what, of in (("sources", found.sources), ("sinks", found.sinks)):
             for how in ("added", "changed", "removed"):
                 if names := getattr(of, how):
@@ -216,6 +210,18 @@ class Reload:
         if found.tables:
             outcome.changed["tables"] = [*found.tables]
         return outcome
+
+    async def _end(self, old: Config, found: Changes) -> dict[str, SourceSettings | SinkSettings]:
+        """Stop all that is to end or to begin anew, together: before any of the others begins, for it may have the
+        account or the file of one of these. The settings of those that have not ended."""
+        parts = self._running.parts
+        ends: dict[str, tuple[Awaitable[bool], SourceSettings | SinkSettings]] = {}
+        for name in (*found.sources.removed, *found.sources.changed):
+            ends[f"source {name}"] = parts.end_source(name), old.sources[name]
+        for name in (*found.sinks.removed, *found.sinks.changed):
+            ends[f"sink {name}"] = parts.end_sink(name), old.sinks[name]
+        ended = await asyncio.gather(*(end for end, _ in ends.values()))
+        return {name: settings for (name, (_, settings)), it in zip(ends.items(), ended, strict=True) if not it}
 
     async def _adjust(self, config: Config, found: Changes) -> None:
         """The tables that belong to no source and no sink."""
@@ -240,6 +246,16 @@ def _read(running: Config, kinds: Registry) -> tuple[Config, Digests]:
     if wrong := [*faults(config, kinds)]:
         raise Refused(_lines(config, wrong))
     return config, digests(config)
+
+
+def _behind(late: Mapping[str, SourceSettings | SinkSettings], settings: SourceSettings | SinkSettings) -> list[str]:
+    """Of the parts that have not ended those with the same account or file."""
+    identity = settings.identity()
+    return [
+        name
+        for name, other in late.items()
+        if identity is not None and (other.type, other.identity()) == (settings.type, identity)
+    ]
 
 
 def _lines(config: Config, found: Sequence[tuple[Any, str]]) -> list[str]:

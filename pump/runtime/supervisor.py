@@ -39,6 +39,8 @@ class _Part:
     component: Component
     backoff: Backoff
     down: Callable[[str], object]
+    behind: Collection[str]
+    """Names whose parts must have ended before it begins."""
     task: asyncio.Task[None] | None = None
     stopping: bool = False
     again: bool = False
@@ -69,17 +71,19 @@ class Supervisor:
         *,
         backoff: Backoff | None = None,
         down: Callable[[str], object] | None = None,
+        behind: Collection[str] = (),
     ) -> None:
         """Start `run` in a task of this name, and again whenever it ends, until it is removed or stopped.
 
-        Where a part of this name was stopped and has not ended, it begins once that one has.
+        Where a part of this name, or of one in `behind`, was stopped and has not ended, it begins once that one has:
+        two of one name, or of one account or file, would take each other's work.
         `run` is called for each start. `down` gets the reason of each end (default: `component.down`).
         ValueError when the name is taken.
         """
         if name in self._parts:
             raise ValueError(f"{name} runs already")
         backoff = backoff if backoff is not None else Backoff(rng=self._rng)
-        part = _Part(name, run, component, backoff, down if down is not None else component.down)
+        part = _Part(name, run, component, backoff, down if down is not None else component.down, {name, *behind})
         self._parts[name] = part
         part.task = asyncio.create_task(self._keep(part), name=name)
         part.task.add_done_callback(_tell_if_broken)
@@ -129,26 +133,6 @@ class Supervisor:
             return await wait_for({begun}, deadline, self._clock)
         finally:
             begun.cancel()
-
-    async def replace(
-        self,
-        name: str,
-        run: Run,
-        component: Component,
-        *,
-        deadline: float = 5.0,
-        down: Callable[[str], object] | None = None,
-    ) -> bool:
-        """Stop the part of this name and start another in its place; the others notice nothing.
-
-        False where the old one has not ended after `deadline` seconds: the new one begins once it has, for two of one
-        name would take each other's work. KeyError: unknown.
-        """
-        ended = await self.remove(name, deadline=deadline)
-        if ended:
-            component.begin_anew()
-        self.add(name, run, component, down=down)
-        return ended
 
     def stuck(self, seconds: float) -> list[str]:
         """The parts that were cancelled more than so many seconds ago and have not ended."""
@@ -209,7 +193,7 @@ class Supervisor:
 
     async def _live(self, part: _Part) -> None:
         """Starts and pauses, until the part is to stop or to begin anew."""
-        while former := [task for task, (name, _) in self._late.items() if name == part.name]:
+        while former := [task for task, (name, _) in self._late.items() if name in part.behind]:
             await asyncio.wait(former)
             part.component.begin_anew()
         while not part.stopping and not part.again:

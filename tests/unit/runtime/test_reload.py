@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from pump.config import load
 from pump.core.clock import Clock
 from pump.runtime.daemon import Daemon
-from pump.testing.standins import SOURCES, HangingSource, StandIns
+from pump.testing.standins import SOURCES, HangingSource, HangingSourceSettings, StandIns
 from pump.vendors.hik_camera.simulator.server import PULSES, Simulator
 from tests.certificates import certificate, needs_openssl
 from tests.environ import BARE
@@ -236,9 +236,15 @@ async def test_what_only_a_restart_can_change_is_refused(site: Site, key: str, c
 # --- parts that misbehave -------------------------------------------------------------------------------------------
 
 
+class ReluctantSettings(HangingSourceSettings):
+    def identity(self) -> str:
+        return "the one account"
+
+
 class Reluctant(HangingSource):
     """Ends once it may, however often it is cancelled; counts who runs at a time."""
 
+    Settings = ReluctantSettings
     may = asyncio.Event()
     running = 0
 
@@ -270,6 +276,29 @@ async def test_who_takes_the_place_of_one_that_does_not_end_begins_once_it_has(
         assert daemon.health.component("source slow").reason == "it does not stop"
         Reluctant.may.set()
         await until(lambda: daemon.health.component("source slow").state == "up")
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_one_account_is_never_two_sources_though_it_is_renamed(
+    site: Site, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    monkeypatch.setattr("pump.runtime.parts.ENDING", 60.0 if ends else 0.05)
+    Reluctant.may, Reluctant.running = asyncio.Event(), 0
+    kinds = StandIns(own_sources={**SOURCES, "reluctant": Reluctant})
+    site.write('[sources.old]\ntype = "reluctant"\n', OUT)
+    async with site.running(kinds) as daemon:
+        await until(lambda: Reluctant.running)
+        site.write('[sources.new]\ntype = "reluctant"\n', NUMBERS, OUT)
+        reloading = asyncio.create_task(site.reload())
+        if ends:
+            await until(lambda: "new" in daemon.status.body()["sources"])
+        else:
+            assert (await reloading)["late"] == ["source old"]
+            await until(lambda: daemon.health.component("source numbers").state == "up")  # others need not wait
+        assert daemon.health.component("source new").state == "starting"
+        Reluctant.may.set()
+        assert (await reloading)["changed"] == {"sources_added": ["new", "numbers"], "sources_removed": ["old"]}
+        await until(lambda: daemon.health.component("source new").state != "starting")
 
 
 async def test_reloads_that_come_together_are_one_after_another(site: Site) -> None:

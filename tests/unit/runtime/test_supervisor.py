@@ -338,7 +338,7 @@ async def test_stopping_interrupts_the_wait_between_two_starts() -> None:
     await bench(test)
 
 
-async def test_remove_and_replace_touch_one_part_alone() -> None:
+async def test_remove_and_add_touch_one_part_alone() -> None:
     async def test(b: Bench) -> None:
         runs: list[str] = []
 
@@ -352,7 +352,8 @@ async def test_remove_and_replace_touch_one_part_alone() -> None:
         b.add("a", named("a1"))
         b.add("b", named("b1"))
         await b.supervisor.started()
-        await b.supervisor.replace("a", named("a2"), b.component("a"))
+        assert await b.supervisor.remove("a")
+        b.add("a", named("a2"))
         assert b.supervisor.unstarted == ["a"]
         await b.supervisor.started()
         assert runs == ["a1", "b1", "a2"]
@@ -367,7 +368,7 @@ async def test_remove_and_replace_touch_one_part_alone() -> None:
     await bench(test)
 
 
-async def test_what_replaces_a_part_that_does_not_end_begins_once_it_has() -> None:
+async def test_what_takes_the_place_of_one_that_does_not_end_begins_once_it_has() -> None:
     async def test(b: Bench) -> None:
         release, runs = asyncio.Event(), []
 
@@ -387,19 +388,21 @@ async def test_what_replaces_a_part_that_does_not_end_begins_once_it_has() -> No
 
         b.add("a", stubborn)
         await b.supervisor.started()
-        for text in ("second", "third"):  # the second one, which waits, is replaced too
-            replacing = asyncio.create_task(b.supervisor.replace("a", named(text), b.component("a")))
+        for text in ("second", "third"):  # the second one, which waits, is removed too
+            removing = asyncio.create_task(b.supervisor.remove("a"))
             if text == "second":
                 await b.clock.sleeping()
                 await b.clock.run(5.0)
-            assert await replacing is (text == "third")
-        assert b.supervisor.names == ["a"]
+            assert await removing is (text == "third")
+            b.supervisor.add("a", named(text), b.component("a"))
+        b.supervisor.add("b", named("other"), b.component("b"), behind=["a"])
+        assert b.supervisor.names == ["a", "b"]
         assert b.supervisor.stuck(4.0) == ["a"]
         assert b.supervisor.stuck(5.0) == []
         assert runs == []
         release.set()
         await b.supervisor.started()
-        assert runs == ["third"]
+        assert sorted(runs) == ["other", "third"]
         assert b.supervisor.stuck(0.0) == []
         assert b.component("a").state == "starting"
         await b.end()
