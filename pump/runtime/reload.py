@@ -129,10 +129,8 @@ class Reload:
         if self._closed:
             return Outcome(["the pump is stopping"])
         self._running.notifier.reloading()
-        try:
-            outcome = await self._tried()
-        finally:
-            self._running.notifier.ready()
+        outcome = await self._tried()  # cut short alone where the daemon stops, and then it has said so
+        self._running.notifier.ready()
         self._count.labels("refused" if outcome.reasons else "done").inc()
         self._running.status.note_reload(outcome.shown())
         if outcome.reasons:
