@@ -85,6 +85,9 @@ class Delivery:
         self._sender: BatchSender | None = None
         self._guard: CallGuard | None = None
         self._running = False
+        self._turns = 0
+        self._seen: tuple[int, int, int] = (0, 0, 0)
+        """How far the loop had come when it was last asked for."""
         self._moved = around.clock.monotonic()
         """When the loop was last seen to move on."""
         self._sessions = SinkSessions(name, around.grace, self._on_stuck)
@@ -117,10 +120,12 @@ class Delivery:
     def standing(self) -> float:
         """Seconds in which the loop has neither moved on nor been in a wait that has an end of its own, such as a
         call into the sink. For who asks it every second or so."""
-        guard = self._guard
-        if not self._running or self._idle or self._nap.waiting or (guard is not None and guard.doing):
-            self._moved = self._clock.monotonic()
-        return self._clock.monotonic() - self._moved
+        guard, now = self._guard, self._clock.monotonic()
+        seen, self._seen = self._seen, (self._turns, self.position, self.cursor.looked)
+        waits = not self._running or self._idle or self._nap.waiting or (guard is not None and bool(guard.doing))
+        if waits or seen != self._seen:
+            self._moved = now
+        return now - self._moved
 
     @property
     def stopping(self) -> bool:
@@ -279,7 +284,7 @@ class Delivery:
     async def _feed(self, sender: BatchSender) -> None:
         cursor, deferring = self.cursor, sender.sink.deferring
         while True:
-            self._moved = self._clock.monotonic()
+            self._turns += 1
             if deferring and cursor.due:
                 await sender.settle()
             if self._target is not None and self.position >= self._target:

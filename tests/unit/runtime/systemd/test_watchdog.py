@@ -176,3 +176,18 @@ async def test_the_status_line_says_what_counts(site: Site, manager: Manager, mo
         rate, lag, _ = line.removeprefix("STATUS=").split(", ")
         assert float(rate.removesuffix(" events/s")) >= 0.0
         assert lag.startswith("worst lag ")
+
+
+async def test_a_loop_that_moves_on_or_waits_is_not_standing(site: Site) -> None:
+    site.write(NUMBERS, OUT)
+    async with site.running() as daemon:
+        sink = daemon.sinks["out"]
+        sink.standing()
+        for _ in range(3):
+            await daemon.spool.wait_above(daemon.spool.head + 10)
+            await until(lambda: sink.position > 0)
+            assert sink.standing() == 0.0
+        await daemon.supervisor.stop(["source numbers"], 5.0)
+        await until(lambda: sink.lag == 0)
+        assert sink.standing() == 0.0
+    assert sink.standing() == 0.0
