@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import structlog
@@ -30,12 +29,13 @@ from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.core.rate import TokenBucket
 from pump.core.settings import parse_duration
-from pump.core.tasks import first_of, wait_for
+from pump.core.tasks import wait_for
 from pump.core.text import words_of
 from pump.core.vocabulary import did_you_mean, nearest
 from pump.ingest.intake import Intake
 from pump.ops.commands.grants import Grants, kind_of
 from pump.ops.commands.journal import Entry, Journal
+from pump.ops.commands.turns import Turns
 from pump.source import Source
 from pump.telemetry.metrics import Metrics
 
@@ -103,15 +103,28 @@ class CommandDesk:
         self._settings = settings
         self._sources = sources
         self._journals = {name: Journal(intake) for name, intake in intakes.items()}
+        self._taken_in = asyncio.Event()
         self._own = self._journals[RESERVED] = Journal(own)
         self._clock = clock
         self._count = metrics.commands
         self._grants = Grants(settings, clock)
         self._refusals = TokenBucket(REFUSALS, clock)
         self._under_way: dict[str, _UnderWay] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._waiting: Counter[str] = Counter()
+        self._turns = Turns(clock)
         self._stopping = False
+
+    def adjust(self, settings: CommandSettings) -> None:
+        """Go by other settings from now on."""
+        self._settings = settings
+        self._grants.adjust(settings)
+
+    def take_in(self, name: str, intake: Intake) -> None:
+        """Know another source, before it is among `sources`; the journal of one that has gone is kept to its end."""
+        if (journal := self._journals.get(name)) is not None:
+            journal.intake = intake
+        else:
+            self._journals[name] = Journal(intake)
+            self._taken_in.set()
 
     # --- the ways in ------------------------------------------------------------------------------------------------
 
@@ -136,7 +149,7 @@ class CommandDesk:
             return await self._again(known, asked, verb.shown(arguments), caller, name)
         await self.paced(asked, caller, name)
         entry = self.entry(asked, verb.shown(arguments), caller)
-        return await self.begin(entry, arguments, asked.expires, name, self._sources[name].command)
+        return await self.begin(entry, arguments, asked.expires, name, partial(self._by_source, name))
 
     async def paced(self, asked: Asked, caller: str, name: str) -> None:
         """Raises NotTaken where too many are under way, or this target was commanded too often."""
@@ -258,10 +271,10 @@ class CommandDesk:
             one.expires_ms,
         )  # fmt: skip
         try:
-            async with self._turn(entry.target, one.deadline):
+            async with self._turns.of(entry.target, one.deadline):
                 if self._stopping:  # it was just being written down
                     return CommandResult("expired", "the pump stopped before it was sent")
-                if self._settings.dry_run:
+                if entry.dry_run:  # as it was written down, whatever [commands] says meanwhile
                     return CommandResult("done", "nothing was sent, for [commands] dry_run is on")
                 try:
                     return await self._within(command)
@@ -269,6 +282,13 @@ class CommandDesk:
                     one.sent = command.sent
         except Expired:
             return CommandResult("expired", "its time was over before it could be sent")
+
+    async def _by_source(self, name: str, command: Command) -> CommandResult:
+        """By the source that has the name now: while the command waited for its turn, a reload may have come."""
+        source = self._sources.get(name)
+        if source is None:
+            return CommandResult("failed", "its source was taken out of the configuration before it was sent")
+        return await source.command(command)
 
     async def _within(self, command: Command) -> CommandResult:
         """The source's answer; bounded, and every way in which it may end told apart."""
@@ -298,29 +318,6 @@ class CommandDesk:
             log.exception("A source met a bug with a command", source=one.source, verb=command.verb)
             # Its text is for the log, which is clean of secrets: nobody knows what a library puts into one.
             return _lost(command, "the source met a bug; the daemon's log has it whole")
-
-    @asynccontextmanager
-    async def _turn(self, target: str, deadline: float) -> AsyncIterator[None]:
-        """One command of a target at a time, in the order in which they came. Raises Expired at the deadline."""
-        lock = self._locks.setdefault(target, asyncio.Lock())
-        self._waiting[target] += 1
-        try:
-            if lock.locked():
-                await first_of(lock.acquire(), self._over(deadline))
-            else:
-                await lock.acquire()
-            try:
-                yield
-            finally:
-                lock.release()
-        finally:
-            self._waiting[target] -= 1
-            if not self._waiting[target]:
-                del self._waiting[target], self._locks[target]
-
-    async def _over(self, deadline: float) -> NoReturn:
-        await self._clock.sleep(max(0.0, deadline - self._clock.monotonic()))
-        raise Expired
 
     def _named(self, caller: str, key: str, name: str) -> Entry | None:
         """The caller's command of this key, also one that is just being written down: a second one is not another."""
@@ -370,14 +367,17 @@ class CommandDesk:
     # --- the daemon's life ------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """End, as unknown, what the run before has left open: nothing of it is sent again. Then there is no more.
+        """End, as unknown, what the run before has left open: nothing of it is sent again. Then wait for sources that
+        are taken in.
 
         All at once, for one commit takes them all: one by one 256 of them would take that many fsyncs.
         """
-        await asyncio.gather(
-            *(self._left(name, entry) for name, journal in self._journals.items() for entry in journal.left)
-        )
-        await asyncio.Event().wait()
+        while True:
+            self._taken_in.clear()
+            await asyncio.gather(
+                *(self._left(name, entry) for name, journal in self._journals.items() for entry in journal.left)
+            )
+            await self._taken_in.wait()
 
     async def _left(self, name: str, entry: Entry) -> None:
         journal = self._journals[name]
