@@ -9,6 +9,7 @@ import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Self
 
 import orjson
@@ -102,6 +103,12 @@ class Ops:
                 url=self.url,
             )
 
+    def use_certificate(self, cert: Path, key: Path) -> None:
+        """Use it for new connections. OSError, ssl.SSLError for one that cannot be used: the old one stays."""
+        if self._tls is not None:
+            tls_of(cert, key)  # a pair that does not fit must not spoil the context that is in use
+            self._tls.load_cert_chain(cert, key)
+
     async def close(self) -> None:
         """Stop listening; answers under way get one second."""
         if self._runner is not None:
@@ -134,6 +141,13 @@ class Ops:
 
     async def _status(self, _: web.Request) -> web.Response:
         return _json(self._views.status(), 200)
+
+
+def tls_of(cert: Path, key: Path) -> ssl.SSLContext:
+    """For a listener with this certificate. OSError, ssl.SSLError for one that cannot be used."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    return context
 
 
 def _verdict(reasons: list[str]) -> web.Response:

@@ -2,32 +2,69 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import replace
 
-from pump.config.model import OpsSettings
+import structlog
+
+from pump.config import Config
+from pump.core.text import words_of
 from pump.ops.commands.web import CommandPage
-from pump.ops.http import Ops, Page, Views
+from pump.ops.http import Ops, Page, Views, tls_of
 from pump.ops.page.behind import Behind
 from pump.ops.page.pages import OperatorsPage
 
-
-def ops_of(behind: Behind, views: Views) -> Ops:
-    """Not yet open. Raises OSError for a certificate that cannot be used."""
-    settings = behind.config.ops
-    pages: list[Page] = CommandPage(behind.desk, settings.tokens).pages()
-    if settings.page:
-        page = OperatorsPage(behind)
-        pages += page.pages()
-        views = replace(views, closing=page.close)
-        if views.media is not None:
-            views.media.also = page.access.may_see
-    return Ops(settings.listen.host, settings.listen.port, views, pages, _tls(settings))
+log = structlog.get_logger()
 
 
-def _tls(settings: OpsSettings) -> ssl.SSLContext | None:
-    if settings.tls_cert is None or settings.tls_key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    return context
+class OpsListener:
+    """The listener and its pages; what they show and whom they know follows the configuration that runs."""
+
+    def __init__(self, behind: Behind, views: Views) -> None:
+        """Raises OSError for a certificate that cannot be used."""
+        settings = behind.config.ops
+        self._behind = behind
+        self._commands = CommandPage(behind.desk, settings.tokens)
+        pages: list[Page] = self._commands.pages()
+        if settings.page:
+            page = OperatorsPage(behind)
+            pages += page.pages()
+            views = replace(views, closing=page.close)
+            if views.media is not None:
+                views.media.also = page.access.may_see
+        self._media = views.media
+        tls = tls_of(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
+        self._ops = Ops(settings.listen.host, settings.listen.port, views, pages, tls)
+
+    @property
+    def url(self) -> str:
+        """Where it answers; empty until it does."""
+        return self._ops.url
+
+    async def open(self) -> None:
+        """Listen. OSError where that cannot be."""
+        await self._ops.open()
+
+    async def close(self) -> None:
+        """Listen no more."""
+        await self._ops.close()
+
+    def use(self, config: Config) -> None:
+        """Another configuration runs: its users, sinks and names are shown and known from the next request on."""
+        self._behind.config = config
+
+    def adjust(self, config: Config) -> None:
+        """Let in by the tokens of [ops], and use its certificate for new connections; one that cannot be used is
+        logged, and the old one stays."""
+        settings = config.ops
+        self._commands.use_tokens(settings.tokens)
+        if self._media is not None:
+            self._media.use_tokens(token.get_secret_value() for token in settings.tokens.values())
+        if settings.tls_cert is None or settings.tls_key is None:
+            return
+        try:
+            self._ops.use_certificate(settings.tls_cert, settings.tls_key)
+        except (OSError, ValueError) as error:
+            log.error(
+                "The certificate of [ops] cannot be used; the old one stays", reason=words_of(error),
+                file=str(settings.tls_cert),
+            )  # fmt: skip

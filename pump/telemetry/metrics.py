@@ -64,6 +64,9 @@ class Metrics:
         self.source_incidents = counter(
             "pump_source_incidents", "Retries, reconnects and the like of a source", "source", "what"
         )
+        self.reloads = counter(
+            "pump_reloads", "Readings of pump.toml while the pump ran, by what became of them", "result"
+        )
         self.restarts = counter("pump_restarts", "Restarts of a part after it failed", "part")
         self.last_activity = gauge(
             "pump_source_last_activity_seconds", "Last sign of life, seconds since 1970", "source"

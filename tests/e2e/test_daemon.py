@@ -444,7 +444,9 @@ def test_systemd_is_told(site: Site) -> None:
             hear("WATCHDOG=1")
             hear("WATCHDOG=1")
             process.signal(signal.SIGHUP)
-            process.until("Reloading is not supported yet: restart to apply a change")
+            hear("RELOADING=1\nMONOTONIC_USEC=")
+            hear("READY=1")
+            process.until("The configuration was read again")
             process.signal(signal.SIGTERM)
             hear("STOPPING=1")
             assert process.wait() == 0

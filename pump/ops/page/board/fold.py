@@ -66,7 +66,8 @@ class Board:
         self.lots: OrderedDict[str, Lot] = OrderedDict()
         self.hours: OrderedDict[int, list[int]] = OrderedDict()
         """Events by the hour of their arrival (hours since 1970): all, and those that are warnings or worse."""
-        self._zone = zone
+        self.zone = zone
+        """By which a day is counted that a lot has seen."""
 
     def fold(self, records: Iterable[Record]) -> None:
         """Take these in, in their order; what is in it already is passed over."""
@@ -130,7 +131,7 @@ class Board:
     def _pass(self, event: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         way, place = mapping(data.get("vehicle")).get("direction"), mapping(data.get("place"))
         try:
-            day = datetime.fromisoformat(str(event.get("time"))).astimezone(self._zone).date().isoformat()
+            day = datetime.fromisoformat(str(event.get("time"))).astimezone(self.zone).date().isoformat()
         except ValueError:
             return
         lot = self.lots.setdefault(text(place.get("lot")) or text(place.get("area")), Lot())

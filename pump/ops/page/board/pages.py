@@ -47,7 +47,7 @@ class BoardPages:
         spool = self._behind.spool()
         if spool is not None:
             if self._folding is None or self._folding.done():
-                if self._board is None:
+                if self._board is None or self._board.zone != self._behind.config.time_zone:
                     self._board = Board(self._behind.config.time_zone)
                     self._board.position = max(spool.floor, spool.head - FARTHEST)
                 fold = threads.run(_fold, spool.folder, self._board, spool.head)
