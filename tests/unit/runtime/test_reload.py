@@ -215,7 +215,8 @@ async def test_a_bad_file_changes_nothing_and_says_why(site: Site) -> None:
     ("key", "changed"),
     [
         ("pump.site", {"pump": 'site = "other"'}),
-        ("server.listen", {"server": "", "ops": "", "old": 'listen = "127.0.0.1:0"', "new": 'listen = "127.0.0.2:0"'}),
+        ("server.listen", {"old": 'listen = "127.0.0.1:0"', "new": 'listen = "127.0.0.2:0"'}),
+        ("ops.page", {"ops": "page = false"}),
         ("media.fetch", {"table": "[media]\nfetch = false\n"}),
         ("media.dir", {"table": '[media]\ndir = "{folder}/elsewhere"\n'}),
     ],
@@ -223,7 +224,8 @@ async def test_a_bad_file_changes_nothing_and_says_why(site: Site) -> None:
 async def test_what_only_a_restart_can_change_is_refused(site: Site, key: str, changed: dict[str, str]) -> None:
     site.write(NUMBERS, OUT)
     async with site.running() as daemon:
-        site.write(NUMBERS + "batch = 3\n", OUT, changed.get("table", ""), pump=changed.get("pump", ""))
+        site.write(NUMBERS + "batch = 3\n", OUT, changed.get("table", ""), pump=changed.get("pump", ""),
+                   ops=changed.get("ops", ""))  # fmt: skip
         if "old" in changed:
             site.config.write_text(site.config.read_text().replace(changed["old"], changed["new"], 1))
         result = await site.reload()
