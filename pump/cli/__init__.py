@@ -39,7 +39,7 @@ COMMANDS: Final[dict[str, str]] = {
     "subscribe": "Change what a source asks its vendor for, while it runs.",
     "command": "Have a device do something: open a gate, arm a partition.",
     "commands": "List what can be commanded, and by which verbs.",
-    "call": "Make one call of a vendor's document, signed as the pump's own.",
+    "call": "Make one call of a vendor's document, signed as our own.",
     "passwd": "Make the hash of a password for [ops.users].",
     "schema": "Print the JSON Schema of pump.toml or of an event.",
     "new-source": "Write the folder of a new vendor, which works at once.",

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 LONGEST: Final = 1024
-"""Characters of an argument that is a text."""
+"""Characters of an argument that is a text, unless it says otherwise."""
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?")
 
@@ -26,12 +26,16 @@ class Argument:
     most: float | None = None
     secret: bool = False
     """Stands in no event, log or answer."""
+    longest: int = LONGEST
+    """Characters of a text."""
 
     def checked(self, name: str, value: object) -> Any:
         """The value as its kind has it; a text is read where it came from a command line. ValueError in words."""
         if self.choices and value not in self.choices:
             raise ValueError(f"{name} is one of {', '.join(self.choices)}")
         found: Any = _KINDS[self.kind](name, value)
+        if isinstance(found, str) and len(found) > self.longest:
+            raise ValueError(f"{name} has {self.longest} characters at the most")
         low, high = self.least, self.most
         if (low is not None and found < low) or (high is not None and found > high):
             raise ValueError(f"{name} is from {_plain(low)} to {_plain(high)}")
@@ -61,8 +65,8 @@ class Verb:
 
 
 def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value or len(value) > LONGEST:
-        raise ValueError(f"{name} is a text of 1 to {LONGEST} characters")
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is a text of at least one character")
     if not value.isprintable():
         raise ValueError(f"{name} has characters that cannot be printed")
     return value
@@ -181,7 +185,7 @@ VERBS: Final[dict[str, Verb]] = {
     "serial.send": Verb(
         "Send bytes to a serial port",
         {
-            "hex": Argument("the bytes in hexadecimal", required=True),
+            "hex": Argument("the bytes in hexadecimal", required=True, longest=2 * LONGEST),
             "port": Argument("the port, from 1", "integer", least=1, most=16),
         },
     ),

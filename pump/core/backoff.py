@@ -13,6 +13,8 @@ class Backoff:
     opened, but once it has carried something, or has lasted.
     """
 
+    __slots__ = ("_limit", "_rng", "cap", "first")
+
     def __init__(self, first: float = 1.0, cap: float = 60.0, rng: random.Random | None = None) -> None:
         if not 0 < first <= cap:
             raise ValueError("0 < first <= cap is wanted")

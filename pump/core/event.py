@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from pump.core.text import fitted
+
 _COPIED = 1 << 20
 """Bytes."""
 _PASSED = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -120,6 +122,5 @@ def encode(event: Event, source: str, recorded: datetime) -> bytes:
         encoded = orjson.dumps(body, option=orjson.OPT_UTC_Z)
     except TypeError:  # keys that are no texts: seldom, and looking for them takes as long as all the rest
         encoded = orjson.dumps(body, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
-    # A copy, for orjson's own bytes keep the kilobytes they were written into, and the newest events stay in memory;
-    # none of what is far too large for that.
-    return bytes(memoryview(encoded)) if len(encoded) <= _COPIED else encoded
+    # The newest events stay in memory; what is far too large for that is not copied.
+    return fitted(encoded) if len(encoded) <= _COPIED else encoded

@@ -46,6 +46,14 @@ _DIGEST: Final = 32
 """Hexadecimal digits behind the "~" of a text that was cut."""
 
 
+def fitted(encoded: bytes) -> bytes:
+    """The same bytes without the room that orjson leaves around them, for what is kept or of which there are many.
+
+    It writes into a buffer of eight times a text's length, 4 KiB at the least, and gives the buffer away whole.
+    """
+    return bytes(memoryview(encoded))
+
+
 def bounded(text: str, most: int) -> str:
     """The text; of one with more than `most` bytes of UTF-8 (64 at least) the beginning, "~" and a digest of it all.
 

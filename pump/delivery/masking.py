@@ -15,6 +15,7 @@ import orjson
 
 from pump.core.record import Record
 from pump.core.settings import MaskWith, SinkSettings
+from pump.core.text import fitted
 
 _SLICE: Final = 50
 """Events at a time; between slices the loop serves others."""
@@ -55,7 +56,7 @@ class Masking:
             data.pop("raw", None)
         for path in self._paths:
             _walk(event, path, self._hide)
-        return orjson.dumps(event)
+        return fitted(orjson.dumps(event))
 
 
 def _walk(value: Any, path: _Path, hide: _Hide) -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 import weakref
 from collections import Counter, deque
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,7 +105,25 @@ def _census() -> dict[str, Any]:
     sized = [each for each in objects if type(each) in (dict, list, set, deque, tuple)]
     sized.sort(key=len, reverse=True)
     largest = [f"{type(each).__name__} {len(each)} {str(next(iter(each), ''))[:60]}" for each in sized[:_LARGEST]]
-    return {"types": dict(types.most_common(_LARGEST)), "largest": largest}
+    return {"types": dict(types.most_common(_LARGEST)), "largest": largest, "held": _held(objects)}
+
+
+def _held(objects: list[Any]) -> dict[str, float]:
+    """MiB of texts and bytes by the type of what refers to them, each once; of lists and dicts by a glimpse, too."""
+    seen: set[int] = set()
+    found: Counter[str] = Counter()
+    for each in objects:
+        size = 0
+        for inner in gc.get_referents(each):
+            if isinstance(inner, str | bytes | bytearray) and id(inner) not in seen:
+                seen.add(id(inner))
+                size += sys.getsizeof(inner)
+        if size:
+            name = type(each).__qualname__
+            if type(each) is dict:
+                name += f" of {len(each)}: {', '.join(str(key)[:20] for key in islice(each, 3))}" if size > _MIB else ""
+            found[name] += size
+    return {name: round(size / _MIB, 2) for name, size in found.most_common(_LARGEST)}
 
 
 def _watch(output: Path, every: float, census: float) -> None:

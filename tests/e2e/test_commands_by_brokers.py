@@ -1,10 +1,11 @@
-"""A panel armed through brokers: a daemon as its own process before a simulated gateway, whose account tells."""
+"""Commands through a whole daemon and real brokers: a simulated panel is armed, and a stop answers who waits."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,31 @@ from paho.mqtt.properties import Properties
 from pump.config import load
 from pump.core.clock import Clock
 from pump.core.settings import SourceSettings
+from pump.registry import DEFAULT, Registry
 from pump.runtime.daemon import Daemon
 from pump.testing.brokers import Mosquitto, NatsServer
 from pump.testing.standins import StandIns
 from pump.vendors.hik_gateway.simulator.server import Simulator
-from tests.e2e.test_subscribe_command import A, pump, running, until
+from tests.e2e.test_subscribe_command import A
 from tests.unit.ops.commands.site import Gates
+from tests.unit.ops.commands.ways import until
 
 pytestmark = pytest.mark.skipif(
     Mosquitto.found() is None or NatsServer.found() is None, reason="mosquitto or nats-server is not installed"
 )
 
 HUSH = "a-password-of-the-broker"
-MORE = """
+PANEL = """
+[pump]
+site = "north"
+state_dir = "{folder}/state"
+[ops]
+listen = "127.0.0.1:0"
+[sources.arc]
+type = "hik-gateway"
+url = "{url}"
+username = "admin"
+password = "secret1"
 names = {{ "{panel}/partition/1" = {{ name = "House" }} }}
 [sinks.home]
 type = "mqtt"
@@ -44,6 +57,9 @@ command_topic = "pump/{{site}}/command"
 type = "nats"
 servers = "{nats}"
 command_subject = "pump.{{site}}.command"
+[sinks.out]
+type = "jsonl"
+path = "{folder}/events.jsonl"
 [commands]
 per_minute = 600
 [[commands.grants]]
@@ -97,17 +113,19 @@ async def first(peer: Client, subject: str, payload: bytes) -> dict[str, Any]:
 
 
 async def test_a_panel_is_armed_through_the_brokers_and_the_answers_come_back(tmp_path: Path) -> None:
-    folder = tmp_path / "pump"
-    folder.mkdir()
-    target, actions = f"partition/{A}/1", []
+    target, file = f"partition/{A}/1", tmp_path / "pump.toml"
+    actions: list[tuple[str, ...]] = []
     async with (
         Mosquitto(tmp_path / "mosquitto") as mosquitto,
         NatsServer(tmp_path / "nats") as server,
         Simulator(clock=Clock()) as vendor,
     ):
-        more = MORE.format(panel=A, mqtt=mosquitto.url, nats=server.url, hush=HUSH)
+        text = PANEL.format(
+            folder=tmp_path, url=vendor.url, panel=A, mqtt=mosquitto.url, nats=server.url, hush=HUSH
+        )  # fmt: skip
+        file.write_text(text, encoding="utf-8")
         async with (
-            running(folder, vendor, more) as daemon,
+            running(file) as daemon,
             aiomqtt.Client("127.0.0.1", mosquitto.port, protocol=aiomqtt.ProtocolVersion.V5) as client,
         ):
             await client.subscribe("#", qos=1)
@@ -154,19 +172,27 @@ async def test_a_panel_is_armed_through_the_brokers_and_the_answers_come_back(tm
                     await peer.close()
 
                 assert [one[1:] for one in vendor.account.actions] == actions
-                status = await pump(folder, "status", "--json")
-                parts = json.loads(status.out)["components"]
-                assert HUSH not in status.out
-                assert HUSH not in json.dumps(seen.topics)
-                assert {one["name"]: one["state"] for one in parts if one["name"].startswith("commands")} == {
-                    "commands": "up", "commands home": "up", "commands stream": "up",
-                }  # fmt: skip
-
-                daemon.send_signal(signal.SIGTERM)
-                assert await daemon.wait() == 0
+                await until((tmp_path / "events.jsonl").exists)
+                status = json.dumps(daemon.status.body(), default=str)
+                for said in (status, json.dumps(seen.topics), (tmp_path / "events.jsonl").read_text()):
+                    assert HUSH not in said
+                assert all(daemon.health.component(f"commands {one}").state == "up" for one in ("home", "stream"))
             finally:
                 listening.cancel()
                 await asyncio.wait({listening})
+
+
+@asynccontextmanager
+async def running(file: Path, kinds: Registry = DEFAULT) -> AsyncIterator[Daemon]:
+    """A daemon that is ready; it is stopped in order at the end, if it was not before."""
+    daemon = Daemon(load(file, {}, kinds=kinds), kinds=kinds)
+    task = asyncio.create_task(daemon.run(signals=False))
+    await daemon.ready.wait()
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+        assert await task == 0
 
 
 class Held(Gates):
@@ -208,27 +234,23 @@ async def test_who_waits_when_the_pump_stops_hears_that_nobody_knows_the_end(tmp
     file = tmp_path / "pump.toml"
     async with Mosquitto(tmp_path / "mosquitto") as mosquitto, NatsServer(tmp_path / "nats") as server:
         file.write_text(STOPPED.format(folder=tmp_path, mqtt=mosquitto.url, nats=server.url), encoding="utf-8")
-        daemon = Daemon(load(file, {}, kinds=kinds), kinds=kinds)
-        running = asyncio.create_task(daemon.run(signals=False))
-        await daemon.ready.wait()
-        parts = [daemon.health.component(f"commands {name}") for name in ("home", "stream")]
-        await until(lambda: all(part.state == "up" for part in parts))
         peer = await nats.connect(server.url)
         async with aiomqtt.Client("127.0.0.1", mosquitto.port, protocol=aiomqtt.ProtocolVersion.V5) as client:
             await client.subscribe("board/answers", qos=1)
             seen = Broker(client)
             listening = asyncio.create_task(seen.listen())
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # no types
-            properties.ResponseTopic, properties.CorrelationData = "board/answers", b"1"
-            payload = b'{"verb": "gate.open", "expires": 300}'
-            await client.publish("c/gate/silent", payload, qos=1, properties=properties)
-            await until(lambda: seen.answers)
-            reply = asyncio.create_task(peer.request("c.gate.waits", payload, timeout=60))
-            labels = {"sink": "stream", "outcome": "taken"}
-            counted = daemon.metrics.registry.get_sample_value
-            await until(lambda: counted("pump_command_messages_total", labels))
-            daemon.stop()
-            assert await running == 0
+            async with running(file, kinds) as daemon:
+                parts = [daemon.health.component(f"commands {name}") for name in ("home", "stream")]
+                await until(lambda: all(part.state == "up" for part in parts))
+                properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # no types
+                properties.ResponseTopic, properties.CorrelationData = "board/answers", b"1"
+                payload = b'{"verb": "gate.open", "expires": 300}'
+                await client.publish("c/gate/silent", payload, qos=1, properties=properties)
+                await until(lambda: seen.answers)
+                reply = asyncio.create_task(peer.request("c.gate.waits", payload, timeout=60))
+                labels = {"sink": "stream", "outcome": "taken"}
+                counted = daemon.metrics.registry.get_sample_value
+                await until(lambda: counted("pump_command_messages_total", labels))
             assert json.loads((await reply).data)["status"] == "expired"
             await until(lambda: len(seen.answers) == 2)
             listening.cancel()

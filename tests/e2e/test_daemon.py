@@ -421,7 +421,7 @@ def test_the_ops_endpoints(site: Site) -> None:
         assert get(url + "/nothing")[0] == 404
         status = json.loads(get(url + "/status")[2])
         assert status.keys() >= {"site", "version", "uptime_s", "spool", "components", "sinks"}
-        assert status["spool"].keys() == {"head", "floor", "bytes", "max_bytes", "full", "strangers", "oldest"}
+        assert status["spool"].keys() == {"head", "floor", "bytes", "max_bytes", "full", "strangers", "dead", "oldest"}
         assert status["spool"]["oldest"].endswith("Z")
         assert status["sinks"]["out"].keys() == {"position", "lag", "dead"}
         part = next(part for part in status["components"] if part["name"] == "source numbers")

@@ -10,6 +10,7 @@ from pump.cli.shared import completing
 from pump.cli.shared.commanding import command_daemon
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option, moment
+from pump.core.text import printable
 
 
 @click.command()
@@ -37,6 +38,6 @@ def command(config: Path, state_dir: Path | None, source: str, since: int, until
     missing = (
         "1 event was missing and is" if result["filled"] == 1 else f"{result['filled']} events were missing and are"
     )
-    click.echo(f"{missing} stored ({result['notes']})")
+    click.echo(f"{missing} stored ({printable(result['notes'])})")
     if result["state"] != "filled":
         raise click.ClickException(f"not all could be asked for: pump gaps --source {source}")

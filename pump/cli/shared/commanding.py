@@ -69,7 +69,7 @@ def command_daemon(
             )
         return alone(found, arguments)
     except (Locked, Refusal) as refusal:
-        raise click.ClickException(str(refusal)) from None
+        raise click.ClickException("\n".join(map(printable, str(refusal).split("\n")))) from None
     finally:
         bar.close()
 
@@ -85,7 +85,7 @@ class Bar:
         """Progress as the daemon reports it: "looked" and "of" make the bar, all else is printed beside it."""
         if not self._terminal:
             return
-        rest = ", ".join(f"{value} {key}" for key, value in progress.items() if key not in ("looked", "of"))
+        rest = ", ".join(f"{printable(value)} {key}" for key, value in progress.items() if key not in ("looked", "of"))
         bar = ""
         if (of := progress.get("of")) is not None:
             share = min(1.0, progress.get("looked", 0) / of) if of else 1.0

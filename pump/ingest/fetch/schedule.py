@@ -41,7 +41,10 @@ class Job:
     fetch: Fetch
     host: str
     deadline: float
-    backoff: Backoff
+    longest: float
+    """Seconds that it waits between two tries at the most."""
+    backoff: Backoff | None = None
+    """From its first failure on: most have none."""
     tries: int = 0
     reason: str = ""
     """Of the last failure."""
@@ -101,7 +104,7 @@ class Schedule:
     def add(self, fetch: Fetch, host: str, deadline: float, now: float) -> None:
         """Have it asked as soon as may be; in the place of an older one of its name that is not being asked."""
         self.drop(fetch.name)
-        job = Job(fetch, host, deadline, Backoff(FIRST, max(LONGEST, (deadline - now) / PARTS), self._rng))
+        job = Job(fetch, host, deadline, max(LONGEST, (deadline - now) / PARTS))
         self._jobs[fetch.name] = job
         self._push(job, None)
 
@@ -210,6 +213,7 @@ class Schedule:
         """Have it asked once more after its wait; False where it would be dead by then. `away`: its host was."""
         if job.fetch.name in self._jobs:
             return True  # a link signed afresh has its place
+        job.backoff = job.backoff or Backoff(FIRST, job.longest, self._rng)
         drawn = min(job.backoff.next(), LONGEST) if away else job.backoff.next()
         at = now + (drawn if wait is None else wait)
         if at >= job.deadline:

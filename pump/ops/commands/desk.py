@@ -271,7 +271,7 @@ class CommandDesk:
             one.expires_ms,
         )  # fmt: skip
         try:
-            async with self._turns.of(entry.target, one.deadline):
+            async with self._turns.turn(entry.target, one.deadline):
                 if self._stopping:  # it was just being written down
                     return CommandResult("expired", "the pump stopped before it was sent")
                 if entry.dry_run:  # as it was written down, whatever [commands] says meanwhile

@@ -1,4 +1,4 @@
-"""The order of commands to one target: one at a time, as they came, each no longer than its time lasts."""
+"""Turns at a target: one command at a time, in the order in which they came."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NoReturn
 
 from pump.commands.contract import Expired
 from pump.core.clock import Clock
-from pump.core.tasks import first_of
+from pump.core.tasks import wait_for
 
 
 class Turns:
-    """The desk's. A target costs something only while a command of it is there."""
+    """A lock for each target that somebody has or waits for; none is kept beyond that."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -22,15 +21,12 @@ class Turns:
         self._waiting: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def of(self, target: str, deadline: float) -> AsyncIterator[None]:
-        """This target's turn, in the order of the calls. Raises Expired at the deadline, monotonic seconds."""
+    async def turn(self, target: str, deadline: float) -> AsyncIterator[None]:
+        """The target's, for as long as the body takes. Raises Expired where it has not come by the deadline."""
         lock = self._locks.setdefault(target, asyncio.Lock())
         self._waiting[target] += 1
         try:
-            if lock.locked():
-                await first_of(lock.acquire(), self._over(deadline))
-            else:
-                await lock.acquire()
+            await self._acquire(lock, deadline)
             try:
                 yield
             finally:
@@ -40,6 +36,22 @@ class Turns:
             if not self._waiting[target]:
                 del self._waiting[target], self._locks[target]
 
-    async def _over(self, deadline: float) -> NoReturn:
-        await self._clock.sleep(max(0.0, deadline - self._clock.monotonic()))
-        raise Expired
+    @property
+    def taken(self) -> int:
+        """Targets that somebody has or waits for."""
+        return len(self._locks)
+
+    async def _acquire(self, lock: asyncio.Lock, deadline: float) -> None:
+        if not lock.locked():
+            await lock.acquire()
+            return
+        acquiring = asyncio.create_task(lock.acquire(), name="turn")
+        try:
+            if not await wait_for({acquiring}, max(0.0, deadline - self._clock.monotonic()), self._clock):
+                raise Expired
+        except BaseException:
+            acquiring.cancel()
+            await asyncio.wait({acquiring})
+            if not acquiring.cancelled():
+                lock.release()  # it came in the moment of the end: the next one's now
+            raise

@@ -15,6 +15,7 @@ import orjson
 
 import pump
 from pump.core.taxonomy import TYPES
+from pump.core.text import fitted
 from pump.sinks.mqtt.latest import PARTITION, PICTURE, PLATE, Latest
 
 _CLASSES: Final[dict[str, tuple[str, str]]] = {
@@ -159,7 +160,7 @@ class HomeAssistantDiscovery:
             "device": self._device(event),
             "origin": {"name": "pump", "sw_version": pump.__version__},
         }
-        return Discovery(f"{self._prefix}/{component}/pump_{self._site}/{unique}/config", orjson.dumps(config))
+        return Discovery(f"{self._prefix}/{component}/pump_{self._site}/{unique}/config", fitted(orjson.dumps(config)))
 
     def _device(self, event: Mapping[str, Any]) -> dict[str, Any]:
         data, subject = event["data"], event["subject"]

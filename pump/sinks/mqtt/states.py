@@ -7,6 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from pump.core.text import fitted
+
 ATTRIBUTES: Final = (
     "name", "phase", "severity", "incident", "late", "device", "place", "vehicle", "parking", "alarm", "access",
     "power", "radio", "queue", "measure", "target", "intercom", "command", "time_source",
@@ -105,4 +107,4 @@ def summary(event: Mapping[str, Any], **more: Any) -> bytes:
     """The event without its vendor's message, as one flat JSON object; `more` is put first."""
     data = event["data"]
     envelope = {key: event[key] for key in ("type", "id", "source", "subject", "time") if key in event}
-    return orjson.dumps({**more, **envelope, **{key: data[key] for key in ATTRIBUTES if key in data}})
+    return fitted(orjson.dumps({**more, **envelope, **{key: data[key] for key in ATTRIBUTES if key in data}}))

@@ -19,6 +19,7 @@ import orjson
 
 from pump.core.event import event_id
 from pump.core.record import Record
+from pump.core.text import fitted
 from pump.spool.types import Row
 
 MOST: Final = 20_000
@@ -45,18 +46,18 @@ class Fetch:
     url: str
     facts: bytes
     """JSON; see `Link.facts`."""
+    name: Name = field(init=False, repr=False, compare=False)
+    """Its key: one object, for thousands wait in several books."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", (self.source, self.medium))
 
     @classmethod
     def of(
         cls, source: str, medium: str, event: str, dedup_time_ms: int, recorded: int, facts: Mapping[str, Any]
     ) -> Fetch:
         """One that has no link and will get none: for the event that says so."""
-        return cls(source, medium, event, dedup_time_ms, recorded, 0, "", orjson.dumps(facts))
-
-    @property
-    def name(self) -> Name:
-        """Its key."""
-        return self.source, self.medium
+        return cls(source, medium, event, dedup_time_ms, recorded, 0, "", fitted(orjson.dumps(facts)))
 
     @property
     def stranger(self) -> bool:
@@ -206,7 +207,7 @@ def store(db: sqlite3.Connection, rows: Sequence[Row], records: Sequence[Record]
 
 def _links(row: Row) -> Iterator[Fetch]:
     for link in row.links:
-        facts = orjson.dumps({**link.facts, "stranger": True} if row.stranger else link.facts)
+        facts = fitted(orjson.dumps({**link.facts, "stranger": True} if row.stranger else link.facts))
         yield Fetch(row.source, link.medium, row.id, row.dedup_time_ms, row.recorded, link.expires, link.url, facts)
 
 

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import aiomqtt
 import orjson
 import structlog
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -43,6 +44,8 @@ KEEPALIVE: Final = 15
 """Seconds between signs of life: a broker that is gone must be known before a command is given to it."""
 ANSWER: Final = 3.0
 """Seconds for the broker to answer, and for a message to leave."""
+_LOOK: Final = 0.01
+"""Seconds between two looks at whether it has left."""
 UNACKNOWLEDGED: Final = 5_000
 """Milliseconds after which TCP gives bytes up that nobody acknowledged: a gate must not open minutes late."""
 _VERSIONS: Final = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
@@ -248,11 +251,19 @@ class Broker:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's class has no types
             properties.MessageExpiryInterval = max(1, int(command.remaining))
         command.sending()
+        # By paho itself: aiomqtt waits with asyncio.wait_for, which on Python 3.11 loses a cancellation now and then.
+        info = client._client.publish(self._settings.topic, payload, qos=0, properties=properties)
+        gone = False
         try:
-            await client.publish(self._settings.topic, payload, qos=0, properties=properties, timeout=ANSWER)
-        except aiomqtt.MqttError:
-            self._broken.set()  # what could not leave now must not leave later
-            raise Unavailable(f"the connection to the broker at {self.address} ended while it was sent") from None
+            left = ANSWER
+            while info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS and not (gone := info.is_published()) and left > 0.0:
+                await asyncio.sleep(_LOOK)  # it is written by the event loop, and nothing is called when it is
+                left -= _LOOK
+        finally:
+            if not gone:
+                self._broken.set()  # what could not leave now must not leave later
+        if not gone:
+            raise Unavailable(f"the connection to the broker at {self.address} ended while it was sent")
 
     def _number(self) -> str:
         """A requestId as the document has them, 18 digits, that no order has which waits."""

@@ -238,7 +238,7 @@ class Subscriber:
         read = len(panels) - unread
         notes = f"by the states of {read} panels and the device list; what came and went between is not known"
         if unread:
-            notes = f"{notes}; {unread} panels could not be read"
+            notes = f"{notes}; {unread} of the {len(panels)} panels could not be read"
         for gap in gaps:
             await self._store.fill(gap, (), become="filled" if read and not unread else "unfillable", notes=notes)
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from pump.cli import group
+from pump.cli.shared.commanding import Bar
 from pump.core.clock import Clock
 from pump.spool import Along, GapChange, GapOpened, Spool, SpoolSettings
 from pump.telemetry.metrics import Metrics
@@ -66,3 +68,17 @@ def test_none_is_said(folder: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(group, ["gaps", "--state-dir", str(tmp_path)])
     assert done.exit_code == 1
     assert "there is no spool" in done.output
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_a_vendor_says_steers_no_terminal_while_a_backfill_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    bar = Bar()
+    bar.show({"looked": 1, "of": 2, "filled": 0, "waiting": "refused: \x1b]0;mine\x07\nall is well"})
+    bar.close()
+    assert terminal.getvalue().endswith("0 filled, refused: \\x1b]0;mine\\x07\\nall is well waiting\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pump.core.text import line, printable, printable_json, words_of
+from pump.core.text import fitted, line, printable, printable_json, words_of
 
 PASSED: dict[str, Any] = {
     "id": "1",
@@ -117,3 +118,16 @@ def test_json_for_a_terminal_is_printable_and_the_same_value(name: str, plate: s
 def test_what_a_terminal_would_not_print_is_an_escape() -> None:
     assert printable("A\x1b[2J\n\x9b\u202e\udcff1") == "A\\x1b[2J\\n\\x9b\\u202e\\udcff1"
     assert printable(7) == "7"
+
+
+def test_what_is_fitted_keeps_no_more_than_its_own_bytes() -> None:
+    """orjson 3.13 gives 4 KiB and more away with the shortest text."""
+    value = {"name": "x" * 500}
+    assert fitted(orjson.dumps(value)) == orjson.dumps(value)
+    tracemalloc.start()
+    try:
+        kept = [fitted(orjson.dumps(value)) for _ in range(1000)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < len(kept) * 700

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tracemalloc
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from pump.core.clock import Clock
+from pump.ingest.fetch.schedule import Schedule
 from pump.spool import Fetch, Link, Row, Spool, SpoolSettings, schema
 from pump.spool.tables import fetches
-from pump.spool.tables.fetches import FetchQueue, result_id
+from pump.spool.tables.fetches import Changes, FetchQueue, result_id
 from pump.telemetry.metrics import Metrics
 from tests.unit.spool.conftest import HAPPENED, Opener, rows
 
@@ -109,3 +111,23 @@ def test_of_too_many_the_oldest_are_overdue(monkeypatch: pytest.MonkeyPatch) -> 
     queue = FetchQueue(waiting)
     assert queue.overdue() == waiting[:2]
     assert FetchQueue(waiting[:3]).overdue() == []
+
+
+def test_a_link_that_waits_costs_little_more_than_its_texts() -> None:
+    """20,000 of them may wait, while the host of a site's pictures is away."""
+    count = 2000
+    links = [
+        Link(f"{n:032x}/0", f"http://192.0.2.7/{n:0150}", 0, {"device": {"name": "n" * 200}}) for n in range(count)
+    ]
+    made = [Row("teams", "x", 0, HAPPENED, 0, f"{n:032x}", b"", links=[link]) for n, link in enumerate(links)]
+    tracemalloc.start()
+    try:
+        queue, schedule = FetchQueue(), Schedule(per_host=1, at_once=1)
+        queue.apply(Changes([link for row in made for link in fetches._links(row)]))
+        for one in queue.take():
+            schedule.add(one, "192.0.2.7", 1e9, 0.0)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(queue) == count
+    assert held < count * 1500

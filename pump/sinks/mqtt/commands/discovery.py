@@ -20,6 +20,7 @@ from pump.core.settings import SinkSettings
 from pump.sinks.common.template import MQTT, Template
 from pump.sinks.mqtt.commands.words import ENTITIES, CommandTopics, Entity
 from pump.sinks.mqtt.home_assistant import HomeAssistantDiscovery
+from pump.sinks.mqtt.latest import PARTITION
 from pump.sinks.mqtt.messages import spelled
 from pump.sinks.mqtt.settings import MqttSettings
 
@@ -27,8 +28,9 @@ MOST: Final = 5_000
 """Entities at the most."""
 _FEATURES: Final = {"ARM_HOME": "arm_home", "ARM_AWAY": "arm_away"}
 """Of the panel; ARM_NIGHT is taken, and not offered: few panels have it."""
-_PANELS: Final = "partition/"
+_PANELS: Final = f"{PARTITION}/"
 """Subjects that have the panel's state under their own; that of a device is of its partitions, one by one."""
+_PANEL: Final = "alarm_control_panel"
 
 Allows = Callable[[str, str, str], bool]
 
@@ -53,12 +55,30 @@ class CommandDiscovery:
         self.birth = f"{self._prefix}/status"
         """Where Home Assistant says that it has started."""
         self.filter = f"{self._prefix}/+/{self._node}/+/config"
-        """All that these have, as a subscription."""
+        """All that these have for themselves, as a subscription."""
+        self._panels = f"{self._prefix}/{_PANEL}/pump_{site}/"
+        self.panels = f"{self._panels}+/config"
+        """The panels of partitions, which the sink makes too, for their states: one entity, whoever says it first."""
         self._known: dict[tuple[str, Target], dict[str, bytes]] = {}
 
     def owns(self, topic: str) -> bool:
         """True for a topic of these."""
         return topic.startswith(f"{self._prefix}/") and topic.split("/")[-3:-2] == [self._node]
+
+    def shares(self, topic: str) -> bool:
+        """True for the topic of a panel that the sink makes too."""
+        return topic.startswith(self._panels)
+
+    def released(self, payload: bytes) -> bytes | None:
+        """A shared panel that cannot be commanded any more, as the sink makes it; None where it could not be before."""
+        try:
+            found = orjson.loads(payload)
+        except ValueError:
+            return None
+        here = tuple(f"{prefix}/" for prefix in self._topics.prefixes)
+        if not isinstance(found, dict) or not str(found.get("command_topic", "")).startswith(here):
+            return None
+        return orjson.dumps({**found, "command_topic": f"{found.get('state_topic')}/set", "supported_features": []})
 
     def configs(self, targets: Iterable[tuple[str, Target]], allows: Allows) -> dict[str, bytes]:
         """What is to be retained, by topic."""
@@ -86,7 +106,8 @@ class CommandDiscovery:
             }
             if not words or not words.issuperset(entity.needs):
                 continue
-            unique = self._ids.object_id(target.subject, f"command_{key}")
+            shared = entity.component == _PANEL and target.subject.startswith(_PANELS)
+            unique = self._ids.object_id(target.subject, entity.aspect if shared else f"command_{key}")
             config = {
                 "unique_id": f"pump_{self._site}_{unique}",
                 "name": entity.name,
@@ -103,7 +124,8 @@ class CommandDiscovery:
                 },
                 "origin": {"name": "pump", "sw_version": pump.__version__},
             }
-            yield f"{self._prefix}/{entity.component}/{self._node}/{unique}/config", orjson.dumps(config)
+            where = self._panels if shared else f"{self._prefix}/{entity.component}/{self._node}/"
+            yield f"{where}{unique}/config", orjson.dumps(config)
 
     @staticmethod
     def _form(entity: Entity, words: Collection[str]) -> dict[str, Any]:
@@ -121,10 +143,10 @@ class CommandDiscovery:
         """Where its state is read, and how; or that it is assumed."""
         if entity.component == "button":
             return {}
-        panel = entity.component == "alarm_control_panel"
+        panel = entity.component == _PANEL
         topic = self._state_of(source, subject, entity)
         if panel:  # it must have a topic: that of a device says nothing, and the panel's state is not known
-            return {"state_topic": topic, "value_template": "{{ value_json.state }}"}
+            return {"state_topic": topic, "json_attributes_topic": topic, "value_template": "{{ value_json.state }}"}
         if not topic:
             return {"optimistic": True}
         on, off = entity.says
@@ -132,7 +154,7 @@ class CommandDiscovery:
 
     def _state_of(self, source: str, subject: str, entity: Entity) -> str:
         """The topic on which the sink retains the state; "" where it retains none of it."""
-        panel = entity.component == "alarm_control_panel"
+        panel = entity.component == _PANEL
         body = orjson.dumps({"source": f"/{self._site}/{source}"})
         news = [Record(0, source, type_, 0, 0, body) for type_ in entity.types]
         kept = bool(news) and all(self._states.takes(one) and self._routing.takes(one) for one in news)

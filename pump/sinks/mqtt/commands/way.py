@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Self
 
@@ -38,10 +39,14 @@ AWAY: Final = 10.0
 _PACKET: Final = 64 << 10
 """Bytes of the largest packet that the broker may bring, by MQTT 5."""
 _RESPONSE: Final = 512
-"""Characters of a response topic; mosquitto takes 200 levels."""
+"""Characters of a topic that others have named; mosquitto takes 200 levels."""
 _LEVELS: Final = 64
 _LOT: Final = 100
 """Messages of discovery at a time."""
+_PANELS: Final = 1_000
+"""Panels of partitions that are looked after."""
+_CORRECTIONS: Final = 20
+"""Times in one connection that a panel is said again which somebody else has changed."""
 _VAIN: Final = 3
 """Connections that may end at them."""
 _CLOUD_EVENTS: Final = "application/cloudevents"
@@ -63,8 +68,10 @@ class MqttCommands:
         self._discovery: CommandDiscovery | None = None
         self._kept: set[str] = set()
         """Topics of discovery that the broker keeps from before."""
+        self._shared: dict[str, bytes] = {}
+        """The panels that the sink makes too, as they were heard last."""
         self._unwanted: dict[str, float] = {}
-        """The same that nobody wants, and since when."""
+        """Those of either that nobody wants, and since when."""
         self._again = False
         self._news = asyncio.Event()
         self._vain = 0
@@ -107,8 +114,13 @@ class MqttCommands:
                 self._again = True
                 self._news.set()
         elif discovery is not None and discovery.owns(heard.topic):
-            if heard.retained and heard.payload and len(self._kept) < 2 * MOST:
+            if heard.retained and heard.payload and len(self._kept) < 2 * MOST and len(heard.topic) <= _RESPONSE:
                 self._kept.add(heard.topic)
+                self._news.set()
+        elif discovery is not None and discovery.shares(heard.topic):
+            room = heard.topic in self._shared or len(self._shared) < _PANELS
+            if room and len(heard.payload) <= LONGEST and len(heard.topic) <= _RESPONSE:
+                self._shared[heard.topic] = heard.payload
                 self._news.set()
         elif self._reception is not None and not heard.content_type.startswith(_CLOUD_EVENTS):
             # an event, a pump's own on a topic of theirs, asks for nothing
@@ -169,8 +181,10 @@ class MqttCommands:
         spaces = self._connector.spaces
         discovery = CommandDiscovery(self._name, self._settings, self._site, self._topics, spaces=spaces)
         self._discovery = discovery
-        link.listen([discovery.birth, discovery.filter])
+        self._shared.clear()
+        link.listen([discovery.birth, discovery.filter, discovery.panels])
         said: dict[str, bytes] = {}
+        corrected: Counter[str] = Counter()
         while link.lost is None:
             self._news.clear()
             if self._again:
@@ -181,19 +195,30 @@ class MqttCommands:
             except Exception:  # a source's; commands are heard all the same
                 log.exception("A source met a bug with its targets: what can be commanded stays as it was announced")
                 wanted = said
-            self._kept |= said.keys()
+            self._kept |= {topic for topic in said if discovery.owns(topic)}
             changed = {topic: payload for topic, payload in wanted.items() if said.get(topic) != payload}
-            await self._say(link, changed | dict.fromkeys(self._vanished(wanted), b""))
+            for topic, heard in self._shared.items():
+                if topic in wanted and heard != wanted[topic] and corrected[topic] < _CORRECTIONS:
+                    corrected[topic] += 1
+                    changed[topic] = wanted[topic]
+            changed |= self._vanished(discovery, wanted)
+            # before they are said: what is heard from then on comes after them
+            self._shared |= {topic: payload for topic, payload in changed.items() if discovery.shares(topic)}
+            await self._say(link, changed)
             said = wanted
             await first_of(link.until_lost(), self._news.wait(), self._clock.sleep(EVERY))
 
-    def _vanished(self, wanted: dict[str, bytes]) -> list[str]:
-        """Topics of entities whose time without a target is over."""
+    def _vanished(self, discovery: CommandDiscovery, wanted: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Entities whose time without a target, or a grant, is over: gone, or the sink's own once more."""
         now = self._clock.monotonic()
-        self._unwanted = {topic: self._unwanted.get(topic, now) for topic in self._kept if topic not in wanted}
+        ends: dict[str, bytes] = dict.fromkeys(self._kept, b"")
+        for topic, heard in self._shared.items():
+            if topic not in wanted and (released := discovery.released(heard)) is not None:
+                ends[topic] = released
+        self._unwanted = {topic: self._unwanted.get(topic, now) for topic in ends if topic not in wanted}
         gone = [topic for topic, since in self._unwanted.items() if now - since >= VANISHED]
         self._kept.difference_update(gone)
-        return gone
+        return {topic: ends[topic] for topic in gone}
 
     async def _say(self, link: MqttLink, messages: dict[str, bytes]) -> None:
         waiting = [Message(topic, payload, 1, retain=True) for topic, payload in messages.items()]

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pump.commands.ways import Order
 from pump.sinks.common.template import MQTT, read_back, written
+from pump.sinks.mqtt.latest import PARTITION
 from pump.sinks.mqtt.messages import spelled
 from pump.sinks.mqtt.settings import MqttSettings
 
@@ -64,7 +65,7 @@ ENTITIES: Final[dict[str, Entity]] = {
     ),
     "open": Entity("Open door", "button", {"PRESS": Order("door.open")}, more={"icon": "mdi:door-open"}),
     "alarm": Entity(
-        "Alarm control", "alarm_control_panel", _ARM, aspect="partition",
+        "Alarm", "alarm_control_panel", _ARM, aspect=PARTITION,
         types=("security.armed", "security.disarmed"),
         more={"code_arm_required": False, "code_disarm_required": False},
     ),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from pump.core.event import Event
 from pump.ingest.fetch.access import PictureAccess
@@ -293,6 +294,7 @@ async def test_results_that_come_together_go_in_one_commit(ground: Ground) -> No
             lambda name: here.intake, clock=ground.clock, metrics=ground.metrics, rng=random.Random(1),
             on_stored=stored.append,
         )  # fmt: skip
+        await here.spool.flush()  # what was noted for a later commit
         before = ground.value("pump_commits_total")
         with settler.coming():  # one more is being written
             keys = [settler.add(fetch, FetchFailed("status", "gone")) for fetch in found if fetch is not None]
@@ -390,3 +392,19 @@ async def test_nobody_fetches_without_the_setting(ground: Ground) -> None:
         await here.intake.put(alarm(1, host.link("a.jpg")))
         await here.through(10)
         assert len(await here.events()) == 1
+
+
+@pytest.mark.parametrize("size", [600, 3 << 20], ids=["in memory", "in a file"])
+async def test_a_media_store_that_takes_nothing_is_warned_of_and_costs_no_picture(ground: Ground, size: int) -> None:
+    ground.media.folder.write_bytes(b"no folder")
+    async with PictureHost(clock=ground.clock, size=size) as host, ground.running(own(host)) as here:
+        await here.intake.put(alarm(1, host.link("a.jpg")), alarm(2, host.link("b.jpg")))
+        with capture_logs() as logged:
+            await here.through(20)
+        assert [line["reason"] for line in logged if line["log_level"] == "warning"] == ["Not a directory"]
+        assert len(await here.events()) == 2
+        assert ground.value("pump_media_retries_total", source="teams", reason="disk") >= 4
+        ground.media.folder.unlink()
+        await here.through(40)
+        assert len(await here.events("media.stored")) == 2
+        assert len(ground.files()) == 2

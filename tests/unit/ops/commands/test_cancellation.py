@@ -19,6 +19,7 @@ from pump.ops.commands.desk import CommandDesk
 from pump.ops.commands.journal import PREFIX
 from pump.source import Source
 from pump.spool import Spool
+from pump.testing import ManualClock
 from tests.unit.ops.commands.cuts import CutAt, Way, calm
 from tests.unit.ops.commands.site import site
 from tests.unit.vendors.avaeye.commanded import TARGET, commanded
@@ -62,11 +63,12 @@ async def _avaeye(folder: Path) -> AsyncIterator[There]:
 
 @asynccontextmanager
 async def _carried(folder: Path) -> AsyncIterator[There]:
-    async with carried(folder) as (there, player):
+    clock = ManualClock()  # the camera may be left alone for a while after each result
+    async with carried(folder, clock=clock) as (there, player):
         actions = player.account.actions
 
         async def step() -> None:
-            there.source._commands.carrier._heard.clear()  # else it waits 10 s for a copy of the last result
+            clock.advance(1.0)
             await player.alive(waiting=False)
 
         yield There(there.desk, there.source, there.site.spool, TARGET, "gate.open", lambda: len(actions), step,

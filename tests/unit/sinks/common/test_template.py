@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pump.core.record import Record
-from pump.sinks.common.template import MQTT, NATS, Dialect, Template
+from pump.sinks.common.template import MQTT, NATS, Dialect, Template, read_back, written
 
 VALUES = st.one_of(
     st.text(max_size=60),
@@ -69,3 +69,18 @@ def test_different_values_make_different_topics(one: str, other: str) -> None:
 def test_templates(text: str, dialect: Dialect, wanted: str) -> None:
     data = {"place": {"lot": "A+B"}, "parking": {"occupied": True}, "cash": "$5"}
     assert filled(text, dialect, subject="camera/10/1", data=data) == wanted
+
+
+_LEVELS = st.lists(st.text(min_size=1, max_size=8).filter(lambda text: "/" not in text), min_size=1, max_size=6)
+
+
+@given(st.sampled_from([MQTT, NATS]), _LEVELS)
+def test_a_value_with_levels_is_read_back(dialect: Dialect, levels: list[str]) -> None:
+    value = "/".join(levels)
+    assert read_back(written(value, dialect), dialect) == value
+
+
+@given(st.sampled_from([MQTT, NATS]), st.text(alphabet="aB1/.%2Ff+*_~ é", max_size=20))
+def test_each_value_has_one_form_alone(dialect: Dialect, text: str) -> None:
+    value = read_back(text, dialect)
+    assert value is None or written(value, dialect) == text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from pump.core.errors import Unavailable
 from pump.sinks.mqtt.retained import REMEMBERED, Marker, Retained
 from pump.sinks.mqtt.sink import MqttSink
+from pump.sinks.mqtt.states import summary
 from pump.testing import ManualClock
 from pump.testing.brokers import Mosquitto
 from pump.testing.records import record
@@ -248,3 +250,18 @@ def test_that_it_was_an_arrival_is_known_over_restarts() -> None:
     again.recall(memory, "form")
     assert again.newest("arrival", "2026-11-20T08:00:00Z")
     assert not again.newest("own", "2026-11-20T08:00:00Z")
+
+
+def test_what_is_retained_costs_little_more_than_its_payloads() -> None:
+    body = orjson.loads(event(1, "parking.space.changed", "space/1", parking={"occupied": True}, name="n" * 400).body)
+    count = 500
+    tracemalloc.start()
+    try:
+        kept = Retained(ManualClock())
+        for number in range(count):
+            kept.say(f"pump/north/state/space/{number}", summary(body, state=True))
+            kept.acknowledged()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < count * 3500, "the payload, and its text for the memory over restarts"

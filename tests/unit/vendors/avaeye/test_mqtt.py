@@ -15,7 +15,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from pump.commands.contract import NotTaken
+from pump.commands.contract import Command, NotTaken
 from pump.core.clock import Clock
 from pump.testing import ManualClock
 from pump.testing.brokers import Mosquitto
@@ -96,7 +96,7 @@ async def ordered(
             await asyncio.wait({running})
 
 
-_PLATE = {"plate": "A12345", "list": "allow"}
+_PLATE: dict[str, Any] = {"plate": "A12345", "list": "allow"}
 
 
 @pytest.mark.parametrize(
@@ -316,6 +316,36 @@ async def test_the_brokers_login_is_used_and_stands_nowhere(tmp_path: Path, capf
             await asyncio.sleep(0.01)
         events = orjson.dumps(await there.pump.site.events()).decode()
         assert "broker-secret-1" not in seen + events + repr(there.pump.source.settings)
+
+
+async def test_as_many_bytes_go_to_the_serial_port_as_the_document_allows(tmp_path: Path) -> None:
+    async with ordered(tmp_path) as there:
+        assert await there.status("serial.send", hex="7a" * 1024) == "unknown"
+        while not there.account.actions:
+            await asyncio.sleep(0.01)
+        assert there.account.actions[0][1] == (1, "7a" * 1024)
+        with pytest.raises(NotTaken, match="2048 characters"):
+            await there.pump.ask("serial.send", hex="7a" * 1025)
+
+
+async def test_cancelled_at_any_moment_an_order_was_sent_once_or_not_at_all(tmp_path: Path) -> None:
+    clock = Clock()
+    async with ordered(tmp_path, clock=clock) as there:
+        there.camera.mute = True
+        link, sent = there.pump.source.broker, 0
+        assert link is not None
+        for turns in (0, 1, 2, 3, 5, 8, 50):
+            command = Command(str(turns), "gate.open", TARGET, {}, "socket", clock.monotonic() + 60.0, clock)
+            doing = asyncio.create_task(there.pump.source.command(command))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            doing.cancel()
+            await asyncio.wait({doing})
+            sent += command.sent
+            assert (link.flying, len(there.account.actions) <= sent) == (0, True)
+            await asyncio.sleep(0.02)  # a connection that took nothing is dropped meanwhile
+            await asyncio.wait_for(link.up.wait(), 60)
+        assert 0 < sent < 7
 
 
 @needs_openssl

@@ -102,4 +102,4 @@ async def test_a_gap_that_panels_do_not_answer_is_unfillable(tmp_path: Path, tro
         await one.until(lambda: not one.intake.gaps.waiting)
         gaps: list[Any] = await one.spool.gaps.read()
         assert [gap.state for gap in gaps] == ["unfillable"]
-        assert f"{5 if trouble == 'no panels' else 1} panels could not be read" in gaps[0].notes
+        assert f"{5 if trouble == 'no panels' else 1} of the 5 panels could not be read" in gaps[0].notes

@@ -20,8 +20,8 @@ from pump.sinks.mqtt.settings import MqttSettings
 from pump.sinks.mqtt.sink import MqttSink
 from pump.testing import ManualClock
 from pump.testing.brokers import Mosquitto
-from tests.unit.ops.commands.ways import granted, way
-from tests.unit.sinks.mqtt.test_home_assistant import PYTHON, SCHEMAS
+from tests.unit.ops.commands.ways import granted, let_go, way
+from tests.unit.sinks.mqtt.test_home_assistant import PYTHON, SCHEMAS, record
 
 TARGETS = (
     Target("camera/10000/1001", ("gate.open", "gate.close", "gate.release", "gate.hold-open", "camera.capture",
@@ -46,7 +46,9 @@ def configs(allowed: Collection[str] = ("*",), **more: Any) -> list[tuple[str, d
     found = discovery.configs(
         (("yard", one) for one in TARGETS), lambda _, verb, __: "*" in allowed or verb in allowed
     )  # fmt: skip
-    assert all(discovery.owns(topic) for topic in found)
+    assert [topic for topic in found if not discovery.owns(topic)] == [
+        topic for topic in found if discovery.shares(topic)
+    ]
     return [(topic.split("/")[1], orjson.loads(payload)) for topic, payload in found.items()]
 
 
@@ -56,10 +58,10 @@ def test_each_target_has_its_entities() -> None:
     assert sorted(shown) == [
         ("camera/10000/1001", "button", "Restart"), ("camera/10000/1001", "button", "Take a picture"),
         ("camera/10000/1001", "cover", "Gate"), ("camera/10000/1001", "switch", "Held open"),
-        ("camera/10000/1002", "cover", "Gate"), ("device/P1", "alarm_control_panel", "Alarm control"),
+        ("camera/10000/1002", "cover", "Gate"), ("device/P1", "alarm_control_panel", "Alarm"),
         ("device/P1", "button", "Clear alarm"), ("device/P1", "button", "Restart"),
         ("door/yard/1", "button", "Open door"), ("door/yard/1", "lock", "Door control"),
-        ("output/P1/1", "switch", "Output"), ("partition/P1/1", "alarm_control_panel", "Alarm control"),
+        ("output/P1/1", "switch", "Output"), ("partition/P1/1", "alarm_control_panel", "Alarm"),
         ("partition/P1/1", "button", "Clear alarm"), ("sensor/419635205", "lock", "Lock control"),
         ("zone/P1/3", "switch", "Bypass control"),
     ]  # fmt: skip
@@ -103,7 +105,7 @@ def test_a_subject_too_long_for_a_topic_has_no_entity() -> None:
     [
         ((), set()), (("gate.close",), set()), (("gate.open",), {"Gate"}), (("lock.raise",), set()),
         (("lock.raise", "lock.lower"), {"Lock control"}), (("door.open",), {"Open door"}),
-        (("partition.disarm",), {"Alarm control"}), (("output.on",), set()), (("camera.reboot",), {"Restart"}),
+        (("partition.disarm",), {"Alarm"}), (("output.on",), set()), (("camera.reboot",), {"Restart"}),
     ],
 )  # fmt: skip
 def test_there_is_none_that_no_grant_allows(allowed: tuple[str, ...], entities: set[str]) -> None:
@@ -150,10 +152,49 @@ async def retained(port: int, topic: str = "ha/#") -> dict[str, Any]:
         await client.publish("end", b"", qos=1)
         async for message in client.messages:
             if str(message.topic) == "end":
-                return found
+                break
             assert isinstance(message.payload, bytes)
             found[str(message.topic)] = orjson.loads(message.payload)
+    await let_go()
     return found
+
+
+@pytest.mark.skipif(Mosquitto.found() is None, reason="mosquitto is not installed")
+async def test_a_partition_has_one_panel_of_events_and_commands(tmp_path: Path) -> None:
+    clock, home = ManualClock(), {"home_assistant": "ha", "command_topic": "c"}
+    armed = record(1, "security.armed", "partition/obeys", alarm={"partition": 1})
+
+    async def panels(port: int) -> list[tuple[str, list[str]]]:
+        found = await retained(port, "ha/alarm_control_panel/#")
+        return [(one["command_topic"], one["supported_features"]) for one in found.values()]
+
+    async def settled(port: int, wanted: list[tuple[str, list[str]]]) -> None:
+        async with asyncio.timeout(60):
+            while await panels(port) != wanted:
+                await clock.run(EVERY)
+
+    shown: list[tuple[str, list[str]]] = [("pump/north/state/partition/obeys/partition/set", [])]
+    commanded = [("c/partition/obeys/alarm", ["arm_home", "arm_away"])]
+    async with Mosquitto(tmp_path / "broker") as broker:
+        settings = MqttSettings.model_validate({"type": "mqtt", "url": broker.url, **home})
+        out = MqttSink("home", settings, state=None, clock=clock, site="north")
+
+        def make(_: Any) -> Any:
+            return MqttSink.way_in("home", settings, clock=clock, site="north")
+
+        async with out:
+            await out.send([armed])
+            assert await panels(broker.port) == shown
+            async with way(tmp_path / "first", make, granted("mqtt"), clock) as pump:
+                pump.site.gates.targets = lambda: [Target("partition/obeys", ("partition.arm", "partition.disarm"))]  # type: ignore[method-assign]
+                await settled(broker.port, commanded)
+                out._retained.all_again()  # as after a connection to a broker that has forgotten
+                await out.send([record(2, "security.disarmed", "partition/obeys", alarm={"partition": 1})])
+                await settled(broker.port, commanded)
+                pump.site.gates.targets = list  # type: ignore[method-assign]
+                await settled(broker.port, shown)
+            async with way(tmp_path / "second", make, granted("socket"), clock):
+                await settled(broker.port, shown)
 
 
 @pytest.mark.skipif(Mosquitto.found() is None, reason="mosquitto is not installed")
@@ -190,4 +231,5 @@ async def test_entities_come_and_go_with_their_targets_over_restarts_too(tmp_pat
                 (topic,) = await retained(broker.port)
                 await client.publish(topic, b"", qos=1, retain=True)
                 await client.publish("ha/status", b"online", qos=1)
+            await let_go()
             await settled(broker.port, {"c/gate/obeys/gate"}, 0.0)

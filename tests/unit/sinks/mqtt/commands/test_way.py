@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from pump.commands.ways import LONGEST
 from pump.sinks.mqtt.sink import MqttSettings, MqttSink
 from pump.testing.brokers import Mosquitto, NatsServer
-from tests.unit.ops.commands.ways import Way, granted, until, way
+from tests.unit.ops.commands.ways import Way, granted, let_go, until, way
 
 pytestmark = pytest.mark.skipif(Mosquitto.found() is None, reason="mosquitto is not installed")
 
@@ -72,6 +72,7 @@ async def peer(port: int) -> AsyncIterator[Peer]:
         finally:
             task.cancel()
             await asyncio.wait({task})
+    await let_go()
 
 
 @asynccontextmanager
