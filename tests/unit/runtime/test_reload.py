@@ -163,6 +163,37 @@ async def test_another_certificate_in_its_file_is_enough(site: Site) -> None:
         assert (await site.reload())["changed"] == {"sources_changed": ["door"]}
 
 
+@needs_openssl
+async def test_another_certificate_of_the_operators_page_is_used_for_new_connections(site: Site) -> None:
+    cert, key = certificate(site.folder, "one")
+    site.write(NUMBERS, OUT, ops=f'tls_cert = "{cert}"\ntls_key = "{key}"')
+    async with site.running() as daemon:
+        other, its_key = certificate(site.folder, "two")
+        trusted = ssl.create_default_context(cafile=other)
+        cert.write_bytes(other.read_bytes())
+        assert not (await site.reload())["ok"]  # it does not fit its key
+        key.write_bytes(its_key.read_bytes())
+        assert (await site.reload())["changed"] == {"tables": ["ops"]}
+        async with aiohttp.ClientSession() as session, session.get(daemon.ops_url + "/healthz", ssl=trusted) as answer:
+            assert answer.status == 200
+
+
+async def test_another_time_zone_is_one_of_the_pages_too(site: Site) -> None:
+    site.write(NUMBERS, OUT, pump='time_zone = "UTC"')
+    async with site.running() as daemon, aiohttp.ClientSession() as session:
+
+        async def shown() -> str:
+            async with session.get(daemon.ops_url + "/health") as answer:
+                return await answer.text()
+
+        assert "Asia/Tokyo" not in await shown()
+        site.write(NUMBERS, OUT, pump='time_zone = "Asia/Tokyo"')
+        assert "pump" in (await site.reload())["changed"]["tables"]
+        assert "Asia/Tokyo" in await shown()
+        async with session.get(daemon.ops_url + "/board") as answer:
+            assert answer.status == 200
+
+
 async def test_another_token_lets_another_in(site: Site) -> None:
     grants = '[commands]\n[[commands.grants]]\ncallers = ["token:{}"]\nverbs = ["*"]\ntargets = ["*"]\n'
     site.write(NUMBERS, OUT, grants.format("board"), ops='tokens = { board = "first-token" }')

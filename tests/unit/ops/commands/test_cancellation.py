@@ -167,7 +167,7 @@ async def test_who_asks_is_cut_anywhere(tmp_path: Path, way: Way) -> None:
         assert there.intake.state(PREFIX).keys() == {PREFIX + event["data"]["command"]["request_id"]
                                                      for event in await there.events()}  # fmt: skip
         assert not there.desk._under_way
-        assert not there.desk._turns._locks
+        assert not there.desk._turns.taken
 
 
 async def _awaited(one: CutAt) -> Any:
