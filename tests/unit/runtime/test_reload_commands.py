@@ -342,6 +342,9 @@ async def test_the_page_knows_its_users_and_shows_what_runs(site: Site) -> None:
 # --- a way that does not end ----------------------------------------------------------------------------------------
 
 
+OWN = '[sinks.own]\ntype = "own"\npath = "{folder}/own.jsonl"\n'
+
+
 class DeafWay:
     """Swallows every cancellation until it may end."""
 
@@ -357,22 +360,43 @@ class DeafWay:
                 await self._may.wait()
 
 
-async def test_a_way_that_does_not_end_is_named_and_the_next_begins_once_it_has(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pump.runtime.ways.ENDING", 0.05)
-    may = asyncio.Event()
+def deaf(may: asyncio.Event) -> StandIns:
+    """Kinds with a sink `own`, whose way in is one."""
 
     class Sink(JsonlSink):
         @classmethod
         def way_in(cls, name: str, settings: Any, *, clock: Clock, site: str) -> DeafWay:
             return DeafWay(may)
 
-    own = '[sinks.own]\ntype = "own"\npath = "{folder}/own.jsonl"\n'
-    site.write(GATES, OUT, own)
-    async with site.running(StandIns(own_sources={"gates": ConfiguredGates}, own_sinks={"own": Sink})) as daemon:
+    return StandIns(own_sources={"gates": ConfiguredGates}, own_sinks={"own": Sink})
+
+
+async def test_a_grant_that_is_taken_back_is_so_while_parts_are_slow_to_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pump.runtime.ways.ENDING", 300.0)
+    may = asyncio.Event()
+    site.write(GATES, OUT, OWN, granted("socket"))
+    async with site.running(deaf(may)) as daemon:
         await until(lambda: daemon.health.component("commands own").state == "up")
-        site.write(GATES, OUT, own + "batch_size = 7\n")
+        assert desk_of(daemon).allows("socket", "gate.open", "gate/obeys")
+        site.write(GATES, OUT, granted("mqtt"))
+        reloading = asyncio.create_task(site.reload())
+        await until(lambda: not desk_of(daemon).allows("socket", "gate.open", "gate/obeys"))
+        assert not reloading.done()
+        may.set()
+        assert (await reloading)["ok"]
+
+
+async def test_a_way_that_does_not_end_is_named_and_the_next_begins_once_it_has(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pump.runtime.ways.ENDING", 0.05)
+    may = asyncio.Event()
+    site.write(GATES, OUT, OWN)
+    async with site.running(deaf(may)) as daemon:
+        await until(lambda: daemon.health.component("commands own").state == "up")
+        site.write(GATES, OUT, OWN + "batch_size = 7\n")
         result = await site.reload()
         assert (result["ok"], result["late"]) == (True, ["commands own"])
         assert daemon.supervisor.stuck(0.0) == ["commands own"]  # which the watchdog looks at
