@@ -82,6 +82,28 @@ async def test_sources_and_sinks_come_and_go(site: Site) -> None:
     assert len(ids) == len({*ids})
 
 
+async def test_gauges_of_what_is_taken_out_are_gone(site: Site) -> None:
+    more = '[sources.more]\ntype = "numbers"\n', '[sinks.copy]\ntype = "jsonl"\npath = "{folder}/copy.jsonl"\n'
+    site.write(NUMBERS, OUT, *more)
+    async with site.running() as daemon:
+
+        def shown() -> set[str]:
+            """The gauges of these two."""
+            daemon.status.refresh()
+            return {
+                metric.name
+                for metric in daemon.metrics.registry.collect()
+                for one in metric.samples
+                if metric.type == "gauge" and {"more", "copy", "source more", "sink copy"} & {*one.labels.values()}
+            }
+
+        await until(lambda: {"pump_up", "pump_lag_events", "pump_source_last_activity_seconds"} <= shown())
+        assert "pump_sink_off" in shown()
+        site.write(NUMBERS, OUT)
+        await site.reload()
+        assert shown() == set()
+
+
 async def test_a_disabled_part_is_one_that_is_not_there(site: Site) -> None:
     site.write(NUMBERS, OUT)
     async with site.running() as daemon:
