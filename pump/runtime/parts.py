@@ -8,6 +8,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
+from prometheus_client import Gauge
+
 from pump.config import Config
 from pump.core.naming import Names
 from pump.core.settings import SinkSettings
@@ -105,7 +107,7 @@ class LiveParts:
         """Store its last news, and show it no more."""
         await intake.flush()
         self.announcer.forget(intake)
-        self._forget(intake.component.name)
+        self._forget(intake.component.name, intake.name, self._metrics.last_activity, self._metrics.clock_offset)
 
     # --- sinks ------------------------------------------------------------------------------------------------------
 
@@ -133,20 +135,19 @@ class LiveParts:
     def forget_sink(self, name: str) -> None:
         """Show it no more. Nothing is held for it; its cursor stays, for the day on which it is there again."""
         del self.sinks[name]
-        with suppress(KeyError):
-            self._metrics.lag.remove(name)
-        self._forget(f"sink {name}")
+        self._forget(f"sink {name}", name, self._metrics.lag, self._metrics.sink_off)
         self.ways.forget(name)
 
     def hold_for(self, config: Config) -> None:
         """Have retention wait for the sinks of this configuration that hold, and for no others."""
         self._spool.set_holders({name: sink.hold for name, sink in config.sinks.items() if sink.enabled})
 
-    def _forget(self, part: str) -> None:
-        """Show a part no more."""
+    def _forget(self, part: str, name: str, *gauges: Gauge) -> None:
+        """Show a part no more: what a gauge says of it would be an alert for ever. Counters stay, as counters do."""
         self._health.remove(part)
-        with suppress(KeyError):
-            self._metrics.up.remove(part)
+        for gauge, label in ((self._metrics.up, part), *((gauge, name) for gauge in gauges)):
+            with suppress(KeyError):
+                gauge.remove(label)
 
 
 def _begin_anew(component: Component) -> None:

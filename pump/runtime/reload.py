@@ -184,6 +184,8 @@ class Reload:
         old, self.config, self._files = self.config, config, files
         running.status.use(config)
         running.services.use(config)
+        if found.tables:  # before anything is waited for: who may no more, may not while a part is slow to end
+            running.services.adjust(config)
         parts.hold_for(config)
         gone = [parts.withdraw_source(name) for name in found.sources.removed]
         for name in (*found.sources.changed, *found.sources.added):
@@ -224,10 +226,8 @@ class Reload:
         return {name: settings for (name, (_, settings)), it in zip(ends.items(), ended, strict=True) if not it}
 
     async def _adjust(self, config: Config, found: Changes) -> None:
-        """The tables that belong to no source and no sink."""
+        """The tables of what is kept, and of names."""
         running = self._running
-        if found.tables:
-            running.services.adjust(config)
         if "spool" in found.tables:
             running.spool.adjust(config.spool)
         if "media" in found.tables:

@@ -23,7 +23,7 @@ def command(config: Path, state_dir: Path | None) -> None:
     The file is checked first, as pump check does; one that is wrong changes nothing. Only the sources and sinks whose
     settings differ begin anew, each where it was; all others run on, and so do their connections. Files of secrets, of
     names and of certificates are read again too. What only a restart can change is refused: site, state_dir,
-    control_group, the listeners' addresses, [media] dir and fetch.
+    control_group, the listeners' addresses and whether they have TLS, [ops] page, [media] dir and fetch.
 
     Exit status: 0 it runs by the file, 78 the file cannot be taken up and nothing was changed, 1 anything else.
 

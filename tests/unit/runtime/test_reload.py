@@ -82,6 +82,28 @@ async def test_sources_and_sinks_come_and_go(site: Site) -> None:
     assert len(ids) == len({*ids})
 
 
+async def test_gauges_of_what_is_taken_out_are_gone(site: Site) -> None:
+    more = '[sources.more]\ntype = "numbers"\n', '[sinks.copy]\ntype = "jsonl"\npath = "{folder}/copy.jsonl"\n'
+    site.write(NUMBERS, OUT, *more)
+    async with site.running() as daemon:
+
+        def shown() -> set[str]:
+            """The gauges of these two."""
+            daemon.status.refresh()
+            return {
+                metric.name
+                for metric in daemon.metrics.registry.collect()
+                for one in metric.samples
+                if metric.type == "gauge" and {"more", "copy", "source more", "sink copy"} & {*one.labels.values()}
+            }
+
+        await until(lambda: {"pump_up", "pump_lag_events", "pump_source_last_activity_seconds"} <= shown())
+        assert "pump_sink_off" in shown()
+        site.write(NUMBERS, OUT)
+        await site.reload()
+        assert shown() == set()
+
+
 async def test_a_disabled_part_is_one_that_is_not_there(site: Site) -> None:
     site.write(NUMBERS, OUT)
     async with site.running() as daemon:
@@ -163,6 +185,37 @@ async def test_another_certificate_in_its_file_is_enough(site: Site) -> None:
         assert (await site.reload())["changed"] == {"sources_changed": ["door"]}
 
 
+@needs_openssl
+async def test_another_certificate_of_the_operators_page_is_used_for_new_connections(site: Site) -> None:
+    cert, key = certificate(site.folder, "one")
+    site.write(NUMBERS, OUT, ops=f'tls_cert = "{cert}"\ntls_key = "{key}"')
+    async with site.running() as daemon:
+        other, its_key = certificate(site.folder, "two")
+        trusted = ssl.create_default_context(cafile=other)
+        cert.write_bytes(other.read_bytes())
+        assert not (await site.reload())["ok"]  # it does not fit its key
+        key.write_bytes(its_key.read_bytes())
+        assert (await site.reload())["changed"] == {"tables": ["ops"]}
+        async with aiohttp.ClientSession() as session, session.get(daemon.ops_url + "/healthz", ssl=trusted) as answer:
+            assert answer.status == 200
+
+
+async def test_another_time_zone_is_one_of_the_pages_too(site: Site) -> None:
+    site.write(NUMBERS, OUT, pump='time_zone = "UTC"')
+    async with site.running() as daemon, aiohttp.ClientSession() as session:
+
+        async def shown() -> str:
+            async with session.get(daemon.ops_url + "/health") as answer:
+                return await answer.text()
+
+        assert "Asia/Tokyo" not in await shown()
+        site.write(NUMBERS, OUT, pump='time_zone = "Asia/Tokyo"')
+        assert "pump" in (await site.reload())["changed"]["tables"]
+        assert "Asia/Tokyo" in await shown()
+        async with session.get(daemon.ops_url + "/board") as answer:
+            assert answer.status == 200
+
+
 async def test_another_token_lets_another_in(site: Site) -> None:
     grants = '[commands]\n[[commands.grants]]\ncallers = ["token:{}"]\nverbs = ["*"]\ntargets = ["*"]\n'
     site.write(NUMBERS, OUT, grants.format("board"), ops='tokens = { board = "first-token" }')
@@ -215,7 +268,8 @@ async def test_a_bad_file_changes_nothing_and_says_why(site: Site) -> None:
     ("key", "changed"),
     [
         ("pump.site", {"pump": 'site = "other"'}),
-        ("server.listen", {"server": "", "ops": "", "old": 'listen = "127.0.0.1:0"', "new": 'listen = "127.0.0.2:0"'}),
+        ("server.listen", {"old": 'listen = "127.0.0.1:0"', "new": 'listen = "127.0.0.2:0"'}),
+        ("ops.page", {"ops": "page = false"}),
         ("media.fetch", {"table": "[media]\nfetch = false\n"}),
         ("media.dir", {"table": '[media]\ndir = "{folder}/elsewhere"\n'}),
     ],
@@ -223,7 +277,8 @@ async def test_a_bad_file_changes_nothing_and_says_why(site: Site) -> None:
 async def test_what_only_a_restart_can_change_is_refused(site: Site, key: str, changed: dict[str, str]) -> None:
     site.write(NUMBERS, OUT)
     async with site.running() as daemon:
-        site.write(NUMBERS + "batch = 3\n", OUT, changed.get("table", ""), pump=changed.get("pump", ""))
+        site.write(NUMBERS + "batch = 3\n", OUT, changed.get("table", ""), pump=changed.get("pump", ""),
+                   ops=changed.get("ops", ""))  # fmt: skip
         if "old" in changed:
             site.config.write_text(site.config.read_text().replace(changed["old"], changed["new"], 1))
         result = await site.reload()
