@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import replace
 
 from pump.config.model import OpsSettings
+from pump.ingest.push.certificate import Certificate
 from pump.ops.commands.web import CommandPage
 from pump.ops.http import Ops, Page, Views
 from pump.ops.page.behind import Behind
@@ -22,12 +22,12 @@ def ops_of(behind: Behind, views: Views) -> Ops:
         views = replace(views, closing=page.close)
         if views.media is not None:
             views.media.also = page.access.may_see
-    return Ops(settings.listen.host, settings.listen.port, views, pages, _tls(settings))
+    return Ops(
+        settings.listen.host, settings.listen.port, views, pages, clock=behind.clock, certificate=_certificate(settings)
+    )
 
 
-def _tls(settings: OpsSettings) -> ssl.SSLContext | None:
+def _certificate(settings: OpsSettings) -> Certificate | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    return context
+    return Certificate(settings.tls_cert, settings.tls_key)

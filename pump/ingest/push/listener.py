@@ -7,10 +7,8 @@ reads the body within its limits; the source answers after its commit, and bring
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -23,7 +21,6 @@ from pump.config.model import ServerSettings
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.failure import scarcity
-from pump.core.text import words_of
 from pump.ingest.intake import Intake
 from pump.ingest.push.admission import (
     LARGE,
@@ -33,6 +30,7 @@ from pump.ingest.push.admission import (
     client,
     whole_seconds,
 )
+from pump.ingest.push.certificate import RELOAD, Certificate
 from pump.ingest.push.connections import TOO_LARGE, Connection, Connections, Limits, oversized
 from pump.ingest.push.reading import BodyReader
 from pump.ingest.push.request import Push, Refused, Response, failure
@@ -43,8 +41,6 @@ log = structlog.get_logger()
 TOLD: Final = 60.0
 """Seconds between two lines of the log about connections that are refused."""
 TICK: Final = 1.0
-RELOAD: Final = 30.0
-"""Seconds between two looks at the certificate's files."""
 BACKLOG: Final = 1024
 STOPPING: Final = 3.0
 """Seconds for answers under way when the listener closes."""
@@ -94,8 +90,7 @@ class PushListener:
         self._clock = clock
         self._table = _Table()
         self._runner: web.ServerRunner | None = None
-        self._tls: ssl.SSLContext | None = None
-        self._stamps: tuple[float, float] | None = None
+        self._certificate: Certificate | None = None
         self._lacked = -TOLD
         self.admission = Admission(
             clock,
@@ -134,20 +129,20 @@ class PushListener:
         """Listen. OSError where that cannot be, ssl.SSLError (an OSError too) for a certificate that is none."""
         settings = self._settings
         if settings.tls_cert is not None and settings.tls_key is not None:
-            self._stamps = _stamps(settings.tls_cert, settings.tls_key)
-            self._tls = _context(settings.tls_cert, settings.tls_key)
+            self._certificate = Certificate(settings.tls_cert, settings.tls_key)
         runner = web.ServerRunner(self._server, shutdown_timeout=STOPPING)
         await runner.setup()
         try:
             listen = settings.listen
-            site = web.TCPSite(runner, listen.host, listen.port, ssl_context=self._tls, backlog=BACKLOG)
+            tls = None if self._certificate is None else self._certificate.context
+            site = web.TCPSite(runner, listen.host, listen.port, ssl_context=tls, backlog=BACKLOG)
             await site.start()
         except BaseException:
             await runner.cleanup()
             raise
         self._runner = runner
         host, port = runner.addresses[0][:2]
-        scheme = "https" if self._tls else "http"
+        scheme = "https" if self._certificate else "http"
         self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         log.info("Devices may push", url=self.url)
 
@@ -183,27 +178,8 @@ class PushListener:
                 await to_thread.run_sync(self.reload_certificate)
 
     def reload_certificate(self) -> bool:
-        """Use the certificate on disk for new connections where its files have changed; False where not.
-
-        One that cannot be used is logged, and the old one stays.
-        """
-        cert, key = self._settings.tls_cert, self._settings.tls_key
-        if self._tls is None or cert is None or key is None:
-            return False
-        try:
-            stamps = _stamps(cert, key)
-            if stamps == self._stamps:
-                return False
-            _context(cert, key)  # a pair that does not fit must not spoil the context that is in use
-            self._tls.load_cert_chain(cert, key)
-        except (OSError, ValueError) as error:
-            log.error(
-                "The renewed certificate cannot be used; the old one stays", reason=words_of(error), file=str(cert)
-            )
-            return False
-        self._stamps = stamps
-        log.info("A renewed certificate is in use", file=str(cert))
-        return True
+        """As Certificate.reload; False without one."""
+        return self._certificate is not None and self._certificate.reload()
 
     # --- a request ----------------------------------------------------------------------------------------------
 
@@ -324,13 +300,3 @@ async def _fittest(candidates: Sequence[Route], push: Push) -> Route:
     if best <= 0:
         raise Refused(403, "no source is configured for this device")
     return route
-
-
-def _stamps(cert: Path, key: Path) -> tuple[float, float]:
-    return cert.stat().st_mtime_ns, key.stat().st_mtime_ns
-
-
-def _context(cert: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(cert, key)
-    return context
