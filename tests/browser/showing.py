@@ -12,6 +12,7 @@ from typing import Any
 from pump.config import load
 from pump.demo import Cast, let_sign_in, staged, tell, write
 from pump.runtime.daemon import Daemon
+from pump.simulation.stage import SinkStage, Stage
 
 
 @dataclass
@@ -66,7 +67,7 @@ async def showing(folder: Path, tables: str = "") -> AsyncIterator[Showing]:
         with file.open("a", encoding="utf-8") as more:
             more.write(tables)
         there = Showing(file, cast, password, *await _started(file))
-        acts = [*cast.stages.values(), *cast.peers.values()]
+        acts: list[Stage | SinkStage] = [*cast.stages.values(), *cast.peers.values()]
         players = [asyncio.create_task(act.play(lambda words: None), name="play") for act in acts]
         try:
             await tell(there.daemon, cast.stages)
