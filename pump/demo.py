@@ -7,8 +7,8 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -108,6 +108,33 @@ class _WithScreen(Registry):
         return self.screen if kind == "screen" else super().sink(kind)
 
 
+@dataclass(frozen=True)
+class Cast:
+    """All simulators that are played before the daemon."""
+
+    stages: dict[str, Stage]
+    """By the names of their sources."""
+    peers: dict[str, SinkStage]
+    """By the names of their sinks."""
+
+
+@asynccontextmanager
+async def staged() -> AsyncIterator[Cast]:
+    """Every vendor's simulator and every sink's peer, open; a peer sees the vehicles that cameras see."""
+    async with AsyncExitStack() as stack:
+        stages: dict[str, Stage] = {}
+        for kind in registry.demo_kinds():
+            stages[kind] = await stack.enter_async_context(registry.demo(kind).stage())
+        peers: dict[str, SinkStage] = {}
+        for kind in registry.sink_demo_kinds():
+            peers[kind] = await stack.enter_async_context(registry.demo(kind).stage())
+        for road in stages.values():
+            if isinstance(road, RoadStage):
+                for peer in peers.values():
+                    road.watched_by(peer.see)
+        yield Cast(stages, peers)
+
+
 def run(*, duration: float | None, json: bool, mqtt: bool = False, nats: bool = False, page: bool = False) -> int:
     """Play for `duration` seconds, or until Ctrl-C; the exit status. The table goes to standard error with `json`.
 
@@ -144,16 +171,8 @@ async def _play(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        stages: dict[str, Stage] = {}
-        for kind in registry.demo_kinds():
-            stages[kind] = await stack.enter_async_context(registry.demo(kind).stage())
-        peers: dict[str, SinkStage] = {}
-        for kind in registry.sink_demo_kinds():
-            peers[kind] = await stack.enter_async_context(registry.demo(kind).stage())
-        for road in stages.values():
-            if isinstance(road, RoadStage):
-                for peer in peers.values():
-                    road.watched_by(peer.see)
+        cast = await stack.enter_async_context(staged())
+        stages, peers = cast.stages, cast.peers
         meter = Meter(stages, clock)
         kinds = _WithScreen(screen=type("DemoScreen", (Screen,), {"meter": meter, "as_json": as_json}))
         for kind, server in brokers.items():
@@ -164,8 +183,8 @@ async def _play(
             about = (registry.simulator(name).__doc__ or name).strip().rstrip(".")
             _say(f"  {name:<12}  {about[0].lower()}{about[1:]}")
         _say("the daemon is the real one; nothing leaves this machine, and Ctrl-C ends it with a table")
-        file = _write(folder, stages, peers, brokers)
-        password = _let_sign_in(file) if page else ""
+        file = write(folder, cast, brokers)
+        password = let_sign_in(file) if page else ""
         config = load(file, kinds=kinds)
         daemon = Daemon(config, clock=clock, kinds=kinds)
         running = asyncio.create_task(daemon.run(signals=False), name="daemon")
@@ -173,7 +192,7 @@ async def _play(
             async with asyncio.TaskGroup() as group:
                 acts: dict[str, Stage | SinkStage] = {**stages, **peers}
                 players = [group.create_task(act.play(_say), name=f"play {name}") for name, act in acts.items()]
-                players.append(group.create_task(_tell(daemon, stages), name="tell where to push"))
+                players.append(group.create_task(tell(daemon, stages), name="tell where to push"))
                 if page:
                     players.append(group.create_task(_show_page(daemon, password), name="say where the page is"))
                 with suppress(TimeoutError):
@@ -189,7 +208,7 @@ async def _play(
     return code
 
 
-async def _tell(daemon: Daemon, stages: Mapping[str, Stage]) -> None:
+async def tell(daemon: Daemon, stages: Mapping[str, Stage]) -> None:
     """Give vendors that push the address."""
     await daemon.ready.wait()
     for stage in stages.values():
@@ -204,7 +223,7 @@ async def _show_page(daemon: Daemon, password: str) -> None:
     _say(f"look as you are, or sign in as demo with the password {password}")
 
 
-def _let_sign_in(file: Path) -> str:
+def let_sign_in(file: Path) -> str:
     """Add a user of this demo alone to the configuration, who may do everything; the password."""
     password = secrets.token_urlsafe(9)
     grant = '[[commands.grants]]\ncallers = ["user:demo"]\nverbs = ["*"]\ntargets = ["*"]\n'
@@ -236,9 +255,7 @@ def _address(server: Server, kind: str) -> str:
     return server.mqtt_url if kind == "mqtt" and isinstance(server, NatsServer) else server.url
 
 
-def _write(
-    folder: Path, stages: Mapping[str, Stage], peers: Mapping[str, SinkStage], brokers: Mapping[str, Server]
-) -> Path:
+def write(folder: Path, cast: Cast, brokers: Mapping[str, Server], *, screen: bool = True) -> Path:
     """A pump.toml of the stages' sources, a JSON-lines file, the screen, the sinks' peers and the brokers."""
     lines = [
         "[pump]",
@@ -249,11 +266,11 @@ def _write(
         "[server]",
         'listen = "127.0.0.1:0"',
     ]
-    for name, stage in stages.items():
+    for name, stage in cast.stages.items():
         lines += [f"[sources.{name}]", *(f"{key} = {_toml(value)}" for key, value in stage.source.items())]
     lines += ["[sinks.file]", 'type = "jsonl"', f"path = {_toml(str(folder / 'events.jsonl'))}"]
-    lines += ["[sinks.screen]", 'type = "screen"']
-    for name, peer in peers.items():
+    lines += ["[sinks.screen]", 'type = "screen"'] if screen else []
+    for name, peer in cast.peers.items():
         lines += [f"[sinks.{name}]", *(f"{key} = {_toml(value)}" for key, value in peer.sink.items())]
     for kind, server in brokers.items():
         key = "servers" if kind == "nats" else "url"

@@ -159,6 +159,9 @@ class OpsSettings(Settings):
     )
     tls_cert: Path | None = Field(default=None, description="PEM file with the certificate and its chain")
     tls_key: Path | None = Field(default=None, description="PEM file with the certificate's key")
+    trusted_proxies: tuple[Network, ...] = Field(
+        default=(), description="networks of proxies whose X-Forwarded-For is believed"
+    )
     users: dict[Annotated[str, Field(pattern=f"^{NAME}$")], User] = Field(
         default={}, description="who may sign in on the page, by name"
     )

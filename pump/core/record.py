@@ -13,7 +13,7 @@ class Record(NamedTuple):
     """A stored event on its way to the sinks."""
 
     seq: int
-    """The spool's number: grows, may have gaps, never leaves the process."""
+    """The spool's number: grows, may have gaps, is in no event; the operators' page alone names its rows by it."""
     source: str
     """The source's name in pump.toml, or "pump" for the daemon's own events."""
     type: str

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 
 from aiohttp import HttpVersion11, web
+
+from pump.ingest.push.admission import Network, client
 
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
@@ -16,6 +19,11 @@ def from_here(request: web.BaseRequest) -> bool:
     """
     through = request.version < HttpVersion11 or any(name in request.headers for name in _FORWARDED)
     return loopback(request.remote or "") and not through and loopback(host_of(request))
+
+
+def sender(request: web.BaseRequest, proxies: Sequence[Network]) -> str:
+    """The address of who sent it; for a trusted proxy, of who sent it there (X-Forwarded-For)."""
+    return client(request.remote or "", ",".join(request.headers.getall("X-Forwarded-For", ())), proxies)
 
 
 def host_of(request: web.BaseRequest) -> str:

@@ -5,8 +5,8 @@ What it shows is asked of the daemon by callbacks. Pages of others, such as /com
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from pump.core.clock import Clock
 from pump.core.tasks import Threads
+from pump.ingest.push.certificate import Certificate
 from pump.ops.media import PATH, MediaPages
 
 log = structlog.get_logger()
@@ -55,14 +57,23 @@ class Ops:
     """The listener, as an async context manager."""
 
     def __init__(
-        self, host: str, port: int, views: Views, pages: Sequence[Page] = (), tls: ssl.SSLContext | None = None
+        self,
+        host: str,
+        port: int,
+        views: Views,
+        pages: Sequence[Page] = (),
+        *,
+        clock: Clock | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         """`pages` look after their own callers: nobody is asked for a password here."""
         self._host = host
         self._port = port
         self._views = views
         self._pages = pages
-        self._tls = tls
+        self._clock = clock or Clock()
+        self._certificate = certificate
+        self._renewing: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self.url = ""
         """The address where it listens, without a slash at its end; known once it is open (port 0 takes a free one)."""
@@ -87,14 +98,17 @@ class Ops:
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=30.0, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, self._host, self._port, ssl_context=self._tls)
+            tls = None if self._certificate is None else self._certificate.context
+            site = web.TCPSite(runner, self._host, self._port, ssl_context=tls)
             await site.start()
         except BaseException:
             await runner.cleanup()
             raise
         self._runner = runner
+        if self._certificate is not None:
+            self._renewing = asyncio.create_task(self._certificate.watch(self._clock), name="ops: certificate")
         host, port = runner.addresses[0][:2]
-        scheme = "https" if self._tls else "http"
+        scheme = "https" if self._certificate else "http"
         self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
             log.warning(
@@ -104,13 +118,16 @@ class Ops:
             )
 
     def use_certificate(self, cert: Path, key: Path) -> None:
-        """Use it for new connections. OSError, ssl.SSLError for one that cannot be used: the old one stays."""
-        if self._tls is not None:
-            tls_of(cert, key)  # a pair that does not fit must not spoil the context that is in use
-            self._tls.load_cert_chain(cert, key)
+        """Use it for new connections; one that cannot be used is logged, and the old one stays."""
+        if self._certificate is not None:
+            self._certificate.move(cert, key)
+            self._certificate.reload()
 
     async def close(self) -> None:
         """Stop listening; answers under way get one second."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            self._renewing = None
         if self._runner is not None:
             self._views.closing()
             await self._runner.cleanup()
@@ -141,13 +158,6 @@ class Ops:
 
     async def _status(self, _: web.Request) -> web.Response:
         return _json(self._views.status(), 200)
-
-
-def tls_of(cert: Path, key: Path) -> ssl.SSLContext:
-    """For a listener with this certificate. OSError, ssl.SSLError for one that cannot be used."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(cert, key)
-    return context
 
 
 def _verdict(reasons: list[str]) -> web.Response:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import structlog
-
 from pump.config import Config
-from pump.core.text import words_of
+from pump.ingest.push.certificate import Certificate
 from pump.ops.commands.web import CommandPage
-from pump.ops.http import Ops, Page, Views, tls_of
+from pump.ops.http import Ops, Page, Views
 from pump.ops.page.behind import Behind
 from pump.ops.page.pages import OperatorsPage
-
-log = structlog.get_logger()
 
 
 class OpsListener:
@@ -32,8 +28,12 @@ class OpsListener:
             if views.media is not None:
                 views.media.also = page.access.may_see
         self._media = views.media
-        tls = tls_of(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
-        self._ops = Ops(settings.listen.host, settings.listen.port, views, pages, tls)
+        certificate = None
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            certificate = Certificate(settings.tls_cert, settings.tls_key)
+        self._ops = Ops(
+            settings.listen.host, settings.listen.port, views, pages, clock=behind.clock, certificate=certificate
+        )
 
     @property
     def url(self) -> str:
@@ -59,12 +59,5 @@ class OpsListener:
         self._commands.use_tokens(settings.tokens)
         if self._media is not None:
             self._media.use_tokens(token.get_secret_value() for token in settings.tokens.values())
-        if settings.tls_cert is None or settings.tls_key is None:
-            return
-        try:
+        if settings.tls_cert is not None and settings.tls_key is not None:
             self._ops.use_certificate(settings.tls_cert, settings.tls_key)
-        except (OSError, ValueError) as error:
-            log.error(
-                "The certificate of [ops] cannot be used; the old one stays", reason=words_of(error),
-                file=str(settings.tls_cert),
-            )  # fmt: skip

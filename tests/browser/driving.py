@@ -80,3 +80,13 @@ async def screenshot(page: Page, name: str, folder: Path) -> None:
     kept = Path(SCREENSHOTS) if SCREENSHOTS else folder
     kept.mkdir(parents=True, exist_ok=True)
     await page.screenshot(path=kept / f"{name}.png")
+
+
+def figure(what: str, seconds: float, folder: Path) -> None:
+    """Keep how long something took, for people: no test depends on it."""
+    kept = Path(SCREENSHOTS) if SCREENSHOTS else folder
+    kept.mkdir(parents=True, exist_ok=True)
+    line = f"{what}: {seconds:.2f} s"
+    print(line)
+    with (kept / "figures.txt").open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")

@@ -131,9 +131,15 @@ async def test_signed_in_a_dead_letter_is_retried_and_an_alarm_taken_note_of(tmp
             await page.get_by_text("Dead letters: 0").wait_for()
             await page.goto(f"{there.url}/event/{number}")
             await page.locator(".tag.had").wait_for()
+            beside = await page.context.new_page()
+            await beside.goto(f"{there.url}/")
+            await beside.locator("#state.on").wait_for()
             await page.get_by_label("Note").fill("It was the cat")
             await page.get_by_role("button", name="Take note of this").click()
             await page.locator(".rows .note", has_text="It was the cat").wait_for()
+            await beside.locator(f"#e{number} .noted", has_text="noted by anna").wait_for()
+            await beside.reload()
+            await beside.locator(f"#e{number} .noted", has_text="noted by anna").wait_for()
 
 
 async def test_a_source_that_is_gone_is_red_and_green_again_when_it_is_back(tmp_path: Path) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 import socket
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -24,7 +22,6 @@ from pump.config.model import ServerSettings
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.failure import scarcity
-from pump.core.text import words_of
 from pump.ingest.intake import Intake
 from pump.ingest.push.admission import (
     LARGE,
@@ -34,6 +31,7 @@ from pump.ingest.push.admission import (
     client,
     whole_seconds,
 )
+from pump.ingest.push.certificate import RELOAD, Certificate
 from pump.ingest.push.connections import TOO_LARGE, Connection, Connections, Limits, oversized
 from pump.ingest.push.reading import BodyReader
 from pump.ingest.push.request import Push, Refused, Response, failure
@@ -44,8 +42,6 @@ log = structlog.get_logger()
 TOLD: Final = 60.0
 """Seconds between two lines of the log about connections that are refused."""
 TICK: Final = 1.0
-RELOAD: Final = 30.0
-"""Seconds between two looks at the certificate's files."""
 BACKLOG: Final = 1024
 STOPPING: Final = 3.0
 """Seconds for answers under way when the listener closes."""
@@ -95,8 +91,7 @@ class PushListener:
         self._clock = clock
         self._table = _Table()
         self._runner: web.ServerRunner | None = None
-        self._tls: ssl.SSLContext | None = None
-        self._stamps: tuple[float, float] | None = None
+        self._certificate: Certificate | None = None
         self._lacked = -TOLD
         self.admission = Admission(
             clock,
@@ -139,6 +134,8 @@ class PushListener:
         """Go by other settings from now on, on the connections that are there too; not by another address, nor with
         TLS where there was none. A certificate that was changed is used for new connections."""
         self._settings = settings
+        if self._certificate is not None and settings.tls_cert is not None and settings.tls_key is not None:
+            self._certificate.move(settings.tls_cert, settings.tls_key)
         self.admission.adjust(
             device_rate=settings.device_rate,
             largest=settings.max_body,
@@ -155,15 +152,15 @@ class PushListener:
         """
         settings = self._settings
         if settings.tls_cert is not None and settings.tls_key is not None:
-            self._stamps = _stamps(settings.tls_cert, settings.tls_key)
-            self._tls = _context(settings.tls_cert, settings.tls_key)
+            self._certificate = Certificate(settings.tls_cert, settings.tls_key)
         runner = web.ServerRunner(self._server, shutdown_timeout=STOPPING)
         await runner.setup()
         try:
             listen = settings.listen
+            tls = None if self._certificate is None else self._certificate.context
             sites: list[web.BaseSite] = [
-                web.SockSite(runner, one, ssl_context=self._tls, backlog=BACKLOG) for one in sockets
-            ] or [web.TCPSite(runner, listen.host, listen.port, ssl_context=self._tls, backlog=BACKLOG)]
+                web.SockSite(runner, one, ssl_context=tls, backlog=BACKLOG) for one in sockets
+            ] or [web.TCPSite(runner, listen.host, listen.port, ssl_context=tls, backlog=BACKLOG)]
             for site in sites:
                 await site.start()
         except BaseException:
@@ -171,7 +168,7 @@ class PushListener:
             raise
         self._runner = runner
         host, port = runner.addresses[0][:2]
-        scheme = "https" if self._tls else "http"
+        scheme = "https" if self._certificate else "http"
         self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         log.info("Devices may push", url=self.url, **({"inherited": len(sockets)} if sockets else {}))
 
@@ -207,27 +204,8 @@ class PushListener:
                 await to_thread.run_sync(self.reload_certificate)
 
     def reload_certificate(self) -> bool:
-        """Use the certificate on disk for new connections where its files have changed; False where not.
-
-        One that cannot be used is logged, and the old one stays.
-        """
-        cert, key = self._settings.tls_cert, self._settings.tls_key
-        if self._tls is None or cert is None or key is None:
-            return False
-        try:
-            stamps = _stamps(cert, key)
-            if stamps == self._stamps:
-                return False
-            _context(cert, key)  # a pair that does not fit must not spoil the context that is in use
-            self._tls.load_cert_chain(cert, key)
-        except (OSError, ValueError) as error:
-            log.error(
-                "The renewed certificate cannot be used; the old one stays", reason=words_of(error), file=str(cert)
-            )
-            return False
-        self._stamps = stamps
-        log.info("A renewed certificate is in use", file=str(cert))
-        return True
+        """As Certificate.reload; False without one."""
+        return self._certificate is not None and self._certificate.reload()
 
     # --- a request ----------------------------------------------------------------------------------------------
 
@@ -352,13 +330,3 @@ async def _fittest(candidates: Sequence[Route], push: Push) -> Route:
 
 def _limits(settings: ServerSettings) -> Limits:
     return Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
-
-
-def _stamps(cert: Path, key: Path) -> tuple[float, float]:
-    return cert.stat().st_mtime_ns, key.stat().st_mtime_ns
-
-
-def _context(cert: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(cert, key)
-    return context

@@ -13,6 +13,7 @@ from pump.ops.page.access.visits import LANGUAGE, THEME, Access, Handle, Right, 
 from pump.ops.page.acting.acknowledging import AcknowledgingPages
 from pump.ops.page.acting.commanding import CommandingPages
 from pump.ops.page.acting.jobs import Jobs
+from pump.ops.page.acting.noted import Noted
 from pump.ops.page.acting.pages import ActingPages
 from pump.ops.page.behind import Behind
 from pump.ops.page.board.pages import BoardPages
@@ -37,17 +38,18 @@ class OperatorsPage:
         self.access = Access(behind)
         self._feed = Feed(behind.clock)
         self._jobs = Jobs(behind.clock)
-        self._board = BoardPages(behind, renderer)
+        noted = Noted()
+        self._board = BoardPages(behind, renderer, noted)
         self._parts = (
             self._board,
             SigningIn(behind, self.access, renderer),
-            Pages(behind, renderer),
+            Pages(behind, renderer, noted),
             Stream(behind, self.access, self._feed),
             SearchPages(behind, renderer),
             HealthPages(behind, renderer, self._jobs),
             ActingPages(behind, renderer, self._jobs),
             CommandingPages(behind, renderer, self._jobs),
-            AcknowledgingPages(behind, renderer),
+            AcknowledgingPages(behind, renderer, noted),
         )
 
     def pages(self) -> list[Page]:

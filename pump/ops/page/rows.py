@@ -75,7 +75,14 @@ def row_of(event: Mapping[str, Any], words: Words, number: int | None = None) ->
         "note": short(" · ".join(_notes(data, texts))),
         "picture": picture(data),
         "updates": text(data.get("updates")) if type_ == "media.stored" else "",
+        "notes": text(data.get("updates")) if type_ == "alarm.acknowledged" else "",
+        "noted": noted_by(text(_noted(data)), texts) if type_ == "alarm.acknowledged" else "",
     }
+
+
+def noted_by(user: str, texts: Texts) -> str:
+    """What stands in the row of an alarm that somebody has taken note of."""
+    return short(texts("mark.noted", user=user))
 
 
 def picture(data: Mapping[str, Any]) -> str:

@@ -143,7 +143,10 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown key far from all": (
         "[ops]\n\nx = 1\n" + SOURCE,
-        ["pump.toml:3: ops.x: found unknown key, wanted one of hosts, listen, page, tls_cert, tls_key, tokens, users"],
+        [
+            "pump.toml:3: ops.x: found unknown key, wanted one of hosts, listen, page, tls_cert, tls_key, tokens, "
+            "trusted_proxies, users"
+        ],
     ),
     "unknown key in an inner table": (
         SOURCE + "[sources.teams.inner]\ndept = 2\n",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,7 +17,10 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
+from pump.ingest.push.certificate import RELOAD, Certificate
 from pump.ops.http import Ops, Views
+from pump.testing import ManualClock
+from tests.certificates import certificate, needs_openssl
 
 
 class Pump:
@@ -165,3 +170,22 @@ async def test_an_address_that_others_reach_is_told() -> None:
             assert logs == []
         async with Ops("0.0.0.0", 0, Pump().views()) as ops:
             assert [line["url"] for line in logs] == [ops.url]
+
+
+@needs_openssl
+async def test_a_renewed_certificate_is_taken_up_while_it_listens(tmp_path: Path) -> None:
+    def renew(name: str) -> None:
+        for made, place in zip(certificate(tmp_path, name), (cert, key), strict=True):
+            made.replace(place)
+
+    cert, key, clock = tmp_path / "cert.pem", tmp_path / "key.pem", ManualClock()
+    renew("first")
+    async with Ops("127.0.0.1", 0, Pump().views(), clock=clock, certificate=Certificate(cert, key)) as ops:
+        address = ("127.0.0.1", int(ops.url.rpartition(":")[2]))
+        first = await asyncio.to_thread(ssl.get_server_certificate, address)
+        assert ops.url.startswith("https://")
+        renew("second")
+        await clock.sleeping()
+        clock.advance(RELOAD)
+        while await asyncio.to_thread(ssl.get_server_certificate, address) == first:
+            await asyncio.sleep(0.01)

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from pump.config.passwords import fits, hashed
 from pump.core.tasks import Threads
+from pump.ops.callers import sender
 from pump.ops.page.access.lockout import Lockout
 from pump.ops.page.access.visits import COOKIE, Access, Route, Visit, came_from_here, is_own_form
 from pump.ops.page.behind import Behind
@@ -58,9 +59,9 @@ class SigningIn:
             return await self._form(visit, to, 403, "sign.elsewhere")
         if spool is None:
             return await self._form(visit, to, 503, "sign.starting")
-        keys = f"name {name[:200]}", f"address {request.remote}"
-        if wait := self._lockout.wait(*keys):
-            log.warning("A sign-in is not taken, for too many have failed", user=name[:64], address=request.remote)
+        tried, address = name[:200], sender(request, self._behind.config.ops.trusted_proxies)
+        if (wait := self._lockout.wait(tried, address)) > 0.0:
+            log.warning("A sign-in is not taken, for too many have failed", user=name[:64], address=address)
             return await self._form(visit, to, 429, "sign.wait", seconds=int(wait) + 1)
         if self._waiting >= _WAITING:
             return await self._form(visit, to, 503, "sign.busy")
@@ -70,11 +71,11 @@ class SigningIn:
         finally:
             self._waiting -= 1
         if not right:
-            self._lockout.failed(*keys)
-            log.warning("A sign-in has failed", user=name[:64], address=request.remote)
+            self._lockout.failed(tried, address)
+            log.warning("A sign-in has failed", user=name[:64], address=address)
             return await self._form(visit, to, 403, "sign.wrong")
-        self._lockout.passed(*keys)
-        log.info("Somebody has signed in", user=name, address=request.remote)
+        self._lockout.passed(tried, address)
+        log.info("Somebody has signed in", user=name, address=address)
         answer = _lead(to)
         answer.set_cookie(
             COOKIE, self._access.sessions.open(name, spool), httponly=True, samesite="Strict", secure=self._secure,

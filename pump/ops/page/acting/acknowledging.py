@@ -13,6 +13,7 @@ from pump.core.event import Event, event_id
 from pump.core.groups import BOUNDS
 from pump.core.text import bounded
 from pump.ops.page.access.visits import Route, Visit, is_own_form
+from pump.ops.page.acting.noted import Noted
 from pump.ops.page.acting.pages import form_of, led_to, refused
 from pump.ops.page.behind import Behind
 from pump.ops.page.reading import Unreadable, whole
@@ -27,9 +28,10 @@ _REPEATED: Final = ("device", "place")
 class AcknowledgingPages:
     """The handler."""
 
-    def __init__(self, behind: Behind, renderer: Renderer) -> None:
+    def __init__(self, behind: Behind, renderer: Renderer, noted: Noted) -> None:
         self._behind = behind
         self._renderer = renderer
+        self._noted = noted
 
     def routes(self) -> list[Route]:
         """The pages that it has."""
@@ -49,6 +51,7 @@ class AcknowledgingPages:
                 return await refused(self._behind, self._renderer, visit, visit.texts("event.gone_why"), 404)
             note = bounded(form.get("note", "").strip()[:_LONGEST], BOUNDS["sentence"])
             await intake.put_own(acknowledgement(found.event, str(visit.name), note))
+            self._noted.add(spool, str(found.event.get("id")), str(visit.name), self._behind.clock.now_ms())
         except (Unreadable, Unavailable) as error:
             return await refused(self._behind, self._renderer, visit, str(error), 503)
         return led_to(f"/event/{number}#h-others")

@@ -25,6 +25,12 @@ _DOORS: Final = {
     "access.door.unlocked": "unlocked", "access.door.held_open": "held_open", "access.door.held_closed": "held_closed",
     "access.door.forced": "forced", "access.door.open_too_long": "open_too_long",
 }  # fmt: skip
+_LOCKS: Final = {"parking.lock.raised": "raised", "parking.lock.lowered": "lowered"}
+_GATES: Final = {
+    "gate.open": "opened", "gate.close": "closed", "gate.hold-open": "held_open", "gate.release": "released",
+}  # fmt: skip
+"""By the verb of a command that was done: most gates say nothing of themselves."""
+_CRITICAL: Final = 3
 _BACK: Final = ("device.online", "device.camera.online")
 _WAYS: Final = ("in", "out")
 _COUNTED: Final = (*_WAYS, "all")
@@ -61,7 +67,11 @@ class Board:
         self.bays: OrderedDict[str, Thing] = OrderedDict()
         self.partitions: OrderedDict[str, Thing] = OrderedDict()
         self.doors: OrderedDict[str, Thing] = OrderedDict()
+        """Gates and parking locks too."""
+        self.alarms: OrderedDict[str, Thing] = OrderedDict()
+        """Those that are not over, by incident."""
         self.offline: OrderedDict[str, Thing] = OrderedDict()
+        """By source and subject, with a blank between."""
         self.batteries: OrderedDict[str, Thing] = OrderedDict()
         self.lots: OrderedDict[str, Lot] = OrderedDict()
         self.hours: OrderedDict[int, list[int]] = OrderedDict()
@@ -92,8 +102,10 @@ class Board:
             partition = text(place.get("partition"))
             device = text(mapping(data.get("device")).get("id"))
             self._put(self.partitions, f"{record.source} {device} {partition}", record, event, state, mode=mode)
-        elif (state := _DOORS.get(type_)) is not None:
+        elif (state := _DOORS.get(type_) or _LOCKS.get(type_) or _gate(type_, data)) is not None:
             self._put(self.doors, key, record, event, state)
+        elif type_.startswith("security."):
+            self._alarm(record, event, data)
         elif type_ == "vehicle.passed":
             self._pass(event, data)
         elif type_ in _BACK:
@@ -110,6 +122,13 @@ class Board:
         if power or radio:
             state = "low" if power.get("low") is True else "well"
             self._put(self.batteries, key, record, event, state, volts=power.get("volts"), rssi=radio.get("rssi"))
+
+    def _alarm(self, record: Record, event: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+        incident = f"{record.source} {text(data.get('incident')) or text(event.get('id'))}"
+        if data.get("phase") == "end":
+            self.alarms.pop(incident, None)
+        elif record.severity >= _CRITICAL and data.get("phase") in ("start", "pulse"):
+            self._put(self.alarms, incident, record, event, record.type, id=text(event.get("id")))
 
     def _put(
         self, things: OrderedDict[str, Thing], key: str, record: Record, event: Mapping[str, Any], state: str,
@@ -145,13 +164,20 @@ class Board:
             self.lots.popitem(last=False)
 
 
+def _gate(type_: str, data: Mapping[str, Any]) -> str | None:
+    """The state of a gate by what was said of it, or by what was done to it."""
+    if type_ == "access.barrier.obstructed":
+        return "free_again" if data.get("phase") == "end" else "obstructed"
+    command = mapping(data.get("command"))
+    done = type_ == "command.result" and command.get("status") == "done"
+    return _GATES.get(text(command.get("verb"))) if done else None
+
+
 def _concerns(type_: str) -> bool:
     """True where an event of this type may change the board; most do not, and are not decoded."""
     return (
-        type_ in _ARMING
-        or type_ in _DOORS
-        or type_ == "vehicle.passed"
-        or type_.startswith(("parking.", "device.battery."))
-        or type_ in ("device.measure", "device.status", "device.online")
+        type_ in _DOORS
+        or type_.startswith(("parking.", "security.", "device.battery."))
+        or type_ in ("vehicle.passed", "device.measure", "device.status", "access.barrier.obstructed", "command.result")
         or type_.endswith((".offline", ".online"))
     )

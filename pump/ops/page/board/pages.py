@@ -15,16 +15,21 @@ from typing import Any, Final
 from aiohttp import web
 
 from pump.ops.page.access.visits import Route, Visit
+from pump.ops.page.acting.noted import Noted
 from pump.ops.page.behind import Behind
+from pump.ops.page.board.devices import Table, table, unreachable
 from pump.ops.page.board.fold import HOURS, Board, Lot, Thing
 from pump.ops.page.reading import FARTHEST
 from pump.ops.page.render import Renderer, threads
+from pump.ops.page.rows import noted_by
 from pump.spool.offline import events
 
 PATIENCE: Final = 3.0
 """Seconds that a reader waits for the fold; what is not in it by then comes with the next look."""
 _BREATH: Final = 64
 """Events from one rest to the next."""
+_DAY: Final = 86_400
+_NONE: Final[Table] = {}
 _LISTED: Final = 60
 """Things of a kind that are shown; the count has all."""
 
@@ -32,9 +37,10 @@ _LISTED: Final = 60
 class BoardPages:
     """The handler, with the board that all readers share."""
 
-    def __init__(self, behind: Behind, renderer: Renderer) -> None:
+    def __init__(self, behind: Behind, renderer: Renderer, noted: Noted) -> None:
         self._behind = behind
         self._renderer = renderer
+        self._noted = noted
         self._board: Board | None = None
         self._folding: asyncio.Task[None] | None = None
 
@@ -44,7 +50,7 @@ class BoardPages:
 
     async def board(self, request: web.Request, visit: Visit) -> web.Response:
         """The page; while the first fold is under way, as far as it has come."""
-        spool = self._behind.spool()
+        spool, devices = self._behind.spool(), _NONE
         if spool is not None:
             if self._folding is None or self._folding.done():
                 if self._board is None or self._board.zone != self._behind.config.time_zone:
@@ -52,6 +58,7 @@ class BoardPages:
                     self._board.position = max(spool.floor, spool.head - FARTHEST)
                 fold = threads.run(_fold, spool.folder, self._board, spool.head)
                 self._folding = asyncio.create_task(fold, name="operators' page: board")
+            devices = await threads.run(table, spool.folder)
             await asyncio.wait({self._folding}, timeout=PATIENCE)
             if self._folding.done():
                 self._folding.result()
@@ -62,9 +69,20 @@ class BoardPages:
             "board", visit=visit, t=visit.texts, nav="board", reasons=self._behind.reasons(), whole=whole,
             lots=_lots(board, now.astimezone(self._behind.config.time_zone).date().isoformat()),
             partitions=_things(board.partitions, visit), doors=_things(board.doors, visit),
-            offline=_things(board.offline, visit), batteries=_batteries(board, visit),
+            offline=_things(unreachable(board.offline, devices), visit),
+            alarms=self._alarms(board, now, visit), batteries=_batteries(board, visit),
             chart=_chart(board, now, visit), at=words.time(now.isoformat()),
         )  # fmt: skip
+
+    def _alarms(self, board: Board, now: datetime, visit: Visit) -> dict[str, Any]:
+        """Those that are not over, without what is said once and is older than a day; who has taken note of each."""
+        spool = self._behind.spool()
+        things = {key: one for key, one in list(board.alarms.items()) if _is_recent(one, now)}
+        found = _things(things, visit)
+        for one in found["shown"]:
+            by = "" if spool is None else self._noted.by(spool, one["facts"]["id"])
+            one["noted"] = noted_by(by, visit.texts) if by else ""
+        return found
 
     def close(self) -> None:
         """End a fold that nobody waits for."""
@@ -81,6 +99,12 @@ def _fold(folder: Path, board: Board, head: int) -> None:
                 return
             if number % _BREATH == 0:
                 time.sleep(0.0005)
+
+
+def _is_recent(alarm: Thing, now: datetime) -> bool:
+    with suppress(ValueError, TypeError):
+        return (now - datetime.fromisoformat(alarm.since)).total_seconds() < _DAY
+    return True
 
 
 def _things(things: Mapping[str, Thing], visit: Visit) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from aiohttp import web
 from pump.core.routing import Routing
 from pump.core.taxonomy import SEVERITIES
 from pump.ops.page.access.visits import Route, Visit
+from pump.ops.page.acting.noted import Noted
 from pump.ops.page.behind import Behind
 from pump.ops.page.filters import Filter
 from pump.ops.page.reading import Hits, Unreadable, Whole, search, whole
 from pump.ops.page.render import Renderer, threads
-from pump.ops.page.rows import address, mapping, media, row_of, text
+from pump.ops.page.rows import address, mapping, media, noted_by, row_of, text
 
 LISTED: Final = 60
 """Rows of a list."""
@@ -27,9 +28,10 @@ _READ: Final = 120
 class Pages:
     """The two handlers."""
 
-    def __init__(self, behind: Behind, renderer: Renderer) -> None:
+    def __init__(self, behind: Behind, renderer: Renderer, noted: Noted) -> None:
         self._behind = behind
         self._renderer = renderer
+        self._noted = noted
 
     def routes(self) -> list[Route]:
         """The pages that it has."""
@@ -49,6 +51,9 @@ class Pages:
             except Unreadable as error:
                 said = str(error)
         rows = listed(hits, visit, media_too=bool(wanted.type))
+        for row in rows:
+            if spool is not None and not row["notes"] and (user := self._noted.by(spool, row["id"])):
+                row["noted"] = noted_by(user, visit.texts)
         older = rows[LISTED - 1]["n"] if len(rows) > LISTED else hits.reached
         return await self._renderer.page(
             "events", visit=visit, t=visit.texts, nav="events", reasons=self._behind.reasons(), wanted=wanted,

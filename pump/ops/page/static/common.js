@@ -9,14 +9,23 @@ export function well(reasons) {
   chip.textContent = reasons === 0 ? good : reasons === 1 ? one : many.replace("{}", reasons);
 }
 
+const mine = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const clocks = new Map(); // a formatter costs more than all the rest of a row
+
+function clock(zone) {
+  const made = clocks.get(zone) ?? new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium", timeZone: zone });
+  clocks.set(zone, made);
+  return made;
+}
+
 /** Gives each time the reader's own beside the site's, where they differ. */
 export function localTimes(within, { zone, yours }) {
-  if (!zone || zone === Intl.DateTimeFormat().resolvedOptions().timeZone) return;
+  if (!zone || zone === mine) return;
   for (const time of within.querySelectorAll("time[datetime]")) {
     const moment = new Date(time.getAttribute("datetime"));
     if (Number.isNaN(moment.getTime())) continue;
-    const here = moment.toLocaleTimeString(document.documentElement.lang);
-    const there = moment.toLocaleTimeString(document.documentElement.lang, { timeZone: zone });
+    const here = clock(mine).format(moment);
+    const there = clock(zone).format(moment);
     const said = yours.replace("{}", here);
     time.title = said;
     if (here !== there && time.parentElement.classList.contains("when")) {

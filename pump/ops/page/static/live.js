@@ -2,7 +2,8 @@
 import { localTimes, pictures, well } from "./common.js";
 
 const KEPT = 250; // rows; of more the oldest go
-const AT_ONCE = 60; // rows that one frame of the screen takes
+const AT_ONCE = 20; // rows that one frame of the screen takes
+const CALM = 8; // of more at a time none is lit up: whoever could see it, a screen full of fading rows is slow
 
 const list = document.getElementById("rows");
 const state = document.getElementById("state");
@@ -18,12 +19,13 @@ let waiting = []; // rows that wait for the reader to come back to the top
 let due = []; // rows for the next frame
 let skipped = 0;
 
-function element(row) {
+function element(row, calm) {
   const made = shape.cloneNode(true);
   made.id = `e${row.n}`;
   made.dataset.id = row.id;
-  made.className = `row ${row.severity} fresh`;
+  made.className = `row ${row.severity}${calm ? " fresh" : ""}`;
   for (const part of made.querySelectorAll("[data-f]")) part.textContent = row[part.dataset.f] ?? "";
+  if (row.notes) made.querySelector(".noted").textContent = ""; // its alarm's row has it
   made.querySelector("time").setAttribute("datetime", row.time);
   made.querySelector(".what a").setAttribute("href", `/event/${Number(row.n)}`);
   if (row.picture) show(made, row.picture);
@@ -46,15 +48,23 @@ function show(row, picture) {
 }
 
 function draw() {
+  const calm = due.length <= CALM;
   const rows = due.splice(0, AT_ONCE);
+  const fresh = document.createDocumentFragment();
+  const found = (selector) => fresh.querySelector(selector) ?? list.querySelector(selector);
   for (const row of rows) {
+    if (row.notes) {
+      const alarm = found(`[data-id="${CSS.escape(row.notes)}"] .noted`);
+      if (alarm) alarm.textContent = row.noted;
+    }
     if (row.updates && !mediaToo) {
-      const known = list.querySelector(`[data-id="${CSS.escape(row.updates)}"]`);
+      const known = found(`[data-id="${CSS.escape(row.updates)}"]`);
       if (known && row.picture && !known.querySelector("img")) show(known, row.picture);
-    } else if (!document.getElementById(`e${row.n}`)) {
-      list.prepend(element(row));
+    } else if (!found(`#e${Number(row.n)}`)) {
+      fresh.prepend(element(row, calm));
     }
   }
+  list.prepend(fresh);
   while (list.children.length > KEPT) list.lastElementChild.remove();
   none.hidden = list.children.length > 0;
   if (due.length) requestAnimationFrame(draw);

@@ -11,7 +11,7 @@ import pytest
 from yarl import URL
 
 from pump.config.passwords import fits, hashed, is_hash
-from pump.ops.page.access.lockout import FREE, LONGEST, Lockout
+from pump.ops.page.access.lockout import FREE, LONGEST, PACE, STORE, Lockout
 from pump.ops.page.access.signing_in import _target
 from pump.testing import ManualClock
 from tests.certificates import certificate, needs_openssl
@@ -113,21 +113,44 @@ def test_each_failure_makes_the_wait_longer_and_time_forgives() -> None:
     lockout = Lockout(clock)
     waits = []
     for _ in range(FREE + 20):
-        lockout.failed("name anna", "address 192.0.2.1")
-        waits.append(lockout.wait("name anna", "address 192.0.2.2"))
+        lockout.failed("anna", "192.0.2.1")
+        waits.append(lockout.wait("leo", "192.0.2.1"))
     assert waits[: FREE - 1] == [0.0] * (FREE - 1)
     assert waits[FREE - 1 : FREE + 3] == [1.0, 2.0, 4.0, 8.0]
     assert waits[-1] == LONGEST
-    assert lockout.wait("name leo", "address 192.0.2.2") == 0.0
-    clock.advance(LONGEST)
-    assert lockout.wait("name anna") == 0.0
-    lockout.failed("name anna")
-    assert lockout.wait("name anna") == LONGEST
-    lockout.passed("name anna")
-    assert lockout.wait("name anna") == 0.0
-    for number in range(10_000):
-        lockout.failed(f"address {number}")
-    assert len(lockout._failed) < 5000
+    assert lockout.wait("anna", "192.0.2.2") == 0.0, "nobody from elsewhere holds her off"
+    clock.advance(3600.0)
+    assert lockout.wait("anna", "192.0.2.1") == 0.0
+
+
+def test_guesses_from_everywhere_are_held_to_a_pace_that_a_known_address_does_not_feel() -> None:
+    clock = ManualClock()
+    lockout = Lockout(clock)
+    lockout.passed("anna", "10.0.0.7")
+    taken = 0
+    for number in range(20 * STORE):
+        if lockout.wait("anna", f"2001:db8::{number:x}") == 0.0:
+            lockout.failed("anna", f"2001:db8::{number:x}")
+            taken += 1
+    assert taken == STORE
+    assert 0.0 < lockout.wait("anna", "192.0.2.1") <= PACE
+    assert lockout.wait("anna", "10.0.0.7") == 0.0
+    assert lockout.wait("leo", "192.0.2.1") == 0.0
+    clock.advance(PACE)
+    assert lockout.wait("anna", "192.0.2.1") == 0.0
+    lockout.failed("anna", "192.0.2.1")
+    assert lockout.wait("anna", "192.0.2.1") > 0.0
+    for _ in range(FREE):
+        lockout.failed("anna", "10.0.0.7")
+    assert lockout.wait("anna", "10.0.0.7") > 0.0, "whoever sits there now guesses no faster than others"
+
+
+async def test_behind_a_trusted_proxy_each_waits_for_their_own_failures(tmp_path: Path) -> None:
+    async with looking(tmp_path, USERS, ops='trusted_proxies = ["127.0.0.0/8"]') as there:
+        while (await sign_in(there, "anna", "guess", X_Forwarded_For="192.0.2.66"))[0] == 403:
+            pass
+        status, *_ = await sign_in(there, "anna", "anna's password", X_Forwarded_For="192.0.2.66, 192.0.2.9")
+        assert status == 303
 
 
 async def test_a_session_outlives_a_restart_and_ends_with_its_password(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pump.ops.page.board.fold import MOST, Board
+from pump.ops.page.board.devices import Listed, table, unreachable
+from pump.ops.page.board.fold import MOST, Board, Thing
 from pump.testing.records import record
 from tests.unit.ops.page.looking import Looking, looking, plain
 
@@ -59,7 +60,74 @@ async def test_an_empty_board_says_so(tmp_path: Path) -> None:
     async with looking(tmp_path) as there:
         for language in ("en", "de"):
             status, page = await there.get(f"/board?lang={language}")
-            assert (status, page.count('class="none"')) == (200, 5)
+            assert (status, page.count('class="none"')) == (200, 6)
+
+
+async def test_gates_stand_beside_doors_by_what_was_said_of_them_or_done_to_them(tmp_path: Path) -> None:
+    async def gate() -> str:
+        return _section((await there.get("/board"))[1], "doors")
+
+    async with looking(tmp_path) as there:
+        about = {"subject": "camera/1", "device": {"name": "North gate"}}
+        await there.event("command.result", command={"verb": "gate.open", "status": "refused"}, **about)
+        await there.event("command.result", command={"verb": "picture.take", "status": "done"}, **about)
+        assert "North gate" not in await gate()
+        for verb, said in (("gate.hold-open", "stays open"), ("gate.open", "opened by command")):
+            await there.event("command.result", command={"verb": verb, "status": "done"}, **about)
+            assert f"North gate {said}" in await gate()
+        await there.event("access.barrier.obstructed", phase="start", **about)
+        assert "North gate something is in the way" in await gate()
+        await there.event("access.barrier.obstructed", phase="end", **about)
+        assert "North gate free again" in await gate()
+        await there.event("parking.lock.raised", subject="sensor/7", place={"space": "B7"})
+        assert "B7 raised: barred" in await gate()
+
+
+async def test_an_alarm_stands_on_the_board_until_it_is_over(tmp_path: Path) -> None:
+    async with looking(tmp_path) as there:
+        alarm = {"severity": "critical", "place": {"zone": "Back door"}, "device": {"name": "Panel"}}
+        await there.event("security.burglary", phase="start", incident="i", **alarm)
+        await there.event("security.fire", phase="start", incident="j", severity="critical", device={"name": "Hall"})
+        await there.event("security.armed", severity="info", alarm={"mode": "away"}, device={"name": "Quiet"})
+        said = _section((await there.get("/board"))[1], "alarms")
+        assert "(2)" in said
+        assert "nobody has taken note" in said
+        assert "Quiet" not in said
+        await there.event("security.burglary", phase="end", incident="i", **alarm)
+        said = _section((await there.get("/board"))[1], "alarms")
+        assert "Hall" in said
+        assert "Panel" not in said
+
+
+def test_the_table_of_devices_puts_right_what_events_said() -> None:
+    said = {
+        "gate camera/10000/1001": Thing("Back", "", "device.offline", "2026-11-20T08:00:00Z", 7),
+        "gate camera/10000/1002": Thing("Away", "", "device.offline", "2026-11-20T08:00:00Z", 8),
+        "arc panel/3": Thing("Not in a table", "", "device.offline", "2026-11-20T08:00:00Z", 9),
+    }
+    devices = {
+        ("gate", "10000/1001"): Listed(online=True, name="Back", seen="2026-11-20T09:00:00Z"),
+        ("gate", "10000/1002"): Listed(online=False, name="Away", seen="2026-11-20T07:59:00Z"),
+        ("gate", "10000/1003"): Listed(online=False, name="Long gone", seen="2026-10-01T00:00:00Z"),
+        ("gate", "10000/1004"): Listed(online=False, name="Never there", seen=""),
+    }
+    away = unreachable(said, devices)
+    assert {thing.name for thing in away.values()} == {"Away", "Not in a table", "Long gone"}
+    assert next(one.since for one in away.values() if one.name == "Long gone") == "2026-10-01T00:00:00Z"
+
+
+async def test_the_table_is_read_from_the_spool(tmp_path: Path) -> None:
+    async with looking(tmp_path) as there:
+        rows = {"online": False, "seen": "2026-10-01T00:00:00+00:00", "facts": {"name": "Long gone"}}
+        there.daemon.spool.remember("gate", "device/10000/1003", rows)
+        there.daemon.spool.remember("gate", "device/10000/1004", rows | {"since": 5.0, "facts": {"name": "Stranger"}})
+        await there.event()
+        assert table(there.daemon.spool.folder) == {
+            ("gate", "10000/1003"): Listed(online=False, name="Long gone", seen="2026-10-01T00:00:00+00:00")
+        }
+        said = _section((await there.get("/board"))[1], "offline")
+        assert "Long gone" in said
+        assert "2026-10-01" in said
 
 
 def test_a_board_is_bounded_and_takes_each_event_once() -> None:

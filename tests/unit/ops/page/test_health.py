@@ -180,3 +180,20 @@ async def test_an_alarm_is_taken_note_of_on_disk(tmp_path: Path) -> None:
         assert event["data"]["alarm"] == {"acknowledged": True, "user": "anna"}
         assert (event["data"]["note"], event["data"]["place"]) == (note, place)
         assert (await press(there, "/do/acknowledge", number=99999, note=""))[0] == 404
+
+
+async def test_an_alarm_that_was_taken_note_of_says_so_in_its_row_and_on_the_board(tmp_path: Path) -> None:
+    async with looking(tmp_path, USERS) as there:
+        await sign_in(there, "anna", "anna's password")
+        alarm = {"severity": "critical", "phase": "start", "id": "the-alarm"}
+        number = await there.event("security.burglary", **alarm)
+        assert "noted by" not in plain((await there.get("/?severity=critical"))[1])
+        async with there.live(f"?after={number}") as live:
+            await press(there, "/do/acknowledge", number=number, note="")
+            (row,) = await live.rows(lambda one: bool(one["notes"]))
+            assert (row["notes"], row["noted"]) == ("the-alarm", "noted by anna")
+        for path in ("/?severity=critical", "/board"):
+            assert "noted by anna" in plain((await there.get(path))[1]), path
+        assert plain((await there.get("/"))[1]).count("noted by anna") == 1, "in its alarm's row, not in its own"
+    async with looking(tmp_path, USERS) as there:
+        assert "noted by anna" in plain((await there.get("/?severity=critical"))[1]), "after a restart too"
