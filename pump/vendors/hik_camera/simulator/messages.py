@@ -251,9 +251,12 @@ class Records:
         noise = self._rng.randbytes(self._rng.randrange(500, 2000))
         return drawn(noise[0], bytes(7) + noise)
 
+    def now(self) -> datetime:
+        """The device's time: a second more for each message, so that two of one content are never one."""
+        return datetime.fromtimestamp(int(self.clock.now().timestamp()) + self.numbers, UTC)
+
     def _time(self) -> str:
-        # A second for each message, so that two of one content are never one.
-        now = datetime.fromtimestamp(int(self.clock.now().timestamp()) + self.numbers, UTC)
+        now = self.now()
         match self.quirks.time:
             case "short offset":
                 return now.astimezone(timezone(timedelta(hours=-6))).strftime("%Y-%m-%dT%H:%M:%S-6:00")
