@@ -22,7 +22,7 @@ from pump.core.event import Event, Sighting, Unparsed
 from pump.core.failure import MISCONFIGURED_WAIT
 from pump.ingest.stream.intake import StreamIntake
 from pump.spool import Gap, Seen
-from pump.vendors.hik_camera.backfill.rows import FORM, SEARCH, looked_for, names, read
+from pump.vendors.hik_camera.backfill.rows import FORM, SEARCH, looked_for, names, offset_of, read
 from pump.vendors.hik_camera.backfill.search import AcsSearch, Later, NotOffered, SearchRefused
 from pump.vendors.hik_camera.parse import Alert, Facts
 
@@ -157,7 +157,7 @@ class Filler:
         self._under_way = one = _Search(gap, since, until, since)
         try:
             there = await self._time()
-            offset = there.tzinfo if there is not None else self._zone
+            offset = there.tzinfo if there is not None else self._there
             ahead = there - self._clock.now() if there is not None else timedelta()
             around = timedelta() if gap.reason == BY_HAND else AROUND
             # By the device's clock, whenever it went wrong: a search of some more finds what is known, and no less.
@@ -183,12 +183,22 @@ class Filler:
             self._log.info("A gap is filled", gap=gap.id, known=one.known)
         self._under_way = None
 
+    @property
+    def _there(self) -> tzinfo:
+        """The zone of times without an offset: the stream's, where it says one."""
+        return offset_of(self._form) or self._zone
+
+    @property
+    def _form(self) -> str | None:
+        form = self._intake.state(FORM).get(FORM)
+        return form if isinstance(form, str) else None
+
     async def _time(self) -> datetime | None:
         """The device's own, with its offset; not asked for again where the user may not read it."""
         if self._timeless:
             return None
         try:
-            return await self._search.time(self._zone)
+            return await self._search.time(self._there)
         except Later as later:
             self._timeless = later.wait > 0
             raise
@@ -218,11 +228,11 @@ class Filler:
 
     async def _take(self, one: _Search, rows: Iterable[Any]) -> None:
         """Store what is new of a page's rows."""
-        facts, form = self._matters.facts, self._intake.state(FORM).get(FORM)
+        facts, form, zone = self._matters.facts, self._form, self._there
         judged, alerts = _Judged(), list[Alert]()
         for row in rows:
             try:
-                alert = read(row, facts, self._zone, form)
+                alert = read(row, facts, zone, form)
             except Exception as bug:  # noqa: BLE001  # whatever a row does to the parser, the others are taken
                 judged.new.append(Unparsed(row, f"{type(bug).__name__}: {bug}"))
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final
 
 from pump.core.event import Event, Sighting
@@ -81,6 +81,11 @@ def form_of(sent: str | None) -> str | None:
     """The offset of a time as it is written, "" where it has none; None where the time cannot be read."""
     found = _TIME.fullmatch(sent or "")
     return None if found is None else found[2] or ""
+
+
+def offset_of(form: str | None) -> tzinfo | None:
+    """The offset of such a time, None where it has none."""
+    return timezone(timedelta(minutes=_minutes(form))) if form else None
 
 
 def written(sent: str, form: str | None, zone: tzinfo) -> str:

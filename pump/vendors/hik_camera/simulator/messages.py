@@ -204,7 +204,7 @@ class Records:
         if self.quirks.serial_numbers:
             event["serialNo"] = number
         if self.quirks.pictures_by_address:
-            event["pictureURL"] = f"{_PICTURES}{number}.jpeg@WEB{number:012}"
+            event["pictureURL"] = f"{self.pictures_at}{number}.jpeg@WEB{number:012}"
         body = {
             "ipAddress": "192.0.2.11", "portNo": 80, "protocol": "HTTP", "macAddress": "00:00:5e:00:53:02",
             "channelID": 1, "dateTime": self._time(), "activePostCount": 1, "eventType": "AccessControllerEvent",

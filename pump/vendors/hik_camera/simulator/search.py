@@ -15,9 +15,8 @@ from pump.vendors.hik_camera.simulator.messages import Message
 from pump.vendors.hik_camera.simulator.quirks import Quirks
 
 _ROW: Final = {"majorEventType": "major", "subEventType": "minor"}
-_STREAM_ALONE: Final = ("deviceName", "currentEvent", "frontSerialNo", "verifyNo", "UUID", "attendanceStatus")
+_STREAM_ALONE: Final = ("deviceName", "currentEvent", "frontSerialNo", "verifyNo", "UUID")
 """Members that a row has not."""
-_WORDS: Final = {400: "badJsonContent", 403: "notSupport", 404: "notSupport", 503: "deviceBusy"}
 
 
 @dataclass
@@ -65,12 +64,13 @@ class AcsLog:
     def answer(self, method: str, path: str, body: bytes, now: datetime) -> tuple[int, str, bytes] | None:
         """Status, content type and body; None where it is no call of these. `now` is the device's time."""
         if path == TIME and self.quirks.search:
+            now = now.astimezone(timezone(timedelta(hours=-6))) if self.quirks.time == "short offset" else now
             text = f"<Time><timeMode>NTP</timeMode><localTime>{self._written('', now)}</localTime></Time>"
             return 200, "application/xml", text.encode()
         if path != PATH:
             return None
         if not self.quirks.search:
-            return self._refuse(self.quirks.search_refusal, _WORDS.get(self.quirks.search_refusal, "notSupport"))
+            return self._refuse(self.quirks.search_refusal, "notSupport")
         if method != "POST":
             return self._refuse(403, "methodNotAllowed")
         if self.busy:
@@ -124,6 +124,6 @@ class AcsLog:
             case "utc":
                 return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             case "local":
-                return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+                return sent[:19] or time.isoformat()[:19]
             case _:
                 return sent or time.isoformat(timespec="seconds")
