@@ -24,6 +24,7 @@ from pump.ingest.stream.intake import StreamIntake
 from pump.spool import Gap, Seen
 from pump.vendors.hik_camera.backfill.rows import FORM, SEARCH, looked_for, names, offset_of, read
 from pump.vendors.hik_camera.backfill.search import AcsSearch, Later, NotOffered, SearchRefused
+from pump.vendors.hik_camera.fields import moment, text
 from pump.vendors.hik_camera.parse import Alert, Facts
 
 log = structlog.get_logger()
@@ -35,8 +36,8 @@ LOOK: Final = 1.0
 """Seconds from one look for work to the next."""
 SETTLE: Final = timedelta(seconds=5)
 """After a gap's end: terminals send again what they had stored, which need not be searched for then."""
-AROUND: Final = timedelta(minutes=1)
-"""Searched before a gap's beginning and behind its end too."""
+BEFORE: Final = timedelta(minutes=1)
+"""Searched before a gap's beginning too: what was on its way then is lost with the link."""
 PAUSE: Final = 0.2
 """Seconds from one page to the next."""
 SLICE: Final = timedelta(days=1)
@@ -159,10 +160,10 @@ class Filler:
             there = await self._time()
             offset = there.tzinfo if there is not None else self._there
             ahead = there - self._clock.now() if there is not None else timedelta()
-            around = timedelta() if gap.reason == BY_HAND else AROUND
+            before, after = (timedelta(), timedelta()) if gap.reason == BY_HAND else (BEFORE, SETTLE)
             # By the device's clock, whenever it went wrong: a search of some more finds what is known, and no less.
-            one.begin = (since + min(ahead, timedelta()) - around).astimezone(offset)
-            one.end = (until + max(ahead, timedelta()) + around).astimezone(offset).replace(microsecond=0) + _SECOND
+            one.begin = (since + min(ahead, timedelta()) - before).astimezone(offset)
+            one.end = (until + max(ahead, timedelta()) + after).astimezone(offset).replace(microsecond=0) + _SECOND
             done = self._intake.state(key).get(key)
             one.at = max(one.begin, _moment(done).astimezone(offset)) if isinstance(done, int) else one.begin
             self._log.info("A gap is being filled", gap=gap.id, begin=str(one.begin), end=str(one.end))
@@ -179,7 +180,7 @@ class Filler:
             self._log.warning("A gap cannot be filled; pump backfill asks again", gap=gap.id, reason=str(refusal))
             await self._close(gap, unfillable=f"{refusal}; pump backfill asks again")
         else:
-            await self._close(gap, known=one.known)
+            await self._close(gap, known=one.known, outside=one.outside)
             self._log.info("A gap is filled", gap=gap.id, known=one.known)
         self._under_way = None
 
@@ -203,8 +204,11 @@ class Filler:
             self._timeless = later.wait > 0
             raise
 
-    async def _close(self, gap: Gap, *, known: int = 0, unfillable: str = "") -> None:
-        notes = unfillable or f"{known} events were known; {_BEYOND}"
+    async def _close(self, gap: Gap, *, known: int = 0, outside: int = 0, unfillable: str = "") -> None:
+        strange = (
+            f"; {outside} rows were left out, which were not asked for: look at the device's clock" if outside else ""
+        )
+        notes = unfillable or f"{known} events were known; {_BEYOND}{strange}"
         state = {f"{PROGRESS}{gap.id}": None}
         await self._store.fill(gap, (), state, become="unfillable" if unfillable else "filled", notes=notes)
 
@@ -236,8 +240,8 @@ class Filler:
             except Exception as bug:  # noqa: BLE001  # whatever a row does to the parser, the others are taken
                 judged.new.append(Unparsed(row, f"{type(bug).__name__}: {bug}"))
                 continue
-            time = alert.event.time
-            if time is not None and not one.begin - AROUND <= time <= one.end + AROUND:
+            time = moment(text(row, "time", "dateTime"), zone)  # as sent: the stream may write it without an offset
+            if time is not None and not one.begin - BEFORE <= time <= one.end + BEFORE:
                 one.outside += 1
                 self._intake.count("outside")
             elif not alert.heartbeat:
