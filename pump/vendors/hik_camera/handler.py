@@ -17,8 +17,10 @@ from pump.ingest.stream.handler import Batch, RetryAdvice, StreamHandler, Stream
 from pump.ingest.stream.intake import StreamIntake
 from pump.ingest.stream.multipart.parts import Part, Skipped
 from pump.vendors.hik_camera import device
+from pump.vendors.hik_camera.backfill.rows import FORM, STREAM, TYPE, form_of, sightings
 from pump.vendors.hik_camera.codes import SILENT_WHEN_INACTIVE
 from pump.vendors.hik_camera.document import Tree
+from pump.vendors.hik_camera.fields import text
 from pump.vendors.hik_camera.incidents import OpenIncidents, State
 from pump.vendors.hik_camera.parse import VENDOR, Alert, Facts, parse
 from pump.vendors.hik_camera.uploads import Upload, Uploads
@@ -91,6 +93,8 @@ class CameraHandler(StreamHandler):
         self._uploads = Uploads()
         self._qualifier = qualifier
         self._facts = Facts(url=url, qualifier=qualifier)
+        self.connections = 0
+        """The number of links that came about."""
         self._asked: float | None = None
         self._waiting: _Waiting | None = None
         self._last: Event | None = None
@@ -99,6 +103,15 @@ class CameraHandler(StreamHandler):
         """The newest message was not wanted, and neither are its pictures."""
         self._quiet: tuple[Tree, bool] | None = None
         """The fields, but for the time, of a message that said nothing; True where it might have ended something."""
+
+    @property
+    def facts(self) -> Facts:
+        """The content of the device's own lists."""
+        return self._facts
+
+    def found(self, alert: Alert) -> tuple[list[Event], State]:
+        """The events of what a search has found beside the stream, and the state to be stored with them."""
+        return self._matters.found(alert, self._clock.monotonic())
 
     async def opening(self) -> StreamRequest:
         """The stream's one request."""
@@ -124,6 +137,7 @@ class CameraHandler(StreamHandler):
                 batch.state["device"] = fresh
             known = fresh
         self._facts = device.facts(known, self._url, self._qualifier)
+        self.connections += 1
         return [batch]
 
     async def received(self, items: Sequence[Part | Skipped]) -> Sequence[Batch]:
@@ -194,6 +208,8 @@ class CameraHandler(StreamHandler):
             self._quiet = _timeless(tree), False
             return
         now = self._clock.monotonic()
+        if alert.kind == TYPE.lower():
+            self._searchable(alert, text(tree, "dateTime", "dataTime", "time"), batch)
         if alert.prolongs:
             alert.event.believe(self._clock.now(), self._intake.ahead)
             batch.state |= self._matters.take(alert, now)[1]
@@ -234,6 +250,13 @@ class CameraHandler(StreamHandler):
             return
         batch.events += events
         batch.state |= state
+
+    def _searchable(self, alert: Alert, sent: str | None, batch: Batch) -> None:
+        """Have the event known to a search that finds its record too."""
+        alert.event.sightings = sightings(alert, STREAM)
+        form = form_of(sent)
+        if form is not None and form != self._intake.state(FORM).get(FORM):
+            batch.state[FORM] = form
 
     def _says_nothing_again(self, tree: Tree) -> bool:
         """True for the heartbeat that a device sends all day, once more: nothing need be made of it to know that."""
