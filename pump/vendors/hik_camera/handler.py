@@ -93,8 +93,7 @@ class CameraHandler(StreamHandler):
         self._uploads = Uploads()
         self._qualifier = qualifier
         self._facts = Facts(url=url, qualifier=qualifier)
-        self.connections = 0
-        """The number of links that came about."""
+        self.connections = 0  # links that came about
         self._asked: float | None = None
         self._waiting: _Waiting | None = None
         self._last: Event | None = None
@@ -209,7 +208,8 @@ class CameraHandler(StreamHandler):
             return
         now = self._clock.monotonic()
         if alert.kind == TYPE.lower():
-            self._searchable(alert, text(tree, "dateTime", "dataTime", "time"), batch)
+            alert.event.sightings = sightings(alert, STREAM)
+            batch.state |= _form(text(tree, "dateTime", "dataTime", "time"), self._intake.state(FORM))
         if alert.prolongs:
             alert.event.believe(self._clock.now(), self._intake.ahead)
             batch.state |= self._matters.take(alert, now)[1]
@@ -241,7 +241,7 @@ class CameraHandler(StreamHandler):
         ):
             alert.event.id = start
             self._last = alert.event
-        wait = self._wait(alert, events[0])
+        wait = _wait(alert, events[0])
         if wait is not None or upload.same:
             need = 0 if wait is None else alert.pictures
             self._waiting = _Waiting(events, state, need, now + (wait or 0.0), upload)
@@ -250,13 +250,6 @@ class CameraHandler(StreamHandler):
             return
         batch.events += events
         batch.state |= state
-
-    def _searchable(self, alert: Alert, sent: str | None, batch: Batch) -> None:
-        """Have the event known to a search that finds its record too."""
-        alert.event.sightings = sightings(alert, STREAM)
-        form = form_of(sent)
-        if form is not None and form != self._intake.state(FORM).get(FORM):
-            batch.state[FORM] = form
 
     def _says_nothing_again(self, tree: Tree) -> bool:
         """True for the heartbeat that a device sends all day, once more: nothing need be made of it to know that."""
@@ -277,20 +270,6 @@ class CameraHandler(StreamHandler):
         if (start := self._matters.start_of(alert)) is not None:
             alert.event.id = start
             self._last = alert.event
-
-    @staticmethod
-    def _wait(alert: Alert, first: Event) -> float | None:
-        """The seconds to wait for the event's pictures; None where none follow."""
-        if alert.pictures == 0:
-            return None
-        if alert.more:
-            # The device is in a hurry, and will send the whole: the plate does not wait for its pictures.
-            return UNCOUNTED_WAIT
-        if alert.pictures:
-            return COUNTED_WAIT
-        if alert.pictures is None and alert.row.pictures and first.data["phase"] != "end":
-            return UNCOUNTED_WAIT
-        return None
 
     def _flush(self, batch: Batch) -> None:
         waiting, self._waiting = self._waiting, None
@@ -404,6 +383,26 @@ class CameraHandler(StreamHandler):
 
     async def _read(self, path: str) -> Tree | None:
         return device.read_answer(await self._client.request("GET", path, timeout=ASK_SECONDS))
+
+
+def _wait(alert: Alert, first: Event) -> float | None:
+    """The seconds to wait for the event's pictures; None where none follow."""
+    if alert.pictures == 0:
+        return None
+    if alert.more:
+        # The device is in a hurry, and will send the whole: the plate does not wait for its pictures.
+        return UNCOUNTED_WAIT
+    if alert.pictures:
+        return COUNTED_WAIT
+    if alert.pictures is None and alert.row.pictures and first.data["phase"] != "end":
+        return UNCOUNTED_WAIT
+    return None
+
+
+def _form(sent: str | None, known: State) -> State:
+    """The form of an access event's time, where it is another than the one that is known: a search goes by it."""
+    form = form_of(sent)
+    return {} if form is None or form == known.get(FORM) else {FORM: form}
 
 
 def _timeless(tree: Tree) -> Tree:
