@@ -40,7 +40,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)  # memory, descriptors, CPU: names that every dashboard knows
+        self.process = ProcessCollector(registry=registry)  # memory, descriptors, CPU: names that every dashboard knows
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)
@@ -48,7 +48,8 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(name, text, labels, registry=registry)
 
-        gauge("pump_build_info", "Always 1; the label is the version that runs", "version").labels(__version__).set(1)
+        self.build = gauge("pump_build_info", "Always 1; the label is the version that runs", "version")
+        self.build.labels(__version__).set(1)
         self.events = counter("pump_events", "Events stored", "source")
         self.duplicates = counter(
             "pump_duplicates", "Redelivered events dropped, for they are stored already", "source"
