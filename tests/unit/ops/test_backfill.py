@@ -30,7 +30,7 @@ class Searched:
 
 class Plain:
     class settings:
-        type = "hik-camera"
+        type = "avaeye"
 
 
 async def test_a_source_is_asked_for_a_time_up_to_now() -> None:
@@ -50,7 +50,7 @@ async def test_a_source_is_asked_for_a_time_up_to_now() -> None:
     refused: list[tuple[dict[str, Any], str]] = [
         ({"source": "gate", "since": 0}, "there are: teams, door"),
         ({"source": None, "since": 0}, "there are"),
-        ({"source": "door", "since": 0}, "hik-camera has no log"),
+        ({"source": "door", "since": 0}, "avaeye has no log"),
         ({"source": "teams"}, "milliseconds"),
         ({"source": "teams", "since": "1h"}, "milliseconds"),
         ({"source": "teams", "since": now}, "in the future"),
