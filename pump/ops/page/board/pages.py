@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from pump.core.settings import SinkSettings
 from pump.ops.page.access.visits import Route, Visit
 from pump.ops.page.acting.noted import Noted
 from pump.ops.page.behind import Behind
@@ -41,6 +42,7 @@ class BoardPages:
         self._behind = behind
         self._renderer = renderer
         self._noted = noted
+        self._directions = directions(behind.config.sinks.values())
         self._board: Board | None = None
         self._folding: asyncio.Task[None] | None = None
 
@@ -54,7 +56,7 @@ class BoardPages:
         if spool is not None:
             if self._folding is None or self._folding.done():
                 if self._board is None:
-                    self._board = Board(self._behind.config.time_zone)
+                    self._board = Board(self._behind.config.time_zone, self._directions)
                     self._board.position = max(spool.floor, spool.head - FARTHEST)
                 fold = threads.run(_fold, spool.folder, self._board, spool.head)
                 self._folding = asyncio.create_task(fold, name="operators' page: board")
@@ -99,6 +101,15 @@ def _fold(folder: Path, board: Board, head: int) -> None:
                 return
             if number % _BREATH == 0:
                 time.sleep(0.0005)
+
+
+def directions(sinks: Iterable[SinkSettings]) -> dict[str, str]:
+    """The direction tables of all sinks that have one; of a camera that several name, what the first says."""
+    found: dict[str, str] = {}
+    for sink in sinks:
+        for camera, way in getattr(sink, "directions", {}).items():
+            found.setdefault(camera, way)
+    return found
 
 
 def _is_recent(alarm: Thing, now: datetime) -> bool:
