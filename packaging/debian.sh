@@ -31,7 +31,7 @@ grep -rlI "$root" "$root/opt/pump" | xargs -r sed -i "s#$root##g"
 find "$root" -name __pycache__ -prune -exec rm -rf {} +
 
 ln -s /opt/pump/bin/pump "$root/usr/bin/pump"
-install -m 644 systemd/pump* "$root/lib/systemd/system/"
+install -m 644 systemd/pump*.service systemd/pump*.socket "$root/lib/systemd/system/"
 install -m 644 pump.toml "$root/etc/pump/pump.toml"
 gzip -9n <"$work/man/pump.1" >"$root/usr/share/man/man1/pump.1.gz"
 gzip -9n <"$work/man/pump.toml.5" >"$root/usr/share/man/man5/pump.toml.5.gz"

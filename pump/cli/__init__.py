@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, str]] = {
     "replay": "Send stored events to one sink again.",
     "reconcile": "Show what a parking lot has agreed to, window by window.",
     "enable": "Switch a sink on whose receiver wanted no more.",
+    "reload": "Have the daemon take up a changed pump.toml.",
     "restart": "Try a source or a sink again now, whatever it waits for.",
     "subscribe": "Change what a source asks its vendor for, while it runs.",
     "command": "Have a device do something: open a gate, arm a partition.",
@@ -52,6 +53,7 @@ _ELSEWHERE: Final = {
     "commands": "control.commands",
     "call": "control.call",
     "passwd": "control.passwd",
+    "reload": "control.reload",
     "gaps": "gaps.listing",
     "backfill": "gaps.backfill",
 }

@@ -171,7 +171,7 @@ class _Spool:
         wanted = self._wanted
         self.skip()
         through = self._after or 0
-        each = self._each(partial(latest, since_ms=wanted.since, until_ms=wanted.until))
+        each: Iterator[Record] = self._each(partial(latest, since_ms=wanted.since, until_ms=wanted.until))
         found = islice((one for one in each if one.seq <= through and wanted.takes(one)), count)
         return reversed(list(found))
 

@@ -91,6 +91,8 @@ def _lines(status: dict[str, Any]) -> Iterable[str]:
     phase = status.get("phase", _RUNNING)
     doing = "" if phase == _RUNNING else f", {printable(phase)}"
     yield f"site {status['site']}, pump {status['version']}, up {_span(status['uptime_s'])}{doing}"
+    if (last := status.get("reload")) and not last["ok"]:
+        yield f"pump.toml could not be taken up at {_when(last['at'])}: {'; '.join(map(printable, last['reasons']))}"
     share = 100 * spool["bytes"] / spool["max_bytes"] if spool["max_bytes"] else 0.0
     full = ", FULL: new events are refused" if spool["full"] else ""
     oldest = f", oldest of {_when(spool['oldest'])}" if spool.get("oldest") else ""

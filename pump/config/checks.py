@@ -162,7 +162,7 @@ def advice(config: Config, raw: Mapping[str, Any]) -> Iterator[tuple[Path, str]]
         for name, settings in parts.items():
             for sentence in settings.warnings():
                 yield (what, name), sentence
-    names = [RESERVED, *raw.get("sources", {})]
+    names = [RESERVED, *raw.get("sources", {}), *config.sources]
     for name, sink in config.sinks.items():
         # no mistake for certain: the spool may hold events of a source that was taken out, or of a former site
         for key, globs, known in (

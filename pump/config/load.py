@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -15,6 +16,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pump import registry
+from pump.config import fleet
 from pump.config.checks import across, advice, unmatched
 from pump.config.lines import Path as Keys
 from pump.config.lines import line_of, lines
@@ -30,6 +32,7 @@ from pump.config.model import (
     ServerSettings,
 )
 from pump.config.problems import ConfigError, Problem, dotted, from_pydantic, show
+from pump.core.errors import Absent
 from pump.core.failure import scarcity
 from pump.core.settings import Settings, SinkSettings, SourceSettings
 from pump.core.text import words_of
@@ -212,10 +215,49 @@ class _Reader:
             elif not re.fullmatch(NAME, name):
                 self.problem(keys, f"the name {show(name)}", f"small letters, digits, - and _ ({NAME})")
             model = self.model(keys, raw, kinds)
-            settings = self.validate(keys, raw, model, defaults) if model else None
-            if isinstance(settings, base):
-                found[name] = settings
+            if model is not None and issubclass(model, SourceSettings) and fleet.is_fleet(raw, model):
+                parts: Mapping[str, Settings] = self.fleet(keys, raw, model, defaults)
+            else:
+                settings = self.validate(keys, raw, model, defaults) if model else None
+                parts = {} if settings is None else {name: settings}
+            for part, settings in parts.items():
+                if part in found or (part != name and part in tables):
+                    self.problem(keys, f'a device that becomes the source "{part}", which there is too')
+                elif isinstance(settings, base):
+                    found[part] = settings
         return found
+
+    def fleet(
+        self, keys: Keys, raw: dict[str, Any], model: type[SourceSettings], defaults: Mapping[str, Any]
+    ) -> dict[str, SourceSettings]:
+        """The sources of a fleet that are right, by their names; a mistake of the table itself is noted once."""
+        where = (*keys, fleet.KEY)
+        try:
+            rows = fleet.tables(raw, model, self.path.parent)
+        except ValueError as error:
+            found = Problem(line_of(self.lines, where), dotted(where), words_of(error))
+            self.problems.append(replace(found, absent=isinstance(error, Absent)))
+            return {}
+        parts: dict[str, SourceSettings] = {}
+        noted: set[str] = set()
+        for device, (table, own) in rows.items():
+            if not re.fullmatch(NAME, device):
+                self.problem((*where, device), f"the name {show(device)}", f"small letters, digits, - and _ ({NAME})")
+                continue
+            before = len(self.problems)
+            settings = self.validate(keys, table, model, defaults)
+            fresh, self.problems[before:] = self.problems[before:], []
+            for problem in fresh:
+                key = problem.where.removeprefix(f"{dotted(keys)}.")
+                if re.split(r"[.\[]", key)[0] in own or problem.found == "nothing":
+                    place = f"{dotted((*where, device))}.{key}"
+                    problem = replace(problem, where=place, line=line_of(self.lines, (*where, device, key)))
+                if problem.where not in noted:
+                    noted.add(problem.where)
+                    self.problems.append(problem)
+            if settings is not None:
+                parts[f"{keys[1]}-{device}"] = settings
+        return parts
 
     def model(self, keys: Keys, raw: object, kinds: Registry) -> type[Settings] | None:
         """The settings' class that the table's `type` asks for; None where it cannot be had, which is then reported."""

@@ -25,7 +25,7 @@ from pump.registry import Registry
 
 RESERVE: Final = 128
 """File descriptors beside those of devices' connections: spool, ops listener, sinks, sources' own links."""
-_CERTIFICATES: Final = ("tls_cert", "tls_key", "ca", "ca_file", "cert_file", "key_file")
+CERTIFICATES: Final = ("tls_cert", "tls_key", "ca", "ca_file", "cert_file", "key_file")
 """Settings of any table that name a PEM file to be read."""
 _WRITTEN: Final = "path"
 """The setting of a sink that names the file it writes."""
@@ -140,7 +140,7 @@ def _pushed(config: Config, kinds: Registry) -> bool:
 
 def _certificates(keys: Keys, settings: Settings) -> Iterator[Finding]:
     found: dict[str, Path] = {}
-    for key in _CERTIFICATES:
+    for key in CERTIFICATES:
         value = getattr(settings, key, None)
         if not isinstance(value, (str, Path)):
             continue

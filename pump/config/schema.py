@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from pump import registry
+from pump.config.fleet import KEY
+from pump.config.fleet import SCHEMA as FLEET
 from pump.config.load import PARTS, TABLES
 from pump.config.model import NAME, RESERVED
 from pump.core.settings import DURATION_SCHEMA, SIZE_SCHEMA, duration_text, size_text
@@ -40,6 +42,8 @@ def config_schema(kinds: Registry = registry.DEFAULT) -> dict[str, Any]:
             form = _table(f"{part}.{kind}", model, definitions)
             form["properties"]["type"] = {"const": kind}
             form["required"] = sorted({*form.get("required", ()), "type"})
+            if getattr(model, "fleet", ""):
+                _allow_fleet(form)
             definitions[f"{part}.{kind}"] = form
             forms.append({"$ref": f"#/$defs/{part}.{kind}"})
         properties[part] = {
@@ -55,6 +59,16 @@ def config_schema(kinds: Registry = registry.DEFAULT) -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": definitions,
     }
+
+
+def _allow_fleet(form: dict[str, Any]) -> None:
+    """Where the table names many devices, what is required may stand in their rows."""
+    properties = form["properties"]
+    own = properties.get(KEY)
+    properties[KEY] = {"anyOf": [*([own] if own else []), *FLEET["anyOf"]]}
+    many = {"required": [KEY], "properties": {KEY: FLEET}}
+    form["anyOf"] = [{"required": form["required"]}, many]
+    form["required"] = ["type"]
 
 
 def _table(name: str, model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 A source's table `names` (Kinot's `bays`) has a row for each, in pump.toml or in a CSV file. A row's key is the device,
 as its events have it in `device.id` or `device.serial` ("park/device" where an id is in two parks), or a part of it:
-"<device>/zone/3", "<device>/partition/1", "<device>/channel/2"; without "<device>/" it is any device of the source.
+"<device>/zone/3", "<device>/partition/1", "<device>/channel/2"; without "<device>/" it is any device of the source, and
+"*" is any device itself.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from pump.core.text import words_of
 
 _Word = str | int
 
+ANY: Final = "*"
+"""The key of any device of the source."""
 PARTS: Final = ("zone", "partition", "channel")
 """The parts of which a device has several, as `data.place` and the keys call it."""
 KEYS: Final = ("key", "id", "sn", "device", "bay", "serial", "camera", "channel_id")
@@ -114,7 +117,7 @@ def read_csv(content: bytes) -> tuple[dict[str, dict[str, str]], list[str]]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         return {}, [f"line {content[: error.start].count(10) + 1}: bytes that are not UTF-8"]
-    lines = _lines(text)
+    lines = read_lines(text)
     try:
         number, header = next(lines)
     except StopIteration:
@@ -144,7 +147,7 @@ def read_csv(content: bytes) -> tuple[dict[str, dict[str, str]], list[str]]:
     return rows, problems
 
 
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+def read_lines(text: str) -> Iterator[tuple[int, list[str]]]:
     """(number, cells without blanks around them) of each line that says something."""
     head = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     delimiter = max(",;\t", key=head.count)
@@ -204,7 +207,7 @@ class Names:
             if called is not None and str(place.get(part, number)) == number:
                 named.setdefault(part, called)
             _add(named, row, place)
-        row = self._first(keys)
+        row = self._first([*keys, ANY])
         if row is not None:
             _add(named, row, place)
             if row.name is not None and not device.get("name"):
@@ -222,7 +225,7 @@ def devices_of(keys: Iterable[str]) -> Iterator[str]:
         parts = key.strip().split("/")
         if len(parts) > 1 and parts[-2] in PARTS:
             del parts[-2:]
-        if parts:
+        if parts and parts != [ANY]:
             yield "/".join(parts)
 
 

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -201,6 +201,9 @@ class Settings(BaseModel):
 
 class SourceSettings(Settings):
     """The keys that every `[sources.NAME]` table has."""
+
+    fleet: ClassVar[Literal["", "devices", "gateways"]] = ""
+    """What one table may name many of by its `devices` (`pump.config.fleet`), each a source of its own."""
 
     type: str
     enabled: bool = True

@@ -63,6 +63,8 @@ class SinkCursor:
         """The last number that was given to a deferring sink."""
         self.settled = 0
         """The last number of those that a deferring sink has said to be safe."""
+        self.looked = 0
+        """Through which number a lost place was looked for."""
         self.lost = False
         """True where damage took the stored cursor, and the place is not found yet."""
         self._spool = around.spool
@@ -133,7 +135,7 @@ class SinkCursor:
             if held is not None:
                 left_out, self.seq = held - self.seq, held
                 break
-            after = records[-1].seq
+            after = self.looked = records[-1].seq
         self.handed = self.settled = self.seq
         self.lost = False
         log.warning(

@@ -85,6 +85,13 @@ class Delivery:
         self._sender: BatchSender | None = None
         self.open_sink: Sink[Any] | None = None
         """The sink while it is entered."""
+        self._guard: CallGuard | None = None
+        self._running = False
+        self._turns = 0
+        self._seen: tuple[int, int, int] = (0, 0, 0)
+        """How far the loop had come when it was last asked for."""
+        self._moved = around.clock.monotonic()
+        """When the loop was last seen to move on."""
         self._sessions = SinkSessions(name, around.grace, self._on_stuck)
 
     # --- the daemon's side --------------------------------------------------------------------------------------
@@ -108,6 +115,21 @@ class Delivery:
         return True
 
     @property
+    def gave_up(self) -> bool:
+        """True where so many openings hang, and cannot be cancelled, that there is none beside them any more."""
+        return self._sessions.full
+
+    def standing(self) -> float:
+        """Seconds in which the loop has neither moved on nor been in a wait that has an end of its own, such as a
+        call into the sink. For who asks it every second or so."""
+        guard, now = self._guard, self._clock.monotonic()
+        seen, self._seen = self._seen, (self._turns, self.position, self.cursor.looked)
+        waits = not self._running or self._idle or self._nap.waiting or (guard is not None and bool(guard.doing))
+        if waits or seen != self._seen:
+            self._moved = now
+        return now - self._moved
+
+    @property
     def stopping(self) -> bool:
         """True where `stop` was called."""
         return self._target is not None
@@ -123,13 +145,14 @@ class Delivery:
         """The call that this sink was in when it was given up, of each opening that has still not ended."""
         return list(self._sessions.stuck.values())
 
-    def stop(self) -> None:
+    def stop(self, *, drain: bool = True) -> None:
         """Have `run` return once everything is delivered that is in the spool now, or at the sink's next failure.
 
-        A peer that is away is not waited for: what it has not had stays in the spool for the next start.
+        A peer that is away is not waited for: what it has not had stays in the spool for the next start. Without
+        `drain` it returns after the batch in hand: another is to go on from there.
         """
         if self._target is None:
-            self._target = self._spool.head
+            self._target = self._spool.head if drain else self.position
             self.resend_queue.close("the sink stops")
         self._nap.end()
 
@@ -137,6 +160,13 @@ class Delivery:
         """Deliver until `stop` or cancellation. Raises nothing of the sink's: it is opened again after a wait."""
         self._metrics.lag.labels(sink=self.name).set_function(lambda: self.lag)
         self.shutoff.restore()
+        self._running = True
+        try:
+            await self._run()
+        finally:
+            self._running = False
+
+    async def _run(self) -> None:
         while True:
             failure = await (self._rest() if self.shutoff.reason else self._opening())
             if failure is not None and self._target is None:
@@ -201,6 +231,7 @@ class Delivery:
         await self._nap.sleep(wait)
 
     async def _live(self, guard: CallGuard) -> None:
+        self._guard = guard
         self._health.opening()
         await self.cursor.restore(self.settings)
         site = self._around.site
@@ -257,6 +288,7 @@ class Delivery:
     async def _feed(self, sender: BatchSender) -> None:
         cursor, deferring = self.cursor, sender.sink.deferring
         while True:
+            self._turns += 1
             if deferring and cursor.due:
                 await sender.settle()
             if self._target is not None and self.position >= self._target:

@@ -84,6 +84,11 @@ class Intake:
         self._events = metrics.events.labels(name)
         self._duplicates = metrics.duplicates.labels(name)
 
+    def use_names(self, names: Names) -> None:
+        """Name what the vendor does not by this table from now on."""
+        self.ahead = names.ahead
+        self._names = names or None
+
     @cached_property
     def component(self) -> Component:
         """The source's part in /status."""

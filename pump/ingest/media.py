@@ -98,6 +98,11 @@ class Media:
         self.threads = Threads("media", THREADS)
         """The store's own: work in them waits for its disk and for nothing else."""
 
+    def adjust(self, *, max_bytes: int, retention: float) -> None:
+        """Keep by these from the next look on."""
+        self._max_bytes = max_bytes
+        self._retention = retention
+
     @property
     def used(self) -> int:
         """Bytes of all files, as last counted and since added up."""

@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Self
 
 import orjson
@@ -115,6 +116,12 @@ class Ops:
                 "/status, /metrics, /healthz and /readyz ask for none",
                 url=self.url,
             )
+
+    def use_certificate(self, cert: Path, key: Path) -> None:
+        """Use it for new connections; one that cannot be used is logged, and the old one stays."""
+        if self._certificate is not None:
+            self._certificate.move(cert, key)
+            self._certificate.reload()
 
     async def close(self) -> None:
         """Stop listening; answers under way get one second."""

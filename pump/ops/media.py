@@ -87,11 +87,15 @@ class MediaPages:
         self._folder = folder
         self._spool = spool
         self._threads = threads
-        self._tokens = [hashlib.sha256(token.encode()).digest() for token in tokens]
+        self.use_tokens(tokens)
         self.also: Callable[[web.Request], bool] | None = None
         """Lets in who has signed in on the operators' page; set by who has that."""
         self._looking = Threads("media look-up", 1)
         self._known: OrderedDict[str, str] = OrderedDict()
+
+    def use_tokens(self, tokens: Iterable[str]) -> None:
+        """Let in who has one of these from now on."""
+        self._tokens = [hashlib.sha256(token.encode()).digest() for token in tokens]
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The file; 401 for who may not see it, 404 where there is none, 501 for a thumbnail without Pillow."""

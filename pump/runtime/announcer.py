@@ -55,6 +55,11 @@ class Announcer:
         """Have this source's news (up, down) that no put carried stored every second."""
         self._sources.append(source)
 
+    def forget(self, source: Intake) -> None:
+        """The source has gone, and its news are stored."""
+        if source in self._sources:
+            self._sources.remove(source)
+
     def started(self, sources: Sequence[str], sinks: Sequence[str]) -> None:
         """The pump runs these parts. The event gives how the last run ended; this one is unclean until `note_run`."""
         former = self._spool.state("pump", "run").get("run")

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import sqlite3
-from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from anyio import CancelScope, move_on_after
@@ -16,42 +13,30 @@ from anyio import CancelScope, move_on_after
 import pump
 from pump import registry
 from pump.config import Config
+from pump.config.changes import digests
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
-from pump.core.naming import Names
 from pump.core.tasks import first_of, wait_for
-from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
-from pump.ingest.intake import Intake
-from pump.ingest.push.listener import PushListener, Route
-from pump.ops.accept import Accept
-from pump.ops.backfill import Backfill
-from pump.ops.commands.calls import RawCalls
-from pump.ops.commands.desk import CommandDesk
-from pump.ops.commands.socket import CommandSocket
-from pump.ops.control import Control, Handler
-from pump.ops.http import Ops, Views
-from pump.ops.page.behind import Behind
-from pump.ops.resend import Resend
-from pump.ops.restart import Restart
-from pump.ops.subscribe import Subscribe
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
-from pump.runtime.build import NoStart, Parts, build_usable, control_of
-from pump.runtime.descriptors import Lack, bounded, soft_limit
+from pump.runtime.build import NoStart, Parts, build_usable
+from pump.runtime.descriptors import Lack
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.numbering import qualify
-from pump.runtime.ops import ops_of
+from pump.runtime.parts import LiveParts
 from pump.runtime.pictures import Pictures
-from pump.runtime.sd_notify import Notifier
+from pump.runtime.reload import Reload, Running
+from pump.runtime.services import Services
 from pump.runtime.signals import take_over
 from pump.runtime.status import Status
 from pump.runtime.supervisor import Supervisor
+from pump.runtime.systemd.more_time import more_time
+from pump.runtime.systemd.notify import Notifier
+from pump.runtime.systemd.progress import Progress
+from pump.runtime.systemd.watchdog import Watch
 from pump.runtime.tuning import prepare_process, tuned
-from pump.runtime.watchdog import Watch
 from pump.runtime.ways import CommandWays
-from pump.sink import Sink
-from pump.source import PushSource, Source
 from pump.spool import Spool
 from pump.telemetry.health import Health, HealthCollector
 from pump.telemetry.metrics import Metrics
@@ -92,10 +77,10 @@ class Daemon:
         self.media = self.pictures.media
         self.ready = asyncio.Event()
         """Set once every part had its first start."""
-        self.ops_url = ""
-        """The URL of the ops listener, once it answers."""
-        self.push_url = ""
-        """The URL that devices push to, once they may; stays empty without a source that is pushed to."""
+        self.services = Services(
+            self.supervisor, spool=lambda: self._spool, status=self.status, pictures=self.pictures,
+            health=self.health, metrics=self.metrics,
+        )  # fmt: skip
         self._kinds = kinds
         self._notifier = Notifier()
         self._asked = asyncio.Event()
@@ -103,19 +88,23 @@ class Daemon:
         self._code = FAILED
         self._phase = "it is starting"
         self._spool: Spool | None = None
-        self._ops: Ops | None = None
-        self._push: PushListener | None = None
-        self._routes: list[Route] = []
-        self._intakes: dict[str, Intake] = {}
-        """Of the sources."""
-        self._control: Control | None = None
         self._announcer: Announcer | None = None
-        self._desk: CommandDesk | None = None
         self._ways = CommandWays(
-            config, self.supervisor, clock=self.clock, metrics=self.metrics, health=self.health
+            self.supervisor, site=config.site, clock=self.clock, metrics=self.metrics, health=self.health
         )  # fmt: skip
-        self._own: Intake | None = None
-        self._commands: Mapping[str, Handler] = {}
+        self._reload: Reload | None = None
+        self._reload_asked = False
+        """By a signal that came before it could be done."""
+
+    @property
+    def ops_url(self) -> str:
+        """The URL of the ops listener, once it answers."""
+        return self.services.ops_url
+
+    @property
+    def push_url(self) -> str:
+        """The URL that devices push to, once they may; stays empty without a source that is pushed to."""
+        return self.services.push_url
 
     @property
     def spool(self) -> Spool:
@@ -130,17 +119,23 @@ class Daemon:
             self._hurried.set()
         self._asked.set()
 
+    def reload(self) -> None:
+        """Have the configuration's file read again, once the daemon runs; what becomes of it is in log and status."""
+        self._reload_asked = self._reload is None
+        if self._reload is not None:
+            self._reload.soon()
+
     async def run(self, *, signals: bool = True) -> int:
         """Run until asked to stop; the exit status: 0 stopped as asked, 78 configuration, 1 anything else.
 
-        `signals`: the process is the daemon's own. SIGTERM and SIGINT ask for the stop, SIGHUP is heard, and the
+        `signals`: the process is the daemon's own. SIGTERM and SIGINT ask for the stop, SIGHUP for a reload, and the
         process ends at the stop's deadline, at the latest 3 s after this returned, even where a thread hangs.
         Without it the caller asks with `stop` and waits for `ready` or the end of this, whichever comes first; a
         part that cannot be stopped is left behind, named in the log.
         """
         last = None
         if signals:
-            last = take_over(self._on_stop_signal, _on_reload_signal, within=WHOLE, code=lambda: self._code)
+            last = take_over(self._on_stop_signal, self.reload, within=WHOLE, code=lambda: self._code)
             prepare_process()
         try:
             asyncio.get_running_loop().set_exception_handler(Lack(self.clock))
@@ -209,92 +204,66 @@ class Daemon:
 
     # --- start ------------------------------------------------------------------------------------------------------
 
-    async def _start(self, parts: Parts) -> None:
-        await self._listen()
+    async def _start(self, made: Parts) -> None:
+        config, services = self.config, self.services
+        files = digests(config)
+        try:
+            await services.open_ops(config)
+        except OSError as error:
+            log.error("The ops listener cannot listen", address=str(config.ops.listen), error=str(error))
+            raise NoStart from error
         spool = await self._open_spool()
-        spool.set_holders({name: self.config.sinks[name].hold for name in parts.sinks})  # news of a full one names it
-        qualify(parts.sources, self.config, spool)
-        announcer = await self._begin_telling(spool, parts)
-        watch = Watch(spool, clock=self.clock, health=self.health, status=self.status, notifier=self._notifier)
+        parts = LiveParts(
+            spool, self.pictures, self.supervisor, self._ways, sinks=self.sinks, site=config.site, health=self.health,
+            metrics=self.metrics,
+        )  # fmt: skip
+        announcer = self._announcer = parts.announcer
+        parts.hold_for(config)  # news of a full one names it
+        qualify(made.sources, config, spool)
+        await self._begin_telling(spool, announcer, made)
+        progress = Progress(
+            health=self.health, supervisor=self.supervisor, sinks=self.sinks,
+            watchdog_interval=self._notifier.watchdog_interval,
+        )  # fmt: skip
+        watch = Watch(
+            spool, clock=self.clock, health=self.health, status=self.status, notifier=self._notifier,
+            progress=progress,
+        )  # fmt: skip
         self.supervisor.add("watch", watch.run, self.health.component("watch"))
         self.supervisor.add("spool probe", watch.probe, self.health.component("spool"))
-        self.pictures.start(self.supervisor, spool, parts, self._intake, announcer.media_evicted)
-        for name, kind in parts.sinks.items():
-            self._add_sink(name, kind, spool, announcer)
-        for name, source in parts.sources.items():
-            self._add_source(name, source, spool, announcer)
-        await self._take_pushes()
-        await self._take_commands(spool, parts)
+        self.pictures.start(self.supervisor, spool, parts.intake, announcer.media_evicted)
+        for name, kind in made.sinks.items():
+            parts.run_sink(name, kind, config.sinks[name])
+        for name, source in made.sources.items():
+            parts.place_source(name, source, config.clock_ahead)
+            parts.run_source(name)
+        try:
+            await services.open_push(config, parts.routes(config))  # last of all: from here on devices are answered
+        except OSError as error:
+            log.error("The push listener cannot listen", address=str(config.server.listen), error=str(error))
+            raise NoStart from error
+        running = Running(parts, services, self.pictures, spool, self.supervisor, self.status, self._notifier)
+        reload = Reload(config, files, running, kinds=self._kinds, clock=self.clock, metrics=self.metrics)
+        await services.open_commands(config, parts, spool, reload.commands())
         await self.supervisor.started()
         # What start-up made stays for ever: the collector need not walk through it (docs/measurements.md).
         gc.collect()
         gc.freeze()
         self._phase = ""
         self.ready.set()
-        self._notifier.ready(f"{len(parts.sources)} sources, {len(parts.sinks)} sinks")
+        self._notifier.ready(f"{len(made.sources)} sources, {len(made.sinks)} sinks")
         log.info(
-            "The pump runs", version=pump.__version__, sources=[*parts.sources], sinks=[*parts.sinks], ops=self.ops_url
+            "The pump runs", version=pump.__version__, sources=[*made.sources], sinks=[*made.sinks], ops=self.ops_url
         )
-
-    async def _listen(self) -> None:
-        status, media = self.status, self.pictures.pages
-        views = Views(status.sick, status.unready, status.body, status.refresh, self.metrics.registry, media)
-        behind = Behind(
-            self.config, self.clock, status.body, lambda: status.sick() + status.unready(), spool=lambda: self._spool,
-            desk=lambda: self._desk, intake=lambda: self._own, commands=lambda: self._commands,
-        )  # fmt: skip
-        try:
-            ops = ops_of(behind, views)
-            await ops.open()
-        except OSError as error:
-            log.error("The ops listener cannot listen", address=str(self.config.ops.listen), error=str(error))
-            raise NoStart from error
-        self._ops, self.ops_url = ops, ops.url
-
-    async def _take_pushes(self) -> None:
-        """Open the push listener, where a source wants it: last of all, for from here on devices are answered."""
-        if not self._routes:
-            return
-        settings = bounded(self.config.server, soft_limit())
-        listener = PushListener(settings, clock=self.clock, registry=self.metrics.registry)
-        listener.swap(self._routes)
-        try:
-            await listener.open()
-        except OSError as error:
-            log.error("The push listener cannot listen", address=str(settings.listen), error=str(error))
-            raise NoStart from error
-        self._push, self.push_url = listener, listener.url
-        self._add_up("push listener", listener.run)
-
-    async def _take_commands(self, spool: Spool, parts: Parts) -> None:
-        """Open the control socket; whatever else can be commanded adds itself to `commands`."""
-        control = control_of(self.config, os.environ)
-        control.commands |= Resend(spool, self.sinks, self.clock, self.metrics).commands()
-        control.commands |= Subscribe(parts.sources).commands() | Backfill(parts.sources, self.clock).commands()
-        again = self.supervisor.restart
-        control.commands |= Restart(parts.sources, self.sinks, again, self._ways.names).commands()
-        control.commands |= Accept(self._intakes).commands()
-        self._own = self._intake("pump", spool)
-        desk = self._desk = CommandDesk(
-            self.config.commands, parts.sources, self._intakes, self._own,
-            clock=self.clock, metrics=self.metrics,
-        )  # fmt: skip
-        self._add_up("commands", desk.run)
-        self._ways.start(parts.sinks, desk)
-        control.commands |= {"status": self.status.show, **CommandSocket(desk).commands()}
-        control.commands |= RawCalls(desk, self.config.commands, parts.sources, self.sinks).commands()
-        self._commands = control.commands
-        try:
-            await control.open()
-        except OSError as error:  # a file system without sockets: events matter more than commands
-            log.error("The control socket cannot be opened; dead letters and replays wait", error=str(error))
-            return
-        self._control = control
+        self._reload = reload
+        if self._reload_asked:
+            reload.soon()
 
     async def _open_spool(self) -> Spool:
         config = self.config
         try:
-            spool = await Spool.open(config.state_dir, config.spool, clock=self.clock, metrics=self.metrics)
+            async with more_time(self._notifier, self.clock, "the spool is repaired, or brought into a newer form"):
+                spool = await Spool.open(config.state_dir, config.spool, clock=self.clock, metrics=self.metrics)
         except (OSError, ValueError, sqlite3.Error) as error:
             log.error("The spool cannot be opened", error=str(error))
             raise NoStart from error
@@ -302,48 +271,16 @@ class Daemon:
         self.health.component("spool").up()
         return spool
 
-    async def _begin_telling(self, spool: Spool, parts: Parts) -> Announcer:
+    async def _begin_telling(self, spool: Spool, announcer: Announcer, made: Parts) -> None:
         """Start the daemon's own events with what this start knows of the last run."""
-        announcer = self._announcer = Announcer(
-            self._intake("pump", spool), spool, clock=self.clock, metrics=self.metrics
-        )
-        announcer.started([*parts.sources], [*parts.sinks])
-        self._add_up("announcer", announcer.run)
+        announcer.started([*made.sources], [*made.sinks])
+        component = self.health.component("announcer")
+        self.supervisor.add(component.name, announcer.run, component)
+        component.up()
         try:
             await spool.flush()  # from here on an end without a word is known as one
         except Unavailable as error:
             log.warning("The start could not be noted; the spool refuses", reason=error.reason)
-        return announcer
-
-    def _add_up(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """A part of the daemon's own that is up as soon as it is there."""
-        component = self.health.component(name)
-        self.supervisor.add(name, run, component)
-        component.up()
-
-    def _intake(self, name: str, spool: Spool, names: Names | None = None) -> Intake:
-        return Intake(
-            name, spool=spool, site=self.config.site, clock=self.clock, metrics=self.metrics, health=self.health,
-            media=self.media, names=names,
-        )  # fmt: skip
-
-    def _add_source(self, name: str, source: Source[Any], spool: Spool, announcer: Announcer) -> None:
-        intake = self._intake(name, spool, Names(source.settings.named(), self.config.clock_ahead))
-        self.pictures.intakes[name] = intake
-        announcer.carry(intake)
-        self._intakes[name] = intake
-        if isinstance(source, PushSource):
-            self._routes.append(Route(source, intake))
-        self.supervisor.add(f"source {name}", partial(source.run, intake), intake.component, down=intake.down)
-
-    def _add_sink(self, name: str, kind: type[Sink[Any]], spool: Spool, announcer: Announcer) -> None:
-        """`run` restarts the sink itself; the supervisor is there for a bug in it."""
-        component = self.health.component(f"sink {name}")
-        around = Surroundings(
-            spool, self.clock, self.metrics, self.config.site, *announcer.of_sinks, on_evicted=announcer.sink_evicted
-        )
-        self.sinks[name] = delivery = Delivery(around, kind, name, self.config.sinks[name], component)
-        self.supervisor.add(component.name, delivery.run, component)
 
     # --- stop -------------------------------------------------------------------------------------------------------
 
@@ -352,16 +289,13 @@ class Daemon:
 
         Parts are the supervisor's, which can leave a stuck one behind and name it; last words have a scope.
         """
-        self._notifier.stopping("draining")
+        self._notifier.stopping("draining", WHOLE + EXITING)
         self._phase = "it is stopping"
         if self._announcer is not None:
             self._announcer.stopping()
-        if self._control is not None:
-            await self._control.close()
-        if self._push is not None:
-            await self._push.close()  # what is in hand is stored and answered; nothing new is taken
-        if self._desk is not None:
-            await self._desk.close()
+        if self._reload is not None:
+            await self._reload.close()
+        await self.services.take_no_more()  # what is in hand is stored and answered
         # The fetcher puts events too; what it leaves it finds again.
         taking = self.supervisor.stop([*self._named("source "), *self._named("media fetcher")], TAKING)
         await asyncio.gather(taking, self._ways.close())
@@ -380,13 +314,12 @@ class Daemon:
 
         Shielded: a cancelled scope around the daemon would cut each await short. Each has a deadline instead.
         """
-        if self._control is not None:
-            await self._control.close()
+        if self._reload is not None:
+            await self._reload.close()
+        await self.services.close_control()
         await self.supervisor.stop(self.supervisor.names, HURRIED)
-        if self._push is not None:
-            await self._push.close()
-        if self._ops is not None:
-            await self._ops.close()
+        await self.services.close_push()
+        await self.services.close_ops()
         if self._spool is None:
             return True
         with move_on_after(CLOSING, shield=True):
@@ -396,10 +329,6 @@ class Daemon:
 
     def _named(self, prefix: str) -> list[str]:
         return [name for name in self.supervisor.names if name.startswith(prefix)]
-
-
-def _on_reload_signal() -> None:
-    log.warning("Reloading is not supported yet: restart to apply a change")
 
 
 async def _close(spool: Spool, *, asked: bool) -> bool:

@@ -45,15 +45,28 @@ class Status:
         self._metrics = metrics
         self._media = media
         self._begun = clock.monotonic()
+        self._reload: dict[str, Any] | None = None
+        self._seen: tuple[int, float] | None = None
+        """The spool's head at the last line for the service manager, and when that was."""
         self._oldest: tuple[int, datetime] | None = None
         """The floor at which the oldest event was looked up, and when that event arrived."""
+
+    def use(self, config: Config) -> None:
+        """Another configuration runs from now on."""
+        self._config = config
+
+    def note_reload(self, outcome: Mapping[str, Any]) -> None:
+        """The last reading of the configuration: "ok", "reasons" and what was changed."""
+        self._reload = {"at": self._clock.now(), **outcome}
 
     def sick(self) -> list[str]:
         """Why /healthz is 503."""
         spool = self._spool()
         if spool is not None and spool.failed.is_set():
             return [f"the spool has failed: {spool.fatal}"]
-        return ["the spool makes no progress"] if self._health.component("spool").state == "stalled" else []
+        watch = self._health.components.get("watch")
+        stuck = [watch.reason] if watch is not None and watch.state == "down" else []
+        return stuck or (["the spool makes no progress"] if self._health.component("spool").state == "stalled" else [])
 
     def unready(self) -> list[str]:
         """Why /readyz is 503, beside what makes it sick."""
@@ -86,6 +99,7 @@ class Status:
             "uptime_s": round(self._clock.monotonic() - self._begun, 3),
             "phase": self._phase() or "it runs",
             "reasons": self.sick() + self.unready(),
+            "reload": self._reload,
             "spool": {
                 "head": spool.head if spool else 0,
                 "floor": spool.floor if spool else 0,
@@ -138,6 +152,20 @@ class Status:
                     if sample.name.endswith("_total") and (found := counts.get(sample.labels["source"])) is not None:
                         found[what] += int(sample.value)
         return counts
+
+    def line(self) -> str:
+        """One line for the service manager: events a second since the line before, the worst lag, who is down."""
+        spool, now = self._spool(), self._clock.monotonic()
+        head = spool.head if spool else 0
+        seen, since = self._seen or (head, now)
+        self._seen = head, now
+        rate = (head - seen) / (now - since) if now > since else 0.0
+        words = [f"{rate:.1f} events/s"]
+        if self._sinks:
+            name, worst = max(((name, delivery.lag) for name, delivery in self._sinks.items()), key=lambda one: one[1])
+            words.append(f"worst lag {worst}" + (f" (sink {name})" if worst else ""))
+        down = [part.name for part in self._health.components.values() if part.state in ("down", "stalled")]
+        return ", ".join([*words, f"down: {', '.join(down)}" if down else "all up"])
 
     async def show(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
         """The control socket's command `status`: what /status shows."""

@@ -39,10 +39,14 @@ class _Part:
     component: Component
     backoff: Backoff
     down: Callable[[str], object]
+    behind: Collection[str]
+    """Names whose parts must have ended before it begins."""
     task: asyncio.Task[None] | None = None
     stopping: bool = False
     again: bool = False
     """It is cancelled to begin anew."""
+    asked: float = 0.0
+    """When it was, monotonic seconds."""
     started: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by each start; cleared by who waits for the next."""
@@ -56,7 +60,8 @@ class Supervisor:
         self._metrics = metrics
         self._rng = rng
         self._parts: dict[str, _Part] = {}
-        self._late: set[asyncio.Task[None]] = set()  # the loop itself keeps weak references only
+        self._late: dict[asyncio.Task[None], tuple[str, float]] = {}  # the loop itself keeps weak references only
+        """Parts that did not end by their deadline: the name, and when it was stopped, monotonic seconds."""
 
     def add(
         self,
@@ -66,16 +71,19 @@ class Supervisor:
         *,
         backoff: Backoff | None = None,
         down: Callable[[str], object] | None = None,
+        behind: Collection[str] = (),
     ) -> None:
         """Start `run` in a task of this name, and again whenever it ends, until it is removed or stopped.
 
+        Where a part of this name, or of one in `behind`, was stopped and has not ended, it begins once that one has:
+        two of one name, or of one account or file, would take each other's work.
         `run` is called for each start. `down` gets the reason of each end (default: `component.down`).
         ValueError when the name is taken.
         """
         if name in self._parts:
             raise ValueError(f"{name} runs already")
         backoff = backoff if backoff is not None else Backoff(rng=self._rng)
-        part = _Part(name, run, component, backoff, down if down is not None else component.down)
+        part = _Part(name, run, component, backoff, down if down is not None else component.down, {name, *behind})
         self._parts[name] = part
         part.task = asyncio.create_task(self._keep(part), name=name)
         part.task.add_done_callback(_tell_if_broken)
@@ -89,6 +97,15 @@ class Supervisor:
     def unstarted(self) -> list[str]:
         """The parts whose first start is still to come."""
         return [part.name for part in self._parts.values() if not part.started.is_set()]
+
+    @property
+    def lost(self) -> list[str]:
+        """The parts whose task has ended though nobody stopped them: a bug, which the log has whole."""
+        return [
+            part.name
+            for part in self._parts.values()
+            if not part.stopping and part.task is not None and part.task.done()
+        ]
 
     async def started(self) -> None:
         """Wait until each part that was added has had its first start."""
@@ -106,6 +123,8 @@ class Supervisor:
         part = self._parts[name]
         if part.task is None or part.stopping:
             return False
+        if not part.again:
+            part.asked = self._clock.monotonic()
         part.again = True
         part.begun.clear()
         part.task.cancel(f"{name} is to begin anew")
@@ -115,15 +134,11 @@ class Supervisor:
         finally:
             begun.cancel()
 
-    async def replace(self, name: str, run: Run, component: Component, *, deadline: float = 5.0) -> None:
-        """Stop the part of this name and start another in its place; the others notice nothing.
-
-        TimeoutError where the old one has not ended after `deadline` seconds: the new one is not started then, for
-        two of one name would take each other's work.
-        """
-        if not await self.remove(name, deadline=deadline):
-            raise TimeoutError(f"{name} has not ended after {deadline:g} s")
-        self.add(name, run, component)
+    def stuck(self, seconds: float) -> list[str]:
+        """The parts that were cancelled more than so many seconds ago and have not ended."""
+        now = self._clock.monotonic()
+        again = ((part.name, part.asked) for part in self._parts.values() if part.again)
+        return [name for name, since in (*self._late.values(), *again) if now - since > seconds]
 
     async def let_end(self, names: Collection[str], deadline: float) -> list[str]:
         """Wait up to `deadline` seconds for parts to end by themselves, and start none again that does.
@@ -147,12 +162,13 @@ class Supervisor:
             if part.task is not None:
                 part.task.cancel(f"{part.name} is to stop")
         tasks = {part.task for part in parts if part.task is not None}
+        asked = self._clock.monotonic()
         await wait_for(tasks, deadline, self._clock)
         late = [part for part in parts if part.task is not None and not part.task.done()]
         for part in late:
             assert part.task is not None  # chosen for it; mypy cannot carry that over
-            self._late.add(part.task)
-            part.task.add_done_callback(self._late.discard)
+            self._late[part.task] = part.name, asked
+            part.task.add_done_callback(lambda task: self._late.pop(task, None))
             part.component.down("it does not stop")
             log.warning("A part has not ended by its deadline", part=part.name, deadline_s=deadline)
         for part in parts:
@@ -177,6 +193,9 @@ class Supervisor:
 
     async def _live(self, part: _Part) -> None:
         """Starts and pauses, until the part is to stop or to begin anew."""
+        while former := [task for task, (name, _) in self._late.items() if name in part.behind]:
+            await asyncio.wait(former)
+            part.component.begin_anew()
         while not part.stopping and not part.again:
             begin = self._clock.monotonic()
             part.started.set()

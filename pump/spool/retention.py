@@ -81,6 +81,11 @@ class Retention:
         self._sweep: statements.Key | None = None
         self._sightings: sightings.Place | None = None
 
+    def adjust(self, settings: SpoolSettings) -> None:
+        """Keep, and refuse, by these settings from the next look on."""
+        self._settings = settings
+        self.max_bytes = settings.max_bytes
+
     async def begin(self) -> None:
         """Take the first measure, and refuse at once where it is too much. Raises sqlite3.Error."""
         await self._measure()

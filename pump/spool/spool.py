@@ -265,6 +265,10 @@ class Spool:
         """The most it takes."""
         return self._retention.max_bytes
 
+    def adjust(self, settings: SpoolSettings) -> None:
+        """Go by other settings from now on; how much of strangers' may wait for a commit stays as it was opened."""
+        self._retention.adjust(settings)
+
     @property
     def failed(self) -> asyncio.Event:
         """Set when the spool failed for good: end the process with 1."""

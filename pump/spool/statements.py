@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 SLICE = 500
 """Rows removed at a time: a large DELETE takes seconds and a WAL as large as the rows (docs/measurements.md)."""
+_WEIGHED = 1000
+"""Blocks that are weighed to know what a sink holds; of five million events all of them would take a second."""
 _FAR = 1 << 40
 """Numbers that can have been given since the newest event that is there."""
 LETTER = 96
@@ -274,11 +276,19 @@ def used_bytes(db: sqlite3.Connection) -> int:
 
 
 def held_bytes(db: sqlite3.Connection, above: int) -> int:
-    """Bytes of the events above a number: what a sink holds that has everything through it."""
-    (found,) = db.execute(
-        "SELECT coalesce(sum(length(events) + length(bodies)), 0) FROM blocks WHERE last > ?", (above,)
+    """Bytes of the events above a number: what a sink holds that has everything through it.
+
+    Of more than `_WEIGHED` blocks so many are weighed, and the others taken to be like them: commits wait meanwhile.
+    """
+    weight, last, count = db.execute(
+        "SELECT coalesce(sum(size), 0), max(last), count(*) FROM"
+        " (SELECT last, length(events) + length(bodies) AS size FROM blocks WHERE last > ? ORDER BY last LIMIT ?)",
+        (above, _WEIGHED),
     ).fetchone()
-    return int(found)
+    if count < _WEIGHED:
+        return int(weight)
+    (newest_,) = db.execute("SELECT max(last) FROM blocks").fetchone()
+    return int(weight * (newest_ - above) // (last - above))
 
 
 def checkpoint(db: sqlite3.Connection, mode: str = "PASSIVE") -> None:

@@ -58,6 +58,13 @@ class Component:
         """It does not; `reason` says what is wrong and what can be done. True where the state is news."""
         return self._turn("down", reason)
 
+    def begin_anew(self) -> None:
+        """Another part takes its place under this name: what its former owner said of it no longer counts."""
+        self.expects = None
+        self.details.clear()
+        self.active = self.clock.monotonic()
+        self._turn("starting", "")
+
     def stopped(self) -> bool:
         """It was stopped, as asked. True where that is news."""
         return self._turn("stopped", "")

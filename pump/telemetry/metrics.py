@@ -40,7 +40,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)  # memory, descriptors, CPU: names that every dashboard knows
+        self.process = ProcessCollector(registry=registry)  # memory, descriptors, CPU: names that every dashboard knows
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)
@@ -48,7 +48,8 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(name, text, labels, registry=registry)
 
-        gauge("pump_build_info", "Always 1; the label is the version that runs", "version").labels(__version__).set(1)
+        self.build = gauge("pump_build_info", "Always 1; the label is the version that runs", "version")
+        self.build.labels(__version__).set(1)
         self.events = counter("pump_events", "Events stored", "source")
         self.duplicates = counter(
             "pump_duplicates", "Redelivered events dropped, for they are stored already", "source"
@@ -63,6 +64,9 @@ class Metrics:
         self.gap_events = counter("pump_gap_events", "Events stored that fill a gap", "source")
         self.source_incidents = counter(
             "pump_source_incidents", "Retries, reconnects and the like of a source", "source", "what"
+        )
+        self.reloads = counter(
+            "pump_reloads", "Readings of pump.toml while the pump ran, by what became of them", "result"
         )
         self.restarts = counter("pump_restarts", "Restarts of a part after it failed", "part")
         self.last_activity = gauge(

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +90,37 @@ class HangingSource(Source[HangingSourceSettings]):
         await hang(self.settings.how)
 
 
+class StuckSettings(SourceSettings):
+    """`type = "stuck"`."""
+
+    what: Literal["loop", "writer"]
+    while_there: Path
+    """A file: while it is there, what is to be stuck is stuck; a file of this name with ".stuck" behind it says so."""
+
+
+class Stuck(Source[StuckSettings]):
+    """Keeps the event loop, or the thread of the spool's writer, as a bug or a disk that hangs would."""
+
+    Settings = StuckSettings
+
+    async def run(self, intake: Intake) -> None:
+        """For ever."""
+        intake.up()
+        while True:
+            if self.settings.while_there.exists():
+                if self.settings.what == "loop":
+                    self._wait()
+                else:
+                    await intake._spool._writer._db.run(lambda _: self._wait())  # what no source could do
+            await self.clock.sleep(0.02)
+
+    def _wait(self) -> None:
+        file = self.settings.while_there
+        file.with_name(f"{file.name}.stuck").touch()
+        while file.exists():
+            time.sleep(0.02)
+
+
 class HangingSinkSettings(SinkSettings):
     """`type = "hanging"` of a sink."""
 
@@ -118,7 +150,7 @@ async def hang(how: How) -> None:
                 raise
 
 
-SOURCES: dict[str, type[Source[Any]]] = {"numbers": Numbers, "broken": Broken, "hanging": HangingSource}
+SOURCES: dict[str, type[Source[Any]]] = {"numbers": Numbers, "broken": Broken, "hanging": HangingSource, "stuck": Stuck}
 SINKS: dict[str, type[Sink[Any]]] = {"hanging": HangingSink}
 
 

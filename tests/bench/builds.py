@@ -128,7 +128,10 @@ def older(revision: str, folder: Path) -> Iterator[Build]:
         subprocess.run([base, "-m", "venv", str(venv)], check=True)
         constraints = checkout / "constraints.txt"
         install = [str(venv / "bin" / "pip"), "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*install, "-c", str(constraints), f"{checkout}[fast,nats]"], check=True)
+        made = subprocess.run(
+            [*install, "-c", str(constraints), f"{checkout}[fast,nats]"], capture_output=True, text=True, check=False
+        )
+        assert made.returncode == 0, made.stderr
         yield Build(revision, checkout, venv / "bin" / "python")
     finally:
         subprocess.run([*git, "remove", "--force", str(checkout)], check=False, capture_output=True)

@@ -56,11 +56,14 @@ async def _opened(folder: Path, metrics: Any = None) -> Any:
     return await Spool.open(folder, SpoolSettings(), clock=part("Clock")(), metrics=metrics or part("Metrics")())
 
 
-def _rows(first: int, count: int, body: bytes = _BODY, type_: str = "vehicle.passed") -> list[Any]:
+def _rows(first: int, count: int, body: bytes = _BODY, age_ms: int = 0) -> list[Any]:
     from pump.spool import Row
 
-    now, event_id = part("Clock")().now_ms(), part("event_id")
-    return [Row("teams", type_, 0, now, now + 3 * n, event_id("bench", n), body) for n in range(first, first + count)]
+    now, event_id = part("Clock")().now_ms() - age_ms, part("event_id")
+    return [
+        Row("teams", "vehicle.passed", 0, now, now + 3 * n, event_id("bench", n), body)
+        for n in range(first, first + count)
+    ]
 
 
 async def _busy() -> None:
@@ -89,11 +92,11 @@ async def append(folder: str, batch: int, batches: int, busy: bool = False) -> d
 
 
 async def fill(folder: str, events: int, size: int) -> dict[str, float]:
-    """A spool with so many events, for a daemon to start on."""
+    """A spool with so many events of yesterday, for a daemon to start on."""
     spool = await _opened(Path(folder))
     body, used = os.urandom(size // 2).hex().encode(), Used()
     for first in range(0, events, 5000):
-        await spool.append(_rows(first, min(5000, events - first), body), source="teams")
+        await spool.append(_rows(first, min(5000, events - first), body, 86_400_000), source="teams")
     figures = used.since(events)
     await spool.close()
     return figures

@@ -106,7 +106,9 @@ def _device_rows(folder: Path) -> Iterator[Row]:
 
 def _source_rows(folder: Path) -> Iterator[Row]:
     sizes = _sizes(_SOURCES)
-    starts, scrapes, statuses = [], [], []
+    starts: list[float] = []
+    scrapes: list[float] = []
+    statuses: list[float] = []
     for size in sizes:
         place = targets._fresh(folder)
         gates = "".join(f'[sources.g{n}]\ntype = "avaeye"\ndevices = ["{n}"]\n' for n in range(size))

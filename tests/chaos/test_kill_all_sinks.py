@@ -49,6 +49,7 @@ allow_private = true
 type = "webhook"
 url = "{batches}"
 secret = "{secret}"
+start = "oldest"
 allow_private = true
 batch_size = 20
 [sinks.stream]

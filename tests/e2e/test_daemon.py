@@ -421,7 +421,7 @@ def test_the_ops_endpoints(site: Site) -> None:
         assert get(url + "/nothing")[0] == 404
         status = json.loads(get(url + "/status")[2])
         assert status.keys() >= {"site", "version", "uptime_s", "spool", "components", "sinks"}
-        assert status["spool"].keys() == {"head", "floor", "bytes", "max_bytes", "full", "strangers", "oldest"}
+        assert status["spool"].keys() == {"head", "floor", "bytes", "max_bytes", "full", "strangers", "dead", "oldest"}
         assert status["spool"]["oldest"].endswith("Z")
         assert status["sinks"]["out"].keys() == {"position", "lag", "dead"}
         part = next(part for part in status["components"] if part["name"] == "source numbers")
@@ -444,7 +444,9 @@ def test_systemd_is_told(site: Site) -> None:
             hear("WATCHDOG=1")
             hear("WATCHDOG=1")
             process.signal(signal.SIGHUP)
-            process.until("Reloading is not supported yet: restart to apply a change")
+            hear("RELOADING=1\nMONOTONIC_USEC=")
+            hear("READY=1")
+            process.until("The configuration was read again")
             process.signal(signal.SIGTERM)
             hear("STOPPING=1")
             assert process.wait() == 0

@@ -68,12 +68,16 @@ def find(config: Path, state_dir: Path | None = None) -> Found:
     looked = [told.state_dir]
     if not told.state_dir.is_absolute() and (beside := config.parent / told.state_dir) not in looked:
         looked.append(beside)
+    of_site = f"{UNIT_STATE.name}-{config.stem}"  # the folders of pump@north, which reads north.toml
     if not told.state_named:
+        if os.path.isdir(UNIT_STATE.with_name(of_site)):
+            looked.append(UNIT_STATE.with_name(of_site))
         looked.append(UNIT_STATE)
     signs = ((path, sign) for sign in _SIGNS for path in looked)
     folder = next((path for path, sign in signs if os.path.exists(path / sign)), looked[0])
-    runtime = Path(os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or UNIT_RUNTIME)
-    return Found(folder, tuple(looked), (folder, runtime))
+    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    runtimes = [Path(given)] if given else [UNIT_RUNTIME.with_name(of_site), UNIT_RUNTIME]
+    return Found(folder, tuple(looked), (folder, *runtimes))
 
 
 def _closed(path: Path) -> bool:

@@ -86,6 +86,10 @@ class Fetcher:
         metrics.media_waiting.set_function(lambda: float(len(self._queue)))
         self._queue.begin(self._wake)
 
+    def adjust(self, limits: FetchLimits) -> None:
+        """Go by other limits from the next `run` on."""
+        self._limits = limits
+
     @property
     def active(self) -> int:
         """Links that are being asked now."""

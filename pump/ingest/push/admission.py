@@ -96,8 +96,12 @@ class BodyBudget:
         """`largest`: bytes that a body may have; a share holds one as it came and unpacked, however large that is."""
         self.held = 0
         """Bytes."""
-        self._most = max(HELD, 2 * SHARE * largest)
         self._by_address: dict[str, int] = {}
+        self.adjust(largest)
+
+    def adjust(self, largest: int) -> None:
+        """Allow for bodies of so many bytes from now on."""
+        self._most = max(HELD, 2 * SHARE * largest)
 
     def count(self, peer: str, size: int) -> bool:
         """Count bytes as the address's, or give them back where `size` is negative; False where too many are held."""
@@ -150,8 +154,20 @@ class Admission:
         """`device_rate` requests a second (0: as many as come), `largest` bytes of a body; `allow` empty: all."""
         self.budget = BodyBudget(largest)
         self.trusted_proxies = trusted_proxies
+        self._clock = clock
         self._allow = allow
+        self._device_rate = device_rate
         self._rates = TokenBucket(device_rate, clock)
+
+    def adjust(
+        self, *, device_rate: float, largest: int, allow: Sequence[Network], trusted_proxies: Sequence[Network]
+    ) -> None:
+        """Admit by these from the next request on; what is held is held still."""
+        self.budget.adjust(largest)
+        self.trusted_proxies = trusted_proxies
+        self._allow = allow
+        if device_rate != self._device_rate:  # else each device keeps the pace it has
+            self._device_rate, self._rates = device_rate, TokenBucket(device_rate, self._clock)
 
     def check_address(self, peer: str) -> None:
         """Raises Refused (403) where the address may not push."""

@@ -33,6 +33,11 @@ class Certificate:
             await clock.sleep(RELOAD)
             await to_thread.run_sync(self.reload)
 
+    def move(self, cert: Path, key: Path) -> None:
+        """Its files are these from now on; the next `reload` takes them up."""
+        if (cert, key) != (self._cert, self._key):
+            self._cert, self._key, self._stamps = cert, key, (0, 0)
+
     def reload(self) -> bool:
         """Use the certificate on disk for new connections where its files have changed; False where not.
 

@@ -7,6 +7,7 @@ reads the body within its limits; the source answers after its commit, and bring
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -100,9 +101,13 @@ class PushListener:
             trusted_proxies=settings.trusted_proxies,
         )
         self._bodies = BodyReader(largest=settings.max_body, seconds=settings.body_timeout)
-        limits = Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)
         self._server = Connections(
-            self._answer, limits, self._count_malformed, lambda: self._refused.inc(), self._overspend, clock=clock
+            self._answer,
+            _limits(settings),
+            self._count_malformed,
+            lambda: self._refused.inc(),
+            self._overspend,
+            clock=clock,
         )
         self._overspenders = 0
         labels = ["source", "status"]
@@ -125,8 +130,26 @@ class PushListener:
         """Serve these sources from the next request on."""
         self._table = _Table.of(routes)
 
-    async def open(self) -> None:
-        """Listen. OSError where that cannot be, ssl.SSLError (an OSError too) for a certificate that is none."""
+    def adjust(self, settings: ServerSettings) -> None:
+        """Go by other settings from now on, on the connections that are there too; not by another address, nor with
+        TLS where there was none. A certificate that was changed is used for new connections."""
+        self._settings = settings
+        if self._certificate is not None and settings.tls_cert is not None and settings.tls_key is not None:
+            self._certificate.move(settings.tls_cert, settings.tls_key)
+        self.admission.adjust(
+            device_rate=settings.device_rate,
+            largest=settings.max_body,
+            allow=settings.allow,
+            trusted_proxies=settings.trusted_proxies,
+        )
+        self._bodies.adjust(largest=settings.max_body, seconds=settings.body_timeout)
+        self._server.limits = _limits(settings)
+
+    async def open(self, sockets: Sequence[socket.socket] = ()) -> None:
+        """Listen; at these sockets, which listen already, where there are any, and else at `[server] listen`.
+
+        OSError where that cannot be, ssl.SSLError (an OSError too) for a certificate that is none.
+        """
         settings = self._settings
         if settings.tls_cert is not None and settings.tls_key is not None:
             self._certificate = Certificate(settings.tls_cert, settings.tls_key)
@@ -135,8 +158,11 @@ class PushListener:
         try:
             listen = settings.listen
             tls = None if self._certificate is None else self._certificate.context
-            site = web.TCPSite(runner, listen.host, listen.port, ssl_context=tls, backlog=BACKLOG)
-            await site.start()
+            sites: list[web.BaseSite] = [
+                web.SockSite(runner, one, ssl_context=tls, backlog=BACKLOG) for one in sockets
+            ] or [web.TCPSite(runner, listen.host, listen.port, ssl_context=tls, backlog=BACKLOG)]
+            for site in sites:
+                await site.start()
         except BaseException:
             await runner.cleanup()
             raise
@@ -144,7 +170,7 @@ class PushListener:
         host, port = runner.addresses[0][:2]
         scheme = "https" if self._certificate else "http"
         self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-        log.info("Devices may push", url=self.url)
+        log.info("Devices may push", url=self.url, **({"inherited": len(sockets)} if sockets else {}))
 
     async def close(self) -> None:
         """Take no more; what is in hand is answered first, within 3 s."""
@@ -300,3 +326,7 @@ async def _fittest(candidates: Sequence[Route], push: Push) -> Route:
     if best <= 0:
         raise Refused(403, "no source is configured for this device")
     return route
+
+
+def _limits(settings: ServerSettings) -> Limits:
+    return Limits(settings.max_connections, settings.max_connections_per_address, settings.header_timeout)

@@ -23,6 +23,10 @@ class BodyReader:
 
     def __init__(self, *, largest: int, seconds: float) -> None:
         """`largest` bytes of a body, as it comes and unpacked; `seconds` for it to come whole."""
+        self.adjust(largest=largest, seconds=seconds)
+
+    def adjust(self, *, largest: int, seconds: float) -> None:
+        """Read within these limits from the next body on."""
         self._largest = largest
         self._seconds = seconds
 

@@ -15,7 +15,7 @@ from pump.ingest.intake import Intake
 from pump.ingest.media import Stored
 from pump.ingest.stream.gap import OutageTracker
 from pump.ingest.stream.handler import Batch
-from pump.spool import Gap, Receipt
+from pump.spool import Gap, Receipt, Seen
 from pump.spool.gaps.ledger import GapState
 
 T = TypeVar("T")
@@ -58,11 +58,13 @@ class StreamIntake:
         return await self._patiently(lambda: self.intake.gap(begin, end, reason))
 
     async def fill(
-        self, gap: Gap | None, items: Sequence[Event], state: Mapping[str, Any] | None = None, *,
-        become: GapState | None = None, notes: str | None = None,
+        self, gap: Gap | None, items: Sequence[Event | Unparsed], state: Mapping[str, Any] | None = None, *,
+        seen: Sequence[Seen] = (), become: GapState | None = None, notes: str | None = None,
     ) -> Receipt:  # fmt: skip
         """`SourceGaps.fill`, waiting as `put` does."""
-        return await self._patiently(lambda: self.intake.gaps.fill(gap, items, state, become=become, notes=notes))
+        return await self._patiently(
+            lambda: self.intake.gaps.fill(gap, items, state, seen=seen, become=become, notes=notes)
+        )
 
     async def keep(self, content: bytes) -> Stored:
         """Store a binary; where the disk refuses wait, as `put` does."""

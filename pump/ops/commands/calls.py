@@ -58,6 +58,10 @@ class RawCalls:
         self._sources = sources
         self._sinks = sinks
 
+    def adjust(self, settings: CommandSettings) -> None:
+        """Go by other settings from now on."""
+        self._raw = settings.raw
+
     def commands(self) -> dict[str, Handler]:
         """The commands that the control socket offers."""
         return {"command.call": self.ask}
@@ -120,7 +124,10 @@ class RawCalls:
     def _part(self, name: str) -> _Part:
         if name in self._sources:
             return self._sources[name]
-        sink = self._sinks[name].open_sink
+        delivery = self._sinks.get(name)
+        if delivery is None:
+            raise Unavailable("it was taken out of the configuration before the call was sent")
+        sink = delivery.open_sink
         if sink is None:
             raise Unavailable("the sink is not open now; see pump status")
         return sink

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import structlog
@@ -102,6 +103,7 @@ class CommandDesk:
         self._settings = settings
         self._sources = sources
         self._journals = {name: Journal(intake) for name, intake in intakes.items()}
+        self._taken_in = asyncio.Event()
         self._own = self._journals[RESERVED] = Journal(own)
         self._clock = clock
         self._count = metrics.commands
@@ -110,6 +112,19 @@ class CommandDesk:
         self._under_way: dict[str, _UnderWay] = {}
         self._turns = Turns(clock)
         self._stopping = False
+
+    def adjust(self, settings: CommandSettings) -> None:
+        """Go by other settings from now on."""
+        self._settings = settings
+        self._grants.adjust(settings)
+
+    def take_in(self, name: str, intake: Intake) -> None:
+        """Know another source, before it is among `sources`; the journal of one that has gone is kept to its end."""
+        if (journal := self._journals.get(name)) is not None:
+            journal.intake = intake
+        else:
+            self._journals[name] = Journal(intake)
+            self._taken_in.set()
 
     # --- the ways in ------------------------------------------------------------------------------------------------
 
@@ -134,7 +149,7 @@ class CommandDesk:
             return await self._again(known, asked, verb.shown(arguments), caller, name)
         await self.paced(asked, caller, name)
         entry = self.entry(asked, verb.shown(arguments), caller)
-        return await self.begin(entry, arguments, asked.expires, name, self._sources[name].command)
+        return await self.begin(entry, arguments, asked.expires, name, partial(self._by_source, name))
 
     async def paced(self, asked: Asked, caller: str, name: str) -> None:
         """Raises NotTaken where too many are under way, or this target was commanded too often."""
@@ -259,7 +274,7 @@ class CommandDesk:
             async with self._turns.turn(entry.target, one.deadline):
                 if self._stopping:  # it was just being written down
                     return CommandResult("expired", "the pump stopped before it was sent")
-                if self._settings.dry_run:
+                if entry.dry_run:  # as it was written down, whatever [commands] says meanwhile
                     return CommandResult("done", "nothing was sent, for [commands] dry_run is on")
                 try:
                     return await self._within(command)
@@ -267,6 +282,13 @@ class CommandDesk:
                     one.sent = command.sent
         except Expired:
             return CommandResult("expired", "its time was over before it could be sent")
+
+    async def _by_source(self, name: str, command: Command) -> CommandResult:
+        """By the source that has the name now: while the command waited for its turn, a reload may have come."""
+        source = self._sources.get(name)
+        if source is None:
+            return CommandResult("failed", "its source was taken out of the configuration before it was sent")
+        return await source.command(command)
 
     async def _within(self, command: Command) -> CommandResult:
         """The source's answer; bounded, and every way in which it may end told apart."""
@@ -345,14 +367,17 @@ class CommandDesk:
     # --- the daemon's life ------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """End, as unknown, what the run before has left open: nothing of it is sent again. Then there is no more.
+        """End, as unknown, what the run before has left open: nothing of it is sent again. Then wait for sources that
+        are taken in.
 
         All at once, for one commit takes them all: one by one 256 of them would take that many fsyncs.
         """
-        await asyncio.gather(
-            *(self._left(name, entry) for name, journal in self._journals.items() for entry in journal.left)
-        )
-        await asyncio.Event().wait()
+        while True:
+            self._taken_in.clear()
+            await asyncio.gather(
+                *(self._left(name, entry) for name, journal in self._journals.items() for entry in journal.left)
+            )
+            await self._taken_in.wait()
 
     async def _left(self, name: str, entry: Entry) -> None:
         journal = self._journals[name]

@@ -14,8 +14,17 @@ class Grants:
     """The grants, and how often one target may be commanded."""
 
     def __init__(self, settings: CommandSettings, clock: Clock) -> None:
+        self._clock = clock
         self._grants: Sequence[Grant] = settings.grants
+        self._per_minute = settings.per_minute
         self._pace = TokenBucket(settings.per_minute / 60.0, clock)
+
+    def adjust(self, settings: CommandSettings) -> None:
+        """Allow by these settings from now on."""
+        self._grants = settings.grants
+        if settings.per_minute != self._per_minute:  # else each target keeps the pace it has
+            self._pace = TokenBucket(settings.per_minute / 60.0, self._clock)
+            self._per_minute = settings.per_minute
 
     def allow(self, caller: str, verb: str, target: str) -> bool:
         """True where some grant names all three. `*` in a target crosses its slashes."""

@@ -50,6 +50,7 @@ class MessageReception:
         self._metrics = metrics
         self._pace = TokenBucket(PACE, clock)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     def targets(self) -> Iterable[tuple[str, Target]]:
         """Everything that can be commanded now, with its source's name."""
@@ -72,16 +73,30 @@ class MessageReception:
         task.add_done_callback(self._ended)
 
     async def close(self, seconds: float) -> None:
-        """Let those in hand be answered, for so long; then end them. The commands themselves are the desk's."""
+        """Take no more, and let those in hand be answered, for so long; then end them. The commands themselves are the
+        desk's."""
+        self._closing = True
         await wait_for(set(self._tasks), seconds, self._clock)
         for task in self._tasks:
-            task.cancel("the pump stops")
+            task.cancel("its way in ends")
         if self._tasks:
             await asyncio.wait(set(self._tasks))
 
     # --- one message ------------------------------------------------------------------------------------------------
 
     async def _serve(self, asking: Asking, *, full: bool) -> None:
+        try:
+            await self._served(asking, full=full)
+        except asyncio.CancelledError:
+            if asking.answer is not None:
+                self._metrics.command_answers_lost.labels(self._name).inc()
+                log.warning(
+                    "The way in for commands has ended before an answer could be given; the result is an event all the "
+                    "same", sink=self._name, target=asking.target,
+                )  # fmt: skip
+            raise
+
+    async def _served(self, asking: Asking, *, full: bool) -> None:
         try:
             ticket = await self._asked(asking, full=full)
         except NotTaken as refused:
@@ -102,6 +117,8 @@ class MessageReception:
         """The command's ticket. Raises NotTaken."""
         if full:
             raise NotTaken("too many", f"{AT_ONCE} messages are in hand")
+        if self._closing:
+            raise NotTaken("not now", "this way in ends or begins anew: ask once more in a moment")
         try:
             request, sent = _read(asking)
         except NotTaken:

@@ -29,6 +29,10 @@ class CommandPage:
 
     def __init__(self, desk: Callable[[], CommandDesk | None], tokens: Mapping[str, SecretStr]) -> None:
         self._desk = desk
+        self.use_tokens(tokens)
+
+    def use_tokens(self, tokens: Mapping[str, SecretStr]) -> None:
+        """Know callers by these from now on."""
         self._tokens = {name: token.get_secret_value().encode() for name, token in tokens.items()}
 
     def pages(self) -> list[Page]:

@@ -14,11 +14,12 @@ from pump.ops.control import Handler
 from pump.spool import Spool
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Behind:
     """Callables are called on the event loop, whenever somebody looks; must not wait."""
 
     config: Config
+    """What runs: a reload puts another in its place, so that it is asked for anew with each request."""
     clock: Clock
     status: Callable[[], Mapping[str, Any]]
     """The body of /status."""

@@ -17,8 +17,10 @@ from pump.ingest.stream.handler import Batch, RetryAdvice, StreamHandler, Stream
 from pump.ingest.stream.intake import StreamIntake
 from pump.ingest.stream.multipart.parts import Part, Skipped
 from pump.vendors.hik_camera import device
+from pump.vendors.hik_camera.backfill.rows import FORM, STREAM, TYPE, form_of, sightings
 from pump.vendors.hik_camera.codes import SILENT_WHEN_INACTIVE
 from pump.vendors.hik_camera.document import Tree
+from pump.vendors.hik_camera.fields import text
 from pump.vendors.hik_camera.incidents import OpenIncidents, State
 from pump.vendors.hik_camera.parse import VENDOR, Alert, Facts, parse
 from pump.vendors.hik_camera.uploads import Upload, Uploads
@@ -91,6 +93,7 @@ class CameraHandler(StreamHandler):
         self._uploads = Uploads()
         self._qualifier = qualifier
         self._facts = Facts(url=url, qualifier=qualifier)
+        self.connections = 0  # links that came about
         self._asked: float | None = None
         self._waiting: _Waiting | None = None
         self._last: Event | None = None
@@ -99,6 +102,15 @@ class CameraHandler(StreamHandler):
         """The newest message was not wanted, and neither are its pictures."""
         self._quiet: tuple[Tree, bool] | None = None
         """The fields, but for the time, of a message that said nothing; True where it might have ended something."""
+
+    @property
+    def facts(self) -> Facts:
+        """The content of the device's own lists."""
+        return self._facts
+
+    def found(self, alert: Alert) -> tuple[list[Event], State]:
+        """The events of what a search has found beside the stream, and the state to be stored with them."""
+        return self._matters.found(alert, self._clock.monotonic())
 
     async def opening(self) -> StreamRequest:
         """The stream's one request."""
@@ -124,6 +136,7 @@ class CameraHandler(StreamHandler):
                 batch.state["device"] = fresh
             known = fresh
         self._facts = device.facts(known, self._url, self._qualifier)
+        self.connections += 1
         return [batch]
 
     async def received(self, items: Sequence[Part | Skipped]) -> Sequence[Batch]:
@@ -194,6 +207,9 @@ class CameraHandler(StreamHandler):
             self._quiet = _timeless(tree), False
             return
         now = self._clock.monotonic()
+        if alert.kind == TYPE.lower():
+            alert.event.sightings = sightings(alert, STREAM)
+            batch.state |= _form(text(tree, "dateTime", "dataTime", "time"), self._intake.state(FORM))
         if alert.prolongs:
             alert.event.believe(self._clock.now(), self._intake.ahead)
             batch.state |= self._matters.take(alert, now)[1]
@@ -225,7 +241,7 @@ class CameraHandler(StreamHandler):
         ):
             alert.event.id = start
             self._last = alert.event
-        wait = self._wait(alert, events[0])
+        wait = _wait(alert, events[0])
         if wait is not None or upload.same:
             need = 0 if wait is None else alert.pictures
             self._waiting = _Waiting(events, state, need, now + (wait or 0.0), upload)
@@ -254,20 +270,6 @@ class CameraHandler(StreamHandler):
         if (start := self._matters.start_of(alert)) is not None:
             alert.event.id = start
             self._last = alert.event
-
-    @staticmethod
-    def _wait(alert: Alert, first: Event) -> float | None:
-        """The seconds to wait for the event's pictures; None where none follow."""
-        if alert.pictures == 0:
-            return None
-        if alert.more:
-            # The device is in a hurry, and will send the whole: the plate does not wait for its pictures.
-            return UNCOUNTED_WAIT
-        if alert.pictures:
-            return COUNTED_WAIT
-        if alert.pictures is None and alert.row.pictures and first.data["phase"] != "end":
-            return UNCOUNTED_WAIT
-        return None
 
     def _flush(self, batch: Batch) -> None:
         waiting, self._waiting = self._waiting, None
@@ -381,6 +383,26 @@ class CameraHandler(StreamHandler):
 
     async def _read(self, path: str) -> Tree | None:
         return device.read_answer(await self._client.request("GET", path, timeout=ASK_SECONDS))
+
+
+def _wait(alert: Alert, first: Event) -> float | None:
+    """The seconds to wait for the event's pictures; None where none follow."""
+    if alert.pictures == 0:
+        return None
+    if alert.more:
+        # The device is in a hurry, and will send the whole: the plate does not wait for its pictures.
+        return UNCOUNTED_WAIT
+    if alert.pictures:
+        return COUNTED_WAIT
+    if alert.pictures is None and alert.row.pictures and first.data["phase"] != "end":
+        return UNCOUNTED_WAIT
+    return None
+
+
+def _form(sent: str | None, known: State) -> State:
+    """The form of an access event's time, where it is another than the one that is known: a search goes by it."""
+    form = form_of(sent)
+    return {} if form is None or form == known.get(FORM) else {FORM: form}
 
 
 def _timeless(tree: Tree) -> Tree:

@@ -128,6 +128,17 @@ class OpenIncidents:
             return [], {}
         return alert.events, {}
 
+    def found(self, alert: Alert, now: float) -> tuple[list[Event], State]:
+        """As `take`, of what was found by a search and is new; nothing that has begun after it is touched."""
+        if alert.phase == "pulse":
+            return alert.events, {}
+        begin = f"{PREFIX}{alert.matter[0]}|{alert.matter[1]}|"
+        opened = [one.matter.began for key, one in self.open.items() if key.startswith(begin)]
+        if all(_earlier(began, alert.event.time) for began in opened):
+            return self._explicit(alert, now)
+        alert.event.data |= {"phase": alert.phase} | ({"incident": alert.event.id} if alert.phase == "start" else {})
+        return alert.events, {}
+
     def start_of(self, alert: Alert) -> str | None:
         """The id of the start that the message repeats, None where it repeats none."""
         one = self.open.get(self._lasting_key(alert) if alert.row.durative else _key(alert))

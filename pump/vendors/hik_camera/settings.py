@@ -25,6 +25,8 @@ def _device(url: str) -> str:
 class HikCameraSettings(SourceSettings):
     """`[sources.NAME]` of `type = "hik-camera"`."""
 
+    fleet = "devices"
+
     url: Annotated[str, AfterValidator(_device)] = Field(description="the device, such as http://192.0.2.10")
     username: str = Field(default="admin", min_length=1, pattern="^[^:]+$")
     password: Secret

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -13,6 +15,7 @@ from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.device import DeviceLogin, DeviceParts
+from pump.ingest.gaps import SourceGaps
 from pump.ingest.intake import Intake
 from pump.ingest.stream.client import DigestClient, tls_context
 from pump.ingest.stream.connection import StreamOptions
@@ -21,12 +24,17 @@ from pump.ingest.stream.lockout import LoginLockout
 from pump.ingest.stream.multipart.parts import Limits
 from pump.ingest.stream.stream import Stream
 from pump.source import Source
+from pump.vendors.hik_camera.backfill.filler import BY_HAND, Filler
+from pump.vendors.hik_camera.backfill.rows import TYPE
+from pump.vendors.hik_camera.backfill.search import AcsSearch
 from pump.vendors.hik_camera.control import CALLS, Commanded, Control
 from pump.vendors.hik_camera.device import advise
 from pump.vendors.hik_camera.document import read_document
 from pump.vendors.hik_camera.handler import CameraHandler
 from pump.vendors.hik_camera.settings import HikCameraSettings
 
+_REPORT: Final = 0.5
+"""Seconds between two reports of a backfill's progress."""
 _PART: Final = 1 << 20
 """Bytes of a message: they are a few KB."""
 _JUDGED: Final = (
@@ -40,6 +48,9 @@ class _Parts:
 
     stream: Stream
     control: Control
+    search: AcsSearch
+    filler: Filler | None
+    """None where the settings keep no access events."""
 
 
 class HikCamera(Source[HikCameraSettings]):
@@ -47,7 +58,8 @@ class HikCamera(Source[HikCameraSettings]):
 
     Its state in the spool: `device`, what the device says of itself; `matter/...`, what has begun and not ended;
     `ended/...`, what has; `record/...`, what came with a UUID; `alarm/...`, a panel's newest alarms, for their clips;
-    `stream/rejected`, after a rejected password.
+    `stream/rejected`, after a rejected password; `search/form`, how it writes times of access events; `search/gap/...`,
+    how far a gap's search has come.
     """
 
     Settings = HikCameraSettings
@@ -57,6 +69,7 @@ class HikCamera(Source[HikCameraSettings]):
         super().__init__(name, settings, clock)
         self._parts: _Parts | None = None
         self._device: DeviceParts | None = None
+        self._gaps: SourceGaps | None = None
 
     def pictures(self) -> PictureAccess:
         """Links to the device itself (`bkgUrl` and its like), opened with its login."""
@@ -67,13 +80,48 @@ class HikCamera(Source[HikCameraSettings]):
         """As Source.run. Raises Misconfigured for a rejected password and an unusable `ca`."""
         if self._parts is None:
             self._parts = self._make(intake)
-        await self._parts.stream.run()
+        self._gaps = intake.gaps
+        if (filler := self._parts.filler) is None:
+            await self._parts.stream.run()
+            return
+        intake.gaps.fills()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(filler.run(), name=f"source {self.name} backfill")
+                group.create_task(self._parts.stream.run(), name=f"source {self.name} stream")
+        except ExceptionGroup as failures:
+            if len(failures.exceptions) == 1:
+                raise failures.exceptions[0] from None
+            raise
 
     def hurry(self) -> None:
         """A password that was rejected may be tried again now."""
         if self._parts is not None:
             self._parts.stream.hurry()
             self._parts.control.hurry()
+            self._parts.search.hurry()
+
+    async def backfill(
+        self, since: datetime, until: datetime, report: Callable[[dict[str, Any]], Awaitable[None]]
+    ) -> dict[str, Any]:
+        """See `pump.ops.backfill.Backfillable`; a device without a search leaves the record unfillable."""
+        if self._parts is None or self._gaps is None:
+            raise Refusal(f"the source {self.name} has not run yet: pump status")
+        if (filler := self._parts.filler) is None:
+            raise Refusal(
+                f"`events` of the source {self.name} leaves out AccessControllerEvent, which alone is searched"
+            )
+        gap = await self._gaps.note(f"by hand {self.clock.now_ms()}", since, until, BY_HAND)
+        while (kept := await self._gaps.get(gap.id)) is not None and kept.state == "open":
+            progress: dict[str, Any] = {"looked": filler.share(gap.id), "of": (until - since).total_seconds()}
+            progress["filled"] = kept.filled
+            if filler.trouble:
+                progress["waiting"] = filler.trouble
+            await report(progress)
+            await self.clock.sleep(_REPORT)
+        if kept is None:
+            raise Refusal("its record is gone from the ledger, which keeps the newest of each source")
+        return {"gap": kept.id, "state": kept.state, "filled": kept.filled, "notes": kept.notes}
 
     def targets(self) -> Iterable[Target]:
         """As Source.targets, by the device's own lists."""
@@ -138,4 +186,7 @@ class HikCamera(Source[HikCameraSettings]):
                 limits=Limits(part=_PART, picture=settings.max_picture),
             ),
         )
-        return _Parts(stream, Control(link, lockout, store, self.clock))
+        search = AcsSearch(link, lockout, store, self.clock)
+        kept = not settings.events or TYPE.lower() in {kind.lower() for kind in settings.events}
+        filler = Filler(store, search, handler, clock=self.clock, zone=settings.time_zone or ZoneInfo("UTC"))
+        return _Parts(stream, Control(link, lockout, store, self.clock), search, filler if kept else None)

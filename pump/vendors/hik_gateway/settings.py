@@ -29,6 +29,8 @@ def _url(text: str) -> str:
 class HikGatewaySettings(SourceSettings):
     """Where the gateway is, and what to subscribe to."""
 
+    fleet = "gateways"
+
     url: Annotated[str, AfterValidator(_url)] = Field(description="the gateway's own address, as its web page has it")
     username: str = Field(min_length=1, pattern="^[^:]+$")
     password: Secret

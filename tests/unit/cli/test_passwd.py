@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from pump.cli.control.passwd import command
+from pump.cli import group
 from pump.config.passwords import fits
 
 
 def test_it_prints_the_hash_of_the_first_line() -> None:
-    done = CliRunner().invoke(command, input="a good pässword\nand more\n")
+    done = CliRunner().invoke(group, ["passwd"], input="a good pässword\nand more\n")
     assert done.exit_code == 0
     (line,) = done.output.splitlines()
     assert fits("a good pässword", line)
@@ -19,6 +19,6 @@ def test_it_prints_the_hash_of_the_first_line() -> None:
 
 @pytest.mark.parametrize("password", ["", "short", "x" * 2000])
 def test_what_is_no_password_is_refused(password: str) -> None:
-    done = CliRunner().invoke(command, input=f"{password}\n")
+    done = CliRunner().invoke(group, ["passwd"], input=f"{password}\n")
     assert done.exit_code == 1
     assert "$scrypt$" not in done.output

@@ -338,7 +338,7 @@ async def test_stopping_interrupts_the_wait_between_two_starts() -> None:
     await bench(test)
 
 
-async def test_remove_and_replace_touch_one_part_alone() -> None:
+async def test_remove_and_add_touch_one_part_alone() -> None:
     async def test(b: Bench) -> None:
         runs: list[str] = []
 
@@ -352,7 +352,8 @@ async def test_remove_and_replace_touch_one_part_alone() -> None:
         b.add("a", named("a1"))
         b.add("b", named("b1"))
         await b.supervisor.started()
-        await b.supervisor.replace("a", named("a2"), b.component("a"))
+        assert await b.supervisor.remove("a")
+        b.add("a", named("a2"))
         assert b.supervisor.unstarted == ["a"]
         await b.supervisor.started()
         assert runs == ["a1", "b1", "a2"]
@@ -367,9 +368,16 @@ async def test_remove_and_replace_touch_one_part_alone() -> None:
     await bench(test)
 
 
-async def test_replace_refuses_to_run_two_of_one_name() -> None:
+async def test_what_takes_the_place_of_one_that_does_not_end_begins_once_it_has() -> None:
     async def test(b: Bench) -> None:
-        release = asyncio.Event()
+        release, runs = asyncio.Event(), []
+
+        def named(text: str) -> Callable[[], Awaitable[None]]:
+            async def run() -> None:
+                runs.append(text)
+                await forever()
+
+            return run
 
         async def stubborn() -> None:
             while not release.is_set():
@@ -380,13 +388,24 @@ async def test_replace_refuses_to_run_two_of_one_name() -> None:
 
         b.add("a", stubborn)
         await b.supervisor.started()
-        replacing = asyncio.create_task(b.supervisor.replace("a", forever, b.component("a")))
-        await b.clock.sleeping()
-        await b.clock.run(5.0)
-        with pytest.raises(TimeoutError, match="a has not ended"):
-            await replacing
-        assert b.supervisor.names == []
+        for text in ("second", "third"):  # the second one, which waits, is removed too
+            removing = asyncio.create_task(b.supervisor.remove("a"))
+            if text == "second":
+                await b.clock.sleeping()
+                await b.clock.run(5.0)
+            assert await removing is (text == "third")
+            b.supervisor.add("a", named(text), b.component("a"))
+        b.supervisor.add("b", named("other"), b.component("b"), behind=["a"])
+        assert b.supervisor.names == ["a", "b"]
+        assert b.supervisor.stuck(4.0) == ["a"]
+        assert b.supervisor.stuck(5.0) == []
+        assert runs == []
         release.set()
+        await b.supervisor.started()
+        assert sorted(runs) == ["other", "third"]
+        assert b.supervisor.stuck(0.0) == []
+        assert b.component("a").state == "starting"
+        await b.end()
 
     await bench(test)
 

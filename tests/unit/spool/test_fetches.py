@@ -125,7 +125,7 @@ def test_a_link_that_waits_costs_little_more_than_its_texts() -> None:
         queue, schedule = FetchQueue(), Schedule(per_host=1, at_once=1)
         queue.apply(Changes([link for row in made for link in fetches._links(row)]))
         for one in queue.take():
-            schedule.add(one, "192.0.2.7", 1e9)
+            schedule.add(one, "192.0.2.7", 1e9, 0.0)
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

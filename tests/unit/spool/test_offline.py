@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pump.core.record import Record
-from pump.spool import Spool, SpoolSettings, offline, reader
+from pump.spool import Spool, SpoolSettings, blocks, offline, reader
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
 from tests.unit.spool.conftest import rows
@@ -20,7 +20,9 @@ async def written(folder: Path, clock: ManualClock, jumps: dict[int, float], *, 
     """Events of several runs, a minute apart; at these numbers the wall clock jumps by so many seconds."""
     number = 0
     for _ in range(runs):
-        spool = await Spool.open(folder, SpoolSettings(retention="9999d"), clock=clock, metrics=Metrics())
+        spool = await Spool.open(
+            folder, SpoolSettings.model_validate({"retention": "9999d"}), clock=clock, metrics=Metrics()
+        )
         for _ in range(each):
             if number in jumps:
                 clock.jump(jumps[number])
@@ -59,12 +61,11 @@ async def test_what_is_not_asked_for_is_not_read(tmp_path: Path, monkeypatch: py
     await written(tmp_path, clock, {}, runs=1, each=100)
     every = list(offline.events(tmp_path))
     unpacked = 0
-    unpack = reader.unpack
 
-    def counted(*block: object) -> object:
+    def counted(first: object, last: int, index: object, bodies: object) -> blocks.Unpacked:
         nonlocal unpacked
         unpacked += 1
-        return unpack(*block)  # type: ignore[arg-type]
+        return blocks.unpack(first, last, index, bodies)
 
     monkeypatch.setattr(reader, "unpack", counted)
     since, until = every[150].recorded, every[159].recorded

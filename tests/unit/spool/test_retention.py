@@ -365,3 +365,18 @@ async def test_a_removal_waits_for_no_fsync_and_the_next_commit_has_one(opened: 
     begun, ended = names.index("BEGIN IMMEDIATE"), names.index("COMMIT")
     assert names[begun - 1] == "PRAGMA synchronous=NORMAL"
     assert names[ended + 1] == "PRAGMA synchronous=FULL"
+
+
+async def test_what_a_sink_holds_is_known_without_a_look_at_all_of_it(
+    opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened() as spool:
+        for first in range(0, 400, 10):
+            await spool.append(rows(first, 10, size=500), source="teams")
+    with closing(sqlite3.connect(tmp_path / "spool" / "spool.db", isolation_level=None)) as db:
+        exact = {above: statements.held_bytes(db, above) for above in (0, 95, 200, 399, 400)}
+        (whole,) = db.execute("SELECT sum(length(events) + length(bodies)) FROM blocks").fetchone()
+        assert (exact[0], exact[400]) == (whole, 0)
+        monkeypatch.setattr(statements, "_WEIGHED", 5)
+        for above, weight in exact.items():
+            assert statements.held_bytes(db, above) == pytest.approx(weight, rel=0.1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,7 +40,8 @@ class Session:
 class Sessions:
     """All of them. The spool is given with each call, for it is open later than the page."""
 
-    def __init__(self, users: Mapping[str, User], clock: Clock) -> None:
+    def __init__(self, users: Callable[[], Mapping[str, User]], clock: Clock) -> None:
+        """`users` gives those of the configuration that runs."""
         self._users = users
         self._clock = clock
         self._known: dict[str, dict[str, Any]] | None = None
@@ -63,7 +64,7 @@ class Sessions:
         row = self._rows(spool).get(digest)
         if row is None:
             return None
-        user, idle = self._users.get(row["user"]), self._clock.ages.age(row["used"], down=True)
+        user, idle = self._users().get(row["user"]), self._clock.ages.age(row["used"], down=True)
         if user is None or row["print"] != _print(user) or idle is None or idle > LIFE:
             self._keep(spool, digest, None)
             return None
@@ -78,7 +79,7 @@ class Sessions:
         self._keep(spool, session.digest, None)
 
     def _note(self, spool: Spool, digest: str, user: str) -> None:
-        self._keep(spool, digest, {"user": user, "print": _print(self._users[user]), "used": self._clock.now_ms()})
+        self._keep(spool, digest, {"user": user, "print": _print(self._users()[user]), "used": self._clock.now_ms()})
 
     def _keep(self, spool: Spool, digest: str, row: dict[str, Any] | None) -> None:
         spool.remember(_SOURCE, _PREFIX + digest, row)

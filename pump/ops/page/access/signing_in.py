@@ -32,8 +32,6 @@ class SigningIn:
         self._access = access
         self._renderer = renderer
         self._lockout = Lockout(behind.clock)
-        self._proxies = behind.config.ops.trusted_proxies
-        self._users = behind.config.ops.users
         self._secure = behind.config.ops.tls_cert is not None
         self._waiting = 0
         self._nobody = ""
@@ -61,7 +59,7 @@ class SigningIn:
             return await self._form(visit, to, 403, "sign.elsewhere")
         if spool is None:
             return await self._form(visit, to, 503, "sign.starting")
-        tried, address = name[:200], sender(request, self._proxies)
+        tried, address = name[:200], sender(request, self._behind.config.ops.trusted_proxies)
         if (wait := self._lockout.wait(tried, address)) > 0.0:
             log.warning("A sign-in is not taken, for too many have failed", user=name[:64], address=address)
             return await self._form(visit, to, 429, "sign.wait", seconds=int(wait) + 1)
@@ -96,7 +94,7 @@ class SigningIn:
         return answer
 
     async def _fits(self, name: str, password: str) -> bool:
-        user = self._users.get(name)
+        user = self._behind.config.ops.users.get(name)
         if user is None:
             self._nobody = self._nobody or await _THREADS.run(hashed, "")
         known = self._nobody if user is None else user.password.get_secret_value()
@@ -105,7 +103,14 @@ class SigningIn:
     async def _form(self, visit: Visit, to: str, status: int = 200, said: str = "", **values: object) -> web.Response:
         words = visit.texts(said, **values) if said else ""
         return await self._renderer.page(
-            "sign_in", status, visit=visit, t=visit.texts, nav="", to=to, said=words, users=bool(self._users)
+            "sign_in",
+            status,
+            visit=visit,
+            t=visit.texts,
+            nav="",
+            to=to,
+            said=words,
+            users=bool(self._behind.config.ops.users),
         )
 
 

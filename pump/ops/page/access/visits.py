@@ -57,15 +57,17 @@ class Access:
     """Makes visits of requests."""
 
     def __init__(self, behind: Behind) -> None:
-        ops = behind.config.ops
-        self.sessions = Sessions(ops.users, behind.clock)
+        self.sessions = Sessions(lambda: behind.config.ops.users, behind.clock)
         self._behind = behind
-        self._hosts = {name.lower() for name in (*ops.hosts, ops.listen.host, socket.gethostname(), socket.getfqdn())}
+        own = behind.config.ops.listen.host, socket.gethostname(), socket.getfqdn()
+        self._own = {name.lower() for name in own}
+        """Names by which this listener can always be called."""
 
     def is_called_right(self, request: web.BaseRequest) -> bool:
         """True where the Host header names this listener: that of a page whose name was made to lead here does not."""
         host = host_of(request)
-        return loopback(host) or is_address(host) or host in self._hosts
+        known = host in self._own or host in {name.lower() for name in self._behind.config.ops.hosts}
+        return known or loopback(host) or is_address(host)
 
     def visit(self, request: web.Request) -> Visit:
         """Who it is; asks nobody and waits for nothing."""

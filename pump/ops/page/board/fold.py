@@ -79,8 +79,9 @@ class Board:
         self.lots: OrderedDict[str, Lot] = OrderedDict()
         self.hours: OrderedDict[int, list[int]] = OrderedDict()
         """Events by the hour of their arrival (hours since 1970): all, and those that are warnings or worse."""
-        self._zone = zone
-        self._directions = directions
+        self.zone = zone
+        """By which a day is counted that a lot has seen."""
+        self.directions = directions
 
     def fold(self, records: Iterable[Record]) -> None:
         """Take these in, in their order; what is in it already is passed over."""
@@ -155,10 +156,10 @@ class Board:
             return  # a second upload of a pass is no further pass
         place = mapping(data.get("place"))
         asked = {"subject": event.get("subject"), "data": {"place": place, "device": mapping(data.get("device"))}}
-        named = (self._directions[name] for name in names_of(source, asked) if name in self._directions)
+        named = (self.directions[name] for name in names_of(source, asked) if name in self.directions)
         way = next(named, mapping(data.get("vehicle")).get("direction"))
         try:
-            day = datetime.fromisoformat(str(event.get("time"))).astimezone(self._zone).date().isoformat()
+            day = datetime.fromisoformat(str(event.get("time"))).astimezone(self.zone).date().isoformat()
         except ValueError:
             return
         lot = self.lots.setdefault(text(place.get("lot")) or text(place.get("area")), Lot())

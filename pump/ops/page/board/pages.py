@@ -42,7 +42,6 @@ class BoardPages:
         self._behind = behind
         self._renderer = renderer
         self._noted = noted
-        self._directions = directions(behind.config.sinks.values())
         self._board: Board | None = None
         self._folding: asyncio.Task[None] | None = None
 
@@ -55,8 +54,9 @@ class BoardPages:
         spool, devices = self._behind.spool(), _NONE
         if spool is not None:
             if self._folding is None or self._folding.done():
-                if self._board is None:
-                    self._board = Board(self._behind.config.time_zone, self._directions)
+                zone, ways = self._behind.config.time_zone, directions(self._behind.config.sinks.values())
+                if self._board is None or (self._board.zone, self._board.directions) != (zone, ways):
+                    self._board = Board(zone, ways)
                     self._board.position = max(spool.floor, spool.head - FARTHEST)
                 fold = threads.run(_fold, spool.folder, self._board, spool.head)
                 self._folding = asyncio.create_task(fold, name="operators' page: board")

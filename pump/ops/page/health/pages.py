@@ -37,8 +37,8 @@ class HealthPages:
         self._behind = behind
         self._renderer = renderer
         self._jobs = jobs
-        self._settings = ""
-        """As text; made when it is looked at for the first time."""
+        self._settings: tuple[Config, str] | None = None
+        """The configuration, and its text; made when it is looked at for the first time."""
 
     def routes(self) -> list[Route]:
         """The pages that it has."""
@@ -48,7 +48,9 @@ class HealthPages:
         """The whole page."""
         status, spool = self._behind.status(), self._behind.spool()
         dead, holes = ([], []) if spool is None else await threads.run(_lists, spool.folder)
-        self._settings = self._settings or await threads.run(_settings, self._behind.config)
+        config = self._behind.config
+        if self._settings is None or self._settings[0] is not config:
+            self._settings = config, await threads.run(_settings, config)
         return await self._renderer.page(
             "health", visit=visit, t=visit.texts, nav="health", reasons=self._behind.reasons(),
             phase=text(status.get("phase")), parts=parts_of(status, visit),
@@ -56,8 +58,8 @@ class HealthPages:
             dead=sum(int(mapping(one).get("dead", 0)) for one in mapping(status.get("sinks")).values()),
             gaps=[_gap(one, visit) for one in holes], gap_counts=mapping(status.get("gaps")), stores=_stores(status),
             oldest=_moment(mapping(status.get("spool")).get("oldest"), visit), jobs=self._jobs.shown(visit),
-            versions=_versions(), settings=self._settings, sinks=[*mapping(status.get("sinks"))],
-            uptime=_span(float(status.get("uptime_s") or 0.0)), file=str(self._behind.config.file),
+            versions=_versions(), settings=self._settings[1], sinks=[*mapping(status.get("sinks"))],
+            uptime=_span(float(status.get("uptime_s") or 0.0)), file=str(config.file),
         )  # fmt: skip
 
     async def now(self, request: web.Request, visit: Visit) -> web.Response:

@@ -32,7 +32,6 @@ class Pages:
         self._behind = behind
         self._renderer = renderer
         self._noted = noted
-        self._routings = {name: Routing(sink) for name, sink in behind.config.sinks.items() if sink.enabled}
 
     def routes(self) -> list[Route]:
         """The pages that it has."""
@@ -94,7 +93,10 @@ class Pages:
         """Of each sink: has it had the event, does it wait, was it left out, did it become a dead letter."""
         dead = {letter.sink: letter for letter in found.letters}
         sinks = mapping(self._behind.status().get("sinks"))
-        for name, routing in self._routings.items():
+        for name, sink in self._behind.config.sinks.items():
+            if not sink.enabled:
+                continue
+            routing = Routing(sink)
             letter, position = dead.get(name), mapping(sinks.get(name)).get("position", 0)
             why_not = routing.why_not(found.record)
             state = "left_out" if why_not else "had" if position >= found.record.seq else "waits"

@@ -53,9 +53,13 @@ class SearchPages:
     def __init__(self, behind: Behind, renderer: Renderer) -> None:
         self._behind = behind
         self._renderer = renderer
-        self._archives = {
+
+    @property
+    def _archives(self) -> dict[str, str | Path]:
+        """The files of the sinks that keep one which can be searched."""
+        return {
             name: path
-            for name, sink in behind.config.sinks.items()
+            for name, sink in self._behind.config.sinks.items()
             if sink.enabled and sink.type == "sqlite" and isinstance(path := getattr(sink, "path", None), str | Path)
         }
 

@@ -204,7 +204,7 @@ class Records:
         if self.quirks.serial_numbers:
             event["serialNo"] = number
         if self.quirks.pictures_by_address:
-            event["pictureURL"] = f"{_PICTURES}{number}.jpeg@WEB{number:012}"
+            event["pictureURL"] = f"{self.pictures_at}{number}.jpeg@WEB{number:012}"
         body = {
             "ipAddress": "192.0.2.11", "portNo": 80, "protocol": "HTTP", "macAddress": "00:00:5e:00:53:02",
             "channelID": 1, "dateTime": self._time(), "activePostCount": 1, "eventType": "AccessControllerEvent",
@@ -251,9 +251,12 @@ class Records:
         noise = self._rng.randbytes(self._rng.randrange(500, 2000))
         return drawn(noise[0], bytes(7) + noise)
 
+    def now(self) -> datetime:
+        """The device's time: a second more for each message, so that two of one content are never one."""
+        return datetime.fromtimestamp(int(self.clock.now().timestamp()) + self.numbers, UTC)
+
     def _time(self) -> str:
-        # A second for each message, so that two of one content are never one.
-        now = datetime.fromtimestamp(int(self.clock.now().timestamp()) + self.numbers, UTC)
+        now = self.now()
         match self.quirks.time:
             case "short offset":
                 return now.astimezone(timezone(timedelta(hours=-6))).strftime("%Y-%m-%dT%H:%M:%S-6:00")

@@ -45,6 +45,18 @@ class Quirks:
     """What a camera sees is reported once; from then on `duration` says that it goes on."""
     record: Literal["once", "again", "in two"] = "once"
     """A plate's record comes twice under one UUID: with the mark of a retransmission, or the plate first, then all."""
+    search: bool = False
+    """It remembers access events, and lets them be searched."""
+    search_refusal: int = 404
+    """The status with which a device without a search refuses one."""
+    search_page: int = 30
+    """The most rows of a page."""
+    search_keeps: int = 100_000
+    """Records that it remembers."""
+    search_time: Literal["same", "utc", "local", "other offset"] = "same"
+    """The time of a row: as the stream has it, in UTC, without an offset, with another one."""
+    search_numbers: bool = True
+    """Rows have serialNo."""
     withheld: tuple[str, ...] = ()
     """Paths that the user may not read, which is answered as a wrong password is."""
     most_streams: int = 8

@@ -6,7 +6,8 @@ written whole, and every action.
 
 Faults on demand: `stall` (silence, connections stand), `half_open` (those that stand never speak again), `cut_after`
 (a connection ends after so many bytes of its body, wherever that is), `Quirks.close_after`, `Quirks.replay`,
-`Quirks.most_streams`, `controls.habits`, `expire_nonces`, `go_away` and `come_back`, `login.password`
+`Quirks.most_streams`, `controls.habits`, `log` (what is remembered, and its search),
+`expire_nonces`, `go_away` and `come_back`, `login.password`
 (another one from now on).
 """
 
@@ -28,6 +29,7 @@ from pump.vendors.hik_camera.simulator.controls import Controls
 from pump.vendors.hik_camera.simulator.login import Login, documents
 from pump.vendors.hik_camera.simulator.messages import BURSTS, PAIRS, PULSES, Kind, Message, Records, identity
 from pump.vendors.hik_camera.simulator.quirks import BOUNDARY, ODDITIES, Quirks, content_type, frame
+from pump.vendors.hik_camera.simulator.search import AcsLog
 
 PICTURES: Final = "/picture/"
 """Below it the device has pictures: `jpeg` of the whole path."""
@@ -75,6 +77,7 @@ class Simulator(RawServer):
         self.controls = Controls(clock, self.account)
         self.login = Login(clock, self.account, username, password)
         self.records = Records(clock, self.quirks, seed)
+        self.log = AcsLog(self.quirks)
         self.cut_after: deque[int] = deque()
         """Of each coming connection the number of body bytes after which it ends; taken from the left."""
         self._clients: set[_Client] = set()
@@ -100,6 +103,8 @@ class Simulator(RawServer):
         """These messages happen now: to every connection, or kept, or lost."""
         for message in messages:
             self.account.made.append(message)
+            self.log.quirks = self.quirks
+            self.log.add(message)
             listening = [client for client in self._clients if client.cut is None or client.bytes < client.cut]
             for client in listening:
                 client.queue.put_nowait(message)
@@ -183,6 +188,10 @@ class Simulator(RawServer):
             if told[0]:
                 await self._answer(writer, told[0], "", body=told[2], kind=told[1])
             return told[0] > 0
+        self.log.quirks = self.quirks
+        if (said_so := self.log.answer(method, path, body, self.records.now())) is not None:
+            await self._answer(writer, said_so[0], "", body=said_so[2], kind=said_so[1])
+            return True
         document = (documents(self.quirks) | self.controls.lists()).get(path)
         if path.startswith(PICTURES):
             await self._answer(writer, 200, "", body=jpeg(path))

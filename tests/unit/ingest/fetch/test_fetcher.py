@@ -294,6 +294,7 @@ async def test_results_that_come_together_go_in_one_commit(ground: Ground) -> No
             lambda name: here.intake, clock=ground.clock, metrics=ground.metrics, rng=random.Random(1),
             on_stored=stored.append,
         )  # fmt: skip
+        await here.spool.flush()  # what was noted for a later commit
         before = ground.value("pump_commits_total")
         with settler.coming():  # one more is being written
             keys = [settler.add(fetch, FetchFailed("status", "gone")) for fetch in found if fetch is not None]

@@ -28,7 +28,7 @@ class ConfiguredGates(Gates):
 
 
 def _gates(there: Looking) -> Gates:
-    desk = there.daemon._desk
+    desk = there.daemon.services.desk
     assert desk is not None
     found = desk._sources["gates"]
     assert isinstance(found, Gates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,10 @@ class Site:
     @property
     def state(self) -> str:
         return self.intake.component.state
+
+    async def source_gap(self) -> None:
+        """A gap of the last ten minutes."""
+        await self.intake.gap(self.clock.now() - timedelta(minutes=10), self.clock.now(), "cut by the test")
 
     async def stop(self) -> None:
         self.task.cancel()

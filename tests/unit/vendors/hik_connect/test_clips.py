@@ -23,6 +23,7 @@ from pump.spool import Spool, SpoolSettings, offline
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
 from pump.vendors.hik_connect.clips import asking
+from pump.vendors.hik_connect.simulator import clips as simulated
 from pump.vendors.hik_connect.simulator.server import Fault, Simulator
 from pump.vendors.hik_connect.source import HikConnect
 from tests.unit.vendors.hik_connect.test_source import APP_KEY, SECRET_KEY, Site, settings, simulator, site
@@ -386,8 +387,9 @@ async def test_late_ones_leave_half_of_the_places_to_those_of_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "WAITING", 4)
+    monkeypatch.setattr(simulated, "UPLOAD", 1e9)  # none is done
     clock = ManualClock()
-    async with simulator(clock) as hik, site(hik, tmp_path, clock, clips=["*"], clips_per_hour=1) as pump:
+    async with simulator(clock) as hik, site(hik, tmp_path, clock, clips=["*"]) as pump:
         await pump.completed()
         hik.lose_subscription("combine")
         hik.put("combine", *hik.make("combine", 6, "camera"))

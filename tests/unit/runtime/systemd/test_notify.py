@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from pump.runtime.sd_notify import Notifier
+from pump.runtime.systemd.notify import Notifier
 
 
 @pytest.fixture

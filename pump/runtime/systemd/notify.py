@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 import structlog
@@ -33,12 +34,24 @@ class Notifier:
         """READY=1: started, whatever is ordered after the unit may start."""
         self._send("READY=1", *_status(status))
 
-    def stopping(self, status: str = "") -> None:
-        """STOPPING=1: the stop has begun."""
-        self._send("STOPPING=1", *_status(status))
+    def reloading(self) -> None:
+        """RELOADING=1: the configuration is read again; `ready` follows, whatever comes of it.
+
+        With the time of it, which Type=notify-reload of systemd 253 and later wants.
+        """
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+    def stopping(self, status: str = "", within: float = 0.0) -> None:
+        """STOPPING=1: the stop has begun, and takes so many seconds at the most, if that is known."""
+        self._send("STOPPING=1", *_status(status), *_extended(within))
+
+    def more_time(self, seconds: float, status: str = "") -> None:
+        """EXTEND_TIMEOUT_USEC: what is under way, a start or a stop, takes so much longer from now on, unless it asks
+        again; without it the manager's own time-out holds."""
+        self._send(*_status(status), *_extended(seconds))
 
     def watchdog(self) -> None:
-        """WATCHDOG=1: the event loop lives."""
+        """WATCHDOG=1: the process makes progress."""
         self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
@@ -61,6 +74,10 @@ class Notifier:
 def _status(text: str) -> tuple[str, ...]:
     line = " ".join(text.split())
     return (f"STATUS={line}",) if line else ()
+
+
+def _extended(seconds: float) -> tuple[str, ...]:
+    return (f"EXTEND_TIMEOUT_USEC={round(seconds * 1_000_000)}",) if seconds else ()
 
 
 def _watchdog_seconds(environ: Mapping[str, str]) -> float | None:

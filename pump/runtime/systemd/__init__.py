@@ -1,0 +1,1 @@
+"""What the service manager gets from the daemon, and gives it: messages, pings, more time, sockets."""
