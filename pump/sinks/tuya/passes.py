@@ -54,7 +54,7 @@ class Meaning:
         at = (datetime.fromisoformat(event["time"]) - _EPOCH) // timedelta(milliseconds=1)
         if bill:
             return Counted("bill", at)
-        names = [*_names(record.source, event)]
+        names = [*names_of(record.source, event)]
         way: Kind | None = next((self._directions[name] for name in names if name in self._directions), None)
         if way is None:
             # a source's own setting may say it (AvaEye's cameras); other words are about the picture, not the lot
@@ -62,7 +62,7 @@ class Meaning:
         return Nameless(names[0]) if way is None else Counted(way, at)
 
 
-def _names(source: str, event: Mapping[str, Any]) -> Iterator[str]:
+def names_of(source: str, event: Mapping[str, Any]) -> Iterator[str]:
     """The names under which the direction table may have what saw the vehicle, the most exact first."""
     data = event["data"]
     place, device = data.get("place") or {}, data.get("device") or {}

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from pump.core.record import Record
 from pump.ops.page.filters import decoded
 from pump.ops.page.rows import mapping, text
+from pump.sinks.tuya.passes import names_of
 
 MOST: Final = 5000
 HOURS: Final = 24
@@ -33,6 +34,7 @@ _GATES: Final = {
 _CRITICAL: Final = 3
 _BACK: Final = ("device.online", "device.camera.online")
 _WAYS: Final = ("in", "out")
+_NONE: Final[Mapping[str, str]] = {}
 _COUNTED: Final = (*_WAYS, "all")
 _HOUR: Final = 3_600_000
 
@@ -62,7 +64,8 @@ class Lot:
 class Board:
     """All of it. `position` is the number through which events are in it."""
 
-    def __init__(self, zone: ZoneInfo) -> None:
+    def __init__(self, zone: ZoneInfo, directions: Mapping[str, str] = _NONE) -> None:
+        """`directions` says which way vehicles pass a camera where its source does not, as [sinks.NAME] has it."""
         self.position = 0
         self.bays: OrderedDict[str, Thing] = OrderedDict()
         self.partitions: OrderedDict[str, Thing] = OrderedDict()
@@ -78,6 +81,7 @@ class Board:
         """Events by the hour of their arrival (hours since 1970): all, and those that are warnings or worse."""
         self.zone = zone
         """By which a day is counted that a lot has seen."""
+        self.directions = directions
 
     def fold(self, records: Iterable[Record]) -> None:
         """Take these in, in their order; what is in it already is passed over."""
@@ -107,7 +111,7 @@ class Board:
         elif type_.startswith("security."):
             self._alarm(record, event, data)
         elif type_ == "vehicle.passed":
-            self._pass(event, data)
+            self._pass(record.source, event, data)
         elif type_ in _BACK:
             self.offline.pop(key, None)
         elif type_.endswith(".offline"):
@@ -147,8 +151,13 @@ class Board:
         if len(things) > MOST:
             things.popitem(last=False)
 
-    def _pass(self, event: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-        way, place = mapping(data.get("vehicle")).get("direction"), mapping(data.get("place"))
+    def _pass(self, source: str, event: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+        if data.get("update") or data.get("phase") in ("update", "end"):
+            return  # a second upload of a pass is no further pass
+        place = mapping(data.get("place"))
+        asked = {"subject": event.get("subject"), "data": {"place": place, "device": mapping(data.get("device"))}}
+        named = (self.directions[name] for name in names_of(source, asked) if name in self.directions)
+        way = next(named, mapping(data.get("vehicle")).get("direction"))
         try:
             day = datetime.fromisoformat(str(event.get("time"))).astimezone(self.zone).date().isoformat()
         except ValueError:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from pump.core.settings import SinkSettings
 from pump.ops.page.access.visits import Route, Visit
 from pump.ops.page.acting.noted import Noted
 from pump.ops.page.behind import Behind
@@ -53,8 +54,9 @@ class BoardPages:
         spool, devices = self._behind.spool(), _NONE
         if spool is not None:
             if self._folding is None or self._folding.done():
-                if self._board is None or self._board.zone != self._behind.config.time_zone:
-                    self._board = Board(self._behind.config.time_zone)
+                zone, ways = self._behind.config.time_zone, directions(self._behind.config.sinks.values())
+                if self._board is None or (self._board.zone, self._board.directions) != (zone, ways):
+                    self._board = Board(zone, ways)
                     self._board.position = max(spool.floor, spool.head - FARTHEST)
                 fold = threads.run(_fold, spool.folder, self._board, spool.head)
                 self._folding = asyncio.create_task(fold, name="operators' page: board")
@@ -99,6 +101,15 @@ def _fold(folder: Path, board: Board, head: int) -> None:
                 return
             if number % _BREATH == 0:
                 time.sleep(0.0005)
+
+
+def directions(sinks: Iterable[SinkSettings]) -> dict[str, str]:
+    """The direction tables of all sinks that have one; of a camera that several name, what the first says."""
+    found: dict[str, str] = {}
+    for sink in sinks:
+        for camera, way in getattr(sink, "directions", {}).items():
+            found.setdefault(camera, way)
+    return found
 
 
 def _is_recent(alarm: Thing, now: datetime) -> bool:

@@ -83,6 +83,26 @@ async def test_gates_stand_beside_doors_by_what_was_said_of_them_or_done_to_them
         assert "B7 raised: barred" in await gate()
 
 
+async def test_passes_are_counted_by_the_direction_table(tmp_path: Path) -> None:
+    lot = """
+[sinks.lot]
+type = "tuya"
+host = "https://openapi.tuyaeu.com"
+client_id = "an-id"
+client_secret = "a-secret"
+device_id = "bf1234567890"
+directions = { "North/1001" = "in", "North/1002" = "out" }
+enabled = false
+"""
+    async with looking(tmp_path, lot) as there:
+        for device, count in (("1001", 3), ("1002", 2), ("1003", 1)):
+            for _ in range(count):
+                await there.event("vehicle.passed", place={"lot": "North"}, device={"id": device})
+        await there.event("vehicle.passed", place={"lot": "North"}, device={"id": "1001"}, update=True)
+        said = _section((await there.get("/board"))[1], "lots")
+        assert "North Today 3 in, 2 out, 6 passes in all" in said
+
+
 async def test_an_alarm_stands_on_the_board_until_it_is_over(tmp_path: Path) -> None:
     async with looking(tmp_path) as there:
         alarm = {"severity": "critical", "place": {"zone": "Back door"}, "device": {"name": "Panel"}}
