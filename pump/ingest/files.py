@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -14,8 +13,6 @@ from pump.ingest.marks import sync
 
 PART: Final = ".part"
 """The end of the name of a file that is being written."""
-_PRESENT: Final = 1.0
-"""Seconds by which the two clocks may differ for the time that the system has given the file."""
 FILE: Final = 0o640
 """A web server that shows pictures reads them by its group; nobody else does."""
 
@@ -43,8 +40,7 @@ def write(name: str, content: bytes, when: float) -> None:
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(file, rest) :]
-            if abs(when - time.time()) > _PRESENT:
-                os.utime(file, (when, when))
+            os.utime(file, (when, when))
             os.rename(part, name)
             try:
                 os.fsync(file)
