@@ -237,8 +237,8 @@ async def test_each_event_of_each_queue_is_stored_once_and_completed(tmp_path: P
         assert vendor.account.logins == 1
         assert set(vendor.account.refusals) <= {"429"}, "nothing was asked that is not as documented"
         assert await pump.events("pump.gap") == []
-        if quirks.remaining != "absent":
-            assert pump.intake.component.details["combine"]["backlog"] == 0
+        if quirks.remaining != "absent":  # the last answer may still be on its way to the source
+            await pump.until(lambda: pump.intake.component.details["combine"]["backlog"] == 0)
 
 
 async def test_types_are_subscribed_as_each_queue_wants_them(tmp_path: Path) -> None:
