@@ -8,7 +8,7 @@ off, so that the second connection is refused here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from ssl import SSLContext
 from typing import Final, NamedTuple
 
@@ -17,6 +17,9 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
+
+Sending = Callable[[], Awaitable[None] | None]
+"""Called, and awaited where it is to be, when nothing but the request's first byte is left; what it raises ends it."""
 
 CONNECTING: Final = 3.0
 """Seconds for a connection: a device of the same site answers at once, or it is not there."""
@@ -29,22 +32,25 @@ class OnceConnector(aiohttp.TCPConnector):
     `sending` is called when the connection stands, before the first byte; what it raises ends the request.
     """
 
-    def __init__(self, sending: Callable[[], None], *, ssl: SSLContext | bool = True) -> None:
+    def __init__(self, sending: Sending, *, connecting: float = CONNECTING, ssl: SSLContext | bool = True) -> None:
+        """`connecting`: the seconds that a connection may take."""
         super().__init__(ssl=ssl, force_close=True)
         self._sending = sending
+        self._connecting = connecting
         self._out = False
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
-        """As TCPConnector's. Raises ClientConnectionError for a repetition, and what `sending` raises."""
+        """As TCPConnector's. Raises ServerDisconnectedError for a repetition, and what `sending` raises."""
         if self._out:
-            raise aiohttp.ClientConnectionError("the connection ended before the answer; it is not sent again")
+            raise aiohttp.ServerDisconnectedError("the connection ended before the answer; it is not sent again")
         try:
-            async with asyncio.timeout(CONNECTING):
+            async with asyncio.timeout(self._connecting):
                 connection = await super().connect(req, traces, timeout)
         except TimeoutError:
-            raise aiohttp.ClientConnectionError(f"no connection within {CONNECTING:g} s") from None
+            raise aiohttp.ConnectionTimeoutError(f"no connection within {self._connecting:g} s") from None
         try:
-            self._sending()
+            if (noting := self._sending()) is not None:
+                await noting
         except BaseException:
             connection.close()
             raise
@@ -68,10 +74,12 @@ class Answered(NamedTuple):
 
 
 async def send_once(
-    method: str, url: URL, body: bytes | None, headers: Mapping[str, str], *, sending: Callable[[], None],
-    timeout: float, largest: int, proxy: str | None = None,
+    method: str, url: URL, body: bytes | None, headers: Mapping[str, str], *, sending: Sending,
+    timeout: float, largest: int, connecting: float = CONNECTING, proxy: str | None = None,
 ) -> Answered:  # fmt: skip
-    """One request on a connection of its own; `largest` is in bytes, `timeout` in seconds from the first to the last.
+    """One request on a connection of its own: one that stood idle may be closed in the moment in which it is used, and
+    nobody would know what became of the request. `largest` is in bytes, `timeout` in seconds from the first to the
+    last, `connecting` in seconds for the connection.
 
     Raises aiohttp's errors, TimeoutError, OSError, ValueError, and what `sending` raises. No redirection is followed
     and no cookie kept.
@@ -79,7 +87,7 @@ async def send_once(
     async with (
         asyncio.timeout(timeout),
         aiohttp.ClientSession(
-            connector=OnceConnector(sending),
+            connector=OnceConnector(sending, connecting=connecting),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             headers={"Accept": "application/json"},
             cookie_jar=aiohttp.DummyCookieJar(),

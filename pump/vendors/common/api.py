@@ -6,8 +6,7 @@ those below, which are alike for all.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,16 +16,9 @@ from typing import Final, NamedTuple, Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp.client_reqrep import ClientRequest
-from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
 from yarl import URL
 
-from pump.commands.calls import LARGEST_ANSWER
-from pump.commands.once import send_once
-
-Sending = Callable[[], Awaitable[None] | None]
-"""Called, and awaited where it is to be, when nothing but the request's first byte is left; what it raises ends it."""
+from pump.commands.once import Sending, send_once
 
 LONGEST_RETRY_AFTER: Final = 3600.0
 """Seconds that a server's Retry-After is believed at the most."""
@@ -137,41 +129,6 @@ class Reply(NamedTuple):
         return retry_after(self.headers.get("Retry-After"), now)
 
 
-@dataclass(slots=True)
-class _Once:
-    """A request that must reach its server once at the most."""
-
-    sending: Sending
-    out: bool = False
-
-
-_once: ContextVar[_Once | None] = ContextVar("once", default=None)
-"""That of the call under way in this task."""
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Has a call's `sending` called when its connection stands: who waits for one may wait beyond a command's time.
-
-    A second connection of such a call is refused: aiohttp repeats a PUT, a DELETE or a GET by itself (see
-    `commands/once.py`).
-    """
-
-    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
-        once = _once.get()
-        if once is not None and once.out:
-            raise aiohttp.ServerDisconnectedError
-        connection = await super().connect(req, traces, timeout)
-        if once is not None:
-            try:
-                if (noting := once.sending()) is not None:
-                    await noting
-            except BaseException:
-                connection.release()  # nothing was sent on it
-                raise
-            once.out = True
-        return connection
-
-
 class Caller:
     """The connections of a client; an async context manager. It keeps no cookies and follows no redirects."""
 
@@ -183,7 +140,6 @@ class Caller:
     async def __aenter__(self) -> Self:
         limit = self._limits.timeout
         self._session = aiohttp.ClientSession(
-            connector=_Connector(),
             timeout=aiohttp.ClientTimeout(total=limit, connect=limit, sock_connect=limit, sock_read=limit),
             headers={"Accept": "application/json"},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -198,46 +154,34 @@ class Caller:
             await session.close()
 
     async def send(
-        self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str], *, sending: Sending | None = None
-    ) -> Reply:
+        self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str], *,
+        sending: Sending | None = None, timeout: float | None = None, largest: int | None = None,
+    ) -> Reply:  # fmt: skip
         """One call to its end. Raises CallFailed for each way to get no answer, or one that is too large.
 
-        With `sending` the request leaves once at the most, and what `sending` raises is raised.
+        With `sending` the request leaves once at the most, on a connection of its own, and what `sending` raises is
+        raised; `timeout` in seconds and `largest` in bytes then stand for those of `Limits`.
         """
         assert self._session is not None, "the client is used outside its context"
-        if sending is not None:
-            token = _once.set(_Once(sending))
-            try:
-                return await self.send(method, url, body, headers)
-            finally:
-                _once.reset(token)
+        limits = self._limits
         try:
-            async with self._session.request(
-                method, url, data=body, headers=headers, allow_redirects=False, proxy=self._proxy(url)
-            ) as response:
-                content = await read(response, self._limits.largest)
-                reply = Reply(response.status, response.headers.copy(), content or b"")
+            if sending is not None:
+                status, found, content = await send_once(
+                    method, url, body, headers, sending=sending, timeout=limits.timeout if timeout is None else timeout,
+                    largest=limits.largest if largest is None else largest, connecting=limits.timeout,
+                    proxy=self._proxy(url),
+                )  # fmt: skip
+            else:
+                async with self._session.request(
+                    method, url, data=body, headers=headers, allow_redirects=False, proxy=self._proxy(url)
+                ) as response:
+                    content = await read(response, limits.largest)
+                    status, found = response.status, response.headers.copy()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # The library's errors carry the request's headers, token or signature among them: none is passed on.
-            raise translate(error, str(url.origin()), self._limits.garbage) from None
+            raise translate(error, str(url.origin()), limits.garbage) from None
         if content is None:
-            raise CallFailed("too large", self._limits.too_large)
-        return reply
-
-    async def once(
-        self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str], *,
-        sending: Callable[[], None], timeout: float,
-    ) -> Reply:  # fmt: skip
-        """As `send`, on a connection of its own and never repeated by the library; `sending` when that stands."""
-        try:
-            status, found, content = await send_once(
-                method, url, body, headers,
-                sending=sending, timeout=timeout, largest=LARGEST_ANSWER, proxy=self._proxy(url),
-            )  # fmt: skip
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise translate(error, str(url.origin()), self._limits.garbage) from None
-        if content is None:
-            raise CallFailed("too large", self._limits.too_large)
+            raise CallFailed("too large", limits.too_large)
         return Reply(status, found, content)
 
     def _proxy(self, url: URL) -> str | None:

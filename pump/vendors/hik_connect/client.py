@@ -17,9 +17,10 @@ import orjson
 import structlog
 from yarl import URL
 
-from pump.commands.calls import RawAnswer, RawCall, without
+from pump.commands.calls import LARGEST_ANSWER, RawAnswer, RawCall, without
+from pump.commands.once import Sending
 from pump.core.clock import Clock
-from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply, Sending
+from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply
 from pump.vendors.common.values import member
 from pump.vendors.hik_connect import answers
 from pump.vendors.hik_connect.domain import Server, area, parse_server
@@ -145,8 +146,8 @@ class Client:
         headers = {"Content-Type": call.content_type, "Token": token.text}
         async with nullcontext() if self._limiter is None else self._limiter.place(queue):
             url = URL(f"{token.server}{call.path}", encoded=True)
-            reply = await self._caller.once(
-                call.method, url, call.body or None, headers, sending=sending, timeout=timeout
+            reply = await self._caller.send(
+                call.method, url, call.body or None, headers, sending=sending, timeout=timeout, largest=LARGEST_ANSWER
             )
         answer = RawAnswer.of(reply.status, reply.headers, without(token.text, reply.content))
         code = _code_of(answer)

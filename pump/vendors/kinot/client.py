@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Self
 import structlog
 from yarl import URL
 
-from pump.commands.calls import RawCall
+from pump.commands.calls import LARGEST_ANSWER, RawCall
 from pump.core.clock import Clock
 from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply
 from pump.vendors.kinot import answers
@@ -169,8 +169,8 @@ class Client:
                 key=self._key, secret=self._secret, stamp_ms=self._clock.now_ms(), nonce=secrets.token_hex(16),
             )  # fmt: skip
             url = URL(self._server + call.ordered, encoded=True)
-            return await self._caller.once(
-                call.method, url, call.body or None, headers, sending=sending, timeout=timeout
+            return await self._caller.send(
+                call.method, url, call.body or None, headers, sending=sending, timeout=timeout, largest=LARGEST_ANSWER
             )
 
     def _judge(self, reply: Reply, signed: str) -> dict[str, Any]:
