@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
 import orjson
 
 from pump.core.clock import Clock
+from pump.core.errors import Refusal
 from pump.core.event import Event, Sighting, Unparsed
 from pump.spool import Along, Gap, GapChange, GapOpened, Receipt, Row, Seen, Spool
 from pump.spool.gaps.ledger import GapState
 
 TYPE: Final = "pump.gap"
+BY_HAND: Final = "asked for by hand"
+"""The reason of a record that an operator has opened: pump backfill."""
+BUG: Final = "its filling met a bug; the daemon's log has it whole"
+REPORT: Final = 0.5
+"""Seconds between two reports of its progress."""
 _NOBODY: Final = "the vendor keeps nothing that could be asked for"
 _SINK: Final = "the events were stored and removed; the sink alone has not had them"
 _SPOOL: Final = "lost on this machine's disk; a source whose vendor keeps a log has a record of its own"
@@ -96,6 +102,24 @@ class SourceGaps:
         found = await self._spool.gaps.named(self._name, name)
         assert found is not None  # the newest of a source is never one that is removed
         return found
+
+    async def by_hand(
+        self, since: datetime, until: datetime, looked: Callable[[int], dict[str, Any]],
+        report: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> dict[str, Any]:  # fmt: skip
+        """Open a record for this time, and wait until the source's filler is done with it; see
+        `pump.ops.backfill.Backfillable`. `looked` gives, of a record's number, what it knows of
+        `looked` and `of` (how far it is) and `waiting` (why). Raises Refusal."""
+        gap = await self.note(f"by hand {self._clock.now_ms()}", since, until, BY_HAND)
+        far: dict[str, Any] = {"looked": 0.0, "of": (until - since).total_seconds()}
+        while (kept := await self.get(gap.id)) is not None and kept.state == "open":
+            now = looked(gap.id)
+            far |= {name: now[name] for name in far if name in now}
+            await report({**now, **far, "filled": kept.filled})
+            await self._clock.sleep(REPORT)
+        if kept is None:
+            raise Refusal("its record is gone from the ledger, which keeps the newest of each source")
+        return {"gap": kept.id, "state": kept.state, "filled": kept.filled, "notes": kept.notes}
 
     async def fill(
         self, gap: Gap | None, items: Sequence[Event | Unparsed], state: Mapping[str, Any] | None = None, *,

@@ -7,9 +7,9 @@ import signal
 from pathlib import Path
 
 from pump.core.clock import Clock
+from pump.ingest.gaps import BY_HAND
 from pump.spool import Spool, SpoolSettings
 from pump.telemetry.metrics import Metrics
-from pump.vendors.hik_camera.backfill.filler import BY_HAND
 from pump.vendors.hik_camera.simulator.server import Quirks, Simulator
 from tests.e2e.test_subscribe_command import pump, start, until
 

@@ -7,22 +7,9 @@ from typing import Final
 
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.failure import clock_doubt, outside_its_time
+from pump.core.net.tls import ClosedIfRefused
 from pump.core.tasks import Threads
 from pump.core.text import words_of
-
-
-class _Socket(ssl.SSLSocket):
-    """Closed where its handshake fails: paho forgets it then, open."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except OSError:
-            self.close()
-            raise
-
 
 _READING: Final = Threads("certificates", 4)
 """A file system that hangs must not take threads that others wait for, name look-ups among them."""
@@ -43,7 +30,7 @@ def _client_context(
 ) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca_file)
-        context.sslsocket_class = _Socket
+        context.sslsocket_class = ClosedIfRefused
         if cert_file is not None:
             # A callable, for without a password OpenSSL would ask on the terminal.
             context.load_cert_chain(cert_file, key_file, password=lambda: password or "")

@@ -29,6 +29,7 @@ from pump.commands.contract import Command, CommandResult
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
+from pump.core.net.tls import ClosedIfRefused
 from pump.core.tasks import first_of
 from pump.core.text import words_of
 from pump.ingest.stream.client import tls_context
@@ -55,19 +56,6 @@ _SILENT: Final = logging.getLogger("pump.vendors.avaeye.broker")
 """paho tells on standard error what is reported in our own words anyway."""
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
-
-
-class _Socket(ssl.SSLSocket):
-    """Closed where its handshake fails: paho forgets it then, open."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except OSError:
-            self.close()
-            raise
 
 
 @dataclass(slots=True)
@@ -156,7 +144,7 @@ class Broker:
         if not self._tls:
             return None
         context = tls_context(verify=True, ca=self._settings.ca)
-        context.sslsocket_class = _Socket
+        context.sslsocket_class = ClosedIfRefused
         return context
 
     @asynccontextmanager

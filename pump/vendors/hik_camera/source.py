@@ -24,7 +24,7 @@ from pump.ingest.stream.lockout import LoginLockout
 from pump.ingest.stream.multipart.parts import Limits
 from pump.ingest.stream.stream import Stream
 from pump.source import Source
-from pump.vendors.hik_camera.backfill.filler import BY_HAND, Filler
+from pump.vendors.hik_camera.backfill.filler import Filler
 from pump.vendors.hik_camera.backfill.rows import TYPE
 from pump.vendors.hik_camera.backfill.search import AcsSearch
 from pump.vendors.hik_camera.control import CALLS, Commanded, Control
@@ -33,8 +33,6 @@ from pump.vendors.hik_camera.document import read_document
 from pump.vendors.hik_camera.handler import CameraHandler
 from pump.vendors.hik_camera.settings import HikCameraSettings
 
-_REPORT: Final = 0.5
-"""Seconds between two reports of a backfill's progress."""
 _PART: Final = 1 << 20
 """Bytes of a message: they are a few KB."""
 _JUDGED: Final = (
@@ -111,17 +109,7 @@ class HikCamera(Source[HikCameraSettings]):
             raise Refusal(
                 f"`events` of the source {self.name} leaves out AccessControllerEvent, which alone is searched"
             )
-        gap = await self._gaps.note(f"by hand {self.clock.now_ms()}", since, until, BY_HAND)
-        while (kept := await self._gaps.get(gap.id)) is not None and kept.state == "open":
-            progress: dict[str, Any] = {"looked": filler.share(gap.id), "of": (until - since).total_seconds()}
-            progress["filled"] = kept.filled
-            if filler.trouble:
-                progress["waiting"] = filler.trouble
-            await report(progress)
-            await self.clock.sleep(_REPORT)
-        if kept is None:
-            raise Refusal("its record is gone from the ledger, which keeps the newest of each source")
-        return {"gap": kept.id, "state": kept.state, "filled": kept.filled, "notes": kept.notes}
+        return await self._gaps.by_hand(since, until, filler.looked, report)
 
     def targets(self) -> Iterable[Target]:
         """As Source.targets, by the device's own lists."""

@@ -20,7 +20,7 @@ from pump.ingest.fetch.hosts import HostRule
 from pump.ingest.gaps import SourceGaps
 from pump.ingest.intake import Intake
 from pump.source import Source
-from pump.vendors.hik_connect.backfill.filler import BY_HAND, Filler
+from pump.vendors.hik_connect.backfill.filler import Filler
 from pump.vendors.hik_connect.backfill.inventory import Inventory
 from pump.vendors.hik_connect.backfill.matching import Matcher
 from pump.vendors.hik_connect.backfill.reader import LogReader
@@ -41,8 +41,6 @@ PICTURES: Final = "ezvizlife.com"
 """The domain of the vendor's hosts of pictures."""
 STORAGE: Final = "*.amazonaws.com"
 """The hosts of clips that the API gives links to (document, 5.5.1); messages may not name them."""
-_REPORT: Final = 0.5
-"""Seconds between two reports of a backfill's progress."""
 _SILENCE: Final = 60.0
 """Seconds of silence, above two calls that time out, after which the source counts as stalled."""
 
@@ -173,17 +171,7 @@ class HikConnect(Source[HikConnectSettings]):
         """See `pump.ops.backfill.Backfillable`."""
         if self._gaps is None:
             raise Refusal(f"the source {self.name} has not run yet: pump status")
-        gap = await self._gaps.note(f"by hand {self.clock.now_ms()}", since, until, BY_HAND)
-        looked = (0.0, (until - since).total_seconds())
-        while (kept := await self._gaps.get(gap.id)) is not None and kept.state == "open":
-            filler = self._filler
-            if filler is not None and filler.under_way is not None and filler.under_way.gap is not None:
-                looked = filler.under_way.share if filler.under_way.gap.id == gap.id else looked
-            progress: dict[str, Any] = {"looked": looked[0], "of": looked[1], "filled": kept.filled}
-            if filler is not None and filler.trouble:
-                progress["waiting"] = filler.trouble
-            await report(progress)
-            await self.clock.sleep(_REPORT)
-        if kept is None:
-            raise Refusal("its record is gone from the ledger, which keeps the newest of each source")
-        return {"gap": kept.id, "state": kept.state, "filled": kept.filled, "notes": kept.notes}
+        return await self._gaps.by_hand(since, until, self._looked, report)
+
+    def _looked(self, gap: int) -> dict[str, Any]:
+        return {} if self._filler is None else self._filler.looked(gap)

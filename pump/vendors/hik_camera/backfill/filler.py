@@ -20,6 +20,7 @@ from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event, Sighting, Unparsed
 from pump.core.failure import MISCONFIGURED_WAIT
+from pump.ingest.gaps import BUG, BY_HAND
 from pump.ingest.stream.intake import StreamIntake
 from pump.spool import Gap, Seen
 from pump.vendors.hik_camera.backfill.rows import FORM, SEARCH, looked_for, names, offset_of, read
@@ -31,7 +32,6 @@ log = structlog.get_logger()
 
 PROGRESS: Final = "search/gap/"
 """Begins the state keys of searches under way, one a record: milliseconds since 1970 up to which it has come."""
-BY_HAND: Final = "asked for by hand"
 LOOK: Final = 1.0
 """Seconds from one look for work to the next."""
 SETTLE: Final = timedelta(seconds=5)
@@ -42,6 +42,8 @@ PAUSE: Final = 0.2
 """Seconds from one page to the next."""
 SLICE: Final = timedelta(days=1)
 _SECOND: Final = timedelta(seconds=1)
+MOST_PAGES: Final = 10_000
+"""Pages of one slice: a device that says "MORE" for ever must not be asked for ever."""
 _TRIES: Final = 3
 """Of one slice whose search the device forgets amid its pages."""
 _BEYOND: Final = "only events of doors are searched for, and a device forgets its oldest"
@@ -100,10 +102,13 @@ class Filler:
         self.trouble = ""
         """Why it waits; empty while it goes on."""
 
-    def share(self, gap: int) -> float:
-        """Seconds of the device's log that were searched for this record."""
+    def looked(self, gap: int) -> dict[str, Any]:
+        """As `SourceGaps.by_hand` wants it: the seconds of the device's log that were searched for this record."""
         one = self._under_way
-        return 0.0 if one is None or one.gap.id != gap else (one.at - one.begin).total_seconds()
+        found: dict[str, Any] = {"waiting": self.trouble} if self.trouble else {}
+        if one is not None and one.gap.id == gap:
+            found["looked"] = (one.at - one.begin).total_seconds()
+        return found
 
     async def run(self) -> None:
         """For ever. Its own failures wait, and never stop the stream."""
@@ -115,6 +120,9 @@ class Filler:
                 await self._wait(str(later), max(later.wait, self._backoff.next()))
             except Unavailable as refusal:
                 await self._wait(refusal.reason, self._backoff.next())
+            except Exception:  # noqa: BLE001  # logged whole; it must not take the source with it
+                self._log.exception("The filling of gaps met a bug; the stream goes on")
+                await self._wait(BUG, MISCONFIGURED_WAIT)
             else:
                 self._backoff.reset()
 
@@ -214,7 +222,7 @@ class Filler:
 
     async def _slice(self, one: _Search, upto: datetime) -> None:
         for left in reversed(range(_TRIES)):
-            search, position, known = uuid.uuid4().hex, 0, one.known
+            search, position, pages, known = uuid.uuid4().hex, 0, 0, one.known
             while True:
                 try:
                     page = await self._search.page(search, position, one.at, upto)
@@ -228,6 +236,8 @@ class Filler:
                 position += len(page.rows)
                 if not page.more or not page.rows:
                     return
+                if (pages := pages + 1) >= MOST_PAGES:
+                    raise SearchRefused(f"the device's search of one day has no end after {position} rows")
                 await self._clock.sleep(PAUSE)
 
     async def _take(self, one: _Search, rows: Iterable[Any]) -> None:

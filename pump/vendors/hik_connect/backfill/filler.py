@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -19,6 +19,7 @@ from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.event import Event
 from pump.core.failure import MISCONFIGURED_WAIT
+from pump.ingest.gaps import BUG, BY_HAND
 from pump.ingest.intake import Intake
 from pump.spool import Gap
 from pump.vendors.common.api import Action, CallFailed
@@ -43,7 +44,6 @@ VERIFIED: Final = "backfill/verified"
 """The piece of state that holds how far `verify` has come, milliseconds since 1970."""
 LOSSES: Final = "backfill/losses"
 """The piece of state that holds the newest loss of the spool's own that was taken up, a record's number."""
-BY_HAND: Final = "asked for by hand"
 _SLICES_OF_ROWS: Final = 50
 _LOGS: Final[Mapping[str, tuple[str, ...]]] = {
     "combine": (ALARM_LOG, ACCESS_RECORDS), "alarm": (ALARM_LOG,), "rawmsg": (ACCESS_RECORDS,),
@@ -125,6 +125,14 @@ class Filler:
         self.trouble = ""
         """Why it waits; empty while it goes on."""
 
+    def looked(self, gap: int) -> dict[str, Any]:
+        """As `SourceGaps.by_hand` wants it."""
+        found: dict[str, Any] = {"waiting": self.trouble} if self.trouble else {}
+        one = self.under_way
+        if one is not None and one.gap is not None and one.gap.id == gap:
+            found["looked"], found["of"] = one.share
+        return found
+
     async def run(self) -> None:
         """For ever: fill what is open, check what is due. Its own failures wait, and never stop a queue."""
         while True:
@@ -143,6 +151,9 @@ class Filler:
                 await self._troubled(str(failure), wait)
             except Unavailable as refused:
                 await self._troubled(refused.reason, self._backoff.next())
+            except Exception:  # noqa: BLE001  # logged whole; it must not take the source with it
+                self._log.exception("The filling of gaps met a bug; the queues go on")
+                await self._troubled(BUG, MISCONFIGURED_WAIT)
 
     async def _look_at_devices(self) -> None:
         try:

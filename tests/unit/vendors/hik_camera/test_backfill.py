@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from pump.simulation.pictures import jpeg
 from pump.spool import Gap
 from pump.testing import ManualClock
+from pump.vendors.hik_camera.backfill import filler
 from pump.vendors.hik_camera.backfill.rows import form_of, read, written
 from pump.vendors.hik_camera.backfill.search import PATH, TIME
 from pump.vendors.hik_camera.incidents import OpenIncidents
@@ -320,3 +322,37 @@ def test_the_simulated_terminal_refuses_what_terminals_refuse() -> None:
     time = log.answer("GET", TIME, b"", now)
     assert time is not None
     assert time[0] == 200
+
+
+async def test_a_search_without_an_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has come until then is kept."""
+    monkeypatch.setattr(filler, "MOST_PAGES", 2)
+    clock = ManualClock()
+    async with Simulator(clock=clock, quirks=Quirks(search=True)) as device, site(tmp_path, device, clock) as one:
+        await outage(one, device, before=5, lost=90, after=5)
+        [gap] = await settled(one)
+        assert gap.state == "unfillable"
+        assert "has no end after 60 rows" in gap.notes
+        assert 0 < gap.filled < 90
+
+
+async def test_a_bug_in_the_filling_leaves_the_stream_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filler, "SLICE", "no time")
+    clock = ManualClock()
+    async with Simulator(clock=clock, quirks=Quirks(search=True)) as device, site(tmp_path, device, clock) as one:
+        await one.until(lambda: one.state == "up")
+        await device.go_away()
+        await one.until(lambda: one.state == "down")
+        device.emit("access")
+        await device.come_back()
+        await one.until(lambda: one.state == "up")
+        with capture_logs() as logs:
+            await one.until(lambda: any("met a bug" in line["event"] for line in logs))
+        streams = len(device.account.streams)
+        for _ in range(5):
+            device.emit("access")
+        await device.drained()
+        await one.stored(lambda events: sum(event["type"].startswith("access.") for event in events) >= 5)
+        assert (len(device.account.streams), one.state) == (streams, "up")
+        [gap] = await one.spool.gaps.read(source="door")
+        assert gap.state == "open"

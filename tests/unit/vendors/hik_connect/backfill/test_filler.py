@@ -11,12 +11,14 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from pump.ingest.intake import Intake
 from pump.spool import Gap
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
+from pump.vendors.hik_connect.backfill import filler
 from pump.vendors.hik_connect.backfill.inventory import FIRST
 from pump.vendors.hik_connect.simulator.logs import Logged
 from pump.vendors.hik_connect.simulator.messages import identity
@@ -396,3 +398,24 @@ async def test_what_the_spool_itself_has_lost_is_asked_for_once(tmp_path: Path) 
                 assert (lost.source, lost.state) == ("pump", "unfillable")
                 assert (gap.source, gap.filled, gap.state) == ("teams", 3, "filled")
                 assert "the spool was damaged" in gap.reason
+
+
+async def test_a_bug_in_the_filling_leaves_the_queues_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filler, "BEFORE", "no time")
+    clock = ManualClock()
+    async with vendor(clock, Quirks(lost_subscription="keeps")) as hik:
+        async with site(hik, tmp_path, clock) as pump:
+            await pump.completed()
+        for _ in range(96):
+            clock.advance(HOUR)
+        with capture_logs() as logs:
+            async with site(hik, tmp_path, clock, verify="0s") as pump:
+                pump.pace = PACE
+                await pump.completed()
+                clock.advance(SETTLE.total_seconds())
+                await pump.until(lambda: any("met a bug" in line["event"] for line in logs))
+                live = hik.put("combine", *hik.make("combine", 5, "anpr"))
+                await pump.completed()
+                assert set(live) <= set(await pump.identities())
+                assert not pump.task.done()
+                assert [gap.state for gap in await ledger(pump)] == ["open"]
