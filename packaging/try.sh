@@ -52,7 +52,7 @@ print(urllib.request.urlopen(request, timeout=10).read().decode())
 PYTHON
 }
 until asked "http://127.0.0.1:$ops/readyz" 2>/dev/null; do kill -0 $daemon; sleep 0.2; done
-asked "http://127.0.0.1:$push/api/upark/capture" '{"path":"/api/upark/capture","params":{"parkId":"10000","deviceId":"1001","recordId":"r1","plateNo":"A12345","captureTime":"2026-11-20 08:00:00"}}'
+asked "http://127.0.0.1:$push/api/upark/capture" '{"path":"/api/upark/capture","params":{"parkId":"10000","deviceId":"1001","recordId":"r1","plateNo":"A12345","captureTime":"'"$(date -u '+%F %T')"'"}}'
 pump status -c /etc/pump/pump.toml
 until grep -q '"recordId":"r1"' /var/log/pump/events.jsonl; do kill -0 $daemon; sleep 0.2; done
 kill $daemon

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -33,15 +33,7 @@ class Accept:
 
         Raises Refusal before anything is stored where one of them is of no source, or of several.
         """
-        wanted = self._wanted(arguments)
-        for name, devices in wanted.items():
-            try:
-                await self._intakes[name].accept(devices)
-            except Unavailable as error:
-                raise Refusal(f"it cannot be stored now, try again: {error.reason}") from error
-            log.info("Devices were accepted, as asked", source=name, devices=devices)
-        accepted = [{"source": name, "device": key} for name, devices in wanted.items() for key in devices]
-        return {"accepted": accepted}
+        return {"accepted": await self._done(self._wanted(arguments), Intake.accept, "Devices were accepted, as asked")}
 
     async def forget(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
         """`keys` and `source` as `accept` takes them; {"forgotten": [{"source": …, "device": …}, …]} once on disk.
@@ -55,14 +47,19 @@ class Accept:
             for key in devices:
                 if table is not None and table.names(key):
                     raise Refusal(f"pump.toml names {key} of {name}: take it out there, and it is known no more")
+        return {"forgotten": await self._done(wanted, Intake.disown, "Devices were forgotten, as asked")}
+
+    async def _done(
+        self, wanted: Mapping[str, list[str]], do: Callable[[Intake, list[str]], Awaitable[object]], words: str
+    ) -> list[dict[str, str]]:
+        """Have it done to these devices, source by source; all of them. Raises Refusal."""
         for name, devices in wanted.items():
             try:
-                await self._intakes[name].disown(devices)
+                await do(self._intakes[name], devices)
             except Unavailable as error:
                 raise Refusal(f"it cannot be stored now, try again: {error.reason}") from error
-            log.info("Devices were forgotten, as asked", source=name, devices=devices)
-        forgotten = [{"source": name, "device": key} for name, devices in wanted.items() for key in devices]
-        return {"forgotten": forgotten}
+            log.info(words, source=name, devices=devices)
+        return [{"source": name, "device": key} for name, devices in wanted.items() for key in devices]
 
     def _wanted(self, arguments: Mapping[str, Any]) -> dict[str, list[str]]:
         """The devices by their source. Raises Refusal."""

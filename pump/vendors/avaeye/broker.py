@@ -113,6 +113,9 @@ class Broker:
                         source=self._name, address=self.address, reason=now,
                     )  # fmt: skip
                 reason = now
+            except Exception:  # logged whole; it must not take the watch over the cameras with it
+                log.exception("The cameras' broker met a bug; commands go another way, or fail", source=self._name)
+                count("broker lost")
             await self._clock.sleep(backoff.next())
 
     @property

@@ -169,6 +169,9 @@ class Clips:
             except Unavailable as error:  # the spool: nothing that was not stored is taken for done
                 self._intake.count("refused")
                 pause = max(LOOK, refused.next(), error.retry_after or 0.0)
+            except Exception:  # noqa: BLE001  # logged whole; it must not take the queues with it
+                self._log.exception("The asking for clips met a bug; the queues go on")
+                pause = MISCONFIGURED_WAIT
             await self._clock.sleep(pause)
 
     async def _next(self) -> None:

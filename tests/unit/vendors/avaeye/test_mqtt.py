@@ -14,11 +14,13 @@ import aiomqtt
 import orjson
 import pytest
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from pump.commands.contract import Command, NotTaken
 from pump.core.clock import Clock
 from pump.testing import ManualClock
 from pump.testing.brokers import Mosquitto
+from pump.vendors.avaeye import broker as connection
 from pump.vendors.avaeye.broker import Broker
 from pump.vendors.avaeye.settings import AvaEyeSettings, BrokerSettings
 from pump.vendors.avaeye.simulator.camera import Camera
@@ -418,3 +420,19 @@ async def test_a_stop_leaves_what_was_ordered_unknown(tmp_path: Path) -> None:
 def test_settings_that_cannot_be_meant(table: dict[str, Any], what: str) -> None:
     with pytest.raises(ValidationError, match=what):
         AvaEyeSettings.model_validate({"type": "avaeye", **table})
+
+
+async def test_a_bug_of_the_broker_s_connection_leaves_the_cameras_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ordered(tmp_path) as there:
+        link = there.pump.source.broker
+        assert link is not None
+        monkeypatch.setattr(connection, "KEEPALIVE", "no time")
+        with capture_logs() as logs:
+            link._broken.set()  # it is to be made anew
+            while not any("met a bug" in line["event"] for line in logs):
+                await asyncio.sleep(0.01)
+        monkeypatch.undo()
+        await link.up.wait()
+        assert await there.status("gate.open") == "done"

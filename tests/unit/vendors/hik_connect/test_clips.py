@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 from yarl import URL
 
 from pump.core.clock import Clock
@@ -398,3 +399,16 @@ async def test_late_ones_leave_half_of_the_places_to_those_of_now(
         assert len(rows(pump)) == 2
         await happens(pump, 6, "camera")
         assert len(rows(pump)) == 4
+
+
+async def test_a_bug_in_the_asking_leaves_the_queues_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_LATE", "no time")
+    clock = ManualClock()
+    async with simulator(clock) as hik, site(hik, tmp_path, clock, clips=["*"]) as pump:
+        with capture_logs() as logs:
+            await happens(pump, 3, "camera")
+            await pump.until(lambda: any("met a bug" in line["event"] for line in logs))
+        more = hik.put("combine", *hik.make("combine", 5, "anpr"))
+        await pump.completed()
+        assert set(more) <= set(await pump.identities())
+        assert not pump.task.done()
