@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
 
 from pump.core.record import State
+
+E = TypeVar("E", bound=BaseException)
 
 Memory = State | None
 """State that a sink wants remembered beside its cursor although a send failed; None: nothing new."""
@@ -85,3 +88,16 @@ class MessageError(ValueError):
     The text says what is missing and holds nothing of the message; the message itself is kept as
     `pump.record.unparsed`.
     """
+
+
+def bare(error: E) -> E:
+    """The error without tracebacks, its own and of what it came of: for who keeps it beyond its `except`.
+
+    A traceback holds the frames it went through and their variables, one of which is then the error itself: a cycle,
+    with all that the frames knew, which only the collector frees.
+    """
+    one: BaseException | None = error
+    while one is not None and (one is error or one.__traceback__ is not None):
+        one.__traceback__ = None
+        one = one.__cause__ or one.__context__
+    return error

@@ -16,7 +16,7 @@ from typing import Any, Final
 import structlog
 
 from pump.core.backoff import Backoff
-from pump.core.errors import Misconfigured, Rejected, Unavailable, Undelivered
+from pump.core.errors import Misconfigured, Rejected, Unavailable, Undelivered, bare
 from pump.core.record import Record, State
 from pump.core.tasks import Nap
 from pump.delivery.cursor import SETTLE_EVERY, SinkCursor
@@ -91,7 +91,7 @@ class BatchSender:
                     left = await self._book(purpose, left, whole, error.done, error.refused, attempts)
                     if isinstance(error, Misconfigured):
                         raise
-                    away = error
+                    away = bare(error)
                     if len(left) < before:
                         attempts = failures = 0
                         self._backoff.reset()

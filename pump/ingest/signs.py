@@ -39,6 +39,8 @@ class LoneSigns:
         """False where the last run was killed: some signs of life are not known."""
         self._ended = self.in_order
         """As it is stored now."""
+        self._changed = False
+        """Whether any has come or gone since."""
         self._at = 0.0
 
     def get(self, key: str) -> Sign | None:
@@ -47,7 +49,7 @@ class LoneSigns:
 
     def came(self, key: str, sign: Sign) -> None:
         """A device has given one; that there are any is stored at once."""
-        self._signs[key] = sign
+        self._signs[key], self._changed = sign, True
         if self._ended:
             self._store(sign.heard, ended=False)
 
@@ -56,10 +58,11 @@ class LoneSigns:
         sign = self._signs.get(key)
         if sign is not None and sign.heard <= heard:
             del self._signs[key]
+            self._changed = True
 
     def look(self, now: float) -> None:
-        """Have them stored where that is due; `now` in listening time."""
-        if not self._ended and now - self._at >= SECONDS:
+        """Have them stored where that is due and the row is not as they are; `now` in listening time."""
+        if self._changed and not self._ended and now - self._at >= SECONDS:
             self._store(now, ended=False)
 
     def end(self, now: float) -> None:
@@ -68,7 +71,7 @@ class LoneSigns:
             self._store(now, ended=True)
 
     def _store(self, now: float, *, ended: bool) -> None:
-        self._at, self._ended = now, ended
+        self._at, self._ended, self._changed = now, ended, False
         signs = {key: [round(sign.heard, 3), sign.seen] for key, sign in self._signs.items()}
         self._intake.remember(KEY, {"ended": ended, "signs": signs})
 

@@ -6,6 +6,7 @@ One object for all of them, given to each when it is made, so that none sets any
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -60,7 +61,11 @@ class SpoolState:
         """Links that are still to be fetched."""
         self._head = head
         self._floor = floor
-        self._values = dict(values or {})
+        self._values: dict[str, dict[str, Any]] = {}
+        """By source, and there by key."""
+        self._keys: dict[str, list[str]] = {}
+        """Those of each source in their order, as the file has them: a prefix is a range of them."""
+        self.apply(values or {})
         self._cursors = self._copies() | dict(cursors or {})
         self._stored = dict(self._cursors)
         self._copied: dict[str, float] = {}
@@ -166,12 +171,18 @@ class SpoolState:
 
     def value(self, key: Key) -> Any:
         """One piece of state; None where there is none."""
-        return self._values.get(key)
+        source, name = key
+        return self._values.get(source, {}).get(name)
 
     def values(self, source: str, prefix: str = "") -> dict[str, Any]:
-        """The source's state, for the keys that begin with `prefix`."""
-        mine = ((key, value) for (owner, key), value in self._values.items() if owner == source)
-        return {key: value for key, value in mine if key.startswith(prefix)}
+        """The source's state, for the keys that begin with `prefix`, in their order."""
+        values, keys = self._values.get(source, {}), self._keys.get(source, [])
+        found: dict[str, Any] = {}
+        for place in range(bisect_left(keys, prefix), len(keys)):
+            if not keys[place].startswith(prefix):
+                break
+            found[keys[place]] = values[keys[place]]
+        return found
 
     def remember(self, key: Key, value: Any) -> None:
         """Note a piece of state for the next commit; None removes it."""
@@ -180,11 +191,14 @@ class SpoolState:
 
     def apply(self, values: Mapping[Key, Any]) -> None:
         """Take over state that a commit has stored with its events; None removes a key."""
-        for key, value in values.items():
-            if value is None:
-                self._values.pop(key, None)
-            else:
-                self._values[key] = value
+        for (source, name), value in values.items():
+            mine, keys = self._values.setdefault(source, {}), self._keys.setdefault(source, [])
+            if value is not None:
+                if name not in mine:
+                    insort(keys, name)
+                mine[name] = value
+            elif name in mine:
+                del mine[name], keys[bisect_left(keys, name)]
 
     # --- between two commits ------------------------------------------------------------------------------------------
 

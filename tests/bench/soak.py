@@ -221,7 +221,7 @@ def _shown(found: dict[str, Any]) -> str:
     return "  ".join(
         f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
         for name, value in found.items()
-        if name not in {"at", "census"}
+        if name not in {"at", "census", "garbage"}
     )
 
 

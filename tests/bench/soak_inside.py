@@ -10,14 +10,19 @@ import ctypes
 import ctypes.util
 import gc
 import json
+import os
+import re
 import sqlite3
 import sys
+import tempfile
 import threading
 import time
+import traceback
 import weakref
 from collections import Counter, deque
 from itertools import islice
 from pathlib import Path
+from types import CodeType, CoroutineType, FunctionType
 from typing import Any, Final
 
 from pump.cli import main
@@ -80,9 +85,38 @@ def _connections(sqlite: Any) -> dict[str, float]:
     return found
 
 
-def _sample(libc: Any, sqlite: Any) -> dict[str, float]:
-    """MiB, but for `blocks`, which are Python's own."""
-    found: dict[str, float] = {"python_blocks": sys.getallocatedblocks()}
+_ARENAS: Final = re.compile(r"# arenas allocated current += +([\d,]+)")
+_POOLS: Final = re.compile(r"([\d,]+) unused pools")
+_ARENA: Final = 1 << 20
+
+
+def _pymalloc() -> dict[str, float]:
+    """MiB that Python's own allocator holds for small objects, and of them those of pools that nobody uses.
+
+    It writes them to the process's stderr alone, which is a file of ours meanwhile.
+    """
+    with tempfile.TemporaryFile() as file:
+        former = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            sys._debugmallocstats()
+        finally:
+            os.dup2(former, 2)
+            os.close(former)
+        file.seek(0)
+        said = file.read().decode(errors="replace")
+    found: dict[str, float] = {}
+    if arenas := _ARENAS.search(said):
+        found["small"] = int(arenas[1].replace(",", "")) * _ARENA / _MIB
+    if pools := _POOLS.search(said):
+        found["small_free"] = int(pools[1].replace(",", "")) * 16384 / _MIB
+    return found
+
+
+def _sample(libc: Any, sqlite: Any) -> dict[str, Any]:
+    """MiB, but for `blocks`, which are Python's own, and the collector's runs by generation."""
+    found: dict[str, Any] = {"python_blocks": sys.getallocatedblocks(), **_pymalloc()}
+    found["collected"] = "/".join(str(each["collections"]) for each in gc.get_stats())
     if hasattr(libc, "mallinfo2"):
         libc.mallinfo2.restype = _Mallinfo
         heap = libc.mallinfo2()
@@ -126,6 +160,41 @@ def _held(objects: list[Any]) -> dict[str, float]:
     return {name: round(size / _MIB, 2) for name, size in found.most_common(_LARGEST)}
 
 
+def _garbage() -> dict[str, Any]:
+    """Collect all, and name what only the collector could free: by type, and by what errors among it say."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    began = time.perf_counter()
+    try:
+        gc.collect()
+    finally:
+        gc.set_debug(0)
+    seconds = time.perf_counter() - began
+    types = Counter(type(each).__qualname__ for each in gc.garbage)
+    errors = Counter(_said(each) for each in gc.garbage if isinstance(each, BaseException))
+    tasks = Counter(
+        f"{each.__qualname__} {_place(each.cr_code)}" for each in gc.garbage if isinstance(each, CoroutineType)
+    )
+    functions = Counter(
+        f"{each.__qualname__} {_place(each.__code__)}" for each in gc.garbage if isinstance(each, FunctionType)
+    )
+    gc.garbage.clear()
+    return {
+        "count": sum(types.values()), "seconds": round(seconds, 4), "types": dict(types.most_common(_LARGEST)),
+        "errors": dict(errors.most_common(_LARGEST)),
+        "coroutines": dict(tasks.most_common(_LARGEST)), "functions": dict(functions.most_common(_LARGEST)),
+    }  # fmt: skip
+
+
+def _said(error: BaseException) -> str:
+    """The error's type, and through which places it went."""
+    places = [_place(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    return f"{type(error).__qualname__} {' '.join(places[-6:])}"
+
+
+def _place(code: CodeType, line: int | None = None) -> str:
+    return f"{'/'.join(code.co_filename.split('/')[-2:])}:{line or code.co_firstlineno}"
+
+
 def _watch(output: Path, every: float, census: float) -> None:
     libc, sqlite = ctypes.CDLL(None), None
     due = time.monotonic() + census if census else float("inf")
@@ -137,7 +206,7 @@ def _watch(output: Path, every: float, census: float) -> None:
             due += census
             found["census"] = _census()
             blocks = sys.getallocatedblocks()
-            found["garbage"] = gc.collect()
+            found["garbage"] = _garbage()
             found["garbage_blocks"] = blocks - sys.getallocatedblocks()
         with output.open("a") as file:
             file.write(json.dumps(found) + "\n")

@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from pump.core.clock import Clock
+from pump.core.errors import bare
 from pump.core.tasks import Nap
 from pump.ingest.fetch import results
 from pump.ingest.fetch.access import PictureAccess
@@ -198,7 +199,7 @@ class Fetcher:
                 with self._settler.coming():
                     outcome = await downloader.keep(incoming, kind, access, stranger=stranger)
         except FetchFailed as error:
-            outcome = error
+            outcome = bare(error)
         except FetchLater as error:
             there, wait = not error.away, error.wait
             outcome = self._later(job, error)

@@ -20,7 +20,7 @@ import structlog
 
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured
+from pump.core.errors import Misconfigured, bare
 from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient, UnexpectedStatus
 from pump.ingest.stream.connection import LOSSES, UNFINISHED, Renewed, StreamConnection, StreamOptions
 from pump.ingest.stream.handler import RetryAdvice, StreamHandler, StreamRefused
@@ -99,7 +99,7 @@ class Stream:
         try:
             await connection.run()
         except LOSSES as error:
-            failure = error
+            failure = bare(error)
         if connection.answered:
             self._stale = 0
         if connection.carried:

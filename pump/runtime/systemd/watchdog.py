@@ -14,7 +14,7 @@ from pump.core.tasks import Threads
 from pump.runtime.status import Status
 from pump.runtime.systemd.notify import Notifier
 from pump.runtime.systemd.progress import Progress
-from pump.runtime.tuning import give_back
+from pump.runtime.tuning import Collecting, give_back
 from pump.spool import Spool
 from pump.telemetry.health import Health
 
@@ -25,7 +25,7 @@ LOOKS: Final = 3
 TOLD: Final = 5.0
 """Seconds between two status lines for the service manager."""
 GIVING: Final = 60.0
-"""Seconds between two looks for memory that a burst has left."""
+"""Seconds between two looks for memory that nobody uses any more."""
 _HEAP: Final = Threads("heap", 1)
 
 
@@ -75,11 +75,11 @@ class Watch:
     async def probe(self) -> None:
         """Have the spool's writer do nothing, and see that it does: "stalled" is what a hung disk looks like.
 
-        Give back what memory bursts have left, too.
+        Free what only the collector can, and give back what memory bursts have left, too.
         """
         component = self._health.component("spool")
         component.expects = self._progress.limit
-        given = self._clock.monotonic()
+        given, collecting = self._clock.monotonic(), Collecting()
         while True:
             with contextlib.suppress(Unavailable):  # it refuses, so it lives
                 await self._spool.flush()
@@ -87,5 +87,6 @@ class Watch:
             component.activity()
             if self._clock.monotonic() - given >= GIVING:
                 given = self._clock.monotonic()
+                collecting.collect()  # in this thread, to which what it frees belongs
                 await _HEAP.run(give_back)
             await self._clock.sleep(self._progress.limit / LOOKS)

@@ -79,6 +79,7 @@ def _answer(running: asyncio.Future[Any], work: Callable[[], Any]) -> None:
         failure = error
     with suppress(RuntimeError):  # the loop that asked has ended: nobody waits for the answer
         running.get_loop().call_soon_threadsafe(_settle, running, result, failure)
+    failure = None  # its traceback holds this frame
 
 
 def _settle(running: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:

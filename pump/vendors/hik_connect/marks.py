@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
+from sys import intern
 from typing import Any, Final
 
 from pump.core.event import event_id
@@ -87,14 +89,16 @@ class Marks:
 
     def nth(self, alarm: object, state: str) -> int:
         """Count, from 1, of the times that the alarm came into this state, this one among them."""
-        place = event_id(alarm)[:16]
+        place, state = event_id(alarm)[:16], intern(state)  # a few words, one of which each alarm keeps
         old = self._again[place] if self._again is not None and place in self._again else self._alarms.get(place)
         if old is not None and old["last"] == state:
             return int(old["counts"][state])
-        counts = dict(old["counts"]) if old is not None else {}
-        counts[state] = counts.get(state, 0) + 1
-        if len(counts) > _STATES:
-            del counts[next(iter(counts))]
+        counts = _once(state)
+        if old is not None:
+            counts = dict(old["counts"])
+            counts[state] = counts.get(state, 0) + 1
+            if len(counts) > _STATES:
+                del counts[next(iter(counts))]
         made = {"at": self._stamp, "last": state, "counts": counts}
         if self._again is not None:
             self._again[place] = made
@@ -141,6 +145,12 @@ class Marks:
 
 
 _LAST: Final = "batches"
+
+
+@lru_cache(_STATES)
+def _once(state: str) -> dict[str, int]:
+    """The counts of an alarm that came into its first state: one object for all such, never changed in place."""
+    return {state: 1}
 
 
 def _digest(records: Sequence[object]) -> str | None:

@@ -6,6 +6,7 @@ update names an id that was never stored.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +27,8 @@ _SEGMENT: Final = 64
 _DAY: Final = 86_400_000
 """Milliseconds after which a piece is full, for all of it is forgotten at once."""
 _DIGITS: Final = 16
+_LINES: Final = re.compile(rf"^([0-9a-f]{{{_DIGITS}}}) ", re.MULTILINE)
+"""Begins each line of a piece."""
 
 
 class Seen(NamedTuple):
@@ -39,15 +42,18 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class _Segment:
-    """A piece of state: milliseconds since 1970 of its oldest and newest record, how many of them are remembered."""
+    """A piece of state: milliseconds since 1970 of its oldest and newest record, how many of them are remembered, and
+    a line for each: "record id files links pulse"."""
 
     begun: int
     at: int
     count: int
+    text: str = ""
 
 
 class Uploads:
-    """The first upload of each of the newest records of one queue: about 250 bytes each, 75 on disk.
+    """The first upload of each of the newest records of one queue: about 80 bytes each beside the piece of state, which
+    has 75 of them and is in memory once.
 
     Bounded by `limit` and by LIFE. What it has forgotten makes a second upload an event of its own instead of an
     update. A caller whose put was refused throws it away and loads it again: it then knows what the spool knows.
@@ -58,13 +64,14 @@ class Uploads:
         """Confirmations and marks of the queue's alarms."""
         self._limit = limit
         self._prefix = prefix
-        # Texts alone, no tuples: the collector would count them, and stop the loop to walk through them.
-        self._seen: dict[str, str] = {}
+        # Numbers alone, no tuples: the collector would count them, and stop the loop to walk through them.
+        self._where: dict[int, int] = {}
+        """By a record's digest the number of the piece that has its line; the oldest first."""
+        self._pending: dict[str, str] = {}
+        """Lines that are in no piece yet, by their digests."""
         self._fresh: list[str] = []
-        self._pending: dict[str, None] = {}
         self._segments: dict[int, _Segment] = {}
         self._number = 0
-        self._newest = ""
         self._gone: list[int] = []
         self._asked: object = None
         self._placed = _digest(None)
@@ -77,19 +84,26 @@ class Uploads:
         for number in sorted(number for number in pieces if number is not None):
             piece = pieces[number]
             lines = member(piece, "seen")
-            found = [line.split(" ", 1) for line in lines.splitlines()] if isinstance(lines, str) else []
-            kept = {key: rest for key, rest in (pair for pair in found if len(pair) == 2) if key not in made._seen}
-            made._seen.update(kept)
+            text = lines if isinstance(lines, str) else ""
+            places = dict.fromkeys(int(found[1], 16) for found in _LINES.finditer(text))
+            kept = [place for place in places if place not in made._where]
+            made._where.update(dict.fromkeys(kept, number))
             at = whole(member(piece, "at")) or 0
-            made._segments[number] = _Segment(at, at, len(kept))
+            made._segments[number] = _Segment(at, at, len(kept), text)
             made._number = number
-            made._newest = "\n".join(f"{key} {rest}" for key, rest in kept.items())
             made._shorten()
         return made
 
     def seen(self, key: object) -> Seen | None:
         """The first upload of a record, by the record's identity without its files."""
-        return _read(self._seen.get(self._place(key)))
+        return self._seen(self._place(key))
+
+    def _seen(self, place: str) -> Seen | None:
+        if (line := self._pending.get(place)) is not None:
+            return _read(line)
+        if (number := self._where.get(int(place, 16))) is None:
+            return None
+        return _read(f"\n{self._segments[number].text}".partition(f"\n{place} ")[2].partition("\n")[0])
 
     def _place(self, key: object) -> str:
         if key is not self._asked:  # each record is looked up twice
@@ -110,7 +124,7 @@ class Uploads:
         `key` is the record's identity without its files, `identity` the id of the event that it makes.
         """
         place, files = self._place(key), _files(shape)
-        seen = _read(self._seen.get(place))
+        seen = self._seen(place)
         if seen is None:
             self._add(place, f"{identity} {files} {links} {pulse:d}")
             return None
@@ -121,7 +135,7 @@ class Uploads:
     def repeated(self, guid: str, start: str | None, identity: str = "", *, pulse: bool = False) -> bool:
         """True where the alarm's guid began before, at another time: the vendor's second way to say pulse (A.3.20)."""
         place, begun = _digest(("start", guid)), _digest(start)
-        seen = _read(self._seen.get(place))
+        seen = self._seen(place)
         if seen is None:
             self._add(place, f"{identity} {begun} 0 {pulse:d}")
             return False
@@ -129,10 +143,9 @@ class Uploads:
 
     def rename(self, identity: str, other: str) -> None:
         """A first upload that goes with the next change of state is known as `other`: its event was stored before."""
-        for place in self._pending:
-            line = self._seen[place]
+        for place, line in self._pending.items():
             if line.startswith(f"{identity} "):
-                self._seen[place] = other + line[len(identity) :]
+                self._pending[place] = other + line[len(identity) :]
 
     def begin(self) -> None:
         """Begin a record: `forget` undoes what is remembered from here on."""
@@ -142,7 +155,6 @@ class Uploads:
     def forget(self) -> None:
         """The record made no event: nothing may name it."""
         for place in self._fresh:
-            self._seen.pop(place, None)
             self._pending.pop(place, None)
         self._fresh.clear()
         self.marks.forget()
@@ -157,15 +169,16 @@ class Uploads:
         changes: dict[str, Any] = {}
         stamp = int(now.timestamp() * 1000)
         if self._pending:
-            lines = "\n".join(f"{key} {self._seen[key]}" for key in self._pending)
+            lines = "\n".join(f"{place} {line}" for place, line in self._pending.items())
             newest = self._segments.get(self._number)
-            if newest is None or self._newest.count("\n") + 1 >= _SEGMENT or stamp - newest.begun > _DAY:
+            if newest is None or newest.text.count("\n") + 1 >= _SEGMENT or stamp - newest.begun > _DAY:
                 self._number += 1  # never again the number of a piece that goes with this very change
-                newest, self._newest = self._segments.setdefault(self._number, _Segment(stamp, stamp, 0)), ""
+                newest = self._segments.setdefault(self._number, _Segment(stamp, stamp, 0))
             newest.at, newest.count = stamp, newest.count + len(self._pending)
-            self._newest = f"{self._newest}\n{lines}" if self._newest else lines
+            newest.text = f"{newest.text}\n{lines}" if newest.text else lines
+            self._where.update(dict.fromkeys((int(place, 16) for place in self._pending), self._number))
             self._pending.clear()
-            changes[f"{self._prefix}{self._number}"] = {"at": stamp, "seen": self._newest}
+            changes[f"{self._prefix}{self._number}"] = {"at": stamp, "seen": newest.text}
             self._age(stamp)
         for number in self._gone:
             changes[f"{self._prefix}{number}"] = None
@@ -173,23 +186,20 @@ class Uploads:
         return changes
 
     def _add(self, place: str, line: str) -> None:
-        self._seen[place] = line
-        self._pending[place] = None
+        self._pending[place] = line
         self._fresh.append(place)
         self._shorten()
 
     def _shorten(self) -> None:
-        while len(self._seen) > self._limit:
+        while len(self._where) + len(self._pending) > self._limit:
             self._drop()
 
     def _drop(self) -> None:
         """Forget the oldest; it stands in the oldest piece, or is not stored yet."""
-        place = next(iter(self._seen))
-        del self._seen[place]
-        if place in self._pending:
-            del self._pending[place]
+        if not self._where:
+            del self._pending[next(iter(self._pending))]
             return
-        number = next(iter(self._segments))
+        number = self._where.pop(next(iter(self._where)))
         self._segments[number].count -= 1
         self._clear(number)
 
@@ -204,7 +214,7 @@ class Uploads:
             if segment.at >= oldest:
                 break
             for _ in range(segment.count):
-                del self._seen[next(iter(self._seen))]
+                del self._where[next(iter(self._where))]
             segment.count = 0
             self._clear(number)
 
@@ -218,8 +228,8 @@ def _files(shape: Shape) -> str:
     return _digest(shape)
 
 
-def _read(line: str | None) -> Seen | None:
-    parts = line.split(" ") if line is not None else []
+def _read(line: str) -> Seen | None:
+    parts = line.split(" ")
     if len(parts) != 4:
         return None
     return Seen(parts[0], parts[1], whole(parts[2]) or 0, parts[3] == "1")

@@ -99,15 +99,19 @@ class Client:
     async def _judged(self, answer: Answer, what: str) -> Answer:
         """The same where it is no failure."""
         if failed(answer):
-            found = trouble(answer, what)
-            self._expired = self._expired + 1 if isinstance(found, Expired) else 0
-            if self._expired > STALE:
-                found = Rejected(f"{found.reason}, {self._expired} times in a row; is its clock or the network slow?")
-            if isinstance(found, Rejected):
-                await self._lockout.reject(RetryAdvice(found.reason, found.wait), self._store)
-            raise found
+            raise await self._failure(answer, what)
         self._expired = 0
         return answer
+
+    async def _failure(self, answer: Answer, what: str) -> Trouble:
+        """The error that it means, made where it is not raised: the frame that raises it must not hold it."""
+        found = trouble(answer, what)
+        self._expired = self._expired + 1 if isinstance(found, Expired) else 0
+        if self._expired > STALE:
+            found = Rejected(f"{found.reason}, {self._expired} times in a row; is its clock or the network slow?")
+        if isinstance(found, Rejected):
+            await self._lockout.reject(RetryAdvice(found.reason, found.wait), self._store)
+        return found
 
     # --- a subscription that stands, by its number ------------------------------------------------------------------
 

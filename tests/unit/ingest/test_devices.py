@@ -247,6 +247,24 @@ async def test_signs_that_come_alone_are_stored_once_a_minute_in_one_row_however
         assert set(await _types(intake)) == {"device.online"}
 
 
+async def test_a_minute_without_a_sign_stores_nothing(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _sign(devices, intake, interval=600.0)
+        await _alone(devices, intake)
+        await _pass(clock, 61.0)
+        await intake._spool.flush()
+        stored = intake.state(signs.KEY)[signs.KEY]
+        await _pass(clock, 130.0)
+        assert intake.state(signs.KEY)[signs.KEY] is stored, "the very object: nothing took its place"
+        await _alone(devices, intake)
+        await _pass(clock, 1.0)
+        assert intake.state(signs.KEY)[signs.KEY]["signs"][_KEY][0] > stored["signs"][_KEY][0], "not a minute later"
+        await _sign(devices, intake)
+        await _pass(clock, 61.0)
+        assert intake.state(signs.KEY)[signs.KEY]["signs"] == {}, "its row has it"
+
+
 async def test_a_kill_costs_a_minute_of_last_seen_and_no_turn(tmp_path: Path) -> None:
     """The files as they are while the pump runs are those that a kill leaves."""
     clock = ManualClock()

@@ -1,12 +1,16 @@
-"""The heap after a burst: what is free in its middle goes back to the system."""
+"""The heap after a burst, whose holes go back to the system; and the collector, which comes by with the time."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import subprocess
 import sys
+import weakref
 
 import pytest
+
+from pump.runtime.tuning import WHOLE, Collecting
 
 _BURST = """
 import os, random
@@ -36,3 +40,29 @@ def test_what_a_burst_leaves_between_what_stays_is_given_back() -> None:
     most, left, after = map(float, said.stdout.split())
     assert left > most - 20, "its holes lie below what stays, and mallopt's threshold is of the heap's end"
     assert after < most - 150
+
+
+def test_the_collector_comes_by_with_the_time_and_now_and_then_through_all() -> None:
+    def whole() -> int:
+        return int(gc.get_stats()[2]["collections"])
+
+    gc.disable()
+    try:
+        collecting, before = Collecting(), whole()
+        for _ in range(WHOLE - 1):
+            ring: list[object] = []
+            ring.append(ring)
+            gone = weakref.ref(cell := _Cell())
+            ring.append(cell)
+            del ring, cell
+            collecting.collect()
+            assert gone() is None
+        assert whole() == before
+        collecting.collect()
+        assert whole() == before + 1
+    finally:
+        gc.enable()
+
+
+class _Cell:
+    """Something that can be watched."""

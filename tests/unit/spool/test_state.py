@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from pump.spool import Cursor
@@ -83,6 +85,22 @@ def test_state_of_a_source_is_given_by_prefix_and_removed_by_none() -> None:
     assert state.values("teams") == {"queue/a": 1}
     assert state.values("door") == {}
     assert state.take_unstored().values == {("door", "token"): None}, "the file is to forget it too"
+
+
+def test_a_prefix_is_a_range_whatever_came_and_went() -> None:
+    chance, state = random.Random(13), _state()
+    model: dict[tuple[str, str], int] = {}
+    for number in range(2_000):
+        key = (chance.choice("ab"), "".join(chance.choices("a/\uffff\U0010ffff", k=chance.randrange(4))))
+        value = chance.choice((None, number))
+        state.apply({key: value})
+        model |= {key: number} if value is not None else {}
+        if value is None:
+            model.pop(key, None)
+    for prefix in ("", "a", "a/", "/", "\uffff", "\U0010ffff", "a/a/a", "b"):
+        mine = {key: value for (source, key), value in model.items() if source == "a" and key.startswith(prefix)}
+        assert [*state.values("a", prefix).items()] == sorted(mine.items())
+    assert all(state.value(key) == value for key, value in model.items())
 
 
 def test_bytes_and_letters_are_counted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 from contextlib import suppress
@@ -16,7 +17,8 @@ from structlog.testing import capture_logs
 
 from pump.core.event import Event
 from pump.ingest.fetch.access import PictureAccess
-from pump.ingest.fetch.errors import FetchFailed
+from pump.ingest.fetch.errors import FetchFailed, LinkForbidden
+from pump.ingest.fetch.incoming import Incoming
 from pump.ingest.fetch.settling import Settler
 from pump.simulation.pictures import PictureHost, jpeg
 from pump.spool import Fetch
@@ -304,6 +306,21 @@ async def test_results_that_come_together_go_in_one_commit(ground: Ground) -> No
         await storing
         assert ground.value("pump_commits_total") - before == 1
         assert (settler.unstored, stored, len(await here.events("media.failed"))) == (0, [], 4)
+
+
+async def test_a_link_that_may_not_be_asked_leaves_nothing_to_the_collector(ground: Ground) -> None:
+    """Each kept 30 objects with its file's buffer in a cycle."""
+    async with ground.running(PictureAccess()) as here:
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(20):
+                await here.intake.put(alarm(number, f"http://127.0.0.1:9/{number}.jpg"))
+            await here.quiet()
+            assert len(await here.reasons()) == 20
+            assert not [each for each in gc.get_objects() if isinstance(each, FetchFailed | LinkForbidden | Incoming)]
+        finally:
+            gc.enable()
 
 
 def _open_files(folder: Path) -> list[str]:

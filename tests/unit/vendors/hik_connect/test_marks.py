@@ -182,6 +182,19 @@ def test_a_mark_of_a_pulse_that_was_never_stored_names_it_by_its_guid_alone() ->
     assert "updates" not in event.data
 
 
+def test_first_states_of_alarms_are_held_once_and_one_that_goes_on_takes_no_other_along() -> None:
+    marks = Marks()
+    marks.begin("1", [mark("1", guid="a"), mark("1", guid="b")], RECEIVED)
+    assert [marks.nth(guid, "".join(("mark ", "1"))) for guid in "ab"] == [1, 1]
+    one, other = (value for key, value in marks.state().items() if not key.endswith("batches"))
+    assert one["counts"] is other["counts"]
+    assert (one["last"], one["counts"]) == ("mark 1", {"mark 1": 1})
+    marks.begin("2", [mark("0", guid="a")], RECEIVED)
+    assert [marks.nth("a", state) for state in ("mark 0", "mark 1")] == [1, 2]
+    assert one["counts"] == other["counts"] == {"mark 1": 1}
+    assert marks.nth("b", "mark 0") == 1
+
+
 def test_what_is_remembered_is_bounded_in_number_and_age() -> None:
     marks = Marks(limit=3)
     marks.begin("a", [mark("1")], RECEIVED)

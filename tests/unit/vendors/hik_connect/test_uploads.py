@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import pump.vendors.hik_connect
-from pump.core.event import Event, Unparsed
+from pump.core.event import Event, Unparsed, event_id
 from pump.vendors.hik_connect.parse import Queue, normalise
 from pump.vendors.hik_connect.uploads import LIFE, PREFIX, Uploads
 
@@ -246,6 +247,30 @@ def test_what_is_remembered_is_bounded_in_number_and_age_on_disk_too() -> None:
     uploads = restarted(uploads, stored, RECEIVED + LIFE + timedelta(seconds=1))
     assert [uploads.seen(key) is not None for key in (999, "new")] == [False, True]
     assert len(stored) == 1
+
+
+def test_a_full_memory_is_small_and_holds_the_newest_word_for_word() -> None:
+    """An alarm queue fills it in an hour, and what it then is must not be a leak to look at."""
+    stored: dict[str, Any] = {}
+    tracemalloc.start()
+    try:
+        uploads, before = Uploads(4_000), tracemalloc.get_traced_memory()[0]
+        for number in range(5_000):
+            uploads.begin()
+            uploads.first(f"record {number}", event_id("event", number), ("files", number % 50), number % 3)
+            if number % 20 == 19:
+                stored |= uploads.state(RECEIVED + timedelta(seconds=number))
+        held = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert held < 4_000 * 220, "bytes, with the pieces of state themselves; 270 a record as texts of their own"
+    again = restarted(uploads, stored)
+    assert all(uploads.seen(f"record {number}") is None for number in range(1_000))
+    for number in range(1_000, 5_000):
+        seen = uploads.seen(f"record {number}")
+        assert seen is not None
+        assert (seen.id, seen.links) == (event_id("event", number), number % 3)
+        assert again.seen(f"record {number}") == seen
 
 
 @pytest.mark.parametrize("broken", [None, 7, {}, {"at": "x", "seen": 3}, {"at": 1, "seen": "a\nb c\n d e f g h"}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from pump.core.errors import Refusal
 from pump.testing import ManualClock
+from pump.vendors.hik_gateway.answers import Trouble
 from pump.vendors.hik_gateway.simulator.server import Device, Quirks, Simulator
 from tests.unit.vendors.hik_gateway.site import Site, site, spooled
 
@@ -73,6 +75,21 @@ async def test_event_mode_device_without_devices_follows_the_gateway_s_list(tmp_
         assert event["data"]["device"]["name"] == "Panel new"
         assert one.vendor.account.streams == 1
         assert await one.gaps() == []
+
+
+async def test_a_call_that_fails_leaves_nothing_to_the_collector(tmp_path: Path) -> None:
+    async with site(tmp_path) as one:
+        await one.up()
+        client = one.source._running.client
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                with pytest.raises(Trouble):
+                    await client.call("GET", "/ISAPI/Unknown", what="that")
+            assert not [each for each in gc.get_objects() if isinstance(each, Trouble)]
+        finally:
+            gc.enable()
 
 
 async def test_a_device_that_cannot_be_added_keeps_no_other_from_it(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Errors that are kept: they hold nothing of where they were raised."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+
+from pump.core.errors import Unavailable, bare
+
+
+class _Body:
+    """Something large."""
+
+
+def _read(body: _Body) -> None:
+    raise OSError("it is cut")
+
+
+def _translated(body: _Body) -> None:
+    try:
+        _read(body)
+    except OSError as error:
+        raise Unavailable(f"away: {error}") from error
+
+
+def _kept() -> tuple[Unavailable | None, weakref.ref[_Body]]:
+    body = _Body()
+    kept: Unavailable | None = None
+    try:
+        _translated(body)
+    except Unavailable as error:
+        kept = bare(error)
+    return kept, weakref.ref(body)
+
+
+def test_a_kept_error_holds_its_words_and_nothing_of_the_frames_it_went_through() -> None:
+    gc.disable()
+    try:
+        kept, body = _kept()
+        assert body() is None, "without the collector"
+    finally:
+        gc.enable()
+    assert kept is not None
+    assert kept.reason == "away: it is cut"
+    assert isinstance(kept.__cause__, OSError), "what it came of can still be said"
+
+
+def test_errors_that_name_each_other_are_come_to_an_end_with() -> None:
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    with pytest.raises(ValueError, match="one"):
+        raise one
+    assert bare(one) is one
+    assert one.__traceback__ is None
