@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from tests import bytecode  # what is imported before it is compiled again and again
+
+# isort: split
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -31,6 +34,7 @@ _seen: set[Any] = set()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(bytecode, "tests.bytecode")
     config.pluginmanager.register(ending, "tests.ending")
 
 

@@ -226,13 +226,13 @@ async def cancelled_deliveries(peer: Peer) -> None:
 async def peer_that_comes_and_goes(peer: Peer) -> None:
     """With the real spool and delivery: the peer dies and comes back; nothing is missing."""
     async with _Daemon(peer) as daemon:
-        task = asyncio.create_task(daemon.delivery().run())
+        delivery = daemon.delivery()
+        task = asyncio.create_task(delivery.run())
         await daemon.put(100)
         await peer.stop()
         await daemon.put(100)
         await peer.start()
-        while len(set(await peer.received())) < 200:  # noqa: ASYNC110  # a peer of its own process tells nobody
-            await asyncio.sleep(0.02)
+        await daemon.until_here(delivery)
         task.cancel()
         await asyncio.wait({task})
         expect(peer, await peer.received(), 200)
@@ -243,11 +243,11 @@ async def slow_peer(peer: Peer) -> None:
     async with _Daemon(peer, timeout=0.2) as daemon:
         await peer.stall()
         await daemon.put(2000)
-        task = asyncio.create_task(daemon.delivery().run())
+        delivery = daemon.delivery()
+        task = asyncio.create_task(delivery.run())
         await daemon.retried()
         await peer.resume()
-        while len(set(await peer.received())) < 2000:  # noqa: ASYNC110  # as above
-            await asyncio.sleep(0.02)
+        await daemon.until_here(delivery)
         task.cancel()
         await asyncio.wait({task})
         expect(peer, await peer.received(), 2000)
@@ -268,8 +268,7 @@ async def peer_lost_while_idle(peer: Peer) -> None:
         await peer.start()
         await daemon.turned("up")
         await daemon.put(10)
-        while len(set(await peer.received())) < 20:  # noqa: ASYNC110  # as above
-            await asyncio.sleep(0.02)
+        await daemon.until_here(delivery)
         task.cancel()
         await asyncio.wait({task})
         expect(peer, await peer.received(), 20)
@@ -359,6 +358,13 @@ class _Daemon:
             await delivery.run()
             if delivery.position >= self._spool.head:
                 break
+
+    async def until_here(self, delivery: Delivery) -> None:
+        """Wait until the peer has all that is stored. The delivery is asked first, which costs nothing."""
+        while delivery.position < self._stored:  # noqa: ASYNC110  # it tells nobody
+            await asyncio.sleep(0.02)
+        while len(set(await self._peer.received())) < self._stored:  # noqa: ASYNC110  # nor does the peer
+            await asyncio.sleep(0.02)
 
     async def cancelled_after(self, turns: int) -> None:
         task = asyncio.create_task(self.delivery().run())
