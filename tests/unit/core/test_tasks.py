@@ -81,6 +81,13 @@ async def test_what_the_work_raises_is_raised_and_gives_the_turn_back() -> None:
     assert await disk.run(int, "1") == 1
 
 
+async def test_what_no_future_can_hold_is_raised_in_other_words_and_nobody_waits_for_ever() -> None:
+    disk = Threads("disk", 1)
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await disk.run(next, iter(()))
+    assert await disk.run(int, "1") == 1
+
+
 async def test_the_work_has_its_caller_s_context() -> None:
     word: ContextVar[str] = ContextVar("word")
 
