@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
@@ -81,6 +82,40 @@ class Nap:
         """End it, and every later one."""
         self.over = True
         self.cut()
+
+
+class Alarm:
+    """One task's waits where most are over before their time: it calls back at the earliest moment that was asked for,
+    and a moment put off costs nothing."""
+
+    def __init__(self, clock: Clock, ring: Callable[[], object]) -> None:
+        """`ring` may come too early: who is rung looks for itself what is due."""
+        self._clock = clock
+        self._ring = ring
+        self._at = math.inf
+        self._earlier = asyncio.Event()
+
+    def within(self, seconds: float) -> None:
+        """Ring by then."""
+        at = self._clock.monotonic() + seconds
+        if at < self._at:
+            self._at = at
+            self._earlier.set()
+
+    async def run(self) -> None:
+        """Ring when it is time, for as long as the task lives."""
+        try:
+            while True:
+                self._earlier.clear()
+                if self._at == math.inf:
+                    await self._earlier.wait()
+                elif (left := self._at - self._clock.monotonic()) > 0:
+                    await first_of(self._clock.sleep(left), self._earlier.wait())
+                else:
+                    self._at = math.inf
+                    self._ring()
+        finally:
+            self._at = math.inf  # who runs it again asks again
 
 
 P = ParamSpec("P")
