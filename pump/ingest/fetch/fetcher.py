@@ -191,15 +191,15 @@ class Fetcher:
             if results.vouched(fetch):
                 access = access.vouched
             incoming = downloader.incoming()
-            try:
-                await downloader.receive(fetch.url, access, incoming)
-                self._schedule.answered(job)  # its host may be asked for another while the disk works
-                self._wake()
-                kind, stranger = results.kind_of(fetch), fetch.stranger
-                with self._settler.coming():
+            with self._settler.coming():
+                try:
+                    await downloader.receive(fetch.url, access, incoming)
+                    self._schedule.answered(job)  # its host may be asked for another while the disk works
+                    self._wake()
+                    kind, stranger = results.kind_of(fetch), fetch.stranger
                     outcome = await downloader.keep(incoming, kind, access, stranger=stranger)
-            finally:
-                await downloader.let_go(incoming)
+                finally:
+                    await downloader.let_go(incoming)
         except FetchFailed as error:
             outcome = error
         except FetchLater as error:
