@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import threading
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 import anyio
@@ -80,24 +84,122 @@ class Nap:
         self.cut()
 
 
+class Alarm:
+    """One task's waits where most are over before their time: it calls back at the earliest moment that was asked for,
+    and a moment put off costs nothing."""
+
+    def __init__(self, clock: Clock, ring: Callable[[], object]) -> None:
+        """`ring` may come too early: who is rung looks for itself what is due."""
+        self._clock = clock
+        self._ring = ring
+        self._at = math.inf
+        self._earlier = asyncio.Event()
+
+    def within(self, seconds: float) -> None:
+        """Ring by then."""
+        at = self._clock.monotonic() + seconds
+        if at < self._at:
+            self._at = at
+            self._earlier.set()
+
+    async def run(self) -> None:
+        """Ring when it is time, for as long as the task lives."""
+        try:
+            while True:
+                self._earlier.clear()
+                if self._at == math.inf:
+                    await self._earlier.wait()
+                elif (left := self._at - self._clock.monotonic()) > 0:
+                    await first_of(self._clock.sleep(left), self._earlier.wait())
+                else:
+                    self._at = math.inf
+                    self._ring()
+        finally:
+            self._at = math.inf  # who runs it again asks again
+
+
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class _Pool:
+    """The threads of one kind under one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, kind: str, most: int) -> None:
+        self._loop = loop
+        self._kind = kind
+        self._most = most
+        self._work: SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._ended: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
+        self._collecting = False
+        """The loop will look at `_ended`."""
+        self._threads = 0
+        self._under_way = 0
+
+    def begin(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
+        """Have it done; on the event loop."""
+        future = self._loop.create_future()
+        self._under_way += 1
+        if self._threads < min(self._under_way, self._most):
+            threading.Thread(target=self._serve, name=f"{self._kind}_{self._threads}").start()
+            self._threads += 1
+        self._work.put((future, work))
+        return future
+
+    def _serve(self) -> None:
+        while (job := self._work.get()) is not None:
+            future, work = job
+            result, error = None, None
+            if not future.cancelled():
+                try:
+                    result = work()
+                except BaseException as raised:  # noqa: BLE001  # it is the caller's
+                    error = raised
+            self._ended.append((future, result, error))
+            del job, future, work, result, error  # none is kept while the next is waited for
+            if not self._collecting:
+                self._collecting = True
+                with suppress(RuntimeError):  # the loop is closed, and nobody waits
+                    self._loop.call_soon_threadsafe(self._collect)
+
+    def _collect(self) -> None:
+        """Give what has ended to who waits for it; one waking of the loop serves many."""
+        self._collecting = False
+        while self._ended:
+            future, result, error = self._ended.popleft()
+            self._under_way -= 1
+            if future.cancelled():
+                continue
+            if isinstance(error, StopIteration):
+                future.set_exception(RuntimeError(f"work in a thread raised {error!r}"))  # no future takes it
+            elif error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+    def end(self) -> None:
+        """Begin nothing more; threads end with what they are at. One that hangs must not keep the loop from ending."""
+        with suppress(Empty):
+            while (job := self._work.get_nowait()) is not None:
+                job[0].cancel()
+        for _ in range(self._threads):
+            self._work.put(None)
 
 
 class Threads:
     """So many threads for one kind of work, made when they are needed; more work waits, first come, first served.
 
     asyncio's `to_thread` has one pool for everything, name look-ups too: a disk that hangs under six pictures stops all
-    of it. anyio's `to_thread` with a limiter gives a cancelled caller's place back while its thread still runs, so that
-    restarts over such a disk would pile threads up, and took a fifth more of the processor for a pushed picture
-    (docs/architecture.md).
+    of it, and its way through two futures and three locks takes 12 to 20 µs of the processor more. anyio's `to_thread`
+    with a limiter gives a cancelled caller's place back while its thread still runs, so that restarts over such a disk
+    would pile threads up, and took a fifth more of the processor for a pushed picture (docs/architecture.md).
     """
 
     def __init__(self, kind: str, most: int) -> None:
         """`kind` is the name of the work and of its threads; `most` run at a time."""
         self.kind = kind
         self.most = most
-        self._pools: dict[asyncio.AbstractEventLoop, tuple[ThreadPoolExecutor, AsyncGenerator[None, None]]] = {}
+        self._pools: dict[asyncio.AbstractEventLoop, tuple[_Pool, AsyncGenerator[None, None]]] = {}
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do the work in one of the threads, with the caller's context variables; raises what it raises.
@@ -107,21 +209,20 @@ class Threads:
         """
         loop = asyncio.get_running_loop()
         pool, _ = self._pools.get(loop) or await self._begin(loop)
-        return await loop.run_in_executor(pool, partial(copy_context().run, partial(work, *args, **kwargs)))
+        found: T = await pool.begin(partial(copy_context().run, partial(work, *args, **kwargs)))
+        return found
 
-    async def _begin(self, loop: asyncio.AbstractEventLoop) -> tuple[ThreadPoolExecutor, AsyncGenerator[None, None]]:
-        pool = ThreadPoolExecutor(self.most, thread_name_prefix=self.kind)
+    async def _begin(self, loop: asyncio.AbstractEventLoop) -> tuple[_Pool, AsyncGenerator[None, None]]:
+        pool = _Pool(loop, self.kind, self.most)
         life = self._last_as_long_as(loop, pool)
         self._pools[loop] = pool, life
         await anext(life)
         return pool, life
 
-    async def _last_as_long_as(
-        self, loop: asyncio.AbstractEventLoop, pool: ThreadPoolExecutor
-    ) -> AsyncGenerator[None, None]:
+    async def _last_as_long_as(self, loop: asyncio.AbstractEventLoop, pool: _Pool) -> AsyncGenerator[None, None]:
         """Stay open until the event loop closes its generators, as each does before it ends; then end the pool."""
         try:
             yield
         finally:
             del self._pools[loop]
-            pool.shutdown(wait=False, cancel_futures=True)  # a thread that hangs must not keep the loop from ending
+            pool.end()

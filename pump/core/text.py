@@ -42,8 +42,10 @@ def _escaped(letter: str) -> str:
     return letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
-_DIGEST: Final = 32
-"""Hexadecimal digits behind the "~" of a text that was cut."""
+DIGEST: Final = 32
+MARK: Final = "~"
+"""Hexadecimal digits behind the mark of a text that was cut."""
+MARKED: Final = DIGEST + 1
 
 
 def fitted(encoded: bytes) -> bytes:
@@ -64,13 +66,13 @@ def bounded(text: str, most: int) -> str:
     whole = text.encode("utf-8", "surrogatepass")
     if len(whole) <= most:
         return text
-    begin = whole[: most - _DIGEST - 1].decode("utf-8", "ignore")
-    return f"{begin}~{blake2b(whole, digest_size=_DIGEST // 2).hexdigest()}"
+    begin = whole[: most - MARKED].decode("utf-8", "ignore")
+    return f"{begin}{MARK}{blake2b(whole, digest_size=DIGEST // 2).hexdigest()}"
 
 
 def was_cut(text: str) -> bool:
     """True for what `bounded` gave for a longer text."""
-    return text[-_DIGEST - 1 : -_DIGEST] == "~" and not text[-_DIGEST:].strip("0123456789abcdef")
+    return text[-MARKED:-DIGEST] == MARK and not text[-DIGEST:].strip("0123456789abcdef")
 
 
 def words_of(error: BaseException) -> str:

@@ -12,7 +12,7 @@ import orjson
 
 from pump.core.event import Event
 from pump.core.groups import BOUNDS, Groups, Kind, Medium
-from pump.core.text import bounded, was_cut
+from pump.core.text import DIGEST, MARK, MARKED, bounded, was_cut
 
 _SHORT: Final = 16
 """Characters that fit into every bound."""
@@ -76,6 +76,8 @@ def _group(group: dict[str, Any], texts: Mapping[str, int], path: str, cut: list
 def _cut(text: str, most: int, path: str, cut: list[str]) -> str:
     if (size := len(text)) <= _SHORT or (size <= _SURE and text.isascii()):
         return text
+    if (4 * size <= most or (size <= most and text.isascii())) and text[-MARKED:-DIGEST] != MARK:
+        return text  # nearly always
     short = bounded(text, most)
     if short is not text or was_cut(text):  # by who read it, perhaps
         cut.append(path)

@@ -11,7 +11,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -81,6 +81,7 @@ class Media:
     ) -> None:  # fmt: skip
         """`max_bytes` of all files together, `retention` in seconds. Makes nothing yet."""
         self.folder = folder
+        self._within = f"{folder}{os.sep}"
         self._clock = clock or Clock()
         self._clock.ages.look()  # a jump is known from now on
         self._max_bytes = max_bytes
@@ -156,23 +157,18 @@ class Media:
         if len(content) > LARGEST:
             raise TooLarge(f"{len(content)} bytes")
         digest = hashlib.sha256(content).hexdigest()
-        path, stored = self._path(digest), Stored(digest, f"{digest[:2]}/{digest}", len(content))
+        stored = Stored(digest, f"{digest[:2]}/{digest}", len(content))
+        path = f"{self._within}{stored.path}"
         # A stranger who sends what a known device has sent must not keep that file young.
         if self._stands(path, content, renew=not stranger or digest in self._marks):
             if not stranger:
                 self._vouch(digest, len(content))
             return stored
-        with self._lock:
-            self._writing[digest] += 1
-        try:
-            if stranger:
-                self._mark(digest)
-            self._write(os.fspath(path), content)
-        finally:
-            with self._lock:
-                self._writing[digest] -= 1
-                if not self._writing[digest]:
-                    del self._writing[digest]
+        if stranger:
+            with self._marking(digest):
+                self._write(path, content)
+        else:
+            self._write(path, content)
         strange = self._grown(digest, len(content))
         if strange and not stranger:
             self._vouch(digest, len(content))
@@ -211,6 +207,20 @@ class Media:
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / name
 
+    @contextmanager
+    def _marking(self, name: str) -> Iterator[None]:
+        """Have a stranger's file marked before it is written, and the mark left alone until it is there."""
+        with self._lock:
+            self._writing[name] += 1
+        try:
+            self._mark(name)
+            yield
+        finally:
+            with self._lock:
+                self._writing[name] -= 1
+                if not self._writing[name]:
+                    del self._writing[name]
+
     def _mark(self, name: str) -> None:
         """Mark the file that a stranger is about to write, unless a known device has written it meanwhile."""
         with self._lock:
@@ -240,8 +250,7 @@ class Media:
         return strange
 
     def _make_room(self, *, stranger: bool) -> None:
-        with self._lock:
-            full = self.used > self._max_bytes or self._strange.bytes > self.strangers_limit
+        full = self.used > self._max_bytes or self._strange.bytes > self.strangers_limit
         # One who makes room at a time; what the others add meanwhile the next look finds.
         if full and self._counted and self._pruning.acquire(blocking=False):
             try:
@@ -253,25 +262,26 @@ class Media:
             finally:
                 self._pruning.release()
 
-    def _stands(self, path: Path, content: bytes, *, renew: bool = True) -> bool:
+    def _stands(self, path: str, content: bytes, *, renew: bool = True) -> bool:
         """True where the content is there, whole, and safe; it is young again then, if `renew`.
 
         A name alone proves nothing: another thread may not have fsynced it yet, and a crash before that may have
         left anything under it.
         """
-        with ExitStack() as stack:
-            with self._lock:
-                try:
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))  # nearly always it is not, and no other thread waits
+            with ExitStack() as stack:
+                with self._lock:
                     file = stack.enter_context(open(os.open(path, os.O_RDWR | os.O_CLOEXEC), "rb", buffering=0))
                     if renew:
                         now = self._clock.now().timestamp()
                         os.utime(path, (now, now))
-                except FileNotFoundError:
+                if not same(file, content):
                     return False
-            if not same(file, content):
-                return False
-            os.fsync(file)
-        sync(path.parent)
+                os.fsync(file)
+        except FileNotFoundError:
+            return False
+        sync(os.path.dirname(path))
         return True
 
     def _prepare(self) -> None:

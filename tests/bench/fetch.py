@@ -15,6 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ import aiohttp
 
 from pump.core.clock import Clock
 from pump.core.event import Event
-from pump.core.tasks import Threads
 from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.fetcher import Fetcher, FetchLimits
 from pump.ingest.intake import Intake
@@ -103,7 +103,7 @@ class Pace:
 async def bare(url: str, folder: Path) -> Pace:
     """The pace of aiohttp alone, each picture written and fsynced in a thread."""
     folder.mkdir()
-    threads = Threads("bare", THREADS)
+    threads, run = ThreadPoolExecutor(THREADS), asyncio.get_running_loop().run_in_executor
 
     def write(path: Path, content: bytes) -> None:
         with path.open("wb") as file:
@@ -115,12 +115,13 @@ async def bare(url: str, folder: Path) -> Pace:
         async def one(link: str) -> None:
             async with session.get(link) as response:
                 content = await response.read()
-            await threads.run(write, folder / link.rpartition("/")[2], content)
+            await run(threads, write, folder / link.rpartition("/")[2], content)
 
         pace = Pace()
         for _ in range(ROUNDS):
             with pace.round():
                 await asyncio.gather(*map(one, _links(url)))
+    threads.shutdown()
     return pace
 
 

@@ -6,8 +6,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -103,16 +102,15 @@ class Downloader:
             await session.close()
         self._sessions.clear()
 
-    @asynccontextmanager
-    async def incoming(self) -> AsyncIterator[Incoming]:
-        """Room for a file that is to come; what is left of it at the end goes, also where its task is cancelled."""
-        incoming = Incoming(self._media)
-        try:
-            yield incoming
-        finally:
-            if incoming.spilled:
-                # A task of its own: one who is cancelled may wait for nothing more, and a thread may still write.
-                await asyncio.shield(self._media.threads.run(incoming.close))
+    def incoming(self) -> Incoming:
+        """Room for a file that is to come; `let_go` it in any case."""
+        return Incoming(self._media)
+
+    async def let_go(self, incoming: Incoming) -> None:
+        """Remove what is left of it, also where its task is cancelled."""
+        if incoming.spilled:
+            # A task of its own: one who is cancelled may wait for nothing more, and a thread may still write.
+            await asyncio.shield(self._media.threads.run(incoming.close))
 
     async def receive(self, link: str, access: PictureAccess, incoming: Incoming) -> None:
         """The bytes behind the link, to be given to `keep`. Raises FetchLater and FetchFailed; OSError of the disk."""
@@ -121,8 +119,7 @@ class Downloader:
         except ValueError:
             raise FetchFailed("invalid", "it is no address") from None
         try:
-            async with self._open(url, access) as (response, read):
-                await self._read(response, read, incoming)
+            await self._ask(url, access, incoming)
         except Exception as error:  # noqa: BLE001  # each is raised again, in our words where it has any
             raise _meaning(url, error, begun=incoming.size > 0) from None
 
@@ -143,21 +140,20 @@ class Downloader:
             reason = "it is encrypted, and no verification code of the configuration fits; it is kept as it came"
             raise FetchFailed("encrypted", reason, kept=await run(incoming.keep_as_is, stranger)) from None
 
-    @asynccontextmanager
-    async def _open(self, url: URL, access: PictureAccess) -> AsyncIterator[tuple[aiohttp.ClientResponse, _Read]]:
-        """The answer that is no redirect, its status a good one; and the reading of a piece within `timeout`."""
+    async def _ask(self, url: URL, access: PictureAccess, incoming: Incoming) -> None:
+        """Read the answer that is no redirect, its status a good one, each piece within `timeout`."""
         side = access.side(url, self._hosts)
         for _ in range(HOPS + 1):
             if side is Side.OWN and access.login is not None:
                 async with access.login(url) as response, asyncio.timeout(LONGEST):
                     self._judge(url, response.status, response.headers)
-                    yield response, partial(self._in_time, response.content)
+                    await self._read(url, partial(self._in_time, response.content), incoming)
                 return
             tls = access.tls if side is Side.OWN else True
             async with self._sessions[side].get(url, allow_redirects=False, ssl=tls) as response:
                 if response.status not in _REDIRECTS:
                     self._judge(url, response.status, response.headers)
-                    yield response, response.content.readany  # the session has the same limits
+                    await self._read(url, response.content.readany, incoming)  # the session has the same limits
                     return
                 there = self._redirected(url, response.headers.get("Location", ""))
             if access.side(there, self._hosts) is not side or (url.scheme == "https" and there.scheme != "https"):
@@ -194,7 +190,7 @@ class Downloader:
         async with asyncio.timeout(self._timeout):
             return await content.readany()
 
-    async def _read(self, response: aiohttp.ClientResponse, read: _Read, incoming: Incoming) -> None:
+    async def _read(self, url: URL, read: _Read, incoming: Incoming) -> None:
         while piece := await read():
             full = incoming.take(piece)
             if incoming.size > self._largest:
@@ -202,7 +198,7 @@ class Downloader:
             if full:
                 await self._media.threads.run(incoming.spill)
         if not incoming.size:
-            raise FetchLater("empty", f"{response.url.host} answers with nothing")
+            raise FetchLater("empty", f"{url.host} answers with nothing")
 
     def _wait(self, value: str | None) -> float | None:
         """Seconds of a Retry-After, which is a number of them or a date."""

@@ -14,14 +14,13 @@ from typing import Any, Final
 
 import structlog
 from aiohttp.abc import AbstractResolver
-from yarl import URL
 
 from pump.core.clock import Clock
 from pump.core.errors import bare
-from pump.core.tasks import Nap
+from pump.core.tasks import Alarm
 from pump.ingest.fetch import results
 from pump.ingest.fetch.access import PictureAccess
-from pump.ingest.fetch.download import Downloader
+from pump.ingest.fetch.download import Downloader, address_of
 from pump.ingest.fetch.errors import FetchFailed, FetchLater
 from pump.ingest.fetch.expiry import expiry_of
 from pump.ingest.fetch.hosts import HostRule
@@ -78,7 +77,7 @@ class Fetcher:
         self._clock = clock
         self._metrics = metrics
         self._component = component
-        self._nap = Nap(clock)
+        self._alarm = Alarm(clock, self._wake)
         self._news = asyncio.Event()
         self._warned = -LOUD
         self._quiet = asyncio.Event()
@@ -110,7 +109,6 @@ class Fetcher:
         """Something has changed."""
         self._quiet.clear()
         self._news.set()
-        self._nap.cut()
 
     async def run(self) -> None:
         """Fetch for as long as the task lives."""
@@ -126,6 +124,7 @@ class Fetcher:
             ) as downloader,
             asyncio.TaskGroup() as group,
         ):  # fmt: skip
+            group.create_task(self._alarm.run(), name="what is due next")
             self._component.up()
             while True:
                 self._news.clear()
@@ -137,13 +136,14 @@ class Fetcher:
                     self._quiet.clear()
                 else:
                     self._quiet.set()
-                # Nothing is awaited between the look at the queue and here, so that no cut is missed.
-                await (self._news.wait() if wait is None else self._nap.sleep(wait))
+                if wait is not None:
+                    self._alarm.within(wait)
+                await self._news.wait()
 
     def _admit(self, now: float) -> None:
         for fetch in self._queue.take():
             try:
-                host = URL(fetch.url).authority.rpartition("@")[2].lower()
+                host = address_of(fetch.url).authority.lower()
             except ValueError:
                 host = ""
             self._schedule.add(fetch, host, self._deadline(fetch, now), now)
@@ -191,13 +191,16 @@ class Fetcher:
             access = self._access.get(fetch.source, _NOBODY)
             if results.vouched(fetch):
                 access = access.vouched
-            async with downloader.incoming() as incoming:
-                await downloader.receive(fetch.url, access, incoming)
-                self._schedule.answered(job)  # its host may be asked for another while the disk works
-                self._wake()
-                kind, stranger = results.kind_of(fetch), fetch.stranger
-                with self._settler.coming():
+            incoming = downloader.incoming()
+            with self._settler.coming():
+                try:
+                    await downloader.receive(fetch.url, access, incoming)
+                    self._schedule.answered(job)  # its host may be asked for another while the disk works
+                    self._wake()
+                    kind, stranger = results.kind_of(fetch), fetch.stranger
                     outcome = await downloader.keep(incoming, kind, access, stranger=stranger)
+                finally:
+                    await downloader.let_go(incoming)
         except FetchFailed as error:
             outcome = bare(error)
         except FetchLater as error:

@@ -30,7 +30,7 @@ GROUP: Final = 256
 ENOUGH: Final = 32
 """Results that wait for no other's."""
 GATHER: Final = 0.05
-"""Seconds for which the first result waits for those whose pictures are being written."""
+"""Seconds for which the first result waits for those whose pictures are on their way."""
 LOUD: Final = 60.0
 """Seconds between two warnings of one source's pictures that are lost in one way."""
 
@@ -69,7 +69,7 @@ class Settler:
 
     @contextmanager
     def coming(self) -> Iterator[None]:
-        """Within, a picture is being written whose result may go with those that are there."""
+        """Within, a picture is on its way whose result may go with those that are there."""
         self._coming += 1
         try:
             yield
@@ -120,13 +120,16 @@ class Settler:
                 break
             except Unavailable:
                 await self._clock.sleep(backoff.next())
+        sizes: list[int] = []
         for fetch, outcome in group:
             if isinstance(outcome, FetchFailed):
                 self._lost(fetch, outcome)
             else:
                 self._on_stored(fetch)
-                self._metrics.media_fetched.labels(source).inc()
-                self._metrics.media_fetched_bytes.labels(source).inc(outcome.stored.bytes)
+                sizes.append(outcome.stored.bytes)
+        if sizes:
+            self._metrics.media_fetched.labels(source).inc(len(sizes))
+            self._metrics.media_fetched_bytes.labels(source).inc(sum(sizes))
 
     def _lost(self, fetch: Fetch, failure: FetchFailed) -> None:
         self._metrics.media_failed.labels(fetch.source, failure.label).inc()

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pump.core.tasks import Threads
+from pump.core.tasks import Alarm, Threads
+from pump.testing import ManualClock
 
 _PUMP = Path(__file__).parents[3] / "pump"
 
@@ -81,6 +82,13 @@ async def test_what_the_work_raises_is_raised_and_gives_the_turn_back() -> None:
     assert await disk.run(int, "1") == 1
 
 
+async def test_what_no_future_can_hold_is_raised_in_other_words_and_nobody_waits_for_ever() -> None:
+    disk = Threads("disk", 1)
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await disk.run(next, iter(()))
+    assert await disk.run(int, "1") == 1
+
+
 async def test_the_work_has_its_caller_s_context() -> None:
     word: ContextVar[str] = ContextVar("word")
 
@@ -129,6 +137,28 @@ def test_its_threads_end_with_the_event_loop_and_one_that_hangs_does_not_hold_it
     for thread in found:
         thread.join(60)
         assert not thread.is_alive()
+
+
+async def test_an_alarm_rings_at_the_earliest_moment_and_one_that_is_put_off_changes_nothing() -> None:
+    clock, rung = ManualClock(), list[float]()
+    alarm = Alarm(clock, lambda: rung.append(clock.monotonic()))
+    alarm.within(9)  # before it runs
+    running = asyncio.create_task(alarm.run())
+    await clock.run(1)
+    alarm.within(3)
+    alarm.within(30)
+    await clock.run(100)
+    assert rung == [4], "who is rung asks again"
+    alarm.within(4)
+    await clock.run(100)
+    assert rung == [4, 105]
+    alarm.within(5)
+    running.cancel()
+    await asyncio.wait([running])
+    running = asyncio.create_task(alarm.run())
+    await clock.run(100)
+    assert rung == [4, 105], "what was asked of a run that has ended is forgotten"
+    running.cancel()
 
 
 @pytest.mark.parametrize("room", ["ingest", "vendors"])
