@@ -193,6 +193,11 @@ async def test_an_alarm_that_was_taken_note_of_says_so_in_its_row_and_on_the_boa
             await press(there, "/do/acknowledge", number=number, note="")
             (row,) = await live.rows(lambda one: bool(one["notes"]))
             assert (row["notes"], row["noted"]) == ("the-alarm", "noted by anna")
+        async with there.live(f"?severity=critical&after={number - 1}") as live:
+            async for kind, value in live.messages():
+                if kind == "marks":
+                    assert value == [{"notes": "the-alarm", "noted": "noted by anna"}]
+                    break
         for path in ("/?severity=critical", "/board"):
             assert "noted by anna" in plain((await there.get(path))[1]), path
         assert plain((await there.get("/"))[1]).count("noted by anna") == 1, "in its alarm's row, not in its own"
