@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command
+from pump.commands.trial import NOTHING, Trial
 from pump.commands.ways import WayIn
 from pump.core.clock import Clock
 from pump.core.errors import Refusal
@@ -151,6 +152,13 @@ class Sink(ABC, Generic[C]):
         It may come beside a `send`, and while the sink is left: then it raises Unavailable.
         """
         raise Refusal("this sink has no interface that could be called")
+
+    async def try_out(self, trial: Trial) -> None:
+        """Reach the peer, for `pump check --online`: as `Source.try_out`, on an object that is never entered.
+
+        Nothing is sent to the peer that it would keep, and nothing made there; a daemon's own connection must stay.
+        """
+        trial.not_tried.append(NOTHING)
 
     async def settle(self) -> Settled | None:
         """Asked of deferring sinks alone: twice a second, and once more before they are left; None: nothing new."""

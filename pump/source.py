@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
+from pump.commands.trial import NOTHING, Trial
 from pump.core.clock import Clock
 from pump.core.errors import Refusal
 from pump.core.settings import SourceSettings
@@ -89,6 +90,15 @@ class Source(ABC, Generic[S]):
         The answer is given back as it came, its tokens hidden; one that is larger than `LARGEST_ANSWER` is Unavailable.
         """
         raise Refusal("this source has no interface that could be called")
+
+    async def try_out(self, trial: Trial) -> None:
+        """Log in and ask, for `pump check --online`; write into `trial` what is found, and what was left alone.
+
+        Called on an object of its own that never runs, perhaps beside a daemon that does: a few calls, and none that
+        changes anything at the vendor's, such as a subscription or a confirmation. What is not overridden has nothing
+        to try. May raise Unavailable and Misconfigured, which say what an operator can do; cancelled after a while.
+        """
+        trial.not_tried.append(NOTHING)
 
 
 class PushSource(Source[S]):

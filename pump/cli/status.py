@@ -25,7 +25,7 @@ _SPANS: Final = (("m", "s", 60, 1, 3600), ("h", "m", 3600, 60, 86400), ("d", "h"
 """The two units that are shown, their lengths in seconds, below how many."""
 _COUNTS: Final = ("events", "duplicates", "unparsed", "refused", "gaps")
 """Of a source since the daemon's start."""
-_COLOURS: Final = {"up": "green", "starting": "yellow", "stalled": "yellow", "down": "red"}
+_COLOURS: Final = {"up": "green", "starting": "yellow", "stalled": "yellow", "failing": "red", "down": "red"}
 
 
 @click.command()
@@ -99,10 +99,7 @@ def _lines(status: dict[str, Any]) -> Iterable[str]:
     yield f"spool at number {spool['head']}, {_size(spool['bytes'])} ({share:.0f} %){oldest}{full}"
     if status["components"]:
         yield ""
-        rows = [
-            (part["name"], part["state"], _when(part["since"]), _span(part["idle_s"]), printable(part["reason"]))
-            for part in status["components"]
-        ]
+        rows = [_part(part) for part in status["components"]]
         yield from _table(("PART", "STATE", "SINCE", "IDLE", "REASON"), rows)
     if status.get("sources"):
         yield ""
@@ -112,6 +109,15 @@ def _lines(status: dict[str, Any]) -> Iterable[str]:
         yield ""
         numbers = [(name, sink["position"], sink["lag"], _dead(sink)) for name, sink in status["sinks"].items()]
         yield from _table(("SINK", "POSITION", "BEHIND", "DEAD"), numbers)
+
+
+def _part(part: dict[str, Any]) -> tuple[str, str, str, str, str]:
+    """A row; "failing" where its calls fail and it does not count as down yet."""
+    failing = part.get("failing")
+    state, since, why = ("failing", *(failing[key] for key in ("since", "reason"))) if failing else (
+        part[key] for key in ("state", "since", "reason")
+    )  # fmt: skip
+    return part["name"], state, _when(since), _span(part["idle_s"]), printable(why)
 
 
 def _dead(sink: dict[str, Any]) -> str:

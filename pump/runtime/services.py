@@ -81,7 +81,7 @@ class Services:
         status, media = self._status, self._pictures.pages
         views = Views(status.sick, status.unready, status.body, status.refresh, self._metrics.registry, media)
         behind = Behind(
-            config, self._clock, status.body, lambda: status.sick() + status.unready(), spool=self._spool,
+            config, self._clock, status.body, status.troubles, spool=self._spool,
             desk=lambda: self.desk, intake=lambda: self._own, commands=lambda: self._commands,
         )  # fmt: skip
         ops = OpsListener(behind, views)

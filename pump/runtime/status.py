@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -81,6 +82,10 @@ class Status:
         ]
         return reasons
 
+    def troubles(self) -> list[str]:
+        """Why not all is well: as the probes have it, and whose calls fail though it does not count as down yet."""
+        return self.sick() + self.unready() + self._health.failing()
+
     async def look(self) -> None:
         """Find the oldest stored event where the floor has moved. Called every second or so; may raise Unavailable."""
         spool = self._spool()
@@ -125,6 +130,7 @@ class Status:
                     "reason": component.reason,
                     "since": component.since,
                     "idle_s": round(component.idle, 3),
+                    "failing": None if component.failing is None else asdict(component.failing),
                     "details": component.details,
                 }
                 for component in self._health.components.values()

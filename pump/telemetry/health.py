@@ -25,6 +25,16 @@ _WATCHED: Final = frozenset({"starting", "up"})
 """States in which silence is news; a part that is down is waited for by its own retries."""
 
 
+@dataclass(slots=True, frozen=True)
+class Failing:
+    """Calls to a peer that fail, before the part counts as down: a single one is no outage."""
+
+    since: datetime
+    reason: str
+    again: datetime
+    """When the next attempt is due."""
+
+
 @dataclass
 class Component:
     """One part: a source, a sink, the spool, a listener. Its owner calls `up`, `down` and `activity`."""
@@ -40,6 +50,8 @@ class Component:
     """Seconds within which a sign of life is due; None: it may be silent for ever. The owner sets it."""
     details: dict[str, Any] = field(default_factory=dict)
     """Details that /status shows of it, the owner's own words; never a secret."""
+    failing: Failing | None = None
+    """Set by an owner whose calls fail and who waits with `down`; ended by each of `up`, `down` and `stopped`."""
     stalls: int = 0
     """Times that it has fallen silent."""
     _rose: float | None = field(default=None, init=False, repr=False)
@@ -102,7 +114,7 @@ class Component:
                 self._rose, self._fell = self.clock.monotonic(), None
             elif self.state == "up":
                 self._fell = self.clock.monotonic()
-        self.state, self.reason = state, reason
+        self.state, self.reason, self.failing = state, reason, None
         return changed
 
 
@@ -162,6 +174,14 @@ class Health:
             if component.state in ("down", "stalled")
         ]
 
+    def failing(self) -> list[str]:
+        """One sentence for each part whose calls fail and which does not count as down yet: no reason to be unready."""
+        return [
+            f"{component.name} fails: {component.failing.reason}"
+            for component in self.components.values()
+            if component.failing is not None
+        ]
+
 
 class HealthCollector(Collector):
     """The components as /metrics shows them: `metrics.registry.register(HealthCollector(health))`."""
@@ -174,11 +194,15 @@ class HealthCollector(Collector):
         state = GaugeMetricFamily("pump_component_state", "1 for the state that a part is in", labels=["part", "state"])
         idle = GaugeMetricFamily("pump_component_idle_seconds", "Since the part's last sign of life", labels=["part"])
         stalls = CounterMetricFamily("pump_component_stalls", "How often the part fell silent", labels=["part"])
+        failing = GaugeMetricFamily(
+            "pump_component_failing", "1 while the part's calls fail and it does not count as down yet", labels=["part"]
+        )
         for component in list(self._health.components.values()):
             for name in STATES:
                 state.add_metric([component.name, name], float(component.state == name))
             idle.add_metric([component.name], component.idle)
             stalls.add_metric([component.name], component.stalls)
+            failing.add_metric([component.name], float(component.failing is not None))
         stood = GaugeMetricFamily("pump_loop_stood_seconds", "The longest that the event loop was seen standing still")
         stood.add_metric([], self._health.stood)
-        return [state, idle, stalls, stood]
+        return [state, idle, stalls, failing, stood]

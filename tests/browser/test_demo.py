@@ -55,15 +55,19 @@ async def test_what_happens_is_seen_filtered_found_and_has_its_picture(tmp_path:
 async def test_a_vendor_that_dies_is_red_and_green_again_when_it_is_back(tmp_path: Path) -> None:
     async with showing(tmp_path) as there, browsing() as page:
         await page.goto(f"{there.url}/health")
-        for source in ("hik-gateway", "hik-camera"):  # a cloud that is polled is down after several calls
-            up, down = (f'.part.{state}[data-part="source {source}"]' for state in ("up", "down"))
+        for source in ("hik-gateway", "hik-camera", "hik-connect"):
+            up, red, down = (
+                f'.part{state}[data-part="source {source}"]' for state in (".up", ":is(.down, .failing)", ".down")
+            )
             await page.locator(up).wait_for()
             killed = time.monotonic()
             await there.vendor(source).go_away()
-            await page.locator(down).wait_for()
+            await page.locator(red).wait_for()
             figure(f"{source} red after its vendor was killed", time.monotonic() - killed, tmp_path)
             await page.locator("#well.bad").wait_for()
-            await screenshot(page, f"demo-down-{source}", tmp_path / "seen")
+            await screenshot(page, f"demo-red-{source}", tmp_path / "seen")
+            await page.locator(down).wait_for()
+            figure(f"{source} down after its vendor was killed", time.monotonic() - killed, tmp_path)
             back = time.monotonic()
             await there.vendor(source).come_back()
             await page.locator(up).wait_for()

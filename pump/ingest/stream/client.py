@@ -42,6 +42,8 @@ class Answer:
     body: bytes
     challenge: str = ""
     """WWW-Authenticate of a 401."""
+    date: str = ""
+    """The device's clock, where it has a Date header."""
 
     @property
     def stale(self) -> bool:
@@ -216,7 +218,7 @@ async def read_answer(response: aiohttp.ClientResponse) -> Answer:
             raise ConnectionLost(f"an answer was cut: {_why(error)}") from error
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     challenge = ", ".join(response.headers.getall("WWW-Authenticate", []))
-    return Answer(response.status, kind, bytes(body), challenge)
+    return Answer(response.status, kind, bytes(body), challenge, response.headers.get("Date", ""))
 
 
 def _why(error: BaseException) -> str:

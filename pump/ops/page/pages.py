@@ -44,7 +44,7 @@ class OperatorsPage:
             self._board,
             SigningIn(behind, self.access, renderer),
             Pages(behind, renderer, noted),
-            Stream(behind, self.access, self._feed),
+            Stream(behind, self.access, self._feed, noted),
             SearchPages(behind, renderer),
             HealthPages(behind, renderer, self._jobs),
             ActingPages(behind, renderer, self._jobs),

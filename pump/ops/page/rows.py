@@ -80,6 +80,12 @@ def row_of(event: Mapping[str, Any], words: Words, number: int | None = None) ->
     }
 
 
+def mark_of(event: Mapping[str, Any], words: Words) -> dict[str, Any]:
+    """Of an event's row the fields that say something of an earlier row."""
+    row = row_of(event, words)
+    return {name: row[name] for name in ("updates", "picture", "notes", "noted")}
+
+
 def noted_by(user: str, texts: Texts) -> str:
     """What stands in the row of an alarm that somebody has taken note of."""
     return short(texts("mark.noted", user=user))

@@ -15,6 +15,7 @@ import nats.errors
 import orjson
 import structlog
 
+from pump.commands.trial import Trial
 from pump.commands.ways import WayIn
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
@@ -73,6 +74,22 @@ class NatsSink(Sink[NatsSettings]):
     ) -> None:
         """Disconnect."""
         await self._dropped()
+
+    async def try_out(self, trial: Trial) -> None:
+        """As Sink.try_out: a connection to each server, and a look at the stream; none is made."""
+        options = await connect_options(self.settings, f"pump-{self.site}-{self.name}-check")
+        trial.not_tried.append("publishing: whether its subjects are permitted shows with the first event")
+        for server in self._servers:
+            link = NatsConnection(options, self.settings.timeout, on_answer=lambda *_: None, on_lost=lambda _: None)
+            await link.open(server)
+            where = link.client.connected_url.netloc.rpartition("@")[2] if link.client.connected_url else "the server"
+            try:
+                there = await ensure(link.client, self._wanted(), look=True)
+            finally:
+                await link.close()
+            trial.found.append(f"{where} takes the login")
+        how = "is there, and takes the subjects" if there else "is not there yet: the daemon would create it"
+        trial.found.append(f"the stream {self._stream} {how}")
 
     @classmethod
     def way_in(cls, name: str, settings: NatsSettings, *, clock: Clock, site: str) -> WayIn | None:
@@ -190,9 +207,16 @@ class NatsSink(Sink[NatsSettings]):
         raise next((error for error in failed if isinstance(error, Unavailable)), failed[0])
 
     async def _check(self, link: NatsConnection) -> None:
+        try:
+            await ensure(link.client, self._wanted())
+        except BaseException:
+            await link.close()
+            raise
+
+    def _wanted(self) -> Wanted:
         settings = self.settings
         new, needed = subjects(settings, self.site)
-        wanted = Wanted(
+        return Wanted(
             name=self._stream,
             subjects=new,
             needed=needed,
@@ -203,11 +227,6 @@ class NatsSink(Sink[NatsSettings]):
             storage=settings.storage,
             duplicate_window=settings.duplicate_window,
         )
-        try:
-            await ensure(link.client, wanted)
-        except BaseException:
-            await link.close()
-            raise
 
     async def _dropped(self) -> None:
         self._last = ""

@@ -40,8 +40,11 @@ class Wanted:
     duplicate_window: float
 
 
-async def ensure(client: Client, wanted: Wanted) -> None:
-    """Find the stream, or create it; what differs is logged and left alone. Raises Misconfigured, Unavailable."""
+async def ensure(client: Client, wanted: Wanted, *, look: bool = False) -> bool:
+    """Find the stream, or create it; what differs is logged and left alone. Raises Misconfigured, Unavailable.
+
+    True where it was there. With `look` it is never created.
+    """
     jetstream = client.jetstream(timeout=_ANSWER)
     config = StreamConfig(
         name=wanted.name,
@@ -60,9 +63,11 @@ async def ensure(client: Client, wanted: Wanted) -> None:
         except NotFoundError:
             if not wanted.create:
                 raise Misconfigured(f"there is no stream {wanted.name}, and create is false") from None
+            if look:
+                return False
             await jetstream.add_stream(config)
             log.info("A stream was created", stream=wanted.name, replicas=wanted.replicas)
-            return
+            return False
     except APIError as error:
         if error.err_code in _MEND:
             raise Misconfigured(f"the stream {wanted.name} cannot be had: {error.description}") from error
@@ -87,6 +92,7 @@ async def ensure(client: Client, wanted: Wanted) -> None:
             stream=wanted.name,
             **{name: f"{is_}, configured {should}" for name, (is_, should) in differs.items() if is_ != should},
         )
+    return True
 
 
 def subjects(settings: NatsSettings, site: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

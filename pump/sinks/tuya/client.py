@@ -93,6 +93,8 @@ class TuyaClient:
         self._names = _FIELDS[naming]
         self._nonce = nonce
         self._session: aiohttp.ClientSession | None = None
+        self.date = ""
+        """The cloud's clock, as the newest answer's Date has it; "" for none."""
 
     async def __aenter__(self) -> Self:
         limit = self._account.timeout
@@ -133,6 +135,10 @@ class TuyaClient:
                 raise
         number = answer.get("sn") if isinstance(answer, dict) else None
         return str(number) if isinstance(number, str | int) else ""
+
+    async def log_in(self) -> None:
+        """Ask for a token, whether one is kept or not. Raises CallFailed."""
+        await self._new_token()
 
     async def raw(self, call: RawCall, sending: Callable[[], None], timeout: float) -> RawAnswer:
         """Any call, sent once; its answer as it came, without the token. Raises CallFailed.
@@ -225,6 +231,7 @@ class TuyaClient:
                 content = await response.content.read(_LARGEST)
                 while not response.content.at_eof() and len(content) < _LARGEST:
                     content += await response.content.read(_LARGEST - len(content))
+                self.date = response.headers.get("Date", "")
                 status, wish = response.status, response.headers.get("Retry-After", "")
         except TimeoutError:
             raise CallFailed(f"{url.host} gives no answer for {account.timeout:g} s", answered=False) from None

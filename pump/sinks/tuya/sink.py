@@ -17,6 +17,7 @@ import structlog
 
 from pump.commands.calls import JSON, PATIENCE, RawAnswer, RawCall
 from pump.commands.contract import Command
+from pump.commands.trial import Trial
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
 from pump.core.errors import Gone, Misconfigured, Refusal, Unavailable
@@ -78,11 +79,30 @@ class TuyaSink(Sink[TuyaSettings]):
             able=("in", "out", "bill") if settings.bills else ("in", "out"),
             clock=self.clock,
         )
-        client_id, secret = settings.client_id.get_secret_value(), settings.client_secret.get_secret_value()
-        account = Account(settings.host, client_id, secret, settings.timeout)
-        self._client = TuyaClient(account, self._memory, clock=self.clock, naming=settings.naming)
+        self._client = self._made()
         await self._client.__aenter__()
         return self
+
+    def _made(self) -> TuyaClient:
+        settings = self.settings
+        client_id, secret = settings.client_id.get_secret_value(), settings.client_secret.get_secret_value()
+        account = Account(settings.host, client_id, secret, settings.timeout)
+        return TuyaClient(account, self._memory, clock=self.clock, naming=settings.naming)
+
+    async def try_out(self, trial: Trial) -> None:
+        """As Sink.try_out: a token is asked for, and not kept; should it end a daemon's, that asks anew."""
+        trial.not_tried.append("reporting counts: the lot would keep them")
+        client = self._made()
+        async with client:
+            try:
+                await client.log_in()
+            except CallFailed as failure:
+                wrong = failure.action is Action.WRONG
+                raise (Misconfigured if wrong else Unavailable)(str(failure)) from None
+            finally:
+                if client.date:
+                    trial.clock(client.date, self.clock.now())
+        trial.found.append("the client id and its secret are accepted")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

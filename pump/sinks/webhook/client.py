@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from yarl import URL
@@ -102,6 +103,36 @@ class WebhookClient:
     async def close(self) -> None:
         """Let the connections go."""
         await self._session.close()
+
+    async def reach(self) -> None:
+        """Connect, for https with its certificate checked, and say nothing. Raises OSError, TimeoutError."""
+        loop, port = asyncio.get_running_loop(), self._url.port or 0
+        async with asyncio.timeout(self._timeout):
+            found = await loop.getaddrinfo(self._host, port, type=socket.SOCK_STREAM)
+            failed: OSError | None = None
+            for info in found:
+                try:
+                    await self._connected(info)
+                except OSError as error:
+                    failed = failed or error
+                else:
+                    return
+        if failed is not None:
+            raise failed
+
+    async def _connected(self, info: tuple[Any, ...]) -> None:
+        loop = asyncio.get_running_loop()
+        context = ssl.create_default_context() if self._url.scheme == "https" else None
+        sock = self._gate(info)
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, info[4])
+            name = self._host if context is not None else None
+            transport, _ = await loop.create_connection(asyncio.Protocol, sock=sock, ssl=context, server_hostname=name)
+        except BaseException:
+            sock.close()
+            raise
+        transport.abort()
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send it once. A connection that had been kept and was closed meanwhile is not the body's fault: once more."""

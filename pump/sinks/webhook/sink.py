@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
 from yarl import URL
 
+from pump.commands.trial import Trial
 from pump.core.clock import Clock
 from pump.core.errors import Gone, Misconfigured, Rejected, Unavailable
+from pump.core.failure import clock_doubt
+from pump.core.net.addresses import Forbidden
 from pump.core.record import Batch, Record, State
 from pump.core.settings import duration_text
+from pump.core.text import words_of
 from pump.sink import Sink
 from pump.sinks.common.event_key import name_of
 from pump.sinks.common.throttle import Throttle
@@ -62,10 +67,29 @@ class WebhookSink(Sink[WebhookSettings]):
         """The words of the last failure."""
         self._patience = ExpiryPolicy(settings.max_age, settings.batch_size, clock=clock, state=state)
 
-    async def __aenter__(self) -> Self:
-        """Make the session; nothing is connected yet."""
+    async def try_out(self, trial: Trial) -> None:
+        """As Sink.try_out: a connection alone, for whatever is asked of a receiver may mean something to it."""
+        url = URL(self.settings.url)
+        trial.not_tried.append("a request: its path, headers and answers show with the first event")
+        poster = self._made()
+        try:
+            await poster.reach()
+        except Forbidden as error:
+            raise Misconfigured(f"{url.host}: {error}; allow_private = true would permit it") from None
+        except ssl.CertificateError as error:
+            raise Misconfigured(f"{url.host}: {words_of(error)}{clock_doubt(error)}") from None
+        except TimeoutError:
+            raise Unavailable(f"{url.host} gives no answer for {self.settings.timeout:g} s") from None
+        except OSError as error:
+            raise Unavailable(f"{url.host} cannot be reached: {words_of(error)}") from None
+        finally:
+            await poster.close()
+        checked = ", and its certificate is trusted" if url.scheme == "https" else ""
+        trial.found.append(f"{url.host}:{url.port} takes connections{checked}")
+
+    def _made(self) -> WebhookClient:
         settings = self.settings
-        self._poster = WebhookClient(
+        return WebhookClient(
             URL(settings.url),
             timeout=settings.timeout,
             connections=settings.concurrency,
@@ -73,6 +97,10 @@ class WebhookSink(Sink[WebhookSettings]):
             allow_private=settings.allow_private,
             clock=self.clock,
         )
+
+    async def __aenter__(self) -> Self:
+        """Make the session; nothing is connected yet."""
+        self._poster = self._made()
         return self
 
     async def __aexit__(

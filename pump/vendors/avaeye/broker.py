@@ -118,6 +118,14 @@ class Broker:
                 count("broker lost")
             await self._clock.sleep(backoff.next())
 
+    async def reach(self) -> None:
+        """Connect and leave again. Raises Unavailable; nothing is published."""
+        try:
+            async with self._open(self._made()):
+                pass
+        except (aiomqtt.MqttError, OSError, ValueError) as error:
+            raise Unavailable(f"the broker at {self.address} cannot be used: {words_of(error)}") from None
+
     @property
     def address(self) -> str:
         """Host and port."""

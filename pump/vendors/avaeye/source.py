@@ -12,6 +12,7 @@ from yarl import URL
 
 from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
+from pump.commands.trial import Trial
 from pump.core.clock import Clock
 from pump.core.errors import MessageError, Unavailable
 from pump.core.event import Unparsed
@@ -85,6 +86,14 @@ class AvaEye(PushSource[AvaEyeSettings]):
         async with asyncio.TaskGroup() as group:
             group.create_task(devices.watch(self._groups_of), name=f"source {self.name} devices")
             group.create_task(self.broker.run(intake.count), name=f"source {self.name} orders")
+
+    async def try_out(self, trial: Trial) -> None:
+        """As Source.try_out: the cameras' broker, where there is one; cameras themselves are only called to act."""
+        trial.not_tried.append("the cameras, which come by themselves, and whose own interface takes commands alone")
+        if self.broker is not None:
+            await self.broker.reach()
+            trial.found.append(f"the broker at {self.broker.address} takes the login")
+            trial.not_tried.append("publishing an order")
 
     def pictures(self) -> PictureAccess:
         """The cameras' own addresses, as far as the configuration gives them: what a camera says of itself anybody

@@ -19,6 +19,7 @@ import aiohttp
 from yarl import URL
 
 from pump.commands.once import Sending, send_once
+from pump.core.errors import Misconfigured, Unavailable
 
 LONGEST_RETRY_AFTER: Final = 3600.0
 """Seconds that a server's Retry-After is believed at the most."""
@@ -103,6 +104,12 @@ class CallFailed(Exception):
         return self.code.isdecimal() or self.code.startswith("HTTP ")
 
 
+def outward(failure: CallFailed) -> Misconfigured | Unavailable:
+    """The failure as a source raises it: a person must help, or it may go by itself."""
+    kind = Misconfigured if failure.answer.action is Action.MISCONFIGURED else Unavailable
+    return kind(str(failure))
+
+
 @dataclass(slots=True, frozen=True)
 class Limits:
     """The bounds of every call, and the vendor's rows for an answer beyond them."""
@@ -136,6 +143,8 @@ class Caller:
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
         self._proxies: dict[URL, str | None] = {}
+        self.date = ""
+        """The server's clock, as the newest answer's Date has it; "" for none."""
 
     async def __aenter__(self) -> Self:
         limit = self._limits.timeout
@@ -180,6 +189,7 @@ class Caller:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # The library's errors carry the request's headers, token or signature among them: none is passed on.
             raise translate(error, str(url.origin()), limits.garbage) from None
+        self.date = found.get("Date", "")
         if content is None:
             raise CallFailed("too large", limits.too_large)
         return Reply(status, found, content)

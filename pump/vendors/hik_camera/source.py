@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
+from pump.commands.trial import Trial
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.ingest.fetch.access import PictureAccess
@@ -32,6 +33,7 @@ from pump.vendors.hik_camera.device import advise
 from pump.vendors.hik_camera.document import read_document
 from pump.vendors.hik_camera.handler import CameraHandler
 from pump.vendors.hik_camera.settings import HikCameraSettings
+from pump.vendors.hik_camera.trial import try_out
 
 _PART: Final = 1 << 20
 """Bytes of a message: they are a few KB."""
@@ -139,7 +141,8 @@ class HikCamera(Source[HikCameraSettings]):
     def _commanded(self) -> Commanded:
         return Commanded({}, self.qualifier) if self._parts is None else self._parts.control.commanded(self.qualifier)
 
-    def _make(self, intake: Intake) -> _Parts:
+    def _link(self, count: Callable[[str], None] = lambda what: None) -> DigestClient:
+        """The login; `count` gets each. Raises Misconfigured for an unusable `ca`."""
         settings = self.settings
         ssl: Any = True
         if settings.url.startswith("https:"):
@@ -148,7 +151,16 @@ class HikCamera(Source[HikCameraSettings]):
             except (OSError, ValueError) as error:
                 raise Misconfigured(f"the certificates of {settings.ca} cannot be used: {error}") from error
         password = settings.password.get_secret_value()
-        link = DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=intake.count)
+        return DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=count)
+
+    async def try_out(self, trial: Trial) -> None:
+        """As Source.try_out."""
+        await try_out(self._link(), self.settings, self.clock, trial)
+
+    def _make(self, intake: Intake) -> _Parts:
+        settings = self.settings
+        password = settings.password.get_secret_value()
+        link = self._link(intake.count)
         lockout = LoginLockout(self.clock, (settings.url, settings.username, password))
         self._device = DeviceParts(link, lockout, lambda answer: advise(answer).reason)
         store = StreamIntake(intake, self.clock)

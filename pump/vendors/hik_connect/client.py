@@ -110,6 +110,11 @@ class Client:
     ) -> None:
         await self._caller.__aexit__(kind, error, trace)
 
+    @property
+    def date(self) -> str:
+        """The server's clock at its newest answer, as its Date header has it; "" for none."""
+        return self._caller.date
+
     async def call(
         self, queue: str, path: str, body: dict[str, Any], *,
         sending: Sending | None = None,

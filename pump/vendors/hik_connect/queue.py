@@ -17,6 +17,7 @@ from pump.core.errors import Misconfigured, Unavailable
 from pump.core.event import Event, Unparsed
 from pump.core.failure import MISCONFIGURED_WAIT
 from pump.ingest.intake import Intake
+from pump.telemetry.health import Failing
 from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.common.values import member, whole
 from pump.vendors.hik_connect.answers import batch_id, find_batch_id
@@ -42,6 +43,9 @@ _UNKNOWN_BATCHES: Final = 3
 """So many unknown batches in a row are no accident."""
 _LASTING: Final = (3, 10.0)
 """A failure lasts when it came so often in a row, or when so many seconds passed since the last success."""
+_SHORT: Final = (30.0, 1.5)
+"""So many seconds after the last success no wait is longer than the second, where no server answered: such a try costs
+the vendor less than a poll, and a short outage ends when it is over."""
 _LONG: Final = 600.0
 """Seconds of failures after which it is looked whether the queue has brought all of that time."""
 _REMEMBER: Final = 10.0
@@ -56,12 +60,24 @@ class MultiPartHealth:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._ill: dict[str, str] = {}
+        self._failing: dict[str, Failing] = {}
 
     def healthy(self, part: str) -> None:
         """The part works."""
         self._ill.pop(part, None)
+        self._failing.pop(part, None)
         if not self._ill:
             self._intake.up()
+            self._intake.component.failing = next(iter(self._failing.values()), None)
+
+    def failing(self, part: str, reason: str, wait: float) -> None:
+        """A call of the part has failed and is repeated after `wait` seconds: seen at once, and not an outage yet."""
+        now = self._intake.clock.now()
+        known = self._failing.get(part)
+        since = now if known is None else known.since
+        self._failing[part] = failing = Failing(since, f"{part}: {reason}", now + timedelta(seconds=wait))
+        if not self._ill:
+            self._intake.component.failing = failing
 
     def unhealthy(self, part: str, reason: str) -> None:
         """The part has not worked for a while."""
@@ -125,6 +141,7 @@ class Puller:
         self._uncompleted = 0
         self._garbage: str | None = None
         self._backoff = Backoff()
+        self._short = Backoff(cap=_SHORT[1])
         self._refused = Backoff(cap=10.0)
 
     def _load(self) -> Uploads:
@@ -298,6 +315,7 @@ class Puller:
             self._beside.check(now - timedelta(seconds=failing), now)
         self._failures = 0
         self._backoff.reset()
+        self._short.reset()
         self._well = self._clock.monotonic()
         self._health.healthy(self.queue)
 
@@ -316,10 +334,14 @@ class Puller:
             if self._failures == 1:
                 return 0.0
         self._intake.count("retry")
-        wait = max(self._backoff.next(), failure.retry_after or 0.0)
+        failing = self._clock.monotonic() - self._well
+        backoff = self._backoff if failure.answered or failing >= _SHORT[0] else self._short
+        wait = max(backoff.next(), failure.retry_after or 0.0)
         times, seconds = _LASTING
-        if self._failures >= times or self._clock.monotonic() - self._well >= seconds:
+        if self._failures >= times or failing >= seconds:
             self._health.unhealthy(self.queue, str(failure))
+        else:
+            self._health.failing(self.queue, str(failure), wait)
         self._log.warning("A call failed and will be repeated", reason=str(failure), wait_s=round(wait, 3))
         return wait
 

@@ -13,6 +13,7 @@ import structlog
 
 from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
+from pump.commands.trial import Trial
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.ingest.fetch.access import PictureAccess
@@ -33,6 +34,7 @@ from pump.vendors.hik_connect.limiter import WINDOW, Limiter
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
 from pump.vendors.hik_connect.queue import Beside, MultiPartHealth, Puller
 from pump.vendors.hik_connect.settings import HikConnectSettings
+from pump.vendors.hik_connect.trial import try_out
 from pump.vendors.hik_connect.uploads import PREFIX as UPLOADS
 
 log = structlog.get_logger()
@@ -148,6 +150,10 @@ class HikConnect(Source[HikConnectSettings]):
                 # Several queues may have met one wrong key.
                 raise first from None
             raise
+
+    async def try_out(self, trial: Trial) -> None:
+        """As Source.try_out."""
+        await try_out(self.settings, self.clock, self._limiter, trial)
 
     def targets(self) -> Iterable[Target]:
         """The doors, outputs, cameras and calling stations that events have named since the start."""

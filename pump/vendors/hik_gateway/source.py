@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
+from pump.commands.trial import Trial
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.ingest.fetch.access import PictureAccess
@@ -27,6 +28,7 @@ from pump.vendors.hik_gateway.parse import Device, loads
 from pump.vendors.hik_gateway.settings import HikGatewaySettings
 from pump.vendors.hik_gateway.subscriber import Subscriber
 from pump.vendors.hik_gateway.subscription import Wanted, amended
+from pump.vendors.hik_gateway.trial import try_out
 
 _GARBAGE: Final = 1 << 20
 """Bytes without a part after which the stream is not believed to come to itself again."""
@@ -94,8 +96,9 @@ class HikGateway(Source[HikGatewaySettings]):
         self._parts.keeper.load()
         await self._parts.stream.run()
 
-    def _make(self, intake: Intake) -> _Parts:
-        settings, clock = self.settings, self.clock
+    def _link(self, count: Callable[[str], None] = lambda what: None) -> DigestClient:
+        """The login; `count` gets each. Raises Misconfigured for an unusable `ca`."""
+        settings = self.settings
         ssl: Any = True
         if settings.url.startswith("https:"):
             try:
@@ -103,7 +106,16 @@ class HikGateway(Source[HikGatewaySettings]):
             except (OSError, ValueError) as error:
                 raise Misconfigured(f"the certificates of {settings.ca} cannot be used: {error}") from error
         password = settings.password.get_secret_value()
-        link = DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=intake.count)
+        return DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=count)
+
+    async def try_out(self, trial: Trial) -> None:
+        """As Source.try_out."""
+        await try_out(self._link(), self._wanted, self.clock, trial)
+
+    def _make(self, intake: Intake) -> _Parts:
+        settings, clock = self.settings, self.clock
+        password = settings.password.get_secret_value()
+        link = self._link(intake.count)
         store = StreamIntake(intake, clock)
         lockout = LoginLockout(clock, (settings.url, settings.username, password))
         self._device = DeviceParts(link, lockout, lambda answer: trouble(answer, "a clip").reason)

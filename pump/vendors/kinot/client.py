@@ -63,6 +63,11 @@ class Client:
     ) -> None:
         await self._caller.__aexit__(kind, error, trace)
 
+    @property
+    def date(self) -> str:
+        """The server's clock at its newest answer, as its Date header has it; "" for none."""
+        return self._caller.date
+
     # --- what there is to ask -----------------------------------------------------------------------------------
 
     async def devices(self, which: List) -> AsyncGenerator[list[dict[str, Any]], None]:
@@ -85,7 +90,7 @@ class Client:
                 return
             yield fresh
             # `count` is the whole list's by the document; were it the page's, a full page must not be the end
-            count = _count(answer)
+            count = counted(answer)
             if len(objects) < PAGE and (count is None or len(seen) >= count):
                 return
 
@@ -217,7 +222,8 @@ def objects_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
-def _count(answer: Mapping[str, Any]) -> int | None:
+def counted(answer: Mapping[str, Any]) -> int | None:
+    """The length of the whole list; None where the answer does not say."""
     found = answer.get("count")
     value = found.value if isinstance(found, Number) else found
     if isinstance(value, str) and value.isdecimal():

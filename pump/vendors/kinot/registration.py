@@ -52,7 +52,7 @@ class CallbackRegistration:
         """Read where callbacks of locks and sensors go, and take or report what goes elsewhere. Raises CallFailed."""
         for device_type in REGISTERED:
             found = await client.notification(device_type)
-            if self._same(found):
+            if self.same(found):
                 self._here(device_type, intake)
             elif self._takes:
                 await self._take(client, device_type, found, intake)
@@ -71,7 +71,7 @@ class CallbackRegistration:
                 "Another client took over Kinot's callbacks; they are taken back",
                 source=intake.name,
                 device_type=device_type,
-                went_to=_address(found),
+                went_to=address_of(found),
             )
         for spelling in SPELLINGS:
             try:
@@ -80,7 +80,7 @@ class CallbackRegistration:
                 if failure.answer.action is Action.MISCONFIGURED or spelling == SPELLINGS[-1]:
                     raise
                 continue
-            if self._same(await client.notification(device_type)):
+            if self.same(await client.notification(device_type)):
                 self._ours.add(device_type)
                 log.info(
                     "Kinot sends its callbacks here", source=intake.name, device_type=device_type, status=self.status
@@ -90,7 +90,7 @@ class CallbackRegistration:
             log.warning("Kinot does not keep the callback addresses", source=intake.name, device_type=device_type)
 
     def _report(self, device_type: int, found: Mapping[str, Any] | None, intake: Intake) -> None:
-        address = _address(found)
+        address = address_of(found)
         if self._elsewhere.get(device_type) == address:
             return
         self._elsewhere[device_type] = address
@@ -114,13 +114,14 @@ class CallbackRegistration:
         """In `pump status --json`."""
         intake.component.details["callbacks_elsewhere"] = {str(type_): to for type_, to in self._elsewhere.items()}
 
-    def _same(self, found: Mapping[str, Any] | None) -> bool:
+    def same(self, found: Mapping[str, Any] | None) -> bool:
+        """True where these are our addresses."""
         if found is None or found.get("status_changed_callback_url") != self.status:
             return False
         return any(found.get(spelling) == self.command for spelling in SPELLINGS)
 
 
-def _address(found: Mapping[str, Any] | None) -> str:
+def address_of(found: Mapping[str, Any] | None) -> str:
     """The status address without what may be secret in it; "none" for what is no address, as the samples' 3.654."""
     text = (found or {}).get("status_changed_callback_url")
     try:

@@ -14,6 +14,7 @@ import structlog
 
 from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
+from pump.commands.trial import Trial
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
 from pump.core.errors import MessageError, Misconfigured, Refusal, Unavailable
@@ -31,6 +32,7 @@ from pump.vendors.kinot.registration import CallbackRegistration
 from pump.vendors.kinot.settings import KinotSettings
 from pump.vendors.kinot.sign import SIGN, callback_signed
 from pump.vendors.kinot.states import States
+from pump.vendors.kinot.trial import try_out
 from pump.vendors.kinot.values import clean
 
 log = structlog.get_logger()
@@ -274,6 +276,10 @@ class Kinot(PushSource[KinotSettings]):
             reason = "the pump did not run; what came and went meanwhile is known only where Kinot sends it again"
             await intake.gap(last, now, reason)
         self._ran = True
+
+    async def try_out(self, trial: Trial) -> None:
+        """As Source.try_out."""
+        await try_out(self.settings, self.client(), self._registration(), self.clock, trial)
 
     def client(self) -> Client:
         """The account's REST client, not entered yet."""

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from pump.telemetry.health import Component, Health, HealthCollector
+from pump.telemetry.health import Component, Failing, Health, HealthCollector
 from pump.testing import ManualClock
 
 
@@ -107,6 +107,24 @@ def test_news_are_changes_only() -> None:
     assert not component.down("still away")
     assert component.reason == "still away"
     assert component.stopped()
+
+
+@pytest.mark.parametrize("end", ["up", "down", "stopped"])
+def test_failing_calls_are_seen_and_make_nothing_unready(end: str) -> None:
+    clock = ManualClock()
+    health, component = silent(clock)
+    registry = CollectorRegistry()
+    registry.register(HealthCollector(health))
+
+    def shown() -> float | None:
+        return registry.get_sample_value("pump_component_failing", {"part": "source teams"})
+
+    component.failing = Failing(clock.now(), "no route", clock.now())
+    component.activity()
+    assert (component.state, health.reasons(), shown()) == ("up", [], 1.0)
+    assert health.failing() == ["source teams fails: no route"]
+    component.down("no route") if end == "down" else getattr(component, end)()
+    assert (component.failing, health.failing(), shown()) == (None, [], 0.0)
 
 
 def test_a_spell_of_up_is_measured() -> None:

@@ -34,6 +34,11 @@ class Noted:
         """The user, "" where nobody has."""
         return str(self._read(spool).get(id_, {}).get("user", ""))
 
+    def newest(self, spool: Spool, count: int) -> list[tuple[str, str]]:
+        """The alarms noted last, by id, with their users."""
+        known = self._read(spool)
+        return [(id_, str(row["user"])) for id_, row in sorted(known.items(), key=lambda one: -one[1]["at"])[:count]]
+
     def _read(self, spool: Spool) -> dict[str, dict[str, Any]]:
         if self._known is None:
             rows = spool.state(_SOURCE, _PREFIX)

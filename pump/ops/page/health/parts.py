@@ -26,8 +26,8 @@ def _part(component: Mapping[str, Any], status: Mapping[str, Any], visit: Visit)
     if kind not in _KINDS or not name:
         kind, name = "own", whole
     sink = mapping(mapping(status.get("sinks")).get(name)) if kind == "sink" else {}
-    off = text(sink.get("off"))
-    shown = "off" if off else state
+    off, failing = text(sink.get("off")), mapping(component.get("failing"))
+    shown = "off" if off else "failing" if failing else state
     counts = mapping(mapping(status.get("sources")).get(name)) if kind == "source" else {}
     since = component.get("since")
     return {
@@ -36,8 +36,10 @@ def _part(component: Mapping[str, Any], status: Mapping[str, Any], visit: Visit)
         "name": name,
         "state": shown,
         "said": t.get(f"state.{shown}", shown),
-        "why": off or text(component.get("reason")),
-        "does": t.get(f"does.{kind}.{shown}", ""),
+        "why": off or text(failing.get("reason")) or text(component.get("reason")),
+        "does": t.get(f"does.{kind}.{shown}", "")
+        if not failing
+        else t(f"does.{kind}.failing", **_times(failing, visit)),
         "do": t.get(f"do.{kind}.{shown}", ""),
         "since": "" if since is None else visit.words.time(since.isoformat()),
         "idle": round(float(component.get("idle_s") or 0.0)),
@@ -47,6 +49,11 @@ def _part(component: Mapping[str, Any], status: Mapping[str, Any], visit: Visit)
         "dead": sink.get("dead", 0) if kind == "sink" else 0,
         "can": _can(kind, shown),
     }
+
+
+def _times(failing: Mapping[str, Any], visit: Visit) -> dict[str, str]:
+    """Since when calls fail, and when the next is due: hours, minutes and seconds of the site."""
+    return {name: visit.words.time(failing[name].isoformat()).rpartition(" ")[2] for name in ("since", "again")}
 
 
 def _figures(kind: str, counts: Mapping[str, Any], sink: Mapping[str, Any], visit: Visit) -> Iterator[dict[str, Any]]:

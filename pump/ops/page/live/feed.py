@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import structlog
 from pump.core.clock import Clock
 from pump.core.record import Record
 from pump.ops.page.filters import Filter, decoded
-from pump.ops.page.rows import Words, row_of
+from pump.ops.page.rows import Words, mark_of, row_of
 from pump.spool import Spool
 
 log = structlog.get_logger()
@@ -26,8 +26,11 @@ PACE: Final = 0.25
 """Seconds between two looks: the eye sees no difference, and a flood costs four of them a second."""
 READ: Final = 300
 """Events that one look takes, the newest ones."""
-SHOWN: Final = 50
-"""Rows that one look gives a viewer."""
+SHOWN: Final = 100
+"""Rows that one look gives a viewer; and marks."""
+MARKING: Final = ("alarm.acknowledged", "media.stored")
+"""Types that say something of an earlier row: an acknowledgement, a picture that came later. Who filters them out gets
+them as marks."""
 WAITING: Final = 300
 """Rows that wait for a viewer whose connection is slow."""
 MOST: Final = 100
@@ -35,6 +38,8 @@ MOST: Final = 100
 
 Row = tuple[int, bytes]
 """A row's number, and the row as JSON."""
+Made = tuple[list[Row], list[int], list[Row]]
+"""Rows, the numbers of those left out, and marks."""
 
 
 class Viewer:
@@ -47,10 +52,12 @@ class Viewer:
         """Everything through this number was looked at for it."""
         self.news = asyncio.Event()
         self._rows: deque[Row] = deque()
+        self._marks: deque[Row] = deque(maxlen=WAITING)
         self._skipped = 0
 
-    def offer(self, rows: list[Row], position: int, skipped: int = 0) -> None:
-        """Have these rows wait, oldest first; the oldest of all go where they are too many."""
+    def offer(self, rows: list[Row], position: int, skipped: int = 0, marks: Iterable[Row] = ()) -> None:
+        """Have these rows and marks wait, oldest first; the oldest of all go where they are too many."""
+        self._marks.extend(marks)
         self._rows.extend(rows)
         self._skipped += skipped
         while len(self._rows) > WAITING:
@@ -58,6 +65,12 @@ class Viewer:
             self._skipped += 1
         self.position = position
         self.news.set()
+
+    def take_marks(self) -> list[Row]:
+        """The marks that wait: for rows that `take` gave, now or before."""
+        taken = list(self._marks)
+        self._marks.clear()
+        return taken
 
     def take(self) -> tuple[list[Row], int, int]:
         """All that waits, how many were left out before it, and the number through which that goes."""
@@ -117,7 +130,7 @@ class Feed:
     def _spread(self, records: list[Record], passed: int) -> None:
         """Give each viewer the rows that it wants. Viewers who want the same share all the work but their own write."""
         events: dict[int, Mapping[str, Any]] = {}
-        made: dict[tuple[Filter, str], tuple[list[Row], list[int]]] = {}
+        made: dict[tuple[Filter, str], Made] = {}
         for viewer in self._viewers:
             key = (viewer.wanted, viewer.words.texts.language)
             found = made.get(key)
@@ -125,7 +138,8 @@ class Feed:
                 found = made[key] = _wanted(records, viewer, events)
             rows = [row for row in found[0] if row[0] > viewer.position]
             left_out = sum(number > viewer.position for number in found[1])
-            viewer.offer(rows, self._position, passed + left_out)
+            marks = [mark for mark in found[2] if mark[0] > viewer.position]
+            viewer.offer(rows, self._position, passed + left_out, marks)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -133,21 +147,23 @@ class Feed:
             self._task = None
 
 
-def _wanted(records: list[Record], viewer: Viewer, events: dict[int, Mapping[str, Any]]) -> tuple[list[Row], list[int]]:
-    """The newest rows of these records for whoever wants what this viewer does, and the numbers of those left out.
+def _wanted(records: list[Record], viewer: Viewer, events: dict[int, Mapping[str, Any]]) -> Made:
+    """The newest rows of these records for whoever wants what this viewer does.
 
     `events` has what was decoded already.
     """
+
+    def event_of(record: Record) -> Mapping[str, Any]:
+        return events.get(record.seq) or events.setdefault(record.seq, decoded(record))
+
+    wanted, words = viewer.wanted, viewer.words
     chosen: list[Record] = []
+    marking: list[Record] = []
     for record in records:
-        if viewer.wanted.may_take(record):
-            if not viewer.wanted.is_plain:
-                event = events.get(record.seq) or events.setdefault(record.seq, decoded(record))
-                if not viewer.wanted.takes(event, record.body, viewer.words.zone):
-                    continue
+        if wanted.may_take(record) and (wanted.is_plain or wanted.takes(event_of(record), record.body, words.zone)):
             chosen.append(record)
-    rows = []
-    for record in chosen[-SHOWN:]:
-        event = events.get(record.seq) or events.setdefault(record.seq, decoded(record))
-        rows.append((record.seq, orjson.dumps(row_of(event, viewer.words, record.seq))))
-    return rows, [record.seq for record in chosen[:-SHOWN]]
+        elif record.type in MARKING:
+            marking.append(record)
+    rows = [(record.seq, orjson.dumps(row_of(event_of(record), words, record.seq))) for record in chosen[-SHOWN:]]
+    marks = [(record.seq, orjson.dumps(mark_of(event_of(record), words))) for record in marking[-SHOWN:]]
+    return rows, [record.seq for record in chosen[:-SHOWN]], marks

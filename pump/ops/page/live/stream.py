@@ -9,12 +9,13 @@ import orjson
 from aiohttp import hdrs, web
 
 from pump.ops.page.access.visits import Access, Route, Visit
+from pump.ops.page.acting.noted import Noted
 from pump.ops.page.behind import Behind
 from pump.ops.page.filters import Filter
 from pump.ops.page.live.feed import WAITING, Feed, Row, Viewer
 from pump.ops.page.reading import Unreadable, search
 from pump.ops.page.render import HEADERS, threads
-from pump.ops.page.rows import row_of
+from pump.ops.page.rows import noted_by, row_of
 from pump.spool import Spool
 
 RETRY: Final = 1000
@@ -28,10 +29,11 @@ _QUIET: Final = 15
 class Stream:
     """The handler. A browser names its place by Last-Event-ID, or by ?after= where it opens a new stream."""
 
-    def __init__(self, behind: Behind, access: Access, feed: Feed) -> None:
+    def __init__(self, behind: Behind, access: Access, feed: Feed, noted: Noted) -> None:
         self._behind = behind
         self._access = access
         self._feed = feed
+        self._noted = noted
 
     def routes(self) -> list[Route]:
         """The pages that it has."""
@@ -60,6 +62,9 @@ class Stream:
     async def _catch_up(self, response: web.StreamResponse, viewer: Viewer, spool: Spool, last: int) -> None:
         """Give it what came since it was here; the feed has what comes after `viewer.position` as it was."""
         begin = viewer.position
+        texts = viewer.words.texts
+        # from memory: what its filter leaves out is not read from the file
+        noted = [{"notes": id_, "noted": noted_by(user, texts)} for id_, user in self._noted.newest(spool, WAITING)]
         try:
             hits = await threads.run(_since, spool, viewer, last, begin)
         except Unreadable:
@@ -69,6 +74,8 @@ class Stream:
         if skipped:
             await response.write(_said("skipped", {"count": skipped}, None))
         await response.write(_rows(rows, begin))
+        if noted:
+            await response.write(_said("marks", noted, None))
 
     async def _flow(self, request: web.Request, response: web.StreamResponse, viewer: Viewer, visit: Visit) -> None:
         quiet, well = 0, None
@@ -87,7 +94,7 @@ class Stream:
                     quiet = 0
                     await response.write(b":\n\n")
                 continue
-            rows, skipped, through = viewer.take()
+            (rows, skipped, through), marks = viewer.take(), viewer.take_marks()
             if skipped:
                 await response.write(_said("skipped", {"count": skipped}, None))
             if rows:
@@ -95,6 +102,9 @@ class Stream:
                 await response.write(_rows(rows, through))
             elif through != position:
                 await response.write(b"id: %d\n\n" % through)  # so that it need not look through them again
+            if marks:
+                quiet = 0
+                await response.write(b"event: marks\ndata: [%s]\n\n" % b",".join(mark for _, mark in marks))
             position = through
 
 

@@ -47,6 +47,21 @@ function show(row, picture) {
   row.querySelector(".thumb").replaceChildren(link);
 }
 
+// Of an earlier row, shown or waiting, somebody has taken note, or its picture has come.
+function mark({ updates, picture, notes, noted }) {
+  const id = notes || updates;
+  const coming = due.find((row) => row.id === id) ?? waiting.find((row) => row.id === id);
+  const known = list.querySelector(`[data-id="${CSS.escape(id)}"]`);
+  if (notes) {
+    if (coming) coming.noted ||= noted;
+    const said = known?.querySelector(".noted");
+    if (said && !said.textContent) said.textContent = noted;
+  } else if (picture) {
+    if (coming) coming.picture ||= picture;
+    if (known && !known.querySelector("img")) show(known, picture);
+  }
+}
+
 function draw() {
   const calm = due.length <= CALM;
   const rows = due.splice(0, AT_ONCE);
@@ -103,6 +118,7 @@ function connect() {
     if (event.lastEventId) last = event.lastEventId;
     take(JSON.parse(event.data));
   });
+  source.addEventListener("marks", (event) => JSON.parse(event.data).forEach(mark));
   source.addEventListener("skipped", (event) => {
     skipped += JSON.parse(event.data).count;
     skippedNote.hidden = false;

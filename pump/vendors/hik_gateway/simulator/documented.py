@@ -45,6 +45,9 @@ def take(simulator: Simulator, request: Request) -> bytes | None:
     if request.query.get("format", []) != form or (index and index not in simulator.devices):
         return response(400, status_body(quirks, 6, "Invalid Content", "badParameters", 0x60000001))
     simulator.account.taken.append((method, request.path, index, request.body))
+    if (method, path, index) == ("GET", "/ISAPI/System/time", ""):
+        now = simulator.clock.now().isoformat(timespec="seconds")
+        return response(200, orjson.dumps({"Time": {"timeMode": "manual", "localTime": now}}))
     if method == "GET":
         return response(200, orjson.dumps({request.path.rpartition("/")[2]: {}}))
     return response(200, status_body(quirks, 1, "OK", "ok", 1))

@@ -13,6 +13,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from pump.telemetry.health import Failing
 from pump.testing.receiver import Received, Receiver
 from tests.unit.ops.page.looking import Looking, looking, numbers, plain
 from tests.unit.ops.page.test_access import USERS, sign_in
@@ -192,8 +193,34 @@ async def test_an_alarm_that_was_taken_note_of_says_so_in_its_row_and_on_the_boa
             await press(there, "/do/acknowledge", number=number, note="")
             (row,) = await live.rows(lambda one: bool(one["notes"]))
             assert (row["notes"], row["noted"]) == ("the-alarm", "noted by anna")
+        async with there.live(f"?severity=critical&after={number - 1}") as live:
+            async for kind, value in live.messages():
+                if kind == "marks":
+                    assert value == [{"notes": "the-alarm", "noted": "noted by anna"}]
+                    break
         for path in ("/?severity=critical", "/board"):
             assert "noted by anna" in plain((await there.get(path))[1]), path
         assert plain((await there.get("/"))[1]).count("noted by anna") == 1, "in its alarm's row, not in its own"
     async with looking(tmp_path, USERS) as there:
         assert "noted by anna" in plain((await there.get("/?severity=critical"))[1]), "after a restart too"
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "failing"), ("de", "Aufrufe misslingen")])
+async def test_a_source_whose_calls_fail_is_red_before_it_is_down(tmp_path: Path, language: str, word: str) -> None:
+    async with looking(tmp_path) as there:
+        part = there.daemon.health.component("source gate")
+        part.up()
+        now = there.daemon.clock.now()
+        part.failing = Failing(now, "the server <i>cannot</i> be reached", now)
+        _, page = await there.get("/health", **{"Accept-Language": language})
+        assert '<article class="part failing" data-part="source gate" aria-label="gate">' in page
+        assert f'<span class="tag failing" data-f="said">{word}</span>' in page
+        assert "the server &lt;i&gt;cannot&lt;/i&gt; be reached" in page
+        assert 'class="well bad"' in page
+        async with there.session.get(f"{there.url}/status") as answer:
+            status = await answer.json()
+        assert status["reasons"] == []
+        (shown,) = [one["failing"] for one in status["components"] if one["name"] == "source gate"]
+        assert {*shown} == {"since", "reason", "again"}
+        async with there.session.get(f"{there.url}/health/now") as answer:
+            assert (await answer.json())["reasons"] == 1

@@ -139,6 +139,30 @@ types = ["access.*"]
         assert (await there.get("/event/424242"))[0] == 404
 
 
+@pytest.mark.parametrize("query", ["severity=critical", "type=security.*", "quiet=1&severity=warning", "plate=grab"])
+async def test_marks_come_to_a_list_whose_filter_leaves_their_events_out(tmp_path: Path, query: str) -> None:
+    async with looking(tmp_path) as there, there.live(f"?{query}") as live:
+        alarm = {"severity": "critical", "vehicle": {"plate": "GRAB123"}}
+        messages = live.messages()
+        assert (await messages.__anext__())[0] == "well"
+        await there.event("security.burglary", id="the-alarm", **alarm)
+        medium = {"id": "the-alarm/0", "kind": "picture", "state": "stored", "sha256": "ab" * 32, "mime": "image/jpeg"}
+        await there.event("media.stored", vendor="pump", updates="the-alarm", media=[medium])
+        said = {"acknowledged": True, "user": "anna"}
+        await there.event("alarm.acknowledged", vendor="pump", updates="the-alarm", alarm=said)
+        rows, marks = [], []
+        async for kind, value in messages:
+            rows += value if kind == "rows" else []
+            marks += value if kind == "marks" else []
+            if len(marks) == 2:
+                break
+        assert [row["id"] for row in rows] == ["the-alarm"]
+        assert marks == [
+            {"updates": "the-alarm", "picture": f"/media/{'ab' * 32}", "notes": "", "noted": ""},
+            {"updates": "", "picture": "", "notes": "the-alarm", "noted": "noted by anna"},
+        ]
+
+
 async def test_a_flood_is_cut_and_said(tmp_path: Path) -> None:
     async with looking(tmp_path) as there, there.live("?source=gate") as live:
         await live.messages().__anext__()
@@ -156,3 +180,7 @@ def test_a_slow_reader_keeps_the_newest_and_hears_how_many_went() -> None:
     rows, skipped, position = viewer.take()
     assert (len(rows), rows[-1][0], skipped, position) == (WAITING, WAITING + 49, 50, WAITING + 49)
     assert viewer.take() == ([], 0, WAITING + 49)
+    for number in range(WAITING + 50):
+        viewer.offer([], number, 0, [(number, b"{}")])
+    assert [mark[0] for mark in viewer.take_marks()] == [*range(50, WAITING + 50)]
+    assert viewer.take_marks() == []

@@ -576,6 +576,41 @@ async def test_what_lasts_is_told_with_advice_and_a_short_failure_is_not(tmp_pat
         assert pump.counted("retry") == 7
 
 
+async def test_the_first_failed_call_is_seen_at_once_and_several_are_an_outage(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=QUEUES[:2]) as pump:
+        part = pump.intake.component
+        await pump.until(
+            lambda: pump.state == "up" and all(vendor.account.queues[one].subscribed for one in QUEUES[:2])
+        )
+        vendor.faults.push(Fault("status", "combine/v1/mq/messages", status=503, retry_after="2"))
+        await pump.until(lambda: part.failing)
+        assert part.failing is not None
+        assert (part.state, part.failing.reason[:18]) == ("up", "combine: HTTP 503:")
+        assert part.failing.since <= clock.now() < part.failing.again
+        await pump.until(lambda: not part.failing)
+        assert part.state == "up"
+        await vendor.go_away()
+        await pump.until(lambda: part.failing)
+        await pump.until(lambda: pump.state == "down")
+        assert part.failing is None
+        assert "cannot be reached" in pump.reason
+        await vendor.come_back()
+        await pump.until(lambda: pump.state == "up")
+        ups = [event async for event in _ups_and_downs(pump)]
+        assert ups == ["pump.source.up", "pump.source.down", "pump.source.up"]
+
+
+async def _ups_and_downs(pump: Site) -> AsyncIterator[str]:
+    await pump.intake.flush()
+    after = 0
+    while batch := await pump.spool.read(after):
+        for record in batch:
+            if (type_ := orjson.loads(record.body)["type"]).startswith("pump.source."):
+                yield type_
+        after = batch[-1].seq
+
+
 @pytest.mark.parametrize("retry_after", ["20", "Fri, 20 Nov 2026 08:01:00 GMT"])
 async def test_retry_after_is_honoured(tmp_path: Path, retry_after: str) -> None:
     clock = ManualClock(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
