@@ -457,7 +457,7 @@ class Item:
         return f"{self.at:6.1f} s, for {self.lasts:3.1f} s: {self.name}{choice}"
 
 
-EVERY: Final = 1.6
+EVERY: Final = 1.0
 """Seconds from one fault's beginning to the next one's, on the average."""
 
 
@@ -468,7 +468,7 @@ def schedule(seed: int, seconds: float) -> list[Item]:
     weights = [weight for _, weight in FAULTS.values()]
     found: list[Item] = []
     free: dict[str, float] = {}
-    at = chance.uniform(0.5, 1.5)
+    at = chance.uniform(0.2, 1.0)
     while at < seconds:
         [name] = chance.choices(names, weights)
         fault = FAULTS[name][0](chance)

@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -80,6 +81,8 @@ async def play(seed: int, seconds: float, folder: Path, say: Callable[[str], obj
                 outcome.starts, outcome.notes = here.daemon.starts, here.notes
     except AssertionError as error:
         outcome.wrong.append(str(error))
+    except Exception:  # noqa: BLE001  # a fault of the harness: the seeds behind it are played all the same
+        outcome.wrong.append(traceback.format_exc().strip().replace("\n", " | "))
     outcome.took = time.monotonic() - begun
     return outcome
 
