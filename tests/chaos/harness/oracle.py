@@ -89,11 +89,16 @@ def _merged(sinks: Mapping[str, Held], found: Verdict) -> dict[Key, Seen]:
         for event in held.events:
             if every.setdefault(event.key, event).digest != event.digest:
                 two[event.key] = name
-    if two:
+    if two and not _damage(every.values()):
         found.wrong.append(
             f"{len(two)} ids have two contents: {_some(f'{key} in {name}' for key, name in two.items())}"
         )
     return every
+
+
+def _damage(events: Iterable[Seen]) -> bool:
+    """Has the spool lost events that some sinks had already? A vendor that sends one again makes it anew then."""
+    return any(event.type == REPAIRED and int(event.data.get("lost") or 0) for event in events)
 
 
 class _Reported:
@@ -189,8 +194,13 @@ def _doubled_records(events: Iterable[Seen], reported: _Reported) -> Iterator[st
 
 
 def out_of_order(sinks: Mapping[str, Held]) -> Iterator[str]:
-    """Sinks that have a source's events, at first sight, in another order than the first sink."""
+    """Sinks that have a source's events, at first sight, in another order than the first sink.
+
+    None where damage took events that some sinks had: those that come again come later, to the others alone.
+    """
     names = list(sinks)
+    if any(_damage(held.events) for held in sinks.values()):
+        return
     first = _orders(sinks[names[0]])
     for name in names[1:]:
         order = _orders(sinks[name])

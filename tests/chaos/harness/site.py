@@ -95,9 +95,19 @@ class Site:
         """Start the daemon again where it has ended by itself: a failed fsync, damage that was met in use."""
         while True:
             if not self.daemon.down and not self.daemon.runs:
-                self.notes.append(f"it ended by itself with {self.daemon.process and self.daemon.process.returncode}")
+                code = self.daemon.process.returncode if self.daemon.process is not None else None
+                self.notes.append(f"it ended by itself with {code}: {self._last_words()}")
                 self.daemon.start()
             await asyncio.sleep(_LOOK)
+
+    def _last_words(self) -> str:
+        """The newest error of the daemon's log."""
+        for line in reversed((self.folder / "daemon.log").read_bytes().splitlines()[-30:]):
+            with suppress(ValueError, KeyError, TypeError):
+                entry = orjson.loads(line)
+                if entry["level"] in ("error", "critical"):
+                    return f"{entry['event']} ({entry.get('reason') or entry.get('error') or ''})"
+        return "without a word"
 
     def bugs(self) -> str:
         """The sentences of the daemon's log that speak of bugs of its own."""
