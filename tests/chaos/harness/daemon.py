@@ -34,9 +34,11 @@ page = false
 [server]
 listen = "127.0.0.1:{push}"
 [spool]
-max_bytes = "{most}"
+max_bytes = "128MiB"
+retention = "5m"
 [media]
 max_bytes = "24MiB"
+hosts = ["{pictures}"]
 [sources.teams]
 type = "hik-connect"
 server = "{teams}"
@@ -108,8 +110,9 @@ class Daemon:
 
     def configure(self, addresses: dict[str, str], sinks: str) -> None:
         """Write pump.toml."""
+        pictures = addresses["teams"].partition("//")[2].replace("localhost", "127.0.0.1")
         text = _CONFIG.format(
-            folder=self.folder, state=self.state, ops=self.ops_port, push=self.push_port, most="128MiB", **addresses
+            folder=self.folder, state=self.state, ops=self.ops_port, push=self.push_port, pictures=pictures, **addresses
         )
         self.config.write_text(text + sinks)
 

@@ -15,6 +15,8 @@ from tests.chaos.harness.daemon import right_now
 from tests.chaos.harness.site import Site
 
 QUEUE_FAULTS: Final = ("drop", "lost_answer", "ignore", "status", "garbage", "expired_token", "redeliver", "delay")
+_TRIES: Final = 30
+"""Looks at whether a daemon that is starting has come so far."""
 JUMPS: Final = (-400 * 86400, -86400, -3600, -120, 90, 3600, 2 * 86400, 300 * 86400)
 """Seconds by which the clock may jump."""
 
@@ -205,12 +207,16 @@ class ClockJump(Fault):
 
 
 class NoDescriptors(Fault):
-    """The daemon may open nothing more (EMFILE)."""
+    """The daemon may open nothing more (EMFILE); one that is just starting is left alone for a moment."""
 
     touches = "descriptors"
     lasts = (1.0, 4.0)
 
     async def begin(self, site: Site) -> None:
+        for _ in range(_TRIES):
+            if await site.daemon.status() is not None:
+                break
+            await asyncio.sleep(0.2)
         site.daemon.files_limit(low=True)
 
     async def end(self, site: Site) -> None:
