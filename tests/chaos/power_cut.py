@@ -147,7 +147,8 @@ class Disk:
 
     def forget(self) -> None:
         """Be a disk whose fsyncs do nothing."""
-        for one in (*self._now.values(), *self._folders.values()):
+        every: list[Inode | Folder] = [*self._now.values(), *self._folders.values()]
+        for one in every:
             one.syncs = []
 
     # --- the calls ----------------------------------------------------------------------------------------------------

@@ -142,8 +142,11 @@ class Peers:
         """All of them are there."""
         self.certificate("gateway")
         async with AsyncExitStack() as stack:
-            for one in (self.mosquitto, self.stream, *(hook.server for hook in self.hooks.values()), self.cloud):
-                await stack.enter_async_context(one)
+            for server in (self.mosquitto, self.stream):
+                await stack.enter_async_context(server)
+            for hook in self.hooks.values():
+                await stack.enter_async_context(hook.server)
+            await stack.enter_async_context(self.cloud)
             stack.push_async_callback(self.watcher.end)
             await self.watcher.begin()
             yield

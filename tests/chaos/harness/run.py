@@ -229,6 +229,8 @@ def main() -> None:
     if why := missing():
         print(f"the chaos harness cannot run: {why}", file=sys.stderr)
         sys.exit(77)
+    # Asked to end it mends nothing, but leaves no process behind either.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     done = _done(given.log)
     outcomes = []
     say = (lambda text: None) if given.quiet else (lambda text: print(text, file=sys.stderr, flush=True))

@@ -11,7 +11,7 @@ import random
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -112,7 +112,7 @@ class Vendors:
         if self.teams.account.queues["combine"].subscribed:
             self.teams.put("combine", *self.teams.make("combine", 1))
 
-    def _gateway_mix(self) -> Iterable[Any]:
+    def _gateway_mix(self) -> Iterator[Any]:
         panels = list(self.arc.devices)
         while True:
             panel, zone = self._random.choice(panels), self._random.randint(1, 8)
