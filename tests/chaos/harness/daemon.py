@@ -22,7 +22,7 @@ from pump.testing.brokers import free_port
 
 DISK: Final = "160m"
 _CONTROL: Final = struct.Struct("<iiq")
-_HOLD: Final = 'mount -t tmpfs -o size={size},mode=700 tmpfs "{state}" && echo here && exec sleep 100000'
+_HOLD: Final = 'mount -t tmpfs -o size={size},mode=700 tmpfs "{state}" && echo here && exec cat'
 
 _CONFIG = """
 [pump]
@@ -119,12 +119,16 @@ class Daemon:
     # --- its life -----------------------------------------------------------------------------------------------------
 
     def hold_disk(self) -> None:
-        """Have a small disk for the state folder, in a name space that outlives each daemon; where that is allowed."""
+        """Have a small disk for the state folder, in a name space that outlives each daemon; where that is allowed.
+
+        Who holds it reads this process's pipe, and ends with it.
+        """
         self.state.mkdir(mode=0o700)
         mount = _HOLD.format(size=DISK, state=self.state)
         self._disk = subprocess.Popen(
-            ["unshare", "-U", "-r", "-m", "sh", "-c", mount], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+            ["unshare", "-U", "-r", "-m", "sh", "-c", mount],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
         assert self._disk.stdout is not None
         self.small_disk = self._disk.stdout.readline() == b"here\n"
 
@@ -169,7 +173,8 @@ class Daemon:
             if process is not None and process.poll() is None:
                 process.kill()
                 process.wait()
-        if self._disk is not None and self._disk.stdout is not None:
+        if self._disk is not None and self._disk.stdin is not None and self._disk.stdout is not None:
+            self._disk.stdin.close()
             self._disk.stdout.close()
         self._control.close()
 
