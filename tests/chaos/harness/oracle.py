@@ -13,9 +13,11 @@ from typing import Final
 
 from tests.chaos.harness.account import Due, Held, Key, Seen
 
-SLACK: Final = 1.5
-"""Seconds by which a gap may begin after, or end before, a message that it stands for: what an account's looks at the
-streams and a note of a sign of life are apart."""
+SLACK: Final = 0.3
+"""Seconds by which a gap may begin after, or end before, a message that it stands for: stamps are rounded."""
+JUMPED: Final = 2.5
+"""The same where the clock has jumped: times from before are given by the clock of now, within two seconds
+(docs/clocks.md)."""
 NEAR: Final = 30.0
 """Seconds between a jump of the clock and what is missing, where the gap has no width."""
 SHOWN: Final = 5
@@ -107,6 +109,7 @@ class _Reported:
     def __init__(self, account: Account, events: Iterable[Seen], found: Verdict) -> None:
         self._offsets = account.offsets
         self._jumps = account.jumps
+        self._slack = JUMPED if account.jumps else SLACK
         self._spans: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
         self._damaged = account.damaged
         self.by_sink: Counter[str] = Counter()
@@ -132,7 +135,7 @@ class _Reported:
             return False  # it was acknowledged: no gap excuses that
         spans = self._spans[due.source]
         for ahead in self._offsets:
-            since, until = due.since + ahead - SLACK, due.until + ahead + SLACK
+            since, until = due.since + ahead - self._slack, due.until + ahead + self._slack
             if any(begin <= until and since <= end for begin, end in spans):
                 return True
         # A gap over a clock that was set back while the pump did not run has no width (docs/clocks.md).

@@ -117,6 +117,7 @@ async def _play(here: Site, outcome: Outcome, say: Callable[[str], object]) -> N
     outcome.wrong += outcome.verdict.wrong
     outcome.wrong += out_of_order(sinks)
     outcome.wrong += passes
+    outcome.wrong += await asyncio.to_thread(here.pictures)
     if status != 0:
         outcome.wrong.append(f"asked to stop, it ended with {status}")
     if bugs := here.bugs():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -125,6 +126,19 @@ class Site:
         return len(
             {event["id"] for event in lines if event["type"] == "vehicle.passed" and event["source"] == "/chaos/gate"}
         )
+
+    def pictures(self) -> list[str]:
+        """The stored pictures that events name and that are not as they say, unless some went for want of room."""
+        events = [*map(orjson.loads, (self.folder / "events.jsonl").read_bytes().splitlines())]
+        if any(event["type"] == "pump.media.evicted" for event in events):
+            return []
+        found = []
+        media = [one for event in events for one in event["data"].get("media") or () if one.get("state") == "stored"]
+        for one in media:
+            path = self.daemon.files / "media" / one["path"]
+            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != one["sha256"]:
+                found.append(one["path"])
+        return [f"{len(found)} of {len(media)} pictures are not as their events say: {found[:5]}"] if found else []
 
     def dead(self) -> dict[str, frozenset[Key]]:
         """The dead letters of each sink."""
