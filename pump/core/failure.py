@@ -105,8 +105,11 @@ def scarcity(error: BaseException) -> str | None:
 
 
 def _unavailable(error: BaseException) -> BaseException:
-    """What the system lacks as `Unavailable`, all else as it is."""
-    if isinstance(error, (Misconfigured, Unavailable)) or (lack := scarcity(error)) is None:
+    """What the system lacks as `Unavailable`, all else as it is.
+
+    Also where somebody took it for the fault of a file that could not be opened for it: no person is needed then.
+    """
+    if isinstance(error, Unavailable) or (lack := scarcity(error)) is None:
         return error
     return Unavailable(lack)
 

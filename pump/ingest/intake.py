@@ -54,6 +54,8 @@ class Intake:
         self._health = health
         self.last_activity: datetime | None = None
         """The last sign of life, also that of the run before; stored every 10 s."""
+        self.known_until: Callable[[], datetime | None] = clock.now
+        """Up to when nothing can be missing, at a sign of life. Set by who reads what may have lain unread for long."""
         self._spool = spool
         self._metrics = metrics
         self._names = names or None
@@ -284,9 +286,9 @@ class Intake:
         """A sign of life of the vendor; stored every 10 s, so that a gap after a kill -9 has its beginning."""
         self.component.activity()
         now = self.clock.monotonic()
-        if now - self._alive_stored >= ALIVE_SECONDS:
+        if now - self._alive_stored >= ALIVE_SECONDS and (until := self.known_until()) is not None:
             self._alive_stored = now
-            self.last_activity = self.clock.now()
+            self.last_activity = until
             self._metrics.last_activity.labels(self.name).set(self.last_activity.timestamp())
             self._spool.remember(self.name, "alive", _stamp(self.last_activity))
 

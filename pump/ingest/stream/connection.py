@@ -217,8 +217,8 @@ class StreamConnection:
         reader = MultipartReader(boundary, judges=self._options.judges, limits=self._options.limits)
         try:
             while data := await self._next(response):
-                if self._store.connected:  # else the gap is not stored yet, and begins with the sign of life before it
-                    self._store.intake.activity()
+                connected = self._store.connected  # else the gap is not stored yet, and begins with what was before it
+                if connected:
                     self._store.outage.heard(self.watchdog.waited)
                 items = reader.feed(data)
                 if items or not (reader.unfinished or reader.skipping):
@@ -226,6 +226,9 @@ class StreamConnection:
                 if self._part is None and (reader.unfinished or reader.skipping):
                     self._part = self._read
                 await self._deliver(items)
+                self._store.outage.stored()
+                if connected:
+                    self._store.intake.activity()
                 self._judge(reader.skipping)
         except (aiohttp.ClientError, OSError) as error:
             self.watchdog.served()

@@ -25,12 +25,23 @@ class OutageTracker:
         """
         self.before: datetime | None = None
         """The sign of life before the bytes at hand."""
+        self._linked: datetime | None = None
+        """When the link came about whose gap is being stored."""
+        self._at_hand = False
 
     def heard(self, waited: float) -> None:
         """Bytes were read that had to be waited for so many seconds."""
-        self.before = self.alive
+        self.before, self._at_hand = self.alive, True
         if waited >= FRESH:
             self.alive = self._clock.now()
+
+    def stored(self) -> None:
+        """What was read is stored."""
+        self._at_hand = False
+
+    def known_until(self) -> datetime | None:
+        """Up to when all that the peer has sent is stored: where a gap begins if the process ends now."""
+        return self.before if self._at_hand else self.alive
 
     def lost(self, reason: str) -> None:
         """The first reason since the link was up counts. What follows a colon is left out: it labels a counter."""
@@ -45,11 +56,12 @@ class OutageTracker:
 
         `back` ends it. `Intake.gap` sees to a clock that jumped meanwhile.
         """
+        self._linked = self._clock.now()
         if self.alive is None:
             return None
-        return self.alive, self._clock.now(), self._reason or "the link was cut"
+        return self.alive, self._linked, self._reason or "the link was cut"
 
     def back(self) -> None:
-        """The link is up and the gap is stored."""
+        """The link is up and the gap is stored, which may have taken long: what has come meanwhile lies unread."""
         self._reason = ""
-        self.alive = self._clock.now()
+        self.alive = self._linked if self._linked is not None else self._clock.now()

@@ -28,6 +28,7 @@ class StreamIntake:
         self.intake = intake
         self.outage = OutageTracker(clock)
         """The time without a link, over all links."""
+        intake.known_until = self.outage.known_until
         self._clock = clock
         self.connected = False
         """True while the link is up."""

@@ -16,7 +16,7 @@ import pytest
 
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
-from pump.core.failure import clock_doubt, diagnose, scarcity
+from pump.core.failure import MISCONFIGURED_WAIT, clock_doubt, diagnose, scarcity
 from pump.ingest.stream.client import ConnectionLost, DigestClient, tls_context
 from pump.sinks.common.tls import refusal
 from pump.sinks.webhook.sink import WebhookSettings, WebhookSink
@@ -120,6 +120,17 @@ def test_what_the_system_lacks_is_no_bug(number: int) -> None:
         failure = diagnose(error)
         assert (failure.level, failure.error) == (logging.WARNING, None)
         assert failure.reason.partition("; ")[0] == scarcity(wrapped)
+
+
+def test_what_cannot_be_read_for_want_of_descriptors_waits_for_no_person() -> None:
+    taken_for = Misconfigured("the certificates cannot be read: Too many open files")
+    taken_for.__cause__ = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    failure = diagnose(taken_for)
+    assert (failure.level, failure.wait) == (logging.WARNING, None)
+    assert failure.reason == scarcity(taken_for.__cause__)
+    missing = Misconfigured("the certificates cannot be read: No such file or directory")
+    missing.__cause__ = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    assert diagnose(missing).wait == MISCONFIGURED_WAIT
 
 
 def test_a_bug_beside_it_is_one() -> None:

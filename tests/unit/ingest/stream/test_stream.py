@@ -23,7 +23,7 @@ from pump.ingest.stream.intake import StreamIntake
 from pump.ingest.stream.lockout import LoginLockout
 from pump.ingest.stream.multipart.parts import Part, Skipped
 from pump.ingest.stream.stream import Stream
-from pump.spool import Spool, SpoolSettings
+from pump.spool import Receipt, Spool, SpoolSettings
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
@@ -296,6 +296,50 @@ async def test_a_renewed_link_says_goodbye_and_is_back_at_once(tmp_path: Path) -
         assert one.listener.told == ["opened", "leaving", "closed", "opened"]
         assert one.intake.component.state == "up"
         assert [gap["reason"] for gap in await one.gaps()] == ["the subscription is made anew"]
+
+
+class SlowGap(Intake):
+    """The spool takes half a minute to store a gap: its disk is full, say."""
+
+    async def gap(self, begin: datetime, end: datetime, reason: str, count: int | None = None) -> Receipt:
+        assert isinstance(self.clock, ManualClock)
+        self.clock.advance(30.0)
+        return await super().gap(begin, end, reason, count)
+
+
+async def test_what_came_while_the_gap_was_stored_is_in_the_next_one(tmp_path: Path) -> None:
+    """What the link brings meanwhile lies unread: if the link or the process ends, it is lost."""
+    async with site(tmp_path, intake=SlowGap) as one:
+        await one.up()
+        one.writers[-1].close()
+        await one.until(lambda: one.listener.told.count("opened") == 2)
+        one.writers[-1].close()
+        await one.until(lambda: one.listener.told.count("opened") == 3)
+        first, second = await one.gaps()
+        assert second["from"] <= first["to"] < second["to"]
+
+
+async def test_a_kill_before_what_was_read_is_stored_has_it_in_the_gap(tmp_path: Path) -> None:
+    async with site(tmp_path) as one:
+        await one.up()
+        begin = one.clock.now()
+        storing, go_on = asyncio.Event(), asyncio.Event()
+
+        async def received(items: Sequence[Part | Skipped]) -> Sequence[Batch]:
+            one.clock.advance(60.0)
+            one.intake.up()  # as after a pause
+            storing.set()
+            await go_on.wait()
+            return ()
+
+        one.listener.received = received  # type: ignore[method-assign]
+        one.clock.advance(60.0)
+        one.send(part(b"1"))
+        await storing.wait()
+        kept = one.spool.state("s")["alive"]
+        assert datetime.fromisoformat(kept) <= begin, "a start would let the gap begin after what is lost"
+        go_on.set()
+        await one.until(lambda: datetime.fromisoformat(one.spool.state("s")["alive"]) > begin, step=10.0)
 
 
 async def test_a_stop_says_goodbye_before_the_connection_is_closed(tmp_path: Path) -> None:
