@@ -24,7 +24,7 @@ _DOCUMENT: Final = _ROOT / "docs" / "install.md"
 _STEPS: Final[dict[str, str]] = runpy.run_path(str(_ROOT / "packaging/steps.py"))["steps"](_DOCUMENT)
 _ALONE: Final = ("unshare", "--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child")
 """A network of its own, whose ports are those of the document; with the first process, all others end."""
-_LOOPBACK: Final = """\
+LOOPBACK: Final = """\
 import fcntl, socket, struct
 fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh", b"lo", 0x41))
 """
@@ -36,7 +36,7 @@ for path in ("healthz", "readyz"):
 
 needs_namespaces = pytest.mark.skipif(
     shutil.which("unshare") is None
-    or subprocess.run([*_ALONE, sys.executable, "-c", _LOOPBACK], capture_output=True, check=False).returncode != 0,
+    or subprocess.run([*_ALONE, sys.executable, "-c", LOOPBACK], capture_output=True, check=False).returncode != 0,
     reason="no network of its own may be made here",
 )
 
@@ -44,7 +44,7 @@ needs_namespaces = pytest.mark.skipif(
 @needs_namespaces
 def test_the_first_steps_give_a_running_daemon_its_lines_and_its_health(tmp_path: Path) -> None:
     script = (
-        f"set -euo pipefail\npython -c '{_LOOPBACK}'\n{_STEPS['first']}"
+        f"set -euo pipefail\npython -c '{LOOPBACK}'\n{_STEPS['first']}"
         f"echo BEHIND IT\npython -c '{_HEALTH}'\nkill %1 %2\nwait %2\n"
     )
     done = subprocess.run(
