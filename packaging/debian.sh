@@ -26,6 +26,7 @@ cp -r pump pyproject.toml README.md LICENSE "$work/" # setuptools leaves its tra
 pip install -q --no-compile -c constraints.txt "$work[fast,nats,pictures]"
 "$root/opt/pump/bin/python" packaging/man.py "$work/man"
 _PUMP_COMPLETE=bash_source "$root/opt/pump/bin/pump" >"$root/usr/share/bash-completion/completions/pump"
+"$root/opt/pump/bin/python" packaging/sbom.py >"$root/usr/share/doc/event-pump/sbom.cdx.json"
 rm -f "$root"/opt/pump/bin/{activate*,Activate*}
 grep -rlI "$root" "$root/opt/pump" | xargs -r sed -i "s#$root##g"
 find "$root" -name __pycache__ -prune -exec rm -rf {} +

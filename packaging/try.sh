@@ -1,24 +1,11 @@
 #!/usr/bin/env bash
 # Install the Debian package in a throw-away copy of this machine's root and have it take an event: packaging/try.sh DEB.
-#
-# The copy is an overlay over / in a mount namespace of its own: nothing of it is left. Wants root, and a kernel that
-# lets it make one; 77 where it does not.
+# 77 where this machine cannot (packaging/root.sh).
 set -euo pipefail
 deb=$(realpath "$1")
-unshare -m true 2>/dev/null || { echo "no mount namespace may be made here: the package was not tried" >&2; exit 77; }
-exec unshare -m --pid --fork --mount-proc bash -euo pipefail -s "$deb" <<'INSIDE'
-here=$(mktemp -d)
-mount -t tmpfs none "$here"
-mkdir "$here"/{upper,work,root}
-mount -t overlay overlay -o "lowerdir=/,upperdir=$here/upper,workdir=$here/work" "$here/root" ||
-  { echo "no overlay may be mounted here: the package was not tried" >&2; exit 77; }
-mount -t proc proc "$here/root/proc"
-mount --bind /dev "$here/root/dev"
-mount -t tmpfs none "$here/root/tmp"
-cp "$1" "$here/root/tmp/pump.deb"
-env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 chroot "$here/root" bash -euo pipefail <<'ROOT'
-cd /
-dpkg -i /tmp/pump.deb
+cd "$(dirname "$0")"
+exec ./root.sh "$deb" <<'ROOT'
+dpkg -i /tmp/*.deb
 pump --version
 man -w pump pump.toml
 read -r ops push < <(python3 -c '
@@ -62,4 +49,3 @@ dpkg -r event-pump
 ls /var/lib/pump/spool.db
 echo "the package installs, runs, takes an event, stops and goes away; its spool stays"
 ROOT
-INSIDE

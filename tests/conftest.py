@@ -1,4 +1,5 @@
-"""For all tests: each ends (`tests.ending`), and every event that any of them stores fits the published schema."""
+"""For all tests: each ends (`tests.ending`), none shows a secret (`tests.leaks`), and every event that any of them
+stores fits the published schema."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ import pytest
 import pump.ingest.encoding
 from pump.core.event import Event, encode
 from pump.core.schema import event_schema
-from tests import ending
+from tests import ending, leaks
 
 # a busy machine is no failure: what takes too long is for --timeout to say
 hypothesis.settings.register_profile(
@@ -36,6 +37,7 @@ _seen: set[Any] = set()
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(bytecode, "tests.bytecode")
     config.pluginmanager.register(ending, "tests.ending")
+    config.pluginmanager.register(leaks, "tests.leaks")
 
 
 def _shape(value: Any) -> Any:
@@ -54,6 +56,8 @@ def _events_fit_the_schema(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     def checking(event: Event, source: str, recorded: datetime) -> bytes:
         body = encode(event, source, recorded)
+        if event.type.startswith("pump."):
+            leaks.look(f"the event {event.type}", body)
         shape = (event.type, _shape(event.data), event.subject is None)
         if shape not in _seen:
             _seen.add(shape)

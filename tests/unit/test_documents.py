@@ -15,6 +15,7 @@ DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "pump").glob("*/*/README.md")),
+    ROOT / "packaging/container/README.md",
 ]
 _PATHS = re.compile(r"`((?:pump|tests|docs)/[A-Za-z0-9_./*<>-]+)")
 _LINKS = re.compile(r"\]\(([^)#:]+)\)")
