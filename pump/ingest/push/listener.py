@@ -11,6 +11,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import structlog
 from aiohttp import web
@@ -251,6 +252,8 @@ class PushListener:
         if isinstance(protocol, Connection):
             protocol.handled()
         self._count(route.source.name if route else "", response.status)
+        if route is not None and route.intake.tap.recording is not None:
+            _record(route, push, response.status)
         answer = web.Response(
             body=response.body,
             status=response.status,
@@ -317,6 +320,16 @@ class _Reported:
             return 0
         self._count, self._last = count, self._clock.monotonic()
         return grown
+
+
+def _record(route: Route, push: Push, status: int) -> None:
+    """Hand an answered request to the source's recording; its path below what the source claims."""
+    path = push.path.lower()
+    claims = (claim.rstrip("/") for claim in route.source.claims if path.startswith(claim.lower().rstrip("/")))
+    below = push.path[max(map(len, claims), default=0) :]
+    query = f"?{urlencode(dict(push.query))}" if push.query else ""
+    fields = {"method": push.method, "path": below + query, "headers": dict(push.headers), "status": status}
+    route.intake.tap.push(fields, push.body)
 
 
 async def _fittest(candidates: Sequence[Route], push: Push) -> Route:

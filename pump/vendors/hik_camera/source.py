@@ -31,6 +31,7 @@ from pump.vendors.hik_camera.control import CALLS, Commanded, Control
 from pump.vendors.hik_camera.device import advise
 from pump.vendors.hik_camera.document import read_document
 from pump.vendors.hik_camera.handler import CameraHandler
+from pump.vendors.hik_camera.recording import FIELDS
 from pump.vendors.hik_camera.settings import HikCameraSettings
 
 _PART: Final = 1 << 20
@@ -61,6 +62,7 @@ class HikCamera(Source[HikCameraSettings]):
     """
 
     Settings = HikCameraSettings
+    recorded = FIELDS
     numbers_itself = True
 
     def __init__(self, name: str, settings: HikCameraSettings, clock: Clock) -> None:
@@ -148,7 +150,9 @@ class HikCamera(Source[HikCameraSettings]):
             except (OSError, ValueError) as error:
                 raise Misconfigured(f"the certificates of {settings.ca} cannot be used: {error}") from error
         password = settings.password.get_secret_value()
-        link = DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=intake.count)
+        link = DigestClient(
+            settings.url, username=settings.username, password=password, ssl=ssl, count=intake.count, tap=intake.tap
+        )
         lockout = LoginLockout(self.clock, (settings.url, settings.username, password))
         self._device = DeviceParts(link, lockout, lambda answer: advise(answer).reason)
         store = StreamIntake(intake, self.clock)

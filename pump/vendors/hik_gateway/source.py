@@ -24,6 +24,7 @@ from pump.vendors.hik_gateway.answers import Trouble, trouble
 from pump.vendors.hik_gateway.client import Client
 from pump.vendors.hik_gateway.handler import GatewayHandler
 from pump.vendors.hik_gateway.parse import Device, loads
+from pump.vendors.hik_gateway.recording import FIELDS
 from pump.vendors.hik_gateway.settings import HikGatewaySettings
 from pump.vendors.hik_gateway.subscriber import Subscriber
 from pump.vendors.hik_gateway.subscription import Wanted, amended
@@ -50,6 +51,7 @@ class HikGateway(Source[HikGatewaySettings]):
     """
 
     Settings = HikGatewaySettings
+    recorded = FIELDS
 
     def __init__(self, name: str, settings: HikGatewaySettings, clock: Clock) -> None:
         super().__init__(name, settings, clock)
@@ -103,7 +105,9 @@ class HikGateway(Source[HikGatewaySettings]):
             except (OSError, ValueError) as error:
                 raise Misconfigured(f"the certificates of {settings.ca} cannot be used: {error}") from error
         password = settings.password.get_secret_value()
-        link = DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=intake.count)
+        link = DigestClient(
+            settings.url, username=settings.username, password=password, ssl=ssl, count=intake.count, tap=intake.tap
+        )
         store = StreamIntake(intake, clock)
         lockout = LoginLockout(clock, (settings.url, settings.username, password))
         self._device = DeviceParts(link, lockout, lambda answer: trouble(answer, "a clip").reason)
