@@ -153,7 +153,7 @@ class LiveParts:
 
 
 async def _run(source: Source[Any], intake: Intake) -> None:
-    intake.tap.end("the source begins anew")
+    intake.tap.begun()
     await source.run(intake)
 
 

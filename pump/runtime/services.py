@@ -121,7 +121,7 @@ class Services:
             Backfill(sources, self._clock),
             Restart(sources, sinks, self._supervisor.restart, parts.ways.names),
             Accept(parts.intakes),
-            Record(sources, parts.intakes, self._clock),
+            Record(sources, parts.intakes, self._supervisor.restart, self._clock),
             CommandSocket(desk),
             calls,
         ):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -11,7 +14,7 @@ import click
 
 from pump.cli.shared import completing
 from pump.cli.shared.commanding import command_daemon
-from pump.cli.shared.finding import find, state_dir_option
+from pump.cli.shared.finding import Found, find, state_dir_option
 from pump.cli.shared.options import config_option
 from pump.core.text import printable
 
@@ -51,7 +54,10 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     "--max-bytes", "size", default="64MiB", show_default=True, callback=_size, metavar="SIZE",
     help="It ends when so much has come.",
 )  # fmt: skip
-def command(config: Path, state_dir: Path | None, source: str, seconds: float, output: Path | None, size: int) -> None:
+@click.option("--anew", is_flag=True, help="Restart the source first, so that its login and lists are recorded too.")
+def command(
+    config: Path, state_dir: Path | None, source: str, seconds: float, output: Path | None, size: int, anew: bool
+) -> None:  # fmt: skip
     """Record what a source of the running daemon receives, for pump simulate --from.
 
     What is personal or secret is replaced before it leaves the daemon: plates, names, cards, numbers of devices,
@@ -66,14 +72,10 @@ def command(config: Path, state_dir: Path | None, source: str, seconds: float, o
     """
     path = output or Path(f"{source.replace('/', '_')}.recording.jsonl")
     found = find(config, state_dir)
-    arguments = {"source": source, "seconds": seconds, "bytes": size}
+    arguments = {"source": source, "seconds": seconds, "bytes": size, "anew": anew}
     try:
-        with _File(path) as file:
-            try:
-                result = command_daemon(found, "record", arguments, show=file.take)
-            except KeyboardInterrupt:
-                file.take({"lines": [{"kind": "end", "at": 0, "why": "Ctrl-C", "frames": file.lines, "left_out": 0}]})
-                result = {"left_out": 0, "why": "Ctrl-C"}
+        with _File(path) as file, _asked_to_end(found, source):
+            result = command_daemon(found, "record", arguments, show=file.take)
     except FileExistsError:
         raise click.ClickException(f"{path} is there already: name another file with -o") from None
     except (OSError, _WritingError) as error:
@@ -85,6 +87,21 @@ def command(config: Path, state_dir: Path | None, source: str, seconds: float, o
         click.echo(
             f"{result['left_out']} frames were left out, for they came faster than they could be taken", err=True
         )
+
+
+@contextmanager
+def _asked_to_end(found: Found, source: str) -> Iterator[None]:
+    """Ctrl-C ends the recording in order; the second one ends the command as ever."""
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        command_daemon(found, "record.stop", {"source": source})
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _WritingError(Exception):
@@ -126,7 +143,7 @@ class _File:
             raise _WritingError(error.strerror) from None
 
     def _write(self, line: bytes) -> None:
-        os.ftruncate(self._descriptor, self._good)  # a line that Ctrl-C has cut short
+        os.ftruncate(self._descriptor, self._good)  # a line that was cut short
         os.lseek(self._descriptor, self._good, os.SEEK_SET)
         place = 0
         while place < len(line):

@@ -90,11 +90,17 @@ class Tap:
         self._clock = clock
         self._links: dict[int, Link] = {}
         self._numbers = count(1)
+        self._spared = False
+        """The source's next beginning is the recording's own doing, and does not end it."""
 
-    def begin(self) -> Recording:
-        """Record from now on; streams that are open already are joined in their middle. One at a time."""
+    def begin(self, *, anew: bool = False) -> Recording:
+        """Record from now on; streams that are open already are joined in their middle. One at a time.
+
+        `anew`: the source is about to begin anew once, for this recording.
+        """
         assert self.recording is None
         self.recording = Recording(self._clock)
+        self._spared = anew
         for link in self._links.values():
             link.joined()
         return self.recording
@@ -104,6 +110,12 @@ class Tap:
         if self.recording is not None:
             self.recording.end(why)
             self.recording = None
+
+    def begun(self) -> None:
+        """The source begins; called with every run of it."""
+        if not self._spared:
+            self.end("the source began anew")
+        self._spared = False
 
     def push(self, fields: Mapping[str, Any], body: bytes) -> None:
         """A pushed request that was answered."""
