@@ -43,7 +43,7 @@ class Pusher:
             raise ValueError(f"the path is missing that the source takes, as {to.rstrip('/')}/{recording.vendor}/NAME")
         self.account = Pushed()
         self._base = f"{address.origin()}{base}"
-        self._frames = [frame for frame in recording.frames if frame.kind == "push"]
+        self.frames = [frame for frame in recording.frames if frame.kind == "push"]
         self._play = play
         self._clock = clock
         self._pace = pace
@@ -53,8 +53,8 @@ class Pusher:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
         async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
             begun = self._clock.monotonic()
-            first = self._frames[0].at if self._frames else 0
-            for frame in self._frames:
+            first = self.frames[0].at if self.frames else 0
+            for frame in self.frames:
                 if self._pace:
                     due = begun + (frame.at - first) / 1000 / self._pace
                     await self._clock.sleep(max(0.0, due - self._clock.monotonic()))

@@ -8,6 +8,6 @@ from pump.ingest.recording.fields import RecordedFields
 from pump.vendors.kinot import codes
 
 _PERSONAL: Final = "sn btmac guid"
-_KEPT: Final = "sw hw firmware"
+_KEPT: Final = "sw hw firmware code count"
 
 FIELDS: Final = RecordedFields(personal=frozenset(_PERSONAL.split()), kept=frozenset(_KEPT.split()), tables=(codes,))
