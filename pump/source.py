@@ -16,6 +16,7 @@ from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.intake import Intake
 from pump.ingest.push.admission import Admission
 from pump.ingest.push.request import Push, Refused, Response
+from pump.ingest.recording.fields import RecordedFields
 
 S = TypeVar("S", bound=SourceSettings)
 
@@ -30,6 +31,9 @@ class Source(ABC, Generic[S]):
     Settings: ClassVar[type[SourceSettings]]
     numbers_itself: ClassVar[bool] = False
     """Its devices number their parts for themselves: `qualifier` leads those numbers in subjects."""
+
+    recorded: ClassVar[RecordedFields] = RecordedFields()
+    """Fields of the vendor's messages that `pump record` replaces or keeps where its general rule cannot know."""
 
     calls_devices: ClassVar[bool] = False
     """Each of its devices has an address of its own, and `RawCall.device` says which is called."""

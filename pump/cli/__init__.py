@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, str]] = {
     "check": "Check pump.toml and tell everything that is wrong with it.",
     "demo": "Show it all at work, against simulated vendors.",
     "simulate": "Run a vendor's simulator on its own.",
+    "record": "Record what a source receives, without what is personal.",
     "events": "Print the events of the spool.",
     "status": "Print how a running daemon is.",
     "test-callback": "Have a vendor send a test to our callback address.",
@@ -54,6 +55,7 @@ _ELSEWHERE: Final = {
     "call": "control.call",
     "passwd": "control.passwd",
     "reload": "control.reload",
+    "record": "recording.record",
     "gaps": "gaps.listing",
     "backfill": "gaps.backfill",
 }

@@ -7,6 +7,7 @@ import json
 import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,36 +19,62 @@ import click
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; 0, the default, takes a free one.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed makes the same events.")
-def command(vendor: str | None, rate: float, host: str, port: int, seed: int) -> None:
+@click.option(
+    "--from", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Play what pump record wrote.",
+)  # fmt: skip
+@click.option("--to", metavar="URL", help="With --from: the pump that gets what devices pushed.")
+@click.option(
+    "--speed", type=click.FloatRange(0, 1e6, min_open=True), default=1.0, show_default=True, metavar="N",
+    help="With --from: so many times faster than it was.",
+)  # fmt: skip
+@click.option("--at-once", is_flag=True, help="With --from: without any waits.")
+def command(
+    vendor: str | None, rate: float, host: str, port: int, seed: int, file: Path | None, to: str | None, speed: float,
+    at_once: bool,
+) -> None:  # fmt: skip
     """Run the simulator of VENDOR until Ctrl-C (or SIGTERM): its API on a local port, its habits, made-up events.
 
     Its address goes to standard error, with the table that pump.toml needs to reach it: of a source, or of a sink for
     the cloud of one (tuya). Without VENDOR the vendors are listed.
+
+    With --from a recording is played in its place: streams and answers to who asks for them, behind the same login,
+    and requests that devices pushed to the address of --to, signed anew where the vendor signs.
 
     \b
     Examples:
       pump simulate
       pump simulate hik-connect --rate 200
       pump simulate hik-connect --port 8765 --seed 7
+      pump simulate --from gate.recording.jsonl --to http://127.0.0.1:8080 --speed 10
     """
     from pump import registry
 
-    if vendor is None:
+    def show(vendor: str, account: dict[str, Any], url: str) -> None:
+        click.echo(f"{vendor} listens at {url}", err=True)
+        table = "sources" if vendor in registry.source_kinds() else "sinks"
+        click.echo("\n".join(("", f"[{table}.simulated]", *_toml({"type": vendor, **account}, url))), err=True)
+
+    if file is not None:
+        from pump.cli.recording.playing import Wanted, performance
+
+        simulation = performance(Wanted(file, vendor, to, 0.0 if at_once else speed, host, port), show)
+    elif to is not None or at_once:
+        raise click.UsageError("--to, --speed and --at-once go with --from")
+    elif vendor is None:
         click.echo("\n".join(registry.simulator_kinds()))
         return
+    else:
+        try:
+            module = registry.simulator(vendor)
+        except (LookupError, registry.MissingDependency) as error:
+            raise click.ClickException(str(error.args[0])) from None
+        simulation = module.simulate(
+            host=host, port=port, rate=rate, seed=seed,
+            on_ready=lambda url: show(vendor, getattr(module, "ACCOUNT", {}), url),
+        )  # fmt: skip
     try:
-        module = registry.simulator(vendor)
-    except (LookupError, registry.MissingDependency) as error:
-        raise click.ClickException(str(error.args[0])) from None
-
-    def ready(url: str) -> None:
-        click.echo(f"{vendor} listens at {url}", err=True)
-        keys = {"type": vendor, **getattr(module, "ACCOUNT", {})}
-        table = "sources" if vendor in registry.source_kinds() else "sinks"
-        click.echo("\n".join(("", f"[{table}.simulated]", *_toml(keys, url))), err=True)
-
-    try:
-        asyncio.run(_until_asked(module.simulate(host=host, port=port, rate=rate, seed=seed, on_ready=ready)))
+        asyncio.run(_until_asked(simulation))
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
 

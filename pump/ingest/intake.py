@@ -25,6 +25,7 @@ from pump.ingest.device_clock import SPENT, DeviceClocks
 from pump.ingest.encoding import Encoder
 from pump.ingest.gaps import SourceGaps
 from pump.ingest.media import Media
+from pump.ingest.recording.tap import Tap
 from pump.ingest.strangers import ACCEPTED, Table
 from pump.spool import Along, Receipt, Row, RowRefused, Spool
 from pump.spool.gaps.along import NOTHING
@@ -69,6 +70,8 @@ class Intake:
         self._encoder = Encoder(name, f"/{site}/{name}", spool=spool, media=self._media, clock=clock, metrics=metrics)
         self.instance = _instance(spool)
         """Twelve hexadecimal digits that distinguish this pump from another of the same site."""
+        self.tap = Tap(clock)
+        """Where the source's boundaries report what they receive, for a recording."""
         self._alive_stored = -ALIVE_SECONDS
         self.gaps = SourceGaps(name, spool=spool, clock=clock, put=self._put)
         """The source's records of the gap ledger."""

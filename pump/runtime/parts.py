@@ -90,14 +90,16 @@ class LiveParts:
         source, intake = self.sources[name], self.intakes[name]
         _begin_anew(intake.component)
         self._supervisor.add(
-            f"source {name}", partial(source.run, intake), intake.component, down=intake.down, behind=behind
+            f"source {name}", partial(_run, source, intake), intake.component, down=intake.down, behind=behind
         )
 
     def withdraw_source(self, name: str) -> Intake:
         """Have nothing go to it any more; its intake."""
         del self.sources[name]
         self._pictures.forget(name)
-        return self.intakes.pop(name)
+        intake = self.intakes.pop(name)
+        intake.tap.end("the source was taken out of the configuration")
+        return intake
 
     async def end_source(self, name: str) -> bool:
         """Stop running it; False where it does not end. What it has stored stays, its place too."""
@@ -148,6 +150,11 @@ class LiveParts:
         for gauge, label in ((self._metrics.up, part), *((gauge, name) for gauge in gauges)):
             with suppress(KeyError):
                 gauge.remove(label)
+
+
+async def _run(source: Source[Any], intake: Intake) -> None:
+    intake.tap.begun()
+    await source.run(intake)
 
 
 def _begin_anew(component: Component) -> None:

@@ -11,10 +11,11 @@ import pytest
 _PACKAGE = Path(__file__).parents[2] / "pump"
 
 # From the bottom up; a room may import its own floor and those below it. A module with a floor of its own does not
-# stand with its room: a source knows what a request is, and the listener knows sources.
+# stand with its room: a source knows what a request is, and the listener knows sources; a recording draws pictures in
+# the place of those that came.
 _FLOORS: tuple[tuple[str, ...], ...] = (
     ("core",),
-    ("telemetry",),
+    ("telemetry", "simulation.drawing"),
     ("commands",),
     ("sink",),
     ("spool",),

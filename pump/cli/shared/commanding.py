@@ -29,12 +29,12 @@ def rate_option(command: F) -> F:
 
 def command_daemon(
     found: Found, name: str, arguments: dict[str, Any], *, alone: Alone | None = None,
-    lost: Callable[[], dict[str, Any]] | None = None,
+    lost: Callable[[], dict[str, Any]] | None = None, show: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The result of the daemon's command, its progress shown on a terminal's standard error meanwhile.
 
     Each socket at which the daemon may listen is tried. Without a daemon `alone` does it, or the command ends with
-    advice. `lost` gives the result where the daemon ends before its answer.
+    advice. `lost` gives the result where the daemon ends before its answer. `show` takes the progress instead.
     """
     from pump.core.errors import Refusal
     from pump.ops.control import Ended, NoDaemon, ask
@@ -46,9 +46,8 @@ def command_daemon(
         closed: OSError | None = None
         for folder in found.sockets:
             try:
-                return ask(
-                    folder, name, arguments, bar.show, state_dir=found.folder if folder != found.folder else None
-                )
+                state_dir = found.folder if folder != found.folder else None
+                return ask(folder, name, arguments, show or bar.show, state_dir=state_dir)
             except NoDaemon:
                 continue
             except Ended:

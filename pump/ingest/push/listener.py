@@ -11,6 +11,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 import structlog
 from aiohttp import web
@@ -216,6 +217,7 @@ class PushListener:
             push.path = _SLASHES.sub("/", push.path)
         held = HeldBody(self.admission.budget, push.peer)
         route: Route | None = None
+        recorded: bytes | None = None
         close = False
         try:
             if oversized(request):
@@ -234,6 +236,8 @@ class PushListener:
                 held.hold(len(push.body))
             if len(candidates) > 1:
                 route = await _fittest(candidates, push)
+            if route.intake.tap.recording is not None:
+                recorded = push.body  # a source lets go of a large one early
             response = await route.source.handle(push, route.intake, self.admission)
         except Refused as refused:
             close = refused.status in (431, 505) or not request.content.is_eof()
@@ -251,6 +255,8 @@ class PushListener:
         if isinstance(protocol, Connection):
             protocol.handled()
         self._count(route.source.name if route else "", response.status)
+        if route is not None and recorded is not None:
+            _record(route, push, recorded, response.status)
         answer = web.Response(
             body=response.body,
             status=response.status,
@@ -317,6 +323,16 @@ class _Reported:
             return 0
         self._count, self._last = count, self._clock.monotonic()
         return grown
+
+
+def _record(route: Route, push: Push, body: bytes, status: int) -> None:
+    """Hand an answered request to the source's recording; its path below what the source claims."""
+    path = push.path.lower()
+    claims = (claim.rstrip("/") for claim in route.source.claims if path.startswith(claim.lower().rstrip("/")))
+    below = push.path[max(map(len, claims), default=0) :]
+    query = f"?{urlencode(dict(push.query))}" if push.query else ""
+    fields = {"method": push.method, "path": quote(below) + query, "headers": dict(push.headers), "status": status}
+    route.intake.tap.push(fields, body)
 
 
 async def _fittest(candidates: Sequence[Route], push: Push) -> Route:

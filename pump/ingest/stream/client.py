@@ -25,6 +25,7 @@ from yarl import URL
 from pump.commands.once import OnceConnector
 from pump.core.failure import clock_doubt
 from pump.core.text import words_of
+from pump.ingest.recording.tap import Tap
 
 LARGEST_ANSWER: Final = 4 << 20
 """Bytes that are read of an answer that is no stream."""
@@ -83,7 +84,7 @@ def tls_context(*, verify: bool, ca: Path | None = None) -> tls.SSLContext:
 
 
 class DigestClient:
-    """One device and one account on it. `count` gets "login" for each attempt."""
+    """One device and one account on it. `count` gets "login" for each attempt, `tap` every answer but a 401."""
 
     def __init__(
         self,
@@ -93,12 +94,14 @@ class DigestClient:
         password: str,
         ssl: tls.SSLContext | bool = True,
         count: Callable[[str], None] = lambda what: None,
+        tap: Tap | None = None,
     ) -> None:
         self.url = URL(url)
         self._username = username
         self._password = password
         self._ssl = ssl
         self._count = count
+        self._tap = tap
 
     def _address(self, path: str | URL) -> URL:
         """Raises ValueError for an address of another host: the credentials are for this one alone."""
@@ -159,7 +162,7 @@ class DigestClient:
             finally:
                 self._count("login")
             if response.status != 200:
-                raise UnexpectedStatus(await read_answer(response))
+                raise UnexpectedStatus(self._tapped(method, path, await read_answer(response)))
             try:
                 yield response
             finally:
@@ -193,13 +196,19 @@ class DigestClient:
                 asyncio.timeout(timeout),
                 self.stream(method, path, body=body, content_type=content_type, sending=sending) as response,
             ):
-                return await read_answer(response)
+                return self._tapped(method, path, await read_answer(response))
         except UnexpectedStatus as refused:
             if refused.answer.status == 401:
                 raise
             return refused.answer
         except TimeoutError:
             raise ConnectionLost(f"{self.url.host} gave no answer for {timeout:g} s") from None
+
+    def _tapped(self, method: str, path: str | URL, answer: Answer) -> Answer:
+        if self._tap is not None and answer.status != 401:
+            asked = path.raw_path_qs if isinstance(path, URL) else path
+            self._tap.answer(method, asked, answer.status, {"Content-Type": answer.content_type}, answer.body)
+        return answer
 
 
 async def _closed(session: aiohttp.ClientSession) -> None:

@@ -16,6 +16,7 @@ import structlog
 from pump.core.clock import Clock
 from pump.core.tasks import Nap
 from pump.core.text import words_of
+from pump.ingest.recording.tap import Link
 from pump.ingest.stream.client import ConnectionLost, DigestClient, UnexpectedStatus, read_answer
 from pump.ingest.stream.handler import Batch, StreamHandler, StreamRefused
 from pump.ingest.stream.intake import StreamIntake
@@ -189,14 +190,16 @@ class StreamConnection:
             self.watchdog.served()
             self.watchdog.timeout = self._options.heartbeat_timeout
             self.answered, stopping = True, True
+            link = self._store.intake.tap.open(request.method, request.path, response.headers)
             try:
-                await self._serve(response, greeting=request.greeting)
+                await self._serve(response, link, greeting=request.greeting)
                 stopping = False
             finally:
+                link.close()
                 self.watchdog.served()
                 await self._close(response, stopping=stopping)
 
-    async def _serve(self, response: aiohttp.ClientResponse, *, greeting: bool) -> None:
+    async def _serve(self, response: aiohttp.ClientResponse, link: Link, *, greeting: bool) -> None:
         """Read, with the timer and the upkeep beside it; both have ended when this returns."""
         async with anyio.create_task_group() as beside:
             beside.start_soon(self._beside, self._timer.run, name="timer of the stream")
@@ -205,18 +208,19 @@ class StreamConnection:
                 if not greeting:
                     async with self._lock:
                         await self._opened()
-                await self._receive(response)
+                await self._receive(response, link)
             except Exception as error:  # noqa: BLE001  # run raises it
                 self._fail(error)
             finally:
                 beside.cancel_scope.cancel()
 
-    async def _receive(self, response: aiohttp.ClientResponse) -> None:
+    async def _receive(self, response: aiohttp.ClientResponse, link: Link) -> None:
         found = _BOUNDARY.search(response.headers.get("Content-Type", ""))
         boundary = found[1].strip() if found else None
         reader = MultipartReader(boundary, judges=self._options.judges, limits=self._options.limits)
         try:
             while data := await self._next(response):
+                link.chunk(data)
                 connected = self._store.connected  # else the gap is not stored yet, and begins with what was before it
                 if connected:
                     self._store.outage.heard(self.watchdog.waited)
@@ -232,12 +236,12 @@ class StreamConnection:
                 self._judge(reader.skipping)
         except (aiohttp.ClientError, OSError) as error:
             self.watchdog.served()
-            await self._deliver(reader.feed(remaining(response.content)))
+            await self._deliver(reader.feed(_last(response, link)))
             await self._deliver(reader.close(), ended=True)
             raise ConnectionLost(f"the link was cut: {words_of(error)}") from error
         except _EndedError:
             self.watchdog.served()
-            await self._deliver(reader.feed(remaining(response.content)))
+            await self._deliver(reader.feed(_last(response, link)))
             # What has no length ends where the silence began.
             await self._deliver([part for part in reader.close() if isinstance(part, Part)], ended=True)
             raise
@@ -325,3 +329,10 @@ class StreamConnection:
             log.info("A stream's last words were lost", source=self._store.intake.name, reason=error.reason)
         if opened and stopping:
             self._store.outage.stopped()
+
+
+def _last(response: aiohttp.ClientResponse, link: Link) -> bytes:
+    """The bytes that had come when the link was cut."""
+    data = remaining(response.content)
+    link.chunk(data)
+    return data

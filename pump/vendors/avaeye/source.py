@@ -30,6 +30,7 @@ from pump.vendors.avaeye.broker import Broker
 from pump.vendors.avaeye.commands import Commands
 from pump.vendors.avaeye.parse import Camera, Message
 from pump.vendors.avaeye.pictures import Picture
+from pump.vendors.avaeye.recording import FIELDS
 from pump.vendors.avaeye.secrets import strip, strip_ruin
 from pump.vendors.avaeye.settings import AvaEyeSettings
 from pump.vendors.common.images import mime_of
@@ -52,6 +53,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
     """
 
     Settings: ClassVar[type[AvaEyeSettings]] = AvaEyeSettings
+    recorded = FIELDS
     calls_devices = True
 
     def __init__(self, name: str, settings: AvaEyeSettings, clock: Clock) -> None:

@@ -20,6 +20,7 @@ from yarl import URL
 
 from pump.commands.once import Sending, send_once
 from pump.core.errors import Misconfigured, Unavailable
+from pump.ingest.recording.tap import Tap
 
 LONGEST_RETRY_AFTER: Final = 3600.0
 """Seconds that a server's Retry-After is believed at the most."""
@@ -139,8 +140,10 @@ class Reply(NamedTuple):
 class Caller:
     """The connections of a client; an async context manager. It keeps no cookies and follows no redirects."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, tap: Tap | None = None) -> None:
+        """`tap` gets every answer."""
         self._limits = limits
+        self._tap = tap
         self._session: aiohttp.ClientSession | None = None
         self._proxies: dict[URL, str | None] = {}
         self.date = ""
@@ -192,6 +195,8 @@ class Caller:
         self.date = found.get("Date", "")
         if content is None:
             raise CallFailed("too large", limits.too_large)
+        if self._tap is not None:
+            self._tap.answer(method, url.raw_path_qs, status, found, content)
         return Reply(status, found, content)
 
     def _proxy(self, url: URL) -> str | None:

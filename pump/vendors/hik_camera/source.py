@@ -18,6 +18,7 @@ from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.device import DeviceLogin, DeviceParts
 from pump.ingest.gaps import SourceGaps
 from pump.ingest.intake import Intake
+from pump.ingest.recording.tap import Tap
 from pump.ingest.stream.client import DigestClient, tls_context
 from pump.ingest.stream.connection import StreamOptions
 from pump.ingest.stream.intake import StreamIntake
@@ -32,6 +33,7 @@ from pump.vendors.hik_camera.control import CALLS, Commanded, Control
 from pump.vendors.hik_camera.device import advise
 from pump.vendors.hik_camera.document import read_document
 from pump.vendors.hik_camera.handler import CameraHandler
+from pump.vendors.hik_camera.recording import FIELDS
 from pump.vendors.hik_camera.settings import HikCameraSettings
 from pump.vendors.hik_camera.trial import try_out
 
@@ -63,6 +65,7 @@ class HikCamera(Source[HikCameraSettings]):
     """
 
     Settings = HikCameraSettings
+    recorded = FIELDS
     numbers_itself = True
 
     def __init__(self, name: str, settings: HikCameraSettings, clock: Clock) -> None:
@@ -141,8 +144,8 @@ class HikCamera(Source[HikCameraSettings]):
     def _commanded(self) -> Commanded:
         return Commanded({}, self.qualifier) if self._parts is None else self._parts.control.commanded(self.qualifier)
 
-    def _link(self, count: Callable[[str], None] = lambda what: None) -> DigestClient:
-        """The login; `count` gets each. Raises Misconfigured for an unusable `ca`."""
+    def _link(self, count: Callable[[str], None] = lambda what: None, tap: Tap | None = None) -> DigestClient:
+        """The login; `count` gets each, `tap` the answers. Raises Misconfigured for an unusable `ca`."""
         settings = self.settings
         ssl: Any = True
         if settings.url.startswith("https:"):
@@ -151,7 +154,7 @@ class HikCamera(Source[HikCameraSettings]):
             except (OSError, ValueError) as error:
                 raise Misconfigured(f"the certificates of {settings.ca} cannot be used: {error}") from error
         password = settings.password.get_secret_value()
-        return DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=count)
+        return DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=count, tap=tap)
 
     async def try_out(self, trial: Trial) -> None:
         """As Source.try_out."""
@@ -160,7 +163,7 @@ class HikCamera(Source[HikCameraSettings]):
     def _make(self, intake: Intake) -> _Parts:
         settings = self.settings
         password = settings.password.get_secret_value()
-        link = self._link(intake.count)
+        link = self._link(intake.count, intake.tap)
         lockout = LoginLockout(self.clock, (settings.url, settings.username, password))
         self._device = DeviceParts(link, lockout, lambda answer: advise(answer).reason)
         store = StreamIntake(intake, self.clock)

@@ -20,6 +20,7 @@ from yarl import URL
 from pump.commands.calls import LARGEST_ANSWER, RawAnswer, RawCall, without
 from pump.commands.once import Sending
 from pump.core.clock import Clock
+from pump.ingest.recording.tap import Tap
 from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply
 from pump.vendors.common.values import member
 from pump.vendors.hik_connect import answers
@@ -75,7 +76,8 @@ class Token:
 class Client:
     """The calls of one account, all through its limiter; an async context manager that holds the connections.
 
-    `token` is what an earlier run kept, `keep` is awaited with each new one. `count` gets "login" and the like.
+    `token` is what an earlier run kept, `keep` is awaited with each new one. `count` gets "login" and the like,
+    `tap` every answer.
     Without a limiter nothing is paced: for benches alone.
     """
 
@@ -89,11 +91,12 @@ class Client:
         token: object = None,
         keep: Callable[[dict[str, Any]], Awaitable[None]],
         count: Callable[[str], None],
+        tap: Tap | None = None,
     ) -> None:
         self._server = parse_server(account.server)
         self._account = account
         self._clock = clock
-        self._caller = Caller(Limits(timeout, MAX_BODY, answers.TOO_LARGE, answers.GARBAGE))
+        self._caller = Caller(Limits(timeout, MAX_BODY, answers.TOO_LARGE, answers.GARBAGE), tap)
         self._limiter = limiter
         self._token = Token.load(token, self._server)
         self._keep = keep

@@ -20,7 +20,9 @@ from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.hosts import HostRule
 from pump.ingest.gaps import SourceGaps
 from pump.ingest.intake import Intake
+from pump.ingest.recording.fields import RecordedFields
 from pump.source import Source
+from pump.vendors.hik_connect import codes, words
 from pump.vendors.hik_connect.backfill.filler import Filler
 from pump.vendors.hik_connect.backfill.inventory import Inventory
 from pump.vendors.hik_connect.backfill.matching import Matcher
@@ -46,6 +48,13 @@ STORAGE: Final = "*.amazonaws.com"
 _SILENCE: Final = 60.0
 """Seconds of silence, above two calls that time out, after which the source counts as stalled."""
 
+_PERSONAL: Final = "systemid elementid"
+_KEPT: Final = "msgtype serialno speed speedlimit ew ns suffixname altitude height"
+FIELDS: Final = RecordedFields(
+    personal=frozenset(_PERSONAL.split()), kept=frozenset(_KEPT.split()), tables=(codes, words)
+)
+"""What a recording replaces or keeps where its general rule cannot know."""
+
 
 class HikConnect(Source[HikConnectSettings]):
     """Pulls the configured queues of one account, each in a task of its own, through one limiter.
@@ -59,6 +68,7 @@ class HikConnect(Source[HikConnectSettings]):
     """
 
     Settings = HikConnectSettings
+    recorded = FIELDS
 
     def __init__(self, name: str, settings: HikConnectSettings, clock: Clock, *, paced: bool = True) -> None:
         """`paced=False` turns the account's limiter off: for benches against a simulator, never for a real account."""
@@ -122,6 +132,7 @@ class HikConnect(Source[HikConnectSettings]):
             token=stored.get(token),
             keep=keep,
             count=intake.count,
+            tap=intake.tap,
         )
         intake.gaps.fills()
         reader = LogReader(client, self.clock, settings.time_zone or ZoneInfo("UTC"))

@@ -14,6 +14,7 @@ from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.device import DeviceLogin, DeviceParts
 from pump.ingest.intake import Intake
+from pump.ingest.recording.tap import Tap
 from pump.ingest.stream.client import DigestClient, tls_context
 from pump.ingest.stream.connection import StreamOptions
 from pump.ingest.stream.intake import StreamIntake
@@ -25,6 +26,7 @@ from pump.vendors.hik_gateway.answers import Trouble, trouble
 from pump.vendors.hik_gateway.client import Client
 from pump.vendors.hik_gateway.handler import GatewayHandler
 from pump.vendors.hik_gateway.parse import Device, loads
+from pump.vendors.hik_gateway.recording import FIELDS
 from pump.vendors.hik_gateway.settings import HikGatewaySettings
 from pump.vendors.hik_gateway.subscriber import Subscriber
 from pump.vendors.hik_gateway.subscription import Wanted, amended
@@ -52,6 +54,7 @@ class HikGateway(Source[HikGatewaySettings]):
     """
 
     Settings = HikGatewaySettings
+    recorded = FIELDS
 
     def __init__(self, name: str, settings: HikGatewaySettings, clock: Clock) -> None:
         super().__init__(name, settings, clock)
@@ -96,8 +99,8 @@ class HikGateway(Source[HikGatewaySettings]):
         self._parts.keeper.load()
         await self._parts.stream.run()
 
-    def _link(self, count: Callable[[str], None] = lambda what: None) -> DigestClient:
-        """The login; `count` gets each. Raises Misconfigured for an unusable `ca`."""
+    def _link(self, count: Callable[[str], None] = lambda what: None, tap: Tap | None = None) -> DigestClient:
+        """The login; `count` gets each, `tap` the answers. Raises Misconfigured for an unusable `ca`."""
         settings = self.settings
         ssl: Any = True
         if settings.url.startswith("https:"):
@@ -106,7 +109,7 @@ class HikGateway(Source[HikGatewaySettings]):
             except (OSError, ValueError) as error:
                 raise Misconfigured(f"the certificates of {settings.ca} cannot be used: {error}") from error
         password = settings.password.get_secret_value()
-        return DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=count)
+        return DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=count, tap=tap)
 
     async def try_out(self, trial: Trial) -> None:
         """As Source.try_out."""
@@ -115,7 +118,7 @@ class HikGateway(Source[HikGatewaySettings]):
     def _make(self, intake: Intake) -> _Parts:
         settings, clock = self.settings, self.clock
         password = settings.password.get_secret_value()
-        link = self._link(intake.count)
+        link = self._link(intake.count, intake.tap)
         store = StreamIntake(intake, clock)
         lockout = LoginLockout(clock, (settings.url, settings.username, password))
         self._device = DeviceParts(link, lockout, lambda answer: trouble(answer, "a clip").reason)

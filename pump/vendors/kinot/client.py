@@ -16,6 +16,7 @@ from yarl import URL
 
 from pump.commands.calls import LARGEST_ANSWER, RawCall
 from pump.core.clock import Clock
+from pump.ingest.recording.tap import Tap
 from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply
 from pump.vendors.kinot import answers
 from pump.vendors.kinot.numbers import Number, decode, without_codes
@@ -44,14 +45,15 @@ class Client:
     """One app key's calls, paced; an async context manager that holds the connections."""
 
     def __init__(
-        self, *, server: str, app_key: str, app_secret: str, clock: Clock, timeout: float, interval: float = INTERVAL
-    ) -> None:
-        """`server` is scheme and host, `timeout` one call's in seconds."""
+        self, *, server: str, app_key: str, app_secret: str, clock: Clock, timeout: float, interval: float = INTERVAL,
+        tap: Tap | None = None,
+    ) -> None:  # fmt: skip
+        """`server` is scheme and host, `timeout` one call's in seconds; `tap` gets every answer."""
         self._server = server.rstrip("/")
         self._key = app_key
         self._secret = app_secret
         self._clock = clock
-        self._caller = Caller(Limits(timeout, MAX_BODY, answers.TOO_LARGE, answers.NOT_JSON))
+        self._caller = Caller(Limits(timeout, MAX_BODY, answers.TOO_LARGE, answers.NOT_JSON), tap)
         self._pace = Pace(clock, interval)
 
     async def __aenter__(self) -> Self:

@@ -22,12 +22,14 @@ from pump.core.event import Event
 from pump.ingest.intake import Intake
 from pump.ingest.push.admission import Admission
 from pump.ingest.push.request import Push, Refused, Response, json_response
+from pump.ingest.recording.tap import Tap
 from pump.source import PushSource
 from pump.spool import Gap
 from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.kinot import callbacks, commands, parse
 from pump.vendors.kinot.client import KINDS, CallbackType, Client, List
 from pump.vendors.kinot.numbers import without_codes
+from pump.vendors.kinot.recording import FIELDS
 from pump.vendors.kinot.registration import CallbackRegistration
 from pump.vendors.kinot.settings import KinotSettings
 from pump.vendors.kinot.sign import SIGN, callback_signed
@@ -62,6 +64,7 @@ class Kinot(PushSource[KinotSettings]):
     """
 
     Settings = KinotSettings
+    recorded = FIELDS
 
     def __init__(self, name: str, settings: KinotSettings, clock: Clock) -> None:
         super().__init__(name, settings, clock)
@@ -233,13 +236,13 @@ class Kinot(PushSource[KinotSettings]):
         if registration is None and not interval:
             intake.component.expects = None
             intake.up()
-            async with self._commands.using(self.client(), intake.count):
+            async with self._commands.using(self.client(intake.tap), intake.count):
                 await asyncio.get_running_loop().create_future()  # all there is to do is `handle`'s, and commands
         intake.component.expects = interval + 4 * settings.timeout + _SILENCE if interval else None
         backoff = Backoff()
         due = self.clock.monotonic()
         heard: int | None = None
-        async with self._commands.using(self.client(), intake.count) as client:
+        async with self._commands.using(self.client(intake.tap), intake.count) as client:
             while True:
                 failures: list[CallFailed] = []
                 if registration is not None and not registration.wait:
@@ -281,16 +284,13 @@ class Kinot(PushSource[KinotSettings]):
         """As Source.try_out."""
         await try_out(self.settings, self.client(), self._registration(), self.clock, trial)
 
-    def client(self) -> Client:
-        """The account's REST client, not entered yet."""
+    def client(self, tap: Tap | None = None) -> Client:
+        """The account's REST client, not entered yet; `tap` gets its answers."""
         settings = self.settings
         return Client(
-            server=settings.server,
-            app_key=settings.app_key.get_secret_value(),
-            app_secret=settings.app_secret.get_secret_value(),
-            clock=self.clock,
-            timeout=settings.timeout,
-        )
+            server=settings.server, app_key=settings.app_key.get_secret_value(),
+            app_secret=settings.app_secret.get_secret_value(), clock=self.clock, timeout=settings.timeout, tap=tap,
+        )  # fmt: skip
 
     async def test_callback(self, sn: str | None, callback: CallbackType) -> dict[str, Any]:
         """Have Kinot send a test notification for a device, any where `sn` is None; its own words on what became of it.

@@ -47,6 +47,12 @@ class Callback:
     given_up: bool = False
 
 
+def signed(fields: Mapping[str, Any], secret: str, suffix: str = "secret") -> str:
+    """The `sign` of a callback's other fields."""
+    plain = "&".join(f"{name}={text_of(fields[name])}" for name in sorted(fields)) + f"&{suffix}={secret}"
+    return hashlib.md5(plain.encode(), usedforsecurity=False).hexdigest().upper()
+
+
 @dataclass
 class Platform:
     """Sends callbacks, many at a time; `session` and `group` are its owner's."""
@@ -63,8 +69,7 @@ class Platform:
 
     def sign(self, fields: Mapping[str, Any], suffix: str = "secret") -> str:
         """The `sign` of a callback's fields."""
-        plain = "&".join(f"{name}={text_of(fields[name])}" for name in sorted(fields)) + f"&{suffix}={self.secret}"
-        return hashlib.md5(plain.encode(), usedforsecurity=False).hexdigest().upper()
+        return signed(fields, self.secret, suffix)
 
     def status(self, bay: Bay, url: str) -> None:
         """Tell a bay's present state; the next trick, if there is one, is played with it."""

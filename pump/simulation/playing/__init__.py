@@ -1,0 +1,1 @@
+"""Recordings, played in the place of a vendor's simulator."""
