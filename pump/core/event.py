@@ -48,6 +48,7 @@ class Event:
     `sightings` are kept with it: by them the same record is found where it is met in another place.
     `vouched`: its links stand in the vendor's own answer to a call, not in a message that a device may have written.
     `quarantined` events count against what a source may keep of things it does not understand (64 MiB).
+    `raw_json` is `data.raw` as `raw_json` has it, where the parser has made it: it is not made again.
     """
 
     type: str
@@ -61,6 +62,7 @@ class Event:
     claimed: datetime | None = None
     sightings: tuple[Sighting, ...] = ()
     vouched: bool = False
+    raw_json: bytes | None = None
 
     def believe(self, arrived: datetime, ahead: timedelta = AHEAD) -> None:
         """Set the device's time aside where it is farther than `ahead` after the arrival.
@@ -98,6 +100,17 @@ def event_id(*identity: object) -> str:
     return hashlib.blake2b(spelled, digest_size=16).hexdigest()
 
 
+def raw_json(raw: object) -> bytes | None:
+    """The JSON of a raw message, as it will stand in its event; None where JSON cannot hold it there.
+
+    What is nested deep, or has endless numbers, can be read and not written.
+    """
+    try:
+        return orjson.dumps([[raw]])[2:-2]  # as deep as in an event
+    except TypeError:
+        return None
+
+
 def encode(event: Event, source: str, recorded: datetime) -> bytes:
     """The event as one line of JSON, without the line's end.
 
@@ -117,7 +130,7 @@ def encode(event: Event, source: str, recorded: datetime) -> bytes:
     body["time"] = time
     body["recordedtime"] = recorded
     body["datacontenttype"] = "application/json"
-    body["data"] = data
+    body["data"] = data if event.raw_json is None else {**data, "raw": orjson.Fragment(event.raw_json)}
     try:
         encoded = orjson.dumps(body, option=orjson.OPT_UTC_Z)
     except TypeError:  # keys that are no texts: seldom, and looking for them takes as long as all the rest

@@ -12,12 +12,12 @@ import orjson
 
 from pump.core.event import Event
 from pump.core.groups import BOUNDS, Groups, Kind, Medium
-from pump.core.text import DIGEST, MARK, MARKED, bounded, was_cut
+from pump.core.text import bounded, was_cut
 
 _SHORT: Final = 16
 """Characters that fit into every bound."""
-_SURE: Final = 32
-"""Characters of ASCII that fit into every bound too, and are too few for a text that was cut."""
+_TILDE: Final = slice(-33, -32)
+"""Where `bounded` puts the sign of a text that it has cut."""
 _RAW: Final = frozenset(("raw", "raw_base64", "cut"))
 _NAME: Final = BOUNDS["name"]
 _SAID: Final = {
@@ -44,19 +44,22 @@ _MEDIUM: Final = _texts_of(Medium)
 def bound(event: Event) -> None:
     """Cut what is too long in the event, which it changes, and name it in `data.cut`."""
     cut: list[str] = []
-    event.type = _cut(event.type, _NAME, "type", cut)
-    event.id = _cut(event.id, BOUNDS["event"], "id", cut)
-    if event.subject is not None:
+    if not _fits(event.type, _NAME):
+        event.type = _cut(event.type, _NAME, "type", cut)
+    if not _fits(event.id, BOUNDS["event"]):
+        event.id = _cut(event.id, BOUNDS["event"], "id", cut)
+    if event.subject is not None and not _fits(event.subject, BOUNDS["subject"]):
         event.subject = _cut(event.subject, BOUNDS["subject"], "subject", cut)
     data = event.data
     for name, value in data.items():
-        if type(value) is str:
-            if len(value) > _SHORT and name not in _RAW:
-                data[name] = _cut(value, _SAID.get(name, _NAME), f"data.{name}", cut)
-        elif type(value) is dict:
-            if name in _GROUPS:
-                data[name] = _group(value, _GROUPS[name], f"data.{name}", cut)
-        elif type(value) is list and name == "media":
+        kind = type(value)
+        if kind is str:
+            if len(value) > _SHORT and name not in _RAW and not _fits(value, most := _SAID.get(name, _NAME)):
+                data[name] = _cut(value, most, f"data.{name}", cut)
+        elif kind is dict:
+            if (texts := _GROUPS.get(name)) is not None:
+                data[name] = _group(value, texts, f"data.{name}", cut)
+        elif kind is list and name == "media":
             data[name] = [_group(one, _MEDIUM, "data.media", cut) if type(one) is dict else one for one in value]
     if cut:
         data["cut"] = list(dict.fromkeys(cut))
@@ -66,18 +69,19 @@ def _group(group: dict[str, Any], texts: Mapping[str, int], path: str, cut: list
     """The group, or a new one where anything in it is too long: events of one record may share theirs."""
     changed: dict[str, Any] = {}
     for name, value in group.items():
-        if type(value) is str and (size := len(value)) > _SHORT and not (size <= _SURE and value.isascii()):
-            short = _cut(value, texts.get(name, _NAME), f"{path}.{name}", cut)
+        if type(value) is str and len(value) > _SHORT and not _fits(value, most := texts.get(name, _NAME)):
+            short = _cut(value, most, f"{path}.{name}", cut)
             if short is not value:
                 changed[name] = short
     return {**group, **changed} if changed else group
 
 
+def _fits(text: str, most: int) -> bool:
+    """True of nearly all texts: short enough, of ASCII, and surely not one that was cut."""
+    return len(text) <= most and text.isascii() and text[_TILDE] != "~"
+
+
 def _cut(text: str, most: int, path: str, cut: list[str]) -> str:
-    if (size := len(text)) <= _SHORT or (size <= _SURE and text.isascii()):
-        return text
-    if (4 * size <= most or (size <= most and text.isascii())) and text[-MARKED:-DIGEST] != MARK:
-        return text  # nearly always
     short = bounded(text, most)
     if short is not text or was_cut(text):  # by who read it, perhaps
         cut.append(path)

@@ -99,7 +99,9 @@ class Encoder:
         """
         if isinstance(item, Unparsed):
             return None, _large(item.raw)
-        if (large := _large(item.data.get("raw"))) or item.quarantined:
+        raw_json = item.raw_json
+        large = _large(item.data.get("raw")) if raw_json is None else len(raw_json) > LARGEST
+        if large or item.quarantined:
             return None, large
         bound(item)
         try:
@@ -198,7 +200,7 @@ class Encoder:
                 event.data = {key: value for key, value in data.items() if key in kept and len(str(value)) < 1024}
             else:
                 del data[part]
-            event.data["raw"] = {"$media": reference["id"]}
+            event.data["raw"], event.raw_json = {"$media": reference["id"]}, None
             event.data.setdefault("media", []).append(reference)
             del content
             body = await ENCODING.run(encode, event, self._path, recorded)

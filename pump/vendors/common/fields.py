@@ -12,8 +12,12 @@ from pump.core.text import bounded
 from pump.vendors.common import values
 
 Group = dict[str, Any]
+_WHOLE: Final = 1 << 53
+"""Integers below it are short texts."""
 _SHORT: Final = values.NAME // 4
 """Characters that fit whatever they are."""
+_SHORT_LINK: Final = values.LINK // 4
+"""The same of an address."""
 
 
 def text(group: Group, name: str, *others: str) -> str | None:
@@ -23,6 +27,8 @@ def text(group: Group, name: str, *others: str) -> str | None:
         value = value.strip()
         if value:
             return value if len(value) <= _SHORT else bounded(value, values.NAME)
+    elif type(value) is int and -_WHOLE < value < _WHOLE:
+        return str(value)
     elif value is not None:
         found = values.spelled(value)
         if found is not None:
@@ -30,9 +36,18 @@ def text(group: Group, name: str, *others: str) -> str | None:
     return text(group, *others) if others else None
 
 
-def link(group: Group, *names: str) -> str | None:
+def link(group: Group, name: str, *others: str) -> str | None:
     """As `text`, of an address."""
-    return next((found for name in names if (found := values.link(group.get(name))) is not None), None)
+    value = group.get(name)
+    if type(value) is str:
+        value = value.strip()
+        if value:
+            return value if len(value) <= _SHORT_LINK else bounded(value, values.LINK)
+    elif value is not None:
+        found = values.link(value)
+        if found is not None:
+            return found
+    return link(group, *others) if others else None
 
 
 def number(group: Group, *names: str) -> float | None:

@@ -8,8 +8,10 @@ from typing import Any, Final
 from pump.core.groups import BOUNDS
 from pump.core.text import bounded
 
-NAME: Final = BOUNDS["name"]
+NAME: Final[int] = BOUNDS["name"]
 """Bytes of a text that is no address."""
+LINK: Final[int] = BOUNDS["link"]
+"""Bytes of an address."""
 _EXACT: Final = 2**53
 """Integers below it are exact as real numbers."""
 _LONGEST: Final = 400
@@ -37,7 +39,7 @@ def text(value: object, most: int = NAME) -> str | None:
 
 def link(value: object) -> str | None:
     """As `text`, of an address."""
-    return text(value, BOUNDS["link"])
+    return text(value, LINK)
 
 
 def spelled(value: object) -> str | None:

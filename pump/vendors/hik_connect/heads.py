@@ -23,7 +23,7 @@ from pump.vendors.common.timestamps import dedup_time_ms, located, moment
 from pump.vendors.hik_connect import groups as read
 from pump.vendors.hik_connect.codes import CALLS, CODES, Code
 from pump.vendors.hik_connect.marks import KINDS
-from pump.vendors.hik_connect.media import LINKS, Shape, links, shape
+from pump.vendors.hik_connect.media import LINKS, Carried, Shape, carried, links, shape
 from pump.vendors.hik_connect.resource import Resource, at_door, at_station, of_alarm, of_message
 from pump.vendors.hik_connect.uploads import Uploads
 from pump.vendors.hik_connect.words import CATEGORY_DOMAINS, PRIORITIES, SOURCE_DOMAINS, TRUE
@@ -49,6 +49,9 @@ class RecordHead(NamedTuple):
     update: bool
     alarm: Alarm | None
     groups: Group
+    plain: bool
+    """Its groups are plain (`groups.plain`)."""
+    carried: Carried
     door: tuple[Group, Group, Group]
 
 
@@ -104,7 +107,8 @@ def salvaged(queue: str, record: object) -> tuple[object, ...]:
 
 def _files(record: Group) -> Shape:
     try:
-        return shape(record, child(record, "eventData", "data", "evenData") or record)
+        groups = child(record, "eventData", "data", "evenData") or record
+        return shape(carried(record, groups, read.plain(groups)), groups)
     except Exception:  # noqa: BLE001  # the files may be what could not be read
         return ()
 
@@ -129,7 +133,9 @@ def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
     begin, sent, start = _begin(times)
     kind, state = text(record, "msgType"), text(record, "alarmState")
     mark, affirmed = text(record, "markState"), text(record, "affirmedState")
-    files = shape(record, record)
+    plain = read.plain(record)
+    found = carried(record, record, plain)
+    files = shape(found, record)
     guid = text(record, "guid")
     updates, second = None, False
     pulse = record.get("pulseAlarm") in TRUE
@@ -149,7 +155,7 @@ def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
         else:
             if kind == "1":
                 pulse = uploads.repeated(guid, begin, identity, pulse=pulse) or pulse
-            linked = links(record, record, read.plain(record))
+            linked = links(found)
             identity = uploads.fuller(key, identity, linked)
             updates = uploads.first(key, identity, files, linked, pulse=pulse)
             second = updates is not None
@@ -193,7 +199,7 @@ def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
     live = text(record, "dataRetransmission", "currentEvent")
     return RecordHead(
         code, row, where, identity, stamp, located(start, zone), phase, severity, incident, live == "0", updates,
-        second, group, record, NO_DOOR,
+        second, group, record, plain, found, NO_DOOR,
     )  # fmt: skip
 
 
@@ -257,7 +263,8 @@ def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo,
         stamp = moment(sent)
     if stamp is None and talk is not None:
         stamp = moment(text(talk, "deviceTimeStamp"))
-    files = shape(record, found)
+    plain = read.plain(found)
+    files = shape(carries := carried(record, found, plain), found)
     update, updates = False, None
     key: tuple[object, ...] | None = None
     ahead = 0
@@ -284,7 +291,7 @@ def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo,
             identity, ahead = anonymous(queue, record, stamp)
             key = _content(record, event, stamp) if uploads is not None else None
     if uploads is not None and key is not None:
-        linked = links(record, found, read.plain(found))
+        linked = links(carries)
         identity = uploads.fuller(key, identity, linked)
         if not update:
             updates = uploads.first(key, identity, files, linked)
@@ -299,7 +306,7 @@ def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo,
     phase = "update" if update else row.phase
     return RecordHead(
         code, row, where, identity, ahead, located(stamp, zone), phase, row.severity, incident, late, updates,
-        update, row.preset["alarm"].copy() if "alarm" in row.preset else None, found, door,
+        update, row.preset["alarm"].copy() if "alarm" in row.preset else None, found, plain, carries, door,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pump.core.groups import BOUNDS, Medium
 from pump.core.text import bounded
@@ -39,71 +39,93 @@ LINKS: Final = frozenset(
 """The fields that hold links; they may be signed afresh at each delivery, so no identity knows them."""
 
 
-def shape(record: Group, groups: Group) -> Shape:
+class Carried(NamedTuple):
+    """The files and links that a record carries, each read once."""
+
+    files: list[tuple[Group, str | None]]
+    """The entries of the file list, each with its link."""
+    attached: list[tuple[str, list[str | None]]]
+    """The lists of attachments by their names, with the link of each."""
+    plates: list[str] | None
+    """The links of a plate's pictures; None without a plate's information."""
+    persons: list[tuple[str, int]]
+    """The links of drivers' and licences' pictures, with their lives in seconds."""
+    doors: list[tuple[str, tuple[str, int]]]
+    """The links of an access event by the field that they stand in, with their lives."""
+
+
+def carried(record: Group, groups: Group, plain: bool) -> Carried:
+    """The record's files and links; of a `plain` one (`groups.plain`) they stand in its lists of files alone."""
+    files = [(file, _url(file)) for file in _files(groups)] if groups.get("fileInfo") else []
+    attached = [
+        (name, [_attachment(one) for one in listed(record, name)]) for name in ("picture", "video") if record.get(name)
+    ]
+    if plain:
+        return Carried(files, attached, None, [], [])
+    anpr = child(groups, "anprinfo", "anprInfo", "ANPRInfo")
+    return Carried(files, attached, None if anpr is None else _plates(anpr), _persons(groups), _doors(groups))
+
+
+def shape(found: Carried, groups: Group) -> Shape:
     """The uploads that a record brings, without their links: a second upload has others than the first.
 
     Of each file type, source, capture index and saving state; of attachments and access snapshots how many; of a plate
     how many pictures, unless it is the usual one. A link that is there although the file is not saved, or is not there
     although it is, is noted too: a file may come without its link first. An empty list and none are the same.
     """
-    found: list[object] = []
-    if groups.get("fileInfo"):
-        for file in _files(groups):
-            extended = file.get("extendInfo")
-            source = index = None
-            if type(extended) is dict:
-                source = extended.get("sourceID") or extended.get("sourceld") or extended.get("sourceId")
-                index = extended.get("captureIndex")
-            # As text, for a value that comes as a number once and as text then is the same.
-            state = file.get("saveState")
-            parts = (str(file.get("type")), str(source), str(index), str(state))
-            linked = _url(file) is not None
-            found.append(parts if linked == (str(state) in _SAVED) else (*parts, linked))
-    for name in ("picture", "video"):
-        attached = record.get(name)
-        if attached:
-            files = listed(record, name)
-            count = sum(1 for one in files if _attachment(one))
-            found.append((name, len(files)) if count == len(files) else (name, len(files), count))
-    anpr = child(groups, "anprinfo", "anprInfo", "ANPRInfo")
-    if anpr is not None and (pictures := len(_plates(anpr))) != 1:
-        found.append(("pictureInfo", pictures))
-    if "openDoorInfo" in groups or "acsSnapPicList" in groups:
-        snapshots = sum(name == "acsSnapPicList" for name, _ in _doors(groups))
+    parts: list[object] = []
+    for file, url in found.files:
+        extended = file.get("extendInfo")
+        source = index = None
+        if type(extended) is dict:
+            source = extended.get("sourceID") or extended.get("sourceld") or extended.get("sourceId")
+            index = extended.get("captureIndex")
+        # As text, for a value that comes as a number once and as text then is the same.
+        state = str(file.get("saveState"))
+        part = (str(file.get("type")), str(source), str(index), state)
+        linked = url is not None
+        parts.append(part if linked == (state in _SAVED) else (*part, linked))
+    for name, urls in found.attached:
+        count = sum(1 for url in urls if url)
+        parts.append((name, len(urls)) if count == len(urls) else (name, len(urls), count))
+    if found.plates is not None and len(found.plates) != 1:
+        parts.append(("pictureInfo", len(found.plates)))
+    if found.doors and ("openDoorInfo" in groups or "acsSnapPicList" in groups):
+        snapshots = sum(name == "acsSnapPicList" for name, _ in found.doors)
         if snapshots:
-            found.append(("acsSnapPicList", snapshots))
-    return tuple(found)
+            parts.append(("acsSnapPicList", snapshots))
+    return tuple(parts)
 
 
-def links(record: Group, groups: Group, plain: bool) -> int:
+def links(found: Carried) -> int:
     """The number of links in a record."""
-    count = sum(1 for file in _files(groups) if _url(file)) if groups.get("fileInfo") else 0
-    for name in ("picture", "video"):
-        if record.get(name):
-            count += sum(1 for one in listed(record, name) if _attachment(one))
-    return count if plain else count + len(_others(groups))
+    count = len(found.plates or ()) + len(found.persons) + len(found.doors)
+    for _, url in found.files:
+        count += url is not None
+    for _, urls in found.attached:
+        count += sum(1 for url in urls if url)
+    return count
 
 
-def media_of(identity: str, record: Group, groups: Group, received: datetime, plain: bool) -> list[Medium]:
+def media_of(identity: str, found: Carried, received: datetime) -> list[Medium]:
     """The event's `media`: an entry for each file and link, `<identity>/<n>` its id.
 
-    Links are signed when the batch is handed out, so their lives are counted from `received`. In a `plain`
-    record they stand in file lists alone.
+    Links are signed when the batch is handed out, so their lives are counted from `received`.
     """
-    found: list[Medium] = []
-    if groups.get("fileInfo"):
-        for file in _files(groups):
-            found.append(_file(f"{identity}/{len(found)}", file, received))
-    for name in ("picture", "video"):
-        if record.get(name):
-            for attached in listed(record, name):
-                url = _attachment(attached)
-                if url:
-                    found.append(_link(f"{identity}/{len(found)}", name, url, FILES, received))
-    if not plain:
-        for url, life in _others(groups):
-            found.append(_link(f"{identity}/{len(found)}", "picture", url, life, received))
-    return found
+    media: list[Medium] = []
+    for file, url in found.files:
+        media.append(_file(f"{identity}/{len(media)}", file, url, received))
+    for name, urls in found.attached:
+        for url in urls:
+            if url:
+                media.append(_link(f"{identity}/{len(media)}", name, url, FILES, received))
+    for url in found.plates or ():
+        media.append(_link(f"{identity}/{len(media)}", "picture", url, FILES, received))
+    for url, life in found.persons:
+        media.append(_link(f"{identity}/{len(media)}", "picture", url, life, received))
+    for _, (url, life) in found.doors:
+        media.append(_link(f"{identity}/{len(media)}", "picture", url, life, received))
+    return media
 
 
 def _files(groups: Group) -> list[Group]:
@@ -120,8 +142,7 @@ def _attachment(value: object) -> str | None:
     return bounded(value, BOUNDS["link"]) or None if type(value) is str else _url(value)
 
 
-def _file(identity: str, file: Group, received: datetime) -> Medium:
-    url = _url(file)
+def _file(identity: str, file: Group, url: str | None, received: datetime) -> Medium:
     suffix = text(file, "suffixName")
     mime = mime_of_ending(suffix) if suffix else None
     if mime is None and url:
@@ -163,11 +184,8 @@ _DOOR_LINKS: Final = (
 )
 
 
-def _others(groups: Group) -> list[tuple[str, int]]:
+def _persons(groups: Group) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
-    anpr = child(groups, "anprinfo", "anprInfo", "ANPRInfo")
-    if anpr is not None:
-        found += [(url, FILES) for url in _plates(anpr)]
     vehicle = child(groups, "vehicleRelatedInfo", "vehicleReletedInfo")
     info = child(vehicle, "vehicleInfo") if vehicle is not None else None
     if info is not None:
@@ -177,7 +195,7 @@ def _others(groups: Group) -> list[tuple[str, int]]:
                     _each(found, PERSONS, (driver,), "driverFacePic")
                 if "licenseInfo" in driver:
                     _each(found, PERSONS, (driver["licenseInfo"],), "imageUrl")
-    return found + [link for _, link in _doors(groups)]
+    return found
 
 
 def _plates(anpr: Group) -> list[str]:

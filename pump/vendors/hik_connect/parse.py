@@ -11,10 +11,8 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-import orjson
-
 from pump.core.errors import MessageError
-from pump.core.event import Event, Sighting, Unparsed, event_id
+from pump.core.event import Event, Sighting, Unparsed, event_id, raw_json
 from pump.core.taxonomy import SEVERITIES, Severity
 from pump.vendors.common.fields import Group, child, text
 from pump.vendors.common.timestamps import dedup_time_ms
@@ -79,7 +77,8 @@ def normalise(
             head = _HEADS[queue](record, zone, uploads)
             event = _event(head, record, received)
             event.sightings = of_queue(queue, head)
-            if uploads is not None and uploads.fresh and not _writable(event):
+            event.raw_json = raw_json(record)
+            if uploads is not None and event.raw_json is None and uploads.fresh:
                 uploads.forget()  # the intake keeps it under another id
             return [event]
         except MessageError as poison:
@@ -115,15 +114,6 @@ def logged(
     return event
 
 
-def _writable(event: Event) -> bool:
-    """True where JSON can hold the event: what is nested deep, or has endless numbers, can be read and not written."""
-    try:
-        orjson.dumps([event.data])
-    except TypeError:
-        return False
-    return True
-
-
 def _event(head: RecordHead, record: Group, received: datetime) -> Event:
     where, row, groups = head.where, head.row, head.groups
     data: dict[str, Any] = {
@@ -142,7 +132,7 @@ def _event(head: RecordHead, record: Group, received: datetime) -> Event:
     data["reconciled"] = False
     subject = locate(where, data)
     preset = row.preset
-    plain = read.plain(groups)
+    plain = head.plain
     listed_as = preset.get("vehicle")
     if listed_as is not None or not plain:
         vehicle = read.vehicle(groups, listed_as)
@@ -163,7 +153,7 @@ def _event(head: RecordHead, record: Group, received: datetime) -> Event:
         data["power"] = dict(preset["power"])
     if not plain:
         _talked(groups, data)
-    media = media_of(head.id, record, groups, received, plain)
+    media = media_of(head.id, head.carried, received)
     if media:
         data["media"] = media
     data["raw"] = record

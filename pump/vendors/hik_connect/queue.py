@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,8 +37,8 @@ from pump.vendors.hik_connect.uploads import Uploads
 
 log = structlog.get_logger()
 
-_SLICE: Final = 50
-"""Records normalised at a stretch; the loop serves everybody else between two slices."""
+_STRETCH: Final = 0.002
+"""Seconds for which records are normalised at a stretch; the loop serves everybody else between two of them."""
 _COMPLETE_ATTEMPTS: Final = 4
 _UNKNOWN_BATCHES: Final = 3
 """So many unknown batches in a row are no accident."""
@@ -254,11 +255,16 @@ class Puller:
         found = records(self.queue, data)
         received = self._clock.now()
         if found:
+            await asyncio.sleep(0)  # the answer was decoded just now, which takes as long as a stretch
             self._uploads.marks.begin(batch_id(member(data, "batchId")), found, received)
         items: list[Event | Unparsed] = []
-        for begin in range(0, len(found), _SLICE):
-            for record in found[begin : begin + _SLICE]:
-                items.extend(normalise(self.queue, record, self._zone, received, self._uploads))
+        end = time.perf_counter() + _STRETCH
+        for record in found:
+            items += normalise(self.queue, record, self._zone, received, self._uploads)
+            if time.perf_counter() >= end:
+                await asyncio.sleep(0)
+                end = time.perf_counter() + _STRETCH
+        if found:
             await asyncio.sleep(0)
         return items, len(found)
 

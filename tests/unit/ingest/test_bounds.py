@@ -159,7 +159,15 @@ def test_no_bound_is_smaller_than_what_is_let_through_unseen() -> None:
     kinds = [BOUNDS["event"], BOUNDS["subject"], *bounds._SAID.values(), bounds._NAME, *bounds._MEDIUM.values()]
     kinds += [most for texts in bounds._GROUPS.values() for most in texts.values()]
     assert min(kinds) >= 4 * bounds._SHORT
-    assert min(kinds) >= bounds._SURE
-    assert not was_cut("~" + "0" * (bounds._SURE - 1))
     assert was_cut(bounded("x" * 1000, 64))
-    assert len(bounded("x" * 1000, 64)) > bounds._SURE
+    assert not bounds._fits(bounded("x" * 1000, 64), 64)
+
+
+@pytest.mark.parametrize("most", [64, 256])
+def test_what_fits_is_neither_cut_nor_was_it(most: int) -> None:
+    for size in range(most + 2):
+        for text in ("x" * size, "ü" * size, "x" * (size - 33) + "~" + "0" * min(32, size)):
+            if bounds._fits(text, most):
+                assert bounded(text, most) is text
+                assert not was_cut(text)
+    assert bounds._fits("x" * most, most)
