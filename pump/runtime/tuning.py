@@ -76,8 +76,8 @@ def give_back() -> bool:
 
 
 class Collecting:
-    """The collector's rounds by time, for by number they come too seldom: at 150 events a second it looks at the young
-    once in a quarter of an hour, at the older ones after hours, and at the oldest after days. What the pump leaves in
+    """The collector's rounds by time, for by number they come too seldom: at 230 events a second it looks at the young
+    each ten minutes, at the older ones after hours, and at the oldest after days. What the pump leaves in
     cycles until then is memory that grows."""
 
     def __init__(self) -> None:

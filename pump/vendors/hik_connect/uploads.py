@@ -27,8 +27,8 @@ _SEGMENT: Final = 64
 _DAY: Final = 86_400_000
 """Milliseconds after which a piece is full, for all of it is forgotten at once."""
 _DIGITS: Final = 16
-_LINES: Final = re.compile(rf"^([0-9a-f]{{{_DIGITS}}}) ", re.MULTILINE)
-"""Begins each line of a piece."""
+_LINES: Final = re.compile(rf"^([0-9a-f]{{{_DIGITS}}})(?: [^ \n]*){{4}}$", re.MULTILINE)
+"""A line of a piece that can be read."""
 
 
 class Seen(NamedTuple):
@@ -85,7 +85,10 @@ class Uploads:
             piece = pieces[number]
             lines = member(piece, "seen")
             text = lines if isinstance(lines, str) else ""
-            places = dict.fromkeys(int(found[1], 16) for found in _LINES.finditer(text))
+            found = [*_LINES.finditer(text)]
+            if (good := "\n".join(line[0] for line in found)) != text:  # else the very text that the spool holds
+                text = good
+            places = dict.fromkeys(int(line[1], 16) for line in found)
             kept = [place for place in places if place not in made._where]
             made._where.update(dict.fromkeys(kept, number))
             at = whole(member(piece, "at")) or 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import sys
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,6 +19,7 @@ import pytest
 import pump.runtime.parts
 from pump.core.record import Batch, State
 from pump.delivery.cursor import Surroundings
+from pump.runtime.systemd import watchdog
 from pump.testing.standins import HangingSink, StandIns
 from tests.environ import BARE
 from tests.unit.runtime.site import NUMBERS, OUT, Site, until
@@ -180,6 +183,25 @@ async def test_the_status_line_says_what_counts(site: Site, manager: Manager, mo
         rate, lag, _ = line.removeprefix("STATUS=").split(", ")
         assert float(rate.removesuffix(" events/s")) >= 0.0
         assert lag.startswith("worst lag ")
+
+
+async def test_what_only_the_collector_frees_goes_with_the_time(
+    site: Site, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.name)
+    monkeypatch.setenv("WATCHDOG_USEC", "600000")
+    monkeypatch.setattr(watchdog, "GIVING", 0.0)
+    site.write(NUMBERS, OUT)
+    async with site.running():
+        gc.disable()
+        try:
+            ring = Site(site.folder)
+            ring.__dict__["ring"] = ring
+            gone = weakref.ref(ring)
+            del ring
+            await until(lambda: gone() is None)
+        finally:
+            gc.enable()
 
 
 async def test_a_loop_that_moves_on_or_waits_is_not_standing(site: Site) -> None:

@@ -281,6 +281,24 @@ def test_a_memory_that_cannot_be_read_is_none(broken: Any) -> None:
     assert uploads.state(RECEIVED)
 
 
+def test_a_line_that_cannot_be_read_takes_no_other_along() -> None:
+    uploads, stored = Uploads(), dict[str, Any]()
+    for name in "abc":
+        uploads.first(name, f"id-of-{name}", ())
+    restarted(uploads, stored)
+    [(key, piece)] = stored.items()
+    stored[key] = piece | {"seen": piece["seen"].replace("id-of-b ", "")}
+    again = restarted(Uploads(), stored)
+    assert [seen.id if (seen := again.seen(name)) else None for name in "abc"] == ["id-of-a", None, "id-of-c"]
+    assert again.first("b", "id-new", ()) is None
+    again = restarted(again, stored)
+    assert [seen.id if (seen := again.seen(name)) else None for name in "abc"] == ["id-of-a", "id-new", "id-of-c"]
+    later = RECEIVED + LIFE + timedelta(days=1)
+    assert again.first("d", "id-of-d", ()) is None
+    again = restarted(again, stored, later)
+    assert [again.seen(name) is not None for name in "abcd"] == [False, False, False, True]
+
+
 def test_a_guid_that_repeats_after_a_restart_is_still_a_pulse() -> None:
     entry = json.loads((FOLDER / "alarm-repeated-guid.json").read_text())
     uploads, stored = Uploads(), dict[str, Any]()
