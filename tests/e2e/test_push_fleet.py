@@ -162,12 +162,12 @@ def patient(condition: Callable[[], object], what: str, every: float = 0.1) -> N
 def test_a_fleet_and_a_garage_outlive_a_killed_pump_and_are_listed(tmp_path: Path) -> None:
     port = free_port()
     with ExitStack() as stack:
-        garage = stack.enter_context(simulated("kinot", "--rate", "60"))
+        garage = stack.enter_context(simulated("kinot", "--rate", "20"))
         site = Site(tmp_path, port, garage.url)
         with site.daemon() as daemon:
             patient(lambda: listens(port), "the daemon")
             # cameras that nobody hears introduce themselves only every 30 s
-            fleet = stack.enter_context(simulated("avaeye", "--rate", "40", PUMP_URL=f"http://127.0.0.1:{port}"))
+            fleet = stack.enter_context(simulated("avaeye", "--rate", "20", PUMP_URL=f"http://127.0.0.1:{port}"))
             patient(lambda: len(site.passes()) >= 20 and site.changes() >= 5, "the devices' traffic")
             daemon.kill()
         before, tries = set(fleet.account()["answered"]), fleet.account()["retries"]
