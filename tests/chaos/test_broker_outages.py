@@ -152,6 +152,8 @@ async def _play(kind: str, folder: Path, away: int) -> None:
         pytest.skip(f"{needed.program} is not installed")
 
     peer = PEERS[kind](folder)
+    if isinstance(peer, MqttPeer):
+        peer.in_order()
     try:
         await outage(peer, away)
     finally:
