@@ -12,12 +12,16 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 
 # Containers often have it forbidden, which is meant for what is installed. Here hundreds of processes follow.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+_FREEZE: Final = gc.freeze
+_UNFREEZE: Final = gc.unfreeze
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -44,6 +48,14 @@ def _modules(config: pytest.Config) -> Iterator[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Spare each collection of garbage the ten thousand tests."""
+    """Spare each collection of garbage the ten thousand tests; daemons that run in this process have it collected."""
     gc.collect()
     gc.freeze()
+    # A daemon freezes what it has made, and undoes that at its end: all would be walked through again from there on.
+    gc.freeze = gc.unfreeze = lambda: None
+
+
+@pytest.hookimpl
+def pytest_unconfigure() -> None:
+    """Have them do again what they do."""
+    gc.freeze, gc.unfreeze = _FREEZE, _UNFREEZE

@@ -132,11 +132,16 @@ class Server:
 
 
 class NatsServer(Server):
-    """nats-server with JetStream, and MQTT 3.1.1 where `mqtt` asks for it. `extra` is added to its configuration."""
+    """nats-server with JetStream, and MQTT 3.1.1 where `mqtt` asks for it.
+
+    `extra` is added to its configuration, `mqtt_extra` to the part of it that MQTT has.
+    """
 
     program = "nats-server"
 
-    def __init__(self, folder: Path, *, name: str = "pump", mqtt: bool = False, extra: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, name: str = "pump", mqtt: bool = False, extra: str = "", mqtt_extra: str = ""
+    ) -> None:
         super().__init__(folder)
         self.name = name
         self.port = free_port()
@@ -145,6 +150,7 @@ class NatsServer(Server):
         self.routes: Sequence[NatsServer] = ()
         """The other servers of a cluster."""
         self.extra = extra
+        self.mqtt_extra = mqtt_extra
 
     @property
     def url(self) -> str:
@@ -167,7 +173,7 @@ class NatsServer(Server):
             self.extra,
         ]
         if self.mqtt_port:
-            lines.append(f'mqtt {{ listen: "127.0.0.1:{self.mqtt_port}" }}')
+            lines.append(f'mqtt {{ listen: "127.0.0.1:{self.mqtt_port}"\n{self.mqtt_extra} }}')
         if self.routes:
             routes = ", ".join(f'"nats://127.0.0.1:{other.cluster_port}"' for other in self.routes)
             lines.append(

@@ -37,7 +37,7 @@ def _inside(here: Site, *command: str) -> None:
 
 
 def test_on_a_full_disk_nothing_is_completed_and_with_space_it_goes_on_by_itself(tmp_path: Path) -> None:
-    with site(tmp_path) as here:
+    with site(tmp_path, batch_size=500) as here:  # two batches a second are pulled
         _state(here).mkdir(mode=0o700)
         # The state directory lies on a small disk of its own, seen by the daemon alone; the output does not.
         mount = f'mount -t tmpfs -o size=40m,mode=700 tmpfs "{_state(here)}" && exec "$@"'

@@ -15,7 +15,7 @@ from tests.chaos.site import Site, patient, site
 @pytest.mark.parametrize(
     ("kills", "events"),
     [
-        pytest.param(3, 1500, id="short"),
+        pytest.param(3, 900, id="short"),
         pytest.param(25, 20_000, id="long", marks=[pytest.mark.long, pytest.mark.timeout(1200)]),
     ],
 )

@@ -495,7 +495,8 @@ def test_embedded_and_cancelled_everything_is_closed(site: Site) -> None:
     assert site.numbers() == list(range(len(site.numbers())))
 
 
-def test_a_stop_at_any_moment_of_the_start_is_a_clean_one(site: Site) -> None:
+@pytest.mark.parametrize("step", [30, pytest.param(4, marks=[pytest.mark.long, pytest.mark.timeout(600)])])
+def test_a_stop_at_any_moment_of_the_start_is_a_clean_one(site: Site, step: int) -> None:
     site.parts(NUMBERS)
 
     async def main(passes: int) -> None:
@@ -506,7 +507,7 @@ def test_a_stop_at_any_moment_of_the_start_is_a_clean_one(site: Site) -> None:
         daemon.stop()
         assert await running == 0
 
-    for passes in range(0, 300, 12):
+    for passes in range(0, 300, step):
         asyncio.run(main(passes))
     assert {data["previous"] for data in site.of_type("pump.started")} <= {"none", "clean"}
     assert site.numbers() == list(range(len(site.numbers())))

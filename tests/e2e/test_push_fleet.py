@@ -151,23 +151,23 @@ path = "{self.output}"
         return done.stdout
 
 
-def patient(condition: Callable[[], object], what: str) -> None:
-    """Wait for other processes to get there."""
+def patient(condition: Callable[[], object], what: str, every: float = 0.1) -> None:
+    """Wait for other processes to get there. `every`: seconds between two looks, more where a look is a process."""
     end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end, f"{what} did not come"
-        time.sleep(0.1)
+        time.sleep(every)
 
 
 def test_a_fleet_and_a_garage_outlive_a_killed_pump_and_are_listed(tmp_path: Path) -> None:
     port = free_port()
     with ExitStack() as stack:
-        garage = stack.enter_context(simulated("kinot", "--rate", "60"))
+        garage = stack.enter_context(simulated("kinot", "--rate", "20"))
         site = Site(tmp_path, port, garage.url)
         with site.daemon() as daemon:
             patient(lambda: listens(port), "the daemon")
             # cameras that nobody hears introduce themselves only every 30 s
-            fleet = stack.enter_context(simulated("avaeye", "--rate", "40", PUMP_URL=f"http://127.0.0.1:{port}"))
+            fleet = stack.enter_context(simulated("avaeye", "--rate", "20", PUMP_URL=f"http://127.0.0.1:{port}"))
             patient(lambda: len(site.passes()) >= 20 and site.changes() >= 5, "the devices' traffic")
             daemon.kill()
         before, tries = set(fleet.account()["answered"]), fleet.account()["retries"]
@@ -176,7 +176,7 @@ def test_a_fleet_and_a_garage_outlive_a_killed_pump_and_are_listed(tmp_path: Pat
             patient(lambda: len(set(fleet.account()["answered"]) - before) >= 20, "answers after the kill")
             told, changed = len(site.passes()), site.changes()
             patient(lambda: len(site.passes()) > told and site.changes() > changed, "traffic after the kill")
-            patient(lambda: "gateway/644219880" in site.devices(), "the gateway")
+            patient(lambda: "gateway/644219880" in site.devices(), "the gateway", every=1.0)
             _listed(site)
             assert fleet.end(signal.SIGTERM)[0] == 0
             _ended_cleanly(garage.end(signal.SIGINT))
@@ -247,7 +247,7 @@ def test_a_device_that_is_gone_is_listed_as_such(tmp_path: Path) -> None:
                     return False  # it does not listen yet
 
             patient(introduced, "an answer")
-            patient(lambda: "offline" in site.devices("--source", "gate"), "the camera's going")
+            patient(lambda: "offline" in site.devices("--source", "gate"), "the camera's going", every=1.0)
             (line,) = site.devices("--offline").splitlines()[1:]
             assert line.split()[:3] == ["gate", "10000/7", "offline"]
             assert "\x1b" not in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def _height(module: str) -> int | None:
     return _HEIGHT.get(module)
 
 
+@cache
 def _imports(path: Path) -> set[str]:
     """Each of our modules, or name in one, that the file imports: dotted, without the leading `pump.`."""
     found: set[str] = set()

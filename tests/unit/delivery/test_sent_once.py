@@ -77,7 +77,7 @@ async def life(on: Stage, one: Delivery, moody: Moody) -> bool:
     return one.position == on.spool.head
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", [*range(16), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(16, 200))])
 async def test_no_event_comes_again_that_the_receiver_said_it_has(tmp_path: Path, seed: int) -> None:
     moody = Moody(random.Random(seed))
     batch_size = moody.rng.choice([1, 2, 7, 20])

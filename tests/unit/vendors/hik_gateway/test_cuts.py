@@ -14,9 +14,6 @@ from pump.vendors.hik_gateway.simulator.messages import identity
 from pump.vendors.hik_gateway.simulator.server import Quirks
 from tests.unit.vendors.hik_gateway.site import site
 
-CUTS = 250
-"""A test; four of them make the issue's thousand."""
-
 
 @pytest.mark.parametrize(
     ("seed", "quirks"),
@@ -28,17 +25,20 @@ CUTS = 250
     ],
     ids=["unchunked", "chunked", "without lengths", "one more"],
 )
-async def test_a_stream_cut_at_random_bytes(tmp_path: Path, seed: int, quirks: Quirks) -> None:
+@pytest.mark.parametrize(
+    "count", [60, pytest.param(250, id="thousand in all", marks=[pytest.mark.long, pytest.mark.timeout(600)])]
+)
+async def test_a_stream_cut_at_random_bytes(tmp_path: Path, seed: int, quirks: Quirks, count: int) -> None:
     chance = random.Random(seed)
     async with site(tmp_path, quirks=quirks) as one:
         one.pace = 0.2
         vendor = one.vendor
-        vendor.faults.cuts = [chance.randint(1, 6000) for _ in range(CUTS)]
+        vendor.faults.cuts = [chance.randint(1, 6000) for _ in range(count)]
         devices = list(vendor.devices)
         mix = vendor.messages.mix(devices)
         known: set[str] = set()
         cuts: list[datetime] = []
-        while vendor.account.cuts < CUTS:
+        while vendor.account.cuts < count:
             before = vendor.account.cuts
             if vendor.subscriptions and not any(len(sub._queue) > 20 for sub in vendor.subscriptions.values()):
                 # Two reports of one device's state within a second are one event: such twins prove nothing here.
@@ -48,7 +48,7 @@ async def test_a_stream_cut_at_random_bytes(tmp_path: Path, seed: int, quirks: Q
             one.clock.advance(one.pace)
             await asyncio.sleep(0.0005)
             cuts += [one.clock.now()] * (vendor.account.cuts - before)
-        await one.until(lambda: vendor.account.streams > CUTS and one.intake.component.state == "up")
+        await one.until(lambda: vendor.account.streams > count and one.intake.component.state == "up")
         sent = vendor.put(vendor.messages.cid(devices[0]))
         async with asyncio.timeout(60.0):
             while sent[0] not in (found := await one.identities()):
