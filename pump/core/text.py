@@ -61,7 +61,7 @@ def bounded(text: str, most: int) -> str:
 
     Two long texts that begin alike stay apart, and what was cut is not cut again.
     """
-    if 4 * len(text) <= most or (len(text) <= most and text.isascii()):
+    if (size := len(text)) * 4 <= most or (size <= most and text.isascii()):
         return text  # nearly always
     whole = text.encode("utf-8", "surrogatepass")
     if len(whole) <= most:

@@ -27,8 +27,23 @@ def same(file: FileIO, content: bytes) -> bool:
     return not rest
 
 
-def write(name: str, content: bytes, when: float) -> None:
-    """The file, fsynced, in its folder, fsynced too; `when` is its time, by the pump's clock and not by the system's.
+PRESENT: Final = 1.0
+"""Seconds by which the system's time of a file may differ from the pump's."""
+
+
+def dated(name: str, when: float) -> bool:
+    """True where the system has dated the file as it is now for the pump, for both ways in which files are looked at: a
+    faked clock may reach one of them alone."""
+    folder, own = os.path.split(name)
+    with suppress(OSError), os.scandir(folder) as entries:
+        found = [os.stat(name), *(entry.stat() for entry in entries if entry.name == own)]
+        return len(found) > 1 and all(abs(each.st_ctime - when) < PRESENT for each in found)
+    return False
+
+
+def write(name: str, content: bytes, when: float | None) -> None:
+    """The file, fsynced, in its folder, fsynced too; `when` is its time by the pump's clock, None where that is the
+    system's.
 
     It gets its name before the fsync: that one writes the journal with the name in it, where the folder's own would
     have to write it a second time.
@@ -40,7 +55,8 @@ def write(name: str, content: bytes, when: float) -> None:
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(file, rest) :]
-            os.utime(file, (when, when))
+            if when is not None:
+                os.utime(file, (when, when))
             os.rename(part, name)
             try:
                 os.fsync(file)

@@ -22,7 +22,7 @@ from pump.core.clock import Clock
 from pump.core.tasks import Threads
 from pump.ingest import evictions
 from pump.ingest.evictions import Early, Evictions
-from pump.ingest.files import adopt, same, write
+from pump.ingest.files import PRESENT, adopt, dated, same, write
 from pump.ingest.marks import Marks, sync
 from pump.ingest.sweep import Look, Sweep, files_in
 from pump.telemetry.metrics import Metrics
@@ -91,6 +91,8 @@ class Media:
         self._pruning = threading.Lock()
         self._counted = False
         self._prepared = False
+        self._system_dates: float | None = None
+        """The beginning of monotonic time by the wall's, while the system dates files by the pump's clock."""
         self._known, self._strange = Holding(), Holding()
         self._marks = Marks(folder)
         self._writing: Counter[str] = Counter()
@@ -177,13 +179,17 @@ class Media:
 
     def _write(self, name: str, content: bytes) -> None:
         now = self._clock.now().timestamp()
+        begun = now - self._clock.monotonic()  # another where the wall time has jumped
+        dates = self._system_dates is not None and abs(begun - self._system_dates) < PRESENT
         if not self._prepared:
             self._prepare()
         try:
-            write(name, content, now)
+            write(name, content, None if dates else now)
         except FileNotFoundError:  # somebody has cleared the store away
             self._prepare()
-            write(name, content, now)
+            write(name, content, None if dates else now)
+        if not dates:
+            self._system_dates = begun if dated(name, now) else None
 
     def adopt(self, part: Path, sha256: str, size: int, *, stranger: bool = False) -> Stored:
         """Take over a file that lies in the store's folder, whole, under its content's name; for what memory is too

@@ -1,14 +1,16 @@
 """Pictures behind links: 64 of 200 KB at once through the whole fetcher, against a bare download that keeps them.
 
 `python -m tests.bench fetch` prints the table. The limit is aiohttp alone: it downloads the same pictures from the same
-host at once, writes each to a file and fsyncs it. The fetcher does that and hashes, checks, names and syncs the folder,
-and stores an event for each. A share is the median of the shares of each turn, for the disk's speed wanders by far more
-than what is measured; beside it the processor's time that a picture takes.
+host at once, writes each to a file and fsyncs it, in as many threads as the fetcher. The fetcher does that and hashes,
+checks, names and syncs the folder, and stores an event for each; the last row is of a download that hashes, names and
+syncs too, and shows what of the difference that alone is. A share is the median of the shares of each turn, for the
+disk's speed wanders by far more than what is measured; beside it the processor's time that a picture takes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import subprocess
 import sys
@@ -28,6 +30,7 @@ from pump.core.event import Event
 from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.fetcher import Fetcher, FetchLimits
 from pump.ingest.intake import Intake
+from pump.ingest.marks import sync
 from pump.ingest.media import THREADS, Media
 from pump.spool import Spool, SpoolSettings
 from pump.telemetry.health import Health
@@ -100,9 +103,12 @@ class Pace:
         self.cpu += time.process_time() - cpu
 
 
-async def bare(url: str, folder: Path) -> Pace:
-    """The pace of aiohttp alone, each picture written and fsynced in a thread."""
+async def bare(url: str, folder: Path, *, named: bool = False) -> Pace:
+    """The pace of aiohttp alone, each picture written and fsynced in a thread; `named`: by its content, in one of 256
+    folders, which is fsynced too."""
     folder.mkdir()
+    for number in range(256 if named else 0):
+        (folder / f"{number:02x}").mkdir()
     threads, run = ThreadPoolExecutor(THREADS), asyncio.get_running_loop().run_in_executor
 
     def write(path: Path, content: bytes) -> None:
@@ -110,12 +116,23 @@ async def bare(url: str, folder: Path) -> Pace:
             file.write(content)
             os.fsync(file.fileno())
 
+    def write_named(path: Path, content: bytes) -> None:
+        digest = hashlib.sha256(content).hexdigest()
+        there = path.parent / digest[:2] / digest
+        part = there.with_suffix(".part")
+        with part.open("wb") as file:
+            file.write(content)
+            part.rename(there)
+            os.fsync(file.fileno())
+        sync(there.parent)
+
+    keep = write_named if named else write
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=PICTURES)) as session:
 
         async def one(link: str) -> None:
             async with session.get(link) as response:
                 content = await response.read()
-            await run(threads, write, folder / link.rpartition("/")[2], content)
+            await run(threads, keep, folder / link.rpartition("/")[2], content)
 
         pace = Pace()
         for _ in range(ROUNDS):
@@ -178,9 +195,11 @@ def table(folder: Path, repetitions: int) -> Iterator[Row]:
             bare=lambda: asyncio.run(bare(url, fresh())),
             fetched=lambda: asyncio.run(fetched(url, fresh(), FetchLimits(per_host=PICTURES, at_once=PICTURES))),
             usual=lambda: asyncio.run(fetched(url, fresh(), FetchLimits())),
+            named=lambda: asyncio.run(bare(url, fresh(), named=True)),
         )
     yield _row("64 pictures of 200 KB at once", paces["fetched"], paces["bare"], 0.7)
     yield _row("the same, as by default: four of a host at a time", paces["usual"], paces["bare"], 0.0)
+    yield _row("64 at once, of a download that hashes and names too", paces["fetched"], paces["named"], 0.0)
 
 
 def _row(what: str, paces: Sequence[Pace], limits: Sequence[Pace], goal: float) -> Row:

@@ -180,5 +180,5 @@ class Admission:
         All sources share the count: the name of the source belongs into `device`.
         """
         parts = device if isinstance(device, tuple) else (device,)
-        if wait := self._rates.take(tuple(bounded(one, _KEY) if isinstance(one, str) else one for one in parts)):
+        if wait := self._rates.take(tuple([bounded(one, _KEY) if isinstance(one, str) else one for one in parts])):
             raise Refused(429, "this device sends too many requests", retry_after=wait)

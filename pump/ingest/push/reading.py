@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
+from aiohttp.streams import StreamReader
 
 from pump.ingest.push.admission import HeldBody
 from pump.ingest.push.connections import Connection
@@ -16,6 +17,9 @@ from pump.ingest.push.request import DECODING, IN_THREAD, Refused
 
 _CODINGS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 """Content-Encoding to zlib's window bits; 47 finds out whether deflate means zlib's form or gzip's."""
+_JOINED: Final = 1 << 20
+"""Bytes of a body whose parts are joined at its end: for that moment it is there twice, and grows without being moved
+each time, which a picture takes longer for than for its parsing."""
 
 
 class BodyReader:
@@ -60,19 +64,16 @@ class BodyReader:
 
     async def _rest(self, request: web.BaseRequest, held: HeldBody) -> bytes:
         """The body of a request that has not come whole yet."""
-        protocol, content = request.protocol, request.content
-        # Not a list that is joined at the end: that is twice the body. Closed, it is gone though an error's traceback
-        # holds this frame.
+        protocol, length = request.protocol, request.content_length
+        # Closed, it is gone though an error's traceback holds this frame.
         with io.BytesIO() as body:
             if isinstance(protocol, Connection):
                 protocol.since = asyncio.get_running_loop().time()  # it may make room for others
             try:
                 async with asyncio.timeout(self._seconds):
-                    while part := await content.readany():
-                        body.write(part)
-                        if body.tell() > self._largest:
-                            raise self._too_large()
-                        held.hold(len(part))
+                    if length is not None and length <= _JOINED:
+                        return await _joined(request.content, held)
+                    await self._write(request.content, body, held)
             except TimeoutError:
                 raise Refused(408, "the body did not come in time") from None
             except Refused:
@@ -87,8 +88,27 @@ class BodyReader:
                     protocol.since = None
             return body.getvalue()
 
+    async def _write(self, content: StreamReader, body: io.BytesIO, held: HeldBody) -> None:
+        while part := await content.readany():
+            body.write(part)
+            if body.tell() > self._largest:
+                raise self._too_large()
+            held.hold(len(part))
+
     def _too_large(self) -> Refused:
         return Refused(413, f"a body may have {self._largest} bytes")
+
+
+async def _joined(content: StreamReader, held: HeldBody) -> bytes:
+    """A body whose head says how small it is, so that the parser lets no more of it through."""
+    parts: list[bytes] = []
+    try:
+        while part := (await content.readchunk())[0]:  # one as it was parsed: `readany` would join them already
+            parts.append(part)
+            held.hold(len(part))
+        return b"".join(parts)
+    finally:
+        parts.clear()  # as above
 
 
 async def _continue(request: web.BaseRequest) -> None:

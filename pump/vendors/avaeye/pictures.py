@@ -25,6 +25,8 @@ _DATA: Final = ("data", "picdata", "imagedata", "picturedata", "base64", "conten
 _URL: Final = ("url", "picurl", "imageurl", "pictureurl", "uri")
 _SHORTEST: Final = 64
 """Characters of a bare text that may be a picture's base64."""
+_LONGEST: Final = 24
+"""Characters of a key that may be one of ours."""
 _BLANKS: Final = str.maketrans("", "", " \t\r\n")
 _WEB: Final = str.maketrans("-_", "+/")
 
@@ -48,7 +50,7 @@ def take(message: dict[str, Any], inner: dict[str, Any], event: str) -> list[Pic
     """
     found: list[Picture] = []
     for place in (inner,) if inner is message else (inner, message):
-        for key in [name for name in place if _plain(name) in _LISTS]:
+        for key in [name for name in place if _lists.get(name) or (name not in _lists and _is_list(name))]:
             listed = place[key]
             if type(listed) is list:
                 listed[:MOST] = [_taken(entry, event, found) for entry in listed[:MOST]]
@@ -97,6 +99,20 @@ def _apart(data: Any, link: Any) -> tuple[str, str | None]:
     return found, url
 
 
+_lists: dict[str, bool] = {}
+"""Keys met before, and whether pictures may stand under them: messages repeat a few dozen keys for ever."""
+_LISTS_MOST: Final = 2048
+
+
+def _is_list(key: str) -> bool:
+    found = _plain(key) in _LISTS
+    if len(key) <= _LONGEST:
+        if len(_lists) >= _LISTS_MOST:
+            _lists.clear()
+        _lists[key] = found
+    return found
+
+
 @lru_cache(2048)
 def _spelled(key: str) -> str:
     return key.lower().replace("_", "").replace("-", "")
@@ -104,7 +120,7 @@ def _spelled(key: str) -> str:
 
 def _plain(key: str) -> str:
     """A key without its spelling: picInfo, PicInfo, pic_info. Long ones are none of ours, and are not remembered."""
-    return _spelled(key) if len(key) <= 24 else key
+    return _spelled(key) if len(key) <= _LONGEST else key
 
 
 def _kind(type_: Any) -> str:

@@ -31,7 +31,8 @@ def text(value: object, most: int = NAME) -> str | None:
     One of more than `most` bytes is cut (`bounded`): texts become keys of tables and caches, and devices may lie.
     """
     if isinstance(value, str):
-        return bounded(value.strip(), most) or None
+        found = value.strip()
+        return (found if len(found) * 4 <= most else bounded(found, most)) or None
     if isinstance(value, int | float) and not isinstance(value, bool):
         return bounded(str(value), most)
     return None

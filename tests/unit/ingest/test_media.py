@@ -7,12 +7,13 @@ import errno
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from pump.core.clock import Clock
 from pump.ingest.evictions import Early
 from pump.ingest.media import LARGEST, Media, Stored, TooLarge
 from pump.telemetry.metrics import Metrics
@@ -59,6 +60,25 @@ def test_a_write_that_fails_leaves_what_stands_under_the_name_alone(tmp_path: Pa
     with pytest.raises(IsADirectoryError):
         media.keep(b"z" * 1000)
     assert path.read_bytes() == b"another"
+
+
+class _Ahead(Clock):
+    """The system's clock, so many seconds ahead."""
+
+    by = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.by)
+
+
+def test_a_file_has_the_pump_s_time_whenever_the_wall_time_jumps(tmp_path: Path) -> None:
+    clock = _Ahead()
+    media = Media(tmp_path, clock=clock)
+    for number, by in enumerate((0, 0, 0, 5000, 5000, -5000, 0, 0)):
+        clock.by = by
+        before = clock.now().timestamp()
+        when = (tmp_path / media.keep(bytes([number])).path).stat().st_mtime
+        assert before - 1 <= when <= clock.now().timestamp() + 1
 
 
 def test_a_file_has_a_largest_size(tmp_path: Path) -> None:
