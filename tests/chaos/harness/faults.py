@@ -90,7 +90,10 @@ class Freeze(Fault):
 
 
 class Flip(Fault):
-    """The daemon is killed, bytes of its spool's files flip, up to eight, it is started again."""
+    """The daemon is killed, up to eight bytes of a file of its spool flip, it is started again.
+
+    It runs before: what witnesses a loss (`spool.high`) may be damaged too, but not before a start has looked at it.
+    """
 
     touches = "process"
     lasts = (0.0, 0.5)
@@ -99,6 +102,7 @@ class Flip(Fault):
         return chance.randrange(1 << 32)
 
     async def begin(self, site: Site) -> None:
+        await site.until(lambda status: status["phase"] == "it runs", "a daemon that runs")
         self._since = right_now()
         await site.daemon.end(signal.SIGKILL)
         site.notes.append(f"flipped {site.daemon.flip(random.Random(self.choice))}")
