@@ -131,7 +131,7 @@ class Reload(Fault):
         site.daemon.config.write_text(self._text + "\n[sinks.none]\ntype = 'nothing of the kind'\n")
         self._hang_up(site)
         await asyncio.sleep(0.3)
-        site.daemon.config.write_text(self._text)
+        site.daemon.config.write_text(self._text)  # where it is just starting, it ends with 78, and starts again
         self._hang_up(site)
 
     def _hang_up(self, site: Site) -> None:

@@ -74,17 +74,18 @@ class Site:
 
     async def _link(self, since: float) -> None:
         left = {"arc", "door"}
-
-        def back(status: dict[str, Any]) -> bool:
-            left.difference_update(name for name, state in _states(status).items() if state == "up")
-            return not left
-
-        await self.until(back, "the links of both streams")
+        while left:  # however long: among many faults one link may be down whenever the other is up
+            status = await self.daemon.status()
+            left -= {name for name, state in _states(status).items() if state == "up"} if status is not None else set()
+            await asyncio.sleep(_LOOK)
         self.damaged.append((since, right_now()))
 
     async def links_back(self) -> None:
         """Wait for what `damaged_since` began."""
-        await asyncio.gather(*self._linking)
+        done, late = await asyncio.wait(self._linking, timeout=PATIENCE) if self._linking else (set(), set())
+        assert not late, "the links of both streams did not come about"
+        for task in done:
+            task.result()
 
     async def quiet(self) -> None:
         """Wait until the vendors have brought all that they had, and every sink has it."""
