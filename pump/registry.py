@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import os
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -118,8 +119,16 @@ class Registry:
 
 
 def _modules(package: str) -> Iterator[tuple[str, str, bool]]:
-    """(kind, module's full name, whether it is a package) of every public module directly in `package`."""
-    for entry in pkgutil.iter_modules(importlib.import_module(package).__path__):
+    """(kind, module's full name, whether it is a package) of every public module directly in `package`.
+
+    Raises OSError where the folder cannot be read, for want of descriptors: "there is no such kind" would be wrong.
+    """
+    places = importlib.import_module(package).__path__
+    entries = [*pkgutil.iter_modules(places)]
+    if not entries:  # which is also what pkgutil makes of an error
+        for place in places:
+            os.listdir(place)
+    for entry in entries:
         if not entry.name.startswith("_"):
             yield entry.name.replace("_", "-"), f"{package}.{entry.name}", entry.ispkg
 

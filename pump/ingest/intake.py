@@ -54,9 +54,9 @@ class Intake:
         """How far a device's time may be ahead of its arrival and still be believed."""
         self._health = health
         self.last_activity: datetime | None = None
-        """The last sign of life, also that of the run before; stored every 10 s."""
+        """The last sign of life behind which nothing is missing, also that of the run before; stored every 10 s."""
         self.known_until: Callable[[], datetime | None] = clock.now
-        """Up to when nothing can be missing, at a sign of life. Set by who reads what may have lain unread for long."""
+        """That of now. Set by who reads what may have lain unread for long."""
         self._spool = spool
         self._metrics = metrics
         self._names = names or None
@@ -289,11 +289,12 @@ class Intake:
         """A sign of life of the vendor; stored every 10 s, so that a gap after a kill -9 has its beginning."""
         self.component.activity()
         now = self.clock.monotonic()
-        if now - self._alive_stored >= ALIVE_SECONDS and (until := self.known_until()) is not None:
+        if now - self._alive_stored >= ALIVE_SECONDS:
             self._alive_stored = now
-            self.last_activity = until
-            self._metrics.last_activity.labels(self.name).set(self.last_activity.timestamp())
-            self._spool.remember(self.name, "alive", _stamp(self.last_activity))
+            self._metrics.last_activity.labels(self.name).set(self.clock.now().timestamp())
+            self.last_activity = self.known_until() or self.last_activity
+            if self.last_activity is not None:
+                self._spool.remember(self.name, "alive", _stamp(self.last_activity))
 
     def count(self, what: str, n: int = 1) -> None:
         """Count an incident of the source's life: "retry", "reconnect", "login" …"""

@@ -18,6 +18,7 @@ from pump.config.changes import Changes, Digests, changes, digests
 from pump.config.load import located
 from pump.config.probe import faults
 from pump.core.clock import Clock
+from pump.core.failure import scarcity
 from pump.core.naming import Names
 from pump.core.settings import SinkSettings, SourceSettings
 from pump.core.tasks import Threads
@@ -154,6 +155,8 @@ class Reload:
         except Refused as error:
             return Outcome(error.reasons)
         except Exception as error:
+            if (lack := scarcity(error)) is not None:
+                return Outcome([lack])
             log.exception("A reload met a bug")
             return Outcome([f"it failed unexpectedly, the log has it whole: {words_of(error)}"])
 

@@ -41,6 +41,20 @@ def tracer(prefix: Path) -> list[str] | None:
     return [strace, *options, "-e", f"trace={','.join(CALLS)}", "-e", "signal=none"]
 
 
+class _Always(random.Random):
+    """The chance that everything has reached the disk."""
+
+    def random(self) -> float:
+        return 0.0
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+EVERYTHING: Final = _Always()
+"""A chance for `Disk.at`: nothing is lost, as after a kill."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of the kernel that succeeded."""
@@ -124,8 +138,6 @@ class Disk:
         self._now: dict[str, Inode] = {}
         """By its path at the moment."""
         self._mapped: set[str] = set()
-        self.writes = 0
-        self.syncs = 0
         for call in trace:
             if (handle := _HANDLERS.get(call.name)) is not None:
                 handle(self, call)
@@ -171,7 +183,6 @@ class Disk:
             data = b"".join(map(_bytes, _TEXT.findall(call.arguments)))[: int(call.result)]
             if len(data) != int(call.result):
                 raise ValueError(f"{call.name}: {call.result} bytes were written and {len(data)} traced")
-            self.writes += 1
             if call.name.startswith("pwrite"):
                 place = int(call.arguments.rsplit(", ", 1)[1])
             else:
@@ -192,7 +203,6 @@ class Disk:
         path = self._path(call)
         found = self._folders.get(path) or self._now.get(path)
         if found is not None:
-            self.syncs += 1
             found.syncs.append((call.begun, call.ended))
 
     def _renamed(self, call: Call) -> None:

@@ -31,7 +31,7 @@ from pump.spool import Spool, SpoolSettings
 from pump.telemetry.metrics import Metrics
 from pump.testing.brokers import free_port
 from tests.bench.push_load import capture
-from tests.chaos.power_cut import Disk, calls, tracer
+from tests.chaos.power_cut import EVERYTHING, Disk, calls, tracer
 from tests.chaos.site import patient
 
 _CONFIG = """
@@ -109,11 +109,6 @@ def _traced(folder: Path) -> Run:
     return Run(Disk(state, calls(trace)), answered)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return _traced(tmp_path_factory.mktemp("cut"))
-
-
 async def _kept(state: Path) -> dict[str, str | None]:
     """The recordIds of the events in a spool, each with what is wrong with its picture."""
     spool = await Spool.open(state, SpoolSettings(), clock=Clock(), metrics=Metrics())
@@ -159,23 +154,33 @@ def quick(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(place)
 
 
-@pytest.mark.parametrize("more", [False, True], ids=["only what was fsynced", "and some of the rest"])
-async def test_every_event_that_was_answered_before_a_power_cut_is_there(run: Run, quick: Path, more: bool) -> None:
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith("-shm")
+    }
+
+
+def test_every_event_that_was_answered_before_a_power_cut_is_there(tmp_path: Path, quick: Path) -> None:
+    run = _traced(tmp_path)
     assert len(run.answered) == _CONNECTIONS * _EACH
-    assert run.disk.syncs > _EACH, "the trace has not seen the fsyncs"
+    run.disk.at(time.time(), quick / "all", EVERYTHING)
+    assert _files(quick / "all") == _files(tmp_path / "state"), "the trace has not seen all that was written"
+
     chance = random.Random(17)
     for number, cut in enumerate(_cuts(run, chance)):
-        state = quick / str(number)
-        run.disk.at(cut, state, chance if more else None)
-        kept = await _kept(state)
-        shutil.rmtree(state)
         due = {record for record, when in run.answered.items() if when <= cut}
-        assert due <= kept.keys(), f"cut {number}, at {cut}: {sorted(due - kept.keys())} are lost"
-        assert not {record: kept[record] for record in due if kept[record]}, f"cut {number}, at {cut}"
+        for some in (None, chance):
+            state = quick / "cut"
+            run.disk.at(cut, state, some)
+            kept = asyncio.run(_kept(state))
+            shutil.rmtree(state)
+            where = f"cut {number}, at {cut}, {'some' if some else 'nothing'} of the rest"
+            assert due <= kept.keys(), f"{where}: {sorted(due - kept.keys())} are lost"
+            assert not {record: kept[record] for record in due if kept[record]}, where
 
-
-def test_on_a_disk_that_forgets_its_fsyncs_nothing_is_there(run: Run, tmp_path: Path) -> None:
-    """The test's own: what the cuts leave is what the fsyncs stored, and nothing else."""
-    run.disk.forget()  # last: the others want them
-    run.disk.at(max(run.answered.values()), tmp_path / "cut")
-    assert list((tmp_path / "cut").iterdir()) == []
+    # The test's own: what the cuts leave is what the fsyncs stored, and nothing else.
+    run.disk.forget()
+    run.disk.at(time.time(), quick / "forgotten")
+    assert _files(quick / "forgotten") == {}

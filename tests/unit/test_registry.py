@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +112,19 @@ def test_an_unknown_kind_names_the_nearest(kinds: Registry, call: str, kind: str
     with pytest.raises(LookupError) as told:
         getattr(kinds, call)(kind)
     assert wanted in str(told.value)
+
+
+def test_where_no_folder_can_be_read_nobody_says_that_there_is_no_such_kind(
+    kinds: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pkgutil takes an error for an empty folder."""
+
+    def scarce(place: object) -> list[str]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "listdir", scarce)
+    with pytest.raises(OSError, match="Too many open files"):
+        kinds.sink("paper")
 
 
 def test_a_missing_package_is_named(kinds: Registry) -> None:

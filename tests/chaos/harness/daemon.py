@@ -241,18 +241,20 @@ class Daemon:
         (self.files / "ballast").unlink(missing_ok=True)
 
     def flip(self, chance: random.Random) -> str:
-        """Flip one byte of what it keeps; it must not run. The place, in words."""
+        """Flip one byte or some of one file that it keeps; it must not run. The places, in words."""
         kept = [path for path in sorted(self.files.glob("spool.*")) if ".damaged" not in path.name]
         kept = [path for path in kept if path.stat().st_size]
         weights = [6 if path.name == "spool.db" else 3 if path.name.endswith("-wal") else 1 for path in kept]
         [path] = chance.choices(kept, weights)
-        place = chance.randrange(min(path.stat().st_size, 1 << 22))
+        size = min(path.stat().st_size, 1 << 22)
+        places = sorted(chance.randrange(size) for _ in range(chance.choice((1, 3, 8))))
         with path.open("r+b") as file:
-            file.seek(place)
-            old = file.read(1)[0]
-            file.seek(place)
-            file.write(bytes([old ^ chance.randrange(1, 256)]))
-        return f"{path.name} at {place}"
+            for place in places:
+                file.seek(place)
+                old = file.read(1)[0]
+                file.seek(place)
+                file.write(bytes([old ^ chance.randrange(1, 256)]))
+        return f"{path.name} at {', '.join(map(str, places))}"
 
 
 def right_now() -> float:

@@ -6,7 +6,7 @@ import asyncio
 import random
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -15,8 +15,6 @@ from tests.chaos.harness.daemon import right_now
 from tests.chaos.harness.site import Site
 
 QUEUE_FAULTS: Final = ("drop", "lost_answer", "ignore", "status", "garbage", "expired_token", "redeliver", "delay")
-_TRIES: Final = 30
-"""Looks at whether a daemon that is starting has come so far."""
 JUMPS: Final = (-400 * 86400, -86400, -3600, -120, 90, 3600, 2 * 86400, 300 * 86400)
 """Seconds by which the clock may jump."""
 
@@ -92,7 +90,10 @@ class Freeze(Fault):
 
 
 class Flip(Fault):
-    """The daemon is killed, a byte of its spool's files flips, it is started again."""
+    """The daemon is killed, up to eight bytes of a file of its spool flip, it is started again.
+
+    It runs before: what witnesses a loss (`spool.high`) may be damaged too, but not before a start has looked at it.
+    """
 
     touches = "process"
     lasts = (0.0, 0.5)
@@ -101,15 +102,14 @@ class Flip(Fault):
         return chance.randrange(1 << 32)
 
     async def begin(self, site: Site) -> None:
+        await site.until(lambda status: status["phase"] == "it runs", "a daemon that runs")
         self._since = right_now()
         await site.daemon.end(signal.SIGKILL)
         site.notes.append(f"flipped {site.daemon.flip(random.Random(self.choice))}")
 
     async def end(self, site: Site) -> None:
         site.daemon.start()
-        # Until its links are back: what is in no gap then, the repair has to stand for.
-        await site.connected()
-        site.damaged.append((self._since - 2.0, right_now()))
+        site.damaged_since(self._since - 2.0)
 
 
 class Reload(Fault):
@@ -131,7 +131,7 @@ class Reload(Fault):
         site.daemon.config.write_text(self._text + "\n[sinks.none]\ntype = 'nothing of the kind'\n")
         self._hang_up(site)
         await asyncio.sleep(0.3)
-        site.daemon.config.write_text(self._text)
+        site.daemon.config.write_text(self._text)  # where it is just starting, it ends with 78, and starts again
         self._hang_up(site)
 
     def _hang_up(self, site: Site) -> None:
@@ -207,16 +207,13 @@ class ClockJump(Fault):
 
 
 class NoDescriptors(Fault):
-    """The daemon may open nothing more (EMFILE); one that is just starting is left alone for a moment."""
+    """The daemon may open nothing more (EMFILE); one that is just starting is left alone: Python itself could not."""
 
     touches = "descriptors"
     lasts = (1.0, 4.0)
 
     async def begin(self, site: Site) -> None:
-        for _ in range(_TRIES):
-            if await site.daemon.status() is not None:
-                break
-            await asyncio.sleep(0.2)
+        await site.until(lambda status: status["phase"] == "it runs", "a daemon that runs")
         site.daemon.files_limit(low=True)
 
     async def end(self, site: Site) -> None:
@@ -505,6 +502,12 @@ async def perform(
             await item.fault.end(site)
             say(f"{loop.time() - begun:6.1f} s: {item.name} is mended")
 
-    waiting: list[Awaitable[None]] = [one(item) for item in items if able(item.fault)]
-    await asyncio.gather(*waiting)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for item in items:
+                if able(item.fault):
+                    group.create_task(one(item), name=item.name)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    await site.links_back()
     return done

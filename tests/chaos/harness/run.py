@@ -231,6 +231,7 @@ def main() -> None:
         print(f"the chaos harness cannot run: {why}", file=sys.stderr)
         sys.exit(77)
     # Asked to end it mends nothing, but leaves no process behind either.
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background would ignore it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     done = _done(given.log)
     outcomes = []

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from tests.chaos.harness.account import Due, Key
-from tests.chaos.harness.daemon import Daemon
+from tests.chaos.harness.daemon import Daemon, right_now
 from tests.chaos.harness.peers import Peers, certificates
 
 PATIENCE: Final = 240.0
@@ -33,6 +33,7 @@ class Site:
         """See `oracle.Account`."""
         self.notes: list[str] = []
         """What faults drew for themselves, such as the byte that was flipped."""
+        self._linking: list[asyncio.Task[None]] = []
         self._vendors = vendors
         self._asking = asyncio.Lock()
 
@@ -66,6 +67,25 @@ class Site:
     async def connected(self) -> None:
         """Wait until every source has its link."""
         await self.until(_sources_up, "the links of all sources")
+
+    def damaged_since(self, since: float) -> None:
+        """Bytes were flipped: until both streams' links have been back, a repair may be all that is reported."""
+        self._linking.append(asyncio.create_task(self._link(since), name="links after damage"))
+
+    async def _link(self, since: float) -> None:
+        left = {"arc", "door"}
+        while left:  # however long: among many faults one link may be down whenever the other is up
+            status = await self.daemon.status()
+            left -= {name for name, state in _states(status).items() if state == "up"} if status is not None else set()
+            await asyncio.sleep(_LOOK)
+        self.damaged.append((since, right_now()))
+
+    async def links_back(self) -> None:
+        """Wait for what `damaged_since` began."""
+        done, late = await asyncio.wait(self._linking, timeout=PATIENCE) if self._linking else (set(), set())
+        assert not late, "the links of both streams did not come about"
+        for task in done:
+            task.result()
 
     async def quiet(self) -> None:
         """Wait until the vendors have brought all that they had, and every sink has it."""
@@ -154,8 +174,13 @@ class Site:
 
 
 def _sources_up(status: dict[str, Any]) -> bool:
-    states = {one["name"]: one["state"] for one in status["components"]}
-    return all(states.get(name, states.get(f"source {name}")) == "up" for name in status["sources"])
+    states = _states(status)
+    return all(states.get(name) == "up" for name in status["sources"])
+
+
+def _states(status: dict[str, Any]) -> dict[str, str]:
+    """Of the sources, by name."""
+    return {one["name"].removeprefix("source "): one["state"] for one in status["components"]}
 
 
 def _words(status: dict[str, Any] | None) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import ssl
 import sys
 from pathlib import Path
@@ -262,6 +264,19 @@ async def test_a_bad_file_changes_nothing_and_says_why(site: Site) -> None:
         site.write(NUMBERS, OUT)
         assert (await site.reload())["ok"]
         assert daemon.status.body()["reload"]["ok"]
+
+
+async def test_a_reload_for_which_there_are_no_descriptors_says_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scarce(place: object) -> list[str]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    site.write(NUMBERS, OUT)
+    async with site.running():
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "listdir", scarce)
+            [reason] = (await site.reload())["reasons"]
+        assert "file descriptors" in reason
+        assert (await site.reload())["ok"]
 
 
 @pytest.mark.parametrize(
