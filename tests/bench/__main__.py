@@ -2,7 +2,8 @@
 
 `python -m tests.bench --against REV [row ...]` measures this build and that commit's in turns, which is built in a
 checkout and a virtual environment of its own for it: the rows of `targets`. `--against nothing` measures this build
-alone. Ends with 1 where a row's work was not all done: its figures would be void.
+alone. `--write docs/performance.md` makes that page of all parts, with `--quick` of the short ones. Ends with 1 where a
+row's work was not all done: its figures would be void.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import tests.bench
 from pump.runtime.tuning import tuned
 from pump.telemetry import log
+from tests.bench import performance
 from tests.bench.builds import PRESENT, older
 from tests.bench.measure import show
 from tests.bench.targets import compare
@@ -32,9 +34,11 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART")
     parser.add_argument("--against", metavar="REV", help="a commit to be measured in turns with this build")
     parser.add_argument("--repetitions", type=int, default=_REPETITIONS, metavar="N")
+    parser.add_argument("--write", metavar="FILE", type=Path, help="make the page of figures, of all parts")
+    parser.add_argument("--quick", action="store_true", help="for --write: the short parts, once each")
     options = parser.parse_args()
     log.configure(level="error")
-    work = _against if options.against else _parts
+    work = _page if options.write else _against if options.against else _parts
     sys.exit(0 if work(options) else 1)
 
 
@@ -44,6 +48,20 @@ def _against(options: argparse.Namespace) -> bool:
         if options.against != "nothing":
             builds.append(stack.enter_context(older(options.against, Path(folder))))
         return compare(builds, options.parts, options.repetitions)
+
+
+def _page(options: argparse.Namespace) -> bool:
+    with tuned():
+        gc.collect()
+        gc.freeze()
+        repetitions = 1 if options.quick else options.repetitions
+        return performance.write(options.write, _table, repetitions=repetitions, quick=options.quick)
+
+
+def _table(name: str) -> performance.Table:
+    module = importlib.import_module(f"tests.bench.{name}")
+    found: performance.Table = module.rows if name == "targets" else module.table
+    return found
 
 
 def _parts(options: argparse.Namespace) -> bool:

@@ -33,8 +33,8 @@ from pump.core.clock import Clock
 from pump.sinks.sqlite import table as archive
 from pump.testing.records import record
 from pump.vendors.hik_connect.simulator.server import Simulator
-from tests.bench.builds import Build, Daemon, result
-from tests.bench.measure import Figure, Meter, in_turns, written_by
+from tests.bench.builds import PRESENT, Build, Daemon, result
+from tests.bench.measure import Figure, Meter, Row, in_turns, written_by
 from tests.bench.push import _THREADS, _images, _written_pictures
 from tests.bench.push_load import Body, Load, bare, capture, drive, measured
 from tests.bench.spool import framed
@@ -94,6 +94,20 @@ class Target:
             met = met and part >= self.share
         wanted = f"<= {self.most:g}{self.unit}" if self.most is not None else f">= {self.share:.2f}"
         return f"{text}  {wanted:>10}  {'ok' if met else 'MISS'}"
+
+    def alone(self, found: dict[str, Figure]) -> Row:
+        """The row of this build beside its limit, without an older one."""
+        mine, limit = found["this"], found.get("limit")
+        unit = "" if limit is not None else self.unit
+        value = mine.rate / limit.rate if limit is not None else mine.rate
+        goal = f"<= {self.most:g}" if self.most is not None else f">= {self.share:.2f}"
+        met = value <= self.most if self.most is not None else value >= self.share
+        detail = f"{_shown(mine, self.unit)} of {_shown(limit, self.unit)}" if limit is not None else _cost(mine)
+        return Row(self.what, value, goal, met, detail, unit)
+
+
+def _cost(figure: Figure) -> str:
+    return f"CPU {figure.cpu:,.1f} µs" if figure.cpu else ""
 
 
 def _shown(figure: Figure, unit: str) -> str:
@@ -534,6 +548,15 @@ TARGETS: Final[Sequence[Target]] = (
         unit=" ms",
     ),
 )  # fmt: skip
+
+
+def rows(folder: Path, repetitions: int) -> Iterator[Row]:
+    """All of them for this build alone, as the other parts' tables have theirs."""
+    for target in TARGETS:
+        runs: dict[str, Callable[[], Figure | float]] = {"this": partial(target.run, PRESENT, folder)}
+        if target.limit is not None:
+            runs["limit"] = partial(target.limit, folder)
+        yield target.alone(in_turns(target.repetitions or repetitions, runs))
 
 
 def compare(builds: Sequence[Build], names: Sequence[str], repetitions: int) -> bool:
