@@ -1,7 +1,7 @@
 """The bill of materials of an installed pump, as CycloneDX 1.6: run by its own Python, `sbom.py` prints it.
 
 It names event-pump, each distribution that it needs with the extras given (default: those of docs/install.md) and that
-is installed, their versions, licences and dependencies, and the digests that `packaging/hashes.txt` pins.
+is installed, their versions, licences and dependencies. The digests of their files stand in `packaging/hashes.txt`.
 """
 
 from __future__ import annotations
@@ -73,9 +73,8 @@ def pinned(file: Path = HASHES) -> dict[str, tuple[str, list[str]]]:
 def bill() -> dict[str, Any]:
     """The document."""
     tree = needed()
-    digests = pinned() if HASHES.exists() else {}
     stamp = datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH") or datetime.now(UTC).timestamp()), UTC)
-    components = {name: _component(name, digests) for name in tree}
+    components = {name: _component(name) for name in tree}
     serial = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(components, sort_keys=True))
     return {
         "bomFormat": "CycloneDX",
@@ -99,9 +98,8 @@ def _reference(name: str) -> str:
     return f"pkg:pypi/{name}@{metadata.version(name)}"
 
 
-def _component(name: str, digests: dict[str, tuple[str, list[str]]]) -> dict[str, Any]:
+def _component(name: str) -> dict[str, Any]:
     about = metadata.metadata(name)
-    version, files = digests.get(name, ("", []))
     component: dict[str, Any] = {
         "type": "library",
         "bom-ref": _reference(name),
@@ -117,9 +115,6 @@ def _component(name: str, digests: dict[str, tuple[str, list[str]]]) -> dict[str
         component["licenses"] = [{"license": {"name": word}} for word in words]
     elif (text := (about.get("License") or "").strip()) and "\n" not in text:
         component["licenses"] = [{"license": {"name": text}}]
-    if version == about["Version"]:
-        # one of them is the file that was installed; which one, the machine's platform decided
-        component["properties"] = [{"name": "pump:sha256", "value": digest} for digest in files]
     return component
 
 

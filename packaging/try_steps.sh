@@ -13,11 +13,13 @@ mkdir "$tree/pump"
 cp -r pump packaging docs monitoring systemd pyproject.toml constraints.txt README.md LICENSE CHANGELOG.md pump.toml "$tree/pump/"
 find "$tree/pump" -name __pycache__ -prune -exec rm -rf {} +
 # The way to the machine's package index, and what it has of it already, are no part of the home.
-index=(PIP_CACHE_DIR="$(python3 -m pip cache dir)" PIP_DISABLE_PIP_VERSION_CHECK=1 WAY="$way")
+index=(PIP_CACHE_DIR="$(python3 -m pip cache dir 2>/dev/null || echo ~/.cache/pip)" PIP_DISABLE_PIP_VERSION_CHECK=1 WAY="$way")
 [ ! -r "${PIP_CONFIG_FILE:=$HOME/.config/pip/pip.conf}" ] || index+=(PIP_CONFIG_FILE="$PIP_CONFIG_FILE")
 while read -r name; do index+=("$name=${!name}"); done < <(compgen -e | grep -E '^(PIP_(EXTRA_)?INDEX|PIP_FIND|PIP_CERT|PIP_TRUSTED|https?_proxy|HTTPS?_PROXY|SSL_CERT)' || true)
 packaging/root.sh "${index[@]}" "$tree/pump" <<'ROOT'
 cd /tmp/pump
+python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+  { echo "no Python 3.11 with venv is here (python3-venv): the steps were not tried" >&2; exit 77; }
 steps() { python3 packaging/steps.py docs/install.md "$@"; }
 if [ "$WAY" = pipx ] && ! command -v pipx >/dev/null; then
   { timeout 60 apt-get install -y -qq --no-install-recommends pipx ||

@@ -103,7 +103,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, p
             look(title, text)
     if report.when == "call" and isinstance(item, pytest.Function):
         folder: object = item.funcargs.get("tmp_path")
-        for path in folder.rglob("*.log") if isinstance(folder, Path) else ():
+        for path in [*folder.glob("*.log"), *folder.glob("*/*.log")] if isinstance(folder, Path) else ():
             assert isinstance(folder, Path)
             if path.is_file() and path.stat().st_size <= LARGEST:
                 look(str(path.relative_to(folder)), path.read_bytes())

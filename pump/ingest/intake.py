@@ -285,9 +285,12 @@ class Intake:
         self._own.append(event)
         del self._own[:-NEWS_KEPT]
 
-    def activity(self) -> None:
-        """A sign of life of the vendor; stored every 10 s, so that a gap after a kill -9 has its beginning."""
-        self.component.activity()
+    def activity(self, loop: str = "") -> None:
+        """A sign of life of the vendor; stored every 10 s, so that a gap after a kill -9 has its beginning.
+
+        `loop` names which of the source's loops had it, where `component.expect` named them.
+        """
+        self.component.activity(loop)
         now = self.clock.monotonic()
         if now - self._alive_stored >= ALIVE_SECONDS:
             self._alive_stored = now

@@ -106,7 +106,10 @@ def create(db: sqlite3.Connection, *, known: int = 0) -> bool:
     (said,) = db.execute("PRAGMA user_version").fetchone()
     version = _version(db)
     if said > VERSION and version == VERSION != known:
-        raise ValueError(f"the spool was written by a newer pump (its version is {said}, known is {VERSION})")
+        raise ValueError(
+            f"the spool was written by a newer pump (its version is {said}, known is {VERSION}): nothing was changed; "
+            "install that pump again, or give this one another [pump] state_dir"
+        )
     if version == said == VERSION:
         return False
     db.execute("BEGIN IMMEDIATE")

@@ -54,6 +54,8 @@ class Component:
     """Set by an owner whose calls fail and who waits with `down`; ended by each of `up`, `down` and `stopped`."""
     stalls: int = 0
     """Times that it has fallen silent."""
+    _signs: dict[str, float] = field(default_factory=dict, init=False, repr=False)
+    """Of loops that each owe one: the name, and the last, monotonic seconds."""
     _rose: float | None = field(default=None, init=False, repr=False)
     _fell: float | None = field(default=None, init=False, repr=False)
 
@@ -61,10 +63,16 @@ class Component:
         self.since = self.clock.now()
         self.active = self.clock.monotonic()
 
+    def expect(self, seconds: float, *loops: str) -> None:
+        """A sign of life is due within so many seconds, of each of these loops where there are several: one that is
+        stuck is not hidden by the others."""
+        self.expects = seconds
+        self._signs = dict.fromkeys(loops, self.clock.monotonic())
+
     def up(self) -> bool:
-        """It works. True where that is news."""
+        """It works. True where that is news; a loop that is silent keeps it stalled."""
         self.active = self.clock.monotonic()
-        return self._turn("up", "")
+        return not (self.state == "stalled" and self._silent_loops()) and self._turn("up", "")
 
     def down(self, reason: str) -> bool:
         """It does not; `reason` says what is wrong and what can be done. True where the state is news."""
@@ -73,6 +81,7 @@ class Component:
     def begin_anew(self) -> None:
         """Another part takes its place under this name: what its former owner said of it no longer counts."""
         self.expects = None
+        self._signs.clear()
         self.details.clear()
         self.active = self.clock.monotonic()
         self._turn("starting", "")
@@ -81,16 +90,22 @@ class Component:
         """It was stopped, as asked. True where that is news."""
         return self._turn("stopped", "")
 
-    def activity(self) -> None:
-        """A sign of life."""
+    def activity(self, loop: str = "") -> None:
+        """A sign of life, of one of the loops where they owe one each."""
         self.active = self.clock.monotonic()
-        if self.state == "stalled":
+        if loop in self._signs:
+            self._signs[loop] = self.active
+        if self.state == "stalled" and not self._silent_loops():
             self._turn("up", "")
 
     @property
     def idle(self) -> float:
-        """Seconds since the last sign of life."""
-        return self.clock.monotonic() - self.active
+        """Seconds since the last sign of life, of the loop that is silent for longest."""
+        return self.clock.monotonic() - min(self._signs.values(), default=self.active)
+
+    def _silent_loops(self) -> list[str]:
+        now, expects = self.clock.monotonic(), self.expects
+        return [] if expects is None else [loop for loop, last in self._signs.items() if now - last > expects]
 
     def lasted(self, begin: float) -> float:
         """Seconds that the current or last spell of "up" has lasted, not counting what lies before `begin`."""
@@ -104,7 +119,8 @@ class Component:
         if self.expects is None or self.state not in _WATCHED or self.idle <= self.expects:
             return False
         self.stalls += 1
-        return self._turn("stalled", f"no sign of life for {self.expects:g} s")
+        of = f" of {', '.join(loops)}" if (loops := self._silent_loops()) else ""
+        return self._turn("stalled", f"no sign of life{of} for {self.expects:g} s")
 
     def _turn(self, state: State, reason: str) -> bool:
         changed = state != self.state

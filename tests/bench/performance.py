@@ -174,6 +174,11 @@ def commit() -> str:
         return "unknown"
 
 
+BUSY: Final = 1.0
+"""Processes for each core that are no load yet."""
+_BUSY: Final = """
+**The machine was busy with other work**: figures of the processor's time hold, rates and their ratios may not.
+"""
 _HEAD: Final = """\
 # Performance
 
@@ -184,7 +189,7 @@ Of {rev}, {at:%Y-%m-%d}, {repetitions}, in turns with their limits, medians. {mi
 {load}:
 
 {about}
-
+{busy}
 **Found** without a unit is a share of the limit: what the same machine does at best in the same minutes, with a bare
 handler, a bare append, a bare client; it stands in the last column. Absolute rates wander by a third from hour to
 hour, ratios do not.
@@ -200,6 +205,7 @@ def document(
     """The page's text; `load` is the machine's load averages."""
     head = _HEAD.format(
         rev=rev, at=at, load=load, minutes=sum(each.seconds for each in found) / 60,
+        busy=_BUSY if float(load.split()[0]) > BUSY * len(os.sched_getaffinity(0)) else "",
         repetitions=f"{repetitions} run{'s' * (repetitions != 1)} each", about="\n".join(f"- {line}" for line in about),
     )  # fmt: skip
     lines = []

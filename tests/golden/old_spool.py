@@ -29,16 +29,16 @@ PACKED: Final = DATA / "old-spool.tar.gz"
 HELD: Final = DATA / "old-spool.json.gz"
 LOST: Final = 5
 """By so much the note beside the spool is above its newest event: the start after it keeps a repair's note."""
-_KEPT: Final = ("spool.db", "spool.high", "listened-*")
+_KEPT: Final = ("spool.db", "spool.high", "spool.schema", "listened-*")
 _PLAYED: Final = 3.0
 _MATTERS: Final = ("intrusion-recorder", "io", "cid-instant-alarm", "temperature")
 
 
-def unpack(folder: Path) -> dict[str, Any]:
+def unpack(folder: Path, packed: Path = PACKED, holds: bytes | None = None) -> dict[str, Any]:
     """Put a copy of the spool into the folder; what it holds."""
-    with tarfile.open(PACKED) as archive:
+    with tarfile.open(packed) as archive:
         archive.extractall(folder, filter="data")
-    held: dict[str, Any] = json.loads(gzip.decompress(HELD.read_bytes()))
+    held: dict[str, Any] = json.loads(gzip.decompress(HELD.read_bytes()) if holds is None else holds)
     return held
 
 
@@ -106,7 +106,7 @@ async def _write(folder: Path) -> None:
     held["repaired"] = [spool.repaired.reason, spool.repaired.lost, spool.repaired.since]
     await spool.close()
     HELD.write_bytes(gzip.compress(json.dumps(held).encode(), mtime=0))
-    PACKED.write_bytes(_packed(state))
+    PACKED.write_bytes(packed(state))
 
 
 async def _add(folder: Path, now: datetime) -> tuple[list[str], list[str]]:
@@ -154,7 +154,8 @@ def _raise_high(path: Path) -> None:
     path.write_bytes(head + struct.pack("<I", zlib.crc32(head)))
 
 
-def _packed(folder: Path) -> bytes:
+def packed(folder: Path) -> bytes:
+    """The spool's own files, in one."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as archive:
         for pattern in _KEPT:

@@ -1,6 +1,6 @@
 """Makes the golden files anew: `python -m tests.golden.write [NAME ...]`; a name is a vendor's folder or a file's stem.
 
-Without a name it makes all but the old spool, which only the code of its own time can write.
+Without a name it makes all but the spools, which only the code of their own time can write.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from tests.golden import interface, old_spool, running, streams, subjects, vendors
+from tests.golden import interface, landed_spool, old_spool, running, streams, subjects, vendors
 
 
 def _vendor(name: str) -> None:
@@ -28,6 +28,7 @@ WRITERS: Final[dict[str, Callable[[], None]]] = {
     "interface": interface.write,
     "running": running.write,
     "old-spool": old_spool.write,
+    "landed-spool": landed_spool.write,
 }
 
 
@@ -38,7 +39,7 @@ def main(names: list[str]) -> int:
         return 2
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     vendors.DATA.mkdir(exist_ok=True)
-    for name in names or [each for each in WRITERS if each != "old-spool"]:
+    for name in names or [each for each in WRITERS if each not in ("old-spool", "landed-spool")]:
         WRITERS[name]()
         print(f"wrote {name}")
     return 0

@@ -180,7 +180,7 @@ class Puller:
         except CallFailed as failure:
             return await self._set_aside(failure)
         self._garbage = None
-        self._intake.activity()
+        self._intake.activity(self.queue)
         if self._uncompleted == 0:
             self._health.healthy(self.queue)
         items, number = await self._read(data)
@@ -291,7 +291,7 @@ class Puller:
             else:
                 break
         self._uncompleted = self._unknown = 0
-        self._intake.activity()
+        self._intake.activity(self.queue)
         self._health.healthy(f"{self.queue} batches")
         return True
 

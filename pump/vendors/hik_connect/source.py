@@ -104,7 +104,7 @@ class HikConnect(Source[HikConnectSettings]):
             # The last process may have called until its last moment, and the vendor counts on.
             self._limiter.hold(WINDOW)
         self._ran = True
-        intake.component.expects = max(2 * settings.timeout, settings.poll_interval) + _SILENCE
+        intake.component.expect(max(2 * settings.timeout, settings.poll_interval) + _SILENCE, *settings.queues)
         wanted = [token, *(f"queue/{queue}" for queue in settings.queues)]
         wanted += [f"{prefix}{self._account}/{queue}/" for prefix in (UPLOADS, MARKS) for queue in settings.queues]
         wanted += [f"{prefix}{self._account}/" for prefix in (CLIPS, THINGS)]

@@ -50,6 +50,40 @@ def test_a_sign_of_life_ends_the_stall() -> None:
     assert [line["event"] for line in logs] == ["A stalled part has come back"]
 
 
+def test_a_loop_that_is_stuck_is_not_hidden_by_another_one() -> None:
+    clock = ManualClock()
+    health, component = silent(clock)
+    component.expect(10.0, "alarm", "combine")
+    with capture_logs() as logs:
+        for _ in range(30):
+            tick(health, clock, 1)
+            component.activity("alarm")
+            component.up()
+    assert component.state == "stalled"
+    assert component.stalls == 1, "the other's success ended it, and it stalled again"
+    assert health.reasons() == ["source teams is stalled: no sign of life of combine for 10 s"]
+    assert component.idle == 30.0
+    assert [line["event"] for line in logs] == ["A part has stalled"]
+    component.activity("combine")
+    assert health.reasons() == []
+    assert component.idle == 0.0
+
+
+def test_loops_of_a_former_life_owe_nothing() -> None:
+    clock = ManualClock()
+    health, component = silent(clock)
+    component.expect(10.0, "alarm", "combine")
+    tick(health, clock, 20)
+    assert component.state == "stalled"
+    component.begin_anew()
+    component.expect(10.0, "rawmsg")
+    component.up()
+    for _ in range(3):
+        tick(health, clock, 9)
+        component.activity("rawmsg")
+    assert health.reasons() == []
+
+
 def test_without_an_expectation_silence_is_no_stall() -> None:
     clock = ManualClock()
     health, component = silent(clock, expects=None)

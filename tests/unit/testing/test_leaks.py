@@ -75,12 +75,14 @@ def test_clean_on_both_sides():
     print("a password, but no secret")
 
 @pytest.mark.shows_secrets
+@pytest.mark.timeout(300)
 def test_clean_because_it_says_so():
     print(secret())
 """
 
 
 @pytest.mark.shows_secrets
+@pytest.mark.timeout(300)
 def test_every_way_out_fails_its_own_test_and_no_other(tmp_path: Path) -> None:
     file = tmp_path / "test_planted.py"
     file.write_text(_TESTS)

@@ -42,4 +42,9 @@ def test_the_page_shows_rows_aims_failures_and_what_was_left_out(tmp_path: Path)
     ]
     assert "Of abc, 2026-01-02, 1 run each" in text
     assert f"Left out of this run: {performance.PARTS[1].title}; " in text
+    assert "busy" not in text
+    loaded = performance.document(
+        [], about, rev="abc", repetitions=2, at=datetime(2026, 1, 2, tzinfo=UTC), load="999.0 1 1"
+    )
+    assert "The machine was busy" in loaded
     assert any("fsync" in line for line in about)

@@ -38,6 +38,8 @@ class Watched(Intake):
     """The real intake; tells when a put of events begins and ends, and refuses when it is told to."""
 
     refusing = False
+    hanging = False
+    """Puts of events never return."""
 
     def watch(self) -> None:
         self.begun, self.ended = asyncio.Event(), asyncio.Event()
@@ -53,6 +55,8 @@ class Watched(Intake):
         if ours:
             self.sizes.append(len(items))
             self.begun.set()
+            if self.hanging:
+                await asyncio.Event().wait()
         receipt = await super().put(*items, state=state, stranger=stranger)
         if ours:
             self.ended.set()
@@ -276,6 +280,22 @@ async def test_a_backlog_flows_at_two_batches_a_second(tmp_path: Path) -> None:
         times = vendor.account.times(COMPLETE)
         assert len(times) == 20
         assert (times[-1] - times[0]) / 19 == pytest.approx(0.5, rel=0.2)
+
+
+async def test_a_queue_whose_loop_hangs_is_named_though_the_other_one_goes_on(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock, queues=QUEUES[:2]) as pump:
+        await pump.until(lambda: pump.state == "up")
+        await pump.polls()
+        pump.intake.begun.clear()
+        pump.intake.hanging = True
+        vendor.put("alarm", *vendor.make("alarm", 5))
+        await pump.until(pump.intake.begun.is_set)
+        pump.pace = 1.0
+        await pump.until(pump.intake.component.stall)
+        assert pump.reason == "no sign of life of alarm for 120 s"
+        await pump.polls(3)
+        assert pump.state == "stalled"
 
 
 # -- token and key -----------------------------------------------------------------------------------------------------
