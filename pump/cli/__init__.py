@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "simulate": "Run a vendor's simulator on its own.",
     "events": "Print the events of the spool.",
     "status": "Print how a running daemon is.",
+    "bundle": "Write an archive for whoever helps, without secrets.",
     "test-callback": "Have a vendor send a test to our callback address.",
     "devices": "List devices, panels, zones, cameras: are they there?",
     "gaps": "List the times in which events may be missing.",
@@ -54,6 +55,7 @@ _ELSEWHERE: Final = {
     "call": "control.call",
     "passwd": "control.passwd",
     "reload": "control.reload",
+    "bundle": "bundle.writing",
     "gaps": "gaps.listing",
     "backfill": "gaps.backfill",
 }

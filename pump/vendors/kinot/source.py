@@ -285,12 +285,9 @@ class Kinot(PushSource[KinotSettings]):
         """The account's REST client, not entered yet."""
         settings = self.settings
         return Client(
-            server=settings.server,
-            app_key=settings.app_key.get_secret_value(),
-            app_secret=settings.app_secret.get_secret_value(),
-            clock=self.clock,
-            timeout=settings.timeout,
-        )
+            server=settings.server, app_key=settings.app_key.get_secret_value(),
+            app_secret=settings.app_secret.get_secret_value(), clock=self.clock, timeout=settings.timeout,
+        )  # fmt: skip
 
     async def test_callback(self, sn: str | None, callback: CallbackType) -> dict[str, Any]:
         """Have Kinot send a test notification for a device, any where `sn` is None; its own words on what became of it.
