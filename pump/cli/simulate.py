@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
 
 import click
+
+from pump.cli.shared.commanding import Bar, quiet_option
 
 
 @click.command()
@@ -18,11 +21,12 @@ import click
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; 0, the default, takes a free one.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed makes the same events.")
-def command(vendor: str | None, rate: float, host: str, port: int, seed: int) -> None:
+@quiet_option
+def command(vendor: str | None, rate: float, host: str, port: int, seed: int, quiet: bool) -> None:
     """Run the simulator of VENDOR until Ctrl-C (or SIGTERM): its API on a local port, its habits, made-up events.
 
     Its address goes to standard error, with the table that pump.toml needs to reach it: of a source, or of a sink for
-    the cloud of one (tuya). Without VENDOR the vendors are listed.
+    the cloud of one (tuya). On a terminal a line shows what it did so far. Without VENDOR the vendors are listed.
 
     \b
     Examples:
@@ -47,7 +51,8 @@ def command(vendor: str | None, rate: float, host: str, port: int, seed: int) ->
         click.echo("\n".join(("", f"[{table}.simulated]", *_toml(keys, url))), err=True)
 
     try:
-        asyncio.run(_until_asked(module.simulate(host=host, port=port, rate=rate, seed=seed, on_ready=ready)))
+        simulation = module.simulate(host=host, port=port, rate=rate, seed=seed, on_ready=ready)
+        asyncio.run(_until_asked(simulation, Bar(quiet=quiet)))
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
 
@@ -58,10 +63,26 @@ def _toml(keys: dict[str, Any], url: str) -> Iterator[str]:
         yield f"{key} = {json.dumps(value.replace('{url}', url) if isinstance(value, str) else value)}"
 
 
-async def _until_asked(simulation: Coroutine[Any, Any, None]) -> None:
+async def _until_asked(simulation: Coroutine[Any, Any, None], bar: Bar) -> None:
     """Run it; on SIGINT and SIGTERM end it as one ends what closes its sockets."""
     running = asyncio.ensure_future(simulation)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-    with suppress(asyncio.CancelledError):
-        await running
+    showing = asyncio.create_task(_show(bar), name="progress") if bar.shows else None
+    try:
+        with suppress(asyncio.CancelledError):
+            await running
+    finally:
+        if showing is not None:
+            showing.cancel()
+            bar.close()
+
+
+async def _show(bar: Bar) -> None:
+    """What the simulator has done, once a second."""
+    from pump.simulation.server import TALLY
+
+    begun = time.monotonic()
+    while True:
+        await asyncio.sleep(1.0)
+        bar.show({**TALLY, "seconds": round(time.monotonic() - begun)})
