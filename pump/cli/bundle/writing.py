@@ -79,6 +79,9 @@ def command(
         except (LookupError, OSError, sqlite3.Error) as error:
             notes.append(f"{name}: {error}")
             continue
+        except Exception as error:  # noqa: BLE001  # a damaged spool or a bug must not cost the other parts
+            notes.append(f"{name}: it failed unexpectedly ({type(error).__name__}: {error})")
+            continue
         parts[name] = value if isinstance(value, str) else _json(value)
     site = near.site if near is not None else "unknown"
     stem = f"pump-bundle-{site}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
