@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "record": "Record what a source receives, without what is personal.",
     "events": "Print the events of the spool.",
     "status": "Print how a running daemon is.",
+    "bundle": "Write an archive for whoever helps, without secrets.",
     "test-callback": "Have a vendor send a test to our callback address.",
     "devices": "List devices, panels, zones, cameras: are they there?",
     "gaps": "List the times in which events may be missing.",
@@ -56,6 +57,7 @@ _ELSEWHERE: Final = {
     "passwd": "control.passwd",
     "reload": "control.reload",
     "record": "recording.record",
+    "bundle": "bundle.writing",
     "gaps": "gaps.listing",
     "backfill": "gaps.backfill",
 }

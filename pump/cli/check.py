@@ -12,8 +12,8 @@ from pump.cli import FAILED
 from pump.cli.shared.options import config_option, load, tell_wrong
 
 if TYPE_CHECKING:
+    from pump.cli.shared.trying import Tried
     from pump.config import Config
-    from pump.runtime.trials import Tried
 
 
 @click.command()
@@ -94,8 +94,8 @@ def _online(config: Config, *, as_json: bool) -> None:
     import json
 
     from pump import registry
+    from pump.cli.shared.trying import try_all
     from pump.core.clock import Clock
-    from pump.runtime.trials import try_all
 
     tried = asyncio.run(try_all(config, registry.DEFAULT, Clock(), lambda one: None if as_json else _row(one)))
     failed = [one.part for one in tried if not one.ok]

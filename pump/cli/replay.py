@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pump.cli.shared import completing
-from pump.cli.shared.commanding import command_daemon, rate_option
+from pump.cli.shared.commanding import command_daemon, quiet_option, rate_option
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option, moment, type_globs
 
@@ -37,6 +37,7 @@ from pump.cli.shared.options import config_option, moment, type_globs
 )
 @click.option("--all", "everything", is_flag=True, help="All that is stored, without being asked.")
 @rate_option
+@quiet_option
 def command(
     config: Path,
     state_dir: Path | None,
@@ -47,6 +48,7 @@ def command(
     fresh_ids: bool,
     everything: bool,
     rate: float,
+    quiet: bool,
 ) -> None:
     """Have the running daemon send stored events to one sink again, in order.
 
@@ -66,7 +68,7 @@ def command(
     arguments = {"sink": sink, "since": since, "until": until, "types": list(types) or None, "rate": rate}
     if fresh_ids:
         arguments["fresh_ids"] = True
-    result = command_daemon(find(config, state_dir), "replay", arguments)
+    result = command_daemon(find(config, state_dir), "replay", arguments, quiet=quiet)
     refused = f", {result['refused']} refused: pump dead list" if result["refused"] else ""
     click.echo(f"{result['sent']} sent to {sink} again{refused}")
     if duplicates := result.get("duplicates"):

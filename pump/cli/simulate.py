@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
+
+from pump.cli.shared.commanding import Bar, quiet_option
 
 
 @click.command()
@@ -29,14 +32,15 @@ import click
     help="With --from: so many times faster than it was.",
 )  # fmt: skip
 @click.option("--at-once", is_flag=True, help="With --from: without any waits.")
+@quiet_option
 def command(
     vendor: str | None, rate: float, host: str, port: int, seed: int, file: Path | None, to: str | None, speed: float,
-    at_once: bool,
+    at_once: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run the simulator of VENDOR until Ctrl-C (or SIGTERM): its API on a local port, its habits, made-up events.
 
     Its address goes to standard error, with the table that pump.toml needs to reach it: of a source, or of a sink for
-    the cloud of one (tuya). Without VENDOR the vendors are listed.
+    the cloud of one (tuya). On a terminal a line shows what it did so far. Without VENDOR the vendors are listed.
 
     With --from a recording is played in its place: streams and answers to who asks for them, behind the same login,
     and requests that devices pushed to the address of --to, signed anew where the vendor signs.
@@ -74,7 +78,7 @@ def command(
             on_ready=lambda url: show(vendor, getattr(module, "ACCOUNT", {}), url),
         )  # fmt: skip
     try:
-        asyncio.run(_until_asked(simulation))
+        asyncio.run(_until_asked(simulation, Bar(quiet=quiet)))
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
 
@@ -85,10 +89,26 @@ def _toml(keys: dict[str, Any], url: str) -> Iterator[str]:
         yield f"{key} = {json.dumps(value.replace('{url}', url) if isinstance(value, str) else value)}"
 
 
-async def _until_asked(simulation: Coroutine[Any, Any, None]) -> None:
+async def _until_asked(simulation: Coroutine[Any, Any, None], bar: Bar) -> None:
     """Run it; on SIGINT and SIGTERM end it as one ends what closes its sockets."""
     running = asyncio.ensure_future(simulation)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-    with suppress(asyncio.CancelledError):
-        await running
+    showing = asyncio.create_task(_show(bar), name="progress") if bar.shows else None
+    try:
+        with suppress(asyncio.CancelledError):
+            await running
+    finally:
+        if showing is not None:
+            showing.cancel()
+            bar.close()
+
+
+async def _show(bar: Bar) -> None:
+    """What the simulator has done, once a second."""
+    from pump.simulation.server import TALLY
+
+    begun = time.monotonic()
+    while True:
+        await asyncio.sleep(1.0)
+        bar.show({**TALLY, "seconds": round(time.monotonic() - begun)})

@@ -11,6 +11,7 @@ import contextlib
 import socket
 import ssl
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -21,6 +22,10 @@ from pump.core.clock import Clock
 
 TICK: Final = 0.02
 """Seconds between two portions of traffic."""
+
+
+TALLY: Final[Counter[str]] = Counter()
+"""What the simulators of this process have done so far, in words, for `pump simulate` to show."""
 
 
 class Server(ABC):
@@ -96,6 +101,7 @@ class WebServer(Server):
         await web.SockSite(self._runner, listener, ssl_context=self._tls).start()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        TALLY["requests"] += 1
         with self._working():
             return await self.answer(request)
 
@@ -123,6 +129,7 @@ class RawServer(Server):
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Whatever ends a connection is its peer's doing or `go_away`'s; asyncio would log either as a failure of ours.
+        TALLY["connections"] += 1
         gone = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError)
         with self._working():
             try:

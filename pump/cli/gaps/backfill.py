@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pump.cli.shared import completing
-from pump.cli.shared.commanding import command_daemon
+from pump.cli.shared.commanding import command_daemon, quiet_option
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option, moment
 from pump.core.text import printable
@@ -22,7 +22,8 @@ from pump.core.text import printable
     help='What happened since: "2h" ago, or "2026-11-20T08:00:00Z".',
 )  # fmt: skip
 @click.option("--until", callback=moment, metavar="TIME", help="What happened before; as --since. Default: now.")
-def command(config: Path, state_dir: Path | None, source: str, since: int, until: int | None) -> None:
+@quiet_option
+def command(config: Path, state_dir: Path | None, source: str, since: int, until: int | None, quiet: bool) -> None:
     """Have a source ask its vendor's log for what is missing of a time, and store it.
 
     What is stored already does not come twice. Polls go before it, so a day may take some minutes. Ctrl-C ends the
@@ -34,7 +35,7 @@ def command(config: Path, state_dir: Path | None, source: str, since: int, until
       pump backfill teams --since 2026-11-20T08:00:00Z --until 2026-11-21T08:00:00Z
     """
     arguments = {"source": source, "since": since, "until": until}
-    result = command_daemon(find(config, state_dir), "backfill", arguments)
+    result = command_daemon(find(config, state_dir), "backfill", arguments, quiet=quiet)
     missing = (
         "1 event was missing and is" if result["filled"] == 1 else f"{result['filled']} events were missing and are"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -15,6 +16,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _BAR: Final = 30
 """Columns of a progress bar."""
+_SURE: Final = 3.0
+"""Seconds after which it says how long the rest will take."""
 Alone = Callable[[Found, dict[str, Any]], dict[str, Any]]
 """Does the command where no daemon runs, under the folder's lock."""
 
@@ -27,9 +30,15 @@ def rate_option(command: F) -> F:
     )(command)  # fmt: skip
 
 
+def quiet_option(command: F) -> F:
+    """--quiet, as the argument `quiet`."""
+    return click.option("-q", "--quiet", is_flag=True, help="Show no progress, on a terminal either.")(command)
+
+
 def command_daemon(
     found: Found, name: str, arguments: dict[str, Any], *, alone: Alone | None = None,
     lost: Callable[[], dict[str, Any]] | None = None, show: Callable[[dict[str, Any]], object] | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """The result of the daemon's command, its progress shown on a terminal's standard error meanwhile.
 
@@ -41,7 +50,7 @@ def command_daemon(
     from pump.runtime.lock import Locked
 
     arguments = {key: value for key, value in arguments.items() if value is not None}
-    bar = Bar()
+    bar = Bar(quiet=quiet)
     try:
         closed: OSError | None = None
         for folder in found.sockets:
@@ -74,15 +83,19 @@ def command_daemon(
 
 
 class Bar:
-    """One line of standard error, written over and over; nothing where that is no terminal."""
+    """One line of standard error, written over and over; nothing where that is no terminal, or with `quiet`."""
 
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
+    def __init__(self, *, quiet: bool = False, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.shows = sys.stderr.isatty() and not quiet
         self._shown = False
+        self._monotonic = monotonic
+        self._begun: tuple[float, float] | None = None
+        """When the first of the work was seen done, in seconds, and how much."""
 
     def show(self, progress: dict[str, Any]) -> None:
-        """Progress as the daemon reports it: "looked" and "of" make the bar, all else is printed beside it."""
-        if not self._terminal:
+        """Progress as the daemon reports it: "looked" and "of" make the bar and the time that is left, all else is
+        printed beside it."""
+        if not self.shows:
             return
         rest = ", ".join(f"{printable(value)} {key}" for key, value in progress.items() if key not in ("looked", "of"))
         bar = ""
@@ -90,8 +103,17 @@ class Bar:
             share = min(1.0, progress.get("looked", 0) / of) if of else 1.0
             full = round(_BAR * share)
             bar = f"[{'#' * full}{'.' * (_BAR - full)}] {share:4.0%}  "
+            rest += self._left(float(progress.get("looked", 0)), float(of))
         click.echo(f"\r\x1b[K{bar}{rest}", nl=False, err=True)
         self._shown = True
+
+    def _left(self, looked: float, of: float) -> str:
+        now = self._monotonic()
+        begun, first = self._begun = self._begun or (now, looked)
+        if now - begun < _SURE or looked <= first:
+            return ""
+        seconds = round((of - looked) * (now - begun) / (looked - first))
+        return f", {seconds // 60}m {seconds % 60:02}s left" if seconds >= 60 else f", {max(0, seconds)}s left"
 
     def close(self) -> None:
         """End the line."""

@@ -16,6 +16,8 @@ from pump.core.errors import Misconfigured, Unavailable
 from pump.core.record import Record, State
 from pump.sinks.common.cut_short import CutShort
 from pump.sinks.jsonl import recovery as _tail
+from pump.sinks.jsonl.compressing import Compressor
+from pump.sinks.jsonl.rotation import shift
 
 log = structlog.get_logger()
 
@@ -53,11 +55,15 @@ class TakenBack(Exception):
 class LinesFile:
     """Lines appended to `path`, so that a crash at any moment leaves what `recover` can bring in order."""
 
-    def __init__(self, path: Path, *, fsync: Fsync, rotate_bytes: int | None, rotate_keep: int) -> None:
+    def __init__(
+        self, path: Path, *, fsync: Fsync, rotate_bytes: int | None, rotate_keep: int, compress: bool = False
+    ) -> None:
         self.path = path
         self._fsync = fsync
         self._rotate_bytes = rotate_bytes
         self._rotate_keep = rotate_keep
+        self._compress = compress
+        self._compressor: Compressor | None = None
         self._fd = -1
         self._inode = 0
         self._size = 0
@@ -89,6 +95,9 @@ class LinesFile:
                     )
             written = _tail.search(found, sync=self._fsync != "never", lost=lost)
             begun = self._begin()
+            if self._compress:
+                self._compressor = Compressor(self.path)
+                self._compressor.start()
             if not written.left:
                 return begun, None
             return (None if lost else state), written
@@ -139,13 +148,19 @@ class LinesFile:
 
     def close(self) -> None:
         """Close the file, which gives its lock back."""
+        if self._compressor is not None:
+            self._compressor.close()
+            self._compressor = None
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def _open(self) -> None:
         fd = _locked(self.path)
-        self.close()
+        self._let_go()
         self._fd = fd
         self._inode = os.fstat(fd).st_ino
         if self._fsync != "never":
@@ -179,12 +194,11 @@ class LinesFile:
             self._begin()
         if self._rotate_bytes is not None and self._size > 0 and self._size + coming > self._rotate_bytes:
             self._leave()
-            for number in range(self._rotate_keep - 1, 0, -1):
-                if (older := _tail.rotated(self.path, number)).exists():
-                    older.replace(_tail.rotated(self.path, number + 1))
-            self.path.replace(_tail.rotated(self.path, 1))
+            shift(self.path, self._rotate_keep)
             self._open()
             self._begin()
+            if self._compressor is not None:
+                self._compressor.start()
 
     def _leave(self) -> None:
         if self._fsync != "never":

@@ -8,12 +8,14 @@ sends again has another time of arrival. What is no event at the end is cut.
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import shutil
+import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +25,8 @@ import orjson
 import structlog
 
 from pump.core.record import Record
+from pump.sinks.jsonl.rotation import GZIP, files, is_compressed, length, numbered, opened
+from pump.sinks.jsonl.rotation import inode as written_to
 
 log = structlog.get_logger()
 
@@ -160,15 +164,20 @@ def newest_lines(path: Path, most: int = LOOKED) -> list[FilePart]:
     Those are files of its folder whose names go on behind its own with a number or a date, as rotation gives them, and
     that begin as ours do. Raises OSError.
     """
-    older = [file for file in _files(path.parent) if _OLDER.fullmatch(file.name.removeprefix(path.name))]
+    older = [file for file in files(path.parent) if _OLDER.fullmatch(file.name.removeprefix(path.name))]
     older = [file for file in older if file.name.startswith(path.name) and _begins_as_ours(file)]
     older.sort(key=lambda file: file.stat().st_mtime_ns, reverse=True)
-    numbered = {file for _, file in _numbered(path)}
+    ours = {file for _, file in numbered(path)}
+    older = [file for file in older if not is_compressed(file) or file.with_name(file.name[: -len(GZIP)]) not in ours]
     found: list[FilePart] = []
     for file in (path, *older):
-        size = file.stat().st_size
+        size = length(file)
         start = max(0, size - most)
-        found.append(FilePart(file, _line_from(file, start), False, cut=file == path or file in numbered))
+        found.append(
+            FilePart(
+                file, _line_from(file, start), False, cut=file == path or (file in ours and not is_compressed(file))
+            )
+        )
         most -= size - start
         if most <= 0:
             break
@@ -179,18 +188,24 @@ _OLDER: Final = re.compile(r"[.-]\d[\w.-]*")
 
 
 def _begins_as_ours(file: Path) -> bool:
-    with file.open("rb") as opened:
-        return opened.read(len(HEAD)) == HEAD
+    try:
+        with opened(file) as lines:
+            return lines.read(len(HEAD)) == HEAD
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return False
 
 
 def _line_from(file: Path, start: int) -> int:
     """Where the first line begins that begins at `start` or behind it."""
     if start == 0:
         return 0
-    with file.open("rb") as opened:
-        opened.seek(start - 1)
-        opened.readline(LONGEST)
-        return opened.tell()
+    with opened(file) as lines:
+        try:
+            lines.seek(start - 1)
+            lines.readline(LONGEST)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            return 0  # damaged, and its length with it; `search` reports that
+        return lines.tell()
 
 
 def parts(path: Path, inode: int, offset: int) -> list[FilePart] | None:
@@ -199,19 +214,20 @@ def parts(path: Path, inode: int, offset: int) -> list[FilePart] | None:
     That is the file itself, perhaps renamed since within its folder, and all that took its place after it. None
     where the file is gone, or is no longer what it was (truncated, or another one with its number). Raises OSError.
     """
-    numbered = sorted(_numbered(path), reverse=True)
+    known = numbered(path)
     current = path.stat()
     if current.st_ino == inode:
         return [FilePart(path, offset, True)] if _fits(path, offset) else None
-    older = next((file for file in _files(path.parent) if file.stat().st_ino == inode), None)
+    older = next((file for file in files(path.parent) if written_to(file) == inode), None)
     if older is None:
         log.warning("The file that a sink last wrote is gone; those beside it are searched", path=str(path))
         return None
-    first = [FilePart(older, offset, False)] if _fits(older, offset) else []
+    whole = not is_compressed(older)
+    first = [FilePart(older, offset, False, cut=whole)] if _fits(older, offset) else []
     if not first:
         log.warning("The file that a sink last wrote has changed", path=str(older))
-    number = next((n for n, file in numbered if file == older), 0)
-    newer = [FilePart(file, 0, False) for n, file in numbered if n < number]
+    number = next((n for n, file in known if file == older), 0)
+    newer = [FilePart(file, 0, False, cut=not is_compressed(file)) for n, file in known if n < number]
     return [*first, *newer, FilePart(path, 0, False)]
 
 
@@ -222,6 +238,9 @@ def search(found: Sequence[FilePart], *, sync: bool, lost: bool = False) -> Writ
     """
     written = Written(lost=lost)
     for part in found:
+        if is_compressed(part.path):
+            _read_compressed(part, written)
+            continue
         with part.path.open("rb+", buffering=_COPY) as file:
             end, keep = _scan(file, part, written)
             if part.cut and (size := os.fstat(file.fileno()).st_size) > end:
@@ -232,6 +251,18 @@ def search(found: Sequence[FilePart], *, sync: bool, lost: bool = False) -> Writ
     return written
 
 
+def _read_compressed(part: FilePart, written: Written) -> None:
+    """As `search`, of what was on disk whole before it had its name."""
+    with opened(part.path) as file:
+        try:
+            _scan(file, part, written)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            log.warning(
+                "A compressed file is damaged; what it holds behind that place may be written twice",
+                path=str(part.path), reason=type(error).__name__,
+            )  # fmt: skip
+
+
 def end_line(fd: int, path: Path) -> None:
     """See to it that the next line begins at the beginning of one: what stands there unfinished is not ours to cut."""
     size = os.fstat(fd).st_size
@@ -240,29 +271,18 @@ def end_line(fd: int, path: Path) -> None:
         os.write(fd, b"\n")
 
 
-def rotated(path: Path, number: int) -> Path:
-    """The name of the `number`-th file before the current one."""
-    return path.with_name(f"{path.name}.{number}")
-
-
-def _numbered(path: Path) -> Iterator[tuple[int, Path]]:
-    name = re.compile(re.escape(path.name) + r"\.([1-9]\d{0,8})")
-    for file in _files(path.parent):
-        if found := name.fullmatch(file.name):
-            yield int(found[1]), file
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    with os.scandir(folder) as entries:
-        yield from (Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False))
-
-
 def _fits(path: Path, offset: int) -> bool:
     """True where a line can begin at `offset`."""
-    with path.open("rb") as file:
-        if offset > os.fstat(file.fileno()).st_size:
-            return False
-        return offset == 0 or os.pread(file.fileno(), 1, offset - 1) == b"\n"
+    if offset == 0:
+        return True
+    if offset > length(path):
+        return False
+    try:
+        with opened(path) as file:
+            file.seek(offset - 1)
+            return file.read(1) == b"\n"
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return False
 
 
 def _scan(file: BinaryIO, part: FilePart, written: Written) -> tuple[int, bool]:

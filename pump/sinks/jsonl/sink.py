@@ -13,7 +13,7 @@ import asyncio
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import structlog
 from pydantic import Field, model_validator
@@ -50,11 +50,14 @@ class JsonlSettings(SinkSettings):
         default=None, ge=1024, description="rename the file to path.1 and begin a new one before it grows beyond this"
     )
     rotate_keep: int = Field(default=5, ge=1, le=999, description="rotated files that are kept")
+    compress: Literal["gzip"] | None = Field(default=None, description="rotated files become path.1.gz and so on")
 
     @model_validator(mode="after")
     def _rotates_files_only(self) -> Self:
         if self.path == STANDARD_OUTPUT and self.rotate_bytes is not None:
             raise ValueError("standard output cannot be rotated: leave rotate_bytes out, or name a file as path")
+        if self.compress is not None and self.rotate_bytes is None:
+            raise ValueError("compress is of rotated files: it needs rotate_bytes")
         return self
 
     def identity(self) -> str | None:
@@ -80,6 +83,7 @@ class JsonlSink(Sink[JsonlSettings]):
                 fsync=settings.fsync,
                 rotate_bytes=settings.rotate_bytes,
                 rotate_keep=settings.rotate_keep,
+                compress=settings.compress is not None,
             )
             self.deferring = settings.fsync == "interval"
         self._written: Written | None = None

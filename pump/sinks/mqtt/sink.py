@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Final, Self
 import structlog
 
 import pump
-from pump.commands.trial import Trial
 from pump.commands.ways import WayIn
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
@@ -31,6 +30,7 @@ from pump.sinks.mqtt.protocol import BrokerLost, Connect, Heard, Listener, Messa
 from pump.sinks.mqtt.retained import Retained
 from pump.sinks.mqtt.settings import MqttSettings
 from pump.sinks.mqtt.suspects import Suspects, Verdict
+from pump.sinks.mqtt.trial import try_out
 
 __all__ = ["SINK", "MqttSettings", "MqttSink"]
 
@@ -46,10 +46,6 @@ _FORM: Final = {
     "types", "exclude_types", "sources", "exclude_sources", "sites", "min_severity",
 }  # fmt: skip
 """Settings that decide what is retained, where, and what an entity's availability names."""
-_CHECK: Final = "-check"
-"""The end of the client id of a trial."""
-_SMALL: Final = 1 << 20
-"""Bytes of a broker's largest message that are worth a word."""
 _VAIN: Final = 3
 """Connections that may end at one lot of them."""
 
@@ -60,6 +56,7 @@ class MqttSink(Sink[MqttSettings]):
     Settings = MqttSettings
     watches = True
     connect: ClassVar[Connect] = MqttConnection
+    try_out = try_out
 
     def __init__(self, name: str, settings: MqttSettings, *, state: State | None, clock: Clock, site: str) -> None:
         super().__init__(name, settings, state=state, clock=clock, site=site)
@@ -74,22 +71,9 @@ class MqttSink(Sink[MqttSettings]):
         """Whether the broker may be asked what it has; one that closes the connection at that is asked no more."""
         self._found: dict[str, bytes] = {}
         """What the broker had retained when this connection asked."""
-        self._vain = 0
-        """Connections in a row that ended at messages of no event in hand."""
+        self._vain = 0  # connections in a row that ended at messages of no event in hand
         self._news = asyncio.Event()
         """Set where something is to be said although no event has come."""
-
-    async def try_out(self, trial: Trial) -> None:
-        """As Sink.try_out: a connection beside the sink's own, under a client id of its own and without a will."""
-        connector = Connector(self.name, self.settings, self.site, type(self).connect, aside=_CHECK)
-        link = await connector.open(Listener(lambda *_: None, lambda _: None, lambda _: None))
-        await link.close()
-        trial.found.append(f"the broker takes the login, by MQTT {connector.version}")
-        if link.limits.packet_size < _SMALL:
-            trial.found.append(f"it takes messages of up to {link.limits.packet_size} bytes")
-        if not link.limits.retain:
-            trial.found.append("it retains nothing")
-        trial.not_tried.append("publishing: whether its topics are permitted shows with the first event")
 
     @classmethod
     def way_in(cls, name: str, settings: MqttSettings, *, clock: Clock, site: str) -> WayIn | None:

@@ -31,12 +31,12 @@ from pump.vendors.hik_connect.client import AppKey, Client
 from pump.vendors.hik_connect.clips.asking import PREFIX as CLIPS
 from pump.vendors.hik_connect.clips.asking import Clips
 from pump.vendors.hik_connect.commands.sender import THINGS, Commands
+from pump.vendors.hik_connect.commands.trial import try_out
 from pump.vendors.hik_connect.domain import parse_server
 from pump.vendors.hik_connect.limiter import WINDOW, Limiter
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
 from pump.vendors.hik_connect.queue import Beside, MultiPartHealth, Puller
 from pump.vendors.hik_connect.settings import HikConnectSettings
-from pump.vendors.hik_connect.trial import try_out
 from pump.vendors.hik_connect.uploads import PREFIX as UPLOADS
 
 log = structlog.get_logger()

@@ -82,3 +82,30 @@ def test_what_a_vendor_says_steers_no_terminal_while_a_backfill_waits(monkeypatc
     bar.show({"looked": 1, "of": 2, "filled": 0, "waiting": "refused: \x1b]0;mine\x07\nall is well"})
     bar.close()
     assert terminal.getvalue().endswith("0 filled, refused: \\x1b]0;mine\\x07\\nall is well waiting\n")
+
+
+def test_progress_says_how_long_the_rest_takes_and_nothing_where_it_is_not_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    now = 100.0
+    bar = Bar(monotonic=lambda: now)
+    bar.show({"looked": 1000, "of": 11000, "sent": 1000})
+    now += 2.0
+    bar.show({"looked": 2000, "of": 11000, "sent": 2000})
+    assert "left" not in terminal.getvalue(), "too soon to say"
+    now += 3.0
+    bar.show({"looked": 2000, "of": 11000, "sent": 2000})
+    bar.show({"looked": 10000, "of": 11000, "sent": 10000})
+    bar.close()
+    lines = terminal.getvalue().split("\r\x1b[K")
+    assert [line.partition("sent")[2].strip() for line in lines[-2:]] == [", 45s left", ", 1s left"]
+    quiet = _Terminal()
+    monkeypatch.setattr("sys.stderr", quiet)
+    none = Bar(quiet=True)
+    none.show({"looked": 1, "of": 2})
+    none.close()
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    Bar().show({"looked": 1, "of": 2})
+    assert quiet.getvalue() == ""

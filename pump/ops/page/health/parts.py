@@ -29,7 +29,7 @@ def _part(component: Mapping[str, Any], status: Mapping[str, Any], visit: Visit)
     off, failing = text(sink.get("off")), mapping(component.get("failing"))
     shown = "off" if off else "failing" if failing else state
     counts = mapping(mapping(status.get("sources")).get(name)) if kind == "source" else {}
-    since = component.get("since")
+    since = failing.get("since") or component.get("since")
     return {
         "part": whole,
         "kind": kind,

@@ -17,6 +17,7 @@ import aiohttp
 import orjson
 
 from pump.core.clock import Clock
+from pump.simulation.server import TALLY
 from pump.vendors.avaeye.simulator.controls import controlled
 from pump.vendors.avaeye.simulator.lapi import Actions
 from pump.vendors.avaeye.simulator.messages import Scene, weight
@@ -230,6 +231,7 @@ class Camera:
         """The answer, where it has code 200."""
         if self.silent.is_set():
             return None
+        TALLY["messages sent"] += 1
         headers = {"Content-Type": "text/plain"} if path == "keepalive" else {"Content-Type": "application/json"}
         try:
             async with session.post(

@@ -22,7 +22,7 @@ from typing import Final
 
 from pump.core.clock import Clock
 from pump.simulation.pictures import jpeg
-from pump.simulation.server import RawServer, perform, portions
+from pump.simulation.server import TALLY, RawServer, perform, portions
 from pump.vendors.hik_camera import device
 from pump.vendors.hik_camera.simulator.account import Account, Stream
 from pump.vendors.hik_camera.simulator.controls import Controls
@@ -101,6 +101,7 @@ class Simulator(RawServer):
 
     def send(self, *messages: Message) -> None:
         """These messages happen now: to every connection, or kept, or lost."""
+        TALLY["messages made"] += len(messages)
         for message in messages:
             self.account.made.append(message)
             self.log.quirks = self.quirks

@@ -27,7 +27,7 @@ import orjson
 from aiohttp import web
 
 from pump.core.clock import Clock
-from pump.simulation.server import TICK, WebServer, perform, portions
+from pump.simulation.server import TALLY, TICK, WebServer, perform, portions
 from pump.vendors.hik_connect.simulator import messages as traffic
 from pump.vendors.hik_connect.simulator.account import QUEUES, Account, Call, Entry, QueueName
 from pump.vendors.hik_connect.simulator.api import Api, failure, queue_of
@@ -118,6 +118,7 @@ class Simulator(WebServer):
         They are queued when the subscription stands and has their type, else counted as lost or filtered. Each is a
         JSON value, or bytes that go into the answer as they are (what orjson itself would not write).
         """
+        TALLY["records made"] += len(records)
         now = self.clock.monotonic()
         target = self.account.queues[queue]
         target.alive(now, empty=self._api.empties)

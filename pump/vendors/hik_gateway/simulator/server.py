@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 
 from pump.core.clock import Clock
-from pump.simulation.server import RawServer, perform, portions
+from pump.simulation.server import TALLY, RawServer, perform, portions
 from pump.vendors.hik_gateway.simulator.controls import play
 from pump.vendors.hik_gateway.simulator.documented import take
 from pump.vendors.hik_gateway.simulator.http import Digest, Request, read_request, response, status_body
@@ -99,6 +99,7 @@ class Simulator(RawServer):
 
     def put(self, *messages: Message) -> list[str]:
         """Devices send these messages, in this order; returns their identities."""
+        TALLY["messages made"] += len(messages)
         names = []
         for message in messages:
             self._heed(message)

@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from pump.core.clock import Clock
-from pump.simulation.server import WebServer, perform
+from pump.simulation.server import TALLY, WebServer, perform
 from pump.vendors.kinot.numbers import Number, decode
 from pump.vendors.kinot.simulator.api_gateway import Gate, Refusal
 from pump.vendors.kinot.simulator.callbacks import RETRIES, TIMEOUT, Platform
@@ -156,6 +156,7 @@ class Simulator(WebServer):
 
     def push(self, bay: Bay) -> None:
         """Send a bay's status to who registered for its type; nobody did: it is lost."""
+        TALLY["changes made"] += 1
         urls = self.quirks.urls.get(bay.device_type)
         if urls:
             self.platform.status(bay, urls[_URLS[0]])

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -211,12 +212,14 @@ async def test_a_source_whose_calls_fail_is_red_before_it_is_down(tmp_path: Path
         part = there.daemon.health.component("source gate")
         part.up()
         now = there.daemon.clock.now()
-        part.failing = Failing(now, "the server <i>cannot</i> be reached", now)
+        begun = now + timedelta(hours=1)
+        part.failing = Failing(begun, "the server <i>cannot</i> be reached", begun)
         _, page = await there.get("/health", **{"Accept-Language": language})
         assert '<article class="part failing" data-part="source gate" aria-label="gate">' in page
         assert f'<span class="tag failing" data-f="said">{word}</span>' in page
         assert "the server &lt;i&gt;cannot&lt;/i&gt; be reached" in page
         assert 'class="well bad"' in page
+        assert page.count(begun.strftime("%M:%S")) >= 3, "since when it fails, and when the next call is due"
         async with there.session.get(f"{there.url}/status") as answer:
             status = await answer.json()
         assert status["reasons"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -150,7 +151,8 @@ async def test_marks_come_to_a_list_whose_filter_leaves_their_events_out(tmp_pat
         await there.event("media.stored", vendor="pump", updates="the-alarm", media=[medium])
         said = {"acknowledged": True, "user": "anna"}
         await there.event("alarm.acknowledged", vendor="pump", updates="the-alarm", alarm=said)
-        rows, marks = [], []
+        rows: list[dict[str, Any]] = []
+        marks: list[dict[str, Any]] = []
         async for kind, value in messages:
             rows += value if kind == "rows" else []
             marks += value if kind == "marks" else []
