@@ -152,7 +152,10 @@ def read(content: bytes) -> RecordedFile:
     whole = lines[:-1]
     if not whole:
         raise RecordingError("it is no recording: it has no line that is whole")
-    header = _loads(whole[0], 1)
+    try:
+        header = _loads(whole[0], 1)
+    except RecordingError as error:
+        raise RecordingError(f"it is no recording: {error}") from None
     if header.get("format") != FORMAT:
         raise RecordingError('it is no recording: its first line does not say "format": "pump recording"')
     if (version := header.get("version")) != VERSION:
