@@ -49,7 +49,7 @@ _NOTHING: Final = frozenset(
         "allowlist", "blocklist", "whitelist", "blacklist",
     )
 )  # fmt: skip
-"""Values that stand for none, that are no more than a yes or no, or that name the lists of devices: kept in any field."""
+"""Values that stand for none, are no more than a yes or no, or name the lists of devices: kept in any field."""
 _PROTOCOLS: Final = (
     "yes no on off ok active inactive enable enabled disable disabled start started stop stopped begin end in out "
     "enter exit entry forward reverse backward left right up down both front rear open opened close closed lock "
