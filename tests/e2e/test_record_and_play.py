@@ -200,7 +200,7 @@ async def test_cameras_that_push(tmp_path: Path) -> None:
             for _ in range(5):
                 for camera in fleet.cameras:  # one after the other: of two at a time either may be stored first
                     camera.see()
-                    await until(lambda seen=camera: not seen.waiting)
+                    await until(lambda: not any(each.waiting for each in fleet.cameras))
         await until(lambda: len(stored(one)) >= 12)
     recording = read(recorder.content)
     first = stored(one)
