@@ -75,7 +75,7 @@ def stored(folder: Path) -> list[dict[str, Any]]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(60.0):
+    async with asyncio.timeout(110.0):
         while not condition():
             await asyncio.sleep(0.02)
 

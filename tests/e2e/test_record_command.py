@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
+import yarl
 from click.testing import CliRunner
 
 from pump.cli.recording.record import command as record_
@@ -56,6 +57,14 @@ async def capture(url: str, number: int) -> None:
         assert json.loads(await answer.read())["code"] == 200
 
 
+async def oddly(url: str) -> None:
+    """A request with bytes that are no text in its path, query and headers; it is answered as ever."""
+    target = yarl.URL(f"{url}/api/upark/%ff%fe?a=1&a=2&b=%ff", encoded=True)
+    headers = {"Content-Type": "text/plain; x=\udcff", "Accept": "\xff"}
+    async with aiohttp.ClientSession() as session, session.post(target, data=b"{}", headers=headers) as answer:
+        assert answer.status == 200
+
+
 async def ended(process: asyncio.subprocess.Process) -> tuple[int, str]:
     _, error = await process.communicate()
     return process.returncode or 0, error.decode()
@@ -66,16 +75,17 @@ async def test_ctrl_c_ends_it_in_order_and_the_file_is_played(tmp_path: Path) ->
         process, file = await record(tmp_path / "one", "r.jsonl")
         for number in range(12345, 12350):
             await capture(daemon.push_url, number)
+        await oddly(daemon.push_url)
         process.send_signal(signal.SIGINT)
         code, said = await ended(process)
         assert (code, "it was asked to end" in said) == (0, True), said
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     recording = read(file.read_bytes())
-    assert ([frame.kind for frame in recording.frames], recording.end) == (["push"] * 5, "it was asked to end")
+    assert ([frame.kind for frame in recording.frames], recording.end) == (["push"] * 6, "it was asked to end")
     async with running(tmp_path / "two", TABLE) as daemon:
         playing = await start(tmp_path, "simulate", "--from", str(file), "--to", daemon.push_url, "--at-once")
         code, said = await ended(playing)
-        assert (code, "5 requests were answered" in said) == (0, True), said
+        assert (code, "6 requests were answered" in said) == (0, True), said
         assert sum(event["type"] == "vehicle.passed" for event in stored(tmp_path / "two")) <= 5
     assert sum(event["type"] == "vehicle.passed" for event in stored(tmp_path / "two")) == 5
 

@@ -99,7 +99,11 @@ class LineWriter:
         """Its path, query and headers with stand-ins."""
         path, mark, query = str(fields["path"]).partition("?")
         head = {**fields, "path": self._texts.path(path) + mark + self._texts.query(query)}
-        kept = {name.title(): value for name, value in fields["headers"].items() if name.lower() in HEADERS}
+        given = fields["headers"].items()
+        # a device's header may hold bytes that are no text, which JSON cannot have
+        kept = {
+            name.title(): value.encode("utf-8", "replace").decode() for name, value in given if name.lower() in HEADERS
+        }
         return {**head, "headers": kept}
 
     def _ms(self, at: float) -> int:
