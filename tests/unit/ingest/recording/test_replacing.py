@@ -1,4 +1,4 @@
-"""What a recording keeps of a message and what it replaces: byte for byte as long, whatever is broken in it."""
+"""A recording keeps and replaces by its rule, byte for byte as long, whatever is broken in a message."""
 
 from __future__ import annotations
 
