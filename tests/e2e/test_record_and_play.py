@@ -75,7 +75,7 @@ def stored(folder: Path) -> list[dict[str, Any]]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(60.0):
+    async with asyncio.timeout(110.0):
         while not condition():
             await asyncio.sleep(0.02)
 
@@ -196,10 +196,11 @@ async def test_cameras_that_push(tmp_path: Path) -> None:
     async with running(one, table) as daemon, Fleet(2, rate=0, picture=2000) as fleet:
         async with Recorder(one)() as recorder:
             await fleet.reach(daemon.push_url)
+            await until(lambda: len(stored(one)) == 2)  # both have introduced themselves
             for _ in range(5):
-                for camera in fleet.cameras:
+                for camera in fleet.cameras:  # one after the other: of two at a time either may be stored first
                     camera.see()
-            await until(lambda: all(not camera.waiting for camera in fleet.cameras))
+                    await until(lambda: not any(each.waiting for each in fleet.cameras))
         await until(lambda: len(stored(one)) >= 12)
     recording = read(recorder.content)
     first = stored(one)

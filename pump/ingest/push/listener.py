@@ -330,8 +330,13 @@ def _record(route: Route, push: Push, body: bytes, status: int) -> None:
     path = push.path.lower()
     claims = (claim.rstrip("/") for claim in route.source.claims if path.startswith(claim.lower().rstrip("/")))
     below = push.path[max(map(len, claims), default=0) :]
-    query = f"?{urlencode(dict(push.query))}" if push.query else ""
-    fields = {"method": push.method, "path": quote(below) + query, "headers": dict(push.headers), "status": status}
+    query = f"?{urlencode([*push.query.items()], errors='replace')}" if push.query else ""
+    fields = {
+        "method": push.method,
+        "path": quote(below, errors="replace") + query,
+        "headers": dict(push.headers),
+        "status": status,
+    }
     route.intake.tap.push(fields, body)
 
 

@@ -12,10 +12,13 @@ from pump.ingest.recording.text import TextReplacer
 DELIMITER: Final = re.compile(rb"--[\w'()+,./:=?<>\- ]{1,74}\r?\n(?=content-|\r?\n[{<])", re.IGNORECASE)
 """Before a part's headers, whatever boundary the head of the message names."""
 _CLOSING: Final = re.compile(rb"--[\w'()+,./:=?<>\- ]{1,72}--\s*\Z")
+_LONGEST_CLOSING: Final = 100
+"""Bytes."""
 _BLANK: Final = re.compile(rb"\r?\n\r?\n")
 _HEADER: Final = re.compile(rb"(?m)^([\w\-]+)(:[ \t]*)([^\r\n]*)")
 _KEPT: Final = frozenset((b"content-type", b"content-length", b"content-transfer-encoding", b"content-encoding"))
-_NAMED: Final = re.compile(rb"""(filename\*?\s*=\s*"?)([^";\r\n]*)""", re.IGNORECASE)
+_NAMED: Final = re.compile(rb"""(\bname\s*=\s*"?|filename\*?\s*=\s*"?)([^";\r\n]*)""", re.IGNORECASE)
+_FILE: Final = re.compile(rb"""(filename\*?\s*=\s*"?)([^";\r\n]*)""", re.IGNORECASE)
 _KIND: Final = re.compile(rb"""(?im)^content-type:\s*([\w.+\-]+/[\w.+\-]+)""")
 _BINARY: Final = ("image/", "video/", "audio/", "application/octet-stream")
 _PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM")
@@ -51,7 +54,8 @@ class BodyReplacer:
         if blank is None:
             return self._headers(part)
         head, body = part[: blank.start()], part[blank.end() :]
-        closing = _CLOSING.search(body)
+        tail = max(0, len(body) - _LONGEST_CLOSING)
+        closing = _CLOSING.search(body, tail)
         end = len(body) if closing is None else closing.start()
         kind = _KIND.search(head)
         made = self._single(body[:end], kind[1].decode().lower() if kind else "")
@@ -62,9 +66,9 @@ class BodyReplacer:
 
     def _header(self, name: bytes, value: bytes) -> bytes:
         if name in _KEPT:
-            return value
+            return _NAMED.sub(lambda one: one[1] + self._replaced(one[2]), value) if name == b"content-type" else value
         if name == b"content-disposition":
-            return _NAMED.sub(lambda one: one[1] + self._replaced(one[2]), value)
+            return _FILE.sub(lambda one: one[1] + self._replaced(one[2]), value)
         return self._replaced(value)
 
     def _replaced(self, value: bytes) -> bytes:

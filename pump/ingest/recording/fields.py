@@ -27,7 +27,7 @@ _PERSONAL: Final = re.compile(
     r"(?:id|no|index|sn|code))"
 )
 _ENUMERATED: Final = re.compile(
-    r"\w*(?:type|types|state|status|mode|kind|level|result|version|format|unit|color|colour|direction|method|reason|"
+    r"\w*(?:type|types|state|status|mode|kind|level|result|version|format|unit|color|colour|direction|method|"
     r"phase|protocol|category|priority|encoding|severity|errorcode|statuscode|eventcode|cidcode|substatuscode)"
 )
 _LIKELY: Final = re.compile(
@@ -44,9 +44,12 @@ _STAMP: Final = re.compile(
     r"\d{8}T\d{6}Z?"
 )
 _NOTHING: Final = frozenset(
-    ("", "null", "none", "nil", "unknown", "undefined", "noplate", "no plate", "n/a", "-", "--", "true", "false")
-)
-"""Values that stand for none, or that are no more than a yes or no: kept in any field."""
+    (
+        "", "null", "none", "nil", "unknown", "undefined", "noplate", "no plate", "n/a", "-", "--", "true", "false",
+        "allowlist", "blocklist", "whitelist", "blacklist",
+    )
+)  # fmt: skip
+"""Values that stand for none, are no more than a yes or no, or name the lists of devices: kept in any field."""
 _PROTOCOLS: Final = (
     "yes no on off ok active inactive enable enabled disable disabled start started stop stopped begin end in out "
     "enter exit entry forward reverse backward left right up down both front rear open opened close closed lock "

@@ -99,7 +99,11 @@ class LineWriter:
         """Its path, query and headers with stand-ins."""
         path, mark, query = str(fields["path"]).partition("?")
         head = {**fields, "path": self._texts.path(path) + mark + self._texts.query(query)}
-        kept = {name.title(): value for name, value in fields["headers"].items() if name.lower() in HEADERS}
+        given = fields["headers"].items()
+        # a device's header may hold bytes that are no text, which JSON cannot have
+        kept = {
+            name.title(): value.encode("utf-8", "replace").decode() for name, value in given if name.lower() in HEADERS
+        }
         return {**head, "headers": kept}
 
     def _ms(self, at: float) -> int:
@@ -152,7 +156,10 @@ def read(content: bytes) -> RecordedFile:
     whole = lines[:-1]
     if not whole:
         raise RecordingError("it is no recording: it has no line that is whole")
-    header = _loads(whole[0], 1)
+    try:
+        header = _loads(whole[0], 1)
+    except RecordingError as error:
+        raise RecordingError(f"it is no recording: {error}") from None
     if header.get("format") != FORMAT:
         raise RecordingError('it is no recording: its first line does not say "format": "pump recording"')
     if (version := header.get("version")) != VERSION:

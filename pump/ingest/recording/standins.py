@@ -84,13 +84,15 @@ class StandIns:
     # --- how they are made ----------------------------------------------------------------------------------------
 
     def _of_core(self, core: str, *, hexadecimal: bool) -> str:
+        if not core.strip("0"):
+            return core
         if (known := self._known.get(core)) is not None:
             return known
         if core.isdecimal() and core.isascii() and len(core) <= _SHORT and core[0] != "0":
             return str(self._permuted(len(core))[int(core) - 10 ** (len(core) - 1)])
         for attempt in range(_TRIES):
             made = self._drawn(core, attempt, hexadecimal=hexadecimal)
-            if made != core and made not in self._used:
+            if made != core and made not in self._used and made.strip("0"):  # zeros alone stand for none
                 break
         if 0 < len(core) <= _REMEMBERED:
             self._known[core] = made

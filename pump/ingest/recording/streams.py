@@ -10,7 +10,7 @@ from pump.ingest.recording.bodies import DELIMITER, BodyReplacer
 LARGEST: Final = 24 << 20
 """Bytes without a border between two parts after which they are taken for a part all the same."""
 _BORDER: Final = 256
-"""Bytes that the beginning of a part has at the most, up to where it can be told for one."""
+"""Bytes that the beginning of a part has at the most, up to where it can be known for one."""
 
 
 class StreamReplacer:

@@ -11,7 +11,7 @@ from pump.ingest.recording.standins import StandIns
 from pump.ingest.recording.units import ADDRESS, JSON, PLAIN, XML, Form, rewritten
 
 _JSON_TOKEN: Final = re.compile(
-    r'"(?P<string>(?:[^"\\]|\\.)*)(?P<end>"|\Z)|“(?P<curly>[^”“]*)”|(?P<word>[^\s"“{}\[\],:]+)|(?P<mark>[{}\[\],:])',
+    r'"(?P<string>[^"\\]*(?:\\.[^"\\]*)*)(?P<end>"|\\?\Z)|“(?P<curly>[^”“]*)”|(?P<word>[^\s"“{}\[\],:]+)|(?P<mark>[{}\[\],:])',
     re.DOTALL,
 )
 _KEY: Final = re.compile(r"\s*:")

@@ -57,7 +57,8 @@ class Pusher:
             for frame in self.frames:
                 if self._pace:
                     due = begun + (frame.at - first) / 1000 / self._pace
-                    await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
+                    if (wait := due - self._clock.monotonic()) > 0:
+                        await self._clock.sleep(wait)
                 await before(frame)
                 status = await self._send(session, frame)
                 self.account.sent += 1

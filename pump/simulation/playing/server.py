@@ -141,7 +141,8 @@ class Player(WebServer):
         for frame in link.frames:
             if self._pace:
                 due = begun + (frame.at - link.head.at) / 1000 / self._pace
-                await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
+                if (wait := due - self._clock.monotonic()) > 0:
+                    await self._clock.sleep(wait)
             if frame.kind == "chunk":
                 await response.write(frame.body)
             self._say(frame)

@@ -9,7 +9,7 @@ from pump.vendors.common import hik_cid
 from pump.vendors.hik_camera import access, codes, device, fields, readings
 
 _PERSONAL: Final = "employeenostring useridstring"
-_KEPT: Final = "serialno frontserialno activepostcount vehiclelistname eventdescription detectiontarget signalstrength"
+_KEPT: Final = "serialno frontserialno activepostcount eventdescription detectiontarget signalstrength"
 
 FIELDS: Final = RecordedFields(
     personal=frozenset(_PERSONAL.split()),

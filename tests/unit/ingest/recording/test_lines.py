@@ -121,6 +121,7 @@ def test_a_stream_that_stands_is_joined_and_a_source_s_new_beginning_is_the_end(
     tap.begun()
     assert tap.recording is recording
     tap.begun()
-    assert (tap.recording, recording.ended) == (None, "the source began anew")
+    assert recording.ended == "the source began anew"
+    tap.begin()  # another may be begun
     link.close()
     link.close()

@@ -1,4 +1,4 @@
-"""What a recording keeps of a message and what it replaces: byte for byte as long, whatever is broken in it."""
+"""A recording keeps and replaces by its rule, byte for byte as long, whatever is broken in a message."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def bodies() -> BodyReplacer:
         ("anything", "true", True), ("anything", "12", True), ("anything", "-12.345", True), ("x", "0x40000003", True),
         ("x", "2026-11-20T08:00:00+01:00", True), ("x", "11:46:31", True), ("expireTime", "1795165200", True),
         ("x", "inactive", True), ("lane", "Whatever it says", True), ("plateNo", "Unknown", True), ("x", "", True),
-        ("uuid", "0", True), ("x", "1795165200", False), ("x", "Ada", False), ("x", "fielddetection", False),
+        ("uuid", "0", True), ("vehicleListName", "allowList", True), ("vehicleListName", "Friends", False),
+        ("reason", "Visitor Ada", False), ("thermometryUnit", "celsius", True),
+        ("x", "1795165200", False), ("x", "Ada", False), ("x", "fielddetection", False),
         ("plateNo", "12", False), ("cardNo", "0012", False), ("password", "1", False), ("name", "white", False),
         ("badge", "7", False), ("eventType", "+49 151 2345678", False), ("deviceState", "00:00:5e:00:53:01", False),
         ("bt_match_code", "61518", False), ("ns:licensePlate", "A1", False), ("x", "12345", False),
