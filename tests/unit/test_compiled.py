@@ -16,10 +16,11 @@ import orjson
 import pytest
 
 from pump.core.clock import Clock
+from pump.vendors.hik_connect.parse import Queue
 from pump.vendors.hik_connect.simulator.server import Simulator
 
 ROOT = Path(__file__).parents[2]
-QUEUES = ("alarm", "combine", "rawmsg")
+QUEUES: tuple[Queue, ...] = ("alarm", "combine", "rawmsg")
 _STRANGE: tuple[Any, ...] = (
     None,
     "",
@@ -84,7 +85,7 @@ def test_no_integer_can_become_a_real_number(module: str) -> None:
     assert not [text for each in annotations if "float" in (text := ast.unparse(each)) and "str" not in text]
 
 
-def _records() -> dict[str, list[Any]]:
+def _records() -> dict[Queue, list[Any]]:
     rng = random.Random(15)
     simulator = Simulator(clock=Clock())
     return {queue: [_changed(rng, each) for each in simulator.make(queue, 300)] for queue in QUEUES}
