@@ -50,13 +50,8 @@ def link(group: Group, name: str, *others: str) -> str | None:
     return link(group, *others) if others else None
 
 
-def number(group: Group, *names: str) -> float | None:
-    """The first of the fields that holds a finite number, also one written as text."""
-    for name in names:
-        found = values.number(group.get(name))
-        if found is not None:
-            return found
-    return None
+number: Final = values.first_number
+"""The first of the fields that holds a finite number, also one written as text."""
 
 
 def child(group: Group, name: str, *others: str) -> Group | None:

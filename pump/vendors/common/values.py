@@ -67,6 +67,18 @@ def number(value: object) -> float | None:
         return None
 
 
+def first_number(group: dict[str, Any], *names: str) -> float | None:
+    """The first of the fields that holds a finite number, also one written as text.
+
+    Here and not beside its likes in `fields`, which may be compiled: there an integer would become a real number.
+    """
+    for name in names:
+        found = number(group.get(name))
+        if found is not None:
+            return found
+    return None
+
+
 def compact(found: float | None) -> float | None:
     """The number as an integer where it is one: 5.0 is 5."""
     if isinstance(found, float) and found.is_integer() and abs(found) < _EXACT:

@@ -26,6 +26,8 @@ from pump.vendors.hik_connect.uploads import Uploads
 SPANS: Final = "backfill/spans"
 """The piece of state that holds the times, in seconds since 1970, that were searched: [[begin, end], …]."""
 _MOST_SPANS: Final = 50
+_SLICE: Final = 64
+"""Events whose names are gathered between two looks at the event loop."""
 
 
 @dataclass(slots=True)
@@ -146,7 +148,12 @@ class Matcher:
 
     async def _index(self, events: Iterable[Event]) -> _Index:
         index: _Index = defaultdict(list)
-        for each in await self._intake.gaps.seen({one for event in events for one in looked_for(event.sightings)}):
+        names: set[Sighting] = set()
+        for place, event in enumerate(events):
+            names.update(looked_for(event.sightings))
+            if place % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+        for each in await self._intake.gaps.seen(names):
             index[each.sighting.at, each.sighting.key].append(each)
         return index
 

@@ -6,6 +6,10 @@ a name has the alarm's.
 
 Two records that both have a guid, or both a serial number, are the same by it or not at all. So the name by code says
 which of the two its record has, and is looked for among those that have not the same.
+
+A guid names its record whatever the time zones say. Yet its name lies at two hours of the record's time: names of
+guids alone would lie anywhere in the spool's table, and each event of a commit would write a page of its own. It is
+looked for in all hours that a wrong zone can make of it.
 """
 
 from __future__ import annotations
@@ -27,6 +31,11 @@ LOGS: Final = frozenset((ALARM_LOG, ACCESS_RECORDS))
 
 _ALARMS: Final = {message: alarm for alarm, message in TWINS if alarm and message}
 _LONGEST: Final = 200
+_HOURS: Final = 7200
+"""Seconds of time in which the names of guids lie together."""
+_SHIFTS: Final = sorted((_HOURS * n for n in range(-14, 15)), key=abs)
+"""What a wrong zone can make of them: two differ by 26 hours at the most."""
+_START: Final = "start"
 _KINDS: Final = ("w", "wg", "ws")
 """Names by code, of records without a name of their own, with a guid, and with a serial number."""
 
@@ -54,7 +63,11 @@ def looked_for(stored: Iterable[Sighting]) -> list[Sighting]:
     found: list[Sighting] = []
     for one in stored:
         kind, _, rest = one.key.partition(" ")
-        if kind not in _KINDS:
+        if kind == "g" and one.at:
+            at, key, side = one
+            found += [Sighting(at + shift, key, side) for shift in (_SHIFTS if rest.endswith(_START) else (0,))]
+            found.append(Sighting(0, key, side))  # as earlier versions stored it, or of a record without a time
+        elif kind not in _KINDS:
             found.append(one)
         else:
             found += [one._replace(key=f"{other} {rest}") for other in _KINDS if other != kind or kind == "w"]
@@ -91,8 +104,11 @@ def _alarm(side: str, head: RecordHead) -> tuple[Sighting, ...]:
         # Its own time stands in no queue's message of the start, and a guid has one end.
         return (_sighting(0, f"g {guid} end", side),)
     # A pulse repeats its guid, and the time parts one from another; a start needs none, and so no right time zone.
-    pulse = head.groups.get("pulseAlarm") in TRUE and head.time is not None
-    named = _sighting(0, f"g {guid} {_second(head.time) if pulse and head.time else 'start'}", side)
+    at = 0 if head.time is None else _second(head.time)
+    if at and head.groups.get("pulseAlarm") in TRUE:
+        named = _sighting(at, f"g {guid} {at}", side)
+    else:
+        named = _sighting(at - at % _HOURS, f"g {guid} {_START}", side)
     return (named,) if happened is None else (named, happened)
 
 
