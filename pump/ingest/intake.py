@@ -53,7 +53,7 @@ class Intake:
         self.ahead = AHEAD if names is None else names.ahead
         """How far a device's time may be ahead of its arrival and still be believed."""
         self._health = health
-        self.last_activity: datetime | None = None
+        self.last_activity = _alive(spool, name)
         """The last sign of life behind which nothing is missing, also that of the run before; stored every 10 s."""
         self.known_until: Callable[[], datetime | None] = clock.now
         """That of now. Set by who reads what may have lain unread for long."""
@@ -81,13 +81,9 @@ class Intake:
         """When a full table of devices was reported, monotonic seconds."""
         self.accepted = {key.removeprefix(ACCEPTED) for key in spool.state(name, ACCEPTED)}
         """Keys of the device table that an operator accepted."""
-        alive = spool.state(name).get("alive")
-        if isinstance(alive, str):
-            self.last_activity = datetime.fromisoformat(alive)
         if (offset := self._clocks.largest) is not None:
             metrics.clock_offset.labels(name).set(offset)
-        self._events = metrics.events.labels(name)
-        self._duplicates = metrics.duplicates.labels(name)
+        self._events, self._duplicates = metrics.events.labels(name), metrics.duplicates.labels(name)
 
     def use_names(self, names: Names) -> None:
         """Name what the vendor does not by this table from now on."""
@@ -374,6 +370,12 @@ def _instance(spool: Spool) -> str:
         known = uuid.uuid4().hex[:12]
         spool.remember("pump", "instance", known)
     return known
+
+
+def _alive(spool: Spool, name: str) -> datetime | None:
+    """As the run before stored it."""
+    known = spool.state(name, "alive").get("alive")
+    return datetime.fromisoformat(known) if isinstance(known, str) else None
 
 
 def _stamp(time: datetime) -> str:

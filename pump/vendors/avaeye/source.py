@@ -24,13 +24,13 @@ from pump.ingest.intake import Intake
 from pump.ingest.media import Media, TooLarge
 from pump.ingest.push.admission import Admission, within
 from pump.ingest.push.request import IN_THREAD, Push, Refused, Response, json_response
+from pump.ingest.recording.fields import RecordedFields
 from pump.source import PushSource
-from pump.vendors.avaeye import about, codes, parse, pictures
+from pump.vendors.avaeye import about, carried, codes, lapi, mqtt, parse, pictures
 from pump.vendors.avaeye.broker import Broker
 from pump.vendors.avaeye.commands import Commands
 from pump.vendors.avaeye.parse import Camera, Message
 from pump.vendors.avaeye.pictures import Picture
-from pump.vendors.avaeye.recording import FIELDS
 from pump.vendors.avaeye.secrets import strip, strip_ruin
 from pump.vendors.avaeye.settings import AvaEyeSettings
 from pump.vendors.common.images import mime_of
@@ -44,6 +44,13 @@ _DONE: Final = Response(200, b'{"code":200,"message":"success"}')
 _CAPTURED: Final = Response(200, b'{"code":200,"message":"success","data":""}')
 _OURS: Final = frozenset((408, 429, 500, 503))
 """HTTP statuses that are not the message's fault."""
+_PERSONAL: Final = "ownername parkid deviceid recordid requestid"
+_KEPT: Final = "vehiclelogotype vehiclebrandtype resolution"
+
+FIELDS: Final = RecordedFields(
+    personal=frozenset(_PERSONAL.split()), kept=frozenset(_KEPT.split()), tables=(codes, carried, lapi, mqtt)
+)
+"""Fields that a recording replaces or keeps where the general rule cannot know (pump/ingest/recording/fields.py)."""
 
 
 class AvaEye(PushSource[AvaEyeSettings]):

@@ -18,6 +18,7 @@ from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.device import DeviceLogin, DeviceParts
 from pump.ingest.gaps import SourceGaps
 from pump.ingest.intake import Intake
+from pump.ingest.recording.fields import RecordedFields
 from pump.ingest.recording.tap import Tap
 from pump.ingest.stream.client import DigestClient, tls_context
 from pump.ingest.stream.connection import StreamOptions
@@ -26,6 +27,8 @@ from pump.ingest.stream.lockout import LoginLockout
 from pump.ingest.stream.multipart.parts import Limits
 from pump.ingest.stream.stream import Stream
 from pump.source import Source
+from pump.vendors.common import hik_cid
+from pump.vendors.hik_camera import access, codes, device, fields, readings
 from pump.vendors.hik_camera.backfill.filler import Filler
 from pump.vendors.hik_camera.backfill.rows import TYPE
 from pump.vendors.hik_camera.backfill.search import AcsSearch
@@ -33,7 +36,6 @@ from pump.vendors.hik_camera.control import CALLS, Commanded, Control
 from pump.vendors.hik_camera.device import advise
 from pump.vendors.hik_camera.document import read_document
 from pump.vendors.hik_camera.handler import CameraHandler
-from pump.vendors.hik_camera.recording import FIELDS
 from pump.vendors.hik_camera.settings import HikCameraSettings
 from pump.vendors.hik_camera.trial import try_out
 
@@ -53,6 +55,17 @@ class _Parts:
     search: AcsSearch
     filler: Filler | None
     """None where the settings keep no access events."""
+
+
+_PERSONAL: Final = "employeenostring useridstring"
+_KEPT: Final = "serialno frontserialno activepostcount eventdescription detectiontarget signalstrength"
+
+FIELDS: Final = RecordedFields(
+    personal=frozenset(_PERSONAL.split()),
+    kept=frozenset(_KEPT.split()),
+    tables=(codes, hik_cid, access, device, fields, readings),
+)
+"""Fields that a recording replaces or keeps where the general rule cannot know (pump/ingest/recording/fields.py)."""
 
 
 class HikCamera(Source[HikCameraSettings]):

@@ -14,6 +14,7 @@ from pump.core.errors import Misconfigured, Refusal, Unavailable
 from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.device import DeviceLogin, DeviceParts
 from pump.ingest.intake import Intake
+from pump.ingest.recording.fields import RecordedFields
 from pump.ingest.recording.tap import Tap
 from pump.ingest.stream.client import DigestClient, tls_context
 from pump.ingest.stream.connection import StreamOptions
@@ -21,12 +22,12 @@ from pump.ingest.stream.intake import StreamIntake
 from pump.ingest.stream.lockout import LoginLockout
 from pump.ingest.stream.stream import Stream
 from pump.source import Source
-from pump.vendors.hik_gateway import control
+from pump.vendors.common import hik_cid
+from pump.vendors.hik_gateway import codes, control, panels
 from pump.vendors.hik_gateway.answers import Trouble, trouble
 from pump.vendors.hik_gateway.client import Client
 from pump.vendors.hik_gateway.handler import GatewayHandler
 from pump.vendors.hik_gateway.parse import Device, loads
-from pump.vendors.hik_gateway.recording import FIELDS
 from pump.vendors.hik_gateway.settings import HikGatewaySettings
 from pump.vendors.hik_gateway.subscriber import Subscriber
 from pump.vendors.hik_gateway.subscription import Wanted, amended
@@ -43,6 +44,15 @@ class _Parts:
     keeper: Subscriber
     stream: Stream
     client: Client
+
+
+_PERSONAL: Final = "devindex username"
+_KEPT: Final = "cidcode eventdescription ciddescribe"
+
+FIELDS: Final = RecordedFields(
+    personal=frozenset(_PERSONAL.split()), kept=frozenset(_KEPT.split()), tables=(codes, hik_cid, panels)
+)
+"""Fields that a recording replaces or keeps where the general rule cannot know (pump/ingest/recording/fields.py)."""
 
 
 class HikGateway(Source[HikGatewaySettings]):

@@ -22,14 +22,14 @@ from pump.core.event import Event
 from pump.ingest.intake import Intake
 from pump.ingest.push.admission import Admission
 from pump.ingest.push.request import Push, Refused, Response, json_response
+from pump.ingest.recording.fields import RecordedFields
 from pump.ingest.recording.tap import Tap
 from pump.source import PushSource
 from pump.spool import Gap
 from pump.vendors.common.api import Action, CallFailed
-from pump.vendors.kinot import callbacks, commands, parse
+from pump.vendors.kinot import callbacks, codes, commands, parse
 from pump.vendors.kinot.client import KINDS, CallbackType, Client, List
 from pump.vendors.kinot.numbers import without_codes
-from pump.vendors.kinot.recording import FIELDS
 from pump.vendors.kinot.registration import CallbackRegistration
 from pump.vendors.kinot.settings import KinotSettings
 from pump.vendors.kinot.sign import SIGN, callback_signed
@@ -55,6 +55,11 @@ _CODES: Final = {404: 10016, 405: 10016, 500: 10000, 503: 10000}
 """HTTP status to the vendor's code (docs/field.md); all others are 10012, body or query."""
 _OK: Final = Response(200, b'{"code":0,"message":"OK"}')
 _Refuse = Callable[..., Awaitable[Refused]]
+_PERSONAL: Final = "sn btmac guid"
+_KEPT: Final = "sw hw firmware code count"
+
+FIELDS: Final = RecordedFields(personal=frozenset(_PERSONAL.split()), kept=frozenset(_KEPT.split()), tables=(codes,))
+"""Fields that a recording replaces or keeps where the general rule cannot know (pump/ingest/recording/fields.py)."""
 
 
 class Kinot(PushSource[KinotSettings]):
@@ -71,8 +76,7 @@ class Kinot(PushSource[KinotSettings]):
         self._zone = settings.time_zone or ZoneInfo("UTC")
         self._states: States | None = None
         self._commands = commands.Commands(clock)
-        self._told = -_TOLD
-        self._ran = False
+        self._told, self._ran = -_TOLD, False
         self._heard = 0
         """Callbacks that were taken."""
         self._missed = 0
