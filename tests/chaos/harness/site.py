@@ -21,7 +21,7 @@ PATIENCE: Final = 240.0
 """Seconds for anything that must come about; a machine that is ten times slower than ours needs a tenth of it."""
 _LOOK: Final = 0.2
 _UVLOOP: Final = "Fatal error on SSL protocol"
-"""uvloop's own words (0.22) where it writes to a TLS connection that it has just closed; nothing comes of it."""
+"""uvloop's own words (0.23) where it writes to a TLS connection that it has just closed; nothing comes of it."""
 
 
 class Site:
