@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -217,13 +218,12 @@ class Daemon:
         if not self.runs:
             return
         assert self.process is not None
-        soft, hard = resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE)
-        if low:
+        with suppress(OSError):  # it may end at this moment
+            soft, hard = resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE)
             used = [int(name) for name in os.listdir(f"/proc/{self.process.pid}/fd")]
-            soft = max(used) + 1
-        else:
-            soft = hard
-        resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+            resource.prlimit(
+                self.process.pid, resource.RLIMIT_NOFILE, (max(used, default=soft - 1) + 1 if low else hard, hard)
+            )
 
     def fill_disk(self) -> None:
         """Leave no room on its disk."""
