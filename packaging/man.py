@@ -28,7 +28,7 @@ def main(folder: Path) -> None:
 
 
 def _command_page() -> Iterator[str]:
-    context = click.Context(group, info_name="pump")
+    context = click.Context(group, info_name="pump", **group.context_settings)  # -h is one, and click remembers it
     yield _title("PUMP", 1)
     yield ".SH NAME"
     yield r"pump \- gather events of parking and security sites, store each durably, hand them on in one form"
