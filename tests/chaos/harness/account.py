@@ -41,6 +41,8 @@ class Seen:
     digest: str
     data: Mapping[str, Any] = field(repr=False)
     """Of the pump's own events alone."""
+    filled: bool = False
+    """It came from the vendor's log, without the queue's identity; its record in the queue is no event then."""
 
     @property
     def source(self) -> str:
@@ -102,4 +104,4 @@ def seen(body: bytes) -> Seen:
     identity = known(raw) if known is not None else None
     digest = short(orjson.dumps(event, option=orjson.OPT_SORT_KEYS).decode())
     own = data if event["type"].startswith("pump.") else {}
-    return Seen((event["source"], event["id"]), event["type"], identity, digest, own)
+    return Seen((event["source"], event["id"]), event["type"], identity, digest, own, data.get("reconciled") is True)
