@@ -425,7 +425,7 @@ def test_the_ops_endpoints(site: Site) -> None:
         assert status["spool"]["oldest"].endswith("Z")
         assert status["sinks"]["out"].keys() == {"position", "lag", "dead"}
         part = next(part for part in status["components"] if part["name"] == "source numbers")
-        assert part.keys() == {"name", "state", "reason", "since", "idle_s", "details"}
+        assert part.keys() == {"name", "state", "reason", "since", "idle_s", "details", "failing"}
 
 
 def test_systemd_is_told(site: Site) -> None:
