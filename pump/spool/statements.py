@@ -124,11 +124,12 @@ def _survivors(db: sqlite3.Connection, numbered: list[tuple[int, Row]]) -> list[
     """Those whose key this transaction inserted; the others were stored before, or stand twice in the group."""
     known: dict[tuple[int, str, str], int] = {}
     for part in parts(numbered):
-        # One row holds the answer: a row each would take the GIL each.
+        # One row holds the answer: a row each would take the GIL each. Joined, and not by IN, for which SQLite looks
+        # through the whole table.
         sql = (
-            "SELECT json_group_array(json_array(lead, source, id, seq)) FROM keys WHERE (lead, source, id) IN ("
-            + multi("VALUES", 3, len(part))
-            + ")"
+            f"WITH wanted(lead, source, id) AS ({multi('VALUES', 3, len(part))})"
+            " SELECT json_group_array(json_array(known.lead, known.source, known.id, seq)) FROM wanted"
+            " CROSS JOIN keys AS known USING (lead, source, id)"
         )
         keys = [value for _, row in part for value in (row.dedup_time_ms, row.source, row.id)]
         (answer,) = db.execute(sql, keys).fetchone()

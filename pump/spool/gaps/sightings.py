@@ -38,8 +38,10 @@ def seen(db: sqlite3.Connection, *, source: str, wanted: Collection[Sighting]) -
     found: list[Seen] = []
     for part in parts(keys):
         (answer,) = db.execute(
-            "SELECT json_group_array(json_array(at, key, side, id, twin)) FROM sightings"
-            f" WHERE (at, source, key) IN ({multi('VALUES', 3, len(part))})",
+            # joined, and not by IN, for which SQLite looks through the whole table
+            f"WITH wanted(at, source, key) AS ({multi('VALUES', 3, len(part))})"
+            " SELECT json_group_array(json_array(met.at, met.key, side, id, twin)) FROM wanted"
+            " CROSS JOIN sightings AS met USING (at, source, key)",
             [value for at, key in part for value in (at, source, key)],
         ).fetchone()
         try:

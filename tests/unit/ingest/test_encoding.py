@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import threading
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import orjson
 import pytest
 
-from pump.core.event import Unparsed
+from pump.core.event import Event, Unparsed, encode, raw_json
 from pump.ingest import encoding
 from pump.ingest.encoding import LARGEST
 from pump.spool import Receipt
@@ -215,3 +215,38 @@ def test_what_is_large_and_cannot_be_written_as_json_is_kept_too(site: Site) -> 
             assert kept["type"] == "pump.record.unparsed"
 
     run(main)
+
+
+def _nested(levels: int) -> dict[str, Any]:
+    raw: dict[str, Any] = {"end": 1}
+    for _ in range(levels):
+        raw = {"in": raw}
+    return raw
+
+
+@pytest.mark.parametrize(
+    "raw", [{"a": [1, 2.5, None, True]}, {}, [], "text\n", {"ü": "\u2028"}, 0, _nested(100), _nested(240)]
+)
+def test_a_raw_message_that_was_written_before_stands_in_its_event_as_any_other(raw: Any) -> None:
+    now = datetime(2026, 11, 29, 8, tzinfo=UTC)
+    data = {"phase": "pulse", "severity": "info", "raw": raw, "cut": ["id"]}
+    plain = encode(Event("video.motion", "1", data), "/a/b", now)
+    written = encode(Event("video.motion", "1", data, raw_json=raw_json(raw)), "/a/b", now)
+    assert raw_json(raw) is not None
+    assert written == plain
+
+
+def test_what_is_nested_too_deep_for_an_event_is_not_written_before() -> None:
+    now = datetime(2026, 11, 29, 8, tzinfo=UTC)
+    writable = set()
+    for levels in range(230, 270):
+        event = Event("video.motion", "1", {"raw": _nested(levels)})
+        try:
+            encode(event, "/a/b", now)
+        except TypeError:
+            assert raw_json(event.data["raw"]) is None
+        else:
+            writable.add(levels)
+            assert raw_json(event.data["raw"]) is not None
+    assert 230 in writable
+    assert 269 not in writable
