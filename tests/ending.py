@@ -26,8 +26,10 @@ import pytest_timeout  # type: ignore[import-untyped]
 
 from pump.runtime.signals import LastResort
 
-LEAVING: Final = 10.0
+LEAVING = 10.0
 """Seconds that cancelled tasks, and a test's threads, have to end; half the time-out where that is shorter."""
+LAST: Final = 5.0
+"""Seconds that the process has once its session is over."""
 AGAIN: Final = 2
 """Times that long until a time-out is raised once more, which may have landed where nobody looks."""
 FORCE: Final = 6
@@ -184,4 +186,4 @@ def pytest_sessionfinish(exitstatus: int) -> None:
 def pytest_unconfigure() -> None:
     """From here on the process ends, whatever thread still hangs."""
     asyncio.Runner.close = _close  # type: ignore[method-assign]
-    LastResort(lambda: _status[0]).arm(LEAVING)
+    LastResort(lambda: _status[0]).arm(LAST)

@@ -125,6 +125,7 @@ def test_a_seed_has_always_the_same_faults_and_many_seeds_have_all_of_them() -> 
 
 @pytest.mark.skipif(bool(missing()), reason=f"the harness cannot run: {missing()}")
 @pytest.mark.timeout(600)
+@pytest.mark.long  # .ci/run plays a minute of the commit's own seed
 @pytest.mark.parametrize("seed", [119])
 def test_all_vendors_all_sinks_and_the_faults_of_a_seed(tmp_path: Path, seed: int) -> None:
     outcome = asyncio.run(play(seed, 10.0, tmp_path))

@@ -19,9 +19,13 @@ from pump.spool import Spool, SpoolSettings
 from pump.core.clock import Clock
 from pump.telemetry.metrics import Metrics
 from pump.testing.sinks import Deaf, ScriptedSinks
+from tests import ending
 from tests.unit.delivery.test_delivery import run, running
+
+ending.LEAVING = 2.0  # the same ends, sooner; what passes needs none of it
 """
 _PLANTED = """
+@pytest.mark.timeout(4)  # nothing else ends it
 def test_an_assertion_inside_a_deliverys_callback(tmp_path):
     async def test(on):
         async def wrong():
@@ -70,10 +74,10 @@ _PASSING = {
 }
 
 
-def session(folder: Path, body: str, *options: str, timeout: int = 8) -> tuple[int, dict[str, str], str]:
+def session(folder: Path, body: str, *options: str, timeout: int = 60) -> tuple[int, dict[str, str], str]:
     """Run the tests of `body` in a pytest of their own: its exit status, each test's outcome, all it wrote.
 
-    Nothing ends it but itself and this test's own time-out.
+    Nothing ends it but itself and this test's own time-out, in seconds for each of its tests that names no other.
     """
     (folder / "pytest.ini").write_text(f"[pytest]\ntimeout = {timeout}\nfilterwarnings = error\n")
     (folder / "test_planted.py").write_text(_HEAD + textwrap.dedent(body))
@@ -117,6 +121,7 @@ def test_tasks_that_do_not_end_fail_the_test_that_began_them(tmp_path: Path) -> 
 
         asyncio.run(main())
 
+    @pytest.mark.timeout(3)
     def test_a_callback_swallows_the_first_time_out():
         async def busy():
             signal.raise_signal(signal.SIGALRM)
@@ -137,11 +142,12 @@ def test_tasks_that_do_not_end_fail_the_test_that_began_them(tmp_path: Path) -> 
     assert outcomes["test_another"] == "PASSED"
     assert status == 1
     assert "LeftRunning: tasks do not end though they were cancelled: deaf one" in said
-    assert "Timeout (>8 s)" in said
+    assert "Timeout (>3 s)" in said
 
 
 def test_a_test_that_no_time_out_reaches_costs_its_process_alone(tmp_path: Path) -> None:
     body = """
+    @pytest.mark.timeout(2)
     def test_no_signal_gets_through():
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
         threading.Event().wait()
@@ -171,6 +177,6 @@ def test_an_interrupted_session_ends(tmp_path: Path) -> None:
 
         asyncio.run(run(tmp_path, test))
     """
-    status, _, said = session(tmp_path, body, "-p", "no:xdist", timeout=60)
+    status, _, said = session(tmp_path, body, "-p", "no:xdist")
     assert status == 2, said
     assert "KeyboardInterrupt" in said
