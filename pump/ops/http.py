@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from pump.core.clock import Clock
+from pump.core.net.listening import listening_url
 from pump.core.tasks import Threads
 from pump.ingest.push.certificate import Certificate
 from pump.ops.media import PATH, MediaPages
@@ -101,15 +102,14 @@ class Ops:
             tls = None if self._certificate is None else self._certificate.context
             site = web.TCPSite(runner, self._host, self._port, ssl_context=tls)
             await site.start()
+            self.url = listening_url(runner.addresses, tls=tls is not None)
         except BaseException:
             await runner.cleanup()
             raise
         self._runner = runner
         if self._certificate is not None:
             self._renewing = asyncio.create_task(self._certificate.watch(self._clock), name="ops: certificate")
-        host, port = runner.addresses[0][:2]
-        scheme = "https" if self._certificate else "http"
-        self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        host = runner.addresses[0][0]
         if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
             log.warning(
                 "The ops listener can be reached from other machines: page, /media and /commands ask for a password, "

@@ -8,7 +8,6 @@ import time
 import urllib.request
 from collections import Counter
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import orjson
@@ -24,8 +23,17 @@ def _start(folder: Path) -> Server:
 
 async def _killed_in_the_middle(server: Server, run: str) -> Load:
     """Load from 64 connections until the server dies, some time after the first answers."""
-    load = asyncio.create_task(drive(server.port, 64, 60.0, partial(capture, run=run)))
-    await asyncio.sleep(0.7)  # a random point is meant: nothing waits for it
+    answered = asyncio.Event()
+
+    def body(connection: int, number: int) -> bytes | None:
+        if number:  # the one before it was answered
+            answered.set()
+        return capture(connection, number, run=run)
+
+    load = asyncio.create_task(drive(server.port, 64, 60.0, body))
+    async with asyncio.timeout(60.0):
+        await answered.wait()
+    await asyncio.sleep(0.3)  # a random point is meant: nothing waits for it
     await asyncio.to_thread(server.end, kill=True)
     return await load
 

@@ -23,6 +23,7 @@ from pump.config.model import ServerSettings
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
 from pump.core.failure import scarcity
+from pump.core.net.listening import listening_url
 from pump.ingest.intake import Intake
 from pump.ingest.push.admission import (
     LARGE,
@@ -164,13 +165,11 @@ class PushListener:
             ] or [web.TCPSite(runner, listen.host, listen.port, ssl_context=tls, backlog=BACKLOG)]
             for site in sites:
                 await site.start()
+            self.url = listening_url(runner.addresses, tls=tls is not None)
         except BaseException:
             await runner.cleanup()
             raise
         self._runner = runner
-        host, port = runner.addresses[0][:2]
-        scheme = "https" if self._certificate else "http"
-        self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         log.info("Devices may push", url=self.url, **({"inherited": len(sockets)} if sockets else {}))
 
     async def close(self) -> None:
