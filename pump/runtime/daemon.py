@@ -37,7 +37,7 @@ from pump.runtime.systemd.progress import Progress
 from pump.runtime.systemd.watchdog import Watch
 from pump.runtime.tuning import prepare_process, tuned
 from pump.runtime.ways import CommandWays
-from pump.spool import Spool
+from pump.spool import Spool, not_opened
 from pump.telemetry.health import Health, HealthCollector
 from pump.telemetry.metrics import Metrics
 
@@ -265,7 +265,7 @@ class Daemon:
             async with more_time(self._notifier, self.clock, "the spool is repaired, or brought into a newer form"):
                 spool = await Spool.open(config.state_dir, config.spool, clock=self.clock, metrics=self.metrics)
         except (OSError, ValueError, sqlite3.Error) as error:
-            log.error("The spool cannot be opened", error=str(error))
+            log.error("The spool cannot be opened", error=not_opened(error))
             raise NoStart from error
         self._spool = spool
         self.health.component("spool").up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from enum import Enum
 
@@ -72,3 +73,16 @@ def verdict(error: Exception) -> Verdict:
     if isinstance(error, sqlite3.DatabaseError) and any(words in str(error) for words in _UNCODED):
         return Verdict.DAMAGED
     return Verdict.ROW
+
+
+_OPENING = {
+    Verdict.FULL: "make room: a damaged spool is written anew beside itself, which takes as much again",
+    Verdict.TROUBLE: "look at the disk, at its rights, and at who else has the spool's files open",
+}
+
+
+def not_opened(error: Exception) -> str:
+    """The words for a spool that could not be opened, with what the operator can do where it is not in them."""
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    advice = _OPENING.get(Verdict.FULL if full else verdict(error))
+    return f"{error}; {advice}" if advice else str(error)

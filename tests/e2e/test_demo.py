@@ -55,7 +55,7 @@ def test_the_demo_streams_valid_events_makes_faults_and_ends_with_a_table(tmp_pa
     assert " ".join(head) == "source events duplicates dropped redeliveries latency p50 p99"
     row = next(row for row in rows if row[0] == "hik-connect")
     assert int(row[1]) > 20
-    assert int(row[2]) == int(row[3]) > 0  # each redelivery was dropped as a duplicate
+    assert int(row[2]) >= int(row[3]) > 0  # each redelivered batch, of one record or more, was dropped as duplicates
     _devices_pushed(events, err, {row[0]: row for row in rows})
     assert list(tmp_path.iterdir()) == []
 

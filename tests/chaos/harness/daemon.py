@@ -21,7 +21,8 @@ import aiohttp
 
 from pump.testing.brokers import free_port
 
-DISK: Final = "160m"
+DISK: Final = "420m"
+"""More than twice the spool: a damaged one is written anew beside itself."""
 _CONTROL: Final = struct.Struct("<iiq")
 _HOLD: Final = 'mount -t tmpfs -o size={size},mode=700 tmpfs "{state}" && echo here && exec cat'
 

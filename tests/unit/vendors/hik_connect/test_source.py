@@ -78,6 +78,7 @@ class Site:
         self.intake.watch()
         more = {"type": "hik-connect", "server": vendor.url, "app_key": APP_KEY, "secret_key": SECRET_KEY, **settings}
         self.source = SOURCE("teams", Settings.model_validate(more), clock)
+        self.before = {queue: self._polls(queue) for queue in self.source.settings.queues}
         self.task = asyncio.create_task(self.source.run(self.intake), name="source teams")
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -95,8 +96,13 @@ class Site:
         await self.until(lambda: all(self.drained(queue) for queue in queues or self.source.settings.queues))
 
     def drained(self, queue: Any) -> bool:
+        """Nothing waits, and this pump has asked: so it knows of the subscription, which the vendor has before it."""
         held = self.vendor.account.queues[queue]
-        return held.subscribed and not held.waiting and not held.out
+        asked = self._polls(queue) > self.before[queue]
+        return asked and held.subscribed and not held.waiting and not held.out
+
+    def _polls(self, queue: str) -> int:
+        return len(self.vendor.account.times(f"{queue}/v1/mq/{MESSAGES}"))
 
     async def polls(self, n: int = 3) -> None:
         """Until there were `n` more polls."""
