@@ -109,13 +109,17 @@ class Alarm:
                 self._earlier.clear()
                 if self._at == math.inf:
                     await self._earlier.wait()
-                elif (left := self._at - self._clock.monotonic()) > 0:
-                    await first_of(self._clock.sleep(left), self._earlier.wait())
+                elif self._at > self._clock.monotonic():
+                    await first_of(self._until(self._at), self._earlier.wait())
                 else:
                     self._at = math.inf
                     self._ring()
         finally:
             self._at = math.inf  # who runs it again asks again
+
+    async def _until(self, moment: float) -> None:
+        """Sleep until then: what is left is looked at when the sleep begins, a pass of the loop later."""
+        await self._clock.sleep(max(0.0, moment - self._clock.monotonic()))
 
 
 P = ParamSpec("P")
