@@ -39,10 +39,10 @@ class Running:
         self.clock = clock
 
     async def quiet(self) -> None:
-        """Nothing is under way."""
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
+        """Nothing is under way, and whoever waits for a moment has said for which."""
+        await _turns()
         await self.fetcher.quiet()
+        await _turns()
 
     async def through(self, seconds: float) -> None:
         """Let so much time pass, stopping at each moment at which somebody wakes."""
@@ -145,3 +145,8 @@ def alarm(number: int, *links: str, state: str = "remote", **entry: Any) -> Even
 def own(host: PictureHost) -> PictureAccess:
     """A source whose own server is the host."""
     return PictureAccess(own=host.url)
+
+
+async def _turns() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
