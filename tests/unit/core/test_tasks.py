@@ -139,6 +139,19 @@ def test_its_threads_end_with_the_event_loop_and_one_that_hangs_does_not_hold_it
         assert not thread.is_alive()
 
 
+async def test_a_thread_that_cannot_begin_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Threads("disk", 1)
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", _none_left)
+        with pytest.raises(RuntimeError, match="can't start"):
+            await disk.run(int, "1")
+    assert await disk.run(int, "1") == 1
+
+
+def _none_left(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 async def test_an_alarm_rings_at_the_earliest_moment_and_one_that_is_put_off_changes_nothing() -> None:
     clock, rung = ManualClock(), list[float]()
     alarm = Alarm(clock, lambda: rung.append(clock.monotonic()))
