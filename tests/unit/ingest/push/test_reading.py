@@ -6,11 +6,15 @@ import asyncio
 import gzip
 import random
 import threading
+import tracemalloc
 import zlib
 
 import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.streams import StreamReader
 
 from pump.ingest.push import reading
+from pump.ingest.push.admission import BodyBudget, HeldBody
 from pump.ingest.push.reading import unpack
 from pump.ingest.push.request import IN_THREAD, Refused
 
@@ -70,3 +74,24 @@ async def test_the_event_loop_unpacks_no_more_than_little(monkeypatch: pytest.Mo
     on_the_loop = [(size, most) for thread, size, most in calls if thread == threading.get_ident()]
     assert on_the_loop
     assert max(max(each) for each in on_the_loop) <= IN_THREAD
+
+
+async def test_a_small_body_in_tiny_pieces_costs_no_object_for_each() -> None:
+    loop = asyncio.get_running_loop()
+    protocol = BaseProtocol(loop)
+    protocol.connection_made(asyncio.Transport())
+    content = StreamReader(protocol, 1 << 16, loop=loop)
+    joining = asyncio.create_task(reading._joined(content, HeldBody(BodyBudget(1 << 20), "192.0.2.1")))
+    body = random.Random(3).randbytes(40_000)
+    tracemalloc.start()
+    try:
+        for place in range(0, len(body), 2):
+            content.feed_data(body[place : place + 2])
+            await asyncio.sleep(0)
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(body)  # 20,000 objects are more than 20 times as much
+    finally:
+        tracemalloc.stop()
+    content.feed_data(bytes(5000))
+    content.feed_data(b"end")
+    content.feed_eof()
+    assert await joining == body + bytes(5000) + b"end"
