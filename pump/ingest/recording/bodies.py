@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice, pairwise
 from typing import Final
 
 from pump.ingest.recording.fields import RecordedFields
 from pump.ingest.recording.standins import StandIns
 from pump.ingest.recording.text import TextReplacer
 
-DELIMITER: Final = re.compile(rb"--[\w'()+,./:=?<>\- ]{1,74}\r?\n(?=content-|\r?\n[{<])", re.IGNORECASE)
-"""Before a part's headers, whatever boundary the head of the message names."""
+_ENDED: Final = re.compile(rb"\n(?=content-|\r?\n[{<])", re.IGNORECASE)
+"""The end of a delimiter, whatever boundary the head of the message names. Looked for first: a delimiter may begin
+anywhere, and a body of dashes alone would hold the interpreter for seconds."""
+_DELIMITER: Final = re.compile(rb"--[\w'()+,./:=?<>\- ]{1,74}\r?\n\Z")
+_LONGEST_DELIMITER: Final = 78
+"""Bytes."""
+_MOST_PARTS: Final = 1000
+"""Of a body; what stands behind them is taken for the last one's."""
+_LARGEST_HEAD: Final = 64 << 10
+_LARGEST_TEXT: Final = 8 << 20
+"""Bytes of a text; a larger one is replaced as a picture is, unread: it is there as characters many times."""
 _CLOSING: Final = re.compile(rb"--[\w'()+,./:=?<>\- ]{1,72}--\s*\Z")
 _LONGEST_CLOSING: Final = 100
 """Bytes."""
@@ -25,6 +36,14 @@ _PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM")
 _CODECS: Final = ("utf-8", "gb18030")
 
 
+def borders(content: bytes | bytearray, begin: int = 0) -> Iterator[tuple[int, int]]:
+    """Where delimiters begin and end that end behind `begin`, in their order."""
+    for end in _ENDED.finditer(content, begin):
+        found = _DELIMITER.search(content[max(0, end.end() - _LONGEST_DELIMITER) : end.end()])
+        if found is not None:
+            yield end.end() - len(found[0]), end.end()
+
+
 class BodyReplacer:
     """The rule, and the stand-ins, of one recording, for bytes."""
 
@@ -34,25 +53,19 @@ class BodyReplacer:
 
     def body(self, content: bytes, content_type: str = "") -> bytes:
         """A whole body, or a piece of a stream that begins and ends between two parts; as many bytes."""
-        if DELIMITER.search(content) is not None:
-            return self._parts(content)
-        return self._single(content, content_type)
+        places = [*islice(borders(content), _MOST_PARTS)]
+        return self._parts(content, places) if places else self._single(content, content_type)
 
-    def _parts(self, content: bytes) -> bytes:
-        found: list[bytes] = []
-        borders = [*DELIMITER.finditer(content)]
-        for number, border in enumerate(borders):
-            if not number:
-                found.append(self._single(content[: border.start()], ""))
-            found.append(border[0])
-            place = borders[number + 1].start() if number + 1 < len(borders) else len(content)
-            found.append(self._part(content[border.end() : place]))
+    def _parts(self, content: bytes, places: list[tuple[int, int]]) -> bytes:
+        found = [self._single(content[: places[0][0]], "")]
+        for (begin, end), (after, _) in pairwise([*places, (len(content), 0)]):
+            found += [content[begin:end], self._part(content[end:after])]
         return b"".join(found)
 
     def _part(self, part: bytes) -> bytes:
         blank = _BLANK.search(part)
-        if blank is None:
-            return self._headers(part)
+        if blank is None or blank.start() > _LARGEST_HEAD:
+            return self._headers(part) if len(part) <= _LARGEST_HEAD else self._single(part, "")
         head, body = part[: blank.start()], part[blank.end() :]
         tail = max(0, len(body) - _LONGEST_CLOSING)
         closing = _CLOSING.search(body, tail)
@@ -80,6 +93,8 @@ class BodyReplacer:
         if content.lstrip()[:6].startswith(_PICTURES) or content_type.startswith(_BINARY):
             bare = content.rstrip(b"\r\n")  # the end of a line before the next delimiter
             return self._stand_ins.picture(bare) + content[len(bare) :]
+        if len(content) > _LARGEST_TEXT:
+            return self._stand_ins.picture(content)
         for codec in _CODECS:
             try:
                 text = content.decode(codec)

@@ -22,6 +22,8 @@ _COORDINATE: Final = re.compile(r"([+-]?)(\d{1,3})((?:\.\d+)?)")
 _HEXADECIMAL: Final = re.compile(r"(?=.*\d)(?=.*[a-fA-F])[0-9a-fA-F:.\- ]{8,}")
 _REMEMBERED: Final = 256
 """Characters of a value above which its stand-in is made anew each time, the same one."""
+_KNOWN: Final = 50_000
+"""Values whose stand-ins are remembered; of those that come later two may share one, and each keeps its own."""
 _TRIES: Final = 64
 _SHORT: Final = 3
 """Digits up to which numbers are shuffled among themselves: there are too few for chance to keep them apart."""
@@ -94,7 +96,7 @@ class StandIns:
             made = self._drawn(core, attempt, hexadecimal=hexadecimal)
             if made != core and made not in self._used and made.strip("0"):  # zeros alone stand for none
                 break
-        if 0 < len(core) <= _REMEMBERED:
+        if 0 < len(core) <= _REMEMBERED and len(self._known) < _KNOWN:
             self._known[core] = made
             self._used.add(made)
         return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from pump.ingest.recording.bodies import DELIMITER, BodyReplacer
+from pump.ingest.recording.bodies import BodyReplacer, borders
 
 LARGEST: Final = 24 << 20
 """Bytes without a border between two parts after which they are taken for a part all the same."""
@@ -33,15 +33,15 @@ class StreamReplacer:
         self._buffer += data
         self._chunks.append((at, len(data)))
         if self._inside:
-            first = DELIMITER.search(self._buffer)
+            first = next(borders(self._buffer), None)
             if first is None:
                 self._drop(max(0, len(self._buffer) - _BORDER))
                 return []
-            self._drop(first.start())
+            self._drop(first[0])
             self._inside = False
         last = 0
-        for border in DELIMITER.finditer(self._buffer, max(0, self._searched - _BORDER)):
-            last = border.start()
+        for begin, _ in borders(self._buffer, max(0, self._searched - _BORDER)):
+            last = begin
         self._searched = len(self._buffer)
         if not last and len(self._buffer) > LARGEST:
             last = len(self._buffer)

@@ -31,6 +31,10 @@ _REST: Final = re.compile(r"(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)
 _SEGMENT: Final = re.compile(r"[A-Za-z][A-Za-z_\-]{0,30}\d{0,2}(?:\.[a-z]{2,4})?|\d{1,3}|")
 _ENDING: Final = re.compile(r"\.(?:jpe?g|png|mp4|xml|json)\b.*", re.IGNORECASE)
 _PICTURE: Final = re.compile(r"(?:data:[\w/+.\-]+;base64,)?(?P<data>(?:/9j/|iVBORw0)[A-Za-z0-9+/]+={0,2})")
+_LONGEST: Final = 64 << 10
+"""Characters of a value whose own are looked at; a longer one, and no picture, becomes x's."""
+_MOST: Final = 100_000
+"""Values of a text; what stands behind them becomes x's. No device's message has so many."""
 _DEEPEST: Final = 4
 """Texts within texts."""
 
@@ -50,13 +54,15 @@ class TextReplacer:
                 return self._json(text, codec, name, depth)
             case "<":
                 return self._xml(text, codec, depth)
-            case _ if _FORM.fullmatch(text):
+            case _ if len(text) <= _LONGEST and _FORM.fullmatch(text):
                 return self.query(text, codec)
             case _:
                 return self._value(name, text, PLAIN, codec, depth)
 
     def query(self, text: str, codec: str = "utf-8") -> str:
         """name=value&name=value."""
+        if len(text) > _LONGEST:
+            return _filled(text, codec)
         return _PAIR.sub(lambda one: self._pair(one, codec), text)
 
     def _pair(self, one: re.Match[str], codec: str) -> str:
@@ -75,8 +81,10 @@ class TextReplacer:
         parts, place = [], 0
         lists = [name]
         key = name
-        for token in _JSON_TOKEN.finditer(text):
+        for number, token in enumerate(_JSON_TOKEN.finditer(text)):
             parts.append(text[place : token.start()])
+            if number >= _MOST:
+                return "".join([*parts, _filled(text[token.start() :], codec)])
             place = token.end()
             whole = token[0]
             inner = token["string"] if token["string"] is not None else token["curly"]
@@ -104,8 +112,10 @@ class TextReplacer:
     def _xml(self, text: str, codec: str, depth: int) -> str:
         parts, place = [], 0
         tags = [""]
-        for token in _XML_TOKEN.finditer(text):
+        for number, token in enumerate(_XML_TOKEN.finditer(text)):
             parts.append(text[place : token.start()])
+            if number >= _MOST:
+                return "".join([*parts, _filled(text[token.start() :], codec)])
             place = token.end()
             whole, kind = token[0], token.lastgroup
             if token["data"] is not None:
@@ -125,10 +135,15 @@ class TextReplacer:
                     if not token["inside"].rstrip().endswith("/"):
                         tags.append(token["tag"])
                     begin = token.start("inside") - token.start()
-                    inside = _ATTRIBUTE.sub(lambda one: self._attribute(one, codec), token["inside"])
+                    inside = self._attributes(token["inside"], codec)
                     whole = whole[:begin] + inside + whole[begin + len(token["inside"]) :]
             parts.append(whole)
         return "".join([*parts, text[place:]])
+
+    def _attributes(self, text: str, codec: str) -> str:
+        if len(text) > _LONGEST:
+            return _filled(text, codec)
+        return _ATTRIBUTE.sub(lambda one: self._attribute(one, codec), text)
 
     def _attribute(self, one: re.Match[str], codec: str) -> str:
         name, value = one[1], one[3] if one[3] is not None else one[4]
@@ -142,6 +157,8 @@ class TextReplacer:
     def _value(self, name: str, raw: str, form: Form, codec: str, depth: int = 0) -> str:
         if (picture := _PICTURE.match(raw)) and len(raw) > 100:
             return self._picture(raw, picture, form, codec)
+        if len(raw) > _LONGEST:
+            return _filled(raw, codec)
         units = form.split(raw)
         value = "".join(char for char, _ in units)
         if self._fields.keeps(name, value):
@@ -164,6 +181,8 @@ class TextReplacer:
 
     def _of(self, raw: str, form: Form, codec: str) -> str:
         """Replaced whatever it is."""
+        if len(raw) > _LONGEST:
+            return _filled(raw, codec)
         units = form.split(raw)
         return rewritten(units, self.stand_ins.of("".join(char for char, _ in units)), form, codec)
 
@@ -206,3 +225,8 @@ class TextReplacer:
         made = base64.b64encode(self.stand_ins.picture(content[:size].ljust(size, b"."))).decode()
         head = raw[: found.start("data")]
         return head + made + self._of(raw[found.start("data") + usable :], form, codec)
+
+
+def _filled(text: str, codec: str) -> str:
+    """As many bytes of x, for what is too long to be read."""
+    return "x" * len(text.encode(codec, "replace"))

@@ -6,10 +6,11 @@ import base64
 import json
 import random
 import re
+import tracemalloc
 
 import pytest
 
-from pump.ingest.recording.bodies import BodyReplacer
+from pump.ingest.recording.bodies import BodyReplacer, borders
 from pump.ingest.recording.fields import RecordedFields
 from pump.ingest.recording.standins import StandIns
 from pump.ingest.recording.streams import StreamReplacer
@@ -207,3 +208,39 @@ def test_a_stream_without_borders_comes_out_at_its_end(bodies: BodyReplacer) -> 
     (one, two) = stream.rest()
     assert (one[0], two[0]) == (0, 5)
     assert b"A12345" not in one[1] + two[1]
+
+
+_SIZE = 1 << 17
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"-", b"a--", b"--a\ncontent-", b"1,", b"a=b&", b"<a>", b"b='c' ", b"word ", b"x: y\r\n", b'{"a":', b"<!--"],
+)
+def test_what_anybody_may_push_costs_a_recording_little_memory_and_keeps_its_length(piece: bytes) -> None:
+    """A body of many tiny things, or of one long one; as objects they would take a hundred times their bytes."""
+    body = (piece * _SIZE)[:_SIZE]
+    replacer = BodyReplacer(RecordedFields())
+    for head in (b"", b"[", b"<a ", b"--bb\r\ncontent-type: text/plain\r\n"):
+        tracemalloc.start()
+        try:
+            made = replacer.body(head + body)
+            assert tracemalloc.get_traced_memory()[1] < 64 * _SIZE
+        finally:
+            tracemalloc.stop()
+        assert len(made) == len(head + body)
+
+
+def test_a_delimiter_is_found_wherever_it_begins() -> None:
+    """At the first dash from which it can be one, beside the end of what came before, in small letters or large."""
+    content = b'x--b 1\r\n\r\n{"a":1}----b\nContent-Type: text/plain\n\nhello' + b"-" * 90 + b"\ncontent-type: a"
+    assert [content[begin:end] for begin, end in borders(content)] == [b"--b 1\r\n", b"----b\n", b"-" * 76 + b"\n"]
+    assert [*borders(content, 10)] == [*borders(content)][1:]
+
+
+def test_the_stand_ins_that_are_remembered_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pump.ingest.recording.standins._KNOWN", 10)
+    stand_ins = StandIns()
+    made = {text: stand_ins.of(text) for text in (f"plate{number}" for number in range(50))}
+    assert len(stand_ins._known) == 10
+    assert all(stand_ins.of(text) == one for text, one in made.items())
