@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from pump.core.text import words_of
-from pump.sinks.jsonl.rotation import compressed, is_compressed, lock, numbered
+from pump.sinks.jsonl.rotation import compressed, is_compressed, lock, numbered, sync_folder
 
 log = structlog.get_logger()
 
@@ -119,16 +119,8 @@ class Compressor:
             for _, file in numbered(self._path):
                 if not is_compressed(file) and file.stat().st_ino == inode:
                     part.replace(compressed(file))
-                    _sync_folder(file.parent)
+                    sync_folder(file.parent)
                     file.unlink()
-                    _sync_folder(file.parent)
+                    sync_folder(file.parent)
                     return
             part.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -17,7 +17,7 @@ from pump.core.record import Record, State
 from pump.sinks.common.cut_short import CutShort
 from pump.sinks.jsonl import recovery as _tail
 from pump.sinks.jsonl.compressing import Compressor
-from pump.sinks.jsonl.rotation import shift
+from pump.sinks.jsonl.rotation import shift, sync_folder
 
 log = structlog.get_logger()
 
@@ -164,7 +164,7 @@ class LinesFile:
         self._fd = fd
         self._inode = os.fstat(fd).st_ino
         if self._fsync != "never":
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
 
     def _begin(self) -> State:
         """Go on at the file's end, whoever wrote what is there."""
@@ -269,11 +269,3 @@ def _locked(path: Path) -> int:
             os.close(fd)
             raise
         os.close(fd)  # somebody moved it away between the opening and the lock
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

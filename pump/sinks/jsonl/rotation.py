@@ -83,6 +83,15 @@ def files(folder: Path) -> Iterator[Path]:
         yield from (Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False))
 
 
+def sync_folder(folder: Path) -> None:
+    """Put the names in it on disk. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def opened(path: Path) -> BinaryIO:
     """The file's lines, to be read. What is compressed may raise EOFError, zlib.error, gzip.BadGzipFile."""
     return cast(BinaryIO, gzip.open(path, "rb")) if is_compressed(path) else path.open("rb")
