@@ -87,7 +87,7 @@ def _personal(value: object, depth: int, *, ours: bool = False) -> Iterator[str]
 
 def safe(value: Any, key: str = "") -> Any:
     """Of a configuration what anybody may read: tables of names as their size, addresses without path and query."""
-    if key in _COUNTED and isinstance(value, (Mapping, list)):
+    if key in COUNTED and isinstance(value, (Mapping, list)):
         return f"{len(value)} entries"
     if key == "users" and isinstance(value, Mapping):
         return {f"user {number}": safe(row) for number, row in enumerate(value.values(), 1)}
@@ -102,7 +102,7 @@ def safe(value: Any, key: str = "") -> Any:
     return value
 
 
-_COUNTED: Final = frozenset({"names", "bays", "cameras", "verification_codes", "tokens", "headers", "zones", "people"})
+COUNTED: Final = frozenset({"names", "bays", "cameras", "verification_codes", "tokens", "headers", "zones", "people"})
 """Keys whose tables name devices, persons or secrets."""
 _LOGIN: Final = re.compile(r"^([a-z]+://)[^/@\s]+@", re.IGNORECASE)
 _PATH: Final = re.compile(r"^([a-z]+://[^/?#\s]+)[/?#].+$", re.IGNORECASE | re.DOTALL)

@@ -19,7 +19,7 @@ import click
 import orjson
 
 import pump
-from pump.cli.bundle.cleaning import Cleaner, safe
+from pump.cli.bundle.cleaning import COUNTED, Cleaner, safe
 
 if TYPE_CHECKING:
     from pump.config import Config
@@ -53,7 +53,7 @@ def outline(file: Path) -> tuple[Any, list[str]]:
 
 def _outlined(value: Any, key: str = "") -> Any:
     if isinstance(value, Mapping):
-        if key in ("users", "tokens", "names", "bays", "cameras", "headers", "verification_codes"):
+        if key in COUNTED or key == "users":
             return f"{len(value)} entries"
         return {name: _outlined(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
