@@ -15,14 +15,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import aiohttp
 import anyio
 from multidict import CIMultiDict
+from pydantic import SecretStr
 from yarl import URL
 
 from pump.commands.once import OnceConnector
+from pump.core.errors import Misconfigured
 from pump.core.failure import clock_doubt
 from pump.core.text import words_of
 from pump.ingest.recording.tap import Tap
@@ -209,6 +211,30 @@ class DigestClient:
             asked = path.raw_path_qs if isinstance(path, URL) else path
             self._tap.answer(method, asked, answer.status, {"Content-Type": answer.content_type}, answer.body)
         return answer
+
+
+class DigestSettings(Protocol):
+    """The settings by which a device or gateway is reached and logged in to."""
+
+    url: str
+    username: str
+    password: SecretStr
+    verify_tls: bool
+    ca: Path | None
+
+
+def device_client(
+    settings: DigestSettings, count: Callable[[str], None] = lambda what: None, tap: Tap | None = None
+) -> DigestClient:
+    """The client that such settings describe. Raises Misconfigured for an unusable `ca`."""
+    ssl: tls.SSLContext | bool = True
+    if settings.url.startswith("https:"):
+        try:
+            ssl = tls_context(verify=settings.verify_tls, ca=settings.ca)
+        except (OSError, ValueError) as error:
+            raise Misconfigured(f"the certificates of {settings.ca} cannot be used: {error}") from error
+    password = settings.password.get_secret_value()
+    return DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=count, tap=tap)
 
 
 async def _closed(session: aiohttp.ClientSession) -> None:

@@ -13,14 +13,13 @@ from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
 from pump.commands.trial import Trial
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Refusal, Unavailable
+from pump.core.errors import Refusal, Unavailable
 from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.device import DeviceLogin, DeviceParts
 from pump.ingest.gaps import SourceGaps
 from pump.ingest.intake import Intake
 from pump.ingest.recording.fields import RecordedFields
-from pump.ingest.recording.tap import Tap
-from pump.ingest.stream.client import DigestClient, tls_context
+from pump.ingest.stream.client import device_client
 from pump.ingest.stream.connection import StreamOptions
 from pump.ingest.stream.intake import StreamIntake
 from pump.ingest.stream.lockout import LoginLockout
@@ -157,26 +156,14 @@ class HikCamera(Source[HikCameraSettings]):
     def _commanded(self) -> Commanded:
         return Commanded({}, self.qualifier) if self._parts is None else self._parts.control.commanded(self.qualifier)
 
-    def _link(self, count: Callable[[str], None] = lambda what: None, tap: Tap | None = None) -> DigestClient:
-        """The login; `count` gets each, `tap` the answers. Raises Misconfigured for an unusable `ca`."""
-        settings = self.settings
-        ssl: Any = True
-        if settings.url.startswith("https:"):
-            try:
-                ssl = tls_context(verify=settings.verify_tls, ca=settings.ca)
-            except (OSError, ValueError) as error:
-                raise Misconfigured(f"the certificates of {settings.ca} cannot be used: {error}") from error
-        password = settings.password.get_secret_value()
-        return DigestClient(settings.url, username=settings.username, password=password, ssl=ssl, count=count, tap=tap)
-
     async def try_out(self, trial: Trial) -> None:
         """As Source.try_out."""
-        await try_out(self._link(), self.settings, self.clock, trial)
+        await try_out(device_client(self.settings), self.settings, self.clock, trial)
 
     def _make(self, intake: Intake) -> _Parts:
         settings = self.settings
         password = settings.password.get_secret_value()
-        link = self._link(intake.count, intake.tap)
+        link = device_client(settings, intake.count, intake.tap)
         lockout = LoginLockout(self.clock, (settings.url, settings.username, password))
         self._device = DeviceParts(link, lockout, lambda answer: advise(answer).reason)
         store = StreamIntake(intake, self.clock)
