@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from pump.core.errors import Misconfigured, Unavailable
+from pump.core.net.mqtt import MqttClient
 from pump.sinks.common.tls import refusal
 from pump.sinks.mqtt.protocol import (
     CONTENT_TYPE,
@@ -82,7 +82,7 @@ _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 """Linux has it."""
 
 
-class MqttConnection(aiomqtt.Client):
+class MqttConnection(MqttClient):
     """One life of a connection: `open`, `post` any number, `close` or `drop`; never used again.
 
     Our own acknowledgements and window stand where aiomqtt's `publish` waits: it forgets the reason of a PUBACK (a
@@ -114,7 +114,6 @@ class MqttConnection(aiomqtt.Client):
         self.lost: Exception | None = None
         self._address = f"{options.host}:{options.port}"
         self._v5 = v5
-        self._thread = threading.get_ident()
         self._listener = listener
         self._flying: dict[int, int] = {}
         self._own: dict[int, asyncio.Future[str | None]] = {}
@@ -292,20 +291,6 @@ class MqttConnection(aiomqtt.Client):
         if not self._connected.done():  # aiomqtt would wait for its time-out
             self._connected.set_exception(aiomqtt.MqttCodeError(reason_code, "Disconnected while connecting"))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
-
-    def _on_socket_register_write(self, client: Paho, userdata: Any, sock: Any) -> None:
-        # aiomqtt defers this to the loop's next turn, when the socket may be closed and its number another's.
-        if threading.get_ident() == self._thread:
-            self._loop.add_writer(sock.fileno(), self._write, client)
-        else:
-            self._loop.call_soon_threadsafe(self._loop.add_writer, sock.fileno(), self._write, client)
-
-    def _write(self, client: Paho) -> None:
-        try:
-            client.loop_write()
-        except Exception as error:  # noqa: BLE001  # aiomqtt's own rule: whatever fails here ends the connection
-            if not self._disconnected.done():
-                self._disconnected.set_exception(error)
 
     def _on_pubrec(self) -> MQTTErrorCode:
         """With a reason of 0x80 and above QoS 2's exchange has ended, without PUBREL (MQTT 5, 4.3.3)."""

@@ -29,6 +29,7 @@ from pump.commands.contract import Command, CommandResult
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
+from pump.core.net.mqtt import MqttClient
 from pump.core.net.tls import ClosedIfRefused
 from pump.core.tasks import first_of
 from pump.core.text import words_of
@@ -134,7 +135,7 @@ class Broker:
     def _made(self) -> aiomqtt.Client:
         settings = self._settings
         v5 = settings.version == "5"
-        client = aiomqtt.Client(
+        client = MqttClient(
             self._host,
             self._port,
             username=settings.username,

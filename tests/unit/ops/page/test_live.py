@@ -23,7 +23,7 @@ async def _site(there: Looking) -> dict[str, int]:
         "other": await there.event(vehicle={"plate": "ZH 9"}, device=south, subject="camera/2", severity="warning"),
         "alarm": await there.event("security.burglary", severity="critical", place={"zone": "Back door"}),
         "door": await there.event("access.denied", access={"granted": False, "person": "Ada Löwe"}, severity="notice"),
-        "measure": await there.event("device.measure", measure={"what": "voltage", "value": 3.6, "unit": "V"}),
+        "measure": await there.event("device.measure", measure={"what": "voltage", "value": 3.6071829, "unit": "V"}),
     }
 
 
@@ -34,7 +34,7 @@ async def _site(there: Looking) -> dict[str, int]:
         ("?type=vehicle.*", ["other", "pass"]), ("?type=access", ["door"]), ("?device=north", ["pass"]),
         ("?device=camera/2", ["other"]), ("?plate=grab123", ["pass"]), ("?plate=GR-AB+123", ["pass"]),
         ("?zone=back", ["alarm"]), ("?person=ada", ["door"]), ("?person=l%C3%B6we", ["door"]),
-        ("?text=3.6", ["measure"]),
+        ("?text=3.6071829", ["measure"]),  # no time of day has so many digits
         ("?source=gate&quiet=1", ["door", "alarm", "other", "pass"]), ("?text=nothing+like+it", []),
         ("?severity=nonsense&source=gate&type=vehicle.*&device=south", ["other"]), ("?source=elsewhere", []),
     ],

@@ -22,7 +22,7 @@ def test_the_client_library_is_known_to_few_files_alone() -> None:
             if {name.split(".")[0] for name in names} & {"aiomqtt", "paho"}:
                 knowing.add(path.relative_to(_ROOT).as_posix())
     assert {one for one in knowing if not one.startswith(("testing/", "demo"))} == {
-        "sinks/mqtt/link.py", "vendors/avaeye/broker.py", "vendors/avaeye/simulator/subscriber.py",
+        "core/net/mqtt.py", "sinks/mqtt/link.py", "vendors/avaeye/broker.py", "vendors/avaeye/simulator/subscriber.py",
     }  # fmt: skip
 
 
