@@ -28,6 +28,9 @@ library=$(faketime -m -f +0 sh -c 'echo "$LD_PRELOAD"') || { echo "no faketime: 
 # is then refused with EINVAL. Each Python process gets one that needs no moment.
 patch=$(mktemp -d)
 trap 'rm -rf "$patch"' EXIT
+# A folder of its own for the tests' files: pytest takes what a run of today begins for days old, and removes it.
+export PYTEST_DEBUG_TEMPROOT=$patch/tests
+mkdir "$PYTEST_DEBUG_TEMPROOT"
 cat >"$patch/sitecustomize.py" <<'PYTHON'
 import select
 import time

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import stat
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -67,6 +68,8 @@ class LinesFile:
         self._fd = -1
         self._inode = 0
         self._size = 0
+        self._line: int | None = None
+        """CRC-32 of the last line, where this opening wrote it: an inode's number goes to another file in time."""
         self._safe = 0
         """The offset up to which the current file is known to be on disk, where anybody asks for that."""
         self.taken_back = False
@@ -122,6 +125,7 @@ class LinesFile:
             while done < len(data):
                 done += os.write(self._fd, view[done:])
             self._size += done
+            self._line = zlib.crc32(data[data.rfind(b"\n", 0, -1) + 1 :])
             if self._fsync == "batch":
                 self._sync(self._size - done)
         except OSError as error:
@@ -143,8 +147,9 @@ class LinesFile:
             raise TakenBack from error
 
     def state(self) -> State:
-        """The offset at which the next line begins."""
-        return {"inode": self._inode, "offset": self._size}
+        """The offset at which the next line begins, and the line before it."""
+        place: dict[str, int] = {"inode": self._inode, "offset": self._size}
+        return place if self._line is None else {**place, "line": self._line}
 
     def close(self) -> None:
         """Close the file, which gives its lock back."""
@@ -170,6 +175,7 @@ class LinesFile:
         """Go on at the file's end, whoever wrote what is there."""
         _tail.end_line(self._fd, self.path)
         self._size = self._safe = os.fstat(self._fd).st_size
+        self._line = None
         return self.state()
 
     def _follow(self, coming: int) -> None:
@@ -211,7 +217,7 @@ class LinesFile:
             # What the kernel could not put on disk it calls clean from now on: the next fsync would say yes. Taken
             # back and written anew, it is on disk when that says so.
             os.ftruncate(self._fd, back)
-            self._size = back
+            self._size, self._line = back, None
             raise
         self._safe = self._size
 
@@ -220,6 +226,8 @@ class LinesFile:
         if done > whole:
             os.ftruncate(self._fd, self._size + whole)
         before, self._size = self._size, self._size + whole
+        if whole:
+            self._line = None
         if whole and self._fsync == "batch":
             try:
                 self._sync(before)
@@ -241,10 +249,12 @@ def outside(batch: Sequence[Record], written: _tail.Written) -> list[int]:
     return [place for place, record in enumerate(batch) if not written.holds(record)]
 
 
-def _known(state: State | None) -> tuple[int, int] | None:
+def _known(state: State | None) -> tuple[int, int, int | None] | None:
     match state:
+        case {"inode": int(inode), "offset": int(offset), "line": int(line)}:
+            return inode, offset, line
         case {"inode": int(inode), "offset": int(offset)}:
-            return inode, offset
+            return inode, offset, None
     return None
 
 

@@ -208,27 +208,28 @@ def _line_from(file: Path, start: int) -> int:
         return lines.tell()
 
 
-def parts(path: Path, inode: int, offset: int) -> list[FilePart] | None:
+def parts(path: Path, inode: int, offset: int, line: int | None = None) -> list[FilePart] | None:
     """The files that hold what was written behind `offset` of the file `inode`, oldest first.
 
     That is the file itself, perhaps renamed since within its folder, and all that took its place after it. None
-    where the file is gone, or is no longer what it was (truncated, or another one with its number). Raises OSError.
+    where the file is gone, or is no longer what it was: truncated, or another one with its number, in which the line
+    before `offset` has not the CRC-32 `line`. Raises OSError.
     """
     known = numbered(path)
     current = path.stat()
     if current.st_ino == inode:
-        return [FilePart(path, offset, True)] if _fits(path, offset) else None
+        return [FilePart(path, offset, True)] if _fits(path, offset, line) else None
     older = next((file for file in files(path.parent) if written_to(file) == inode), None)
     if older is None:
         log.warning("The file that a sink last wrote is gone; those beside it are searched", path=str(path))
         return None
     whole = not is_compressed(older)
-    first = [FilePart(older, offset, False, cut=whole)] if _fits(older, offset) else []
-    if not first:
+    if not _fits(older, offset, line):
         log.warning("The file that a sink last wrote has changed", path=str(older))
+        return None
     number = next((n for n, file in known if file == older), 0)
     newer = [FilePart(file, 0, False, cut=not is_compressed(file)) for n, file in known if n < number]
-    return [*first, *newer, FilePart(path, 0, False)]
+    return [FilePart(older, offset, False, cut=whole), *newer, FilePart(path, 0, False)]
 
 
 def search(found: Sequence[FilePart], *, sync: bool, lost: bool = False) -> Written:
@@ -271,16 +272,19 @@ def end_line(fd: int, path: Path) -> None:
         os.write(fd, b"\n")
 
 
-def _fits(path: Path, offset: int) -> bool:
-    """True where a line can begin at `offset`."""
+def _fits(path: Path, offset: int, line: int | None) -> bool:
+    """True where a line can begin at `offset`, behind the one with the CRC-32 `line` where that is known."""
     if offset == 0:
         return True
     if offset > length(path):
         return False
     try:
         with opened(path) as file:
-            file.seek(offset - 1)
-            return file.read(1) == b"\n"
+            start = max(0, offset - LONGEST)
+            file.seek(start)
+            before = file.read(offset - start)
+            last = before[before.rfind(b"\n", 0, -1) + 1 :]
+            return last.endswith(b"\n") and line in (None, zlib.crc32(last))
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return False
 

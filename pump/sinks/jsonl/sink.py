@@ -1,10 +1,10 @@
 """Events as JSON lines, in a file (each exactly once) or on standard output (each at least once).
 
-Exactly once: the state stored beside the cursor names the file's inode and the offset behind the last line that the
-cursor has passed. When the sink is opened, what the file holds behind that place was written and not stored: those
-events come again and are known by their lines. Where the place is lost, or fits no file, the newest lines that there
-are, up to a bound, are the witness (`recovery`). The files named `path` and `path.1`, `path.2` … are the sink's;
-logrotate may rename them (`create` or nothing; with `copytruncate` what was written last may come twice).
+Exactly once: the state stored beside the cursor names the file's inode, the offset behind the last line that the
+cursor has passed, and that line's CRC. When the sink is opened, what the file holds behind that place was written and
+not stored: those events come again and are known by their lines. Where the place is lost, or fits no file, the newest
+lines that there are, up to a bound, are the witness (`recovery`). The files named `path` and `path.1`, `path.2` … are
+the sink's; logrotate may rename them (`create` or nothing; with `copytruncate` what was written last may come twice).
 """
 
 from __future__ import annotations

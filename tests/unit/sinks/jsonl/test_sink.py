@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -45,6 +46,13 @@ async def send(path: Path, batch: Sequence[Record], state: State | None = None, 
         return await out.send(batch)
 
 
+def end_of(path: Path) -> State:
+    """The state of a sink that has just written the file's last line."""
+    content = path.read_bytes()
+    last = content.splitlines(keepends=True)[-1]
+    return {"inode": path.stat().st_ino, "offset": len(content), "line": zlib.crc32(last)}
+
+
 def batch(begin: int, end: int, size: int = 0) -> list[Record]:
     return [record(seq, size=size) for seq in range(begin, end)]
 
@@ -58,7 +66,11 @@ async def test_lines_are_appended_in_order(path: Path) -> None:
     async with sink(path) as out:
         first = await out.send(batch(1, 6))
         await out.send(batch(6, 11))
-    assert first == {"inode": path.stat().st_ino, "offset": len(b"\n".join(r.body for r in batch(1, 6))) + 1}
+    assert first == {
+        "inode": path.stat().st_ino,
+        "offset": len(b"\n".join(r.body for r in batch(1, 6))) + 1,
+        "line": zlib.crc32(record(5).body + b"\n"),
+    }
     assert numbers(path) == list(range(1, 11))
     assert stat.S_IMODE(path.stat().st_mode) & ~0o640 == 0
 
@@ -74,7 +86,7 @@ async def test_what_was_written_before_a_crash_is_not_written_again(path: Path, 
         # Lines behind the stored place are still to be met: it must not move, or the next crash would repeat them.
         assert state == opened
         state = await out.send(batch(8, 14))
-        assert state == {"inode": path.stat().st_ino, "offset": path.stat().st_size}
+        assert state == end_of(path)
     assert numbers(path) == list(range(1, 14))
     await send(path, batch(14, 16), state, fsync=fsync)
     assert numbers(path) == list(range(1, 16))
@@ -190,7 +202,7 @@ async def test_a_file_moved_away_is_followed_by_a_new_one(path: Path) -> None:
         state = await out.send(batch(7, 9))
     assert numbers(path.with_name("events.jsonl.1")) == [1, 2, 3]
     assert numbers(path) == [7, 8]
-    assert state == {"inode": path.stat().st_ino, "offset": path.stat().st_size}
+    assert state == end_of(path)
 
 
 async def test_rotation_by_size_loses_and_repeats_nothing(path: Path) -> None:
@@ -205,7 +217,8 @@ async def test_rotation_by_size_loses_and_repeats_nothing(path: Path) -> None:
     assert all(file.stat().st_size <= 2048 for file in files)
     # Nothing of it was stored: all is found again, over all the files that came since.
     async with sink(path, opened, rotate_bytes="2KiB", rotate_keep=4) as out:
-        assert await out.send(batch(1, 17)) == {"inode": path.stat().st_ino, "offset": path.stat().st_size}
+        found = await out.send(batch(1, 17))
+        assert found == {"inode": path.stat().st_ino, "offset": path.stat().st_size}
         await out.send(batch(17, 19))
     assert not path.with_name("events.jsonl.5").exists()
     files = [*(f for f in (path.with_name(f"events.jsonl.{n}") for n in (4, 3, 2, 1)) if f.exists()), path]
@@ -214,13 +227,29 @@ async def test_rotation_by_size_loses_and_repeats_nothing(path: Path) -> None:
 
 async def test_the_oldest_file_goes_and_what_is_there_is_not_repeated(path: Path) -> None:
     async with sink(path, rotate_bytes="1KiB", rotate_keep=2) as out:
-        opened = out.state
-        for begin in range(1, 13, 2):
+        first = await out.send(batch(1, 3))
+        for begin in range(3, 13, 2):
             await out.send(batch(begin, begin + 2))
-    assert numbers(path.with_name("events.jsonl.2"), path.with_name("events.jsonl.1"), path) == list(range(7, 13))
-    async with sink(path, opened) as out:  # the file that the state names is gone
+    files = [path.with_name("events.jsonl.2"), path.with_name("events.jsonl.1"), path]
+    assert numbers(*files) == list(range(7, 13))
+    async with sink(path, first) as out:  # the file that the state names is gone
         await out.send(batch(7, 15))
-    assert numbers(path.with_name("events.jsonl.2"), path.with_name("events.jsonl.1"), path) == list(range(7, 15))
+    assert numbers(*files) == list(range(7, 15))
+
+
+@pytest.mark.parametrize("heir", ["events.jsonl", "events.jsonl.1", "events.jsonl.2"])
+async def test_a_later_file_may_have_the_number_of_one_that_is_gone(path: Path, heir: str) -> None:
+    async with sink(path, rotate_bytes="1KiB", rotate_keep=2) as out:
+        first = await out.send(batch(1, 3))
+        for begin in range(3, 13, 2):
+            await out.send(batch(begin, begin + 2))
+    assert first is not None
+    # Lines of two figures are no longer than lines of one: the place fits, the line before it does not.
+    state = {**first, "inode": path.with_name(heir).stat().st_ino}
+    async with sink(path, state) as out:
+        await out.send(batch(7, 15))
+    files = [path.with_name("events.jsonl.2"), path.with_name("events.jsonl.1"), path]
+    assert numbers(*files) == list(range(7, 15))
 
 
 async def test_copytruncate_goes_on_at_the_end(path: Path) -> None:
@@ -332,7 +361,7 @@ async def test_fsync_by_interval_settles_when_it_is_due_or_nothing_comes(path: P
         settled = await out.settle()
         assert settled is not None
         assert settled.seq == 4
-        assert settled.state == {"inode": path.stat().st_ino, "offset": path.stat().st_size}
+        assert settled.state == end_of(path)
         assert await out.settle() is None
         await out.send(batch(5, 7))
         assert await out.settle() is None
