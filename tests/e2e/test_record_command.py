@@ -16,8 +16,7 @@ import aiohttp
 import yarl
 from click.testing import CliRunner
 
-from pump.cli.recording.record import command as record_
-from pump.cli.simulate import command as simulate
+from pump.cli import group
 from pump.ingest.recording.lines import read
 from pump.testing.brokers import free_port
 from tests.e2e.test_record_and_play import CONFIG, running, stored, until
@@ -149,16 +148,16 @@ def test_files_that_are_no_recordings_are_refused(tmp_path: Path) -> None:
     ):
         file = tmp_path / "r.jsonl"
         file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-        result = CliRunner().invoke(simulate, [*more, "--from", str(file)])
+        result = CliRunner().invoke(group, ["simulate", *more, "--from", str(file)])
         assert result.exit_code != 0
         assert said in result.output
     file.write_bytes(b'{"format": "pump rec')
-    assert "no line that is whole" in CliRunner().invoke(simulate, ["--from", str(file)]).output
-    assert "cannot be read" in CliRunner().invoke(simulate, ["--from", str(tmp_path / "none")]).output
+    assert "no line that is whole" in CliRunner().invoke(group, ["simulate", "--from", str(file)]).output
+    assert "cannot be read" in CliRunner().invoke(group, ["simulate", "--from", str(tmp_path / "none")]).output
     (tmp_path / "pump.toml").write_text(CONFIG.format(folder=tmp_path, table=TABLE, push=0), encoding="utf-8")
-    there = CliRunner().invoke(record_, ["one", "-c", str(tmp_path / "pump.toml"), "-o", str(file)])
+    there = CliRunner().invoke(group, ["record", "one", "-c", str(tmp_path / "pump.toml"), "-o", str(file)])
     assert "is there already" in there.output
-    alone = CliRunner().invoke(record_, ["one", "-c", str(tmp_path / "pump.toml"), "-o", str(tmp_path / "new")])
+    alone = CliRunner().invoke(group, ["record", "one", "-c", str(tmp_path / "pump.toml"), "-o", str(tmp_path / "new")])
     assert "no daemon runs" in alone.output
     assert not (tmp_path / "new").exists()
-    assert "go with --from" in CliRunner().invoke(simulate, ["avaeye", "--at-once"]).output
+    assert "go with --from" in CliRunner().invoke(group, ["simulate", "avaeye", "--at-once"]).output
