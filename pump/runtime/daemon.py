@@ -20,7 +20,7 @@ from pump.core.tasks import first_of, wait_for
 from pump.delivery.delivery import Delivery
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
-from pump.runtime.build import NoStart, Parts, build_usable
+from pump.runtime.build import FAILED, NoStart, Parts, build_usable
 from pump.runtime.descriptors import Lack
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.numbering import qualify
@@ -37,14 +37,14 @@ from pump.runtime.systemd.progress import Progress
 from pump.runtime.systemd.watchdog import Watch
 from pump.runtime.tuning import prepare_process, tuned
 from pump.runtime.ways import CommandWays
-from pump.spool import Spool, not_opened
+from pump.spool import NewerSpool, Spool, not_opened
 from pump.telemetry.health import Health, HealthCollector
 from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
-STOPPED, FAILED, MISCONFIGURED = 0, 1, 78
-"""Exit statuses."""
+STOPPED: Final = 0
+"""The exit status of a stop as asked."""
 
 # A stop, in seconds; together less than WHOLE, which is less than what systemd grants and the 40 s that users rely on.
 STARTING: Final = 5.0  # a start that is under way ends
@@ -126,7 +126,8 @@ class Daemon:
             self._reload.soon()
 
     async def run(self, *, signals: bool = True) -> int:
-        """Run until asked to stop; the exit status: 0 stopped as asked, 78 configuration, 1 anything else.
+        """Run until asked to stop; the exit status: 0 stopped as asked, 78 only a person can mend it (the configuration
+        is wrong, the spool is a newer pump's), 1 anything else.
 
         `signals`: the process is the daemon's own. SIGTERM and SIGINT ask for the stop, SIGHUP for a reload, and the
         process ends at the stop's deadline, at the latest 3 s after this returned, even where a thread hangs.
@@ -157,7 +158,7 @@ class Daemon:
         try:
             parts = build_usable(self.config, self._kinds, self.clock)
         except NoStart as error:
-            return MISCONFIGURED if error.misconfigured else FAILED
+            return error.status
         try:
             self.config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # vendors' tokens lie there
             lock = FolderLock(self.config.state_dir)
@@ -181,8 +182,8 @@ class Daemon:
             if self._spool is not None:
                 await first_of(self._asked.wait(), self._spool.failed.wait())
                 await first_of(self._stop_in_order(), self._hurried.wait(), self._spool.failed.wait())
-        except NoStart:
-            return FAILED
+        except NoStart as error:
+            return error.status
         finally:
             with CancelScope(shield=True):
                 clean = await self._end()
@@ -266,7 +267,7 @@ class Daemon:
                 spool = await Spool.open(config.state_dir, config.spool, clock=self.clock, metrics=self.metrics)
         except (OSError, ValueError, sqlite3.Error) as error:
             log.error("The spool cannot be opened", error=not_opened(error))
-            raise NoStart from error
+            raise NoStart(lasting=isinstance(error, NewerSpool)) from error
         self._spool = spool
         self.health.component("spool").up()
         return spool
