@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 from anyio import CancelScope, move_on_after
+from anyio.lowlevel import checkpoint
 
 import pump
 from pump import registry
@@ -16,6 +17,7 @@ from pump.config import Config
 from pump.config.changes import digests
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
+from pump.core.failure import scarcity
 from pump.core.tasks import first_of, wait_for
 from pump.delivery.delivery import Delivery
 from pump.registry import Registry
@@ -155,6 +157,7 @@ class Daemon:
     # --- the whole life ---------------------------------------------------------------------------------------------
 
     async def _run(self, *, keep_lock: bool) -> int:
+        await checkpoint()  # anyio loads the rest of itself at its first use: a stop may have no file descriptor for it
         try:
             parts = build_usable(self.config, self._kinds, self.clock)
         except NoStart as error:
@@ -167,7 +170,7 @@ class Daemon:
             log.error("Another daemon runs with this state directory", reason=str(error), pid=error.pid)
             return FAILED
         except OSError as error:
-            log.error("The state directory cannot be used", error=str(error))
+            log.error("The state directory cannot be used", error=_why(error))
             return FAILED
         try:
             return await self._live(parts)
@@ -211,7 +214,7 @@ class Daemon:
         try:
             await services.open_ops(config)
         except OSError as error:
-            log.error("The ops listener cannot listen", address=str(config.ops.listen), error=str(error))
+            log.error("The ops listener cannot listen", address=str(config.ops.listen), error=_why(error))
             raise NoStart from error
         spool = await self._open_spool()
         parts = LiveParts(
@@ -241,7 +244,7 @@ class Daemon:
         try:
             await services.open_push(config, parts.routes(config))  # last of all: from here on devices are answered
         except OSError as error:
-            log.error("The push listener cannot listen", address=str(config.server.listen), error=str(error))
+            log.error("The push listener cannot listen", address=str(config.server.listen), error=_why(error))
             raise NoStart from error
         running = Running(parts, services, self.pictures, spool, self.supervisor, self.status, self._notifier)
         reload = Reload(config, files, running, kinds=self._kinds, clock=self.clock, metrics=self.metrics)
@@ -266,7 +269,7 @@ class Daemon:
             async with more_time(self._notifier, self.clock, "the spool is repaired, or brought into a newer form"):
                 spool = await Spool.open(config.state_dir, config.spool, clock=self.clock, metrics=self.metrics)
         except (OSError, ValueError, sqlite3.Error) as error:
-            log.error("The spool cannot be opened", error=not_opened(error))
+            log.error("The spool cannot be opened", error=scarcity(error) or not_opened(error))
             raise NoStart(lasting=isinstance(error, NewerSpool)) from error
         self._spool = spool
         self.health.component("spool").up()
@@ -330,6 +333,11 @@ class Daemon:
 
     def _named(self, prefix: str) -> list[str]:
         return [name for name in self.supervisor.names if name.startswith(prefix)]
+
+
+def _why(error: OSError) -> str:
+    """What the system lacks, with its remedy, else its own words; which file it was about is chance where it lacks."""
+    return scarcity(error) or str(error)
 
 
 async def _close(spool: Spool, *, asked: bool) -> bool:
