@@ -19,7 +19,7 @@ import structlog
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
 from pump.core.failure import Failure, diagnose
-from pump.core.tasks import wait_for
+from pump.core.tasks import wait_for, waits_at
 from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics
 
@@ -185,8 +185,8 @@ class Supervisor:
             silence = round(part.component.idle)
             log.error(
                 "A part makes no progress: it is cancelled and begins anew from where it was. Should it come again, "
-                "pump bundle has what is needed to find out why",
-                part=part.name, state=part.component.state, silent_s=silence,
+                "give this line and pump bundle to who maintains the pump",
+                part=part.name, state=part.component.state, silent_s=silence, waits_at=_waits_at(part.name),
             )  # fmt: skip
             self._metrics.stuck.labels(part=part.name).inc()
             part.tell(f"it made no progress for {silence} s, was cancelled and begins anew")
@@ -304,6 +304,12 @@ class Supervisor:
                 reason=failure.reason,
                 exc_info=failure.error,
             )
+
+
+def _waits_at(name: str) -> dict[str, str]:
+    """Where the part's tasks wait: they are named like it, with a word of their own behind."""
+    tasks = {task.get_name(): task for task in asyncio.all_tasks()}
+    return {each: waits_at(task) for each, task in sorted(tasks.items()) if f"{each} ".startswith(f"{name} ")}
 
 
 def _tell_if_broken(task: asyncio.Task[None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -68,9 +69,14 @@ async def forever() -> None:
     await asyncio.get_running_loop().create_future()
 
 
+async def outer() -> None:
+    await forever()
+
+
 async def hangs(bench: Bench) -> None:
     bench.component.up()
-    await forever()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(outer(), name="source teams queue")
 
 
 async def hangs_at_once(bench: Bench) -> None:
@@ -90,6 +96,10 @@ async def test_a_source_that_stands_still_is_cancelled_and_begins_anew() -> None
     assert line["event"].startswith("A part makes no progress: it is cancelled and begins anew from where it was.")
     assert (line["part"], line["state"]) == ("source teams", "stalled")
     assert LONG <= line["silent_s"] <= LONG + 2
+    assert set(line["waits_at"]) == {"source teams", "source teams queue"}
+    assert re.search(r"test_stuck\.py:\d+ hangs > ", line["waits_at"]["source teams"])
+    queue = line["waits_at"]["source teams queue"]
+    assert re.fullmatch(r"test_stuck\.py:\d+ outer > test_stuck\.py:\d+ forever", queue)
     assert bench.component.state == "up", "as its own run says"
     await bench.pass_(5 * LONG)
     assert bench.revived == pytest.approx(6.0, abs=1), "as often as it hangs"

@@ -206,7 +206,8 @@ async def test_a_reading_that_hangs_is_a_stall_though_callbacks_come(tmp_path: P
         async def hangs(*_: Any) -> None:
             await never.wait()
 
-        site.source._snapshot = hangs  # type: ignore[method-assign]
+        assert isinstance(site.clock, ManualClock)
+        site.source._snapshot = hangs  # type: ignore[assignment,method-assign]
         sn = site.kinot.fleet.sensors[0].sn
         for minute in range(20):
             site.clock.advance(60.0)
