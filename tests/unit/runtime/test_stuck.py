@@ -10,11 +10,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from pump.core.errors import Misconfigured, Unavailable
+from pump.core.failure import MISCONFIGURED_WAIT
 from pump.runtime.supervisor import LONGEST_WAIT, STUCK, Supervisor
 from pump.runtime.systemd.progress import Progress
 from pump.telemetry.health import Component, Health
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
+from pump.vendors.common.api import LONGEST_RETRY_AFTER
 
 EXPECTS = 10.0
 LONG = round(STUCK * EXPECTS)
@@ -179,6 +181,10 @@ async def test_one_that_swallows_its_cancellation_is_named_and_the_watchdog_has_
     assert bench.progress.stuck() == []
     assert len(bench.starts) == 2
     await bench.end()
+
+
+def test_the_longest_wait_is_no_shorter_than_any_that_is_waited() -> None:
+    assert max(LONGEST_RETRY_AFTER, MISCONFIGURED_WAIT) <= LONGEST_WAIT
 
 
 # --- who waits by right -------------------------------------------------------------------------------------------
