@@ -43,7 +43,8 @@ def _command_page() -> Iterator[str]:
         if command is not None and not command.hidden:
             yield from _command(command, f"pump {name}", context)
     yield ".SH EXIT STATUS"
-    yield "0 as asked; 78 the configuration is wrong; 1 anything else. What a command adds to these stands with it."
+    yield "0 as asked; 78 no restart helps, for the configuration is wrong or the spool is a newer pump's; 1 anything"
+    yield "else. What a command adds to these stands with it."
     yield ".SH FILES"
     yield from _entry("/etc/pump/pump.toml", "The configuration of the shipped unit; see \\fBpump.toml\\fR(5).")
     yield from _entry("/var/lib/pump", "The spool, tokens, pictures: what must survive.")

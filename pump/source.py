@@ -52,7 +52,9 @@ class Source(ABC, Generic[S]):
 
         Cancelled to stop it: close sockets, do not unsubscribe what the vendor keeps for us while we are away.
         `await intake.put(...)` returns when the events are on disk; only the line after it may tell the vendor.
-        Report health with `intake.up()`, `intake.down(reason)` and, at every sign of life, `intake.activity()`.
+        Report health with `intake.up()`, `intake.down(reason)` and, at every sign of life, `intake.activity()`. With
+        `intake.component.expect(seconds)` a sign is due within that time; after three times as long it is cancelled and
+        called again. Who waits longer says `down` first, and again within the hour.
 
         May raise `Unavailable` (the peer or the spool is away: restarted with backoff, or after `retry_after`),
         `Misconfigured` (only a person can mend it: restarted after its long wait, logged loudly). Anything else is

@@ -113,7 +113,8 @@ def group() -> None:
     pump run               run it (systemd does this)
     pump events --follow   watch what arrives
 
-    Exit status: 0 stopped as asked, 78 the configuration is wrong, 1 anything else.
+    Exit status: 0 stopped as asked; 78 no restart helps, for the configuration is wrong or the spool
+    is a newer pump's; 1 anything else.
     """
 
 

@@ -52,6 +52,8 @@ TABLES: Final[dict[str, type[Settings]]] = {
     "commands": CommandSettings,
 }
 """The tables with one fixed form."""
+_LARGEST: Final = 16 << 20
+"""Bytes of pump.toml: what is larger, or never ends, was put in its place by mistake, and would fill the memory."""
 PARTS: Final = ("sources", "sinks")
 """The tables of named tables, each of which has a `type`."""
 
@@ -327,7 +329,11 @@ def _nul(value: object) -> Keys | None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            found = file.read(_LARGEST + 1)
+        if len(found) > _LARGEST:
+            raise ConfigError([Problem(None, "", "more than 16 MiB: this is no pump.toml")], str(path))
+        return found.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError([Problem(line, "", "bytes that are not UTF-8")], str(path)) from None

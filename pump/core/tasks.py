@@ -11,11 +11,14 @@ from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import anyio
 
 from pump.core.clock import Clock
+
+_FRAMES: Final = ("cr_frame", "gi_frame", "ag_frame")
+_AWAITED: Final = ("cr_await", "gi_yieldfrom", "ag_await")
 
 
 async def wait_for(tasks: Collection[asyncio.Task[Any]], seconds: float, clock: Clock) -> bool:
@@ -45,6 +48,17 @@ async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
         await asyncio.wait(tasks)
     for task in done:
         task.result()
+
+
+def waits_at(task: asyncio.Task[Any]) -> str:
+    """The lines at which it waits, for people, the outermost first: "source.py:120 run > queue.py:181 _round"."""
+    places: list[str] = []
+    inner: object = task.get_coro()
+    while (frame := next((found for name in _FRAMES if (found := getattr(inner, name, None))), None)) is not None:
+        code = frame.f_code
+        places.append(f"{code.co_filename.rpartition('/')[2]}:{frame.f_lineno} {code.co_name}")
+        inner = next((found for name in _AWAITED if (found := getattr(inner, name, None))), None)
+    return " > ".join(places)
 
 
 class Nap:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -27,15 +27,22 @@ from pump.telemetry.metrics import Metrics
 log = structlog.get_logger()
 
 
+FAILED: Final = 1
+LASTING: Final = 78
+"""Exit statuses of a daemon. After the first another start may help, and systemd makes one; after the second only a
+person does, and systemd makes none (RestartPreventExitStatus of the units)."""
+
+
 class NoStart(Exception):
     """The daemon could not start; the log has the reason.
 
-    `misconfigured`: another start would not help, for what is wrong is what the configuration says.
+    `lasting`: no other start helps, for a person must change the configuration, or the version of the pump.
     """
 
-    def __init__(self, *, misconfigured: bool = False) -> None:
+    def __init__(self, *, lasting: bool = False) -> None:
         super().__init__()
-        self.misconfigured = misconfigured
+        self.status = LASTING if lasting else FAILED
+        """The daemon's exit status."""
 
 
 class NoParts(Exception):
@@ -91,7 +98,7 @@ def build_usable(config: Config, kinds: Registry, clock: Clock) -> Parts:
             "This machine does not give what the configuration names, or not yet", key=dotted(keys), reason=reason
         )
     if wrong or lacking:
-        raise NoStart(misconfigured=bool(wrong))
+        raise NoStart(lasting=bool(wrong))
     return parts
 
 

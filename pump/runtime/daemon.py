@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 from anyio import CancelScope, move_on_after
+from anyio.lowlevel import checkpoint
 
 import pump
 from pump import registry
@@ -16,11 +17,12 @@ from pump.config import Config
 from pump.config.changes import digests
 from pump.core.clock import Clock
 from pump.core.errors import Unavailable
+from pump.core.failure import scarcity
 from pump.core.tasks import first_of, wait_for
 from pump.delivery.delivery import Delivery
 from pump.registry import Registry
 from pump.runtime.announcer import Announcer, note_run
-from pump.runtime.build import NoStart, Parts, build_usable
+from pump.runtime.build import FAILED, NoStart, Parts, build_usable
 from pump.runtime.descriptors import Lack
 from pump.runtime.lock import FolderLock, Locked
 from pump.runtime.numbering import qualify
@@ -37,14 +39,14 @@ from pump.runtime.systemd.progress import Progress
 from pump.runtime.systemd.watchdog import Watch
 from pump.runtime.tuning import prepare_process, tuned
 from pump.runtime.ways import CommandWays
-from pump.spool import Spool, not_opened
+from pump.spool import NewerSpool, Spool, not_opened
 from pump.telemetry.health import Health, HealthCollector
 from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
-STOPPED, FAILED, MISCONFIGURED = 0, 1, 78
-"""Exit statuses."""
+STOPPED: Final = 0
+"""The exit status of a stop as asked."""
 
 # A stop, in seconds; together less than WHOLE, which is less than what systemd grants and the 40 s that users rely on.
 STARTING: Final = 5.0  # a start that is under way ends
@@ -126,7 +128,8 @@ class Daemon:
             self._reload.soon()
 
     async def run(self, *, signals: bool = True) -> int:
-        """Run until asked to stop; the exit status: 0 stopped as asked, 78 configuration, 1 anything else.
+        """Run until asked to stop; the exit status: 0 stopped as asked, 78 only a person can mend it (the configuration
+        is wrong, the spool is a newer pump's), 1 anything else.
 
         `signals`: the process is the daemon's own. SIGTERM and SIGINT ask for the stop, SIGHUP for a reload, and the
         process ends at the stop's deadline, at the latest 3 s after this returned, even where a thread hangs.
@@ -154,10 +157,11 @@ class Daemon:
     # --- the whole life ---------------------------------------------------------------------------------------------
 
     async def _run(self, *, keep_lock: bool) -> int:
+        await checkpoint()  # anyio loads the rest of itself at its first use: a stop may have no file descriptor for it
         try:
             parts = build_usable(self.config, self._kinds, self.clock)
         except NoStart as error:
-            return MISCONFIGURED if error.misconfigured else FAILED
+            return error.status
         try:
             self.config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # vendors' tokens lie there
             lock = FolderLock(self.config.state_dir)
@@ -166,7 +170,7 @@ class Daemon:
             log.error("Another daemon runs with this state directory", reason=str(error), pid=error.pid)
             return FAILED
         except OSError as error:
-            log.error("The state directory cannot be used", error=str(error))
+            log.error("The state directory cannot be used", error=_why(error))
             return FAILED
         try:
             return await self._live(parts)
@@ -181,8 +185,8 @@ class Daemon:
             if self._spool is not None:
                 await first_of(self._asked.wait(), self._spool.failed.wait())
                 await first_of(self._stop_in_order(), self._hurried.wait(), self._spool.failed.wait())
-        except NoStart:
-            return FAILED
+        except NoStart as error:
+            return error.status
         finally:
             with CancelScope(shield=True):
                 clean = await self._end()
@@ -210,7 +214,7 @@ class Daemon:
         try:
             await services.open_ops(config)
         except OSError as error:
-            log.error("The ops listener cannot listen", address=str(config.ops.listen), error=str(error))
+            log.error("The ops listener cannot listen", address=str(config.ops.listen), error=_why(error))
             raise NoStart from error
         spool = await self._open_spool()
         parts = LiveParts(
@@ -240,7 +244,7 @@ class Daemon:
         try:
             await services.open_push(config, parts.routes(config))  # last of all: from here on devices are answered
         except OSError as error:
-            log.error("The push listener cannot listen", address=str(config.server.listen), error=str(error))
+            log.error("The push listener cannot listen", address=str(config.server.listen), error=_why(error))
             raise NoStart from error
         running = Running(parts, services, self.pictures, spool, self.supervisor, self.status, self._notifier)
         reload = Reload(config, files, running, kinds=self._kinds, clock=self.clock, metrics=self.metrics)
@@ -265,8 +269,8 @@ class Daemon:
             async with more_time(self._notifier, self.clock, "the spool is repaired, or brought into a newer form"):
                 spool = await Spool.open(config.state_dir, config.spool, clock=self.clock, metrics=self.metrics)
         except (OSError, ValueError, sqlite3.Error) as error:
-            log.error("The spool cannot be opened", error=not_opened(error))
-            raise NoStart from error
+            log.error("The spool cannot be opened", error=scarcity(error) or not_opened(error))
+            raise NoStart(lasting=isinstance(error, NewerSpool)) from error
         self._spool = spool
         self.health.component("spool").up()
         return spool
@@ -329,6 +333,11 @@ class Daemon:
 
     def _named(self, prefix: str) -> list[str]:
         return [name for name in self.supervisor.names if name.startswith(prefix)]
+
+
+def _why(error: OSError) -> str:
+    """What the system lacks, with its remedy, else its own words; which file it was about is chance where it lacks."""
+    return scarcity(error) or str(error)
 
 
 async def _close(spool: Spool, *, asked: bool) -> bool:

@@ -1,4 +1,5 @@
-"""Keeps the parts running: each in a task with its name, started again after it failed, none touched by another.
+"""Keeps the parts running: each in a task with its name, started again after it failed or made no progress, none
+touched by another.
 
 The tasks are asyncio's own rather than an anyio task group's: a group waits for its children for ever, and repeats a
 cancellation at every await, so that a part's clean-up could await nothing. Here a cancellation comes once, stopping
@@ -18,7 +19,7 @@ import structlog
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
 from pump.core.failure import Failure, diagnose
-from pump.core.tasks import wait_for
+from pump.core.tasks import wait_for, waits_at
 from pump.telemetry.health import Component
 from pump.telemetry.metrics import Metrics
 
@@ -30,6 +31,10 @@ LASTING: Final = 60.0
 """Seconds of "up" that are real success: after them the backoff starts again at its beginning."""
 SHORTEST_WAIT: Final = 0.1
 """Seconds: a part that asks for a shorter wait would keep the loop busy."""
+STUCK: Final = 3.0
+"""Times the silence that a part is granted, after which it is not slow but stuck, and begins anew."""
+LONGEST_WAIT: Final = 3600.0
+"""Seconds that a part waits at the most once it has said that it is down: Retry-After is believed for no longer."""
 
 
 @dataclass(slots=True)
@@ -50,6 +55,32 @@ class _Part:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by each start; cleared by who waits for the next."""
+    running: bool = False
+    """Its `run` is on its way; else it waits for the next."""
+    silent: float = 0.0
+    """Seconds for which it has run and owed a sign of life, as far as `revive` has looked."""
+    heard: int = 0
+    """The component's `words` at the last look."""
+    told: int = 0
+    """The same after the supervisor's own last word about it."""
+
+    def tell(self, reason: str) -> None:
+        """Have it known as down."""
+        self.down(reason)
+        self.told = self.component.words
+
+    @property
+    def granted(self) -> float | None:
+        """Seconds for which it may go on owing a sign of life; None: it owes none."""
+        component = self.component
+        if component.expects is None or not self.running or self.again or self.stopping:
+            return None
+        if component.state == "stalled":
+            return (STUCK - 1.0) * component.expects  # it is known once it was silent for the first
+        if component.state != "down":
+            return None
+        own = component.words != self.told  # else its run has said nothing yet
+        return STUCK * component.expects + (LONGEST_WAIT if own else 0.0)
 
 
 class Supervisor:
@@ -123,16 +154,43 @@ class Supervisor:
         part = self._parts[name]
         if part.task is None or part.stopping:
             return False
-        if not part.again:
-            part.asked = self._clock.monotonic()
-        part.again = True
-        part.begun.clear()
-        part.task.cancel(f"{name} is to begin anew")
+        self._begin_anew(part, part.task)
         begun = asyncio.create_task(part.begun.wait(), name=f"restart of {name}")
         try:
             return await wait_for({begun}, deadline, self._clock)
         finally:
             begun.cancel()
+
+    def _begin_anew(self, part: _Part, task: asyncio.Task[None]) -> None:
+        if not part.again:
+            part.asked = self._clock.monotonic()
+        part.again = True
+        part.begun.clear()
+        task.cancel(f"{part.name} is to begin anew")
+
+    def revive(self, seconds: float) -> None:
+        """Have parts begin anew that owe a sign of life for several times what they are granted: one cancellation each.
+
+        Called every so many seconds, but not after those in which nobody could have given one. A part is where it was
+        as after any failure; one that swallows its cancellation is `stuck`. The wait between two starts is no silence.
+        """
+        for part in self._parts.values():
+            granted, words = part.granted, part.component.words
+            if granted is None or words != part.heard:
+                part.silent, part.heard = 0.0, words
+                continue
+            part.silent += seconds
+            if part.silent <= granted or part.task is None:
+                continue
+            silence = round(part.component.idle)
+            log.error(
+                "A part makes no progress: it is cancelled and begins anew from where it was. Should it come again, "
+                "give this line and pump bundle to who maintains the pump",
+                part=part.name, state=part.component.state, silent_s=silence, waits_at=_waits_at(part.name),
+            )  # fmt: skip
+            self._metrics.stuck.labels(part=part.name).inc()
+            part.tell(f"it made no progress for {silence} s, was cancelled and begins anew")
+            self._begin_anew(part, part.task)
 
     def stuck(self, seconds: float) -> list[str]:
         """The parts that were cancelled more than so many seconds ago and have not ended."""
@@ -186,10 +244,11 @@ class Supervisor:
             except asyncio.CancelledError:
                 if part.stopping or not part.again:
                     raise
-                task.uncancel()
             if part.again:
                 part.again = False
                 part.backoff.reset()
+                while task.cancelling():  # also where it raised or returned: a count that stays looks like a stop
+                    task.uncancel()
 
     async def _live(self, part: _Part) -> None:
         """Starts and pauses, until the part is to stop or to begin anew."""
@@ -201,6 +260,7 @@ class Supervisor:
             part.started.set()
             part.begun.set()
             error: BaseException | None = None
+            part.running = True
             try:
                 await part.run()
             except asyncio.CancelledError as cancelled:
@@ -210,7 +270,9 @@ class Supervisor:
                 error = cancelled
             except (Exception, BaseExceptionGroup) as raised:  # noqa: BLE001  # whatever a part raises stays its own
                 error = raised
-            if part.stopping:
+            finally:
+                part.running = False
+            if part.stopping or part.again:
                 self._tell_late_failure(part, error)
                 return
             if part.component.lasted(begin) >= LASTING:
@@ -220,7 +282,7 @@ class Supervisor:
     async def _pause(self, part: _Part, failure: Failure) -> None:
         drawn = part.backoff.next()
         wait = drawn if failure.wait is None else max(failure.wait, SHORTEST_WAIT)
-        part.down(failure.reason)
+        part.tell(failure.reason)
         log.log(
             failure.level,
             failure.sentence,
@@ -242,6 +304,12 @@ class Supervisor:
                 reason=failure.reason,
                 exc_info=failure.error,
             )
+
+
+def _waits_at(name: str) -> dict[str, str]:
+    """Where the part's tasks wait: they are named like it, with a word of their own behind."""
+    tasks = {task.get_name(): task for task in asyncio.all_tasks()}
+    return {each: waits_at(task) for each, task in sorted(tasks.items()) if f"{each} ".startswith(f"{name} ")}
 
 
 def _tell_if_broken(task: asyncio.Task[None]) -> None:

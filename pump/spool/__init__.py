@@ -1,7 +1,7 @@
 """The spool: the only code that knows its SQL."""
 
 from pump.spool.damage.repair import Repaired
-from pump.spool.errors import Fatal, RowRefused, not_opened
+from pump.spool.errors import Fatal, NewerSpool, RowRefused, not_opened
 from pump.spool.gaps.along import Along
 from pump.spool.gaps.ledger import Gap, GapChange, GapLedger
 from pump.spool.gaps.sightings import Seen
@@ -12,5 +12,5 @@ from pump.spool.types import Cursor, GapOpened, Link, Receipt, Row, SpoolSetting
 
 __all__ = [
     "Along", "Cursor", "DeadLetter", "Fatal", "Fetch", "FetchQueue", "Gap", "GapChange", "GapLedger", "GapOpened",
-    "Link", "Receipt", "Repaired", "Row", "RowRefused", "Seen", "Spool", "SpoolSettings", "not_opened",
+    "Link", "NewerSpool", "Receipt", "Repaired", "Row", "RowRefused", "Seen", "Spool", "SpoolSettings", "not_opened",
 ]  # fmt: skip

@@ -13,6 +13,10 @@ class Fatal(Exception):
     """The spool can no longer be believed: the process must end with 1, and a new one look at the disk afresh."""
 
 
+class NewerSpool(ValueError):
+    """The file is of a newer pump: nothing was changed, and no other start of this one can open it."""
+
+
 class RowRefused(Exception):
     """Some rows of a put cannot be stored whatever happens; all its others are. `rows` are their places in the put.
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from functools import cache
 
 from pump.spool.damage.checks import SEALED, sealing, with_checksum
+from pump.spool.errors import NewerSpool
 
 VERSION = 3
 APPLICATION_ID = 0x70756D70  # "pump"
@@ -101,12 +102,12 @@ def create(db: sqlite3.Connection, *, known: int = 0) -> bool:
     """Make the tables where they are missing, change those of an older version; True where anything was to do.
 
     The number of the version is one of a few bytes; the tables themselves say which it is, and `known`, noted beside
-    the file by the last start, what it was. Raises ValueError for a newer version's file.
+    the file by the last start, what it was. Raises NewerSpool for a newer version's file.
     """
     (said,) = db.execute("PRAGMA user_version").fetchone()
     version = _version(db)
     if said > VERSION and version == VERSION != known:
-        raise ValueError(
+        raise NewerSpool(
             f"the spool was written by a newer pump (its version is {said}, known is {VERSION}): nothing was changed; "
             "install that pump again, or give this one another [pump] state_dir"
         )

@@ -54,6 +54,8 @@ class Component:
     """Set by an owner whose calls fail and who waits with `down`; ended by each of `up`, `down` and `stopped`."""
     stalls: int = 0
     """Times that it has fallen silent."""
+    words: int = 0
+    """Times that its state was given, whether or not it was news: who waits long and says so is not stuck."""
     _signs: dict[str, float] = field(default_factory=dict, init=False, repr=False)
     """Of loops that each owe one: the name, and the last, monotonic seconds."""
     _rose: float | None = field(default=None, init=False, repr=False)
@@ -131,6 +133,7 @@ class Component:
             elif self.state == "up":
                 self._fell = self.clock.monotonic()
         self.state, self.reason, self.failing = state, reason, None
+        self.words += 1
         return changed
 
 
@@ -156,11 +159,11 @@ class Health:
         self.components.pop(name, None)
         self._silent.discard(name)
 
-    def check(self, interval: float) -> None:
+    def check(self, interval: float) -> bool:
         """Find who has fallen silent and who is back, and log it. Called every `interval` seconds.
 
         Where the call comes late the loop itself stood still, so that nobody could give a sign of life: that is
-        logged, and the parts get one more interval.
+        logged, the parts get one more interval, and False is returned.
         """
         now = self.clock.monotonic()
         late = 0.0 if self._checked is None else now - self._checked - interval
@@ -168,7 +171,7 @@ class Health:
         self.stood = max(self.stood, late)
         if late > max(1.0, interval):
             log.warning("The event loop stood still", seconds=round(late, 3))
-            return
+            return False
         for component in self.components.values():
             if component.stall():
                 self._silent.add(component.name)
@@ -180,7 +183,9 @@ class Health:
                 )
             elif component.name in self._silent and component.state != "stalled":
                 self._silent.discard(component.name)
-                log.info("A stalled part has come back", part=component.name, state=component.state)
+                if component.state != "down":
+                    log.info("A stalled part has come back", part=component.name, state=component.state)
+        return True
 
     def reasons(self) -> list[str]:
         """Why the daemon is not ready: one sentence for each part that is down or stalled."""

@@ -69,6 +69,9 @@ class Metrics:
             "pump_reloads", "Readings of pump.toml while the pump ran, by what became of them", "result"
         )
         self.restarts = counter("pump_restarts", "Restarts of a part after it failed", "part")
+        self.stuck = counter(
+            "pump_stuck", "Times that a part made no progress and was cancelled, to begin anew", "part"
+        )
         self.last_activity = gauge(
             "pump_source_last_activity_seconds", "Last sign of life, seconds since 1970", "source"
         )

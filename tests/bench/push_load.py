@@ -176,6 +176,8 @@ class Load:
     """recordIds that were answered 200."""
     seconds: list[float] = field(default_factory=list)
     refused: int = 0
+    cut: int = 0
+    """Connections that the server closed."""
     elapsed: float = 0.0
     cpu: float = 0.0
     """Seconds of processor time that the server took, where that was measured."""
@@ -208,6 +210,7 @@ class _Device(asyncio.Protocol):
         self._sent = 0.0
         self._rest = b""
         self._record = ""
+        self._left = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -217,7 +220,7 @@ class _Device(asyncio.Protocol):
     def _send(self) -> None:
         body = self._body(self._connection, self._number)
         if body is None:
-            self._transport.close()
+            self._leave()
             return
         self._record = body[body.index(b'"recordId":"') + 12 :].split(b'"', 1)[0].decode()
         self._number += 1
@@ -241,9 +244,14 @@ class _Device(asyncio.Protocol):
         if now < self._until:
             self._send()
         else:
-            self._transport.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._left = True
+        self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._load.cut += not self._left
         if not self._done.done():
             self._done.set_result(None)
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -154,7 +156,6 @@ async def test_reloads_under_load_lose_nothing_and_cut_nobody_off(tmp_path: Path
             (tmp_path / "pump.toml").write_text(write(1))
             assert (await pump.ask("reload"))["ok"]
             await pump.more(RATE // 10)
-            assert not pushing.done(), "a device was cut off"
             status = await pump.ask("status")
             over.set()
             load = await pushing
@@ -163,16 +164,19 @@ async def test_reloads_under_load_lose_nothing_and_cut_nobody_off(tmp_path: Path
         finally:
             code = pump.end()
         assert code == 0
-        assert (len(camera.account.streams), load.refused) == (1, 0)
+        assert (len(camera.account.streams), load.refused, load.cut) == (1, 0, 0)
     assert refused == RELOADS // 5
     _unchanged(seen, status["components"])
+    with closing(sqlite3.connect(tmp_path / "state" / "spool.db")) as spool:
+        ((stored,),) = spool.execute("SELECT value FROM state WHERE (source, key) = ('numbers', 'next')").fetchall()
+    stored = int(stored)
     for file in ("out.jsonl", "copy.jsonl"):
         lines = [orjson.loads(line) for line in (tmp_path / file).read_bytes().splitlines()]
         ids = [(line["source"], line["id"]) for line in lines]
         assert len(ids) == len({*ids}), file
         passes = [line for line in lines if line["type"] == "vehicle.passed"]
         numbers = [one["data"]["raw"]["number"] for one in passes if one["source"] == "/chaos/numbers"]
-        assert numbers == [*range(len(numbers))], file
+        assert numbers == [*range(stored)], file
         pushed = [one for one in passes if one["source"] in ("/chaos/gate", "/chaos/side")]
         assert len({one["source"] for one in pushed}) == 2
         assert {one["data"]["raw"]["params"]["recordId"] for one in pushed} == {*load.answered}, file

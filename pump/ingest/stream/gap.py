@@ -48,8 +48,9 @@ class OutageTracker:
         self._reason = self._reason or reason.partition(": ")[0]
 
     def stopped(self) -> None:
-        """The pump ends the link for good."""
+        """The pump ends the link for good, or to begin anew: what was being stored may have been cut short with it."""
         self._reason = NOT_RUNNING
+        self.alive, self._at_hand = self.known_until() or self.alive, False
 
     def over(self) -> tuple[datetime, datetime, str] | None:
         """The gap to report now that the link is back; None where there never was one. Ask again until it is stored.

@@ -86,8 +86,9 @@ class StreamIntake:
             except Unavailable as error:
                 if not paused:
                     self.intake.count("pause")
-                    self.intake.down(f"{who} refuses ({error.reason}); reading pauses until it takes events again")
                 paused = True
+                # each time: who waits for long by right says so, and is not taken for stuck
+                self.intake.down(f"{who} refuses ({error.reason}); reading pauses until it takes events again")
                 await self._clock.sleep(max(0.05, error.retry_after or backoff.next()))
                 continue
             if paused and self.connected:

@@ -1,4 +1,5 @@
-"""The parts that make no progress and that nothing inside the process can help: a deadlock, a disk that hangs."""
+"""The parts that make no progress: those that a cancellation helps begin anew; where nothing inside the process helps,
+for a disk hangs or a cancellation is swallowed, they are named."""
 
 from __future__ import annotations
 
@@ -27,6 +28,12 @@ class Progress:
         self._supervisor = supervisor
         self._sinks = sinks
         self._last: set[str] = set()
+
+    def revive(self, seconds: float) -> None:
+        """Have parts begin anew that have long been silent. Called after each so many seconds in which the event loop
+        ran; those in which the spool took nothing do not count, for then all who put wait by right."""
+        if self._health.component("spool").state == "up":
+            self._supervisor.revive(seconds)
 
     def stuck(self) -> list[str]:
         """A sentence for each part that is stuck, and was at the last look: where the event loop itself stood still,

@@ -49,11 +49,13 @@ class Watch:
         watch, store = self._health.component("watch"), self._health.component("spool")
         told = self._clock.monotonic()
         while True:
-            self._health.check(interval)
+            ran = self._health.check(interval)
             if self._spool.refusing:
                 store.down(self._spool.refusing)
             elif store.state == "down":
                 store.up()
+            if ran:
+                self._progress.revive(interval)
             watch.activity()
             if stuck := self._progress.stuck():
                 reason = "; ".join(stuck)

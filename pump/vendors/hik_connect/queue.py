@@ -43,7 +43,8 @@ _COMPLETE_ATTEMPTS: Final = 4
 _UNKNOWN_BATCHES: Final = 3
 """So many unknown batches in a row are no accident."""
 _LASTING: Final = (3, 10.0)
-"""A failure lasts when it came so often in a row, or when so many seconds passed since the last success."""
+"""A failure lasts when it came so often in a row, or when so many seconds passed since the last success, or are to be
+waited now: the vendor may ask for an hour, and who says so is not taken for stuck."""
 _SHORT: Final = (30.0, 1.5)
 """So many seconds after the last success no wait is longer than the second, where no server answered: such a try costs
 the vendor less than a poll, and a short outage ends when it is over."""
@@ -287,7 +288,10 @@ class Puller:
                     raise
                 self._intake.count("retry")
                 self._log.warning("Completing a batch failed and is repeated", code=failure.code)
-                await self._clock.sleep(max(backoff.next(), failure.retry_after or 0.0))
+                wait = max(backoff.next(), failure.retry_after or 0.0)
+                if wait >= _LASTING[1]:
+                    self._health.unhealthy(f"{self.queue} batches", str(failure))
+                await self._clock.sleep(wait)
             else:
                 break
         self._uncompleted = self._unknown = 0
@@ -344,7 +348,7 @@ class Puller:
         backoff = self._backoff if failure.answered or failing >= _SHORT[0] else self._short
         wait = max(backoff.next(), failure.retry_after or 0.0)
         times, seconds = _LASTING
-        if self._failures >= times or failing >= seconds:
+        if self._failures >= times or max(failing, wait) >= seconds:
             self._health.unhealthy(self.queue, str(failure))
         else:
             self._health.failing(self.queue, str(failure), wait)

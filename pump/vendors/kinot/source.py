@@ -30,7 +30,7 @@ from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.kinot import callbacks, codes, commands, parse
 from pump.vendors.kinot.client import KINDS, CallbackType, Client, List
 from pump.vendors.kinot.numbers import without_codes
-from pump.vendors.kinot.registration import CallbackRegistration
+from pump.vendors.kinot.registration import LOOK_EVERY, CallbackRegistration
 from pump.vendors.kinot.settings import KinotSettings
 from pump.vendors.kinot.sign import SIGN, callback_signed
 from pump.vendors.kinot.states import States
@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 _SILENCE: Final = 60.0
 """Seconds of silence, above a snapshot's interval and its time-outs, after which the source counts as stalled."""
+_READING: Final = "reading"
+"""The loop that owes signs of life: callbacks come also where it is stuck."""
 _LARGEST: Final = 64 << 10
 """Bytes of a callback; they have a few hundred."""
 _TOLD: Final = 60.0
@@ -242,7 +244,7 @@ class Kinot(PushSource[KinotSettings]):
             intake.up()
             async with self._commands.using(self.client(intake.tap), intake.count):
                 await asyncio.get_running_loop().create_future()  # all there is to do is `handle`'s, and commands
-        intake.component.expects = interval + 4 * settings.timeout + _SILENCE if interval else None
+        intake.component.expect((interval or LOOK_EVERY) + 4 * settings.timeout + _SILENCE, _READING)
         backoff = Backoff()
         due = self.clock.monotonic()
         heard: int | None = None
@@ -259,13 +261,13 @@ class Kinot(PushSource[KinotSettings]):
                     heard = self._heard
                 if not failures:
                     backoff.reset()
+                    intake.activity(_READING)
                     intake.up()
                     now = self.clock.monotonic()
                     if due <= now:
                         due = now + interval
-                    waits = [due - now] if interval else []
-                    waits += [registration.wait] if registration is not None else []
-                    await self.clock.sleep(min(waits))
+                    waits = [registration.wait] if registration is not None else []
+                    await self.clock.sleep(min([due - now, *waits] if interval else waits))
                     continue
                 intake.count("retry")
                 intake.down(f"{failures[0]}; trying again")
@@ -353,7 +355,7 @@ class Kinot(PushSource[KinotSettings]):
         async with aclosing(client.devices(which)) as pages:
             asked = self.clock.monotonic()
             async for page in pages:
-                intake.activity()
+                intake.activity(_READING)
                 now = self.clock.now()
                 statuses: list[parse.Status] = []
                 for fields in page:
@@ -375,7 +377,7 @@ class Kinot(PushSource[KinotSettings]):
             intake.count("unknown gateway")
             log.warning("Kinot does not know a gateway of the configuration", source=self.name, gateway=sn)
             return
-        intake.activity()
+        intake.activity(_READING)
         try:
             status = _guarded(parse.gateway, {"sn": sn, **fields}, self._zone, self.clock.now())
         except MessageError as poison:

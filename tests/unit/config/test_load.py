@@ -360,6 +360,14 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, wante
         assert problem.line == (None if content is None else 2)
 
 
+def test_a_file_without_an_end_fills_no_memory(tmp_path: Path) -> None:
+    """A link to a device, put in the place of pump.toml under a daemon that is to reload."""
+    (tmp_path / "pump.toml").symlink_to("/dev/zero")
+    for reader in (load, places):
+        with pytest.raises(ConfigError, match="more than 16 MiB: this is no"):
+            reader(tmp_path / "pump.toml", {})
+
+
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path, registry: Registry) -> None:
     assert read(tmp_path, "\ufeff" + GOOD, registry).site == "north-garage"
 

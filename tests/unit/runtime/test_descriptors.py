@@ -38,6 +38,31 @@ LIMITED = (
     f"resource.setrlimit(resource.RLIMIT_NOFILE, ({SOFT}, {HARD})); "
     "import pump.cli; sys.argv[1:] = ['run']; pump.cli.main()"
 )
+SHUT = """\
+import os, resource, sys
+import pump.cli
+from pump.runtime.services import Services
+plain = Services.open_push
+async def without(self, *arguments):
+    free = next(number for number in range(4096) if not os.path.exists(f"/proc/self/fd/{number}"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, free))
+    await plain(self, *arguments)
+Services.open_push = without
+sys.argv[1:] = ["run"]
+pump.cli.main()
+"""
+"""No descriptor is left from there on, as where others of the process took them meanwhile."""
+
+
+def test_a_start_that_runs_out_of_them_says_so_and_ends_in_order(tmp_path: Path) -> None:
+    (tmp_path / "pump.toml").write_text(CONFIG)
+    done = subprocess.run([sys.executable, "-c", SHUT], cwd=tmp_path, capture_output=True, text=True, check=False)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.returncode == 1, "another start may help"
+    (refusal,) = [line for line in lines if line["level"] == "error"]
+    assert refusal["event"] == "The push listener cannot listen"
+    assert refusal["error"] == scarcity(OSError(errno.EMFILE, ""))
+    assert lines[-1]["event"] == "The pump has stopped"
 
 
 @pytest.mark.parametrize(

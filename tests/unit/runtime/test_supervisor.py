@@ -532,3 +532,44 @@ async def test_a_restart_of_what_does_not_end_says_so() -> None:
         await on.end()
 
     await bench(test)
+
+
+async def ends(error: BaseException | None) -> None:
+    try:
+        await forever()
+    except asyncio.CancelledError:
+        if error is not None:
+            raise error from None
+
+
+@pytest.mark.parametrize("error", [None, OSError("the clean-up failed")])
+async def test_a_restart_whose_end_was_no_cancellation_is_one_all_the_same(error: BaseException | None) -> None:
+    """It begins anew at once, and what comes later is a failure like any other and no stop that somebody asked for."""
+
+    async def test(on: Bench) -> None:
+        starts: list[float] = []
+
+        async def run() -> None:
+            starts.append(on.clock.monotonic())
+            if len(starts) == 1:
+                await ends(error)
+            elif len(starts) == 2:
+                raise asyncio.CancelledError("leaked out of a library")
+            else:
+                task = asyncio.current_task()
+                assert task is not None
+                assert task.cancelling() == 0
+                await forever()
+
+        on.add("part", run)
+        await on.supervisor.started()
+        await asyncio.sleep(0)
+        assert await on.supervisor.restart("part")
+        await on.clock.run(0)
+        assert starts == [0.0, 0.0], "no time has passed"
+        await on.clock.run(5.0)
+        assert starts == [0.0, 0.0, 1.0]
+        assert on.supervisor.lost == []
+        await on.end()
+
+    await bench(test)

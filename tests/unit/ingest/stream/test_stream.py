@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 import pytest
 
-from pump.core.errors import Misconfigured
+from pump.core.errors import Misconfigured, Unavailable
+from pump.core.event import Event
 from pump.ingest.intake import Intake
 from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient
 from pump.ingest.stream.connection import StreamOptions
@@ -340,6 +341,62 @@ async def test_a_kill_before_what_was_read_is_stored_has_it_in_the_gap(tmp_path:
         assert datetime.fromisoformat(kept) <= begin, "a start would let the gap begin after what is lost"
         go_on.set()
         await one.until(lambda: datetime.fromisoformat(one.spool.state("s")["alive"]) > begin, step=10.0)
+
+
+async def test_one_that_is_cancelled_over_what_it_has_read_begins_anew_with_it_in_the_gap(tmp_path: Path) -> None:
+    """A restart, a reload, a source that stands still: the same stream goes on, and what it held is nowhere else."""
+    async with site(tmp_path) as one:
+        await one.up()
+        storing, begin = asyncio.Event(), one.clock.now()
+
+        async def received(items: Sequence[Part | Skipped]) -> Sequence[Batch]:
+            storing.set()
+            await asyncio.Event().wait()
+            return ()
+
+        one.listener.received = received  # type: ignore[method-assign]
+        await one.clock.run(0.0)  # it waits for bytes by now
+        one.clock.advance(20.0)
+        one.send(part(b"1"))
+        await storing.wait()
+        read = one.clock.now()
+        one.clock.advance(20.0)
+        one.task.cancel()
+        await asyncio.wait({one.task})
+        one.task = asyncio.create_task(one.stream.run(), name="stream")
+        await one.until(lambda: one.listener.told.count("opened") == 2)
+        (gap,) = await one.gaps()
+        assert datetime.fromisoformat(gap["from"]) <= begin < read
+
+
+class Refusing(Intake):
+    """A spool that takes nothing for long."""
+
+    async def put(self, *items: Any, state: Any = None, stranger: bool = False) -> Receipt:
+        if items:
+            raise Unavailable("the disk is full")
+        return await super().put(*items, state=state)
+
+
+async def test_who_waits_for_a_spool_that_refuses_says_so_again_and_again(tmp_path: Path) -> None:
+    """So nobody takes it for stuck, however long it lasts."""
+    async with site(tmp_path, intake=Refusing) as one:
+        await one.up()
+        event = Event("vehicle.passed", "1", {})
+
+        async def received(items: Sequence[Part | Skipped]) -> Sequence[Batch]:
+            return [Batch([event])]
+
+        one.listener.received = received  # type: ignore[method-assign]
+        one.send(part(b"1"))
+        component = one.intake.component
+        await one.until(lambda: component.state == "down")
+        for _ in range(3):
+            words = component.words
+            begin = one.clock.monotonic()
+            await one.until(lambda: component.words > words, step=1.0)  # noqa: B023  # waited for here
+            assert one.clock.monotonic() - begin <= 60.0
+        assert component.reason.startswith("the spool refuses (the disk is full); reading pauses")
 
 
 async def test_a_stop_says_goodbye_before_the_connection_is_closed(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ import aiohttp
 import pytest
 
 import tests
+from pump.cli import CONFIGURATION
+from pump.runtime.build import LASTING
 from tests.bench.push_load import capture
 from tests.environ import BARE
 from tests.unit.runtime.systemd import confine
@@ -85,7 +87,8 @@ def test_the_template_differs_by_the_instance_alone() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_what_the_daemon_relies_on(name: str) -> None:
     found = dict(settings(name))
-    assert (found["Type"], found["NotifyAccess"], found["RestartPreventExitStatus"]) == ("notify", "main", "78")
+    assert (found["Type"], found["NotifyAccess"], found["RestartPreventExitStatus"]) == ("notify", "main", str(LASTING))
+    assert LASTING == CONFIGURATION, "a configuration that the command line refuses ends alike"
     assert found["ExecStartPre"].startswith("-/opt/pump/bin/pump check ")
     assert found["ExecReload"].startswith("/opt/pump/bin/pump reload ")
     assert dict(settings(name.replace("service", "socket")))["FileDescriptorName"] == "push"

@@ -19,10 +19,11 @@ import pytest
 import pump.runtime.parts
 from pump.core.record import Batch, State
 from pump.delivery.cursor import Surroundings
-from pump.runtime.systemd import watchdog
-from pump.testing.standins import HangingSink, StandIns
+from pump.ingest.intake import Intake
+from pump.runtime.systemd import progress, watchdog
+from pump.testing.standins import HangingSink, Numbers, StandIns
 from tests.environ import BARE
-from tests.unit.runtime.site import NUMBERS, OUT, Site, until
+from tests.unit.runtime.site import GATE, NUMBERS, OUT, Site, until
 from tests.unit.runtime.systemd.manager import Manager
 
 PING, STUCK = "WATCHDOG=1", "STATUS=stuck: "
@@ -140,6 +141,48 @@ async def test_a_stuck_sink_is_cancelled_and_opened_again_and_nothing_else_happe
         assert daemon.status.sick() == []
         assert daemon.sinks["hung"].standing() < 30
     assert site.numbers() == list(range(len(site.numbers())))
+
+
+class Halting(Numbers):
+    """Puts some numbers at each start, the last of them while it is cancelled, and then stands still."""
+
+    async def run(self, intake: Intake) -> None:
+        intake.component.expects = 0.1
+        intake.up()
+        first = intake.state().get("next", 0)
+        for number in range(first, first + 3):
+            await intake.put(self._event(number), state={"next": number + 1})
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await intake.put(self._event(first + 3), state={"next": first + 4})
+
+
+async def test_a_stuck_source_is_cancelled_and_begins_anew_where_it_was_and_nothing_else_happens(
+    site: Site, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.name)
+    monkeypatch.setenv("WATCHDOG_USEC", "100000")  # so it looks each 50 ms
+    monkeypatch.setattr(progress, "SHORTEST", 30.0)  # and takes no slow machine for stuck
+    site.write('[sources.halting]\ntype = "halting"\n', GATE, OUT)
+    async with site.running(StandIns(own_sources={"halting": Halting})) as daemon:
+        stuck = daemon.metrics.stuck.labels(part="source halting")
+        await until(lambda: daemon.health.component("sink out").state == "up")
+        others = {name: site.task(name) for name in ("source gate", "sink out", "watch", "spool probe")}
+        since = {name: daemon.health.component(name).since for name in ("source gate", "sink out")}
+        for times in (1, 2):
+            await until(lambda: stuck._value.get() >= times)  # noqa: B023  # waited for here
+            await manager.until(PING, after=STUCK)
+        assert {name: site.task(name) for name in others} == others
+        assert {name: daemon.health.component(name).since for name in since} == since
+        assert daemon.status.sick() == []
+    numbers = site.numbers()
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= 7
+    kinds = [one["type"] for one in site.events() if one["type"].startswith("pump.source.")]
+    assert kinds.count("pump.source.down") >= 2
+    down = next(one for one in site.events() if one["type"] == "pump.source.down")
+    assert down["data"]["reason"].endswith("was cancelled and begins anew")
 
 
 class Deaf(HangingSink):

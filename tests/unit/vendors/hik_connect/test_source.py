@@ -304,6 +304,26 @@ async def test_a_queue_whose_loop_hangs_is_named_though_the_other_one_goes_on(tm
         assert pump.state == "stalled"
 
 
+@pytest.mark.parametrize("path", [MESSAGES, COMPLETE])
+async def test_who_waits_as_long_as_the_vendor_wants_is_down_and_no_stall(tmp_path: Path, path: str) -> None:
+    clock = ManualClock()
+    async with simulator(clock) as vendor, site(vendor, tmp_path, clock, poll_interval="10m") as pump:
+        pump.pace = 10.0
+        await pump.until(lambda: pump.state == "up")
+        assert (pump.intake.component.expects or 0.0) >= 600.0 + 30.0, "a poll's interval is granted"
+        vendor.faults.push(Fault("status", path, status=503, retry_after="3600"))
+        vendor.put("combine", *vendor.make("combine", 5))
+        await pump.until(lambda: pump.state == "down")
+        begin = clock.monotonic()
+        while clock.monotonic() < begin + 3000.0:
+            clock.advance(10.0)
+            await asyncio.sleep(0)
+            assert not pump.intake.component.stall(), pump.reason
+        assert pump.state == "down"
+        await pump.completed()
+        await pump.until(lambda: pump.state == "up")
+
+
 # -- token and key -----------------------------------------------------------------------------------------------------
 
 

@@ -198,6 +198,29 @@ async def test_a_list_that_a_push_overtook_changes_nothing(tmp_path: Path) -> No
     await run(tmp_path, test)
 
 
+async def test_a_reading_that_hangs_is_a_stall_though_callbacks_come(tmp_path: Path) -> None:
+    async def test(site: Site) -> None:
+        await site.snapshot()
+        component, never = site.intake.component, asyncio.Event()
+
+        async def hangs(*_: Any) -> None:
+            await never.wait()
+
+        assert isinstance(site.clock, ManualClock)
+        site.source._snapshot = hangs  # type: ignore[assignment,method-assign]
+        sn = site.kinot.fleet.sensors[0].sn
+        for minute in range(20):
+            site.clock.advance(60.0)
+            site.kinot.change(sn, car_detected=minute % 2)
+            await site.settled()
+            component.stall()
+        assert component.state == "stalled"
+        assert component.reason.startswith("no sign of life of reading")
+        assert len(await site.events("parking.space")) >= 19, "callbacks are taken all the while"
+
+    await run(tmp_path, test)
+
+
 @pytest.mark.parametrize(("minutes", "gaps"), [(4, 0), (10, 1)])
 async def test_a_long_absence_is_told_as_a_gap(tmp_path: Path, minutes: int, gaps: int) -> None:
     clock = ManualClock()
