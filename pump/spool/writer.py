@@ -197,25 +197,30 @@ class Writer:
         noted = self._state.take_unstored()
         self._due = False
         try:
-            records = await self._store(_group(puts, noted))
+            await self._store(_group(puts, noted), puts, noted)
         except REFUSALS as error:
             self._state.put_back(noted)
             await self._failed_group(puts, error)
             if self._state.unstored:
                 self._soon()
-            return
         except BaseException:
             _refuse(puts, "its writer failed; the log has it whole")  # nobody may wait for ever
             raise
-        self._state.stored(noted)
-        self._committed(puts, records)
 
-    async def _store(self, group: Group) -> list[Record]:
+    async def _store(self, group: Group, puts: Sequence[Put] = (), noted: Noted | None = None) -> list[Record]:
+        """Commit the group, and answer `puts`, of which it is made with what was `noted`; what was new.
+
+        They are answered as soon as the loop hears of the commit: through this task it would be a turn later.
+        """
         if group.cursors or group.state:
             group.number = self._state.commits = self._state.commits + 1
-        begun = time.perf_counter()
         work = partial(self._in_thread, group, self._next)
-        records = await self._db.run(work)
+        then = partial(self._stored, group, puts, noted, time.perf_counter())
+        return await self._db.run_then(work, then)
+
+    def _stored(
+        self, group: Group, puts: Sequence[Put], noted: Noted | None, begun: float, records: list[Record]
+    ) -> list[Record]:
         self.written += COMMIT_BYTES + sum(len(row.body) for row in group.rows)
         self._metrics.commits.inc()
         self._metrics.commit_seconds.observe(time.perf_counter() - begun)
@@ -226,6 +231,9 @@ class Writer:
             self._next += len(group.rows)
             self._recent.add(records)
             self._state.advance(records[-1].seq)
+        if noted is not None:
+            self._state.stored(noted)
+        self._committed(puts, records)
         return records
 
     def _in_thread(self, group: Group, first: int, db: sqlite3.Connection) -> list[Record]:
@@ -283,7 +291,7 @@ class Writer:
             self.fail(Verdict.ROW, error)  # a cursor or a state that cannot be stored is our own bug
         for put in puts:
             try:
-                self._committed([put], await self._store(Group(put.rows, state=put.state, along=put.along)))
+                await self._store(Group(put.rows, state=put.state, along=put.along), [put])
             except REFUSALS as failure:
                 if verdict(failure) is not Verdict.ROW:
                     await self._failed_group([put], failure)
@@ -317,7 +325,7 @@ class Writer:
                 return
             noted = self._state.take_unstored()
             try:
-                records = await self._store(_group(puts, noted))
+                await self._store(_group(puts, noted), puts, noted)
             except REFUSALS as error:
                 self._state.put_back(noted)
                 found = verdict(error)
@@ -326,9 +334,6 @@ class Writer:
                 elif attempt():
                     continue
                 _refuse(puts, self.refusing)
-                return
-            self._state.stored(noted)
-            self._committed(puts, records)
             return
 
     def refuse(self, reason: str) -> None:
