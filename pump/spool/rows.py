@@ -41,6 +41,22 @@ def parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
         start += size
 
 
+def filled_parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """As `parts` but fewer: a part may repeat its last row, up to an eighth more; for INSERT OR IGNORE.
+
+    A row that comes again costs less than the statement that it saves, which waits for the interpreter.
+    """
+    start = 0
+    while start < len(rows):
+        left = min(len(rows) - start, LARGEST)
+        size = 1 << (left - 1).bit_length()
+        if size - left > left // 8:
+            size //= 2
+        part = rows[start : start + size]
+        yield [*part, *part[-1:] * (size - len(part))]
+        start += size
+
+
 def bounded_parts(rows: Sequence[Sequence[object]]) -> Iterator[Sequence[Sequence[object]]]:
     """As `parts`, none of several rows with more than `BYTES`."""
     for part in parts(rows):

@@ -23,7 +23,7 @@ from pump.spool.errors import RowDamaged
 from pump.spool.gaps import along, ledger
 from pump.spool.gaps.along import NOTHING, Along
 from pump.spool.reader import floor
-from pump.spool.rows import insert_all, multi, parts
+from pump.spool.rows import filled_parts, insert_all, multi, parts
 from pump.spool.state import NUMBER, SpoolState
 from pump.spool.tables import fetches, strangers
 from pump.spool.tables.fetches import Changes
@@ -92,7 +92,7 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int, new: list[t
     """The records of those that were not stored before, which are added to `new` with their numbers."""
     numbered = list(enumerate(rows, first))
     fresh = 0
-    for part in parts(numbered):
+    for part in filled_parts(numbered):
         sql = multi("INSERT OR IGNORE INTO keys(lead, source, id, seq) VALUES", 4, len(part))
         fresh += db.execute(
             sql, [value for seq, row in part for value in (row.dedup_time_ms, row.source, row.id, seq)]
