@@ -87,6 +87,15 @@ def make_private(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
+def read_ahead(path: Path) -> None:
+    """Read the file in its own order: a check of all of it, which follows the trees, would wait for the disk at each
+    page. What cannot be read is left for the check to meet and name.
+    """
+    with suppress(OSError), path.open("rb", buffering=0) as file:
+        while file.read(1 << 20):
+            pass
+
+
 async def writing(path: Path) -> Connection:
     """Open the writer's connection: WAL, every commit fsynced, checkpoints only where we say so."""
 
