@@ -20,6 +20,7 @@ BYTES: Final = 128 << 10
 """Bytes that a statement of several rows is given at the most."""
 _VALUE: Final = 16
 """Bytes of a value that has no length, and around one that has."""
+_SIZED: Final = (str, bytes)
 
 
 def insert_all(db: sqlite3.Connection, head: str, rows: Sequence[Sequence[object]], tail: str = "") -> None:
@@ -72,7 +73,7 @@ def bounded_parts(rows: Sequence[Sequence[object]]) -> Iterator[Sequence[Sequenc
 
 
 def _size(row: Sequence[object]) -> int:
-    return sum(_VALUE + len(value) if isinstance(value, str | bytes) else _VALUE for value in row)
+    return _VALUE * len(row) + sum([len(value) for value in row if isinstance(value, _SIZED)])
 
 
 @cache
