@@ -54,7 +54,7 @@ def filled_parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
         if size - left > left // 8:
             size //= 2
         part = rows[start : start + size]
-        yield [*part, *part[-1:] * (size - len(part))]
+        yield [*part, *[part[-1]] * (size - len(part))]
         start += size
 
 

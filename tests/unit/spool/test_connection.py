@@ -32,8 +32,12 @@ async def test_who_is_answered_goes_on_before_the_one_who_asked(connection: Conn
     async def wait() -> None:
         order.append(f"answered with {await answer}")
 
+    def answered(number: int) -> str:
+        answer.set_result(number)
+        return "the one who asked"
+
     waiting = asyncio.create_task(wait())
-    order.append(await connection.run_then(_number, lambda number: answer.set_result(number) or "the one who asked"))
+    order.append(await connection.run_then(_number, answered))
     assert order == ["answered with 7", "the one who asked"], "an answer took a turn of the loop more"
     await waiting
 
