@@ -34,7 +34,10 @@ def cut(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
 
 def pack(block: Sequence[Record]) -> tuple[bytes, bytes]:
     """A block's two columns, `events` and `bodies`."""
-    index = [(*record[:5], len(record.body), checksum(*record)) for record in block]
+    index = [
+        (seq, source, type_, severity, recorded, len(body), checksum(seq, source, type_, severity, recorded, body))
+        for seq, source, type_, severity, recorded, body in block
+    ]
     return orjson.dumps(index), b"".join([record.body for record in block])
 
 

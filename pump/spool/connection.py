@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import TypeVar
 import aiosqlite
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 PAGE_SIZE = 16384
 """Bytes: half again the rate of 4 KiB pages for events of 1 KiB (docs/measurements.md)."""
@@ -43,6 +45,38 @@ class Connection(aiosqlite.Connection):
         result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite's own hook
         return result
 
+    async def run_then(self, work: Callable[[sqlite3.Connection], T], then: Callable[[T], R]) -> R:
+        """`run`, and what `then`, called on the loop with the result, makes of it: also where nobody waits any more.
+
+        It is called as soon as the loop learns of the result, a turn of the loop before this returns.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[R] = loop.create_future()
+
+        def finish(result: T) -> None:
+            try:
+                made = then(result)
+            except BaseException as error:  # noqa: BLE001  # it is for whoever waits
+                fail(error)
+            else:
+                if not done.done():
+                    done.set_result(made)
+
+        def fail(error: BaseException) -> None:
+            if not done.done():
+                done.set_exception(error)
+
+        def in_thread() -> None:
+            try:
+                result = work(self._conn)
+            except BaseException as error:  # noqa: BLE001  # it is for whoever waits
+                loop.call_soon_threadsafe(fail, error)
+            else:
+                loop.call_soon_threadsafe(finish, result)
+
+        self._tx.put_nowait((None, in_thread))  # without a future of aiosqlite's own: it would cost another turn
+        return await done
+
 
 def make_private(path: Path) -> None:
     """Make the file where it is missing, for this user alone: SQLite would let everybody read it.
@@ -51,6 +85,15 @@ def make_private(path: Path) -> None:
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def read_ahead(path: Path) -> None:
+    """Read the file in its own order: a check of all of it, which follows the trees, would wait for the disk at each
+    page. What cannot be read is left for the check to meet and name.
+    """
+    with suppress(OSError), path.open("rb", buffering=0) as file:
+        while file.read(1 << 20):
+            pass
 
 
 async def writing(path: Path) -> Connection:

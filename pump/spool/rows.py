@@ -20,6 +20,7 @@ BYTES: Final = 128 << 10
 """Bytes that a statement of several rows is given at the most."""
 _VALUE: Final = 16
 """Bytes of a value that has no length, and around one that has."""
+_SIZED: Final = (str, bytes)
 
 
 def insert_all(db: sqlite3.Connection, head: str, rows: Sequence[Sequence[object]], tail: str = "") -> None:
@@ -41,6 +42,22 @@ def parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
         start += size
 
 
+def filled_parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """As `parts` but fewer: a part may repeat its last row, up to an eighth more; for INSERT OR IGNORE.
+
+    A row that comes again costs less than the statement that it saves, which waits for the interpreter.
+    """
+    start = 0
+    while start < len(rows):
+        left = min(len(rows) - start, LARGEST)
+        size = 1 << (left - 1).bit_length()
+        if size - left > left // 8:
+            size //= 2
+        part = rows[start : start + size]
+        yield [*part, *[part[-1]] * (size - len(part))]
+        start += size
+
+
 def bounded_parts(rows: Sequence[Sequence[object]]) -> Iterator[Sequence[Sequence[object]]]:
     """As `parts`, none of several rows with more than `BYTES`."""
     for part in parts(rows):
@@ -56,7 +73,7 @@ def bounded_parts(rows: Sequence[Sequence[object]]) -> Iterator[Sequence[Sequenc
 
 
 def _size(row: Sequence[object]) -> int:
-    return sum(_VALUE + len(value) if isinstance(value, str | bytes) else _VALUE for value in row)
+    return _VALUE * len(row) + sum([len(value) for value in row if isinstance(value, _SIZED)])
 
 
 @cache

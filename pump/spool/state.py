@@ -27,6 +27,8 @@ LOST_CURSORS: Final = ("pump", "cursors-lost")
 """The piece of state that holds the newest number of when cursors were lost: a sink without one may have had one."""
 NUMBER: Final = ("pump", "commit")
 """The piece of state that holds the number of a commit that stored state and no cursor; never in memory."""
+NEWEST: Final = ("pump", "newest")
+"""The piece of state that holds the highest number of when events were last removed; never in memory."""
 COPIES: Final = "cursor/"
 """Before a sink's name, the key of pump's state that holds a copy of its cursor, some time old: [number, state]."""
 COPY_SECONDS: Final = 60.0

@@ -23,8 +23,8 @@ from pump.spool.errors import RowDamaged
 from pump.spool.gaps import along, ledger
 from pump.spool.gaps.along import NOTHING, Along
 from pump.spool.reader import floor
-from pump.spool.rows import insert_all, multi, parts
-from pump.spool.state import NUMBER, SpoolState
+from pump.spool.rows import filled_parts, insert_all, multi, parts
+from pump.spool.state import NEWEST, NUMBER, SpoolState
 from pump.spool.tables import fetches, strangers
 from pump.spool.tables.fetches import Changes
 from pump.spool.tables.strangers import Hole
@@ -38,6 +38,8 @@ _WEIGHED = 1000
 """Blocks that are weighed to know what a sink holds; of five million events all of them would take a second."""
 _FAR = 1 << 40
 """Numbers that can have been given since the newest event that is there."""
+_NO_COUNT = 1 << 62
+"""SQLite's own count of events, which it then leaves alone: counting cost each commit a page. Nobody believes it."""
 LETTER = 96
 """Bytes that a dead letter counts beside its event and its reason."""
 LETTER_COST = f"coalesce(length(body), 0) + coalesce(length(reason), 0) + {LETTER}"
@@ -92,7 +94,7 @@ def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int, new: list[t
     """The records of those that were not stored before, which are added to `new` with their numbers."""
     numbered = list(enumerate(rows, first))
     fresh = 0
-    for part in parts(numbered):
+    for part in filled_parts(numbered):
         sql = multi("INSERT OR IGNORE INTO keys(lead, source, id, seq) VALUES", 4, len(part))
         fresh += db.execute(
             sql, [value for seq, row in part for value in (row.dedup_time_ms, row.source, row.id, seq)]
@@ -194,6 +196,8 @@ def prune(db: sqlite3.Connection, *, through: int, before: int, old: Sequence[tu
     with _unsynced(db):
         db.execute("BEGIN IMMEDIATE")
         try:
+            if bound >= (known := newest(db)):
+                _note_newest(db, known)
             db.execute("DELETE FROM blocks WHERE last <= ?", (bound,))
             quarantined = db.execute("DELETE FROM limited WHERE seq <= ?", (bound,)).rowcount > 0
             strange = strangers.forget(db, bound)
@@ -231,6 +235,7 @@ def evict(
     kept = strangers.merged([hole for hole in (*holes, *blocks) if hole.last > passed])
     db.execute("BEGIN IMMEDIATE")
     try:
+        _note_newest(db, newest(db))
         quarantined = strangers.remove(db, blocks)
         store_state(db, {strangers.NOTED: [list(hole) for hole in kept]})
         db.execute("COMMIT")
@@ -309,24 +314,38 @@ def dead_letters(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
 
 
 def newest(db: sqlite3.Connection) -> int:
-    """The highest number that was given, by SQLite's count; that is believed within reason, for it has no checksum."""
+    """The highest number that was given: the newest block's, or a noted or counted one, which is believed within
+    reason.
+    """
     (last,) = db.execute("SELECT coalesce(max(last), 0) FROM blocks").fetchone()
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
-    counted = row[0] if row and isinstance(row[0], int) else 0
-    return counted if last <= counted < last + _FAR else int(last)
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()  # that of older versions
+    known = (_noted_newest(db), row[0] if row else 0)
+    return max([int(last), *(one for one in known if isinstance(one, int) and last <= one < last + _FAR)])
+
+
+def _noted_newest(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT value FROM state WHERE source = ? AND key = ?", NEWEST).fetchone()
+    return found if row and isinstance(found := _json(row[0]), int) else 0
+
+
+def _note_newest(db: sqlite3.Connection, seq: int) -> None:
+    """Note the highest number within the transaction that removes blocks: the newest may be among them."""
+    store_state(db, {NEWEST: seq})
 
 
 def go_on_above(db: sqlite3.Connection, seq: int) -> None:
     """Have the numbering of events go on above `seq`, and those of dead letters and gaps above the newest one."""
     found = dict(db.execute("SELECT CAST(name AS BLOB), seq FROM sqlite_sequence").fetchall())
-    wanted = {b"blocks": seq}
+    wanted = {b"blocks": _NO_COUNT}
     for table in ("dead", "gaps"):
         (newest_id,) = db.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()
         counted = found.get(table.encode())
         believed = isinstance(counted, int) and newest_id <= counted < newest_id + _FAR
         wanted[table.encode()] = int(counted or 0) if believed else newest_id
-    if found != wanted:
+    (last,) = db.execute("SELECT coalesce(max(last), 0) FROM blocks").fetchone()
+    if found != wanted or seq > max(last, _noted_newest(db)):
         db.execute("SAVEPOINT numbering")
+        _note_newest(db, seq)
         db.execute("DELETE FROM sqlite_sequence")  # a flipped byte may have renamed one, too
         values = [(name.decode(), number) for name, number in wanted.items()]
         db.executemany("INSERT INTO sqlite_sequence(name, seq) VALUES (?, ?)", values)
@@ -361,6 +380,7 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
         for sink, seq, state in db.execute("SELECT sink, seq, state FROM cursors")
     }
     commits = commit_number(cursors.pop("", None), values.pop(NUMBER, None))
+    values.pop(NEWEST, None)
     state = SpoolState(
         head=head,
         floor=head if oldest is None else oldest,

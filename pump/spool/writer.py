@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -38,6 +38,7 @@ REFUSALS = (sqlite3.Error, sqlite3.Warning, ValueError, TypeError, OverflowError
 """Errors of sqlite3 and of its binding of values; `errors.verdict` is what follows from it."""
 COMMIT_BYTES = 4 * PAGE_SIZE
 """Written by a commit beside the bodies, about: a page of each table and index it touches."""
+_NONE: Final = Noted()
 CURSOR_DELAY = 1.0
 """Seconds that a cursor waits for somebody else's commit before it makes its own."""
 
@@ -197,36 +198,41 @@ class Writer:
         noted = self._state.take_unstored()
         self._due = False
         try:
-            records = await self._store(_group(puts, noted))
+            await self._store(_group(puts, noted), puts, noted)
         except REFUSALS as error:
             self._state.put_back(noted)
             await self._failed_group(puts, error)
             if self._state.unstored:
                 self._soon()
-            return
         except BaseException:
             _refuse(puts, "its writer failed; the log has it whole")  # nobody may wait for ever
             raise
-        self._state.stored(noted)
-        self._committed(puts, records)
 
-    async def _store(self, group: Group) -> list[Record]:
+    async def _store(self, group: Group, puts: Sequence[Put] = (), noted: Noted = _NONE) -> list[Record]:
+        """Commit the group, and answer `puts`, of which it is made with what was `noted`; what was new.
+
+        They are answered as soon as the loop hears of the commit: through this task it would be a turn later.
+        """
         if group.cursors or group.state:
             group.number = self._state.commits = self._state.commits + 1
-        begun = time.perf_counter()
         work = partial(self._in_thread, group, self._next)
-        records = await self._db.run(work)
+        then = partial(self._stored, group, puts, noted, time.perf_counter())
+        return await self._db.run_then(work, then)
+
+    def _stored(self, group: Group, puts: Sequence[Put], noted: Noted, begun: float, new: list[Record]) -> list[Record]:
         self.written += COMMIT_BYTES + sum(len(row.body) for row in group.rows)
         self._metrics.commits.inc()
         self._metrics.commit_seconds.observe(time.perf_counter() - begun)
         self._state.fetches.apply(group.fetches)  # before a sink can see the events
         if group.gaps is not None:
             self._state.recount_gaps(group.gaps)
-        if records:
+        if new:
             self._next += len(group.rows)
-            self._recent.add(records)
-            self._state.advance(records[-1].seq)
-        return records
+            self._recent.add(new)
+            self._state.advance(new[-1].seq)
+        self._state.stored(noted)
+        self._committed(puts, new)
+        return new
 
     def _in_thread(self, group: Group, first: int, db: sqlite3.Connection) -> list[Record]:
         records = statements.commit(db, group, first)
@@ -283,7 +289,7 @@ class Writer:
             self.fail(Verdict.ROW, error)  # a cursor or a state that cannot be stored is our own bug
         for put in puts:
             try:
-                self._committed([put], await self._store(Group(put.rows, state=put.state, along=put.along)))
+                await self._store(Group(put.rows, state=put.state, along=put.along), [put])
             except REFUSALS as failure:
                 if verdict(failure) is not Verdict.ROW:
                     await self._failed_group([put], failure)
@@ -317,7 +323,7 @@ class Writer:
                 return
             noted = self._state.take_unstored()
             try:
-                records = await self._store(_group(puts, noted))
+                await self._store(_group(puts, noted), puts, noted)
             except REFUSALS as error:
                 self._state.put_back(noted)
                 found = verdict(error)
@@ -326,9 +332,6 @@ class Writer:
                 elif attempt():
                     continue
                 _refuse(puts, self.refusing)
-                return
-            self._state.stored(noted)
-            self._committed(puts, records)
             return
 
     def refuse(self, reason: str) -> None:

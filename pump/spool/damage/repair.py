@@ -16,7 +16,7 @@ import structlog
 
 from pump.spool import schema, statements
 from pump.spool.blocks import header, pack, unpack
-from pump.spool.connection import PAGE_SIZE, make_private
+from pump.spool.connection import PAGE_SIZE, make_private, read_ahead
 from pump.spool.damage.checks import (
     SEALED,
     Damage,
@@ -82,6 +82,8 @@ def examine(path: Path, noted: int = 0) -> str | None:
             if (fault := schema.fault(db)) is not None:
                 return fault
             if is_whole(path):
+                if path.stat().st_size <= CHECKED:  # of a larger one the memory may not hold it all
+                    read_ahead(path)
                 found = [text for (text,) in db.execute("PRAGMA quick_check(1)")]
                 if found != ["ok"]:
                     return "; ".join(found)

@@ -22,6 +22,7 @@ from pump.core.errors import Unavailable
 from pump.spool import Cursor, Receipt, Spool, SpoolSettings
 from pump.spool.blocks import unpack
 from pump.spool.connection import PAGE_SIZE
+from pump.spool.damage import repair
 from pump.telemetry.metrics import Metrics
 from tests.unit.spool.conftest import Opener, number, rows
 
@@ -293,6 +294,29 @@ async def test_a_folder_that_was_killed_while_the_spool_was_made_is_used(tmp_pat
     assert spool.repaired is None
     assert await spool.append(rows(1, 1), source="teams") == Receipt(1, 0)
     await spool.close()
+
+
+async def test_a_file_that_is_checked_whole_is_read_in_its_own_order_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _fill(tmp_path)
+    path = tmp_path / "spool.db"
+    size = path.stat().st_size
+    before = _bytes_read()
+    assert repair.examine(path) is None
+    whole = _bytes_read() - before
+    monkeypatch.setattr(repair, "CHECKED", size - 1)
+    assert repair.examine(path) is None
+    little = _bytes_read() - before - whole
+    assert whole > 1.8 * size, "read once ahead and once by the check"
+    assert little < size / 2
+    (tmp_path / "spool.damaged").touch()
+    assert "damage was met" in str(repair.examine(path))
+    assert _bytes_read() - before - whole - little < 1.2 * size, "what memory may not hold is read by the check alone"
+
+
+def _bytes_read() -> int:
+    return int(Path("/proc/thread-self/io").read_text().partition("rchar: ")[2].split()[0])
 
 
 def test_a_newer_spool_is_refused_and_left_alone(tmp_path: Path) -> None:

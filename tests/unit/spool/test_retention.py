@@ -7,14 +7,17 @@ import contextlib
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pump.core.errors import Unavailable
-from pump.spool import Cursor, Receipt, Spool, statements
+from pump.spool import Cursor, Receipt, Spool, schema, statements
+from pump.spool.damage.checks import with_checksum
 from pump.spool.reader import RecentRecords
+from pump.spool.statements import Group
 from pump.telemetry.metrics import Metrics
 from pump.testing import ManualClock
 from tests.unit.spool.conftest import Opener, number, rows
@@ -143,6 +146,50 @@ async def test_numbers_are_never_used_again_when_all_is_pruned(opened: Opener) -
         assert (spool.head, spool.floor) == (10, 10)
         await spool.append(rows(10, 1, recorded=clock.now_ms()), source="teams")
         assert spool.head == 11
+
+
+@pytest.mark.parametrize("older", [False, True])
+async def test_numbers_go_on_where_all_is_pruned_and_the_note_beside_the_file_is_lost(
+    opened: Opener, tmp_path: Path, older: bool
+) -> None:
+    clock = ManualClock()
+    async with opened(clock, retention="1h") as spool:
+        await spool.append(rows(0, 10, recorded=clock.now_ms()), source="teams")
+        clock.advance(DAY)
+        await _kept(spool, clock, lambda: spool.floor == 10)
+    if older:  # an older pump had SQLite count
+        with closing(sqlite3.connect(tmp_path / "spool" / "spool.db", isolation_level=None)) as db:
+            db.execute("DELETE FROM state WHERE key = 'newest'")
+            db.execute("UPDATE sqlite_sequence SET seq = 10 WHERE name = 'blocks'")
+    for _ in range(2):
+        (tmp_path / "spool" / "spool.high").unlink()
+        async with opened(clock, retention="1h") as spool:
+            assert (spool.head, spool.floor, spool.repaired) == (10, 10, None)
+            assert "newest" not in spool.state("pump")
+
+
+def test_numbers_go_on_where_the_newest_events_were_a_strangers_and_evicted() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        schema.create_empty(with_checksum(db))
+        statements.load(db, 0)
+        statements.commit(db, Group(rows(0, 5)), 1)
+        statements.commit(db, Group([replace(row, stranger=True) for row in rows(5, 5)]), 6)
+        assert statements.evict(db, holding=1 << 20, most=0, holes=[], passed=0) is not None
+        assert db.execute("SELECT max(last) FROM blocks").fetchone() == (5,)
+        assert statements.newest(db) == 10
+        assert statements.load(db, 0).head == 10
+
+
+def test_a_commit_writes_a_page_of_each_table_it_touches_and_none_to_count(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "spool.db", isolation_level=None)) as db:
+        for pragma in ("page_size=16384", "journal_mode=WAL", "wal_autocheckpoint=0"):
+            db.execute(f"PRAGMA {pragma}").fetchall()
+        schema.create_empty(with_checksum(db))
+        statements.load(db, 0)
+        statements.commit(db, Group(rows(0, 1)), 1)
+        before = (tmp_path / "spool.db-wal").stat().st_size
+        statements.commit(db, Group(rows(1, 1)), 2)
+        assert ((tmp_path / "spool.db-wal").stat().st_size - before) // 16384 == 2, "one of blocks, one of keys"
 
 
 async def test_keys_outlive_their_events(opened: Opener) -> None:

@@ -14,7 +14,7 @@ from pump.spool import schema
 from pump.spool.damage.checks import with_checksum
 from pump.spool.gaps import sightings
 from pump.spool.gaps.sightings import Seen
-from pump.spool.rows import BYTES, LARGEST, bounded_parts, parts
+from pump.spool.rows import BYTES, LARGEST, bounded_parts, filled_parts, parts
 from pump.spool.statements import Group, commit, store_state
 from pump.spool.tables import dead_letters
 from pump.spool.types import Cursor
@@ -40,6 +40,24 @@ def db() -> Iterator[Watched]:
         schema.create_empty(with_checksum(db))
         db.texts = {}
         yield db
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 15, 16, 30, 33, 100, 448, 500, 512, 513, 1012, 2048])
+def test_filled_parts_hold_every_row_and_few_twice(size: int) -> None:
+    found = list(filled_parts(list(range(size))))
+    assert list(dict.fromkeys(row for part in found for row in part)) == list(range(size))
+    assert all(len(part) & (len(part) - 1) == 0 and len(part) <= LARGEST for part in found)
+    assert sum(map(len, found)) <= size + size // 8
+    assert len(found) <= len(list(parts(range(size))))
+
+
+@pytest.mark.parametrize(("size", "most"), [(1, 1), (30, 1), (500, 1), (1000, 2)])
+def test_a_commit_finds_redeliveries_by_few_statements(db: Watched, size: int, most: int) -> None:
+    given: list[str] = []
+    db.set_trace_callback(lambda sql: given.append(sql[:26]))
+    assert len(commit(db, Group(rows(1, size)), 1)) == size
+    assert given.count("INSERT OR IGNORE INTO keys") == most
+    assert db.execute("SELECT count(*), max(seq) FROM keys").fetchone() == (size, size)
 
 
 def test_batches_of_every_size_are_served_by_statements_of_few(db: Watched) -> None:
