@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -15,13 +16,15 @@ from pump.testing import ManualClock
 from pump.vendors.avaeye import carried, lapi
 from tests.unit.vendors.avaeye.commanded import TARGET, commanded
 
+TOMORROW: Final = (datetime.now(UTC) + timedelta(days=1)).isoformat(timespec="seconds")
+"""Cameras count seconds to January 2038, so that no date serves for ever."""
 _TABLE: list[tuple[str, dict[str, Any], str, Any]] = [
     ("gate.open", {}, "open", None),
     ("gate.hold-open", {}, "open and lock", None),
     ("gate.release", {}, "unlock", None),
     ("gate.close", {}, "close", None),
     ("list.add", {"plate": "A12345", "list": "allow", "owner": "Tom"}, "add Allow", ["A12345"]),
-    ("list.add", {"plate": "A12345", "list": "block", "until": "2037-01-01T00:00:00Z"}, "add Block", ["A12345"]),
+    ("list.add", {"plate": "A12345", "list": "block", "until": TOMORROW}, "add Block", ["A12345"]),
     ("display.show", {"text": "Welcome", "line": 2, "seconds": 4.5}, "show",
      {"rows": ["", "Welcome", "", ""], "seconds": 5, "type": 1}),
     ("display.show", {"text": "Full", "voice": "Full", "color": "green"}, "show",
