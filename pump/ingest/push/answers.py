@@ -16,7 +16,8 @@ _HEADERS: Final = {"Server": "pump"}
 
 
 class Written(web.StreamResponse):
-    """An answer that is written as it stands; of aiohttp's own the head is made anew, field by field, each time."""
+    """An answer that is written as it stands, to any number of requests; of aiohttp's own the head is made anew, field
+    by field, for each."""
 
     def __init__(self, whole: bytes) -> None:
         """`whole`: head and body."""
@@ -43,6 +44,8 @@ class Answers:
         self._second = 0
         self._date = b""
         """The end of a head within that second."""
+        self._last: tuple[Response, Written] | None = None
+        """The last one of that second: sources answer nearly all requests with one and the same `Response`."""
 
     def make(self, request: web.BaseRequest, response: Response, *, close: bool) -> web.StreamResponse:
         """The answer to a request; `close`: the connection ends with it."""
@@ -57,7 +60,13 @@ class Answers:
             return _ordinary(response, close=close)
         second = self._clock.now_ms() // 1000
         if second != self._second:
-            self._second, self._date = second, f"\r\nDate: {formatdate(second, usegmt=True)}\r\n\r\n".encode()
+            self._second, self._last = second, None
+            self._date = f"\r\nDate: {formatdate(second, usegmt=True)}\r\n\r\n".encode()
+        if self._last is None or self._last[0] is not response:
+            self._last = response, self._written(response)
+        return self._last[1]
+
+    def _written(self, response: Response) -> Written:
         kind, body = response.content_type.encode(), response.body
         return Written(
             b"HTTP/1.1 200 OK\r\nServer: pump\r\nContent-Type: %b\r\nContent-Length: %d%b%b"
