@@ -192,7 +192,7 @@ class Connection(RequestHandler):
         chunked, before = self._chunked and not between, payload.total_bytes
         taken = not between and not (self._messages and self._messages[-1][1] is payload)
         super().data_received(data)
-        if taken and payload.is_eof():
+        if taken and payload.is_eof() and self._parser is not None:
             # aiohttp's parser counts a request once its body is whole, and this one was taken before (3.14.5): full by
             # its own count it keeps what was pipelined, which nobody asks it for again
             self._parser.message_consumed()
