@@ -9,7 +9,7 @@ Devices that nobody knows (`strangers`) have a share of the table, and are forgo
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -187,8 +187,7 @@ class Devices:
         """Seconds spent listening, over all runs."""
         return self._listening.now
 
-    @asynccontextmanager
-    async def heard(
+    def heard(
         self,
         key: str,
         *,
@@ -196,7 +195,7 @@ class Devices:
         facts: Mapping[str, Any] | None = None,
         groups: Mapping[str, Any] | None = None,
         alone: bool = False,
-    ) -> AsyncIterator[SignOfLife]:
+    ) -> AbstractAsyncContextManager[SignOfLife]:
         """A sign of life of the device, to be stored inside: it is online once that was left without an error.
 
         Left with one, the device was heard all the same: a refusing spool makes nobody offline.
@@ -205,13 +204,7 @@ class Devices:
         `groups` are the groups of `data` (`device`, `place`) for a device.online event. `alone`: nothing comes with it
         that is stored; where it changes nothing it has neither events nor state, and need not be put.
         """
-        sign = self._sign(_row_key(key), interval, facts, groups or {}, alone)
-        try:
-            yield sign
-        except BaseException:
-            self._unstored(sign)
-            raise
-        self._noted(sign)
+        return _Hearing(self, self._sign(_row_key(key), interval, facts, groups or {}, alone))
 
     def _sign(
         self,
@@ -251,8 +244,8 @@ class Devices:
         since = self._since(known, now)
         return Device(known.key, known.interval, True, turns, now, seen, known.facts, since, known.life)
 
-    def _noted(self, sign: SignOfLife) -> None:
-        """The sign was stored."""
+    def noted(self, sign: SignOfLife) -> None:
+        """The sign was stored; `heard` calls it."""
         if sign.state is None:
             return
         key = sign.device.key
@@ -266,7 +259,8 @@ class Devices:
         if known is None or known.turns < sign.device.turns or known.heard <= sign.device.heard:
             self._keep(sign.device)
 
-    def _unstored(self, sign: SignOfLife) -> None:
+    def unstored(self, sign: SignOfLife) -> None:
+        """The device was heard, and the spool refused to store it; `heard` calls it."""
         known = self._known.get(sign.device.key)
         if known is not None and known.heard < sign.device.heard:
             known.heard, known.seen = sign.device.heard, sign.device.seen
@@ -276,7 +270,7 @@ class Devices:
         """The device is known to be offline, whatever its interval; used as `heard`. Without events where it was."""
         sign = self._loss(_row_key(key), groups or {})
         yield sign
-        self._noted(sign)
+        self.noted(sign)
 
     def _loss(self, key: str, groups: Mapping[str, Any]) -> SignOfLife:
         known = self._known.get(key)
@@ -414,6 +408,25 @@ class Devices:
         identity = event_id("turn", self._vendor, device.key, device.turns, *life)
         time, subject = self._clock.now(), f"{self._kind}/{device.key}"
         return Event(kind, identity, data, time=time, subject=subject, clocked=False)
+
+
+class _Hearing(AbstractAsyncContextManager[SignOfLife]):
+    """What `heard` returns. A generator in its place would cost as much as all that the table does with a sign."""
+
+    __slots__ = ("_sign", "_table")
+
+    def __init__(self, table: Devices, sign: SignOfLife) -> None:
+        self._table = table
+        self._sign = sign
+
+    async def __aenter__(self) -> SignOfLife:
+        return self._sign
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
+        if kind is None:
+            self._table.noted(self._sign)
+        else:
+            self._table.unstored(self._sign)
 
 
 def _row_key(key: str) -> str:

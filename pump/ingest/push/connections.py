@@ -190,7 +190,13 @@ class Connection(RequestHandler):
             return
         heads, payload, between = self._request_count, self._payload, self._payload.is_eof()
         chunked, before = self._chunked and not between, payload.total_bytes
+        taken = not between and not (self._messages and self._messages[-1][1] is payload)
         super().data_received(data)
+        if taken and payload.is_eof() and self._parser is not None:
+            # aiohttp's parser counts a request once its body is whole, and this one was taken before (3.14.5): full by
+            # its own count it keeps what was pipelined, which nobody asks it for again
+            self._parser.message_consumed()
+            super().data_received(b"")
         if more := self._request_count - heads:
             self.since, self._head = None, 0
             message: Any
@@ -240,10 +246,6 @@ class Connection(RequestHandler):
         """A request is about to be answered."""
         self.served += 1
         self.since = None
-        if not self._messages and not self._held:
-            # aiohttp's parser takes a body that came after its head for one more request in the queue (3.14.5): full by
-            # its own count it keeps what was pipelined, which nobody asks it for again
-            self._parse(b"")
         if self._stopped and not self._held:
             self._stopped = False
             self._resume_transport_reading()

@@ -33,6 +33,7 @@ from pump.ingest.push.admission import (
     client,
     whole_seconds,
 )
+from pump.ingest.push.answers import Answers
 from pump.ingest.push.certificate import RELOAD, Certificate
 from pump.ingest.push.connections import TOO_LARGE, Connection, Connections, Limits, oversized
 from pump.ingest.push.reading import BodyReader
@@ -48,7 +49,6 @@ BACKLOG: Final = 1024
 STOPPING: Final = 3.0
 """Seconds for answers under way when the listener closes."""
 _SLASHES: Final = re.compile("//+")
-_HEADERS: Final = {"Server": "pump"}
 _VERSIONS: Final = (HttpVersion11, HttpVersion10)
 """aiohttp serves 0.9 and 2.0 too, where they are framed like these."""
 
@@ -102,6 +102,7 @@ class PushListener:
             allow=settings.allow,
             trusted_proxies=settings.trusted_proxies,
         )
+        self._answers = Answers(clock)
         self._bodies = BodyReader(largest=settings.max_body, seconds=settings.body_timeout)
         self._server = Connections(
             self._answer,
@@ -256,15 +257,7 @@ class PushListener:
         self._count(route.source.name if route else "", response.status)
         if route is not None and recorded is not None:
             _record(route, push, recorded, response.status)
-        answer = web.Response(
-            body=response.body,
-            status=response.status,
-            content_type=response.content_type,
-            headers={**_HEADERS, **response.headers},
-        )
-        if close:
-            answer.force_close()
-        return answer
+        return self._answers.make(request, response, close=close)
 
     def _failed(self, route: Route | None, push: Push, error: Exception) -> Refused:
         """The refusal for what a source did not expect: the device may come again where the system lacks something."""

@@ -8,6 +8,7 @@ import zlib
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.hdrs import CONTENT_ENCODING
 from aiohttp.http import HttpVersion11
 from aiohttp.streams import StreamReader
 
@@ -57,7 +58,7 @@ class BodyReader:
             body = await self._rest(request, held)
         if len(body) > most:
             raise self._too_large()
-        coding = request.headers.get("Content-Encoding", "").strip().lower() if body else ""
+        coding = request.headers.get(CONTENT_ENCODING, "").strip().lower() if body else ""
         if coding not in ("", "identity"):
             held.hold(most)  # what it will be is not known before it is
             body = await unpack(body, coding, most)

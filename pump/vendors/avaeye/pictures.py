@@ -50,7 +50,9 @@ def take(message: dict[str, Any], inner: dict[str, Any], event: str) -> list[Pic
     """
     found: list[Picture] = []
     for place in (inner,) if inner is message else (inner, message):
-        for key in [name for name in place if _lists.get(name) or (name not in _lists and _is_list(name))]:
+        if _others.issuperset(place):  # in one step for all keys of nearly every message
+            continue
+        for key in [name for name in place if _is_list(name)]:
             listed = place[key]
             if type(listed) is list:
                 listed[:MOST] = [_taken(entry, event, found) for entry in listed[:MOST]]
@@ -99,18 +101,19 @@ def _apart(data: Any, link: Any) -> tuple[str, str | None]:
     return found, url
 
 
-_lists: dict[str, bool] = {}
-"""Keys met before, and whether pictures may stand under them: messages repeat a few dozen keys for ever."""
-_LISTS_MOST: Final = 2048
+_others: set[str] = set()
+"""Keys met before under which no pictures stand: messages repeat a few dozen keys for ever."""
+_OTHERS_MOST: Final = 2048
 
 
 def _is_list(key: str) -> bool:
-    found = _plain(key) in _LISTS
+    if _plain(key) in _LISTS:
+        return True
     if len(key) <= _LONGEST:
-        if len(_lists) >= _LISTS_MOST:
-            _lists.clear()
-        _lists[key] = found
-    return found
+        if len(_others) >= _OTHERS_MOST:
+            _others.clear()
+        _others.add(key)
+    return False
 
 
 @lru_cache(2048)

@@ -23,38 +23,35 @@ _RUIN: Final = re.compile(
 )
 
 
-_seen: dict[str, bool] = {}
-"""Keys met before, and whether their values are secrets: messages repeat a few dozen keys for ever."""
-_SEEN_MOST: Final = 2048
-_SEEN_LONGEST: Final = 64
+_harmless: set[str] = set()
+"""Keys met before whose values are no secrets: messages repeat a few dozen keys for ever."""
+_HARMLESS_MOST: Final = 2048
+_LONGEST: Final = 64
 """Characters; whoever sends makes up keys as long as a body, and such a one is looked at anew each time."""
 
 
 def _is_secret(key: str) -> bool:
-    found = key.lower().replace("_", "").replace("-", "") in SECRETS
-    if len(key) <= _SEEN_LONGEST:
-        if len(_seen) >= _SEEN_MOST:
-            _seen.clear()
-        _seen[key] = found
-    return found
+    if key.lower().replace("_", "").replace("-", "") in SECRETS:
+        return True
+    if len(key) <= _LONGEST:
+        if len(_harmless) >= _HARMLESS_MOST:
+            _harmless.clear()
+        _harmless.add(key)
+    return False
 
 
 def strip(value: Any) -> Any:
     """The message without secrets; the same object where it holds none."""
     if type(value) is dict:
-        changed: dict[str, Any] | None = None
-        seen = _seen.get
+        changed: dict[str, Any] = {}
+        if not _harmless.issuperset(value):  # in one step for all keys of nearly every message
+            changed = {key: HIDDEN for key, inner in value.items() if _is_secret(key) and inner not in (None, "", {})}
         for key, inner in value.items():
-            if seen(key) or (key not in _seen and _is_secret(key)):
-                kept: Any = HIDDEN if inner not in (None, "", {}) else inner
-            elif type(inner) is dict or type(inner) is list:
+            if (type(inner) is dict or type(inner) is list) and key not in changed:
                 kept = strip(inner)
-            else:
-                continue
-            if kept is not inner:
-                changed = changed if changed is not None else dict(value)
-                changed[key] = kept
-        return value if changed is None else changed
+                if kept is not inner:
+                    changed[key] = kept
+        return {**value, **changed} if changed else value
     if type(value) is list:
         found = [strip(inner) if type(inner) is dict or type(inner) is list else inner for inner in value]
         return value if all(new is old for new, old in zip(found, value, strict=True)) else found

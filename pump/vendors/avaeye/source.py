@@ -211,11 +211,13 @@ class AvaEye(PushSource[AvaEyeSettings]):
             asked = self._asks(message, known)
             if asked is not None:
                 facts = {**(facts or {}), about.ASKED: asked or None}
-            message.facts = {**(known.facts if known is not None else {}), **(facts or {})}
-            groups = parse.groups(message, self._camera(message))
-            stranger = devices.stranger(message.key)
+            groups = None
+            if known is None or not known.online:  # it comes, and an event says so
+                message.facts = {**(known.facts if known is not None else {}), **(facts or {})}
+                groups = parse.groups(message, self._camera(message))
             async with devices.heard(message.key, interval=interval, facts=facts, groups=groups, alone=True) as sign:
                 if sign.events or sign.state:
+                    stranger = devices.stranger(message.key)
                     await intake.put(*sign.events, state=sign.state, stranger=stranger)
             if asked:
                 intake.count("introduction_asked")
