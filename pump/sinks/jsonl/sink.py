@@ -66,7 +66,7 @@ class JsonlSettings(SinkSettings):
 
 
 class JsonlSink(Sink[JsonlSettings]):
-    """One line an event, appended in batches by a thread of its own."""
+    """One line an event, appended in batches by a thread."""
 
     Settings = JsonlSettings
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -10,66 +9,44 @@ import orjson
 from pump.core.record import Record
 from pump.core.taxonomy import SEVERITIES
 
-_Get = Callable[[Mapping[str, Any]], Any]
-
 APPLICATION_ID: Final = 0x70756D61  # "puma"
 VERSION: Final = 1
 
 
-def _path(*names: str) -> _Get:
-    def get(event: Mapping[str, Any]) -> Any:
-        value: Any = event
-        for name in names:
-            value = value.get(name) if isinstance(value, dict) else None
-        if isinstance(value, bool):
-            return int(value)
-        return value if value is None or isinstance(value, str | int | float) else orjson.dumps(value).decode()
-
-    return get
-
-
-def _site(event: Mapping[str, Any]) -> Any:
-    return str(event.get("source", "")).strip("/").partition("/")[0]
-
-
-def _source(event: Mapping[str, Any]) -> Any:
-    return str(event.get("source", "")).rpartition("/")[2]
-
-
-COLUMNS: Final[dict[str, tuple[str, _Get]]] = {
-    "event_source": ("TEXT NOT NULL", _path("source")),
-    "id": ("TEXT NOT NULL", _path("id")),
-    "time": ("TEXT", _path("time")),
-    "recorded": ("TEXT", _path("recordedtime")),
-    "type": ("TEXT", _path("type")),
-    "site": ("TEXT", _site),
-    "source": ("TEXT", _source),
-    "subject": ("TEXT", _path("subject")),
-    "severity": ("TEXT", _path("data", "severity")),
-    "level": ("INTEGER", lambda event: SEVERITIES.get(str(_path("data", "severity")(event)))),
-    "phase": ("TEXT", _path("data", "phase")),
-    "vendor": ("TEXT", _path("data", "vendor")),
-    "code": ("TEXT", _path("data", "code")),
-    "name": ("TEXT", _path("data", "name")),
-    "incident": ("TEXT", _path("data", "incident")),
-    "device": ("TEXT", _path("data", "device", "id")),
-    "device_name": ("TEXT", _path("data", "device", "name")),
-    "lot": ("TEXT", _path("data", "place", "lot")),
-    "area": ("TEXT", _path("data", "place", "area")),
-    "channel": ("TEXT", _path("data", "place", "channel")),
-    "zone": ("TEXT", _path("data", "place", "zone")),
-    "lane": ("TEXT", _path("data", "place", "lane")),
-    "space": ("TEXT", _path("data", "place", "space")),
-    "plate": ("TEXT", _path("data", "vehicle", "plate")),
-    "list": ("TEXT", _path("data", "vehicle", "list")),
-    "direction": ("TEXT", _path("data", "vehicle", "direction")),
-    "occupied": ("INTEGER", _path("data", "parking", "occupied")),
-    "person": ("TEXT", _path("data", "access", "person")),
-    "door": ("TEXT", _path("data", "access", "door")),
-    "granted": ("INTEGER", _path("data", "access", "granted")),
-    "json": ("TEXT NOT NULL", lambda event: None),
+COLUMNS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "event_source": ("TEXT NOT NULL", ("source",)),
+    "id": ("TEXT NOT NULL", ("id",)),
+    "time": ("TEXT", ("time",)),
+    "recorded": ("TEXT", ("recordedtime",)),
+    "type": ("TEXT", ("type",)),
+    "site": ("TEXT", ()),
+    "source": ("TEXT", ()),
+    "subject": ("TEXT", ("subject",)),
+    "severity": ("TEXT", ("data", "severity")),
+    "level": ("INTEGER", ()),
+    "phase": ("TEXT", ("data", "phase")),
+    "vendor": ("TEXT", ("data", "vendor")),
+    "code": ("TEXT", ("data", "code")),
+    "name": ("TEXT", ("data", "name")),
+    "incident": ("TEXT", ("data", "incident")),
+    "device": ("TEXT", ("data", "device", "id")),
+    "device_name": ("TEXT", ("data", "device", "name")),
+    "lot": ("TEXT", ("data", "place", "lot")),
+    "area": ("TEXT", ("data", "place", "area")),
+    "channel": ("TEXT", ("data", "place", "channel")),
+    "zone": ("TEXT", ("data", "place", "zone")),
+    "lane": ("TEXT", ("data", "place", "lane")),
+    "space": ("TEXT", ("data", "place", "space")),
+    "plate": ("TEXT", ("data", "vehicle", "plate")),
+    "list": ("TEXT", ("data", "vehicle", "list")),
+    "direction": ("TEXT", ("data", "vehicle", "direction")),
+    "occupied": ("INTEGER", ("data", "parking", "occupied")),
+    "person": ("TEXT", ("data", "access", "person")),
+    "door": ("TEXT", ("data", "access", "door")),
+    "granted": ("INTEGER", ("data", "access", "granted")),
+    "json": ("TEXT NOT NULL", ()),
 }
-"""Name to type and where in the event it stands; the last is the event itself."""
+"""Name to type and where in the event it stands; nowhere: `row` makes it of others, the last is the event itself."""
 
 INDEXES: Final = (
     ("by_identity", "UNIQUE", "event_source, id", ""),
@@ -83,7 +60,13 @@ INDEXES: Final = (
 )
 """Name, kind, columns, and which rows: for the questions that people ask, and no more, for each costs every insert."""
 
-_GETTERS: Final = [get for _, get in COLUMNS.values()][:-1]
+_PLACES: Final = {name: place for place, name in enumerate(COLUMNS)}
+_GROUPS: Final = [
+    (group, [(_PLACES[name], path[-1]) for name, (_, path) in COLUMNS.items() if path and path[:-1] == group])
+    for group in dict.fromkeys(path[:-1] for _, path in COLUMNS.values() if path)
+]
+"""The columns by the object of the event that has them: most events lack most of those objects."""
+_SITE, _SOURCE, _SEVERITY, _LEVEL = (_PLACES[name] for name in ("site", "source", "severity", "level"))
 _NAMES: Final = ", ".join(COLUMNS)
 _UPDATES: Final = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in ("event_source", "id"))
 WIDTH: Final = len(COLUMNS)
@@ -106,7 +89,27 @@ def create() -> list[str]:
 def row(record: Record) -> list[Any]:
     """The event as the columns hold it."""
     event = orjson.loads(record.body)
-    return [*[get(event) for get in _GETTERS], record.body.decode()]
+    values: list[Any] = [None] * WIDTH
+    for group, members in _GROUPS:
+        holder = event
+        for name in group:
+            holder = holder.get(name) if isinstance(holder, dict) else None
+        if isinstance(holder, dict):
+            for place, name in members:
+                value = holder.get(name)
+                values[place] = value if value is None or type(value) is str else _scalar(value)
+    source = str(event.get("source", ""))
+    values[_SITE] = source.strip("/").partition("/")[0]
+    values[_SOURCE] = source.rpartition("/")[2]
+    values[_LEVEL] = SEVERITIES.get(str(values[_SEVERITY]))
+    values[-1] = record.body.decode()
+    return values
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    return value if isinstance(value, int | float) else orjson.dumps(value).decode()
 
 
 def upsert(rows: int) -> str:

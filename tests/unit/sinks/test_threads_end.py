@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import textwrap
@@ -78,7 +79,7 @@ def test_a_sinks_call_that_hangs_keeps_no_process(tmp_path: object) -> None:
                 threading.Event().wait()
 
             worker = SinkThread("sink a")
-            hanging = asyncio.ensure_future(worker._call(hang))
+            worker._begin(hang)
             while not begun.is_set():
                 await asyncio.sleep(0)
             worker.close()
@@ -104,7 +105,7 @@ def test_an_answer_after_the_loop_has_ended_is_dropped(tmp_path: object) -> None
         async def main():
             worker, db = SinkThread("sink a"), await writing(Path(sys.argv[1]) / "spool.db")
             kept.extend((worker, db))
-            worker._call(go_on.wait)
+            worker._begin(go_on.wait)
             work = asyncio.create_task(db.run(lambda _: go_on.wait()))
             await asyncio.sleep(0)
             work.cancel()
@@ -133,3 +134,45 @@ async def test_calls_run_one_after_another_in_one_thread_and_none_after_the_end(
     worker.close()
     with pytest.raises(RuntimeError):
         await worker.run(lambda: 7)
+
+
+async def test_calls_that_hang_delay_no_other_sinks() -> None:
+    hanging, others = [SinkThread("sink a"), SinkThread("sink b")], [SinkThread("sink c"), SinkThread("sink d")]
+    go_on = threading.Event()
+    for worker in hanging:
+        worker._begin(go_on.wait)
+    for _ in range(3):
+        await asyncio.gather(*(worker.run(threading.get_ident) for worker in others))
+    go_on.set()
+    for worker in (*hanging, *others):
+        worker.close()
+
+
+async def test_sinks_share_a_thread_which_ends_with_the_last_of_them() -> None:
+    first, second, go_on = SinkThread("sink a"), SinkThread("sink b"), threading.Event()
+    thread = await first.run(threading.current_thread)
+    assert await second.run(threading.current_thread) is thread
+    first._begin(go_on.wait)
+    other = await second.run(threading.current_thread)
+    assert other is not thread
+    first.close()
+    assert await second.run(lambda: 7) == 7
+    second.close()
+    other.join()  # idle
+    go_on.set()
+    thread.join()
+
+
+async def test_a_cancelled_call_is_waited_for_however_often_it_is_cancelled() -> None:
+    worker, go_on, aborted = SinkThread("sink a"), threading.Event(), []
+    running = asyncio.ensure_future(worker.run(go_on.wait, abort=lambda: aborted.append(1)))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        running.cancel()
+    await asyncio.sleep(0)
+    assert not running.done()
+    assert aborted == [1, 1, 1]
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    worker.close()
