@@ -261,3 +261,19 @@ def _number(part: str, event: Event, place: Mapping[str, Any]) -> str | None:
 
 _KINDS: Final = {"zone": "zone", "camera": "channel", "channel": "channel"}
 """Kinds of subjects whose last part is such a number."""
+
+
+def names_of(source: str, event: Mapping[str, Any]) -> Iterator[str]:
+    """The names under which the direction table may have what saw the vehicle, the most exact first."""
+    data = event["data"]
+    place, device = data.get("place") or {}, data.get("device") or {}
+    for outer, inner in (
+        (place.get("lot"), device.get("id")),
+        (source, place.get("lane")),
+        (source, place.get("channel")),
+    ):
+        if outer is not None and inner is not None:
+            yield f"{outer}/{inner}"
+    for name in (event.get("subject"), device.get("serial"), device.get("id"), place.get("lane"), source):
+        if name is not None:
+            yield str(name)

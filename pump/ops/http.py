@@ -37,13 +37,13 @@ _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosni
 
 @dataclass(slots=True, frozen=True)
 class Views:
-    """The pages that the listener shows. Called on the event loop, once for each request; must not wait."""
+    """The pages that the listener shows. Called on the event loop, once for each request; must not hold it."""
 
     sick: Callable[[], list[str]]
     """Why the process does not make progress; empty while it does."""
     unready: Callable[[], list[str]]
     """Why it is not ready; empty when it is."""
-    status: Callable[[], dict[str, Any]]
+    status: Callable[[], Awaitable[dict[str, Any]]]
     """The body of /status: JSON values and datetimes."""
     refresh: Callable[[], None]
     """Sets the gauges that are only known when asked for, before /metrics is rendered. Called in a thread."""
@@ -157,7 +157,7 @@ class Ops:
         return encode(self._views.registry)
 
     async def _status(self, _: web.Request) -> web.Response:
-        return _json(self._views.status(), 200)
+        return _json(await self._views.status(), 200)
 
 
 def _verdict(reasons: list[str]) -> web.Response:

@@ -80,9 +80,9 @@ class Services:
     async def open_ops(self, config: Config) -> None:
         """Answer operators and probes. OSError where that cannot be."""
         status, media = self._status, self._pictures.pages
-        views = Views(status.sick, status.unready, status.body, status.refresh, self._metrics.registry, media)
+        views = Views(status.sick, status.unready, status.whole, status.refresh, self._metrics.registry, media)
         behind = Behind(
-            config, self._clock, status.body, status.troubles, spool=self._spool,
+            config, self._clock, status.whole, status.troubles, spool=self._spool,
             desk=lambda: self.desk, intake=lambda: self._own, commands=lambda: self._commands,
         )  # fmt: skip
         ops = OpsListener(behind, views)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pump
 from pump.config import Config
 from pump.core.clock import Clock
+from pump.core.tasks import Threads
 from pump.delivery.delivery import Delivery
 from pump.ops.control import Tell
 from pump.spool import Spool
@@ -23,6 +24,7 @@ BEHIND_LIMIT: Final = 300.0
 """Seconds since an event's arrival that a sink may still be busy with it before the daemon is no longer ready."""
 _COUNTED: Final = ("events", "duplicates", "unparsed", "refused", "gaps")
 """Counters of `Metrics` that /status shows for each source."""
+_COUNTING: Final = Threads("counts", 1)
 
 
 class Status:
@@ -95,8 +97,12 @@ class Status:
         found = await spool.read(floor, limit=1)
         self._oldest = (floor, datetime.fromtimestamp(found[0].recorded / 1000, UTC)) if found else None
 
-    def body(self) -> dict[str, Any]:
-        """/status."""
+    async def whole(self) -> dict[str, Any]:
+        """`body`, counted in a thread: of two thousand sources that takes 50 ms, in which the loop goes on."""
+        return self.body(await _COUNTING.run(self._counts))
+
+    def body(self, counts: Mapping[str, Mapping[str, int]] | None = None) -> dict[str, Any]:
+        """/status; `counts` are those of its sources, made anew where they are None."""
         spool = self._spool()
         return {
             "site": self._config.site,
@@ -135,7 +141,7 @@ class Status:
                 }
                 for component in self._health.components.values()
             ],
-            "sources": self._counts(),
+            "sources": self._counts() if counts is None else counts,
             "sinks": {
                 name: {
                     "position": delivery.position,
@@ -149,7 +155,7 @@ class Status:
         }
 
     def _counts(self) -> dict[str, dict[str, int]]:
-        """Of each source what was counted since the start."""
+        """Of each source what was counted since the start. Safe in a thread."""
         running = [name for name, source in self._config.sources.items() if source.enabled]
         counts = {name: dict.fromkeys(_COUNTED, 0) for name in running}
         for what in _COUNTED:
@@ -175,7 +181,7 @@ class Status:
 
     async def show(self, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
         """The control socket's command `status`: what /status shows."""
-        return self.body()
+        return await self.whole()
 
     def refresh(self) -> None:
         """Set the gauges that are known only when they are scraped. In a thread: parts and gaps may come meanwhile."""

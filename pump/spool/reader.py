@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -18,7 +18,9 @@ from pump.spool.blocks import header, unpack
 from pump.spool.connection import Connection
 from pump.spool.errors import Verdict, verdict
 from pump.spool.state import MARKS, News, SpoolState
-from pump.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:  # a spool is read by commands too, which count nothing
+    from pump.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 log = structlog.get_logger()

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -18,7 +19,9 @@ from pump.spool.tables import strangers
 from pump.spool.tables.dead_share import DeadShare
 from pump.spool.types import SpoolSettings
 from pump.spool.writer import Writer
-from pump.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:  # a spool is read by commands too, which count nothing
+    from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 

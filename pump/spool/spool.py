@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -32,7 +32,9 @@ from pump.spool.tables.dead_letters import DeadLetters
 from pump.spool.tables.fetches import FetchQueue
 from pump.spool.types import Cursor, Receipt, Row, SpoolSettings
 from pump.spool.writer import Writer
-from pump.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:  # a spool is read by commands too, which count nothing
+    from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
@@ -29,7 +29,9 @@ from pump.spool.state import Key, Noted, SpoolState
 from pump.spool.statements import Group
 from pump.spool.tables.strangers import NOTED, Evicted, cost
 from pump.spool.types import Cursor, Receipt, Row
-from pump.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:  # a spool is read by commands too, which count nothing
+    from pump.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 log = structlog.get_logger()

@@ -156,6 +156,17 @@ def test_the_extra_is_named(kind: str, module: str, wanted: str) -> None:
     assert wanted in registry._advice(kind, module)
 
 
+def test_a_daemon_loads_no_kind_by_itself() -> None:
+    code = (
+        "import sys, pump.registry as r, pump.runtime.daemon;"
+        "kinds = [*r.DEFAULT.source_kinds(), *r.DEFAULT.sink_kinds()];"
+        "names = {room + kind.replace('-', '_') for kind in kinds for room in ('pump.vendors.', 'pump.sinks.')};"
+        "print(bool(kinds), names & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True set()\n"
+
+
 def test_listing_the_real_kinds_loads_no_vendor() -> None:
     code = (
         "import sys, pump.registry as r; r.source_kinds(), r.sink_kinds(), r.simulator_kinds(), r.demo_kinds();"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,12 @@ from pump.spool import Spool
 
 @dataclass(slots=True)
 class Behind:
-    """Callables are called on the event loop, whenever somebody looks; must not wait."""
+    """Callables are called on the event loop, whenever somebody looks; must not hold it."""
 
     config: Config
     """What runs: a reload puts another in its place, so that it is asked for anew with each request."""
     clock: Clock
-    status: Callable[[], Mapping[str, Any]]
+    status: Callable[[], Awaitable[Mapping[str, Any]]]
     """The body of /status."""
     reasons: Callable[[], list[str]]
     """Why not all is well; empty while it is."""

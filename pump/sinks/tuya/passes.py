@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fnmatch import translate
 from re import compile as compiled
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
+from pump.core.naming import names_of
 from pump.core.record import Record
 from pump.sinks.tuya.settings import PASSED
 from pump.sinks.tuya.windows import Kind
@@ -60,19 +61,3 @@ class Meaning:
             # a source's own setting may say it (AvaEye's cameras); other words are about the picture, not the lot
             way = _WAYS.get((data.get("vehicle") or {}).get("direction"))
         return Nameless(names[0]) if way is None else Counted(way, at)
-
-
-def names_of(source: str, event: Mapping[str, Any]) -> Iterator[str]:
-    """The names under which the direction table may have what saw the vehicle, the most exact first."""
-    data = event["data"]
-    place, device = data.get("place") or {}, data.get("device") or {}
-    for outer, inner in (
-        (place.get("lot"), device.get("id")),
-        (source, place.get("lane")),
-        (source, place.get("channel")),
-    ):
-        if outer is not None and inner is not None:
-            yield f"{outer}/{inner}"
-    for name in (event.get("subject"), device.get("serial"), device.get("id"), place.get("lane"), source):
-        if name is not None:
-            yield str(name)

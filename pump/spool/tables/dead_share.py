@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 import structlog
@@ -22,7 +22,9 @@ from pump.spool.statements import LETTER_COST, dead_letters
 from pump.spool.tables.dead_letters import GONE, STRANGE
 from pump.spool.tables.dead_letters import gone as gone_before
 from pump.spool.writer import Writer
-from pump.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:  # a spool is read by commands too, which count nothing
+    from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 

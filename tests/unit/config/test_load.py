@@ -397,10 +397,13 @@ def test_a_disabled_twin_is_no_twin(tmp_path: Path, registry: Registry) -> None:
     assert list(config.sources) == ["teams", "spare"]
 
 
-def test_reading_a_configuration_loads_no_http_library() -> None:
+def test_reading_a_configuration_and_a_spool_loads_no_http_library() -> None:
     """Every command does it, and starts in a third of the time."""
-    code = "import sys, pump.config; print('aiohttp' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"
+    code = (
+        "import sys, pump.config, pump.spool.offline;"
+        "print({'aiohttp', 'http.server', 'prometheus_client'} & sys.modules.keys())"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
 
 
 def test_a_token_of_ops_is_no_place_s_business(tmp_path: Path) -> None:

@@ -36,11 +36,14 @@ class Pump:
     def refresh(self) -> None:
         self.refreshed += 1
 
+    async def status(self) -> dict[str, Any]:
+        return {"site": "garage", "since": datetime(2026, 11, 20, 8, tzinfo=UTC), "oldest": None}
+
     def views(self) -> Views:
         return Views(
             sick=lambda: self.sick,
             unready=lambda: self.unready,
-            status=lambda: {"site": "garage", "since": datetime(2026, 11, 20, 8, tzinfo=UTC), "oldest": None},
+            status=self.status,
             refresh=self.refresh,
             registry=self.registry,
         )

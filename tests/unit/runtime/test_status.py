@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from prometheus_client import Counter, Metric
 
 from pump.config import load
 from pump.runtime.status import Status
@@ -55,3 +59,29 @@ async def test_each_phase_of_a_daemon_shows(tmp_path: Path) -> None:
     spool._writer.fail(Verdict.FATAL, OSError("fsync"))
     assert status.sick() == ["the spool has failed: an fsync failed: fsync"]
     await spool.close()
+
+
+async def test_sources_are_counted_in_a_thread(tmp_path: Path) -> None:
+    """Thousands of them would hold the event loop for as long as their samples take to make."""
+    looked: list[threading.Thread] = []
+
+    class Watched(Counter):
+        def collect(self) -> Iterable[Metric]:
+            looked.append(threading.current_thread())
+            return super().collect()
+
+    clock, metrics = ManualClock(), Metrics()
+    metrics.events = Watched("watched", "Those of the sources", ["source"], registry=None)
+    metrics.events.labels("door").inc(3)
+    path = tmp_path / "pump.toml"
+    path.write_text(
+        '[pump]\nsite = "garage"\n'
+        '[sources.door]\ntype = "hik-connect"\nserver = "http://127.0.0.1:9"\napp_key = "k"\nsecret_key = "s"\n',
+        encoding="utf-8",
+    )
+    config = load(path)
+    status = Status(config, {}, spool=lambda: None, phase=str, clock=clock, health=Health(clock), metrics=metrics)
+    body = await status.whole()
+    assert body["sources"] == {"door": {"events": 3, "duplicates": 0, "unparsed": 0, "refused": 0, "gaps": 0}}
+    assert body == status.body()
+    assert [thread is threading.current_thread() for thread in looked] == [False, True]

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from pump.core.naming import names_of
 from pump.core.record import Record
 from pump.ops.page.filters import decoded
 from pump.ops.page.rows import mapping, text
-from pump.sinks.tuya.passes import names_of
 
 MOST: Final = 5000
 HOURS: Final = 24

@@ -46,7 +46,7 @@ class HealthPages:
 
     async def health(self, request: web.Request, visit: Visit) -> web.Response:
         """The whole page."""
-        status, spool = self._behind.status(), self._behind.spool()
+        status, spool = await self._behind.status(), self._behind.spool()
         dead, holes = ([], []) if spool is None else await threads.run(_lists, spool.folder)
         config = self._behind.config
         if self._settings is None or self._settings[0] is not config:
@@ -64,7 +64,7 @@ class HealthPages:
 
     async def now(self, request: web.Request, visit: Visit) -> web.Response:
         """What changes, for a page that is open."""
-        status = self._behind.status()
+        status = await self._behind.status()
         return json(
             {
                 "reasons": len(self._behind.reasons()),

@@ -74,9 +74,10 @@ class Pages:
                 "message", 404, visit=visit, t=visit.texts, nav="events", reasons=self._behind.reasons(),
                 title=visit.texts("event.gone"), said=visit.texts("event.gone_why"),
             )  # fmt: skip
+        sinks = mapping((await self._behind.status()).get("sinks"))
         return await self._renderer.page(
             "event", visit=visit, t=visit.texts, nav="events", reasons=self._behind.reasons(),
-            deliveries=list(self._deliveries(found, visit)), **shown(found.event, visit, number),
+            deliveries=list(self._deliveries(found, visit, sinks)), **shown(found.event, visit, number),
             others=[row_of(event, visit.words, one) for one, event in found.others],
             commands=self._commands(found, visit),
         )  # fmt: skip
@@ -89,10 +90,9 @@ class Pages:
         of = (found.record.source, found.event.get("subject"))
         return sorted({v for name, one in desk.allowed(visit.caller) if (name, one.subject) == of for v in one.verbs})
 
-    def _deliveries(self, found: Whole, visit: Visit) -> Iterator[dict[str, Any]]:
+    def _deliveries(self, found: Whole, visit: Visit, sinks: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Of each sink: has it had the event, does it wait, was it left out, did it become a dead letter."""
         dead = {letter.sink: letter for letter in found.letters}
-        sinks = mapping(self._behind.status().get("sinks"))
         for name, sink in self._behind.config.sinks.items():
             if not sink.enabled:
                 continue

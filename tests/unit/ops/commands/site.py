@@ -170,6 +170,11 @@ class Site:
         return [event["data"]["command"].get("status", "requested") for event in await self.events()]
 
 
+async def no_status() -> dict[str, Any]:
+    """Of a listener of which nobody asks it."""
+    return {}
+
+
 @asynccontextmanager
 async def site(
     folder: Path, clock: Clock, settings: Mapping[str, Any] = EVERYTHING, *, run: bool = True

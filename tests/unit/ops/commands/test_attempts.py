@@ -20,7 +20,7 @@ from pump.ops.commands.web import CommandPage
 from pump.ops.control import Control
 from pump.ops.http import Ops, Views
 from pump.testing import ManualClock
-from tests.unit.ops.commands.site import Site, site
+from tests.unit.ops.commands.site import Site, no_status, site
 
 BOARD, OTHER = "planted-token-of-the-board", "planted-token-of-another"
 SECRETS = (BOARD, OTHER)
@@ -129,7 +129,7 @@ class Ways:
     def __init__(self, there: Site, folder: Path) -> None:
         tokens = {name: SecretStr(text) for name, text in (("board", BOARD), ("other", OTHER), ("third", "third-one"))}
         self.tokens = {name: token.get_secret_value() for name, token in tokens.items()}
-        views = Views(list, list, dict, lambda: None, CollectorRegistry())
+        views = Views(list, list, no_status, lambda: None, CollectorRegistry())
         self.ops = Ops("127.0.0.1", 0, views, CommandPage(lambda: there.desk, tokens).pages())
         self.control = Control(folder)
         self.control.commands |= CommandSocket(there.desk).commands()

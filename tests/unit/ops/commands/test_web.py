@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from pump.core.clock import Clock
 from pump.ops.commands.web import CommandPage
 from pump.ops.http import Ops, Views
-from tests.unit.ops.commands.site import Site, site
+from tests.unit.ops.commands.site import Site, no_status, site
 
 _TOKEN = "a-token-of-the-board"
 _BOARD = {"Authorization": f"Bearer {_TOKEN}"}
@@ -29,7 +29,7 @@ _GRANTS: Mapping[str, Any] = {
 async def page(folder: Path) -> AsyncIterator[tuple[Site, str, aiohttp.ClientSession]]:
     async with site(folder, Clock(), _GRANTS) as there:
         tokens = {"board": SecretStr(_TOKEN), "other": SecretStr("another-token")}
-        views = Views(list, list, dict, lambda: None, CollectorRegistry())
+        views = Views(list, list, no_status, lambda: None, CollectorRegistry())
         ops = Ops("127.0.0.1", 0, views, CommandPage(lambda: there.desk, tokens).pages())
         async with ops, aiohttp.ClientSession() as session:
             yield there, f"{ops.url}/commands", session
