@@ -15,7 +15,7 @@ import pytest
 from yarl import URL
 
 from pump.vendors.common import api
-from pump.vendors.common.api import Action, Answer, Caller, CallFailed, Limits, Reply, retry, retry_after, translate
+from pump.vendors.common.api import Action, Answer, Caller, CallFailed, Limits, Reply, retry, translate
 
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 TOO_LARGE, GARBAGE = retry("too large for the test"), retry("garbage to the test")
@@ -122,18 +122,6 @@ async def test_a_password_of_netrc_never_goes_to_a_vendor(tmp_path: Path, monkey
     async with server(play) as url:
         await send(url)
     assert b"authorization" not in heads[0].lower()
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, None), ("7", 7.0), ("0.5", 0.5), ("Fri, 20 Nov 2026 08:00:30 GMT", 30.0),
-        ("Fri, 20 Nov 2026 07:00:00 GMT", 0.0), ("999999999", 3600.0), ("-5", 0.0), ("nan", None), ("soon", None),
-        ("", None),
-    ],
-)  # fmt: skip
-def test_retry_after_is_a_number_or_a_date(header: str | None, seconds: float | None) -> None:
-    assert retry_after(header, NOW) == seconds
 
 
 @pytest.mark.parametrize(
