@@ -166,5 +166,5 @@ def metrics(config: Any) -> str:
         with opener.open(url, timeout=10) as answer:
             body: bytes = answer.read(64 << 20)
     except (OSError, ValueError) as error:
-        raise LookupError(f"nothing answers at {listen}: {getattr(error, 'reason', error)}") from None
+        raise LookupError(f"nothing answers at {listen}: {words_of(error)}") from None
     return body.decode("utf-8", "replace")
