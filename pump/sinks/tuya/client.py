@@ -13,9 +13,9 @@ import orjson
 import structlog
 from yarl import URL
 
-from pump.commands.caller import UNANSWERED, Caller
 from pump.commands.calls import LARGEST_ANSWER, RawAnswer, RawCall, without
 from pump.commands.once import Answered, Sending
+from pump.commands.rest import UNANSWERED, RestClient
 from pump.core.clock import Clock
 from pump.core.net.outcome import retry_after, why
 from pump.sinks.tuya.answers import Action, CallFailed, result
@@ -92,21 +92,21 @@ class TuyaClient:
         self._clock = clock
         self._names = _FIELDS[naming]
         self._nonce = nonce
-        self._caller = Caller(account.timeout, _LARGEST)
+        self._api = RestClient(account.timeout, _LARGEST)
 
     async def __aenter__(self) -> Self:
-        await self._caller.__aenter__()
+        await self._api.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._caller.__aexit__(kind, error, trace)
+        await self._api.__aexit__(kind, error, trace)
 
     @property
     def date(self) -> str:
         """The cloud's clock, as the newest answer's Date has it; "" for none."""
-        return self._caller.date
+        return self._api.date
 
     async def sync(self, device_id: str, data_type: int, infos: Sequence[Info]) -> str:
         """Give a lot our counts; the command's number (`sn`), "" where the answer has none. Raises CallFailed.
@@ -149,7 +149,7 @@ class TuyaClient:
 
     async def _asked(self) -> str:
         """A new token, also where the sink may just be left."""
-        if not self._caller.open:
+        if not self._api.open:
             raise CallFailed("the sink is just closing", answered=False)
         return await self._new_token()
 
@@ -226,7 +226,7 @@ class TuyaClient:
         # as it was signed: the library must not spell it anew
         url = URL(f"{self._account.host}{request.target}", encoded=True)
         try:
-            return await self._caller.answered(
+            return await self._api.answered(
                 request.method, url, request.body or None, sent, sending=sending, timeout=timeout, largest=largest
             )
         except UNANSWERED as error:

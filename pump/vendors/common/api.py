@@ -15,9 +15,8 @@ from typing import Final, NamedTuple
 import aiohttp
 from yarl import URL
 
-from pump.commands import caller
-from pump.commands.caller import UNANSWERED
 from pump.commands.once import Sending
+from pump.commands.rest import UNANSWERED, RestClient
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.net.outcome import retry_after
 from pump.ingest.recording.tap import Tap
@@ -136,7 +135,7 @@ class Reply(NamedTuple):
         return retry_after(self.headers.get("Retry-After"), now, LONGEST_RETRY_AFTER)
 
 
-class Caller(caller.Caller):
+class VendorApi(RestClient):
     """The connections of a vendor's client; an async context manager."""
 
     def __init__(self, limits: Limits, tap: Tap | None = None) -> None:

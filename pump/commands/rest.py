@@ -17,7 +17,7 @@ UNANSWERED: Final = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 signature among them: never passed on as they are."""
 
 
-class Caller:
+class RestClient:
     """The connections of a client; an async context manager. It keeps no cookies and follows no redirects."""
 
     def __init__(self, timeout: float, largest: int) -> None:
