@@ -134,7 +134,7 @@ class NatsSink(Sink[NatsSettings]):
             return
         await link.until_lost()
         assert link.lost is not None  # that is what was waited for
-        raise link.lost
+        raise anew(link.lost)
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
