@@ -48,7 +48,7 @@ def test_connections_leave_a_reserve(wanted: int, descriptors: int, most: int) -
     assert connections(wanted, descriptors) == most
 
 
-def test_a_peer_that_goes_in_the_middle_of_tls_is_no_error_of_the_pump_s() -> None:
+def test_a_peer_that_goes_in_the_middle_of_tls_is_no_error_of_the_pump_s(monkeypatch: pytest.MonkeyPatch) -> None:
     async def closed() -> RuntimeError:
         """What uvloop raises for a transport that is gone."""
         loop = asyncio.get_running_loop()
@@ -64,7 +64,7 @@ def test_a_peer_that_goes_in_the_middle_of_tls_is_no_error_of_the_pump_s() -> No
     async def main() -> None:
         error, loop = await closed(), asyncio.get_running_loop()
         default: list[dict[str, Any]] = []
-        loop.default_exception_handler = default.append  # type: ignore[method-assign]
+        monkeypatch.setattr(loop, "default_exception_handler", default.append)
         with capture_logs() as logs:
             Lack(ManualClock())(loop, {"message": "Fatal error on SSL protocol", "exception": error})
             assert default == []
