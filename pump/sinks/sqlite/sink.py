@@ -24,6 +24,7 @@ from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.record import Batch, State
 from pump.core.settings import Duration, SinkSettings
+from pump.core.text import words_of
 from pump.sink import Damage, Sink
 from pump.sinks.common.thread import SinkThread
 from pump.sinks.sqlite import repair
@@ -95,7 +96,7 @@ class SqliteSink(Sink[SqliteSettings]):
         except sqlite3.Error as error:
             raise self._translated(error) from error
         except OSError as error:
-            raise Unavailable(f"{path} cannot be used: {error}") from error
+            raise Unavailable(f"{path} cannot be used: {words_of(error)}") from error
         finally:
             self._opening.close()
         db = Connection(lambda: sqlite3.connect(path, isolation_level=None, cached_statements=64), f"sink {self.name}")
