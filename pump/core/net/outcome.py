@@ -17,9 +17,12 @@ _WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (aiohttp.ServerDisconnectedError, "the connection was closed"),
     (aiohttp.ClientConnectionResetError, "the connection was closed"),
     (aiohttp.ClientPayloadError, "the answer broke off, or its encoding cannot be read"),
+    (aiohttp.ClientHttpProxyError, "the proxy refuses the connection"),
+    (aiohttp.InvalidURL, "it is no address"),
     (aiohttp.ClientResponseError, "what came is no HTTP"),
+    (ValueError, "what came is no HTTP"),
 )
-"""Instead of the library's own words, which name its classes."""
+"""Instead of the library's own words, which name its classes and may hold headers or a whole address."""
 
 
 def why(error: BaseException) -> str:
@@ -28,15 +31,12 @@ def why(error: BaseException) -> str:
 
 
 def _said(error: BaseException) -> str:
-    for kind, words in _WORDS:
-        if isinstance(error, kind):
-            return words
     if isinstance(error, aiohttp.ClientConnectorError):
         cause = error.os_error
         # Negative where a name could not be resolved; what TLS numbers is none of the system's.
         number = 0 if isinstance(cause, ssl.SSLError) else cause.errno or 0
         return os.strerror(number) if number > 0 else words_of(cause)
-    return words_of(error)
+    return next((words for kind, words in _WORDS if isinstance(error, kind)), "") or words_of(error)
 
 
 def retry_after(header: str | None, now: datetime, most: float) -> float | None:

@@ -60,6 +60,8 @@ async def test_nobody_at_the_address_is_said_as_the_system_says_it() -> None:
                 await session.get(f"http://127.0.0.1:{free.getsockname()[1]}/")
     assert why(failed.value) == "Connection refused"
     assert why(TimeoutError()) == "no answer in time"
+    assert why(ValueError("a header: Token secret")) == "what came is no HTTP"
+    assert why(aiohttp.InvalidURL("http://secret@")) == "it is no address"
     assert why(aiohttp.ClientConnectionResetError("Cannot write to closing transport")) == "the connection was closed"
 
 
