@@ -14,6 +14,7 @@ from pump.cli import CONFIGURATION
 from pump.cli.shared.commanding import table
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option, moment, shown_json, utf8
+from pump.core.text import words_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -228,7 +229,7 @@ def _configured(config: Path, sink: str | None) -> Path:
             name: Path(part["path"]) for name, part in sinks.items() if part["type"] == "sqlite" and part.get("path")
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        click.echo(f"{config} cannot be read: {error}; --file names the archive itself", err=True)
+        click.echo(f"{config} cannot be read: {words_of(error)}; --file names the archive itself", err=True)
         raise click.exceptions.Exit(CONFIGURATION) from None
     listed = ", ".join(archives) or "none"
     if sink is not None and sink not in archives:

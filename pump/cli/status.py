@@ -16,7 +16,7 @@ from pump.cli import FAILED
 from pump.cli.shared.commanding import command_daemon
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option, places
-from pump.core.text import printable
+from pump.core.text import printable, words_of
 
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _RUNNING: Final = "it runs"
@@ -81,8 +81,7 @@ def _ask(url: str) -> str:
         error.close()
         raise click.ClickException(f"{url} answers {error.code} {error.reason}: is it a pump?") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise click.ClickException(f"no daemon answers at {url}: {reason}") from None
+        raise click.ClickException(f"no daemon answers at {url}: {words_of(error)}") from None
     return body.decode("utf-8", "replace")
 
 

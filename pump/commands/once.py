@@ -94,10 +94,18 @@ async def send_once(
         ) as session,
         session.request(method, url, data=body, headers=headers, allow_redirects=False, proxy=proxy) as response,
     ):
-        content = bytearray()
-        async for part in response.content.iter_chunked(_CHUNK):
-            content += part
-            if len(content) > largest:
-                response.close()
-                return Answered(response.status, response.headers.copy(), None)
-        return Answered(response.status, response.headers.copy(), bytes(content))
+        content = await read(response, largest)
+        return Answered(response.status, response.headers.copy(), content)
+
+
+async def read(response: aiohttp.ClientResponse, largest: int) -> bytes | None:
+    """The body, or None where it has more than `largest` bytes."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_chunked(_CHUNK):
+        size += len(part)
+        if size > largest:
+            response.close()
+            return None
+        parts.append(part)
+    return b"".join(parts)

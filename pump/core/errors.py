@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
@@ -101,3 +102,11 @@ def bare(error: E) -> E:
         one.__traceback__ = None
         one = one.__cause__ or one.__context__
     return error
+
+
+def anew(error: E) -> E:
+    """A copy to be raised in the place of an error that is kept, by a list or an object that the raising frame knows.
+
+    Each raise adds its frames to the error's traceback: to that of the copy, which nobody keeps.
+    """
+    return copy.copy(error)

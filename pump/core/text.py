@@ -77,6 +77,8 @@ def was_cut(text: str) -> bool:
 
 def words_of(error: BaseException) -> str:
     """An error in words for an operator: what the system or the library says of it, never the name of its class."""
+    if isinstance(wrapped := getattr(error, "reason", None), OSError):  # urllib's
+        error = wrapped
     strerror = getattr(error, "strerror", None)
     if isinstance(error, OSError) and isinstance(strerror, str) and strerror:
         return strerror

@@ -10,7 +10,7 @@ import hashlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,10 +133,6 @@ class Media:
         `stranger`: it counts against the strangers' share, unless a known device has sent the same.
         """
         return await self.threads.run(lambda: self.keep(content, stranger=stranger))
-
-    async def store_all(self, contents: Sequence[bytes], *, stranger: bool = False) -> list[Stored]:
-        """As `store`, several in one thread."""
-        return await self.threads.run(lambda: [self.keep(content, stranger=stranger) for content in contents])
 
     async def run(self, report: Callable[[Early], object] | None = None) -> None:
         """Remove what is too old or too much, for as long as the task lives.

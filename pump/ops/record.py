@@ -30,7 +30,7 @@ _WORK: Final = Threads("recording", 1)
 """Replacing takes longer than reading: beside the event loop, and one at a time."""
 
 
-class Record:
+class Recorder:
     """The command over the daemon's sources, by the taps of their intakes."""
 
     def __init__(

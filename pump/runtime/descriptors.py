@@ -25,6 +25,8 @@ _FEWEST: Final = 8
 """Connections of devices, however few descriptors there are."""
 _EVERY: Final = 60.0
 """Seconds between two lines of the log about the same lack."""
+_CLOSED: Final = "the handler is closed"
+"""uvloop's words (0.23, `handles/handle.pyx`) in a RuntimeError, for which it has no type of its own."""
 
 
 def raise_limit() -> int:
@@ -64,7 +66,11 @@ def bounded(server: ServerSettings, descriptors: int) -> ServerSettings:
 
 
 class Lack:
-    """The event loop's exception handler: a lack of descriptors is one line a minute, all else as ever."""
+    """The event loop's exception handler: a lack of descriptors is one line a minute, all else as ever.
+
+    Except that a peer which goes in the middle of TLS is no error of the pump's: uvloop writes to the socket that it
+    has just closed itself, and calls that fatal. Whoever had the connection hears of its end and reports it.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -74,6 +80,9 @@ class Lack:
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """As `loop.set_exception_handler` wants it."""
         error = context.get("exception")
+        if isinstance(error, RuntimeError) and str(error).endswith(_CLOSED) and "SSL" in str(context.get("message")):
+            log.debug("A TLS connection ended while something was to be written to it", reason=str(error))
+            return
         lack = scarcity(error) if isinstance(error, OSError) else None
         if lack is None or "accept" not in str(context.get("message")):
             loop.default_exception_handler(context)

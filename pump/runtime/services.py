@@ -20,7 +20,7 @@ from pump.ops.commands.socket import CommandSocket
 from pump.ops.control import Control, Handler
 from pump.ops.http import Views
 from pump.ops.page.behind import Behind
-from pump.ops.record import Record
+from pump.ops.record import Recorder
 from pump.ops.resend import Resend
 from pump.ops.restart import Restart
 from pump.ops.subscribe import Subscribe
@@ -121,7 +121,7 @@ class Services:
             Backfill(sources, self._clock),
             Restart(sources, sinks, self._supervisor.restart, parts.ways.names),
             Accept(parts.intakes),
-            Record(sources, parts.intakes, self._supervisor.restart, self._clock),
+            Recorder(sources, parts.intakes, self._supervisor.restart, self._clock),
             CommandSocket(desk),
             calls,
         ):

@@ -158,8 +158,7 @@ class Retention:
             state.recount_strangers(await self._writer.run(strangers.held))
             return False
         self._writer.evicted(gone)
-        if gone.quarantined:
-            state.recount_quarantined(await self._writer.run(statements.quarantined_bytes))
+        state.take_quarantined(gone.quarantined)
         self._metrics.pruned.labels("strangers").inc(gone.events)
         self._evicted += gone.events
         now = self._clock.monotonic()
@@ -193,10 +192,8 @@ class Retention:
         if pruned is None:
             return False
         self._state.removed_through(pruned.floor)
-        if pruned.quarantined:
-            self._state.recount_quarantined(await self._writer.run(statements.quarantined_bytes))
-        if pruned.strange:
-            self._state.recount_strangers(await self._writer.run(strangers.held))
+        self._state.take_quarantined(pruned.quarantined)
+        self._state.add_strangers(-pruned.strange)
         self._metrics.pruned.labels(reason).inc(pruned.events)
         self._writer.wrote(statements.SLICE * 1024)
         self._measured(pruned.used)

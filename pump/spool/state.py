@@ -244,9 +244,10 @@ class SpoolState:
         """So many bytes more."""
         self._quarantined[source] = self.quarantined(source) + size
 
-    def recount_quarantined(self, found: Mapping[str, int]) -> None:
-        """The bytes of each source, counted anew after a removal."""
-        self._quarantined = dict(found)
+    def take_quarantined(self, gone: Mapping[str, int]) -> None:
+        """The bytes of each source that were removed."""
+        for source, size in gone.items():
+            self._quarantined[source] = max(0, self.quarantined(source) - size)
 
     @property
     def strangers(self) -> int:
@@ -254,8 +255,8 @@ class SpoolState:
         return self._strangers
 
     def add_strangers(self, size: int) -> None:
-        """So many bytes more."""
-        self._strangers += size
+        """So many bytes more, or fewer where the number is negative."""
+        self._strangers = max(0, self._strangers + size)
 
     def recount_strangers(self, found: int) -> None:
         """The bytes as counted anew after a removal."""

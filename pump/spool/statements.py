@@ -25,7 +25,7 @@ from pump.spool.gaps.along import NOTHING, Along
 from pump.spool.reader import floor
 from pump.spool.rows import filled_parts, insert_all, multi, parts
 from pump.spool.state import NEWEST, NUMBER, SpoolState
-from pump.spool.tables import fetches, strangers
+from pump.spool.tables import fetches, limited, strangers
 from pump.spool.tables.fetches import Changes
 from pump.spool.tables.strangers import Hole
 from pump.spool.types import Cursor, Row
@@ -165,10 +165,10 @@ class Pruned:
 
     floor: int
     events: int
-    quarantined: bool
-    """True where events that count against a source's limit were among them."""
-    strange: bool
-    """True where strangers' events were among them."""
+    quarantined: Mapping[str, int]
+    """Bytes that counted against each source's limit."""
+    strange: int
+    """Bytes that were strangers'."""
     used: int
     """Bytes of the pages that are in use now."""
 
@@ -199,7 +199,7 @@ def prune(db: sqlite3.Connection, *, through: int, before: int, old: Sequence[tu
             if bound >= (known := newest(db)):
                 _note_newest(db, known)
             db.execute("DELETE FROM blocks WHERE last <= ?", (bound,))
-            quarantined = db.execute("DELETE FROM limited WHERE seq <= ?", (bound,)).rowcount > 0
+            quarantined = limited.remove(db, [(0, bound)])
             strange = strangers.forget(db, bound)
             db.execute("COMMIT")
         except BaseException:
@@ -302,11 +302,6 @@ def checkpoint(db: sqlite3.Connection, mode: str = "PASSIVE") -> None:
     db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
 
 
-def quarantined_bytes(db: sqlite3.Connection) -> dict[str, int]:
-    """Bytes that each source has stored of what it does not understand."""
-    return dict(db.execute("SELECT source, sum(bytes) FROM limited GROUP BY source").fetchall())
-
-
 def dead_letters(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
     """How many dead letters each sink has, and their bytes."""
     rows = db.execute(f"SELECT CAST(sink AS TEXT), count(*), sum({LETTER_COST}) FROM dead GROUP BY sink").fetchall()
@@ -386,7 +381,7 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
         floor=head if oldest is None else oldest,
         cursors=cursors,
         values=values,
-        quarantined=quarantined_bytes(db),
+        quarantined=limited.held(db),
         dead=dead_letters(db),
         commits=commits,
         fetches=fetches.load(db),

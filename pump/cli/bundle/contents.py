@@ -20,6 +20,7 @@ import orjson
 
 import pump
 from pump.cli.bundle.cleaning import COUNTED, Cleaner, safe
+from pump.core.text import words_of
 
 if TYPE_CHECKING:
     from pump.config import Config
@@ -45,7 +46,8 @@ def outline(file: Path) -> tuple[Any, list[str]]:
     try:
         found = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        return f"it cannot be read: {type(error).__name__}", []
+        # what is wrong with its words may hold some of them
+        return f"it cannot be read: {words_of(error) if isinstance(error, OSError) else 'it is no TOML'}", []
     ops = found.get("ops")
     users = ops.get("users") if isinstance(ops, dict) else None
     return _outlined(found), [*users] if isinstance(users, dict) else []
@@ -116,7 +118,7 @@ def journal(units: list[str], count: int) -> list[str]:
     try:
         done = subprocess.run(line, capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise LookupError(f"journalctl cannot be used: {type(error).__name__}") from None
+        raise LookupError(f"journalctl cannot be used: {words_of(error)}") from None
     lines = done.stdout.decode("utf-8", "replace").splitlines()
     if not lines:
         raise LookupError(f"the journal has nothing of {' or '.join(units)}, or you may not read it")
@@ -164,5 +166,5 @@ def metrics(config: Any) -> str:
         with opener.open(url, timeout=10) as answer:
             body: bytes = answer.read(64 << 20)
     except (OSError, ValueError) as error:
-        raise LookupError(f"nothing answers at {listen}: {type(error).__name__}") from None
+        raise LookupError(f"nothing answers at {listen}: {words_of(error)}") from None
     return body.decode("utf-8", "replace")

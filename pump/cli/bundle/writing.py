@@ -106,7 +106,8 @@ def _configuration(file: Path, parts: dict[str, str], notes: list[str], cleaner:
         outline, users = contents.outline(file)
         cleaner.add(users)
         parts["configuration.json"] = _json({"problems": wrong, "outline": outline})
-        notes.append("configuration.json: it is not understood here, so that its outline alone is there")
+        lacking = outline if isinstance(outline, str) else "it is not understood here; its outline alone is there"
+        notes.append(f"configuration.json: {lacking}")
     else:
         parts["configuration.json"] = _json(contents.configuration(config))
         cleaner.add(contents.people(config))

@@ -1,1 +1,1 @@
-"""Addresses of other machines: those that may be connected to. Opens no connection."""
+"""Other machines: the addresses that may be connected to, and why a call came to nothing. Opens no connection."""

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Final
 
@@ -18,9 +14,8 @@ from yarl import URL
 
 import pump
 from pump.core.clock import Clock
-from pump.core.failure import clock_doubt
 from pump.core.net.addresses import Forbidden, Gate
-from pump.core.text import words_of
+from pump.core.net.outcome import retry_after, why
 from pump.ingest.fetch.access import PictureAccess, Side
 from pump.ingest.fetch.decryption import Broken, CodeMissing, Decryptor
 from pump.ingest.fetch.errors import FetchFailed, FetchLater, LinkForbidden
@@ -172,7 +167,7 @@ class Downloader:
 
     def _judge(self, url: URL, status: int, headers: Mapping[str, str]) -> None:
         if status != 200:
-            wait = self._wait(headers.get("Retry-After"))
+            wait = retry_after(headers.get("Retry-After"), self._clock.now(), _WAIT)
             reason = f"{url.host} answers HTTP {status}"
             if status == 410:
                 raise FetchFailed("status", reason)
@@ -200,20 +195,6 @@ class Downloader:
         if not incoming.size:
             raise FetchLater("empty", f"{url.host} answers with nothing")
 
-    def _wait(self, value: str | None) -> float | None:
-        """Seconds of a Retry-After, which is a number of them or a date."""
-        if value is None:
-            return None
-        try:
-            if value.strip().isdigit():
-                seconds = float(value)
-            else:
-                date: datetime = parsedate_to_datetime(value)
-                seconds = (date - self._clock.now()).total_seconds()
-        except (ValueError, TypeError):
-            return None
-        return min(max(seconds, 0.0), _WAIT)
-
 
 def address_of(link: str) -> URL:
     """The link as it is, for a signature may be over its very bytes; quoted only where it could not be sent.
@@ -238,7 +219,7 @@ def _meaning(url: URL, error: Exception, *, begun: bool) -> Exception:
     if isinstance(error, aiohttp.ClientConnectorError):
         return _unreachable(url, error)
     if isinstance(error, aiohttp.ClientError | ValueError):
-        return FetchLater("broken", f"{url.host} broke the answer off: {words_of(error)}")
+        return FetchLater("broken", f"{url.host} gave no whole answer: {why(error)}")
     return error
 
 
@@ -246,6 +227,4 @@ def _unreachable(url: URL, error: aiohttp.ClientConnectorError) -> Exception:
     cause = error.os_error
     if isinstance(cause, Forbidden):
         return FetchFailed("forbidden", f"{url.host}: {cause}")
-    number = 0 if isinstance(cause, ssl.SSLError) else cause.errno or 0
-    why = os.strerror(number) if number > 0 else str(cause)
-    return FetchLater("away", f"{url.host} cannot be reached: {why or words_of(error)}{clock_doubt(error)}", away=True)
+    return FetchLater("away", f"{url.host} cannot be reached: {why(error)}", away=True)

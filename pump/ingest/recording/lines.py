@@ -2,7 +2,7 @@
 
     {"format": "pump recording", "version": 1, "pump": "0.1.0", "type": "avaeye", "begun": "2026-…", "replaced": […]}
     {"kind": "push", "at": 12, "method": "POST", "path": "/capture", "headers": {…}, "status": 200, "text": "…"}
-    {"kind": "end", "at": 600000, "why": "its time is over", "frames": 1, "left_out": 0}
+    {"kind": "end", "at": 600000, "why": "its time was over", "frames": 1, "left_out": 0}
 
 `at` is milliseconds since the beginning. A body is "text" where it is UTF-8, else "base64". A file without an end is
 what a daemon or a disk left behind: what stands in it is good.

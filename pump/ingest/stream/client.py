@@ -25,8 +25,7 @@ from yarl import URL
 
 from pump.commands.once import OnceConnector
 from pump.core.errors import Misconfigured
-from pump.core.failure import clock_doubt
-from pump.core.text import words_of
+from pump.core.net.outcome import why
 from pump.ingest.recording.tap import Tap
 
 LARGEST_ANSWER: Final = 4 << 20
@@ -158,9 +157,9 @@ class DigestClient:
                     raise ConnectionLost(
                         f"nothing listens at {where}; is it running, is the port right?", refused=True
                     ) from error
-                raise ConnectionLost(f"{self.url.host} cannot be reached: {_why(error)}") from error
+                raise ConnectionLost(f"{self.url.host} cannot be reached: {why(error)}") from error
             except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: some malformed answers
-                raise ConnectionLost(f"{self.url.host} broke the connection or spoke no HTTP: {_why(error)}") from error
+                raise ConnectionLost(f"{self.url.host} gave no answer: {why(error)}") from error
             finally:
                 self._count("login")
             if response.status != 200:
@@ -250,14 +249,10 @@ async def read_answer(response: aiohttp.ClientResponse) -> Answer:
             body += piece
     except (aiohttp.ClientError, OSError) as error:
         if response.status == 200:
-            raise ConnectionLost(f"an answer was cut: {_why(error)}") from error
+            raise ConnectionLost(f"an answer was cut: {why(error)}") from error
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     challenge = ", ".join(response.headers.getall("WWW-Authenticate", []))
     return Answer(response.status, kind, bytes(body), challenge, response.headers.get("Date", ""))
-
-
-def _why(error: BaseException) -> str:
-    return words_of(error) + clock_doubt(error)
 
 
 _TOKEN: Final = r"[A-Za-z][\w!#$%&'*+.^`|~-]*"

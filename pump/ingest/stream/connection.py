@@ -14,8 +14,8 @@ import anyio
 import structlog
 
 from pump.core.clock import Clock
+from pump.core.net.outcome import why
 from pump.core.tasks import Nap
-from pump.core.text import words_of
 from pump.ingest.recording.tap import Link
 from pump.ingest.stream.client import ConnectionLost, DigestClient, UnexpectedStatus, read_answer
 from pump.ingest.stream.handler import Batch, StreamHandler, StreamRefused
@@ -238,7 +238,7 @@ class StreamConnection:
             self.watchdog.served()
             await self._deliver(reader.feed(_last(response, link)))
             await self._deliver(reader.close(), ended=True)
-            raise ConnectionLost(f"the link was cut: {words_of(error)}") from error
+            raise ConnectionLost(f"the link was cut: {why(error)}") from error
         except _EndedError:
             self.watchdog.served()
             await self._deliver(reader.feed(_last(response, link)))

@@ -15,7 +15,7 @@ import orjson
 
 from pump.core.record import Record
 from pump.core.taxonomy import SEVERITIES
-from pump.ops.page.rows import mapping, media
+from pump.ops.page.rows import mapping
 
 _LONGEST: Final = 200
 _ROUTINE: Final = (
@@ -145,8 +145,3 @@ def _moment(text: str, zone: ZoneInfo) -> datetime | None:
     except ValueError:
         return None
     return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
-
-
-def has_media(event: Mapping[str, Any]) -> bool:
-    """True where it has pictures or clips."""
-    return any(True for _ in media(mapping(event.get("data"))))

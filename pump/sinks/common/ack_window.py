@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from pump.core.errors import Rejected, Unavailable
+from pump.core.errors import Rejected, Unavailable, anew
 from pump.core.record import Batch
 
 _PATIENCE: Final = 0.8
@@ -119,7 +119,7 @@ class Window:
 
     async def _wait(self) -> None:
         if self._error is not None:
-            raise self._error
+            raise anew(self._error)
         if self._slow and self._settled:
             raise Unavailable("it takes events too slowly", retry_after=0.0)
         if self._slow:  # with nothing done the deadline itself decides

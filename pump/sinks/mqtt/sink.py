@@ -16,7 +16,7 @@ import structlog
 import pump
 from pump.commands.ways import WayIn
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Rejected, Unavailable
+from pump.core.errors import Misconfigured, Rejected, Unavailable, anew
 from pump.core.record import Batch, Record, State
 from pump.core.tasks import first_of
 from pump.sink import Sink
@@ -163,7 +163,7 @@ class MqttSink(Sink[MqttSettings]):
             if await self._say_due(link):
                 return self._first_events.memory()
             await self._until_news(link)
-        raise link.lost
+        raise anew(link.lost)
 
     # --- the connection ---------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.tasks import wait_for
 from pump.sinks.common.template import NATS, read_back
-from pump.sinks.nats.link import NatsConnection, connect_options
+from pump.sinks.nats.link import NatsConnection, connect_options, said_by
 from pump.sinks.nats.settings import NatsSettings
 
 log = structlog.get_logger()
@@ -117,7 +117,7 @@ class NatsCommands:
             )  # fmt: skip
             await link.through()
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise link.lost or Unavailable(f"the server does not take the subscription: {error}") from error
+            raise link.lost or Unavailable(f"the server does not take the subscription: {said_by(error)}") from error
         if link.lost is not None:
             raise link.lost
         if not self._asked:
@@ -178,6 +178,6 @@ class NatsCommands:
             await link.client.publish(reply, payload)
             await link.through()
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise Unavailable(f"the server did not take it: {error}") from error
+            raise Unavailable(f"the server did not take it: {said_by(error)}") from error
         if reply.lower() in link.forbidden:  # told before the flush's end
             raise Misconfigured(f"the server does not permit this client to publish to {reply}")

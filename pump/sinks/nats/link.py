@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.js.api import Header
 
 from pump.core.errors import Misconfigured, Unavailable
+from pump.core.text import words_of
 from pump.sinks.common.tls import client_context, refusal
 from pump.sinks.nats.settings import NatsSettings
 
@@ -170,6 +171,11 @@ class NatsConnection:
             self._on_lost(error)
 
 
+def said_by(error: BaseException) -> str:
+    """The words of an error of the server's, the library's or the system's, without the library's name before them."""
+    return words_of(error).removeprefix("nats: ")
+
+
 def _translated(error: Exception, before: Exception | None, server: str) -> Exception:
     """A library's exception as one of ours. `before` tells more where it says only that no server is left."""
     if isinstance(error, nats.errors.NoServersError) and before is not None:
@@ -177,11 +183,11 @@ def _translated(error: Exception, before: Exception | None, server: str) -> Exce
     if isinstance(error, (OSError, ssl.SSLError)) and not isinstance(error, nats.errors.Error):
         return refusal(error, server)
     # -ERR has a text and nothing else (docs.nats.io, "Client Protocol", +OK/-ERR): these words are the protocol.
-    said = str(error).removeprefix("nats: ")
+    said = said_by(error)
     if isinstance(error, nats.errors.AuthorizationError) or any(
         word in said.lower() for word in ("authorization", "authentication")
     ):
         return Misconfigured(f"{server} refuses the credentials")
     if "permissions violation" in said.lower():
         return Misconfigured(f"{server} does not permit it: {said}")
-    return Unavailable(f"{server} cannot be used: {said or 'no reason is given'}")
+    return Unavailable(f"{server} cannot be used: {said}")

@@ -18,7 +18,7 @@ import structlog
 from pump.commands.trial import Trial
 from pump.commands.ways import WayIn
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Rejected, Unavailable
+from pump.core.errors import Misconfigured, Rejected, Unavailable, anew, bare
 from pump.core.record import Batch, Record, State
 from pump.sink import Sink
 from pump.sinks.common.ack_window import Window
@@ -134,7 +134,7 @@ class NatsSink(Sink[NatsSettings]):
             return
         await link.until_lost()
         assert link.lost is not None  # that is what was waited for
-        raise link.lost
+        raise anew(link.lost)
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -198,13 +198,13 @@ class NatsSink(Sink[NatsSettings]):
                     await self._check(link)
                     self._checked = True
             except (Unavailable, Misconfigured) as error:
-                failed.append(error)
+                failed.append(bare(error))
                 self._servers.append(self._servers.pop(0))
                 continue
             self._link = link
             return link
         # One that is only away may be right where the others are not.
-        raise next((error for error in failed if isinstance(error, Unavailable)), failed[0])
+        raise anew(next((error for error in failed if isinstance(error, Unavailable)), failed[0]))
 
     async def _check(self, link: NatsConnection) -> None:
         try:

@@ -13,6 +13,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.taxonomy import TYPES
+from pump.sinks.nats.link import said_by
 from pump.sinks.nats.settings import NatsSettings
 
 log = structlog.get_logger()
@@ -74,8 +75,7 @@ async def ensure(client: Client, wanted: Wanted, *, look: bool = False) -> bool:
         raise Unavailable(f"the stream {wanted.name} cannot be had now: {error.description}") from error
     except nats.errors.Error as error:
         server = client.connected_url.netloc if client.connected_url is not None else "the server"
-        why = str(error).removeprefix("nats: ")
-        raise Unavailable(f"JetStream of {server} does not answer about {wanted.name}: {why}") from error
+        raise Unavailable(f"JetStream of {server} does not answer about {wanted.name}: {said_by(error)}") from error
     taken = found.subjects or []
     missing = [subject for subject in wanted.needed if not any(covers(one, subject) for one in taken)]
     if missing:

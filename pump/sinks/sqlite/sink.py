@@ -9,6 +9,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache
@@ -23,6 +24,7 @@ from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.record import Batch, State
 from pump.core.settings import Duration, SinkSettings
+from pump.core.text import words_of
 from pump.sink import Damage, Sink
 from pump.sinks.common.thread import SinkThread
 from pump.sinks.sqlite import repair
@@ -94,7 +96,7 @@ class SqliteSink(Sink[SqliteSettings]):
         except sqlite3.Error as error:
             raise self._translated(error) from error
         except OSError as error:
-            raise Unavailable(f"{path} cannot be used: {error}") from error
+            raise Unavailable(f"{path} cannot be used: {words_of(error)}") from error
         finally:
             self._opening.close()
         db = Connection(lambda: sqlite3.connect(path, isolation_level=None, cached_statements=64), f"sink {self.name}")
@@ -177,10 +179,7 @@ class SqliteSink(Sink[SqliteSettings]):
             if repair.is_damage(error):
                 repair.mark(Path(self.settings.path))
                 raise ArchiveDamaged(f"{self.settings.path} is damaged: {error}") from error
-            translated = self._translated(error)
-            if isinstance(translated, Unavailable):
-                translated.done = frozenset(record.seq for record in batch[:sent])
-            raise translated from error
+            raise self._translated(error, [record.seq for record in batch[:sent]]) from error
         return self.state
 
     async def _forget(self, db: Connection) -> None:
@@ -194,11 +193,11 @@ class SqliteSink(Sink[SqliteSettings]):
                     return
         self._looked = now
 
-    def _translated(self, error: sqlite3.Error) -> Exception:
+    def _translated(self, error: sqlite3.Error, done: Sequence[int] = ()) -> Exception:
         name = getattr(error, "sqlite_errorname", "")
         if name in _WRONG:
             return Misconfigured(f"{self.settings.path} cannot be used: {error}")
-        return Unavailable(f"{self.settings.path} cannot be written: {error}")
+        return Unavailable(f"{self.settings.path} cannot be written: {error}", done=done)
 
 
 def _stamp(wall_ms: int) -> str:

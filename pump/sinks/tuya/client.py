@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
 
-import aiohttp
 import orjson
 import structlog
 from yarl import URL
 
 from pump.commands.calls import LARGEST_ANSWER, RawAnswer, RawCall, without
-from pump.commands.once import send_once
+from pump.commands.once import Answered, Sending
+from pump.commands.rest import UNANSWERED, RestClient
 from pump.core.clock import Clock
-from pump.core.failure import clock_doubt
+from pump.core.net.outcome import retry_after, why
 from pump.sinks.tuya.answers import Action, CallFailed, result
 from pump.sinks.tuya.signing import Request, headers, target
 from pump.telemetry.redact import HIDDEN
@@ -92,25 +92,21 @@ class TuyaClient:
         self._clock = clock
         self._names = _FIELDS[naming]
         self._nonce = nonce
-        self._session: aiohttp.ClientSession | None = None
-        self.date = ""
-        """The cloud's clock, as the newest answer's Date has it; "" for none."""
+        self._api = RestClient(account.timeout, _LARGEST)
 
     async def __aenter__(self) -> Self:
-        limit = self._account.timeout
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=limit, connect=limit, sock_connect=limit, sock_read=limit),
-            headers={"Accept": "application/json"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        await self._api.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            session, self._session = self._session, None
-            await session.close()
+        await self._api.__aexit__(kind, error, trace)
+
+    @property
+    def date(self) -> str:
+        """The cloud's clock, as the newest answer's Date has it; "" for none."""
+        return self._api.date
 
     async def sync(self, device_id: str, data_type: int, infos: Sequence[Info]) -> str:
         """Give a lot our counts; the command's number (`sn`), "" where the answer has none. Raises CallFailed.
@@ -153,21 +149,15 @@ class TuyaClient:
 
     async def _asked(self) -> str:
         """A new token, also where the sink may just be left."""
-        if self._session is None:
+        if not self._api.open:
             raise CallFailed("the sink is just closing", answered=False)
         return await self._new_token()
 
     async def _raw(self, call: RawCall, token: str, sending: Callable[[], None], timeout: float) -> RawAnswer:
         request = Request(call.method, call.ordered, call.body)
-        sent = {**self._signed(request, token), "Content-Type": call.content_type}
-        url = URL(f"{self._account.host}{request.target}", encoded=True)
-        try:
-            status, found, content = await send_once(
-                request.method, url, request.body or None, sent,
-                sending=sending, timeout=timeout, largest=LARGEST_ANSWER,
-            )  # fmt: skip
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _unreached(url, error) from None
+        status, found, content = await self._answered(
+            request, token, call.content_type, sending=sending, timeout=timeout, largest=LARGEST_ANSWER
+        )
         if content is None:
             raise CallFailed(f"the answer has more than {LARGEST_ANSWER >> 20} MiB")
         try:
@@ -216,37 +206,31 @@ class TuyaClient:
         return token
 
     async def _call(self, request: Request, token: str) -> Any:
-        """The answer's result. The library's errors may hold the request's headers: none is passed on."""
-        assert self._session is not None, "the client is used outside its context"
-        account = self._account
+        """The answer's result. Raises CallFailed."""
+        status, found, content = await self._answered(request, token, "application/json")
+        if content is None:
+            raise CallFailed(f"the answer has more than {_LARGEST >> 10} KiB")
+        if token:
+            # the vendor's words may repeat it, and are reported; the log's own redaction would keep each for ever
+            content = content.replace(token.encode(), HIDDEN.encode())
+        wish = retry_after(found.get("Retry-After"), self._clock.now(), _LONGEST_WAIT)
+        return result(status, content, retry_after=wish)
+
+    async def _answered(
+        self, request: Request, token: str, content_type: str, *,
+        sending: Sending | None = None, timeout: float | None = None, largest: int | None = None,
+    ) -> Answered:  # fmt: skip
         sent = self._signed(request, token)
         if request.body:
-            sent["Content-Type"] = "application/json"
+            sent["Content-Type"] = content_type
         # as it was signed: the library must not spell it anew
-        url = URL(f"{account.host}{request.target}", encoded=True)
+        url = URL(f"{self._account.host}{request.target}", encoded=True)
         try:
-            async with self._session.request(
-                request.method, url, data=request.body or None, headers=sent, allow_redirects=False
-            ) as response:
-                content = await response.content.read(_LARGEST)
-                while not response.content.at_eof() and len(content) < _LARGEST:
-                    content += await response.content.read(_LARGEST - len(content))
-                self.date = response.headers.get("Date", "")
-                status, wish = response.status, response.headers.get("Retry-After", "")
-        except TimeoutError:
-            raise CallFailed(f"{url.host} gives no answer for {account.timeout:g} s", answered=False) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _unreached(url, error) from None
-        if (
-            token
-        ):  # the vendor's words may repeat it, and are reported; the log's own redaction would keep each for ever
-            content = content.replace(token.encode(), HIDDEN.encode())
-        retry_after = min(float(wish), _LONGEST_WAIT) if wish.isdecimal() else None
-        return result(status, content, retry_after=retry_after)
-
-
-def _unreached(url: URL, error: Exception) -> CallFailed:
-    return CallFailed(f"{url.host} cannot be reached ({type(error).__name__}){clock_doubt(error)}", answered=False)
+            return await self._api.answered(
+                request.method, url, request.body or None, sent, sending=sending, timeout=timeout, largest=largest
+            )
+        except UNANSWERED as error:
+            raise CallFailed(f"{url.host} cannot be reached: {why(error)}", answered=False) from None
 
 
 def _renews(answer: RawAnswer) -> bool:

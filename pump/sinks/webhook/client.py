@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, Final
 
@@ -17,9 +15,9 @@ from yarl import URL
 
 import pump
 from pump.core.clock import Clock
-from pump.core.failure import clock_doubt
 from pump.core.net.addresses import Gate
-from pump.core.text import printable, words_of
+from pump.core.net.outcome import retry_after, why
+from pump.core.text import printable
 
 _EXCERPT: Final = 200
 """Characters of an answer that are reported."""
@@ -161,30 +159,12 @@ class WebhookClient:
             if excerpt := _excerpt(text):
                 reason += f": {excerpt}"
             suspects_body = found in (Verdict.LATER, Verdict.SLOWER) and response.status not in _NOT_ITS_FAULT
-            return Answer(found, reason, self._wait(response.headers.get("Retry-After")), suspects_body)
-
-    def _wait(self, value: str | None) -> float | None:
-        """Seconds of a Retry-After, which is a number of them or a date."""
-        if value is None:
-            return None
-        try:
-            if value.strip().isdigit():
-                seconds = float(value)
-            else:
-                seconds = (parsedate_to_datetime(value) - self._clock.now()).total_seconds()
-        except (ValueError, TypeError):
-            return None
-        return min(max(seconds, 0.0), LONGEST_WAIT)
+            wait = retry_after(response.headers.get("Retry-After"), self._clock.now(), LONGEST_WAIT)
+            return Answer(found, reason, wait, suspects_body)
 
     def _away(self, error: BaseException) -> Answer:
         closed = isinstance(error, aiohttp.ServerDisconnectedError)
-        why = "the connection was closed" if closed else str(error)
-        if isinstance(error, aiohttp.ClientConnectorError):
-            # Negative where a name could not be resolved; what TLS numbers is none of the system's.
-            number = 0 if isinstance(error.os_error, ssl.SSLError) else error.os_error.errno or 0
-            why = os.strerror(number) if number > 0 else str(error.os_error)
-        why = (why or words_of(error)) + clock_doubt(error)
-        return Answer(Verdict.LATER, f"{self._host} cannot be reached: {why}", suspects_body=closed)
+        return Answer(Verdict.LATER, f"{self._host} cannot be reached: {why(error)}", suspects_body=closed)
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:

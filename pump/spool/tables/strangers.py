@@ -8,7 +8,7 @@ holes; they are noted in the same commit, so that each sink that had not had the
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -17,6 +17,7 @@ import orjson
 import structlog
 
 from pump.spool.damage.checks import row_crc
+from pump.spool.tables import limited
 from pump.spool.types import Row
 
 log = structlog.get_logger()
@@ -52,8 +53,8 @@ class Evicted:
     """Bytes that strangers hold now."""
     holes: list[Hole]
     """All that are to be remembered."""
-    quarantined: bool
-    """True where events that count against a source's limit were among them."""
+    quarantined: Mapping[str, int]
+    """Bytes that counted against each source's limit."""
 
     @property
     def events(self) -> int:
@@ -114,23 +115,22 @@ def _sound(row: Sequence[object], crc: object) -> bool:
     return all(type(each) is int for each in numbers) and type(keys) is bytes and row_crc(*row) == crc
 
 
-def remove(db: sqlite3.Connection, blocks: Sequence[Hole]) -> bool:
-    """Remove the oldest blocks, in the caller's transaction; True where events of the quarantine were among them."""
+def remove(db: sqlite3.Connection, blocks: Sequence[Hole]) -> dict[str, int]:
+    """Remove the oldest blocks, in the caller's transaction; the bytes that counted against each source's limit."""
     forget(db, blocks[-1].last)
     ranges = [(block.first, block.last) for block in blocks]
     db.executemany("DELETE FROM blocks WHERE last BETWEEN ? AND ?", ranges)
-    return db.executemany("DELETE FROM limited WHERE seq BETWEEN ? AND ?", ranges).rowcount > 0
+    return limited.remove(db, ranges)
 
 
-def forget(db: sqlite3.Connection, through: int) -> bool:
-    """Remove the rows and the keys of strangers' blocks through a number, in the caller's transaction; True if any."""
-    rows = db.execute("SELECT keys FROM strangers WHERE last <= ?", (through,)).fetchall()
-    if not rows:
-        return False
-    for (keys,) in rows:
+def forget(db: sqlite3.Connection, through: int) -> int:
+    """Remove the rows and the keys of strangers' blocks through a number, in the caller's transaction; their bytes."""
+    rows = db.execute("SELECT keys, bytes FROM strangers WHERE last <= ?", (through,)).fetchall()
+    for keys, _ in rows:
         db.executemany("DELETE FROM keys WHERE lead = ? AND source = ? AND id = ?", _keys(keys))
-    db.execute("DELETE FROM strangers WHERE last <= ?", (through,))
-    return True
+    if rows:
+        db.execute("DELETE FROM strangers WHERE last <= ?", (through,))
+    return sum(size for _, size in rows if type(size) is int)
 
 
 def _keys(text: bytes) -> list[tuple[int, str, str]]:

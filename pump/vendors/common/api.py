@@ -8,23 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from enum import Enum
-from types import TracebackType
-from typing import Final, NamedTuple, Self
-from urllib.request import getproxies, proxy_bypass
+from typing import Final, NamedTuple
 
 import aiohttp
 from yarl import URL
 
-from pump.commands.once import Sending, send_once
+from pump.commands.once import Sending
+from pump.commands.rest import UNANSWERED, RestClient
 from pump.core.errors import Misconfigured, Unavailable
+from pump.core.net.outcome import retry_after
 from pump.ingest.recording.tap import Tap
 
 LONGEST_RETRY_AFTER: Final = 3600.0
 """Seconds that a server's Retry-After is believed at the most."""
-_CHUNK: Final = 256 << 10
 
 
 class Action(Enum):
@@ -133,118 +131,35 @@ class Reply(NamedTuple):
     content: bytes
 
     def retry_after(self, now: datetime) -> float | None:
-        """The seconds of its Retry-After; see `retry_after`."""
-        return retry_after(self.headers.get("Retry-After"), now)
+        """The seconds of its Retry-After."""
+        return retry_after(self.headers.get("Retry-After"), now, LONGEST_RETRY_AFTER)
 
 
-class Caller:
-    """The connections of a client; an async context manager. It keeps no cookies and follows no redirects."""
+class VendorApi(RestClient):
+    """The connections of a vendor's client; an async context manager."""
 
     def __init__(self, limits: Limits, tap: Tap | None = None) -> None:
         """`tap` gets every answer."""
+        super().__init__(limits.timeout, limits.largest)
         self._limits = limits
         self._tap = tap
-        self._session: aiohttp.ClientSession | None = None
-        self._proxies: dict[URL, str | None] = {}
-        self.date = ""
-        """The server's clock, as the newest answer's Date has it; "" for none."""
-
-    async def __aenter__(self) -> Self:
-        limit = self._limits.timeout
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=limit, connect=limit, sock_connect=limit, sock_read=limit),
-            headers={"Accept": "application/json"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._session is not None:
-            session, self._session = self._session, None
-            await session.close()
 
     async def send(
         self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str], *,
         sending: Sending | None = None, timeout: float | None = None, largest: int | None = None,
     ) -> Reply:  # fmt: skip
-        """One call to its end. Raises CallFailed for each way to get no answer, or one that is too large.
-
-        With `sending` the request leaves once at the most, on a connection of its own, and what `sending` raises is
-        raised; `timeout` in seconds and `largest` in bytes then stand for those of `Limits`.
-        """
-        assert self._session is not None, "the client is used outside its context"
-        limits = self._limits
+        """As `answered`. Raises CallFailed for each way to get no answer, or one that is too large."""
         try:
-            if sending is not None:
-                status, found, content = await send_once(
-                    method, url, body, headers, sending=sending, timeout=limits.timeout if timeout is None else timeout,
-                    largest=limits.largest if largest is None else largest, connecting=limits.timeout,
-                    proxy=self._proxy(url),
-                )  # fmt: skip
-            else:
-                async with self._session.request(
-                    method, url, data=body, headers=headers, allow_redirects=False, proxy=self._proxy(url)
-                ) as response:
-                    content = await read(response, limits.largest)
-                    status, found = response.status, response.headers.copy()
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            # The library's errors carry the request's headers, token or signature among them: none is passed on.
-            raise translate(error, str(url.origin()), limits.garbage) from None
-        self.date = found.get("Date", "")
+            status, found, content = await self.answered(
+                method, url, body, headers, sending=sending, timeout=timeout, largest=largest
+            )
+        except UNANSWERED as error:
+            raise translate(error, str(url.origin()), self._limits.garbage) from None
         if content is None:
-            raise CallFailed("too large", limits.too_large)
+            raise CallFailed("too large", self._limits.too_large)
         if self._tap is not None:
             self._tap.answer(method, url.raw_path_qs, status, found, content)
         return Reply(status, found, content)
-
-    def _proxy(self, url: URL) -> str | None:
-        origin = url.origin()
-        if origin not in self._proxies:
-            self._proxies[origin] = proxy_of(origin)
-        return self._proxies[origin]
-
-
-def proxy_of(url: URL) -> str | None:
-    """The proxy that the environment (HTTPS_PROXY, NO_PROXY) wants for calls to `url`, None for none.
-
-    To be asked once for each server. aiohttp's own `trust_env` asks in two hops to a thread for every call, and
-    would send the vendor a password of ~/.netrc.
-    """
-    named = getproxies().get(url.scheme)
-    if not named or proxy_bypass(url.host or ""):
-        return None
-    return named if "://" in named else f"http://{named}"
-
-
-async def read(response: aiohttp.ClientResponse, largest: int) -> bytes | None:
-    """The body, or None where it has more than `largest` bytes."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.content.iter_chunked(_CHUNK):
-        size += len(part)
-        if size > largest:
-            response.close()
-            return None
-        parts.append(part)
-    return b"".join(parts)
-
-
-def retry_after(header: str | None, now: datetime) -> float | None:
-    """Seconds that Retry-After asks for, as a number or a date (RFC 9110, 10.2.3); at most an hour; `now` is aware."""
-    if header is None:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            date = parsedate_to_datetime(header)
-        except (ValueError, TypeError, OverflowError):
-            return None
-        date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
-        seconds = (date - now).total_seconds()
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER) if seconds == seconds else None  # NaN is none
 
 
 def translate(error: Exception, address: str, garbage: Answer) -> CallFailed:

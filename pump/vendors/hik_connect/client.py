@@ -21,7 +21,7 @@ from pump.commands.calls import LARGEST_ANSWER, RawAnswer, RawCall, without
 from pump.commands.once import Sending
 from pump.core.clock import Clock
 from pump.ingest.recording.tap import Tap
-from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply
+from pump.vendors.common.api import Action, CallFailed, Limits, Reply, VendorApi
 from pump.vendors.common.values import member
 from pump.vendors.hik_connect import answers
 from pump.vendors.hik_connect.domain import Server, area, parse_server
@@ -96,7 +96,7 @@ class Client:
         self._server = parse_server(account.server)
         self._account = account
         self._clock = clock
-        self._caller = Caller(Limits(timeout, MAX_BODY, answers.TOO_LARGE, answers.GARBAGE), tap)
+        self._api = VendorApi(Limits(timeout, MAX_BODY, answers.TOO_LARGE, answers.GARBAGE), tap)
         self._limiter = limiter
         self._token = Token.load(token, self._server)
         self._keep = keep
@@ -105,18 +105,18 @@ class Client:
         self._login_lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        await self._caller.__aenter__()
+        await self._api.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._caller.__aexit__(kind, error, trace)
+        await self._api.__aexit__(kind, error, trace)
 
     @property
     def date(self) -> str:
         """The server's clock at its newest answer, as its Date header has it; "" for none."""
-        return self._caller.date
+        return self._api.date
 
     async def call(
         self, queue: str, path: str, body: dict[str, Any], *,
@@ -154,7 +154,7 @@ class Client:
         headers = {"Content-Type": call.content_type, "Token": token.text}
         async with nullcontext() if self._limiter is None else self._limiter.place(queue):
             url = URL(f"{token.server}{call.path}", encoded=True)
-            reply = await self._caller.send(
+            reply = await self._api.send(
                 call.method, url, call.body or None, headers, sending=sending, timeout=timeout, largest=LARGEST_ANSWER
             )
         answer = RawAnswer.of(reply.status, reply.headers, without(token.text, reply.content))
@@ -245,7 +245,7 @@ class Client:
         async with place:
             # The time-outs begin here, behind the limiter: waiting for one's turn is no failure of the server's.
             url = URL(f"{server}{path}")
-            reply = await self._caller.send("POST", url, orjson.dumps(body), headers, sending=sending)
+            reply = await self._api.send("POST", url, orjson.dumps(body), headers, sending=sending)
         return self._judge(reply)
 
     def _judge(self, reply: Reply) -> Any:

@@ -179,7 +179,9 @@ class Puller:
         try:
             data = await self._call("messages", {"maxNumberPerTime": self._size} if self._calls.sized else {})
         except CallFailed as failure:
-            return await self._set_aside(failure)
+            if not self._broken_again(failure):
+                raise
+            return await self._set_aside(failure.body)
         self._garbage = None
         self._intake.activity(self.queue)
         if self._uncompleted == 0:
@@ -306,15 +308,18 @@ class Puller:
         if self._unknown >= _UNKNOWN_BATCHES:
             self._health.unhealthy(f"{self.queue} batches", str(failure))
 
-    async def _set_aside(self, failure: CallFailed) -> float:
-        """A batch whose JSON is broken the same way twice will be for ever: keep its bytes, complete it, go on."""
-        batch = find_batch_id(failure.body)
-        again, self._garbage = batch is not None and batch == self._garbage, batch
-        if batch is None or not again:
-            raise failure
+    def _broken_again(self, failure: CallFailed) -> bool:
+        """True for a batch whose JSON was broken the time before too: it will be for ever."""
+        before, self._garbage = self._garbage, find_batch_id(failure.body)
+        return self._garbage is not None and self._garbage == before
+
+    async def _set_aside(self, body: bytes) -> float:
+        """Keep the bytes of a batch that cannot be read, complete it, go on."""
+        batch = self._garbage
+        assert batch is not None  # it was broken again
         self._log.error("A batch is no JSON; keeping its bytes and going on behind it")
         self._intake.count("unreadable batch")
-        await self._put(Unparsed(failure.body, "the batch is no JSON", ("batch", batch)))
+        await self._put(Unparsed(body, "the batch is no JSON", ("batch", batch)))
         self._succeeded()
         return 0.0 if await self._complete(batch) else self._interval
 

@@ -15,7 +15,8 @@ from pump.commands.calls import RawAnswer, RawCall
 from pump.commands.contract import Command, CommandResult, Target
 from pump.commands.trial import Trial
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Refusal, Unavailable
+from pump.core.errors import Misconfigured, Refusal, Unavailable, anew
+from pump.core.failure import leaves
 from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.hosts import HostRule
 from pump.ingest.gaps import SourceGaps
@@ -156,11 +157,7 @@ class HikConnect(Source[HikConnectSettings]):
                     )  # fmt: skip
                     group.create_task(puller.run(), name=f"source {self.name} queue {queue}")
         except ExceptionGroup as failures:
-            wrong, others = failures.split(Misconfigured)
-            if wrong is not None and others is None and isinstance(first := wrong.exceptions[0], Misconfigured):
-                # Several queues may have met one wrong key.
-                raise first from None
-            raise
+            raise _one_for_all(failures) from None
 
     async def try_out(self, trial: Trial) -> None:
         """As Source.try_out."""
@@ -192,3 +189,11 @@ class HikConnect(Source[HikConnectSettings]):
 
     def _looked(self, gap: int) -> dict[str, Any]:
         return {} if self._filler is None else self._filler.looked(gap)
+
+
+def _one_for_all(failures: ExceptionGroup[Exception]) -> BaseException:
+    """The one failure where all queues met the same wrong key; otherwise all of them."""
+    wrong = leaves(failures)
+    if all(isinstance(each, Misconfigured) for each in wrong):
+        return anew(wrong[0])
+    return failures

@@ -11,6 +11,7 @@ import anyio
 import structlog
 
 from pump.core.clock import Clock
+from pump.core.errors import anew, bare
 from pump.core.tasks import first_of
 from pump.ingest.stream.handler import Batch
 from pump.ingest.stream.intake import StreamIntake
@@ -181,7 +182,7 @@ class Subscriber:
             try:
                 await call
             except Trouble as trouble:
-                troubles.append(trouble)  # the other devices are none the worse for it
+                troubles.append(bare(trouble))  # the other devices are none the worse for it
                 return False
             return True
 
@@ -196,7 +197,7 @@ class Subscriber:
                 del now[index]
                 now |= {index: before[index]} if index in before else {}
         if troubles:
-            raise troubles[0]
+            raise anew(troubles[0])
 
     async def _follow(self) -> None:
         """Subscribe to what the inventory gained, and let go what it lost, where no list is configured."""

@@ -17,7 +17,7 @@ from yarl import URL
 from pump.commands.calls import LARGEST_ANSWER, RawCall
 from pump.core.clock import Clock
 from pump.ingest.recording.tap import Tap
-from pump.vendors.common.api import Action, Caller, CallFailed, Limits, Reply
+from pump.vendors.common.api import Action, CallFailed, Limits, Reply, VendorApi
 from pump.vendors.kinot import answers
 from pump.vendors.kinot.numbers import Number, decode, without_codes
 from pump.vendors.kinot.pace import INTERVAL, Lane, Pace
@@ -53,22 +53,22 @@ class Client:
         self._key = app_key
         self._secret = app_secret
         self._clock = clock
-        self._caller = Caller(Limits(timeout, MAX_BODY, answers.TOO_LARGE, answers.NOT_JSON), tap)
+        self._api = VendorApi(Limits(timeout, MAX_BODY, answers.TOO_LARGE, answers.NOT_JSON), tap)
         self._pace = Pace(clock, interval)
 
     async def __aenter__(self) -> Self:
-        await self._caller.__aenter__()
+        await self._api.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._caller.__aexit__(kind, error, trace)
+        await self._api.__aexit__(kind, error, trace)
 
     @property
     def date(self) -> str:
         """The server's clock at its newest answer, as its Date header has it; "" for none."""
-        return self._caller.date
+        return self._api.date
 
     # --- what there is to ask -----------------------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ class Client:
             )
             # not one byte may be written otherwise than signed
             url = URL(self._server + target, encoded=True)
-            reply = await self._caller.send(method, url, body or None, headers, sending=sending)
+            reply = await self._api.send(method, url, body or None, headers, sending=sending)
         return self._judge(reply, signed)
 
     async def raw(self, call: RawCall, sending: Callable[[], None], timeout: float) -> Reply:
@@ -176,7 +176,7 @@ class Client:
                 key=self._key, secret=self._secret, stamp_ms=self._clock.now_ms(), nonce=secrets.token_hex(16),
             )  # fmt: skip
             url = URL(self._server + call.ordered, encoded=True)
-            return await self._caller.send(
+            return await self._api.send(
                 call.method, url, call.body or None, headers, sending=sending, timeout=timeout, largest=LARGEST_ANSWER
             )
 

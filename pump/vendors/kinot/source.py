@@ -17,7 +17,7 @@ from pump.commands.contract import Command, CommandResult, Target
 from pump.commands.trial import Trial
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
-from pump.core.errors import MessageError, Misconfigured, Refusal, Unavailable
+from pump.core.errors import MessageError, Misconfigured, Refusal, Unavailable, bare
 from pump.core.event import Event
 from pump.ingest.intake import Intake
 from pump.ingest.push.admission import Admission
@@ -323,7 +323,7 @@ class Kinot(PushSource[KinotSettings]):
         except CallFailed as failure:
             if failure.answer.action is Action.MISCONFIGURED:
                 raise Misconfigured(str(failure)) from None
-            failures.append(failure)
+            failures.append(bare(failure))
             return False
         return True
 

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from pump.core.errors import Unavailable, bare
+from pump.core.errors import Unavailable, anew, bare
 
 
 class _Body:
@@ -54,3 +54,34 @@ def test_errors_that_name_each_other_are_come_to_an_end_with() -> None:
         raise one
     assert bare(one) is one
     assert one.__traceback__ is None
+
+
+class _Link:
+    """Keeps why it ended, for everybody who asks."""
+
+    def __init__(self) -> None:
+        self.lost = Unavailable("the broker is gone", retry_after=3.0, done=[1, 2])
+
+    def use(self, body: _Body) -> None:
+        raise anew(self.lost)
+
+
+def _used() -> tuple[_Link, weakref.ref[_Body]]:
+    body, link = _Body(), _Link()
+    for _ in range(2):
+        with pytest.raises(Unavailable) as raised:
+            link.use(body)
+        assert (raised.value.reason, raised.value.retry_after) == ("the broker is gone", 3.0)
+        assert raised.value.done == {1, 2}
+        del raised
+    return link, weakref.ref(body)
+
+
+def test_an_error_that_an_object_keeps_holds_nothing_of_where_it_was_raised() -> None:
+    gc.disable()
+    try:
+        link, body = _used()
+        assert body() is None, "without the collector"
+        assert link.lost.__traceback__ is None
+    finally:
+        gc.enable()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from typing import Any
+from urllib.error import URLError
 
 import orjson
 import pytest
@@ -101,6 +102,7 @@ def test_any_values_make_one_printable_line(name: object, plate: object, device:
         (ValueError(), "no reason given"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), "it is no UTF-8 text"),
         (ConnectionResetError(), "no reason given"),
+        (URLError(ConnectionRefusedError(111, "Connection refused")), "Connection refused"),
     ],
 )
 def test_an_error_is_told_without_its_class(error: Exception, words: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from pump.core.errors import Refusal
 from pump.ingest.recording.fields import RecordedFields
 from pump.ingest.recording.tap import Tap
-from pump.ops.record import Record
+from pump.ops.record import Recorder
 from pump.testing import ManualClock
 
 
@@ -46,7 +46,7 @@ class Stage:
         self.again: list[str] = []
         source: Any = SimpleNamespace(settings=SimpleNamespace(type="avaeye"), recorded=RecordedFields())
         intake: Any = SimpleNamespace(tap=self.tap, count=lambda what, n: self.counted.append((what, n)))
-        self.record = Record({"gate": source}, {"gate": intake}, self.restart, self.clock)
+        self.record = Recorder({"gate": source}, {"gate": intake}, self.restart, self.clock)
         self.ends = True
 
     async def restart(self, part: str) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from structlog.testing import capture_logs
 
 from pump.core.failure import scarcity
@@ -70,6 +71,38 @@ def test_a_start_that_runs_out_of_them_says_so_and_ends_in_order(tmp_path: Path)
 )
 def test_connections_leave_a_reserve(wanted: int, descriptors: int, most: int) -> None:
     assert connections(wanted, descriptors) == most
+
+
+def test_a_peer_that_goes_in_the_middle_of_tls_is_no_error_of_the_pump_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def closed() -> RuntimeError:
+        """What uvloop raises for a transport that is gone."""
+        loop = asyncio.get_running_loop()
+        here, there = socket.socketpair()
+        with there:
+            transport, _ = await loop.create_connection(asyncio.Protocol, sock=here)
+            transport.abort()
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError) as raised:
+                transport.write(b"x")
+            return raised.value
+
+    async def main() -> None:
+        error, loop = await closed(), asyncio.get_running_loop()
+        default: list[dict[str, Any]] = []
+        monkeypatch.setattr(loop, "default_exception_handler", default.append)
+        with capture_logs() as logs:
+            Lack(ManualClock())(loop, {"message": "Fatal error on SSL protocol", "exception": error})
+            assert default == []
+            others = [
+                {"message": "Fatal error on SSL protocol", "exception": RuntimeError("a bug")},
+                {"message": "Task exception was never retrieved", "exception": error},
+            ]
+            for other in others:
+                Lack(ManualClock())(loop, other)
+        assert [line["log_level"] for line in logs] == ["debug"]
+        assert default == others
+
+    uvloop.run(main())
 
 
 async def test_a_lack_is_one_line_a_minute_and_other_errors_are_as_ever() -> None:

@@ -15,7 +15,7 @@ from pump.core.errors import Unavailable
 from pump.spool import Receipt, Row, Spool, queue, schema
 from pump.spool.damage import repair
 from pump.spool.queue import Put, PutQueue
-from pump.spool.tables import strangers
+from pump.spool.tables import limited, strangers
 from pump.spool.tables.strangers import Hole
 from pump.telemetry.metrics import Metrics
 from tests.unit.spool.conftest import Opener, number, rows
@@ -115,6 +115,41 @@ async def test_retention_takes_strangers_keys_too(opened: Opener, tmp_path: Path
         await settled(spool)
         strangers_left = [one for one in await stored(spool) if one < 1_000_000]
         assert keys(tmp_path) == at + len(strangers_left), "known devices' keys outlive their events"
+
+
+def counted(folder: Path) -> tuple[dict[str, int], int]:
+    """The bytes of what counts against a limit and of what is strangers', as the file has them."""
+    with closing(sqlite3.connect(f"{(folder / 'spool' / 'spool.db').as_uri()}?mode=ro", uri=True)) as db:
+        return limited.held(db), strangers.held(db)
+
+
+async def test_what_goes_is_taken_from_the_counts(opened: Opener, tmp_path: Path) -> None:
+    async with opened(max_bytes="16MiB") as spool:
+        spool.set_holders({"quick": False})
+        known = rows(0, 100)
+        for row in known[::3]:
+            row.quarantined = True
+        await spool.append(known, source="teams")
+        for begin in range(10_000, 10_600, 10):
+            unread = strange(begin, 10)
+            unread[0].quarantined = unread[1].quarantined = True
+            await spool.append(unread, source="teams")
+        await settled(spool)
+        evicted = counted(tmp_path)
+        assert evicted == ({"teams": spool.quarantined("teams")}, spool.strangers)
+        assert spool.quarantined("teams") > 20 * 10_000
+
+        at = 1_000_000
+        while spool.floor < 400:
+            large = rows(at, 10, size=100_000)
+            large[0].quarantined = True
+            await spool.append(large, source="teams")
+            at += 10
+        await settled(spool)
+        pruned = counted(tmp_path)
+        assert pruned == ({"teams": spool.quarantined("teams")}, spool.strangers)
+        assert 0 < pruned[0]["teams"] < (at - 1_000_000) / 10 * 100_000 + evicted[0]["teams"]
+        assert pruned[1] < evicted[1]
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["one run", "restart"])

@@ -166,6 +166,31 @@ async def test_the_server_s_wish_to_wait_is_kept() -> None:
     assert failed.value.retry_after == 17.0
 
 
+async def test_an_answer_that_is_too_large_or_broken_off_has_words() -> None:
+    class Closes(Recorder):
+        async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+            if request.path != "/v1.0/token" and not self.answers:
+                assert request.transport is not None
+                request.transport.abort()
+                return web.Response()
+            return await super().answer(request)
+
+    async with Closes({"success": True, "result": "x" * (64 << 10)}) as server, client(server, {}) as calls:
+        with pytest.raises(CallFailed, match="more than 64 KiB"):
+            await calls.sync("d", 0, ROWS)
+        with pytest.raises(CallFailed) as failed:
+            await calls.sync("d", 0, ROWS)
+    assert str(failed.value) == "127.0.0.1 cannot be reached: the connection was closed"
+    assert not failed.value.answered
+
+
+async def test_the_environment_s_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Recorder({"success": True, "result": {"sn": 7}}) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        async with TuyaClient(Account("http://127.0.0.2:9", "client-1", SECRET, 20.0), {}, clock=Clock()) as calls:
+            assert await calls.sync("d", 0, ROWS) == "7"
+
+
 @pytest.mark.parametrize("token", [None, "", 5, "a\nb", "é"])
 async def test_an_answer_without_a_token_is_no_login(token: Any) -> None:
     class Odd(Recorder):

@@ -15,7 +15,7 @@ import pytest
 from yarl import URL
 
 from pump.vendors.common import api
-from pump.vendors.common.api import Action, Answer, Caller, CallFailed, Limits, Reply, retry, retry_after, translate
+from pump.vendors.common.api import Action, Answer, CallFailed, Limits, Reply, VendorApi, retry, translate
 
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 TOO_LARGE, GARBAGE = retry("too large for the test"), retry("garbage to the test")
@@ -50,8 +50,8 @@ def says(content: bytes) -> Play:
 
 async def send(url: URL, **more: Any) -> Reply:
     given: dict[str, Any] = {"timeout": 20.0, "largest": 1000, "too_large": TOO_LARGE, "garbage": GARBAGE} | more
-    async with Caller(Limits(**given)) as caller:
-        return await caller.send("POST", url, b"{}", {"Token": "nobody-may-see-it"})
+    async with VendorApi(Limits(**given)) as calls:
+        return await calls.send("POST", url, b"{}", {"Token": "nobody-may-see-it"})
 
 
 def failure(play: Play, **more: Any) -> CallFailed:
@@ -125,18 +125,6 @@ async def test_a_password_of_netrc_never_goes_to_a_vendor(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, None), ("7", 7.0), ("0.5", 0.5), ("Fri, 20 Nov 2026 08:00:30 GMT", 30.0),
-        ("Fri, 20 Nov 2026 07:00:00 GMT", 0.0), ("999999999", 3600.0), ("-5", 0.0), ("nan", None), ("soon", None),
-        ("", None),
-    ],
-)  # fmt: skip
-def test_retry_after_is_a_number_or_a_date(header: str | None, seconds: float | None) -> None:
-    assert retry_after(header, NOW) == seconds
-
-
-@pytest.mark.parametrize(
     ("error", "answer"),
     [
         (TimeoutError(), api.SILENCE), (aiohttp.ServerTimeoutError(), api.SILENCE),
@@ -175,22 +163,22 @@ async def test_a_request_that_must_leave_once_is_announced_when_its_connection_s
     def late() -> None:
         raise Late
 
-    async with server(drops) as url, Caller(Limits(20.0, 1000, TOO_LARGE, GARBAGE)) as caller:
+    async with server(drops) as url, VendorApi(Limits(20.0, 1000, TOO_LARGE, GARBAGE)) as calls:
         with pytest.raises(Late):
-            await caller.send("POST", url, b"{}", {}, sending=late)
+            await calls.send("POST", url, b"{}", {}, sending=late)
         for method in ("PUT", "GET", "DELETE", "POST"):  # aiohttp repeats the first three by itself
             with pytest.raises(CallFailed) as failed:
-                await caller.send(method, url, None, {}, sending=noted)
+                await calls.send(method, url, None, {}, sending=noted)
             assert failed.value.answer is api.CUT_OFF  # not that nothing was there: it may have been done
             assert not failed.value.unsent
         assert (len(heads), said) == (4, ["noted"] * 4)
     closing = OK.replace(b"Retry-After: 7", b"Connection: close")
-    async with server(says(closing)) as url, Caller(Limits(20.0, 1000, TOO_LARGE, GARBAGE)) as caller:
+    async with server(says(closing)) as url, VendorApi(Limits(20.0, 1000, TOO_LARGE, GARBAGE)) as calls:
         with pytest.raises(Late):
-            await caller.send("POST", url, b"{}", {}, sending=late)
-        reply = await caller.send("POST", url, b"{}", {}, sending=lambda: said.append("plain"))
+            await calls.send("POST", url, b"{}", {}, sending=late)
+        reply = await calls.send("POST", url, b"{}", {}, sending=lambda: said.append("plain"))
         assert (reply.status, said[-1]) == (200, "plain")
-        assert (await caller.send("POST", url, b"{}", {})).status == 200
+        assert (await calls.send("POST", url, b"{}", {})).status == 200
         assert said.count("plain") == 1
 
 
@@ -205,9 +193,9 @@ async def test_a_connection_that_does_not_come_about_is_not_announced() -> None:
     listening = await asyncio.start_server(silent, "127.0.0.1", 0)
     async with listening:
         url = URL(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
-        async with Caller(Limits(0.2, 1000, TOO_LARGE, GARBAGE)) as caller:
+        async with VendorApi(Limits(0.2, 1000, TOO_LARGE, GARBAGE)) as calls:
             with pytest.raises(CallFailed) as failed:
-                await caller.send("POST", url, b"{}", {}, sending=lambda: said.append("sent"))
+                await calls.send("POST", url, b"{}", {}, sending=lambda: said.append("sent"))
         held.set()
     assert failed.value.answer is api.SILENCE
     assert said == []
