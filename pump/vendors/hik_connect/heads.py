@@ -155,9 +155,7 @@ def alarm(record: Group, zone: ZoneInfo, uploads: Uploads | None) -> RecordHead:
         else:
             if kind == "1":
                 pulse = uploads.repeated(guid, begin, identity, pulse=pulse) or pulse
-            linked = links(found)
-            identity = uploads.fuller(key, identity, linked)
-            updates = uploads.first(key, identity, files, linked, pulse=pulse)
+            identity, updates = uploads.first(key, identity, files, links(found), pulse=pulse)
             second = updates is not None
 
     phase: Phase
@@ -291,12 +289,7 @@ def _message(queue: Literal["combine", "rawmsg"], record: Group, zone: ZoneInfo,
             identity, ahead = anonymous(queue, record, stamp)
             key = _content(record, event, stamp) if uploads is not None else None
     if uploads is not None and key is not None:
-        linked = links(carries)
-        identity = uploads.fuller(key, identity, linked)
-        if not update:
-            updates = uploads.first(key, identity, files, linked)
-        elif (first := uploads.seen(key)) is not None and first.id != identity:
-            updates = first.id
+        identity, updates = uploads.first(key, identity, files, links(carries), update=update)
     update = update or updates is not None
 
     incident = pair(row, where)

@@ -73,8 +73,6 @@ class Uploads:
         self._segments: dict[int, _Segment] = {}
         self._number = 0
         self._gone: list[int] = []
-        self._asked: object = None
-        self._placed = _digest(None)
 
     @classmethod
     def load(cls, stored: Mapping[str, Any], prefix: str, limit: int = 10_000) -> Uploads:
@@ -99,7 +97,7 @@ class Uploads:
 
     def seen(self, key: object) -> Seen | None:
         """The first upload of a record, by the record's identity without its files."""
-        return self._seen(self._place(key))
+        return self._seen(_digest(key))
 
     def _seen(self, place: str) -> Seen | None:
         if (line := self._pending.get(place)) is not None:
@@ -108,32 +106,26 @@ class Uploads:
             return None
         return _read(f"\n{self._segments[number].text}".partition(f"\n{place} ")[2].partition("\n")[0])
 
-    def _place(self, key: object) -> str:
-        if key is not self._asked:  # each record is looked up twice
-            self._asked, self._placed = key, _digest(key)
-        return self._placed
+    def first(
+        self, key: object, identity: str, shape: Shape, links: int = 0, *, pulse: bool = False, update: bool = False
+    ) -> tuple[str, str | None]:
+        """The id of a record's event, and that of the first upload where this one brings other files or more links.
 
-    def fuller(self, key: object, identity: str, links: int) -> str:
-        """The id of a record that may bring more links than the first upload that made the same id.
-
-        Pictures may come later in places that the identity does not know.
+        `key` is the record's identity without its files, `identity` the id that these make. One that makes the id of
+        the first upload and brings more links has another: pictures may come later in places that the identity does
+        not know. With `update` the record says itself that it is no first upload, whatever it brings.
         """
-        seen = self.seen(key)
-        return event_id("upload", identity, links) if seen and seen.id == identity and links > seen.links else identity
-
-    def first(self, key: object, identity: str, shape: Shape, links: int = 0, *, pulse: bool = False) -> str | None:
-        """The id of the first upload where this one brings other files or more links than it, else None.
-
-        `key` is the record's identity without its files, `identity` the id of the event that it makes.
-        """
-        place, files = self._place(key), _files(shape)
+        place = _digest(key)
         seen = self._seen(place)
         if seen is None:
-            self._add(place, f"{identity} {files} {links} {pulse:d}")
-            return None
-        if seen.id == identity or (links <= seen.links and (not shape or seen.shape == files)):
-            return None
-        return seen.id
+            if not update:
+                self._add(place, f"{identity} {_files(shape)} {links} {pulse:d}")
+            return identity, None
+        if seen.id == identity:
+            return (event_id("upload", identity, links), seen.id) if links > seen.links else (identity, None)
+        if not update and links <= seen.links and (not shape or seen.shape == _files(shape)):
+            return identity, None
+        return identity, seen.id
 
     def repeated(self, guid: str, start: str | None, identity: str = "", *, pulse: bool = False) -> bool:
         """True where the alarm's guid began before, at another time: the vendor's second way to say pulse (A.3.20)."""

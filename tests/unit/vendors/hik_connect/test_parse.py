@@ -154,10 +154,10 @@ def test_a_second_upload_that_comes_again_is_the_same_update() -> None:
 def test_what_uploads_remember_is_bounded() -> None:
     uploads = Uploads(limit=3)
     for n in range(10):
-        assert uploads.first(n, str(n), ()) is None
+        assert uploads.first(n, str(n), ())[1] is None
         assert not uploads.repeated(str(n), "t")
-    assert uploads.first(9, "x", ("picture",)) == "9"
-    assert uploads.first(0, "x", ("picture",)) is None, "forgotten"
+    assert uploads.first(9, "x", ("picture",))[1] == "9"
+    assert uploads.first(0, "x", ("picture",))[1] is None, "forgotten"
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def test_what_is_remembered_is_bounded_in_number_and_age_on_disk_too() -> None:
     stored: dict[str, Any] = {}
     uploads = Uploads(limit=200)
     for n in range(1000):
-        assert uploads.first(n, f"{n:032x}", ()) is None
+        assert uploads.first(n, f"{n:032x}", ())[1] is None
         if n % 7 == 0:
             stored |= uploads.state(RECEIVED)
     uploads = restarted(uploads, stored)
@@ -243,7 +243,7 @@ def test_what_is_remembered_is_bounded_in_number_and_age_on_disk_too() -> None:
     assert uploads.seen(0) is None
     assert uploads.seen(999) is not None
     assert sum(uploads.seen(n) is not None for n in range(1000)) >= 200
-    assert uploads.first("new", "x" * 32, ()) is None
+    assert uploads.first("new", "x" * 32, ())[1] is None
     uploads = restarted(uploads, stored, RECEIVED + LIFE + timedelta(seconds=1))
     assert [uploads.seen(key) is not None for key in (999, "new")] == [False, True]
     assert len(stored) == 1
@@ -276,8 +276,8 @@ def test_a_full_memory_is_small_and_holds_the_newest_word_for_word() -> None:
 @pytest.mark.parametrize("broken", [None, 7, {}, {"at": "x", "seen": 3}, {"at": 1, "seen": "a\nb c\n d e f g h"}])
 def test_a_memory_that_cannot_be_read_is_none(broken: Any) -> None:
     uploads = Uploads.load({f"{PREFIX}1": broken, f"{PREFIX}x": broken, PREFIX: broken}, PREFIX)
-    assert uploads.first("key", "id", ()) is None
-    assert uploads.first("key", "other", ("picture",)) == "id"
+    assert uploads.first("key", "id", ()) == ("id", None)
+    assert uploads.first("key", "other", ("picture",)) == ("other", "id")
     assert uploads.state(RECEIVED)
 
 
@@ -290,11 +290,11 @@ def test_a_line_that_cannot_be_read_takes_no_other_along() -> None:
     stored[key] = piece | {"seen": piece["seen"].replace("id-of-b ", "")}
     again = restarted(Uploads(), stored)
     assert [seen.id if (seen := again.seen(name)) else None for name in "abc"] == ["id-of-a", None, "id-of-c"]
-    assert again.first("b", "id-new", ()) is None
+    assert again.first("b", "id-new", ())[1] is None
     again = restarted(again, stored)
     assert [seen.id if (seen := again.seen(name)) else None for name in "abc"] == ["id-of-a", "id-new", "id-of-c"]
     later = RECEIVED + LIFE + timedelta(days=1)
-    assert again.first("d", "id-of-d", ()) is None
+    assert again.first("d", "id-of-d", ())[1] is None
     again = restarted(again, stored, later)
     assert [again.seen(name) is not None for name in "abcd"] == [False, False, False, True]
 
