@@ -5,10 +5,18 @@ Every drop, retry and reconnect has a counter. Counters are raised a batch at a 
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from pump import __version__
 
+disable_created_metrics()  # a line beside each counter with its begin, half of the page: all begin with the daemon
 _REFUSALS = (
     ("the spool refuses: too much waits", "waiting"),
     ("the spool refuses: ", "refusing"),

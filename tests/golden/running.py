@@ -154,7 +154,6 @@ def _metrics(exposed: str, registry: Any) -> list[str]:
     return sorted(
         f"{name} {kind} ({', '.join(known.get(name.removesuffix('_total'), ()))}): {helps[name]}"
         for name, kind in types.items()
-        if not name.endswith("_created")
     )
 
 

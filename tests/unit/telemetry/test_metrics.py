@@ -52,3 +52,14 @@ def test_no_metric_takes_the_place_of_another() -> None:
     registered = set(metrics.registry._collector_to_names)
     assert registered == {value for value in vars(metrics).values() if value in registered}
     assert len(registered) > 20
+
+
+def test_a_page_has_what_the_documentation_lists_and_no_second_line_for_each() -> None:
+    metrics = Metrics()
+    for source in ("gate", "north"):
+        metrics.source_incidents.labels(source, "retry").inc()
+    lines = [
+        line for line in generate_latest(metrics.registry).decode().splitlines() if line.startswith("pump_source_i")
+    ]
+    assert len(lines) == 2
+    assert not any("_created" in line for line in lines)
