@@ -16,7 +16,8 @@ from prometheus_client import (
 
 from pump import __version__
 
-disable_created_metrics()  # a line beside each counter with its begin, half of the page: all begin with the daemon
+# A line beside each counter with its begin was half of the page: all begin with the daemon.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
 _REFUSALS = (
     ("the spool refuses: too much waits", "waiting"),
     ("the spool refuses: ", "refusing"),
