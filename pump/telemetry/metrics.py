@@ -18,6 +18,7 @@ from pump import __version__
 
 # A line beside each counter with its begin was half of the page: all begin with the daemon.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
+
 _REFUSALS = (
     ("the spool refuses: too much waits", "waiting"),
     ("the spool refuses: ", "refusing"),
