@@ -20,6 +20,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from pump.core.clock import Clock
+from pump.core.errors import bare
 from pump.ingest.push.admission import plain
 from pump.ingest.push.turns import FRAMING, PAID, SLICE, Turns
 
@@ -202,6 +203,8 @@ class Connection(RequestHandler):
             message: Any
             message, self._payload = self._messages[-1]
             self._chunked = getattr(message, "chunked", False)  # what is no HTTP is a message too, without fields
+            if (error := getattr(message, "exc", None)) is not None:
+                bare(error)  # it is kept, and with it, in a cycle, the frames of all that was just read
             if chunked or self._chunked or more > 1:
                 self._count_begun(more, len(data), payload.total_bytes - before, chunked)
             if not self._chunked and not self._payload.is_eof():
