@@ -27,10 +27,11 @@ library=$(faketime -m -f +0 sh -c 'echo "$LD_PRELOAD"') || { echo "no faketime: 
 # The library counts a sleep until a monotonic moment from its own faked start, faked or not (0.9.10): Python's sleep
 # is then refused with EINVAL. Each Python process gets one that needs no moment.
 patch=$(mktemp -d)
-trap 'rm -rf "$patch"' EXIT
-# A folder of its own for the tests' files: pytest takes what a run of today begins for days old, and removes it.
-export PYTEST_DEBUG_TEMPROOT=$patch/tests
-mkdir "$PYTEST_DEBUG_TEMPROOT"
+# A folder of its own for the tests' files: pytest takes what a run of today begins for days old, and removes it. Its name
+# is short, for sockets lie in it, whose addresses have 108 bytes.
+PYTEST_DEBUG_TEMPROOT=$(mktemp -d /tmp/XXX)
+export PYTEST_DEBUG_TEMPROOT
+trap 'rm -rf "$patch" "$PYTEST_DEBUG_TEMPROOT"' EXIT
 cat >"$patch/sitecustomize.py" <<'PYTHON'
 import select
 import time
