@@ -25,7 +25,8 @@ class Certificate:
         """Raises OSError where the files cannot be read, ssl.SSLError (an OSError too) where they are no pair."""
         self._cert, self._key = cert, key
         self._stamps = self._look()
-        self.context = self._read()
+        self._newest = self.context = self._read()
+        self.context.sni_callback = self._give
 
     async def watch(self, clock: Clock) -> None:
         """Reload it where its files have changed, for as long as the task lives."""
@@ -47,8 +48,7 @@ class Certificate:
             stamps = self._look()
             if stamps == self._stamps:
                 return False
-            self._read()  # a pair that does not fit must not spoil the context that is in use
-            self.context.load_cert_chain(self._cert, self._key)
+            self._newest = self._read()
         except (OSError, ValueError) as error:
             log.error(
                 "The renewed certificate cannot be used; the old one stays",
@@ -58,6 +58,14 @@ class Certificate:
         self._stamps = stamps
         log.info("A renewed certificate is in use", file=str(self._cert))
         return True
+
+    def _give(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        """Called in each handshake, with a name or without one.
+
+        A context that is in use must not be changed: it would have the new certificate without its key for a moment, in
+        which handshakes fail.
+        """
+        connection.context = self._newest
 
     def _look(self) -> tuple[int, int]:
         return self._cert.stat().st_mtime_ns, self._key.stat().st_mtime_ns

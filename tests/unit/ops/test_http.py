@@ -176,6 +176,26 @@ async def test_an_address_that_others_reach_is_told() -> None:
 
 
 @needs_openssl
+async def test_no_handshake_fails_while_a_certificate_is_renewed(tmp_path: Path) -> None:
+    pairs = [certificate(tmp_path, name) for name in ("first", "second")]
+    served = Certificate(*pairs[0])
+    async with Ops("127.0.0.1", 0, Pump().views(), certificate=served) as ops:
+        address = ("127.0.0.1", int(ops.url.rpartition(":")[2]))
+
+        def renew() -> None:
+            for turn in range(300):
+                served.move(*pairs[turn % 2])
+                served.reload()
+
+        renewing = asyncio.create_task(asyncio.to_thread(renew))
+        seen = set()
+        while not renewing.done():
+            seen.add(await asyncio.to_thread(ssl.get_server_certificate, address))
+        await renewing
+        assert seen <= {pair[0].read_text() for pair in pairs}
+
+
+@needs_openssl
 async def test_a_renewed_certificate_is_taken_up_while_it_listens(tmp_path: Path) -> None:
     def renew(name: str) -> None:
         for made, place in zip(certificate(tmp_path, name), (cert, key), strict=True):
