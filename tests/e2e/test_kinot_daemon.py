@@ -111,14 +111,24 @@ async def test_a_kill_in_the_middle_loses_no_change_and_tells_none_twice(tmp_pat
             }
 
             def missing() -> list[Any]:
-                """What was answered with code 0 before the kill, and neither it nor what came later is in the file."""
-                latest: dict[str, str] = {}
+                """What was answered with code 0 before the kill, and neither it nor what came later is in the file.
+
+                One that came before the one that it follows may have changed nothing: then the file has its state.
+                """
+                latest: dict[str, tuple[str, bool]] = {}
                 for event in told(tmp_path):
-                    if "updated_at" in event["data"].get("raw", {}):
-                        sn, at = str(event["data"]["raw"]["sn"]), event["data"]["raw"]["updated_at"]
-                        latest[sn] = max(at, latest.get(sn, ""))
+                    if event["type"].startswith("parking.space") and "updated_at" in event["data"].get("raw", {}):
+                        raw, occupied = event["data"]["raw"], event["type"] == "parking.space.occupied"
+                        latest[str(raw["sn"])] = max(
+                            (raw["updated_at"], occupied), latest.get(str(raw["sn"]), ("", False))
+                        )
                 answered = [json.loads(callback.body) for callback in done]
-                return [body for body in answered if latest.get(str(body["sn"]), "") < body["updated_at"]]
+                return [
+                    body
+                    for body in answered
+                    if (found := latest.get(str(body["sn"]), ("", False)))[0] < body["updated_at"]
+                    and found[1] != (str(body["car_detected"]) == "1")
+                ]
 
             # a bay may be as it ends before it was so for the last time: the file has the rest a moment later
             await until(lambda: states(told(tmp_path)) == bays and not missing())
