@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 from structlog.testing import capture_logs
 
 from pump.core.failure import scarcity
@@ -74,6 +73,8 @@ def test_connections_leave_a_reserve(wanted: int, descriptors: int, most: int) -
 
 
 def test_a_peer_that_goes_in_the_middle_of_tls_is_no_error_of_the_pump_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    uvloop = pytest.importorskip("uvloop", reason="no uvloop: pip install -e '.[fast]'")
+
     async def closed() -> RuntimeError:
         """What uvloop raises for a transport that is gone."""
         loop = asyncio.get_running_loop()
