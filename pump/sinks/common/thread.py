@@ -133,7 +133,8 @@ class _Crew:
             stands = self._taken == self._seen
             self._look_soon()
             if stands and self._threads < self._under_way:
-                self._one_more()
+                with suppress(RuntimeError):  # the system gives no thread now; the next look asks again
+                    self._one_more()
 
     def _one_more(self) -> None:
         threading.Thread(target=self._serve, name="sinks", daemon=True).start()

@@ -21,7 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from pump.core.errors import Misconfigured, Unavailable
+from pump.core.errors import Misconfigured, Unavailable, anew
 from pump.core.net.mqtt import MqttClient
 from pump.sinks.common.tls import refusal
 from pump.sinks.mqtt.protocol import (
@@ -178,7 +178,7 @@ class MqttConnection(MqttClient):
 
     async def say(self, messages: Sequence[Message]) -> list[str | None]:
         if self.lost is not None:
-            raise self.lost
+            raise anew(self.lost)
         loop = asyncio.get_running_loop()
         answers: dict[int, asyncio.Future[str | None]] = {}
         try:
@@ -200,7 +200,7 @@ class MqttConnection(MqttClient):
                     ends: set[asyncio.Future[Any]] = {answer, self._disconnected}
                     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                     if not answer.done():
-                        raise self.lost or BrokerLost(f"the broker at {self._address} closed the connection")
+                        raise anew(self.lost or BrokerLost(f"the broker at {self._address} closed the connection"))
         except TimeoutError:
             raise Unavailable(f"the broker at {self._address} does not acknowledge") from None
 
@@ -210,7 +210,7 @@ class MqttConnection(MqttClient):
 
     async def attend(self, topics: Sequence[str]) -> list[str | None]:
         if self.lost is not None:
-            raise self.lost
+            raise anew(self.lost)
         if self._v5:
             options = SubscribeOptions(qos=0, retainAsPublished=True)
             _, mid = self._client.subscribe([(topic, options) for topic in topics])

@@ -21,7 +21,7 @@ from nats.aio.msg import Msg
 
 from pump.commands.ways import Asking, Reception
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Unavailable
+from pump.core.errors import Misconfigured, Unavailable, anew
 from pump.core.tasks import wait_for
 from pump.sinks.common.template import NATS, read_back
 from pump.sinks.nats.link import NatsConnection, connect_options, said_by
@@ -101,7 +101,7 @@ class NatsCommands:
             self._there.set()
             up()
             await link.until_lost()
-            raise link.lost or Unavailable("the connection for commands ended")
+            raise anew(link.lost or Unavailable("the connection for commands ended"))
         finally:
             self._there.clear()
             self._link = None
@@ -117,9 +117,10 @@ class NatsCommands:
             )  # fmt: skip
             await link.through()
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise link.lost or Unavailable(f"the server does not take the subscription: {said_by(error)}") from error
+            said = f"the server does not take the subscription: {said_by(error)}"
+            raise anew(link.lost or Unavailable(said)) from error
         if link.lost is not None:
-            raise link.lost
+            raise anew(link.lost)
         if not self._asked:
             self._asked = True
             await self._look_for_streams(client)

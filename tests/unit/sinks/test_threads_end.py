@@ -148,6 +148,30 @@ async def test_calls_that_hang_delay_no_other_sinks() -> None:
         worker.close()
 
 
+async def test_a_call_waits_until_the_system_gives_a_thread_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody_caught: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: nobody_caught.append(context))
+    hung, one, other = threading.Event(), SinkThread("one"), SinkThread("other")
+    hanging = asyncio.create_task(one.run(hung.wait))
+    await asyncio.sleep(0)
+    refused: list[object] = []
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if len(refused) < 3:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert await other.run(lambda: "done") == "done"
+    assert (len(refused), nobody_caught) == (3, [])
+    hung.set()
+    await hanging
+    one.close()
+    other.close()
+
+
 async def test_sinks_share_a_thread_which_ends_with_the_last_of_them() -> None:
     first, second, go_on = SinkThread("sink a"), SinkThread("sink b"), threading.Event()
     thread = await first.run(threading.current_thread)

@@ -17,7 +17,7 @@ import structlog
 
 from pump.commands.ways import LONGEST, Asking, Reception
 from pump.core.clock import Clock
-from pump.core.errors import Misconfigured, Unavailable
+from pump.core.errors import Misconfigured, Unavailable, anew
 from pump.core.tasks import first_of, wait_for
 from pump.sinks.mqtt.commands.discovery import MOST, CommandDiscovery
 from pump.sinks.mqtt.commands.words import CommandTopics, word_of
@@ -96,7 +96,7 @@ class MqttCommands:
             if self._settings.home_assistant is not None and self._vain < _VAIN:
                 await self._announce(link, reception)
             await link.until_lost()
-            raise link.lost or BrokerLost("the connection for commands ended")
+            raise anew(link.lost or BrokerLost("the connection for commands ended"))
         finally:
             self._there.clear()
             self._link = None
