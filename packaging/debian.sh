@@ -30,6 +30,9 @@ _PUMP_COMPLETE=bash_source "$root/opt/pump/bin/pump" >"$root/usr/share/bash-comp
 rm -f "$root"/opt/pump/bin/{activate*,Activate*}
 grep -rlI "$root" "$root/opt/pump" | xargs -r sed -i "s#$root##g"
 find "$root" -name __pycache__ -prune -exec rm -rf {} +
+# Compiled here, by the sources' hashes as dates are not kept: a first command on a full disk leaves half a compiled file
+# (Python 3.11 keeps what a short write has left), and the program would not start again until somebody removed it.
+"$python" -m compileall -q -j 0 --invalidation-mode checked-hash -s "$root" -p / "$root/opt/pump/lib"
 
 ln -s /opt/pump/bin/pump "$root/usr/bin/pump"
 install -m 644 systemd/pump*.service systemd/pump*.socket "$root/lib/systemd/system/"

@@ -45,7 +45,7 @@ until grep -q '"recordId":"r1"' /var/log/pump/events.jsonl; do kill -0 $daemon; 
 kill $daemon
 wait $daemon
 dpkg -r event-pump
-[ ! -e /opt/pump/bin/pump ]
+[ ! -e /opt/pump ] # nothing was written there beside what the package brought
 ls /var/lib/pump/spool.db
 echo "the package installs, runs, takes an event, stops and goes away; its spool stays"
 ROOT

@@ -28,8 +28,10 @@ _LIMIT = 4000
 
 
 async def start(folder: Path, *arguments: str, ready: Callable[[], None] | None = None) -> asyncio.subprocess.Process:
+    # On a full disk Python would leave half of a module compiled, which no process could import after that.
+    environ = ENVIRON if ready is None else {**ENVIRON, "PYTHONDONTWRITEBYTECODE": "1"}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pump", *arguments, cwd=folder, env=ENVIRON, preexec_fn=ready,
+        sys.executable, "-m", "pump", *arguments, cwd=folder, env=environ, preexec_fn=ready,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 

@@ -310,11 +310,13 @@ async def test_a_cancelled_write_ends_before_the_sink_is_left(path: Path, monkey
 def file_size_limit(size: int) -> Iterator[None]:
     """The kernel refuses to let any file grow beyond `size`, with short writes on the way, as a full disk does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # half of a module, which then stays
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        sys.dont_write_bytecode = writes_bytecode
 
 
 @pytest.mark.parametrize("fsync", ["never", "batch", "interval"])
