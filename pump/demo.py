@@ -7,10 +7,11 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 import orjson
@@ -19,6 +20,7 @@ from pump import registry
 from pump.config import load
 from pump.config.passwords import hashed
 from pump.core.clock import Clock
+from pump.core.errors import Unavailable
 from pump.core.record import Batch, State
 from pump.core.settings import SinkSettings
 from pump.core.text import line
@@ -26,6 +28,9 @@ from pump.registry import Registry
 from pump.runtime.daemon import Daemon
 from pump.simulation.stage import PushStage, RoadStage, SinkStage, Stage
 from pump.sink import Sink
+from pump.sinks.common.cut_short import CutShort
+from pump.sinks.common.stdio import LineStream
+from pump.sinks.common.thread import SinkThread
 from pump.telemetry import log
 from pump.testing.brokers import Mosquitto, NatsServer, Server
 
@@ -78,21 +83,40 @@ class Meter:
 
 
 class Screen(Sink[SinkSettings]):
-    """Standard output: a coloured line for people, JSON for programs."""
+    """Standard output: coloured lines for people, JSON for programs. Only this sink waits where nobody reads it."""
 
     Settings = SinkSettings
     meter: Meter
     as_json: bool
 
+    def __init__(self, name: str, settings: SinkSettings, *, state: State | None, clock: Clock, site: str) -> None:
+        super().__init__(name, settings, state=state, clock=clock, site=site)
+        self._worker = SinkThread(f"sink {name}")
+        self._stream = LineStream(1)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let the thread go; standard output stays open."""
+        self._worker.close()
+
     async def send(self, batch: Batch) -> State | None:
-        """Show the batch and count it."""
-        for record in batch:
-            event = orjson.loads(record.body)
-            self.meter.count(record.source, event)
-            text = record.body.decode() if self.as_json else line(event, colour=True)
-            sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        """Show the batch and count it. Raises Unavailable: the reader is gone."""
+        events = [orjson.loads(record.body) for record in batch]
+        lines = [record.body for record in batch]
+        if not self.as_json:
+            lines = [line(event, colour=True).encode("utf-8", "replace") for event in events]
+        try:
+            await self._worker.run(lambda: self._stream.write(lines), abort=self._stream.abort)
+        except CutShort as cut:
+            self._count(batch[: cut.lines], events)
+            raise Unavailable(cut.reason, done=(record.seq for record in batch[: cut.lines])) from cut
+        self._count(batch, events)
         return None
+
+    def _count(self, shown: Batch, events: Sequence[Mapping[str, Any]]) -> None:
+        for record, event in zip(shown, events, strict=False):
+            self.meter.count(record.source, event)
 
 
 @dataclass(frozen=True)
