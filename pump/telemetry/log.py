@@ -5,6 +5,7 @@ Parts call `structlog.get_logger()` and log a fixed sentence plus keys. Standard
 
 from __future__ import annotations
 
+import atexit
 import json as stdlib_json
 import logging
 import os
@@ -19,9 +20,10 @@ import structlog
 from structlog.typing import Processor
 
 from pump.core.text import printable
+from pump.telemetry.outlet import Outlet
 from pump.telemetry.redact import DEFAULT, Redactor, clean, redact
 
-__all__ = ["clean", "configure", "redact"]
+__all__ = ["clean", "configure", "lines_lost", "redact"]
 
 _PRIORITIES: Final = {"critical": 2, "exception": 3, "error": 3, "warning": 4, "warn": 4, "info": 6, "debug": 7}
 """syslog's numbers: the journal cuts a prefix such as "<4>" off a line and takes it as its priority."""
@@ -40,6 +42,7 @@ def configure(
     stream = stream if stream is not None else sys.stderr
     as_json = json if json is not None else not stream.isatty()
     render = _json_lines(_journal(stream)) if as_json else _readable(stream)
+    writer = _Writer(stream)
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -52,7 +55,7 @@ def configure(
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _Writer(stream),
+        logger_factory=lambda *_: writer,
         cache_logger_on_first_use=False,
     )
     _route_libraries()
@@ -109,8 +112,12 @@ class _Writer:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._outlet = _outlet(stream)
 
     def msg(self, line: bytes) -> None:
+        if self._outlet is not None:
+            self._outlet.write(line)
+            return
         try:
             output = cast(BinaryIO | None, getattr(self._stream, "buffer", None))
             if output is None:
@@ -122,6 +129,33 @@ class _Writer:
             return
 
     debug = info = warning = warn = error = critical = exception = fatal = log = msg
+
+
+_STANDARD_ERROR: Final = 2
+_outlets: Final[dict[int, Outlet]] = {}
+"""By descriptor: two of the same one would mix their lines."""
+
+
+def _outlet(stream: TextIO) -> Outlet | None:
+    """The way to standard error; None for another stream, whose descriptor may be closed and be another file's then."""
+    try:
+        if stream.fileno() != _STANDARD_ERROR:
+            return None
+    except (OSError, ValueError):
+        return None
+    if _STANDARD_ERROR not in _outlets:
+        _outlets[_STANDARD_ERROR] = outlet = Outlet(_STANDARD_ERROR, resumed=_read_again)
+        atexit.register(outlet.close)
+    return _outlets[_STANDARD_ERROR]
+
+
+def _read_again(lines: int) -> None:
+    structlog.get_logger().warning("Lines of the log are lost, for nobody read them; they are read again", lines=lines)
+
+
+def lines_lost() -> int:
+    """Lines of the log that were not written, for nobody read them, since the process began."""
+    return sum(outlet.lost for outlet in _outlets.values())
 
 
 class _Route(logging.Handler):

@@ -5,6 +5,8 @@ Every drop, retry and reconnect has a counter. Counters are raised a batch at a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -13,8 +15,11 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from pump import __version__
+from pump.telemetry.log import lines_lost
 
 # A line beside each counter with its begin was half of the page: all begin with the daemon.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
@@ -45,12 +50,23 @@ def refusal(reason: str) -> str:
 _COMMIT_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
+class _LogLines(Collector):
+    """The log is the process's, older than the daemon's counters."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        text = "Lines of the log that were not written, for nobody read standard error"
+        yield CounterMetricFamily("pump_log_lines_lost", text, value=lines_lost())
+
+
 class Metrics:
     """The daemon's counters and gauges, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self.process = ProcessCollector(registry=registry)  # memory, descriptors, CPU: names that every dashboard knows
+
+        self.log_lines = _LogLines()
+        registry.register(self.log_lines)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)
