@@ -149,8 +149,8 @@ class Ages:
                 limit = max(limit, end + span.offset)
                 if span.begin > cut and shown < span.begin + span.offset:
                     young.append((shown, span.begin + span.offset))  # what the clock left out as it jumped forward
-                if end >= cut:
-                    young.append((max(span.begin, cut) + span.offset, end + span.offset))
+                if end >= cut:  # a little more on both sides, for small steps make no span of their own
+                    young.append((max(span.begin - STEP_MS, cut) + span.offset, end + span.offset + STEP_MS))
                 shown = max(shown, end + span.offset)
         return list(_between(sorted(young), limit))
 

@@ -140,6 +140,25 @@ def test_a_minute_is_no_jump_and_many_small_steps_falsify_no_age() -> None:
     assert clock.ages.age(stamp) == pytest.approx(1000, abs=3)
 
 
+@pytest.mark.parametrize("steps", [[1.9], [0.4, 0.4, 0.4], [-1.9], [1.9, -1.9, 1.9], [10, 1.9], [-10, 1.9], [3600, 1.9]])
+def test_nothing_is_old_that_came_after_a_step_too_small_to_be_noted(steps: list[float]) -> None:
+    clock = ManualClock()
+    clock.ages.look()
+    stamps = [ms(clock)]
+    for step in steps:
+        clock.jump(step)
+        stamps.append(ms(clock))
+        clock.ages.look()
+        stamps.append(ms(clock))
+        clock.advance(0.7)
+        stamps.append(ms(clock))
+        assert not [stamp for stamp in stamps if is_old(clock.ages, stamp, DAY)]
+    clock.advance(DAY - 60)
+    assert not [stamp for stamp in stamps if is_old(clock.ages, stamp, DAY)]
+    clock.advance(120)
+    assert [is_old(clock.ages, stamp, DAY) for stamp in stamps] == [True] * len(stamps)
+
+
 def test_stamps_of_this_run_are_told_by_the_clock_of_now() -> None:
     clock = ManualClock(datetime(1970, 1, 1, 0, 5, tzinfo=UTC))
     clock.ages.look()
@@ -267,7 +286,7 @@ class _Host:
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_the_clock_does_nothing_is_old_before_its_time(seed: int) -> None:
     host = _Host(seed)
-    errors = [0, 10 * DAY, 3650 * DAY, -10 * DAY, -20_000 * DAY, 70, -70, 7200, -7200]
+    errors = [0, 10 * DAY, 3650 * DAY, -10 * DAY, -20_000 * DAY, 70, -70, 7200, -7200, 1.9, -1.9]
     for _ in range(40):
         host.random.choice(
             [
