@@ -140,7 +140,9 @@ def test_a_minute_is_no_jump_and_many_small_steps_falsify_no_age() -> None:
     assert clock.ages.age(stamp) == pytest.approx(1000, abs=3)
 
 
-@pytest.mark.parametrize("steps", [[1.9], [0.4, 0.4, 0.4], [-1.9], [1.9, -1.9, 1.9], [10, 1.9], [-10, 1.9], [3600, 1.9]])
+@pytest.mark.parametrize(
+    "steps", [[1.9], [0.4, 0.4, 0.4], [-1.9], [1.9, -1.9, 1.9], [10, 1.9], [-10, 1.9], [3600, 1.9]]
+)
 def test_nothing_is_old_that_came_after_a_step_too_small_to_be_noted(steps: list[float]) -> None:
     clock = ManualClock()
     clock.ages.look()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -61,8 +62,11 @@ class Site:
                     self.clock.advance(step)
                 await asyncio.sleep(0.001)
 
-    async def stored(self, wanted: Callable[[list[dict[str, Any]]], object]) -> list[dict[str, Any]]:
-        """The stored events, once they are as wanted."""
+    async def stored(
+        self, wanted: Callable[[list[dict[str, Any]]], object], *, within: float = math.inf
+    ) -> list[dict[str, Any]]:
+        """The stored events, once they are as wanted. Meanwhile time passes, but no more than `within` seconds."""
+        last = self.clock.monotonic() + within
         head = -1
         found: list[dict[str, Any]] = []
         async with asyncio.timeout(60.0):
@@ -73,7 +77,7 @@ class Site:
                         return found
                 if self.task.done():
                     await self.task
-                if isinstance(self.clock, ManualClock):
+                if isinstance(self.clock, ManualClock) and self.clock.monotonic() + 0.02 <= last:
                     self.clock.advance(0.02)
                 await asyncio.sleep(0.001)
 
