@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,15 @@ def test_a_stop_while_it_still_loads_ends_with_0(tmp_path: Path, number: signal.
         process.send_signal(signal.SIGHUP)
         process.send_signal(number)
         assert process.wait() == 0
+
+
+def test_a_daemon_whose_standard_streams_are_closed_runs_and_keeps_their_numbers_from_its_files(tmp_path: Path) -> None:
+    (tmp_path / "pump.toml").write_text(f'[pump]\nstate_dir = "{tmp_path}/state"\n[ops]\nlisten = "127.0.0.1:0"\n')
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "pump", "run"]
+    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRON) as process:
+        while not (tmp_path / "state" / "control.sock").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        streams = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)]
+        process.send_signal(signal.SIGTERM)
+    assert (streams, process.returncode) == (["/dev/null"] * 3, 0)
