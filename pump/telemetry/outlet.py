@@ -34,8 +34,8 @@ class Outlet:
         self._turn = threading.RLock()
         self._waiting: deque[bytes] = deque()
         self._size = 0
-        self._gone = threading.Event()
-        self._gone.set()
+        self._idle = threading.Event()
+        self._idle.set()
         """Nothing waits, and no thread writes."""
         self._unsaid = 0
         self.lost = 0
@@ -54,16 +54,16 @@ class Outlet:
                 return
             self._waiting.append(rest)
             self._size += len(rest)
-            if self._gone.is_set():
-                self._gone.clear()
+            if self._idle.is_set():
+                self._idle.clear()
                 try:
                     threading.Thread(target=self._drain, name="log", daemon=True).start()
                 except RuntimeError:  # the system gives none now; the next line asks again
-                    self._gone.set()
+                    self._idle.set()
 
     def close(self) -> None:
         """Give what waits a moment, at the process's end."""
-        self._gone.wait(_PATIENCE)
+        self._idle.wait(_PATIENCE)
 
     def _drain(self) -> None:
         """Write what waits; in a thread."""
@@ -79,7 +79,7 @@ class Outlet:
                 if self._waiting:
                     continue
                 if not self._unsaid:
-                    self._gone.set()
+                    self._idle.set()
                     return
                 lines, self._unsaid = self._unsaid, 0
                 self._waiting.append(b"")  # what is logged meanwhile, this too, comes behind what was written
