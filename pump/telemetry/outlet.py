@@ -51,9 +51,9 @@ class Outlet:
             if waits and self._size + len(rest) > _KEPT:
                 self.lost += 1
                 self._unsaid += 1
-                return
-            self._waiting.append(rest)
-            self._size += len(rest)
+            else:
+                self._waiting.append(rest)
+                self._size += len(rest)
             if self._idle.is_set():
                 self._idle.clear()
                 try:
