@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pwd
 import stat
 import tarfile
 from pathlib import Path
@@ -161,6 +162,17 @@ def test_names_are_hidden_as_whole_words_in_any_case(text: str, clean: str) -> N
     vehicle, access = {"plate": "AB 12-C", "color": "red"}, {"person": "Anna Smith", "card": 12345, "person_id": "12"}
     cleaner.learn({"data": {"vehicle": vehicle, "access": access | {"card": "0012345"}, "raw": {"person": "count"}}})
     assert cleaner.text(text) == clean
+
+
+def test_a_user_without_a_name_has_no_home_to_hide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`docker run --user 54321`: there is no such line in /etc/passwd, and no HOME."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME", raising=False)
+    assert Cleaner().text("~/pump.toml, /srv/pump.toml") == "~/pump.toml, /srv/pump.toml"
 
 
 @pytest.mark.parametrize(
