@@ -101,8 +101,11 @@ def test_the_unit_s_folders_are_those_of_the_unit() -> None:
 
 def test_a_group_may_give_commands_and_nobody_reaches_another_daemon() -> None:
     """The daemon gets its folders from systemd; the operator's shell knows neither."""
+    try:
+        name = grp.getgrgid(os.getgid()).gr_name
+    except KeyError:  # in a container
+        pytest.skip("this user's group has no name")
     folder = Path(mkdtemp(prefix="pump-"))  # sockets want short paths
-    name = grp.getgrgid(os.getgid()).gr_name
     try:
         (folder / "run").mkdir()
         (folder / "pump.toml").write_text(f'[pump]\ncontrol_group = "{name}"\n{DAEMON}')
