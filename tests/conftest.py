@@ -18,7 +18,9 @@ import pytest
 import pump.ingest.encoding
 from pump.core.event import Event, encode
 from pump.core.schema import event_schema
-from tests import ending, leaks
+from tests import ending, environ, leaks
+
+environ.forget()  # before a test file is imported: some copy it
 
 # A busy machine is no failure: what takes too long is for --timeout to say. Nor is luck: a run has the examples of the
 # one before it (`--hypothesis-profile=search` has others), and keeps none in the checkout, which may be read-only.

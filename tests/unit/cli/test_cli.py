@@ -28,6 +28,7 @@ from pump.ingest.intake import Intake
 from pump.spool import Spool, SpoolSettings
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
+from tests.environ import ALONE
 
 SECRET = "s3cr3t-Value"
 ENVIRON = {name: value for name, value in os.environ.items() if name not in {"STATE_DIRECTORY", "JOURNAL_STREAM"}}
@@ -242,9 +243,9 @@ def test_events_for_people(spool: Path) -> None:
 
 
 def test_no_spool_is_said(tmp_path: Path) -> None:
-    done = pump("events", cwd=tmp_path)
+    done = pump("events", cwd=tmp_path, STATE_DIRECTORY="state")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "there is no spool in pump-state" in done.stderr
+    assert "there is no spool in state" in done.stderr
     (tmp_path / "spool.db").write_text("this is no database, whatever its name says" * 100)
     done = pump("events", "--state-dir", ".", cwd=tmp_path)
     assert done.returncode == 1
@@ -394,7 +395,8 @@ def test_status_of_a_running_daemon(tmp_path: Path) -> None:
     (tmp_path / "pump.toml").write_text(
         '[ops]\nlisten = "127.0.0.1:0"\n[sinks.out]\ntype = "jsonl"\npath = "out.jsonl"\n'
     )
-    assert "no daemon runs with the state directory" in pump("status", cwd=tmp_path).stderr
+    found = {"STATE_DIRECTORY": "pump-state", **ALONE}  # and not the folder of a pump that is installed here
+    assert "no daemon runs with the state directory" in pump("status", cwd=tmp_path, **found).stderr
     with started("run", cwd=tmp_path) as process:
         assert process.stderr is not None
         assert process.stdout is not None
@@ -409,7 +411,7 @@ def test_status_of_a_running_daemon(tmp_path: Path) -> None:
     assert "site site, pump " in done.stdout
     assert "\nsink out " in done.stdout
     assert set(told) == {"info"}
-    events = pump("events", "--json", cwd=tmp_path).stdout
+    events = pump("events", "--json", cwd=tmp_path, **found).stdout
     assert events.splitlines() == (tmp_path / "out.jsonl").read_text().splitlines()
 
 

@@ -17,6 +17,7 @@ from yarl import URL
 
 from pump.cli import group
 from pump.cli.bundle.cleaning import Cleaner, safe
+from pump.cli.shared import finding
 from pump.testing.receiver import Received, Receiver
 from tests.unit.ops.page.looking import Looking, looking
 from tests.unit.ops.page.test_access import USERS
@@ -86,7 +87,11 @@ async def _lived(there: Looking, receiver: Receiver) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_beside_a_daemon_and_without_one_nothing_planted_is_in_it(tmp_path: Path) -> None:
+async def test_beside_a_daemon_and_without_one_nothing_planted_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "UNIT_RUNTIME", tmp_path)  # a pump that is installed here is none of its business
+
     def no(received: Received) -> web.Response:
         return web.Response(status=422, text="GRAB-0815 of Ottilie Planted is unknown")
 
