@@ -242,6 +242,13 @@ def test_events_for_people(spool: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
+def test_a_terminal_that_lacks_a_letter_shows_its_number(spool: Path) -> None:
+    """A login by an old locale, as of a serial console."""
+    done = pump("events", "--state-dir", str(spool), "--source", "door", cwd=spool, LC_ALL="C", PYTHONUTF8="0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xb7 Test" in done.stdout
+
+
 def test_no_spool_is_said(tmp_path: Path) -> None:
     done = pump("events", cwd=tmp_path, STATE_DIRECTORY="state")
     assert (done.returncode, done.stdout) == (1, "")
