@@ -61,8 +61,10 @@ class Site:
                     self.clock.advance(step)
                 await asyncio.sleep(0.001)
 
-    async def stored(self, wanted: Callable[[list[dict[str, Any]]], object]) -> list[dict[str, Any]]:
-        """The stored events, once they are as wanted."""
+    async def stored(
+        self, wanted: Callable[[list[dict[str, Any]]], object], *, step: float = 0.02
+    ) -> list[dict[str, Any]]:
+        """The stored events, once they are as wanted; time passes as in `until`."""
         head = -1
         found: list[dict[str, Any]] = []
         async with asyncio.timeout(60.0):
@@ -74,7 +76,7 @@ class Site:
                 if self.task.done():
                     await self.task
                 if isinstance(self.clock, ManualClock):
-                    self.clock.advance(0.02)
+                    self.clock.advance(step)
                 await asyncio.sleep(0.001)
 
     @property

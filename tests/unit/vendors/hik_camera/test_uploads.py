@@ -95,7 +95,8 @@ async def test_a_plate_that_is_sent_ahead_does_not_wait_for_its_pictures(tmp_pat
         await pump.until(lambda: device.streams)
         begun = clock.now()
         device.send(plate("u-1", "<hasMoreData>true</hasMoreData>", count=2))
-        await passes(pump, 1)
+        # small steps: what the disk takes in the world counts as well
+        await pump.stored(lambda events: of(events, "vehicle.passed"), step=0.002)
         assert (clock.now() - begun).total_seconds() < 2.0
 
 
@@ -112,10 +113,8 @@ async def test_a_picture_by_address_is_stored_at_once_with_its_event(tmp_path: P
     clock = ManualClock()
     async with Simulator(clock=clock) as device, site(tmp_path, device, clock) as pump:
         await pump.until(lambda: device.streams)
-        before = clock.monotonic()
         device.send(alert(kind, extra=more))
-        (event,) = await pump.stored(lambda events: events)
-        assert clock.monotonic() - before < 5.0
+        (event,) = await pump.stored(lambda events: events, step=0.0)  # though no time passes
         (medium,) = event["data"]["media"]
         assert medium["id"] == f"{event['id']}/0"
         assert medium["url"].endswith("/pic?name=ch7_1&size=4096")
