@@ -18,14 +18,20 @@ import pytest
 import pump.ingest.encoding
 from pump.core.event import Event, encode
 from pump.core.schema import event_schema
-from tests import ending, leaks
+from tests import ending, environ, leaks
 
-# a busy machine is no failure: what takes too long is for --timeout to say
+environ.forget()  # before a test file is imported: some copy it
+
+# A busy machine is no failure: what takes too long is for --timeout to say. Nor is luck: a run has the examples of the
+# one before it (`--hypothesis-profile=search` has others), and keeps none in the checkout, which may be read-only.
 hypothesis.settings.register_profile(
     "pump",
     deadline=None,
+    derandomize=True,
+    database=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
 )
+hypothesis.settings.register_profile("search", hypothesis.settings.get_profile("pump"), derandomize=False)
 hypothesis.settings.load_profile("pump")
 
 _VALIDATOR = jsonschema.Draft202012Validator(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
@@ -107,6 +106,10 @@ def bare(error: E) -> E:
 def anew(error: E) -> E:
     """A copy to be raised in the place of an error that is kept, by a list or an object that the raising frame knows.
 
-    Each raise adds its frames to the error's traceback: to that of the copy, which nobody keeps.
+    Each raise adds its frames to the error's traceback: to that of the copy, which nobody keeps. `copy.copy` would call
+    `__init__` with the words alone, and some want more.
     """
-    return copy.copy(error)
+    kind = type(error)
+    made = kind.__new__(kind, *error.args)
+    made.__dict__.update(error.__dict__)
+    return made

@@ -159,11 +159,15 @@ class _Pool:
         self._under_way = 0
 
     def begin(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Have it done; on the event loop."""
+        """Have it done; on the event loop. Raises RuntimeError where the system gives not even one thread."""
         future = self._loop.create_future()
         if self._threads < min(self._under_way + 1, self._most):
-            threading.Thread(target=self._serve, name=f"{self._kind}_{self._threads}").start()  # may raise RuntimeError
-            self._threads += 1
+            try:
+                threading.Thread(target=self._serve, name=f"{self._kind}_{self._threads}").start()
+                self._threads += 1
+            except RuntimeError:  # the system gives none now
+                if not self._threads:
+                    raise
         self._under_way += 1
         self._work.put((future, work))
         return future

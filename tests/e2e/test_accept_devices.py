@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
 from tests.bench.push_load import pump
+from tests.environ import ALONE
 
 
 def _command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pump", "devices", *arguments, "-c", str(folder / "pump.toml")]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env={**os.environ, **ALONE}, capture_output=True, text=True, check=False)
 
 
 def _keepalive(port: int, device: str) -> None:

@@ -16,6 +16,7 @@ from pump.sinks.tuya.simulator import Cloud, Lot
 from pump.sinks.tuya.simulator.server import CLIENT_ID, DEVICE, SECRET
 from pump.testing.brokers import free_port
 from pump.vendors.avaeye.simulator.lapi import CameraServer
+from tests.environ import ALONE
 
 ENVIRON = {name: value for name, value in os.environ.items() if name not in {"STATE_DIRECTORY", "JOURNAL_STREAM"}}
 PASSWORD = "camera-password-81c3"
@@ -61,7 +62,7 @@ directions = {{ "10000/1001" = "in" }}
 async def pump(file: Path, *words: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
     """Exit status, standard output and standard error of a command."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pump", *words, "-c", str(file), env={**ENVIRON, "TUYA_SECRET": SECRET,
+        sys.executable, "-m", "pump", *words, "-c", str(file), env={**ENVIRON, **ALONE, "TUYA_SECRET": SECRET,
         "CAMERA_PASSWORD": PASSWORD}, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip

@@ -18,6 +18,7 @@ import pytest
 
 from pump.spool import offline
 from pump.vendors.avaeye.simulator.lapi import CameraServer
+from tests.environ import ALONE
 
 ENVIRON = {name: value for name, value in os.environ.items() if name not in {"STATE_DIRECTORY", "JOURNAL_STREAM"}}
 GATE, SLOW, LOCKED = "camera/10000/1001", "camera/10000/1002", "camera/10000/1003"
@@ -101,7 +102,7 @@ class There:
     async def run(self, *args: str, environ: dict[str, str] | None = None) -> tuple[int, str, str]:
         """Exit status, standard output and error of `pump ARGS`, with this configuration."""
         pump = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "pump", *args, env={**ENVIRON, **(environ or {})}, cwd=self.folder,
+            sys.executable, "-m", "pump", *args, env={**ENVIRON, **ALONE, **(environ or {})}, cwd=self.folder,
             stdout=PIPE, stderr=PIPE,
         )  # fmt: skip
         out, error = await pump.communicate()
@@ -111,8 +112,9 @@ class There:
     async def run_all(self, *lines: str, environs: Sequence[dict[str, str]] = ()) -> list[tuple[int, str, str]]:
         """As `run` of each line, in one process: each of its own would cost a second on a busy machine."""
         pump = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _SEVERAL, env=ENVIRON, cwd=self.folder, stdin=PIPE, stdout=PIPE, stderr=PIPE
-        )
+            sys.executable, "-c", _SEVERAL, env={**ENVIRON, **ALONE}, cwd=self.folder,
+            stdin=PIPE, stdout=PIPE, stderr=PIPE,
+        )  # fmt: skip
         asked = [[line.split(" "), environ] for line, environ in zip(lines, environs or [{}] * len(lines), strict=True)]
         out, error = await pump.communicate(json.dumps(asked).encode())
         assert error == b""

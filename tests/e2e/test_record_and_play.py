@@ -16,7 +16,7 @@ from pump import registry
 from pump.config import load
 from pump.core.clock import Clock
 from pump.ingest.recording.lines import Recorded, RecordedFile, read
-from pump.ops.control import NAME
+from pump.ops.control import _short
 from pump.runtime.daemon import Daemon
 from pump.simulation.playing.pushing import Pusher
 from pump.simulation.playing.server import Player
@@ -82,7 +82,8 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def ask(folder: Path, command: str, arguments: dict[str, Any], lines: list[bytes], begun: asyncio.Event) -> Any:
     """The control socket's client: lines of a recording as `pump record` writes them."""
-    reader, writer = await asyncio.open_unix_connection(str(folder / "state" / NAME), limit=64 << 20)
+    with _short(folder / "state") as name:  # the test's name is long, and the user's may be
+        reader, writer = await asyncio.open_unix_connection(name, limit=64 << 20)
     try:
         writer.write(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
         while line := await reader.readline():

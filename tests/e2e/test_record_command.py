@@ -20,6 +20,7 @@ from pump.cli import group
 from pump.ingest.recording.lines import read
 from pump.testing.brokers import free_port
 from tests.e2e.test_record_and_play import CONFIG, running, stored, until
+from tests.environ import ALONE
 
 ENVIRON = {name: value for name, value in os.environ.items() if name not in {"STATE_DIRECTORY", "JOURNAL_STREAM"}}
 TABLE = 'type = "avaeye"'
@@ -157,9 +158,12 @@ def test_files_that_are_no_recordings_are_refused(tmp_path: Path) -> None:
     assert "no line that is whole" in CliRunner().invoke(group, ["simulate", "--from", str(file)]).output
     assert "cannot be read" in CliRunner().invoke(group, ["simulate", "--from", str(tmp_path / "none")]).output
     (tmp_path / "pump.toml").write_text(CONFIG.format(folder=tmp_path, table=TABLE, push=0), encoding="utf-8")
-    there = CliRunner().invoke(group, ["record", "one", "-c", str(tmp_path / "pump.toml"), "-o", str(file)])
+    record = ["record", "one", "-c", str(tmp_path / "pump.toml"), "-o"]
+    there = CliRunner(env=ALONE).invoke(group, [*record, str(file)])
     assert "is there already" in there.output
-    alone = CliRunner().invoke(group, ["record", "one", "-c", str(tmp_path / "pump.toml"), "-o", str(tmp_path / "new")])
+    alone = CliRunner(env=ALONE).invoke(
+        group, ["record", "one", "-c", str(tmp_path / "pump.toml"), "-o", str(tmp_path / "new")]
+    )
     assert "no daemon runs" in alone.output
     assert not (tmp_path / "new").exists()
     assert "go with --from" in CliRunner().invoke(group, ["simulate", "avaeye", "--at-once"]).output

@@ -16,6 +16,7 @@ from typing import Any
 from pump.core.clock import Clock
 from pump.vendors.hik_gateway.simulator.messages import identity
 from pump.vendors.hik_gateway.simulator.server import Simulator
+from tests.environ import ALONE
 
 ENVIRON = {name: value for name, value in os.environ.items() if name not in {"STATE_DIRECTORY", "JOURNAL_STREAM"}}
 A, B = (f"2cd6716d-767f-4756-ac55-50276a5e3b{n:02x}" for n in (1, 2))
@@ -50,8 +51,9 @@ class Done:
 
 async def start(folder: Path, *arguments: str, quiet: bool = False) -> asyncio.subprocess.Process:
     to = asyncio.subprocess.DEVNULL if quiet else asyncio.subprocess.PIPE
+    environ = ENVIRON if quiet else {**ENVIRON, **ALONE}  # a daemon, or a command
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pump", *arguments, cwd=folder, env=ENVIRON, stdout=to, stderr=to
+        sys.executable, "-m", "pump", *arguments, cwd=folder, env=environ, stdout=to, stderr=to
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from pump.telemetry.redact import HIDDEN, clean
@@ -28,7 +28,7 @@ class Cleaner:
     def __init__(self) -> None:
         self._by_first: defaultdict[str, set[str]] = defaultdict(set)
         """By the first word of each, in small letters."""
-        self._home = str(Path.home())
+        self._home = os.path.expanduser("~")  # unchanged where nobody knows it: a container's user may have no name
 
     def learn(self, event: object) -> None:
         """All that is personal in an event, the vendor's own message left out: it repeats it."""

@@ -41,7 +41,7 @@ class Answers:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._second = 0
+        self._second: int | None = None
         self._date = b""
         """The end of a head within that second."""
         self._last: tuple[Response, Written] | None = None

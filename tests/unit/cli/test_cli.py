@@ -28,6 +28,7 @@ from pump.ingest.intake import Intake
 from pump.spool import Spool, SpoolSettings
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
+from tests.environ import ALONE
 
 SECRET = "s3cr3t-Value"
 ENVIRON = {name: value for name, value in os.environ.items() if name not in {"STATE_DIRECTORY", "JOURNAL_STREAM"}}
@@ -145,11 +146,12 @@ def test_what_is_fine_is_said(tmp_path: Path) -> None:
     file.write_text(
         '[pump]\nsite = "north"\n[sinks.out]\ntype = "jsonl"\npath = "-"\n[sinks.j]\ntype = "log"\nenabled = false\n'
     )
-    done = pump("check", "-c", str(file), cwd=tmp_path, STATE_DIRECTORY="/var/lib/pump")
+    state = tmp_path / "state"  # not where only root may write
+    done = pump("check", "-c", str(file), cwd=tmp_path, STATE_DIRECTORY=str(state))
     assert done.returncode == 0
     assert done.stderr == f"warning: {file}: sources: no source is configured and enabled: nothing will arrive\n"
     assert done.stdout.splitlines() == [
-        f"{file} is fine: site north, state in /var/lib/pump",
+        f"{file} is fine: site north, state in {state}",
         "0 sources",
         "2 sinks: out (jsonl), j (log, disabled)",
     ]
@@ -240,10 +242,17 @@ def test_events_for_people(spool: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
+def test_a_terminal_that_lacks_a_letter_shows_its_number(spool: Path) -> None:
+    """A login by an old locale, as of a serial console."""
+    done = pump("events", "--state-dir", str(spool), "--source", "door", cwd=spool, LC_ALL="C", PYTHONUTF8="0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xb7 Test" in done.stdout
+
+
 def test_no_spool_is_said(tmp_path: Path) -> None:
-    done = pump("events", cwd=tmp_path)
+    done = pump("events", cwd=tmp_path, STATE_DIRECTORY="state")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "there is no spool in pump-state" in done.stderr
+    assert "there is no spool in state" in done.stderr
     (tmp_path / "spool.db").write_text("this is no database, whatever its name says" * 100)
     done = pump("events", "--state-dir", ".", cwd=tmp_path)
     assert done.returncode == 1
@@ -393,7 +402,8 @@ def test_status_of_a_running_daemon(tmp_path: Path) -> None:
     (tmp_path / "pump.toml").write_text(
         '[ops]\nlisten = "127.0.0.1:0"\n[sinks.out]\ntype = "jsonl"\npath = "out.jsonl"\n'
     )
-    assert "no daemon runs with the state directory" in pump("status", cwd=tmp_path).stderr
+    found = {"STATE_DIRECTORY": "pump-state", **ALONE}  # and not the folder of a pump that is installed here
+    assert "no daemon runs with the state directory" in pump("status", cwd=tmp_path, **found).stderr
     with started("run", cwd=tmp_path) as process:
         assert process.stderr is not None
         assert process.stdout is not None
@@ -408,7 +418,7 @@ def test_status_of_a_running_daemon(tmp_path: Path) -> None:
     assert "site site, pump " in done.stdout
     assert "\nsink out " in done.stdout
     assert set(told) == {"info"}
-    events = pump("events", "--json", cwd=tmp_path).stdout
+    events = pump("events", "--json", cwd=tmp_path, **found).stdout
     assert events.splitlines() == (tmp_path / "out.jsonl").read_text().splitlines()
 
 

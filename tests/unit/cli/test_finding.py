@@ -15,7 +15,9 @@ from tempfile import mkdtemp
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from pump.cli import group
 from pump.cli.events import command as events
 from pump.cli.shared import finding
 from tests.unit.cli.test_cli import fill, pump, started
@@ -29,6 +31,17 @@ def context(config: Path) -> Iterator[None]:
         ctx.set_parameter_source("config", click.core.ParameterSource.COMMANDLINE)
         assert config
         yield
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    """Commands in the test's folder that know of no pump which is installed here: one was told to drop its letters."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(finding, "UNIT_STATE", tmp_path / "unit")
+    monkeypatch.setattr(finding, "UNIT_RUNTIME", tmp_path / "unit-run")
+    for name in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    return CliRunner()
 
 
 @pytest.mark.parametrize(
@@ -70,24 +83,32 @@ def test_the_rule(
         ["status"], ["restart", "x"],
     ],
 )  # fmt: skip
-def test_every_command_says_where_it_looked(tmp_path: Path, arguments: list[str]) -> None:
+def test_every_command_says_where_it_looked(tmp_path: Path, alone: CliRunner, arguments: list[str]) -> None:
     (tmp_path / "pump.toml").write_text(DAEMON)
-    done = pump(*arguments, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
+    done = alone.invoke(group, arguments)
+    assert (done.exit_code, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
-    assert "looked in pump-state, /var/lib/pump" in done.stderr
-    done = pump(*arguments, "--state-dir", "elsewhere", cwd=tmp_path)
-    assert done.returncode == 1
+    assert f"looked in pump-state, {tmp_path}/unit" in done.stderr
+    done = alone.invoke(group, [*arguments, "--state-dir", "elsewhere"])
+    assert done.exit_code == 1
     assert "looked in elsewhere;" in done.stderr
+
+
+def test_the_unit_s_folders_are_those_of_the_unit() -> None:
+    assert str(finding.UNIT_STATE) == "/var/lib/pump"
+    assert str(finding.UNIT_RUNTIME) == "/run/pump"
 
 
 def test_a_group_may_give_commands_and_nobody_reaches_another_daemon() -> None:
     """The daemon gets its folders from systemd; the operator's shell knows neither."""
+    try:
+        name = grp.getgrgid(os.getgid()).gr_name
+    except KeyError:  # in a container
+        pytest.skip("this user's group has no name")
     folder = Path(mkdtemp(prefix="pump-"))  # sockets want short paths
-    group = grp.getgrgid(os.getgid()).gr_name
     try:
         (folder / "run").mkdir()
-        (folder / "pump.toml").write_text(f'[pump]\ncontrol_group = "{group}"\n{DAEMON}')
+        (folder / "pump.toml").write_text(f'[pump]\ncontrol_group = "{name}"\n{DAEMON}')
         environ = {"STATE_DIRECTORY": str(folder / "state"), "RUNTIME_DIRECTORY": str(folder / "run")}
         with started("run", cwd=folder, **environ) as process:
             assert process.stderr is not None
@@ -110,7 +131,7 @@ def test_a_group_may_give_commands_and_nobody_reaches_another_daemon() -> None:
         shutil.rmtree(folder)
 
 
-def test_events_of_a_spool_that_was_found(tmp_path: Path) -> None:
+def test_events_of_a_spool_that_was_found(tmp_path: Path, alone: CliRunner) -> None:
     fill(tmp_path / "pump-state", "gate", range(2))
     (tmp_path / "pump.toml").write_text(DAEMON)
-    assert len(pump("events", cwd=tmp_path).stdout.splitlines()) == 2
+    assert len(alone.invoke(group, ["events"]).stdout.splitlines()) == 2

@@ -85,3 +85,19 @@ def test_an_error_that_an_object_keeps_holds_nothing_of_where_it_was_raised() ->
         assert link.lost.__traceback__ is None
     finally:
         gc.enable()
+
+
+class _Wanting(Unavailable):
+    """Made of more than its words."""
+
+    def __init__(self, host: str, *, nearby: bool) -> None:
+        super().__init__(f"{host} is away", retry_after=7.0)
+        self.nearby = nearby
+
+
+def test_an_error_is_made_anew_whatever_its_first_making_wanted() -> None:
+    found = anew(_Wanting("gate", nearby=True))
+    assert (type(found), str(found), found.reason) == (_Wanting, "gate is away", "gate is away")
+    assert (found.nearby, found.retry_after) == (True, 7.0)
+    lost = anew(ConnectionRefusedError(111, "Connection refused"))
+    assert (lost.errno, lost.strerror) == (111, "Connection refused")

@@ -74,6 +74,30 @@ async def test_who_is_cancelled_leaves_no_more_threads_behind_than_may_be() -> N
     assert await hang.begun() == 3, "the one that was cancelled while it waited was never begun"
 
 
+async def test_where_the_system_gives_no_more_threads_the_work_waits_for_those_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TasksMax of a unit, or a container's limit: nothing fails for it that can be done later."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    hang, disk = _Hang(), Threads("disk", 4)
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            await disk.run(int, "1")  # there is none
+    first = asyncio.create_task(disk.run(hang.work))
+    await hang.begun()
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", refuse)
+        others = [asyncio.create_task(disk.run(int, str(number))) for number in range(3)]
+        await asyncio.sleep(0)
+    assert not any(each.done() for each in others)
+    hang.let_go()
+    assert await asyncio.gather(first, *others) == [0, 0, 1, 2]
+
+
 async def test_what_the_work_raises_is_raised_and_gives_the_turn_back() -> None:
     disk = Threads("disk", 1)
     for _ in range(3):

@@ -21,7 +21,7 @@ from pump.runtime.daemon import Daemon
 from pump.testing.standins import SOURCES, HangingSource, HangingSourceSettings, StandIns
 from pump.vendors.hik_camera.simulator.server import PULSES, Simulator
 from tests.certificates import certificate, needs_openssl
-from tests.environ import BARE
+from tests.environ import ALONE, BARE
 from tests.unit.runtime.site import GATE, NUMBERS, OUT, Site, until
 
 
@@ -400,8 +400,9 @@ async def test_the_command_says_what_became_of_it_and_ends_with_its_status(site:
     async def command() -> tuple[int | None, str, str]:
         arguments = ("-m", "pump", "reload", "-c", str(site.config))
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=BARE
-        )
+            sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={**BARE, **ALONE},
+        )  # fmt: skip
         out, err = await process.communicate()
         return process.returncode, out.decode(), err.decode()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pwd
 import stat
 import tarfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from yarl import URL
 
 from pump.cli import group
 from pump.cli.bundle.cleaning import Cleaner, safe
+from pump.cli.shared import finding
 from pump.testing.receiver import Received, Receiver
 from tests.unit.ops.page.looking import Looking, looking
 from tests.unit.ops.page.test_access import USERS
@@ -85,7 +87,11 @@ async def _lived(there: Looking, receiver: Receiver) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_beside_a_daemon_and_without_one_nothing_planted_is_in_it(tmp_path: Path) -> None:
+async def test_beside_a_daemon_and_without_one_nothing_planted_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "UNIT_RUNTIME", tmp_path)  # a pump that is installed here is none of its business
+
     def no(received: Received) -> web.Response:
         return web.Response(status=422, text="GRAB-0815 of Ottilie Planted is unknown")
 
@@ -161,6 +167,17 @@ def test_names_are_hidden_as_whole_words_in_any_case(text: str, clean: str) -> N
     vehicle, access = {"plate": "AB 12-C", "color": "red"}, {"person": "Anna Smith", "card": 12345, "person_id": "12"}
     cleaner.learn({"data": {"vehicle": vehicle, "access": access | {"card": "0012345"}, "raw": {"person": "count"}}})
     assert cleaner.text(text) == clean
+
+
+def test_a_user_without_a_name_has_no_home_to_hide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`docker run --user 54321`: there is no such line in /etc/passwd, and no HOME."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME", raising=False)
+    assert Cleaner().text("~/pump.toml, /srv/pump.toml") == "~/pump.toml, /srv/pump.toml"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
 
@@ -38,6 +39,14 @@ async def test_answers_of_one_connection_have_their_own_bodies_and_the_date_of_t
             seen.append(date)
         assert len(set(seen)) == 3
         writer.close()
+
+
+async def test_an_answer_in_the_first_second_of_1970_has_its_date_too(tmp_path: Path) -> None:
+    """A board without a battery for its clock begins there."""
+    clock = ManualClock(datetime.fromtimestamp(0, UTC))
+    async with avaeye_site(tmp_path, clock=clock) as site:
+        (answer,) = await site.send(_ALIVE)
+        assert answer.headers["date"] == "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
 async def test_what_is_special_is_answered_as_http_wants_it(tmp_path: Path) -> None:
