@@ -1,13 +1,15 @@
 """XML and JSON bodies as devices write them, to dicts. ValueError is all that these raise.
 
 XML goes through expat with handlers that refuse: no document type, no entity, nothing fetched, depth and number of
-elements bounded. Names are local names, for the namespaces change between the events of one connection.
+elements bounded. Names are local names, for the namespaces change between the events of one connection. A document
+without anything special is made into elements in C first, which takes half the time; the fields are the same.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Any, Final
+from xml.etree.ElementTree import Element, ParseError, XMLParser
 from xml.parsers import expat
 
 from pump.vendors.common.json_repair import JsonReader
@@ -22,6 +24,8 @@ _DECLARATION: Final = re.compile(r"^\s*<\?xml[^>]*\?>")
 _ENCODING: Final = re.compile(rb"^[^>]{0,80}encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,20})")
 _ENCODINGS: Final = frozenset({"gb2312", "gbk", "gb18030", "iso-8859-1", "latin1", "windows-1252", "windows-1251"})
 _PLAIN_ATTRIBUTES: Final = ("xmlns", "xsi:", "version", "size", "opt", "encoding")
+_ORDINARY: Final = 4 * ELEMENTS
+"""Bytes of an ordinary document at the most: it cannot hold more elements than are allowed."""
 
 read_json: Final = JsonReader("hexadecimal", "commas").loads
 """Reads a JSON value; trailing commas and bare hexadecimal numbers are mended. Raises MessageError."""
@@ -44,6 +48,66 @@ def read_document(body: bytes) -> Tree:
 
 def read_xml(body: bytes) -> Tree:
     """The root element's fields, with its local name under "". Bare ampersands are mended, control characters go."""
+    return _read_ordinary(body) or _read_any(body)
+
+
+def _read_ordinary(body: bytes) -> Tree | None:
+    """As `read_xml`; None where there is something that `_read_any` mends, refuses or has its own way with.
+
+    That is any encoding but UTF-8, "&", "<!", what is not well-formed, a prefix that is not declared, an attribute with
+    a prefix, and what is too deep.
+    """
+    if len(body) > _ORDINARY or b"&" in body or b"<!" in body:
+        return None
+    parser = XMLParser(encoding="utf-8")
+    try:
+        parser.feed(body.strip())
+        root: Element = parser.close()
+        fields = _fields(root, 1)
+    except (ParseError, _SpecialError):
+        return None
+    value = fields if isinstance(fields, dict) else {} if fields is None else {"#text": fields}
+    return {"": root.tag.rpartition("}")[2], **value}
+
+
+class _SpecialError(Exception):
+    """The document is no ordinary one."""
+
+
+def _fields(element: Element, depth: int) -> Tree | str | None:
+    """The element's attributes and children by their names; its text alone where it has none."""
+    fields: Tree = {}
+    for name, value in element.items():
+        if name[0] == "{":
+            raise _SpecialError
+        if not name.startswith(_PLAIN_ATTRIBUTES):
+            fields[f"@{name}"] = value
+    content = element.text or ""
+    if len(element):
+        if depth >= DEPTH:
+            raise _SpecialError
+        for child in element:
+            content += child.tail or ""
+            if len(child) or child.keys():
+                inner: Tree | str | None = _fields(child, depth + 1)
+            else:
+                inner = ((text := child.text) and text.strip()) or None
+            name = child.tag.rpartition("}")[2]
+            if name not in fields:
+                fields[name] = inner
+            elif type(before := fields[name]) is list:
+                before.append(inner)
+            else:
+                fields[name] = [before, inner]
+    content = content.strip()
+    if not fields:
+        return content or None
+    if content:
+        fields["#text"] = content
+    return fields
+
+
+def _read_any(body: bytes) -> Tree:
     text = _DECLARATION.sub("", _CONTROL.sub("", _decode(body)), count=1)
     if "&" in text:
         text = _BARE_AMPERSAND.sub("&amp;", _NUMERIC.sub(_writable, text))
