@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from pump.core.groups import Access, Groups, Target, Vehicle, group
@@ -18,7 +17,8 @@ _PLATES: Final = (
 """Objects that hold a plate."""
 _PLATE: Final = ("licensePlate", "plate", "plateNumber", "plateNo", "licensePlateNumber", "originalLicensePlate")
 _LISTS: Final = ("listType", "vehicleListName", "matchingResult", "listName")
-_TARGETS: Final = frozenset({"detectionTarget", "recognitionType", "targetType"})
+_TARGETS_IN_ORDER: Final = ("detectionTarget", "recognitionType", "targetType")
+_TARGETS: Final = frozenset(_TARGETS_IN_ORDER)
 _LIBRARIES: Final = ("FDLibName", "customFaceLibID", "listType", "libName")
 _DEPTH: Final = 16
 _SEPARATORS: Final = str.maketrans("", "", " _-")
@@ -118,8 +118,9 @@ def _in_celsius(degrees: float, unit: str) -> float:
 
 def _target(row: Row, tree: Tree) -> Target | None:
     """The thing that was seen, or the person that a face was found to be: of several candidates the most similar."""
-    objects = list(_objects(tree, 0))
-    kinds = (_said(one, *sorted(_TARGETS)) for one in objects if not _TARGETS.isdisjoint(one))
+    objects: list[Tree] = []
+    _gather(tree, 0, objects)
+    kinds = (_said(one, *_TARGETS_IN_ORDER) for one in objects if not _TARGETS.isdisjoint(one))
     found = Target(kind=next((kind for kind in kinds if kind is not None), None))
     if not row.type.startswith("video.face."):
         return group(found)
@@ -135,13 +136,12 @@ def _target(row: Row, tree: Tree) -> Target | None:
     return group(found | Target(person=name, similarity=likeness, list=_said(candidate, *_LIBRARIES)))
 
 
-def _objects(value: Any, depth: int) -> Iterator[Tree]:
-    if depth > _DEPTH:
-        return
+def _gather(value: Tree | list[Any], depth: int, found: list[Tree]) -> None:
+    """Add the objects that are there, the outer before the inner."""
     if isinstance(value, dict):
-        yield value
-        for inner in value.values():
-            yield from _objects(inner, depth + 1)
-    elif isinstance(value, list):
+        found.append(value)
+        value = list(value.values())
+    if depth < _DEPTH:
         for inner in value:
-            yield from _objects(inner, depth + 1)
+            if isinstance(inner, dict | list):
+                _gather(inner, depth + 1, found)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from typing import Any, Final
+
+import orjson
 
 from pump.core.text import bounded
 from pump.vendors.common import fields, timestamps, values
@@ -13,19 +16,34 @@ from pump.vendors.hik_camera.document import Tree
 
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _FALSE: Final = frozenset({"false", "0", "no"})
+_SHORT: Final = values.NAME // 4
+"""Characters that fit whatever they are."""
 _HISTORY: Final = frozenset({"1", "1.0", "true", "history", "historical", "historydata"})
 _LATE: Final[dict[str, frozenset[str]]] = {
     "isdataretransmission": _TRUE, "isretransmission": _TRUE, "dataretransmission": _TRUE, "alarmdatatype": _HISTORY,
     "currentevent": _FALSE | {"2"},
 }  # fmt: skip
 """Marks of what the device had stored and sends later, by their name in lower case, with what they then say."""
+_LINKS: Final = ("url", "link", "uri")
+_NUMBERS: Final = (int, float)
+_HOLDERS: Final = (dict, list)
+_DEEPEST: Final = 64
+"""Objects and lists within one another whose leaves are looked at; those of the last have no label."""
+
+Leaf = tuple[str, str, Any]
+"""A leaf's name, label and value. One of a list has no name, and an element's own text beside its attributes is called
+"#text": the label is the name of the list, or of the element."""
 
 
 def text(tree: Tree | None, *names: str) -> str | None:
     """The first of the fields that holds a text or a number, stripped; blank counts as absent."""
     if tree:
         for name in names:
-            if (found := values.text(tree.get(name))) is not None:
+            value = tree.get(name)
+            if type(value) is str:  # nearly always where it is there at all, and this is called twenty times an event
+                if value := value.strip():
+                    return value if len(value) <= _SHORT else bounded(value, values.NAME)
+            elif value is not None and (found := values.text(value)) is not None:
                 return found
     return None
 
@@ -37,7 +55,12 @@ def link(tree: Tree | None, *names: str) -> str | None:
 
 def number(tree: Tree | None, *names: str) -> float | None:
     """The first of the fields that holds a finite number, also one written as text; 5.0 is 5."""
-    return values.compact(fields.number(tree, *names)) if tree else None
+    if tree:
+        for name in names:
+            value = tree.get(name)
+            if value is not None and (found := values.number(value)) is not None:
+                return values.compact(found)
+    return None
 
 
 def whole(tree: Tree | None, *names: str) -> int | None:
@@ -48,14 +71,16 @@ def whole(tree: Tree | None, *names: str) -> int | None:
 
 def flag(tree: Tree | None, name: str) -> bool | None:
     """A boolean: true, "true" and 1 are the same."""
-    return values.flag(tree.get(name)) if tree else None
+    value = tree.get(name) if tree else None
+    return None if value is None else values.flag(value)
 
 
-def stored(named: Sequence[tuple[str, Any]]) -> bool:
+def stored(named: Sequence[Leaf]) -> bool:
     """Whether a mark among a message's leaves says that the device had stored it and sends it later."""
-    return any(
-        str(value).strip().lower() in late for name, value in named if (late := _LATE.get(name.lower())) is not None
-    )
+    for name, _, value in named:
+        if (late := _LATE.get(name.lower())) is not None and str(value).strip().lower() in late:
+            return True
+    return False
 
 
 def joined(parts: Sequence[str]) -> str:
@@ -72,13 +97,27 @@ def entries(tree: Tree) -> list[Tree]:
 
 
 def child(tree: Tree | None, *names: str) -> Tree | None:
-    """The first of the fields that holds an object; of a list of them the first."""
-    return fields.child(tree, *names) if tree else None
+    """The first of the fields that holds an object that is not empty; of a list of them the first."""
+    if tree:
+        for name in names:
+            value = tree.get(name)
+            if value and (type(value) is dict or type(value) is list):
+                found: Any = value if type(value) is dict else value[0]
+                if found and type(found) is dict:
+                    return found
+    return None
 
 
 def children(tree: Tree | None, *names: str) -> list[Tree]:
     """The objects of the first of the fields that has any, whether it holds one or a list."""
-    return fields.children(tree, *names) if tree else []
+    if tree:
+        for name in names:
+            value = tree.get(name)
+            if type(value) is dict:
+                return [value]
+            if type(value) is list and (found := [item for item in value if type(item) is dict]):
+                return found
+    return []
 
 
 def moment(value: object, zone: tzinfo) -> datetime | None:
@@ -86,19 +125,39 @@ def moment(value: object, zone: tzinfo) -> datetime | None:
     return located(timestamps.moment(value), zone) if isinstance(value, str) else None
 
 
-def leaves(value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """(name, value) of every leaf below, in the document's order."""
-    if depth > 64:
-        return
+def leaves(tree: Tree) -> list[Leaf]:
+    """Every leaf below, in the document's order."""
+    found: list[Leaf] = []
+    _gather(tree, "", 0, found)
+    return found
+
+
+def _gather(value: Tree | list[Any], label: str, depth: int, found: list[Leaf]) -> None:
+    if depth >= _DEEPEST:
+        if depth > _DEEPEST:
+            return
+        label = ""
     if isinstance(value, dict):
         for name, inner in value.items():
-            if isinstance(inner, dict | list):
-                yield from leaves(inner, depth + 1)
+            own = label if name == "#text" or depth == _DEEPEST else name
+            if isinstance(inner, _HOLDERS):
+                _gather(inner, own, depth + 1, found)
             else:
-                yield str(name), inner
-    elif isinstance(value, list):
+                found.append((name, own, inner))
+    else:
         for inner in value:
-            if isinstance(inner, dict | list):
-                yield from leaves(inner, depth + 1)
+            if isinstance(inner, _HOLDERS):
+                _gather(inner, label, depth + 1, found)
             else:
-                yield "", inner
+                found.append(("", label, inner))
+
+
+def digest(named: Sequence[Leaf], without: frozenset[str]) -> str:
+    """Of the leaves but for these fields and signed links: messages of one content differ in nothing else."""
+    pieces: list[bytes] = []
+    for name, _, value in named:
+        lower = name.lower()
+        if lower not in without and not lower.endswith(_LINKS):
+            plain = type(value) is str or value is None or isinstance(value, _NUMBERS)
+            pieces.append(orjson.dumps([name, value if plain else str(value)]))
+    return hashlib.blake2b(b"".join(pieces), digest_size=16).hexdigest()

@@ -1,20 +1,16 @@
 """A message of the stream to an event, pure: EventNotificationAlert as XML or JSON.
 
-What a message means beside others (repeats, ends, second uploads, pictures) is the work of `durative.py`, `uploads.py`
-and the listener.
+What it means beside others (repeats, ends, second uploads, pictures) is for `incidents.py`, `uploads.py`, `handler.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from typing import Any, Final
-
-import orjson
 
 from pump.core.event import Event, event_id
 from pump.core.groups import Access as AccessGroup
@@ -25,7 +21,19 @@ from pump.vendors.hik_camera.access import UNKNOWN as UNKNOWN_ACCESS
 from pump.vendors.hik_camera.codes import CHANNELS_OF_DEVICES, CONTINUES, EVENTS, HEARTBEATS, UNKNOWN, Row
 from pump.vendors.hik_camera.details import details
 from pump.vendors.hik_camera.document import Tree
-from pump.vendors.hik_camera.fields import child, entries, flag, joined, leaves, moment, stored, text, whole
+from pump.vendors.hik_camera.fields import (
+    Leaf,
+    child,
+    digest,
+    entries,
+    flag,
+    joined,
+    leaves,
+    moment,
+    stored,
+    text,
+    whole,
+)
 from pump.vendors.hik_camera.links import links, pictures_to_come
 from pump.vendors.hik_camera.panel import Panel, read_panel
 from pump.vendors.hik_camera.readings import Reading, counts, limit, periodic, temperatures, waited
@@ -45,10 +53,9 @@ _ENVELOPE: Final = frozenset(
 """Fields that every message may have; one with no other says nothing of its own."""
 _COUNTS_OF_PICTURES: Final = frozenset(("detectionpicturesnumber", "picturesnumber", "picnum"))
 """Fields that say nothing where they are 0."""
-_LINKS: Final = ("url", "link", "uri")
 _PASSING: Final = frozenset(("activepostcount", "datetime", "datatime", "time"))
 """Fields, beside links, in which a repeated message differs from the one before."""
-_SENDING: Final = frozenset(
+_PASSING_AND_SENDING: Final = _PASSING | frozenset(
     (
         "isdataretransmission", "isdatatransmission", "isretransmission", "alarmdatatype", "hasmoredata",
         "currentevent", "detectionpicturetranstype", "imagetranstype", "detectionpicturesnumber", "picturesnumber",
@@ -65,6 +72,7 @@ _QUANTITIES: Final = frozenset(
 """Types that last and carry a number of people."""
 _PERIODIC: Final = EVENTS["framespeoplecounting"]
 
+_DISAPPEARED: Final = "isTargetDisappear"
 _INPUTS: Final = ("alarmInNo", "caseSensorNo", "deviceNo", "distractControlNo", "localControllerID")
 
 
@@ -102,8 +110,8 @@ class Alert:
     """"active", "inactive" or what the device says."""
     matter: tuple[str, str, str]
     """Type, place, region: what starts and ends together."""
-    fingerprint: str
-    """Of the content without times, counters and links."""
+    leaves: Sequence[Leaf]
+    """The message's."""
     pictures: int | None
     """The number that follows, where the message says so."""
     heartbeat: bool = False
@@ -121,8 +129,6 @@ class Alert:
     """Not an event: the matters (type, place, region) that it says go on."""
     record: str | None = None
     """The device's UUID of the record that the event is, which may come more than once."""
-    content: str = ""
-    """Of the record without what says how it was sent."""
     more: bool = False
     """The device will send the record again, with more in it."""
     panel: Panel | None = None
@@ -134,6 +140,16 @@ class Alert:
     def event(self) -> Event:
         """The first."""
         return self.events[0]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the content without times, counters and links; made when it is asked for, as most ids do without."""
+        return digest(self.leaves, _PASSING)
+
+    @property
+    def content(self) -> str:
+        """Of the record without what says how it was sent; made when it is asked for."""
+        return digest(self.leaves, _PASSING_AND_SENDING)
 
 
 def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
@@ -152,11 +168,11 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     stamp = moment(text(tree, "dateTime", "dataTime", "time"), zone)
     found = details(row, tree)
     channel = text(tree, "dynChannelID", "channelID", "channel")
-    place, name = _place(row, tree, channel, facts)
+    access, anpr = child(tree, "AccessControllerEvent", "AcsEventInfo"), child(tree, "ANPR")
+    place, name = _place(row, tree, access, anpr, channel, facts)
     type_, title, severity = row.type, row.name, row.severity
     phase: Phase = "pulse"
     known = row is not UNKNOWN
-    access = child(tree, "AccessControllerEvent", "AcsEventInfo")
     coded: Access | None = None
     if access is not None and row.type in ("access.unknown", "device.unknown"):
         pair = (_code(access, "majorEventType", "major"), _code(access, "subEventType", "minorEventType", "minor"))
@@ -177,7 +193,7 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
         found |= panel.groups
         place, name = panel.place, panel.subject
     root = message.pop("", "")
-    named = [*leaves(tree)]
+    named = leaves(tree)
     late = stored(named)
     device = group(
         Device(
@@ -191,7 +207,7 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     data: dict[str, Any] = {"vendor": VENDOR, "code": code, "name": title, "phase": "pulse", "severity": severity}
     data |= {"late": late, "update": False, "reconciled": False}
     data |= {key: value for key, value in (("device", device), ("place", place), *found.items()) if value}
-    media: list[Medium] = (panel.media if panel else None) or links(tree, facts.url)
+    media: list[Medium] = (panel.media if panel else None) or links(named, facts.url)
     if media:
         data["media"] = media
     data["raw"] = {root: tree} if root and tree is message else message
@@ -200,14 +216,12 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     alert = Alert(
         [Event(type_, "", data, time=stamp, subject=subject, quarantined=not known)],
         row, phase, _state(row, tree), (matter, f"{name[0]}/{name[1] or ''}", joined(_parts(tree, access, coded))),
-        _digest(named, _PASSING), pictures_to_come(tree, any(one["kind"] == "picture" for one in media)),
+        named, pictures_to_come(tree, named, any(one["kind"] == "picture" for one in media)),
         _heartbeat(kind, tree) or coded is SIGN_OF_LIFE, kind, late=late, anew=coded is not None and coded.anew,
         family=coded.family if coded else "", panel=panel,
-        more=any(flag(one, "hasMoreData") for one in (tree, child(tree, "ANPR"))),
+        more=bool(flag(tree, "hasMoreData") or flag(anpr, "hasMoreData")),
     )  # fmt: skip
-    _identify(alert, tree, facts, panel)
-    if alert.record is not None:
-        alert.content = _digest(named, _PASSING | _SENDING)
+    _identify(alert, tree, access, anpr, facts)
     _number(alert.event)
     _spread(alert, tree)
     return alert
@@ -221,15 +235,11 @@ def _row(kind: str, tree: Tree) -> Row:
 
 def _state(row: Row, tree: Tree) -> str:
     state = (text(tree, "eventState") or "active").lower()
-    if row.type == "security.target.tracked" and (gone := list(_gone(tree))) and all(gone):
-        return "inactive"  # the radar lost every target that the message is about
+    if row.type == "security.target.tracked":
+        gone = [str(one).strip().lower() in ("true", "1") for name, _, one in leaves(tree) if name == _DISAPPEARED]
+        if gone and all(gone):
+            return "inactive"  # the radar lost every target that the message is about
     return state
-
-
-def _gone(tree: Tree) -> Iterator[bool]:
-    for name, value in leaves(tree):
-        if name == "isTargetDisappear":
-            yield str(value).strip().lower() in ("true", "1")
 
 
 def _continuing(kind: str, row: Row, tree: Tree, facts: Facts, zone: tzinfo) -> Alert:
@@ -239,13 +249,14 @@ def _continuing(kind: str, row: Row, tree: Tree, facts: Facts, zone: tzinfo) -> 
     state = (text(tree, "eventState") or "active").lower()
     regions = joined(sorted(_regions(tree)))
     prolongs = []
-    for name, value in leaves(tree):
+    for name, _, value in leaves(tree):
         if name.lower() == "relationevent" and isinstance(value, str) and value.strip() and state == "active":
             other = value.strip().lower()
-            _, subject = _place(EVENTS.get(other, UNKNOWN), tree, channel, facts)
+            access, anpr = child(tree, "AccessControllerEvent", "AcsEventInfo"), child(tree, "ANPR")
+            _, subject = _place(EVENTS.get(other, UNKNOWN), tree, access, anpr, channel, facts)
             prolongs.append((other, f"{subject[0]}/{subject[1] or ''}", regions))
     event = Event(row.type, "", {}, time=stamp)
-    return Alert([event], row, "pulse", state, (kind, "", ""), "", 0, False, kind, prolongs=tuple(prolongs) or _NOTHING)
+    return Alert([event], row, "pulse", state, (kind, "", ""), (), 0, False, kind, prolongs=tuple(prolongs) or _NOTHING)
 
 
 _NOTHING: Final = (("", "", ""),)
@@ -331,18 +342,18 @@ def _number(event: Event) -> None:
         medium["id"] = f"{event.id}/{number}"
 
 
-def _identify(alert: Alert, tree: Tree, facts: Facts, panel: Panel | None) -> None:
+def _identify(alert: Alert, tree: Tree, access: Tree | None, anpr: Tree | None, facts: Facts) -> None:
     """Give the event its id: the device's own identity of it, else its time and content.
 
     The number of an access event counts through the device's life; of a camera's event it may begin again, which
     the time makes good. So it does for a UUID that is but a number, and for one of what lasts.
     """
+    panel = alert.panel
     sent = (panel and panel.triggered) or text(tree, "dateTime", "dataTime", "time")
     stamp = moment(sent, UTC)  # without any configuration: what the time as sent stands for must never change
-    access = child(tree, "AccessControllerEvent", "AcsEventInfo")
     serial = text(access, "serialNo", "serialNumber") or text(tree, "serialNo")
     kind = text(tree, "eventType")
-    record = _uuid(tree, access)
+    record = _uuid(tree, access, anpr, child(tree, "VehicleMatchResult", "vehicleMatchResult"))
     counter = record is not None and record.isdigit()
     # Longer ones are no counters, and JSON could not hold the state with them.
     if serial is not None and len(serial) < 16 and serial.isascii() and serial.isdigit():
@@ -366,9 +377,9 @@ def _identify(alert: Alert, tree: Tree, facts: Facts, panel: Panel | None) -> No
         alert.record = event_id(kind, record, sent if counter else None)
 
 
-def _uuid(tree: Tree, access: Tree | None) -> str | None:
+def _uuid(*parts: Tree | None) -> str | None:
     """The device's UUID of the record."""
-    for part in (tree, access, child(tree, "ANPR"), child(tree, "VehicleMatchResult", "vehicleMatchResult")):
+    for part in parts:
         found = text(part, "UUID", "uuid", "Uuid", "eventUUID", "eventUuid")
         if found is not None and _NO_UUID.fullmatch(found) is None:
             return found
@@ -380,14 +391,11 @@ def _code(tree: Tree, *names: str) -> int:
     return -1 if found is None else found
 
 
-def _place(row: Row, tree: Tree, channel: str | None, facts: Facts) -> tuple[Place | None, tuple[str, str | None]]:
+def _place(
+    row: Row, tree: Tree, access: Tree | None, anpr: Tree | None, channel: str | None, facts: Facts
+) -> tuple[Place | None, tuple[str, str | None]]:
     """The place, and (kind, number) of what the event is about."""
     port = text(tree, "inputIOPortID", "dynInputIOPortID", "WLSensorID")
-    access = child(tree, "AccessControllerEvent", "AcsEventInfo")
-    door, reader = (
-        number if number != "0" else None for number in (text(access, "doorNo"), text(access, "cardReaderNo"))
-    )
-    anpr = child(tree, "ANPR")
     named = text(tree, "channelName") or (facts.names.get(channel) if channel else None)
     place = group(Place(channel=named or channel, zone=port, lane=text(anpr, "line", "laneNo")))
     if port is not None:
@@ -400,7 +408,8 @@ def _place(row: Row, tree: Tree, channel: str | None, facts: Facts) -> tuple[Pla
         return None, ("device", facts.serial)
     if access is not None:
         place = group(Place(channel=text(tree, "channelName")))
-        return place, ("door", door or reader)
+        door, reader = text(access, "doorNo"), text(access, "cardReaderNo")
+        return place, ("door", next((number for number in (door, reader) if number not in (None, "0")), None))
     return place, ("camera", channel)
 
 
@@ -435,16 +444,5 @@ def _heartbeat(kind: str, tree: Tree) -> bool:
     own = {name: value for name, value in tree.items() if name.lower() not in _ENVELOPE}
     return not any(
         value not in (None, "") and not (name.lower() in _COUNTS_OF_PICTURES and str(value).strip() == "0")
-        for name, value in leaves(own)
+        for name, _, value in leaves(own)
     )
-
-
-def _digest(named: Sequence[tuple[str, Any]], without: frozenset[str]) -> str:
-    """Of the leaves but for these fields and signed links: messages of one content differ in nothing else."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in named:
-        lower = name.lower()
-        if lower in without or lower.endswith(_LINKS):
-            continue
-        digest.update(orjson.dumps([name, value if isinstance(value, str | int | float | None) else str(value)]))
-    return digest.hexdigest()
