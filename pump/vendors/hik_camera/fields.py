@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -29,10 +29,20 @@ _NUMBERS: Final = (int, float)
 _HOLDERS: Final = (dict, list)
 _DEEPEST: Final = 64
 """Objects and lists within one another whose leaves are looked at; those of the last have no label."""
+_OBJECTS: Final = 16
+"""The same of objects that are looked at themselves."""
 
 Leaf = tuple[str, str, Any]
 """A leaf's name, label and value. One of a list has no name, and an element's own text beside its attributes is called
 "#text": the label is the name of the list, or of the element."""
+
+
+class Content(NamedTuple):
+    """A message, walked once, in the document's order."""
+
+    leaves: list[Leaf]
+    objects: list[Tree]
+    """The outer before the inner, itself the first."""
 
 
 def text(tree: Tree | None, *names: str) -> str | None:
@@ -125,31 +135,38 @@ def moment(value: object, zone: tzinfo) -> datetime | None:
     return located(timestamps.moment(value), zone) if isinstance(value, str) else None
 
 
-def leaves(tree: Tree) -> list[Leaf]:
-    """Every leaf below, in the document's order."""
-    found: list[Leaf] = []
+def walked(tree: Tree) -> Content:
+    """All that is in the message."""
+    found = Content([], [])
     _gather(tree, "", 0, found)
     return found
 
 
-def _gather(value: Tree | list[Any], label: str, depth: int, found: list[Leaf]) -> None:
-    if depth >= _DEEPEST:
-        if depth > _DEEPEST:
-            return
-        label = ""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            own = label if name == "#text" or depth == _DEEPEST else name
-            if isinstance(inner, _HOLDERS):
-                _gather(inner, own, depth + 1, found)
+def leaves(tree: Tree) -> list[Leaf]:
+    """Every leaf below, in the document's order."""
+    return walked(tree).leaves
+
+
+def _gather(value: Tree | list[Any], label: str, depth: int, found: Content) -> None:
+    leaves, objects = found
+    if depth == _DEEPEST:
+        inside = value.items() if isinstance(value, dict) else (("", one) for one in value)
+        leaves += [(name, "", one) for name, one in inside if not isinstance(one, _HOLDERS)]
+    elif isinstance(value, dict):
+        if depth <= _OBJECTS:
+            objects.append(value)
+        for name, one in value.items():
+            own = label if name == "#text" else name
+            if type(one) is str or not isinstance(one, _HOLDERS):
+                leaves.append((name, own, one))
             else:
-                found.append((name, own, inner))
+                _gather(one, own, depth + 1, found)
     else:
-        for inner in value:
-            if isinstance(inner, _HOLDERS):
-                _gather(inner, label, depth + 1, found)
+        for one in value:
+            if isinstance(one, _HOLDERS):
+                _gather(one, label, depth + 1, found)
             else:
-                found.append(("", label, inner))
+                leaves.append(("", label, one))
 
 
 def digest(named: Sequence[Leaf], without: frozenset[str]) -> str:

@@ -56,15 +56,17 @@ def links(named: Sequence[Leaf], base: str | None) -> list[Medium]:
     return list(found.values())
 
 
-def pictures_to_come(tree: Tree, named: Sequence[Leaf], by_address: bool) -> int | None:
+def pictures_to_come(
+    tree: Tree, anpr: Tree | None, access: Tree | None, named: Sequence[Leaf], by_address: bool
+) -> int | None:
     """The number of pictures that follow the message as parts of their own, None where it does not say.
 
-    `named` are its leaves. `by_address`: the message has addresses of pictures.
+    `named` are its leaves, `anpr` and `access` the objects of it that may say so too. `by_address`: it has addresses of
+    pictures.
     """
     way = _way(named)
     if way == "url":
         return 0
-    anpr = child(tree, "ANPR")
     listed = child(anpr, "pictureInfoList") or child(tree, "pictureInfoList")
     infos = None if listed is None else children(listed, "pictureInfo")
     if by_address and way is None:
@@ -73,7 +75,7 @@ def pictures_to_come(tree: Tree, named: Sequence[Leaf], by_address: bool) -> int
     if count is None:
         count = whole(anpr, *_COUNTS)
     if count is None:
-        count = whole(child(tree, "AccessControllerEvent", "AcsEventInfo"), *_COUNTS)
+        count = whole(access, *_COUNTS)
     if count is None and infos is not None:
         count = sum(1 for info in infos if not links(leaves(info), ""))
     return None if count is None else max(0, min(MOST, count))

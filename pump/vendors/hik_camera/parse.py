@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from typing import Any, Final
@@ -32,6 +32,7 @@ from pump.vendors.hik_camera.fields import (
     moment,
     stored,
     text,
+    walked,
     whole,
 )
 from pump.vendors.hik_camera.links import links, pictures_to_come
@@ -73,6 +74,7 @@ _QUANTITIES: Final = frozenset(
 _PERIODIC: Final = EVENTS["framespeoplecounting"]
 
 _DISAPPEARED: Final = "isTargetDisappear"
+_REGIONAL: Final = frozenset(("DetectionRegionList", "DetectionRegionEntry", "regionID", "ruleID"))
 _INPUTS: Final = ("alarmInNo", "caseSensorNo", "deviceNo", "distractControlNo", "localControllerID")
 
 
@@ -165,10 +167,12 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     row = _row(kind, tree)
     if kind in CONTINUES:
         return _continuing(kind, row, tree, facts, zone)
+    root = message.pop("", "")
+    named, objects = walked(tree)
     stamp = moment(text(tree, "dateTime", "dataTime", "time"), zone)
-    found = details(row, tree)
     channel = text(tree, "dynChannelID", "channelID", "channel")
     access, anpr = child(tree, "AccessControllerEvent", "AcsEventInfo"), child(tree, "ANPR")
+    found = details(row, tree, access, objects)
     place, name = _place(row, tree, access, anpr, channel, facts)
     type_, title, severity = row.type, row.name, row.severity
     phase: Phase = "pulse"
@@ -192,8 +196,6 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
         code, stamp = panel.code or code, moment(panel.triggered, zone) or stamp
         found |= panel.groups
         place, name = panel.place, panel.subject
-    root = message.pop("", "")
-    named = leaves(tree)
     late = stored(named)
     device = group(
         Device(
@@ -204,9 +206,13 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
             category=facts.category,
         )
     )
-    data: dict[str, Any] = {"vendor": VENDOR, "code": code, "name": title, "phase": "pulse", "severity": severity}
-    data |= {"late": late, "update": False, "reconciled": False}
-    data |= {key: value for key, value in (("device", device), ("place", place), *found.items()) if value}
+    data: dict[str, Any] = {
+        "vendor": VENDOR, "code": code, "name": title, "phase": "pulse", "severity": severity,
+        "late": late, "update": False, "reconciled": False,
+    }  # fmt: skip
+    for key, value in (("device", device), ("place", place), *found.items()):
+        if value:
+            data[key] = value
     media: list[Medium] = (panel.media if panel else None) or links(named, facts.url)
     if media:
         data["media"] = media
@@ -216,7 +222,7 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     alert = Alert(
         [Event(type_, "", data, time=stamp, subject=subject, quarantined=not known)],
         row, phase, _state(row, tree), (matter, f"{name[0]}/{name[1] or ''}", joined(_parts(tree, access, coded))),
-        named, pictures_to_come(tree, named, any(one["kind"] == "picture" for one in media)),
+        named, pictures_to_come(tree, anpr, access, named, any(one["kind"] == "picture" for one in media)),
         _heartbeat(kind, tree) or coded is SIGN_OF_LIFE, kind, late=late, anew=coded is not None and coded.anew,
         family=coded.family if coded else "", panel=panel,
         more=bool(flag(tree, "hasMoreData") or flag(anpr, "hasMoreData")),
@@ -348,7 +354,7 @@ def _identify(alert: Alert, tree: Tree, access: Tree | None, anpr: Tree | None, 
     The number of an access event counts through the device's life; of a camera's event it may begin again, which
     the time makes good. So it does for a UUID that is but a number, and for one of what lasts.
     """
-    panel = alert.panel
+    panel, event = alert.panel, alert.event
     sent = (panel and panel.triggered) or text(tree, "dateTime", "dataTime", "time")
     stamp = moment(sent, UTC)  # without any configuration: what the time as sent stands for must never change
     serial = text(access, "serialNo", "serialNumber") or text(tree, "serialNo")
@@ -359,20 +365,20 @@ def _identify(alert: Alert, tree: Tree, access: Tree | None, anpr: Tree | None, 
     if serial is not None and len(serial) < 16 and serial.isascii() and serial.isdigit():
         alert.serial = int(serial)
     if panel is not None and (stamp is not None or panel.uuid is not None):
-        alert.event.id = event_id(VENDOR, facts.serial or "", kind, panel.uuid, sent, *panel.identity)
+        event.id = event_id(VENDOR, facts.serial or "", kind, panel.uuid, sent, *panel.identity)
     elif serial is not None and (record is None or counter or access is not None):
-        alert.event.id = event_id(VENDOR, facts.serial or "", kind, serial, sent)
+        event.id = event_id(VENDOR, facts.serial or "", kind, serial, sent)
     elif record is not None and (counter or alert.row.durative):
-        alert.event.id = event_id(VENDOR, facts.serial or "", kind, "uuid", record, sent)
+        event.id = event_id(VENDOR, facts.serial or "", kind, "uuid", record, sent)
     elif record is not None:
-        alert.event.id = event_id(VENDOR, kind, "uuid", record)
+        event.id = event_id(VENDOR, kind, "uuid", record)
         stamp = None  # the time is no part of it
     elif stamp is not None:
-        alert.event.id = event_id(VENDOR, facts.serial or "", kind, sent, alert.state, alert.fingerprint)
+        event.id = event_id(VENDOR, facts.serial or "", kind, sent, alert.state, alert.fingerprint)
     else:
         # Neither a number nor a time that can be believed: twice beats never.
-        alert.event.id = event_id(VENDOR, facts.serial or "", kind, sent, alert.fingerprint, uuid.uuid4().hex)
-    alert.event.dedup_time_ms = int(stamp.timestamp() * 1000) if stamp is not None else 0
+        event.id = event_id(VENDOR, facts.serial or "", kind, sent, alert.fingerprint, uuid.uuid4().hex)
+    event.dedup_time_ms = int(stamp.timestamp() * 1000) if stamp is not None else 0
     if record is not None and panel is None and alert.phase == "pulse" and not alert.row.durative:
         alert.record = event_id(kind, record, sent if counter else None)
 
@@ -413,27 +419,22 @@ def _place(
     return place, ("camera", channel)
 
 
-def _regions(tree: Tree) -> Iterator[str]:
-    for entry in entries(tree):
-        if (number := text(entry, "regionID")) is not None:
-            yield number
-    if (number := text(tree, "regionID", "ruleID")) is not None:
-        yield number
+def _regions(tree: Tree) -> list[str]:
+    if _REGIONAL.isdisjoint(tree):
+        return []
+    numbers = [*(text(entry, "regionID") for entry in entries(tree)), text(tree, "regionID", "ruleID")]
+    return [number for number in numbers if number is not None]
 
 
 def _parts(tree: Tree, access: Tree | None, coded: Access | None) -> list[str]:
-    """The regions, inputs and parts that the message is about, in order."""
-    found = [*_regions(tree), *_inputs(access)]
-    if coded is not None and coded.pair.startswith("reader") and (reader := text(access, "cardReaderNo")) is not None:
-        found.append(f"cardReaderNo {reader}")
+    """The regions, inputs and parts that the message is about, in order; an input or a part of number 0 is none."""
+    found = _regions(tree)
+    if access is not None:
+        inputs = [(name, text(access, name)) for name in _INPUTS if name in access]
+        found += [f"{name} {number}" for name, number in inputs if number not in (None, "0")]
+        if coded is not None and coded.pair.startswith("reader") and (reader := text(access, "cardReaderNo")):
+            found.append(f"cardReaderNo {reader}")
     return sorted(found)
-
-
-def _inputs(access: Tree | None) -> Iterator[str]:
-    """The inputs and parts of a controller that an access event is about; 0 is none."""
-    for name in _INPUTS:
-        if (number := text(access, name)) not in (None, "0"):
-            yield f"{name} {number}"
 
 
 def _heartbeat(kind: str, tree: Tree) -> bool:
