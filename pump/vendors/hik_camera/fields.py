@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
-from typing import Any, Final, NamedTuple
-
-import orjson
+from typing import Any, Final
 
 from pump.core.text import bounded
 from pump.vendors.common import fields, timestamps, values
 from pump.vendors.common.timestamps import located
-from pump.vendors.hik_camera.document import Tree
+from pump.vendors.hik_camera.document import Leaf, Tree
 
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _FALSE: Final = frozenset({"false", "0", "no"})
@@ -24,25 +21,6 @@ _LATE: Final[dict[str, frozenset[str]]] = {
     "currentevent": _FALSE | {"2"},
 }  # fmt: skip
 """Marks of what the device had stored and sends later, by their name in lower case, with what they then say."""
-_LINKS: Final = ("url", "link", "uri")
-_NUMBERS: Final = (int, float)
-_HOLDERS: Final = (dict, list)
-_DEEPEST: Final = 64
-"""Objects and lists within one another whose leaves are looked at; those of the last have no label."""
-_OBJECTS: Final = 16
-"""The same of objects that are looked at themselves."""
-
-Leaf = tuple[str, str, Any]
-"""A leaf's name, label and value. One of a list has no name, and an element's own text beside its attributes is called
-"#text": the label is the name of the list, or of the element."""
-
-
-class Content(NamedTuple):
-    """A message, walked once, in the document's order."""
-
-    leaves: list[Leaf]
-    objects: list[Tree]
-    """The outer before the inner, itself the first."""
 
 
 def text(tree: Tree | None, *names: str) -> str | None:
@@ -87,10 +65,8 @@ def flag(tree: Tree | None, name: str) -> bool | None:
 
 def stored(named: Sequence[Leaf]) -> bool:
     """Whether a mark among a message's leaves says that the device had stored it and sends it later."""
-    for name, _, value in named:
-        if (late := _LATE.get(name.lower())) is not None and str(value).strip().lower() in late:
-            return True
-    return False
+    marks = [(late, value) for name, _, value in named if (late := _LATE.get(name.lower)) is not None]
+    return any(str(value).strip().lower() in late for late, value in marks)
 
 
 def joined(parts: Sequence[str]) -> str:
@@ -133,48 +109,3 @@ def children(tree: Tree | None, *names: str) -> list[Tree]:
 def moment(value: object, zone: tzinfo) -> datetime | None:
     """An aware time; one without an offset is in `zone`."""
     return located(timestamps.moment(value), zone) if isinstance(value, str) else None
-
-
-def walked(tree: Tree) -> Content:
-    """All that is in the message."""
-    found = Content([], [])
-    _gather(tree, "", 0, found)
-    return found
-
-
-def leaves(tree: Tree) -> list[Leaf]:
-    """Every leaf below, in the document's order."""
-    return walked(tree).leaves
-
-
-def _gather(value: Tree | list[Any], label: str, depth: int, found: Content) -> None:
-    leaves, objects = found
-    if depth == _DEEPEST:
-        inside = value.items() if isinstance(value, dict) else (("", one) for one in value)
-        leaves += [(name, "", one) for name, one in inside if not isinstance(one, _HOLDERS)]
-    elif isinstance(value, dict):
-        if depth <= _OBJECTS:
-            objects.append(value)
-        for name, one in value.items():
-            own = label if name == "#text" else name
-            if type(one) is str or not isinstance(one, _HOLDERS):
-                leaves.append((name, own, one))
-            else:
-                _gather(one, own, depth + 1, found)
-    else:
-        for one in value:
-            if isinstance(one, _HOLDERS):
-                _gather(one, label, depth + 1, found)
-            else:
-                leaves.append(("", label, one))
-
-
-def digest(named: Sequence[Leaf], without: frozenset[str]) -> str:
-    """Of the leaves but for these fields and signed links: messages of one content differ in nothing else."""
-    pieces: list[bytes] = []
-    for name, _, value in named:
-        lower = name.lower()
-        if lower not in without and not lower.endswith(_LINKS):
-            plain = type(value) is str or value is None or isinstance(value, _NUMBERS)
-            pieces.append(orjson.dumps([name, value if plain else str(value)]))
-    return hashlib.blake2b(b"".join(pieces), digest_size=16).hexdigest()

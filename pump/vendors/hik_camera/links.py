@@ -8,8 +8,8 @@ from typing import Final
 
 from pump.core.groups import Medium, group
 from pump.vendors.common.images import kind_of, mime_of_address
-from pump.vendors.hik_camera.document import Tree
-from pump.vendors.hik_camera.fields import Leaf, child, children, leaves, whole
+from pump.vendors.hik_camera.document import Leaf, Tree, leaves
+from pump.vendors.hik_camera.fields import child, children, whole
 
 MOST: Final = 32
 """The most pictures that a message is believed to bring."""
@@ -26,8 +26,6 @@ _NO_MEDIA: Final = (
 """Words in the names of addresses of something else."""
 _KINDS: Final = (("video", "video"), ("clip", "video"), ("record", "video"), ("audio", "audio"), ("voice", "audio"))
 """Words in a field's name, and the kind of medium that it leads to; a picture where none is there."""
-_WAYS: Final = ("transtype", "pictureurltype", "picurltype", "imageurltype", "imagesdatatype")
-"""The ends of the names of fields that say how pictures are sent: "binary", or some word with "url"."""
 _COUNTS: Final = ("detectionPicturesNumber", "picturesNumber", "picNum", "pictureNumber", "imageNum")
 
 
@@ -40,7 +38,7 @@ def links(named: Sequence[Leaf], base: str | None) -> list[Medium]:
     for _, name, value in named:
         if type(value) is not str or "/" not in value:
             continue
-        lower = name.lower()
+        lower = name.lower
         by_name = lower.endswith(_NAMES)
         if not (by_name or any(word in lower for word in _PICTURES)) or any(word in lower for word in _NO_MEDIA):
             continue
@@ -84,7 +82,7 @@ def pictures_to_come(
 def _way(named: Sequence[Leaf]) -> str | None:
     """The way in which the pictures are sent, "url" or "binary", where the message says so anywhere."""
     for _, name, value in named:
-        if name[-4:] in ("Type", "type") and type(value) is str and name.lower().endswith(_WAYS):
+        if name.way and type(value) is str:
             if "url" in value.lower():
                 return "url"
             if value.strip():

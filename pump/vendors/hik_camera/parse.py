@@ -20,21 +20,8 @@ from pump.vendors.hik_camera.access import ACCESS, SIGN_OF_LIFE, Access
 from pump.vendors.hik_camera.access import UNKNOWN as UNKNOWN_ACCESS
 from pump.vendors.hik_camera.codes import CHANNELS_OF_DEVICES, CONTINUES, EVENTS, HEARTBEATS, UNKNOWN, Row
 from pump.vendors.hik_camera.details import details
-from pump.vendors.hik_camera.document import Tree
-from pump.vendors.hik_camera.fields import (
-    Leaf,
-    child,
-    digest,
-    entries,
-    flag,
-    joined,
-    leaves,
-    moment,
-    stored,
-    text,
-    walked,
-    whole,
-)
+from pump.vendors.hik_camera.document import Leaf, Tree, Weight, digest, leaves, walked
+from pump.vendors.hik_camera.fields import child, entries, flag, joined, moment, stored, text, whole
 from pump.vendors.hik_camera.links import links, pictures_to_come
 from pump.vendors.hik_camera.panel import Panel, read_panel
 from pump.vendors.hik_camera.readings import Reading, counts, limit, periodic, temperatures, waited
@@ -54,16 +41,6 @@ _ENVELOPE: Final = frozenset(
 """Fields that every message may have; one with no other says nothing of its own."""
 _COUNTS_OF_PICTURES: Final = frozenset(("detectionpicturesnumber", "picturesnumber", "picnum"))
 """Fields that say nothing where they are 0."""
-_PASSING: Final = frozenset(("activepostcount", "datetime", "datatime", "time"))
-"""Fields, beside links, in which a repeated message differs from the one before."""
-_PASSING_AND_SENDING: Final = _PASSING | frozenset(
-    (
-        "isdataretransmission", "isdatatransmission", "isretransmission", "alarmdatatype", "hasmoredata",
-        "currentevent", "detectionpicturetranstype", "imagetranstype", "detectionpicturesnumber", "picturesnumber",
-        "picnum", "serialno", "frontserialno",
-    )
-)  # fmt: skip
-"""Fields, beside these, that say how a record is sent and nothing of what it holds."""
 _NO_UUID: Final = re.compile(r"[0-]*|null|none|unknown", re.IGNORECASE)
 _COUNTED: Final = frozenset(("video.people.counted", "video.targets.counted"))
 """Types of which each number is an event."""
@@ -146,12 +123,12 @@ class Alert:
     @property
     def fingerprint(self) -> str:
         """Of the content without times, counters and links; made when it is asked for, as most ids do without."""
-        return digest(self.leaves, _PASSING)
+        return digest(self.leaves, Weight.SENDING)
 
     @property
     def content(self) -> str:
         """Of the record without what says how it was sent; made when it is asked for."""
-        return digest(self.leaves, _PASSING_AND_SENDING)
+        return digest(self.leaves, Weight.CONTENT)
 
 
 def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
@@ -242,7 +219,7 @@ def _row(kind: str, tree: Tree) -> Row:
 def _state(row: Row, tree: Tree) -> str:
     state = (text(tree, "eventState") or "active").lower()
     if row.type == "security.target.tracked":
-        gone = [str(one).strip().lower() in ("true", "1") for name, _, one in leaves(tree) if name == _DISAPPEARED]
+        gone = [str(one).strip().lower() in ("true", "1") for name, _, one in leaves(tree) if name.text == _DISAPPEARED]
         if gone and all(gone):
             return "inactive"  # the radar lost every target that the message is about
     return state
@@ -256,7 +233,7 @@ def _continuing(kind: str, row: Row, tree: Tree, facts: Facts, zone: tzinfo) -> 
     regions = joined(sorted(_regions(tree)))
     prolongs = []
     for name, _, value in leaves(tree):
-        if name.lower() == "relationevent" and isinstance(value, str) and value.strip() and state == "active":
+        if name.lower == "relationevent" and isinstance(value, str) and value.strip() and state == "active":
             other = value.strip().lower()
             access, anpr = child(tree, "AccessControllerEvent", "AcsEventInfo"), child(tree, "ANPR")
             _, subject = _place(EVENTS.get(other, UNKNOWN), tree, access, anpr, channel, facts)
@@ -444,6 +421,6 @@ def _heartbeat(kind: str, tree: Tree) -> bool:
         return False
     own = {name: value for name, value in tree.items() if name.lower() not in _ENVELOPE}
     return not any(
-        value not in (None, "") and not (name.lower() in _COUNTS_OF_PICTURES and str(value).strip() == "0")
+        value not in (None, "") and not (name.lower in _COUNTS_OF_PICTURES and str(value).strip() == "0")
         for name, _, value in leaves(own)
     )

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pump.core.clock import Clock
 from pump.core.event import encode
-from pump.vendors.hik_camera.document import _read_any, _read_ordinary, read_document, read_xml
+from pump.vendors.hik_camera import document
+from pump.vendors.hik_camera.document import Weight, _read_any, _read_ordinary, read_document, read_xml
 from pump.vendors.hik_camera.fields import moment
 from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Facts, parse
@@ -215,6 +216,17 @@ _TREES = st.dictionaries(
 @given(_TREES)
 def test_no_shape_of_a_message_breaks_the_parser(tree: dict[str, Any]) -> None:
     _to_event(tree)
+
+
+def test_names_that_somebody_makes_up_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, document.Name] = {}
+    monkeypatch.setattr(document, "_NAMES", kept)
+    made_up = [*(f"x{n}" for n in range(1500)), "y" * 65]
+    found = document.walked(dict.fromkeys(made_up, "1") | {"picNum": "1", "bkgUrl": "1"}).leaves
+    assert [name.text for name, _, _ in found] == [*made_up, "picNum", "bkgUrl"]
+    assert [name.weight for name, _, _ in found[-3:]] == [Weight.CONTENT, Weight.SENDING, Weight.PASSING]
+    assert len(kept) == 1024
+    assert max(map(len, kept)) < 65
 
 
 def test_depth_is_no_danger() -> None:
