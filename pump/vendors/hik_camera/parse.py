@@ -146,7 +146,8 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
         return _continuing(kind, row, tree, facts, zone)
     root = message.pop("", "")
     named, objects = walked(tree)
-    stamp = moment(text(tree, "dateTime", "dataTime", "time"), zone)
+    sent = text(tree, "dateTime", "dataTime", "time")
+    stamp = moment(sent, zone)
     channel = text(tree, "dynChannelID", "channelID", "channel")
     access, anpr = child(tree, "AccessControllerEvent", "AcsEventInfo"), child(tree, "ANPR")
     found = details(row, tree, access, objects)
@@ -204,7 +205,7 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
         family=coded.family if coded else "", panel=panel,
         more=bool(flag(tree, "hasMoreData") or flag(anpr, "hasMoreData")),
     )  # fmt: skip
-    _identify(alert, tree, access, anpr, facts)
+    _identify(alert, tree, access, anpr, facts, (panel and panel.triggered) or sent)
     _number(alert.event)
     _spread(alert, tree)
     return alert
@@ -325,18 +326,18 @@ def _number(event: Event) -> None:
         medium["id"] = f"{event.id}/{number}"
 
 
-def _identify(alert: Alert, tree: Tree, access: Tree | None, anpr: Tree | None, facts: Facts) -> None:
+def _identify(alert: Alert, tree: Tree, access: Tree | None, anpr: Tree | None, facts: Facts, sent: str | None) -> None:
     """Give the event its id: the device's own identity of it, else its time and content.
 
     The number of an access event counts through the device's life; of a camera's event it may begin again, which
     the time makes good. So it does for a UUID that is but a number, and for one of what lasts.
     """
     panel, event = alert.panel, alert.event
-    sent = (panel and panel.triggered) or text(tree, "dateTime", "dataTime", "time")
     stamp = moment(sent, UTC)  # without any configuration: what the time as sent stands for must never change
     serial = text(access, "serialNo", "serialNumber") or text(tree, "serialNo")
     kind = text(tree, "eventType")
-    record = _uuid(tree, access, anpr, child(tree, "VehicleMatchResult", "vehicleMatchResult"))
+    matched = ("VehicleMatchResult", "vehicleMatchResult")
+    record = _uuid(tree) or _uuid(access) or _uuid(anpr) or _uuid(child(tree, *matched))
     counter = record is not None and record.isdigit()
     # Longer ones are no counters, and JSON could not hold the state with them.
     if serial is not None and len(serial) < 16 and serial.isascii() and serial.isdigit():
@@ -360,13 +361,10 @@ def _identify(alert: Alert, tree: Tree, access: Tree | None, anpr: Tree | None, 
         alert.record = event_id(kind, record, sent if counter else None)
 
 
-def _uuid(*parts: Tree | None) -> str | None:
-    """The device's UUID of the record."""
-    for part in parts:
-        found = text(part, "UUID", "uuid", "Uuid", "eventUUID", "eventUuid")
-        if found is not None and _NO_UUID.fullmatch(found) is None:
-            return found
-    return None
+def _uuid(part: Tree | None) -> str | None:
+    """The device's UUID of the record, where this object has it."""
+    found = text(part, "UUID", "uuid", "Uuid", "eventUUID", "eventUuid")
+    return None if found is None or _NO_UUID.fullmatch(found) else found
 
 
 def _code(tree: Tree, *names: str) -> int:
