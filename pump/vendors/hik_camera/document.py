@@ -226,11 +226,13 @@ def _unwrapped(value: Tree) -> Tree:
 
 
 class Weight(IntEnum):
-    """The part of a message that a field is of: each is in the digests of those behind it."""
+    """A field's place in a message: a digest up to one has those before it too."""
 
     CONTENT = 0
     SENDING = 1
+    """How the message is sent."""
     PASSING = 2
+    """In which a repetition differs, links too."""
 
 
 @dataclass(slots=True, frozen=True)
