@@ -23,7 +23,7 @@ from pump.spool.errors import RowDamaged
 from pump.spool.gaps import along, ledger
 from pump.spool.gaps.along import NOTHING, Along
 from pump.spool.reader import floor
-from pump.spool.rows import filled_parts, insert_all, multi, parts
+from pump.spool.rows import bounded_parts, filled_parts, insert_all, multi, parts
 from pump.spool.state import NEWEST, NUMBER, SpoolState
 from pump.spool.tables import fetches, limited, strangers
 from pump.spool.tables.fetches import Changes
@@ -150,9 +150,14 @@ def _store_cursors(db: sqlite3.Connection, cursors: Mapping[str, Cursor]) -> Non
 
 def store_state(db: sqlite3.Connection, state: Mapping[tuple[str, str], Any]) -> None:
     """Store pieces of state within the transaction that is open; None removes a key."""
+    gone: dict[str, list[tuple[str]]] = {}
     for (source, key), value in state.items():
         if value is None:
-            db.execute("DELETE FROM state WHERE source = ? AND key = ?", (source, key))
+            gone.setdefault(source, []).append((key,))
+    for source, keys in gone.items():
+        for part in bounded_parts(keys):
+            sql = multi("DELETE FROM state WHERE source = ? AND key IN", len(part), 1)
+            db.execute(sql, (source, *(key for (key,) in part)))
     kept = [(source, key, orjson.dumps(value).decode()) for (source, key), value in state.items() if value is not None]
     update = " ON CONFLICT(source, key) DO UPDATE SET value = excluded.value, crc = excluded.crc"
     sealed = [(*row, row_crc(*row)) for row in kept]

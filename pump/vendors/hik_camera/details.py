@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from pump.core.groups import Access, Groups, Target, Vehicle, group
 from pump.vendors.hik_camera.codes import ATTENDANCE, DIRECTIONS, MASKS, NO_PLATE, PLATE_LISTS, UNSAID, Row
@@ -16,16 +15,17 @@ _PLATES: Final = (
     "plateInfo",
 )  # fmt: skip
 """Objects that hold a plate."""
+_PLATES_HERE: Final = frozenset(_PLATES)
 _PLATE: Final = ("licensePlate", "plate", "plateNumber", "plateNo", "licensePlateNumber", "originalLicensePlate")
 _LISTS: Final = ("listType", "vehicleListName", "matchingResult", "listName")
-_TARGETS: Final = frozenset({"detectionTarget", "recognitionType", "targetType"})
+_TARGETS_IN_ORDER: Final = ("detectionTarget", "recognitionType", "targetType")
+_TARGETS: Final = frozenset(_TARGETS_IN_ORDER)
 _LIBRARIES: Final = ("FDLibName", "customFaceLibID", "listType", "libName")
-_DEPTH: Final = 16
 _SEPARATORS: Final = str.maketrans("", "", " _-")
 
 
-def details(row: Row, tree: Tree) -> Groups:
-    """The groups that are there, by name."""
+def details(row: Row, tree: Tree, event: Tree | None, objects: list[Tree]) -> Groups:
+    """The groups that are there, by name. `event`: an access event's own object; `objects`: all of the message."""
     found: Groups = {}
     if plates := _plates(tree):
         if vehicle := _vehicle(plates):
@@ -34,12 +34,12 @@ def details(row: Row, tree: Tree) -> Groups:
         speed = next((speed for speed in speeds if speed is not None), None)
         if speed is not None and speed > 0:
             found["position"] = {"speed_kmh": speed}
-    if (event := child(tree, "AccessControllerEvent", "AcsEventInfo")) is not None:
+    if event is not None:
         if access := _access(event):
             found["access"] = access
     elif row.type == "access.temperature" and (degrees := temperatures(tree)):
         found["access"] = {"temperature_c": _in_celsius(degrees[0].value, degrees[0].unit)}
-    if target := _target(row, tree):
+    if target := _target(row, objects):
         found["target"] = target
     return found
 
@@ -51,6 +51,8 @@ def _said(tree: Tree | None, *names: str) -> str | None:
 
 def _plates(tree: Tree) -> list[Tree]:
     """The objects that hold the plate, the outer before the inner."""
+    if _PLATES_HERE.isdisjoint(tree):
+        return []
     found = children(tree, *_PLATES)[:1]
     for name in ("ANPR", "PlateInfo", "plateInfo"):
         for part in tuple(found):
@@ -59,7 +61,10 @@ def _plates(tree: Tree) -> list[Tree]:
 
 
 def _first(parts: list[Tree], *names: str) -> str | None:
-    return next((value for part in parts if (value := text(part, *names)) is not None), None)
+    for part in parts:
+        if (value := text(part, *names)) is not None:
+            return value
+    return None
 
 
 def _vehicle(parts: list[Tree]) -> Vehicle | None:
@@ -86,7 +91,11 @@ def _vehicle(parts: list[Tree]) -> Vehicle | None:
 
 def _known(parts: list[Tree], *names: str) -> str | None:
     """The first of the fields, in this order, with which any of the objects says something."""
-    return next((value for name in names for part in parts if (value := _said(part, name)) is not None), None)
+    for name in names:
+        for part in parts:
+            if name in part and (value := _said(part, name)) is not None:
+                return value
+    return None
 
 
 def _access(event: Tree) -> Access | None:
@@ -116,10 +125,9 @@ def _in_celsius(degrees: float, unit: str) -> float:
     return round((degrees - 32.0) / 1.8, 2) if unit in ("fahrenheit", "°F") else degrees
 
 
-def _target(row: Row, tree: Tree) -> Target | None:
+def _target(row: Row, objects: list[Tree]) -> Target | None:
     """The thing that was seen, or the person that a face was found to be: of several candidates the most similar."""
-    objects = list(_objects(tree, 0))
-    kinds = (_said(one, *sorted(_TARGETS)) for one in objects if not _TARGETS.isdisjoint(one))
+    kinds = [_said(one, *_TARGETS_IN_ORDER) for one in objects if not _TARGETS.isdisjoint(one)]
     found = Target(kind=next((kind for kind in kinds if kind is not None), None))
     if not row.type.startswith("video.face."):
         return group(found)
@@ -133,15 +141,3 @@ def _target(row: Row, tree: Tree) -> Target | None:
     person = child(candidate, "reserve_field", "reserveField", "PersonInfo", "personInfo")
     name = text(person, "name", "certificateNumber") or text(candidate, "name", "employeeNo", "human_id", "PID")
     return group(found | Target(person=name, similarity=likeness, list=_said(candidate, *_LIBRARIES)))
-
-
-def _objects(value: Any, depth: int) -> Iterator[Tree]:
-    if depth > _DEPTH:
-        return
-    if isinstance(value, dict):
-        yield value
-        for inner in value.values():
-            yield from _objects(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _objects(inner, depth + 1)

@@ -39,6 +39,7 @@ ASK_SECONDS: Final = 5.0
 ASK_AGAIN_SECONDS: Final = 300.0
 """After lists that did not come: asking holds up the stream."""
 
+_ACCESS: Final = TYPE.lower()
 _MAGIC: Final = (
     (b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG", "image/png"), (b"GIF8", "image/gif"), (b"BM", "image/bmp"),
 )  # fmt: skip
@@ -207,7 +208,7 @@ class CameraHandler(StreamHandler):
             self._quiet = _timeless(tree), False
             return
         now = self._clock.monotonic()
-        if alert.kind == TYPE.lower():
+        if alert.kind == _ACCESS:
             alert.event.sightings = sightings(alert, STREAM)
             batch.state |= _form(text(tree, "dateTime", "dataTime", "time"), self._intake.state(FORM))
         if alert.prolongs:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from pump.core.groups import Medium, group
 from pump.vendors.common.images import kind_of, mime_of_address
-from pump.vendors.hik_camera.document import Tree
+from pump.vendors.hik_camera.document import Leaf, Tree, leaves
 from pump.vendors.hik_camera.fields import child, children, whole
 
 MOST: Final = 32
@@ -26,26 +26,23 @@ _NO_MEDIA: Final = (
 """Words in the names of addresses of something else."""
 _KINDS: Final = (("video", "video"), ("clip", "video"), ("record", "video"), ("audio", "audio"), ("voice", "audio"))
 """Words in a field's name, and the kind of medium that it leads to; a picture where none is there."""
-_WAYS: Final = ("transtype", "pictureurltype", "picurltype", "imageurltype", "imagesdatatype")
-"""The ends of the names of fields that say how pictures are sent: "binary", or some word with "url"."""
 _COUNTS: Final = ("detectionPicturesNumber", "picturesNumber", "picNum", "pictureNumber", "imageNum")
-_DEPTH: Final = 64
 
 
-def links(tree: Tree, base: str | None) -> list[Medium]:
-    """The media behind the message's addresses, in its order, without ids; each address once.
+def links(named: Sequence[Leaf], base: str | None) -> list[Medium]:
+    """The media behind the addresses among these leaves, in their order, without ids; each address once.
 
     `base`: the device's own address, which completes "/picture/..."; without it such a path is no medium.
     """
     found: dict[str, Medium] = {}
-    for name, value in _named(tree, "", 0):
-        if "/" not in value:
+    for _, name, value in named:
+        if type(value) is not str or "/" not in value:
             continue
-        lower = name.lower()
-        named = lower.endswith(_NAMES)
-        if not (named or any(word in lower for word in _PICTURES)) or any(word in lower for word in _NO_MEDIA):
+        lower = name.lower
+        by_name = lower.endswith(_NAMES)
+        if not (by_name or any(word in lower for word in _PICTURES)) or any(word in lower for word in _NO_MEDIA):
             continue
-        address = _address(value, base if named else None)
+        address = _address(value, base if by_name else None)
         if address is None or address in found or len(found) >= MOST:
             continue
         kind = next((kind for word, kind in _KINDS if word in lower), "picture")
@@ -57,30 +54,35 @@ def links(tree: Tree, base: str | None) -> list[Medium]:
     return list(found.values())
 
 
-def pictures_to_come(tree: Tree, by_address: bool) -> int | None:
+def pictures_to_come(
+    tree: Tree, anpr: Tree | None, access: Tree | None, named: Sequence[Leaf], by_address: bool
+) -> int | None:
     """The number of pictures that follow the message as parts of their own, None where it does not say.
 
-    `by_address`: the message has addresses of pictures.
+    `named` are its leaves, `anpr` and `access` the objects of it that may say so too. `by_address`: it has addresses of
+    pictures.
     """
-    way = _way(tree)
+    way = _way(named)
     if way == "url":
         return 0
-    anpr = child(tree, "ANPR")
     listed = child(anpr, "pictureInfoList") or child(tree, "pictureInfoList")
     infos = None if listed is None else children(listed, "pictureInfo")
     if by_address and way is None:
-        return min(MOST, sum(1 for info in infos or () if not links(info, "")))
-    parts = (tree, anpr, child(tree, "AccessControllerEvent", "AcsEventInfo"))
-    count = next((count for part in parts if (count := whole(part, *_COUNTS)) is not None), None)
+        return min(MOST, sum(1 for info in infos or () if not links(leaves(info), "")))
+    count = whole(tree, *_COUNTS)
+    if count is None:
+        count = whole(anpr, *_COUNTS)
+    if count is None:
+        count = whole(access, *_COUNTS)
     if count is None and infos is not None:
-        count = sum(1 for info in infos if not links(info, ""))
+        count = sum(1 for info in infos if not links(leaves(info), ""))
     return None if count is None else max(0, min(MOST, count))
 
 
-def _way(tree: Tree) -> str | None:
+def _way(named: Sequence[Leaf]) -> str | None:
     """The way in which the pictures are sent, "url" or "binary", where the message says so anywhere."""
-    for name, value in _named(tree, "", 0):
-        if name[-4:] in ("Type", "type") and name.lower().endswith(_WAYS):
+    for _, name, value in named:
+        if name.way and type(value) is str:
             if "url" in value.lower():
                 return "url"
             if value.strip():
@@ -95,18 +97,3 @@ def _address(value: str, base: str | None) -> str | None:
     if base is not None and stripped.startswith("/") and not stripped.startswith("//"):
         return base.rstrip("/") + stripped
     return None
-
-
-def _named(value: Any, name: str, depth: int) -> Iterator[tuple[str, str]]:
-    """(name, text) of every text below; a list's texts have the list's name."""
-    if depth > _DEPTH:
-        return
-    if isinstance(value, str):
-        yield name, value
-    elif isinstance(value, dict):
-        for inner_name, inner in value.items():
-            # The text of an element with attributes is the element's.
-            yield from _named(inner, name if inner_name == "#text" else str(inner_name), depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _named(inner, name, depth + 1)

@@ -1,20 +1,16 @@
 """A message of the stream to an event, pure: EventNotificationAlert as XML or JSON.
 
-What a message means beside others (repeats, ends, second uploads, pictures) is the work of `durative.py`, `uploads.py`
-and the listener.
+What it means beside others (repeats, ends, second uploads, pictures) is for `incidents.py`, `uploads.py`, `handler.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from typing import Any, Final
-
-import orjson
 
 from pump.core.event import Event, event_id
 from pump.core.groups import Access as AccessGroup
@@ -24,8 +20,8 @@ from pump.vendors.hik_camera.access import ACCESS, SIGN_OF_LIFE, Access
 from pump.vendors.hik_camera.access import UNKNOWN as UNKNOWN_ACCESS
 from pump.vendors.hik_camera.codes import CHANNELS_OF_DEVICES, CONTINUES, EVENTS, HEARTBEATS, UNKNOWN, Row
 from pump.vendors.hik_camera.details import details
-from pump.vendors.hik_camera.document import Tree
-from pump.vendors.hik_camera.fields import child, entries, flag, joined, leaves, moment, stored, text, whole
+from pump.vendors.hik_camera.document import Leaf, Tree, Weight, digest, leaves, walked
+from pump.vendors.hik_camera.fields import child, entries, flag, joined, moment, stored, text, whole
 from pump.vendors.hik_camera.links import links, pictures_to_come
 from pump.vendors.hik_camera.panel import Panel, read_panel
 from pump.vendors.hik_camera.readings import Reading, counts, limit, periodic, temperatures, waited
@@ -45,17 +41,6 @@ _ENVELOPE: Final = frozenset(
 """Fields that every message may have; one with no other says nothing of its own."""
 _COUNTS_OF_PICTURES: Final = frozenset(("detectionpicturesnumber", "picturesnumber", "picnum"))
 """Fields that say nothing where they are 0."""
-_LINKS: Final = ("url", "link", "uri")
-_PASSING: Final = frozenset(("activepostcount", "datetime", "datatime", "time"))
-"""Fields, beside links, in which a repeated message differs from the one before."""
-_SENDING: Final = frozenset(
-    (
-        "isdataretransmission", "isdatatransmission", "isretransmission", "alarmdatatype", "hasmoredata",
-        "currentevent", "detectionpicturetranstype", "imagetranstype", "detectionpicturesnumber", "picturesnumber",
-        "picnum", "serialno", "frontserialno",
-    )
-)  # fmt: skip
-"""Fields, beside these, that say how a record is sent and nothing of what it holds."""
 _NO_UUID: Final = re.compile(r"[0-]*|null|none|unknown", re.IGNORECASE)
 _COUNTED: Final = frozenset(("video.people.counted", "video.targets.counted"))
 """Types of which each number is an event."""
@@ -65,6 +50,8 @@ _QUANTITIES: Final = frozenset(
 """Types that last and carry a number of people."""
 _PERIODIC: Final = EVENTS["framespeoplecounting"]
 
+_DISAPPEARED: Final = "isTargetDisappear"
+_REGIONAL: Final = frozenset(("DetectionRegionList", "DetectionRegionEntry", "regionID", "ruleID"))
 _INPUTS: Final = ("alarmInNo", "caseSensorNo", "deviceNo", "distractControlNo", "localControllerID")
 
 
@@ -102,8 +89,8 @@ class Alert:
     """"active", "inactive" or what the device says."""
     matter: tuple[str, str, str]
     """Type, place, region: what starts and ends together."""
-    fingerprint: str
-    """Of the content without times, counters and links."""
+    leaves: Sequence[Leaf]
+    """The message's."""
     pictures: int | None
     """The number that follows, where the message says so."""
     heartbeat: bool = False
@@ -121,8 +108,6 @@ class Alert:
     """Not an event: the matters (type, place, region) that it says go on."""
     record: str | None = None
     """The device's UUID of the record that the event is, which may come more than once."""
-    content: str = ""
-    """Of the record without what says how it was sent."""
     more: bool = False
     """The device will send the record again, with more in it."""
     panel: Panel | None = None
@@ -134,6 +119,16 @@ class Alert:
     def event(self) -> Event:
         """The first."""
         return self.events[0]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the content without times, counters and links; made when it is asked for, as most ids do without."""
+        return digest(self.leaves, Weight.SENDING)
+
+    @property
+    def content(self) -> str:
+        """Of the record without what says how it was sent; made when it is asked for."""
+        return digest(self.leaves, Weight.CONTENT)
 
 
 def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
@@ -149,14 +144,17 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     row = _row(kind, tree)
     if kind in CONTINUES:
         return _continuing(kind, row, tree, facts, zone)
-    stamp = moment(text(tree, "dateTime", "dataTime", "time"), zone)
-    found = details(row, tree)
+    root = message.pop("", "")
+    named, objects = walked(tree)
+    sent = text(tree, "dateTime", "dataTime", "time")
+    stamp = moment(sent, zone)
     channel = text(tree, "dynChannelID", "channelID", "channel")
-    place, name = _place(row, tree, channel, facts)
+    access, anpr = child(tree, "AccessControllerEvent", "AcsEventInfo"), child(tree, "ANPR")
+    found = details(row, tree, access, objects)
+    place, name = _place(row, tree, access, anpr, channel, facts)
     type_, title, severity = row.type, row.name, row.severity
     phase: Phase = "pulse"
     known = row is not UNKNOWN
-    access = child(tree, "AccessControllerEvent", "AcsEventInfo")
     coded: Access | None = None
     if access is not None and row.type in ("access.unknown", "device.unknown"):
         pair = (_code(access, "majorEventType", "major"), _code(access, "subEventType", "minorEventType", "minor"))
@@ -176,8 +174,6 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
         code, stamp = panel.code or code, moment(panel.triggered, zone) or stamp
         found |= panel.groups
         place, name = panel.place, panel.subject
-    root = message.pop("", "")
-    named = [*leaves(tree)]
     late = stored(named)
     device = group(
         Device(
@@ -188,10 +184,14 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
             category=facts.category,
         )
     )
-    data: dict[str, Any] = {"vendor": VENDOR, "code": code, "name": title, "phase": "pulse", "severity": severity}
-    data |= {"late": late, "update": False, "reconciled": False}
-    data |= {key: value for key, value in (("device", device), ("place", place), *found.items()) if value}
-    media: list[Medium] = (panel.media if panel else None) or links(tree, facts.url)
+    data: dict[str, Any] = {
+        "vendor": VENDOR, "code": code, "name": title, "phase": "pulse", "severity": severity,
+        "late": late, "update": False, "reconciled": False,
+    }  # fmt: skip
+    for key, value in (("device", device), ("place", place), *found.items()):
+        if value:
+            data[key] = value
+    media: list[Medium] = (panel.media if panel else None) or links(named, facts.url)
     if media:
         data["media"] = media
     data["raw"] = {root: tree} if root and tree is message else message
@@ -200,14 +200,12 @@ def parse(message: Tree, facts: Facts, zone: tzinfo) -> Alert:
     alert = Alert(
         [Event(type_, "", data, time=stamp, subject=subject, quarantined=not known)],
         row, phase, _state(row, tree), (matter, f"{name[0]}/{name[1] or ''}", joined(_parts(tree, access, coded))),
-        _digest(named, _PASSING), pictures_to_come(tree, any(one["kind"] == "picture" for one in media)),
+        named, pictures_to_come(tree, anpr, access, named, any(one["kind"] == "picture" for one in media)),
         _heartbeat(kind, tree) or coded is SIGN_OF_LIFE, kind, late=late, anew=coded is not None and coded.anew,
         family=coded.family if coded else "", panel=panel,
-        more=any(flag(one, "hasMoreData") for one in (tree, child(tree, "ANPR"))),
+        more=bool(flag(tree, "hasMoreData") or flag(anpr, "hasMoreData")),
     )  # fmt: skip
-    _identify(alert, tree, facts, panel)
-    if alert.record is not None:
-        alert.content = _digest(named, _PASSING | _SENDING)
+    _identify(alert, tree, access, anpr, facts, (panel and panel.triggered) or sent)
     _number(alert.event)
     _spread(alert, tree)
     return alert
@@ -221,15 +219,11 @@ def _row(kind: str, tree: Tree) -> Row:
 
 def _state(row: Row, tree: Tree) -> str:
     state = (text(tree, "eventState") or "active").lower()
-    if row.type == "security.target.tracked" and (gone := list(_gone(tree))) and all(gone):
-        return "inactive"  # the radar lost every target that the message is about
+    if row.type == "security.target.tracked":
+        gone = [str(one).strip().lower() in ("true", "1") for name, _, one in leaves(tree) if name.text == _DISAPPEARED]
+        if gone and all(gone):
+            return "inactive"  # the radar lost every target that the message is about
     return state
-
-
-def _gone(tree: Tree) -> Iterator[bool]:
-    for name, value in leaves(tree):
-        if name == "isTargetDisappear":
-            yield str(value).strip().lower() in ("true", "1")
 
 
 def _continuing(kind: str, row: Row, tree: Tree, facts: Facts, zone: tzinfo) -> Alert:
@@ -239,13 +233,14 @@ def _continuing(kind: str, row: Row, tree: Tree, facts: Facts, zone: tzinfo) -> 
     state = (text(tree, "eventState") or "active").lower()
     regions = joined(sorted(_regions(tree)))
     prolongs = []
-    for name, value in leaves(tree):
-        if name.lower() == "relationevent" and isinstance(value, str) and value.strip() and state == "active":
+    for name, _, value in leaves(tree):
+        if name.lower == "relationevent" and isinstance(value, str) and value.strip() and state == "active":
             other = value.strip().lower()
-            _, subject = _place(EVENTS.get(other, UNKNOWN), tree, channel, facts)
+            access, anpr = child(tree, "AccessControllerEvent", "AcsEventInfo"), child(tree, "ANPR")
+            _, subject = _place(EVENTS.get(other, UNKNOWN), tree, access, anpr, channel, facts)
             prolongs.append((other, f"{subject[0]}/{subject[1] or ''}", regions))
     event = Event(row.type, "", {}, time=stamp)
-    return Alert([event], row, "pulse", state, (kind, "", ""), "", 0, False, kind, prolongs=tuple(prolongs) or _NOTHING)
+    return Alert([event], row, "pulse", state, (kind, "", ""), (), 0, False, kind, prolongs=tuple(prolongs) or _NOTHING)
 
 
 _NOTHING: Final = (("", "", ""),)
@@ -331,48 +326,45 @@ def _number(event: Event) -> None:
         medium["id"] = f"{event.id}/{number}"
 
 
-def _identify(alert: Alert, tree: Tree, facts: Facts, panel: Panel | None) -> None:
+def _identify(alert: Alert, tree: Tree, access: Tree | None, anpr: Tree | None, facts: Facts, sent: str | None) -> None:
     """Give the event its id: the device's own identity of it, else its time and content.
 
     The number of an access event counts through the device's life; of a camera's event it may begin again, which
     the time makes good. So it does for a UUID that is but a number, and for one of what lasts.
     """
-    sent = (panel and panel.triggered) or text(tree, "dateTime", "dataTime", "time")
+    panel, event = alert.panel, alert.event
     stamp = moment(sent, UTC)  # without any configuration: what the time as sent stands for must never change
-    access = child(tree, "AccessControllerEvent", "AcsEventInfo")
     serial = text(access, "serialNo", "serialNumber") or text(tree, "serialNo")
     kind = text(tree, "eventType")
-    record = _uuid(tree, access)
+    matched = ("VehicleMatchResult", "vehicleMatchResult")
+    record = _uuid(tree) or _uuid(access) or _uuid(anpr) or _uuid(child(tree, *matched))
     counter = record is not None and record.isdigit()
     # Longer ones are no counters, and JSON could not hold the state with them.
     if serial is not None and len(serial) < 16 and serial.isascii() and serial.isdigit():
         alert.serial = int(serial)
     if panel is not None and (stamp is not None or panel.uuid is not None):
-        alert.event.id = event_id(VENDOR, facts.serial or "", kind, panel.uuid, sent, *panel.identity)
+        event.id = event_id(VENDOR, facts.serial or "", kind, panel.uuid, sent, *panel.identity)
     elif serial is not None and (record is None or counter or access is not None):
-        alert.event.id = event_id(VENDOR, facts.serial or "", kind, serial, sent)
+        event.id = event_id(VENDOR, facts.serial or "", kind, serial, sent)
     elif record is not None and (counter or alert.row.durative):
-        alert.event.id = event_id(VENDOR, facts.serial or "", kind, "uuid", record, sent)
+        event.id = event_id(VENDOR, facts.serial or "", kind, "uuid", record, sent)
     elif record is not None:
-        alert.event.id = event_id(VENDOR, kind, "uuid", record)
+        event.id = event_id(VENDOR, kind, "uuid", record)
         stamp = None  # the time is no part of it
     elif stamp is not None:
-        alert.event.id = event_id(VENDOR, facts.serial or "", kind, sent, alert.state, alert.fingerprint)
+        event.id = event_id(VENDOR, facts.serial or "", kind, sent, alert.state, alert.fingerprint)
     else:
         # Neither a number nor a time that can be believed: twice beats never.
-        alert.event.id = event_id(VENDOR, facts.serial or "", kind, sent, alert.fingerprint, uuid.uuid4().hex)
-    alert.event.dedup_time_ms = int(stamp.timestamp() * 1000) if stamp is not None else 0
+        event.id = event_id(VENDOR, facts.serial or "", kind, sent, alert.fingerprint, uuid.uuid4().hex)
+    event.dedup_time_ms = int(stamp.timestamp() * 1000) if stamp is not None else 0
     if record is not None and panel is None and alert.phase == "pulse" and not alert.row.durative:
         alert.record = event_id(kind, record, sent if counter else None)
 
 
-def _uuid(tree: Tree, access: Tree | None) -> str | None:
-    """The device's UUID of the record."""
-    for part in (tree, access, child(tree, "ANPR"), child(tree, "VehicleMatchResult", "vehicleMatchResult")):
-        found = text(part, "UUID", "uuid", "Uuid", "eventUUID", "eventUuid")
-        if found is not None and _NO_UUID.fullmatch(found) is None:
-            return found
-    return None
+def _uuid(part: Tree | None) -> str | None:
+    """The device's UUID of the record, where this object has it."""
+    found = text(part, "UUID", "uuid", "Uuid", "eventUUID", "eventUuid")
+    return None if found is None or _NO_UUID.fullmatch(found) else found
 
 
 def _code(tree: Tree, *names: str) -> int:
@@ -380,14 +372,11 @@ def _code(tree: Tree, *names: str) -> int:
     return -1 if found is None else found
 
 
-def _place(row: Row, tree: Tree, channel: str | None, facts: Facts) -> tuple[Place | None, tuple[str, str | None]]:
+def _place(
+    row: Row, tree: Tree, access: Tree | None, anpr: Tree | None, channel: str | None, facts: Facts
+) -> tuple[Place | None, tuple[str, str | None]]:
     """The place, and (kind, number) of what the event is about."""
     port = text(tree, "inputIOPortID", "dynInputIOPortID", "WLSensorID")
-    access = child(tree, "AccessControllerEvent", "AcsEventInfo")
-    door, reader = (
-        number if number != "0" else None for number in (text(access, "doorNo"), text(access, "cardReaderNo"))
-    )
-    anpr = child(tree, "ANPR")
     named = text(tree, "channelName") or (facts.names.get(channel) if channel else None)
     place = group(Place(channel=named or channel, zone=port, lane=text(anpr, "line", "laneNo")))
     if port is not None:
@@ -400,31 +389,27 @@ def _place(row: Row, tree: Tree, channel: str | None, facts: Facts) -> tuple[Pla
         return None, ("device", facts.serial)
     if access is not None:
         place = group(Place(channel=text(tree, "channelName")))
-        return place, ("door", door or reader)
+        door, reader = text(access, "doorNo"), text(access, "cardReaderNo")
+        return place, ("door", next((number for number in (door, reader) if number not in (None, "0")), None))
     return place, ("camera", channel)
 
 
-def _regions(tree: Tree) -> Iterator[str]:
-    for entry in entries(tree):
-        if (number := text(entry, "regionID")) is not None:
-            yield number
-    if (number := text(tree, "regionID", "ruleID")) is not None:
-        yield number
+def _regions(tree: Tree) -> list[str]:
+    if _REGIONAL.isdisjoint(tree):
+        return []
+    numbers = [*(text(entry, "regionID") for entry in entries(tree)), text(tree, "regionID", "ruleID")]
+    return [number for number in numbers if number is not None]
 
 
 def _parts(tree: Tree, access: Tree | None, coded: Access | None) -> list[str]:
-    """The regions, inputs and parts that the message is about, in order."""
-    found = [*_regions(tree), *_inputs(access)]
-    if coded is not None and coded.pair.startswith("reader") and (reader := text(access, "cardReaderNo")) is not None:
-        found.append(f"cardReaderNo {reader}")
+    """The regions, inputs and parts that the message is about, in order; an input or a part of number 0 is none."""
+    found = _regions(tree)
+    if access is not None:
+        inputs = [(name, text(access, name)) for name in _INPUTS if name in access]
+        found += [f"{name} {number}" for name, number in inputs if number not in (None, "0")]
+        if coded is not None and coded.pair.startswith("reader") and (reader := text(access, "cardReaderNo")):
+            found.append(f"cardReaderNo {reader}")
     return sorted(found)
-
-
-def _inputs(access: Tree | None) -> Iterator[str]:
-    """The inputs and parts of a controller that an access event is about; 0 is none."""
-    for name in _INPUTS:
-        if (number := text(access, name)) not in (None, "0"):
-            yield f"{name} {number}"
 
 
 def _heartbeat(kind: str, tree: Tree) -> bool:
@@ -434,17 +419,6 @@ def _heartbeat(kind: str, tree: Tree) -> bool:
         return False
     own = {name: value for name, value in tree.items() if name.lower() not in _ENVELOPE}
     return not any(
-        value not in (None, "") and not (name.lower() in _COUNTS_OF_PICTURES and str(value).strip() == "0")
-        for name, value in leaves(own)
+        value not in (None, "") and not (name.lower in _COUNTS_OF_PICTURES and str(value).strip() == "0")
+        for name, _, value in leaves(own)
     )
-
-
-def _digest(named: Sequence[tuple[str, Any]], without: frozenset[str]) -> str:
-    """Of the leaves but for these fields and signed links: messages of one content differ in nothing else."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in named:
-        lower = name.lower()
-        if lower in without or lower.endswith(_LINKS):
-            continue
-        digest.update(orjson.dumps([name, value if isinstance(value, str | int | float | None) else str(value)]))
-    return digest.hexdigest()

@@ -40,6 +40,7 @@ _WORDS: Final = {
 _ONLINE: Final = {"true": "online", "1": "online", "false": "offline", "0": "offline"}
 _COUNTED: Final = frozenset(("activePostCount",))
 """Members that a repeated message changes: no part of its identity."""
+_WHOLE: Final = (str, int)
 _PASSING: Final = frozenset(("activePostCount", "dateTime", "dataTime", "eventState"))
 """Members that change while something lasts: no part of its content."""
 
@@ -339,10 +340,11 @@ def stamp(text: str | None, zone: tzinfo) -> datetime | None:
     found = _STAMP.search(text or "")
     if found is None:
         return None
-    *fields, fraction, offset = found.groups()
+    year, month, day, hour, minute, second, fraction, offset = found.groups()
+    micros = int(fraction.ljust(6, "0")) if fraction else 0
+    place = (offset and _offset_of(offset)) or zone
     try:
-        time = datetime(*(int(one) for one in fields), tzinfo=_offset_of(offset) or zone)  # type: ignore[misc,arg-type]
-        time = time.replace(microsecond=int((fraction or "0").ljust(6, "0")))
+        time = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micros, place)
         return time.astimezone(UTC) if time.year >= 2000 else None
     except (ValueError, OverflowError):
         return None
@@ -376,8 +378,10 @@ def _iso(time: datetime) -> str:
 
 
 def _integer(value: Any) -> int | None:
+    if not isinstance(value, _WHOLE):
+        return None
     try:
-        return int(value) if isinstance(value, str | int) and len(str(value)) < 16 else None
+        return int(value) if len(value if type(value) is str else str(value)) < 16 else None
     except ValueError:
         return None
 

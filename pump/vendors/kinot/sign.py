@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pump.vendors.kinot.numbers import text_of
@@ -28,8 +28,16 @@ def callback_sign(fields: Mapping[str, Any], secret: str, suffix: str = SUFFIXES
 
     Numbers sign as the text that was sent: decode with `numbers.decode`.
     """
+    return _sign(_pairs(fields), secret, suffix)
+
+
+def _pairs(fields: Mapping[str, Any]) -> list[str]:
     ordered = sorted((name, value) for name, value in fields.items() if name != SIGN)
-    plain = "&".join([*(f"{name}={text_of(value)}" for name, value in ordered), f"{suffix}={secret}"])
+    return [f"{name}={text_of(value)}" for name, value in ordered]
+
+
+def _sign(pairs: Sequence[str], secret: str, suffix: str) -> str:
+    plain = "&".join([*pairs, f"{suffix}={secret}"])
     digest = hashlib.md5(plain.encode("utf-8", "surrogatepass"), usedforsecurity=False)
     return digest.hexdigest().upper()
 
@@ -40,7 +48,8 @@ def callback_signed(fields: Mapping[str, Any], secret: str) -> bool:
     if not isinstance(given, str):
         return False
     told = given.strip().upper().encode("utf-8", "replace")
-    right = [hmac.compare_digest(told, callback_sign(fields, secret, suffix).encode()) for suffix in SUFFIXES]
+    pairs = _pairs(fields)
+    right = [hmac.compare_digest(told, _sign(pairs, secret, suffix).encode()) for suffix in SUFFIXES]
     return any(right)
 
 

@@ -32,13 +32,15 @@ def clean(value: Any) -> Any:
 
 
 def _drop(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_codes(value) if type(value) is str else value  # a reason may name one
     if isinstance(value, Mapping):
         return {
             name: _drop(inner) for name, inner in value.items() if str(name).replace("_", "").lower() != codes.UNLOCKING
         }
     if isinstance(value, list):
         return [_drop(inner) for inner in value]
-    return without_codes(value) if type(value) is str else value  # a reason may name one
+    return value
 
 
 def flag(value: object) -> int | None:

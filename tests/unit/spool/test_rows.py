@@ -60,6 +60,18 @@ def test_a_commit_finds_redeliveries_by_few_statements(db: Watched, size: int, m
     assert db.execute("SELECT count(*), max(seq) FROM keys").fetchone() == (size, size)
 
 
+@pytest.mark.parametrize(("size", "most"), [(1, 1), (60, 4), (1000, 6)])
+def test_pieces_of_state_are_removed_by_few_statements(db: Watched, size: int, most: int) -> None:
+    keys = [(source, f"key{n}") for source in ("teams", "gate") for n in range(size + 1)]
+    store_state(db, dict.fromkeys(keys, 1))
+    given: list[str] = []
+    db.set_trace_callback(lambda sql: given.append(sql[:6]))
+    store_state(db, {key: None for key in keys if key[1] != f"key{size}"} | {("other", "key0"): None, keys[-1]: 2})
+    assert given.count("DELETE") <= 2 * most + 1
+    kept = [(source, f"key{size}", value) for source, value in (("gate", "2"), ("teams", "1"))]
+    assert db.execute("SELECT source, key, value FROM state").fetchall() == kept
+
+
 def test_batches_of_every_size_are_served_by_statements_of_few(db: Watched) -> None:
     sizes, first = [*range(1, 140), 200, 255, 256, 300, 511, 513, 700], 1
     for size in sizes:

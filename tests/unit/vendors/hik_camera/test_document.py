@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pump.core.clock import Clock
 from pump.core.event import encode
-from pump.vendors.hik_camera.document import read_document, read_xml
+from pump.vendors.hik_camera import document
+from pump.vendors.hik_camera.document import Weight, _read_any, _read_ordinary, read_document, read_xml
 from pump.vendors.hik_camera.fields import moment
 from pump.vendors.hik_camera.incidents import OpenIncidents
 from pump.vendors.hik_camera.parse import Facts, parse
@@ -53,6 +54,32 @@ def test_xml_is_read_by_local_names() -> None:
 def test_what_is_dangerous_or_broken_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_document(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "quickly"),
+    [
+        (b'<?xml version="1.0" encoding="utf-8"?>\r\n<a xmlns="urn:x"> <b> x </b>\r\n<c/><b>y</b> </a>\r\n', True),
+        (b'<p:a xmlns:p="urn:x" version="2"><p:b k="v">x</p:b>y<?pi z?>y<b/></p:a>', True),
+        (b'<a k="v"/>', True),
+        (b"<a><b><c> </c></b>x</a>", True),
+        ("<a>\u4eac\x7f\u2028 A1</a>".encode(), True),
+        ("<a>\u4eac</a>".encode("gbk"), False),
+        (b"<a>AT&amp;T & more</a>", False),
+        (b"<a><!-- <b/> --><![CDATA[<b>]]></a>", False),
+        (b"<p:a><p:b>1</p:b></p:a>", False),
+        (b'<a xmlns:xsi="urn:y" xsi:type="t" xml:lang="en">1</a>', False),
+        (b"<a>\x011\x00</a>", False),
+        (b"<a>\xef\xbf\xbf1</a>", False),
+        (b"<?xml nonsense?><a>1</a>", False),
+        (b"<a>" * 32 + b"1" + b"</a>" * 32, True),
+    ],
+)
+def test_what_is_ordinary_is_read_quickly_and_no_otherwise(body: bytes, quickly: bool) -> None:
+    found = _read_ordinary(body)
+    assert (found is not None) == quickly
+    assert read_xml(body) == _read_any(body)
+    assert list(read_xml(body)) == list(_read_any(body))
 
 
 def test_an_entity_that_nobody_declared_stays_text() -> None:
@@ -112,6 +139,8 @@ _BODIES = [
 
 def _whole_way(body: bytes) -> None:
     """Bytes to an event's JSON; ValueError is all that the reading may raise."""
+    if (quickly := _read_ordinary(body)) is not None:
+        assert quickly == _read_any(body)
     try:
         tree = read_document(body)
     except ValueError:
@@ -187,6 +216,17 @@ _TREES = st.dictionaries(
 @given(_TREES)
 def test_no_shape_of_a_message_breaks_the_parser(tree: dict[str, Any]) -> None:
     _to_event(tree)
+
+
+def test_names_that_somebody_makes_up_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, document.Name] = {}
+    monkeypatch.setattr(document, "_NAMES", kept)
+    made_up = [*(f"x{n}" for n in range(1500)), "y" * 65]
+    found = document.walked(dict.fromkeys(made_up, "1") | {"picNum": "1", "bkgUrl": "1"}).leaves
+    assert [name.text for name, _, _ in found] == [*made_up, "picNum", "bkgUrl"]
+    assert [name.weight for name, _, _ in found[-3:]] == [Weight.CONTENT, Weight.SENDING, Weight.PASSING]
+    assert len(kept) == 1024
+    assert max(map(len, kept)) < 65
 
 
 def test_depth_is_no_danger() -> None:
