@@ -7,7 +7,7 @@ of persons, cards, areas and devices. A code without a row is logged, and the ca
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 import orjson
 from msgspec import MsgspecError, Raw, Struct, json
@@ -128,37 +128,34 @@ def decode(content: bytes) -> Any:
         return None
 
 
-T = TypeVar("T")
+class _Data(Struct):
+    """The part of a messages answer that is asked for; the records' list goes by one of three names."""
+
+    batchId: Raw = _NULL  # the vendor's names
+    remainingNumber: Raw = _NULL
+    alarmMsg: list[Raw] | None = None
+    events: list[Raw] | None = None
+    event: list[Raw] | None = None
 
 
-class _Data(Struct, Generic[T]):
-    """The part of a messages answer that is asked for; a record's list goes by one of three names (`parse.records`)."""
-
-    batchId: Raw = _NULL  # noqa: N815  # the vendor's names
-    remainingNumber: Raw = _NULL  # noqa: N815
-    alarmMsg: list[T] | None = None  # noqa: N815
-    events: list[T] | None = None
-    event: list[T] | None = None
-
-
-class _Messages(Struct, Generic[T]):
-    data: _Data[T]
-    errorCode: Raw = _NULL  # noqa: N815
+class _Messages(Struct):
+    data: _Data
+    errorCode: Raw = _NULL
 
 
 class _Said(Struct, omit_defaults=True):
     """The fields of a record by which marks are numbered (`marks`)."""
 
     guid: Raw = _NULL
-    msgType: Raw = _NULL  # noqa: N815
-    alarmState: Raw = _NULL  # noqa: N815
-    markState: Raw = _NULL  # noqa: N815
-    affirmedState: Raw = _NULL  # noqa: N815
-    timeInfo: Raw = _NULL  # noqa: N815
-    startTime: Raw = _NULL  # noqa: N815
+    msgType: Raw = _NULL
+    alarmState: Raw = _NULL
+    markState: Raw = _NULL
+    affirmedState: Raw = _NULL
+    timeInfo: Raw = _NULL
+    startTime: Raw = _NULL
 
 
-_SLICED: Final = json.Decoder(_Messages[Raw])
+_ANSWERS: Final = json.Decoder(_Messages)
 _HEADS: Final = json.Decoder(_Said)
 _LISTS: Final = ("alarmMsg", "events", "event")
 
@@ -170,7 +167,7 @@ def sliced(content: bytes) -> Any:
     and again before they are thrown away.
     """
     try:
-        answer = _SLICED.decode(content)
+        answer = _ANSWERS.decode(content)
         data: dict[str, Any] = {name: found for name in _LISTS if (found := getattr(answer.data, name))}
         if data:
             data |= {"batchId": read(answer.data.batchId), "remainingNumber": read(answer.data.remainingNumber)}
@@ -193,12 +190,12 @@ def read(record: object) -> Any:
 
 
 def said(records: list[Any]) -> list[Any]:
-    """The records, read no farther than `Marks.begin` looks: nothing in it but the fields that it knows."""
+    """The records, read no farther than `Marks.begin` looks: with those fields alone that it knows."""
     if records and type(records[0]) is Raw:
         try:
-            return orjson.loads(json.encode([_HEADS.decode(record) for record in records]))
+            records = orjson.loads(json.encode([_HEADS.decode(record) for record in records]))
         except (MsgspecError, RecursionError, orjson.JSONDecodeError):  # not all are objects, or one must be mended
-            return [read(record) for record in records]
+            records = [read(record) for record in records]
     return records
 
 

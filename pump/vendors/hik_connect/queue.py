@@ -261,8 +261,9 @@ class Puller:
         found = records(self.queue, data)
         received = self._clock.now()
         if found:
+            await asyncio.sleep(0)  # finding each record in the answer took a while, and so does this
             self._uploads.marks.begin(batch_id(member(data, "batchId")), answers.said(found), received)
-            await asyncio.sleep(0)  # all that was since the answer's last bytes came takes as long as a stretch
+            await asyncio.sleep(0)
         items: list[Event | Unparsed] = []
         end = time.perf_counter() + _STRETCH
         for record in found:
