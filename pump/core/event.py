@@ -48,7 +48,8 @@ class Event:
     `sightings` are kept with it: by them the same record is found where it is met in another place.
     `vouched`: its links stand in the vendor's own answer to a call, not in a message that a device may have written.
     `quarantined` events count against what a source may keep of things it does not understand (64 MiB).
-    `raw_json` is `data.raw` as `raw_json` has it, where the parser has made it: it is not made again.
+    `raw_json` is `data.raw` as `raw_json` has it, where the parser has made it: it is not made again, and `data.raw`
+    may be an `orjson.Fragment` of it then.
     """
 
     type: str

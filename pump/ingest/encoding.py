@@ -126,6 +126,8 @@ class Encoder:
                 del body  # it will be another, and is large
                 body = await self._unload(event, recorded, stranger=stranger)
         except UNWRITABLE as error:
+            if event.raw_json is not None:
+                event.data["raw"] = orjson.loads(event.raw_json)  # it may be a fragment, which only orjson writes
             text = deep_json.dump(event.data)
             identity = (event.type, event.id)
             unparsed = Unparsed(text, f"cannot be written as JSON: {error}", identity)

@@ -38,6 +38,8 @@ _REFRESH_PAUSE: Final = 60.0
 """Seconds, at the least, from one renewal before expiry to the next, whatever the vendor says of the expiry."""
 _CODE: Final = re.compile(r"[A-Za-z0-9_]{1,40}")
 
+Decode = Callable[[bytes], Any]
+
 
 class AppKey(NamedTuple):
     """An account as its client knows it."""
@@ -120,25 +122,25 @@ class Client:
 
     async def call(
         self, queue: str, path: str, body: dict[str, Any], *,
-        sending: Sending | None = None,
+        sending: Sending | None = None, decode: Decode = answers.decode,
     ) -> Any:  # fmt: skip
         """The `data` of the vendor's answer, whatever it is; None where there is none. Raises CallFailed.
 
         `sending` is called, and awaited where it is to be, when the connection stands, before the first byte, again
-        for a repeated call; what it raises is raised.
+        for a repeated call; what it raises is raised. `decode` reads the answer's bytes.
 
         A refused token is renewed once, by one queue for all, and the call repeated once. A failed login's own
         CallFailed is raised with `account` set where a person must mend it.
         """
         token = await self._fresh()
         try:
-            return await self._post(queue, token.server, path, body, token, sending)
+            return await self._post(queue, token.server, path, body, token, sending, decode)
         except CallFailed as failure:
             if failure.answer.action is not Action.LOGIN:
                 raise
             self._log.info("The token was refused; logging in again", code=failure.code)
         token = await self._login(token)
-        return await self._post(queue, token.server, path, body, token, sending)
+        return await self._post(queue, token.server, path, body, token, sending, decode)
 
     async def raw(self, queue: str, call: RawCall, sending: Callable[[], None], timeout: float) -> RawAnswer:
         """Any call, its answer as it came, without the token. A refused token is renewed once, as in `call`."""
@@ -234,7 +236,7 @@ class Client:
 
     async def _post(
         self, queue: str, server: Server, path: str, body: dict[str, Any], token: Token | None,
-        sending: Sending | None = None,
+        sending: Sending | None = None, decode: Decode = answers.decode,
     ) -> Any:  # fmt: skip
         headers = {"Content-Type": "application/json"}
         if token is not None:
@@ -246,12 +248,12 @@ class Client:
             # The time-outs begin here, behind the limiter: waiting for one's turn is no failure of the server's.
             url = URL(f"{server}{path}")
             reply = await self._api.send("POST", url, orjson.dumps(body), headers, sending=sending)
-        return self._judge(reply)
+        return self._judge(reply, decode)
 
-    def _judge(self, reply: Reply) -> Any:
+    def _judge(self, reply: Reply, decode: Decode) -> Any:
         status, _, content = reply
         wish = reply.retry_after(self._clock.now())
-        whole = answers.decode(content)
+        whole = decode(content)
         code = member(whole, "errorCode")
         if isinstance(code, int):
             code = str(code)

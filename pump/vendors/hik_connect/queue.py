@@ -11,6 +11,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import structlog
+from orjson import Fragment
 
 from pump.core.backoff import Backoff
 from pump.core.clock import Clock
@@ -21,10 +22,11 @@ from pump.ingest.intake import Intake
 from pump.telemetry.health import Failing
 from pump.vendors.common.api import Action, CallFailed
 from pump.vendors.common.values import member, whole
+from pump.vendors.hik_connect import answers
 from pump.vendors.hik_connect.answers import batch_id, find_batch_id
 from pump.vendors.hik_connect.backfill.inventory import Inventory
 from pump.vendors.hik_connect.backfill.matching import Matcher
-from pump.vendors.hik_connect.client import Client
+from pump.vendors.hik_connect.client import Client, Decode
 from pump.vendors.hik_connect.clips.asking import Clips
 from pump.vendors.hik_connect.commands.sender import Commands
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
@@ -177,7 +179,8 @@ class Puller:
             await self._tell_gap(memory.lost, memory.regained or self._clock.now())
         asked = self._clock.now()
         try:
-            data = await self._call("messages", {"maxNumberPerTime": self._size} if self._calls.sized else {})
+            wanted = {"maxNumberPerTime": self._size} if self._calls.sized else {}
+            data = await self._call("messages", wanted, answers.sliced)
         except CallFailed as failure:
             if not self._broken_again(failure):
                 raise
@@ -198,8 +201,8 @@ class Puller:
         self._succeeded()
         return 0.0 if completed and self._more(data, number) else self._interval
 
-    async def _call(self, name: str, body: dict[str, Any]) -> Any:
-        return await self._client.call(self.queue, f"{self._calls.path}/{name}", body)
+    async def _call(self, name: str, body: dict[str, Any], decode: Decode = answers.decode) -> Any:
+        return await self._client.call(self.queue, f"{self._calls.path}/{name}", body, decode=decode)
 
     async def _subscribe(self) -> None:
         """Stands to be repeated: the vendor only prolongs what stands already, and keeps what waits in the queue."""
@@ -258,12 +261,13 @@ class Puller:
         found = records(self.queue, data)
         received = self._clock.now()
         if found:
-            await asyncio.sleep(0)  # the answer was decoded just now, which takes as long as a stretch
-            self._uploads.marks.begin(batch_id(member(data, "batchId")), found, received)
+            await asyncio.sleep(0)  # finding each record in the answer took a while, and so does this
+            self._uploads.marks.begin(batch_id(member(data, "batchId")), answers.said(found), received)
+            await asyncio.sleep(0)
         items: list[Event | Unparsed] = []
         end = time.perf_counter() + _STRETCH
         for record in found:
-            items += normalise(self.queue, record, self._zone, received, self._uploads)
+            items += map(_lightened, normalise(self.queue, answers.read(record), self._zone, received, self._uploads))
             if time.perf_counter() >= end:
                 await asyncio.sleep(0)
                 end = time.perf_counter() + _STRETCH
@@ -375,3 +379,11 @@ class Puller:
         if remaining is not None:
             return remaining > 0
         return number >= (self._size if self._calls.sized else _UNSIZED_FULL)
+
+
+def _lightened(item: Event | Unparsed) -> Event | Unparsed:
+    """The item, of its record no more than the JSON that will be stored: kept as it was read until the commit, the
+    records of a batch would be thrown away from cold memory, which takes as long as reading them."""
+    if isinstance(item, Event) and item.raw_json is not None:
+        item.data["raw"] = Fragment(item.raw_json)
+    return item

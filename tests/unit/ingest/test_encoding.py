@@ -217,6 +217,22 @@ def test_what_is_large_and_cannot_be_written_as_json_is_kept_too(site: Site) -> 
     run(main)
 
 
+def test_of_an_event_that_json_cannot_hold_a_record_that_was_let_go_is_kept_too(site: Site) -> None:
+    async def main() -> None:
+        async with site.intake() as (intake, spool):
+            whole, light = passed(1, raw={"plate": "A", "n": [1.5]}), passed(1, raw={"plate": "A", "n": [1.5]})
+            light.raw_json = raw_json(light.data["raw"])
+            assert light.raw_json is not None
+            light.data["raw"] = orjson.Fragment(light.raw_json)
+            for event in (whole, light):
+                event.data["name"] = "A\ud800"
+            assert await intake.put(whole, light) == Receipt(1, 1, 1)  # word for word the same record
+            (stored,) = await stored_events(spool)
+            assert '"raw": {"plate": "A", "n": [1.5]}' in stored["data"]["raw"]
+
+    run(main)
+
+
 def _nested(levels: int) -> dict[str, Any]:
     raw: dict[str, Any] = {"end": 1}
     for _ in range(levels):

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from pump.vendors.common.api import Action
-from pump.vendors.hik_connect.answers import ANSWERS, answer_of, answer_of_status, decode, find_batch_id
+from pump.vendors.hik_connect.answers import (
+    ANSWERS,
+    answer_of,
+    answer_of_status,
+    decode,
+    find_batch_id,
+    read,
+    said,
+    sliced,
+)  # fmt: skip
+from pump.vendors.hik_connect.marks import Marks
 
 DOCUMENT = Path(__file__).parents[5] / "shared" / "vendor" / "hik-connect-openapi-2.13.0.txt"
 
@@ -89,6 +102,77 @@ def test_every_code_of_the_document_has_a_row_or_another_subject() -> None:
 )
 def test_json_is_read_as_far_as_it_can_be(content: bytes, value: object) -> None:
     assert decode(content) == value
+
+
+_RECORDS = (
+    b'{"guid":"a","msgType":"2","markState":1,"timeInfo":{"startTime":"t","more":[2]},"x":{"y":[{}]}}',
+    b'{"guid":null,"msgType":2.0,"timeInfo":{},"startTime":" t ","alarmState":true}',
+    b'{"msgType":["2"],"timeInfo":[{"startTime":"u"}],"guid":1152921504606846976,"affirmedState":"\\u0031"}',
+    b"{}",
+)
+
+
+@pytest.mark.parametrize("name", ["alarmMsg", "events", "event"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"{}",
+        b"null",
+        b"[[3]]",
+        b'{"a":1e999}',
+        b'{"guid":"\xff"}',
+        rb'{"\ud800":"\udc00"}',
+        b'{"a":"\x01"}',
+        b'{"a":NaN}',
+    ],
+)
+def test_records_that_are_read_one_by_one_are_what_they_are_together(name: str, other: bytes) -> None:
+    listed = b",".join((*_RECORDS, other))
+    content = b'{"errorCode":"0", "data":{"batchId":7,"more":[1],"%b":[%b],"remainingNumber":"3"}}' % (
+        name.encode(),
+        listed,
+    )
+    found, together = sliced(content), decode(content)
+    records = found["data"][name]
+    assert repr([read(record) for record in records]) == repr(together["data"][name])  # NaN is not NaN
+    assert found["errorCode"] == together["errorCode"]
+    assert all(found["data"][word] == together["data"][word] for word in ("batchId", "remainingNumber"))
+    assert _numbered(said(records)) == _numbered(together["data"][name])
+
+
+def _numbered(records: list[Any]) -> object:
+    marks = Marks()
+    marks.begin("batch", records, datetime(2026, 11, 29, tzinfo=UTC))
+    return marks.state()
+
+
+def test_no_record_of_a_usual_answer_is_read_before_its_turn() -> None:
+    content = b'{"data":{"batchId":"5a32","alarmMsg":[%b]},"errorCode":"0"}' % b",".join(_RECORDS)
+    assert {type(record) for record in sliced(content)["data"]["alarmMsg"]} == {Raw}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"errorCode":"OPEN000016"}',
+        b'{"errorCode":"0","data":null}',
+        b'{"errorCode":"0","data":[{"a":1}]}',
+        b'{"errorCode":"0","data":{"batchId":"0","alarmMsg":[],"events":null}}',
+        b'{"errorCode":"0","data":{"batchId":"5a32","alarmMsg":{"guid":"a"}}}',
+        b'{"errorCode":"0","data":{"batchId":"5a32","news":[{"guid":"a"}]}}',
+        b'{"errorCode":"0","data":{"batchId":"5a32","events":[{"a":oops}]}}',
+        b'\xef\xbb\xbf{"errorCode":"0","data":{"batchId":"5a32","events":[{"a":1}]}}\0',
+    ],
+)
+def test_an_answer_of_another_form_is_read_at_once(content: bytes) -> None:
+    assert sliced(content) == decode(content)
+
+
+def test_a_record_that_nobody_can_read_costs_no_other_one() -> None:
+    digits = b"9" * 5000
+    records = sliced(b'{"errorCode":"0","data":{"event":[{"uuid":"a"},{"uuid":%b}]}}' % digits)["data"]["event"]
+    assert [read(record) for record in records] == [{"uuid": "a"}, f'{{"uuid":{digits.decode()}}}']
 
 
 @pytest.mark.parametrize(
