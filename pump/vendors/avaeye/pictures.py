@@ -69,6 +69,8 @@ def cut(body: bytes) -> tuple[bytes, dict[str, bytes]] | None:
         if end < 0:
             break
         if end - begin >= _LARGE:
+            if len(contents) == MOST:
+                return None
             mark = f"{_MARK}{len(contents)}"
             try:
                 contents[mark] = pybase64.b64decode(whole[begin:end], validate=True)
