@@ -19,7 +19,7 @@ DECODING: Final = Threads("decoding", 2)
 IN_THREAD: Final = 64 << 10
 """Bytes of a body above which that is done in a thread: below, the way there and back costs more than the work."""
 AT_ONCE: Final = 1 << 20
-"""Bytes of a body up to which a reader that looks at few of them may try it on the event loop: a quarter of a ms."""
+"""Bytes of a body up to which a reader that looks at few of them may try it on the event loop: 0.3 ms at the most."""
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
