@@ -17,14 +17,22 @@ FILE: Final = 0o640
 """A web server that shows pictures reads them by its group; nobody else does."""
 
 
-def same(file: FileIO, content: bytes) -> bool:
-    """True where the file has that content; read in pieces, for a second copy of a large one is much."""
-    rest = memoryview(content)
-    while piece := file.read(1 << 20):
-        if piece != rest[: len(piece)]:
+def safe(file: FileIO, name: str, content: bytes) -> bool:
+    """True where the file under this name has that content, and is fsynced with its folder; closes it.
+
+    Read in pieces, for a second copy of a large one is much.
+    """
+    with file:
+        rest = memoryview(content)
+        while piece := file.read(1 << 20):
+            if piece != rest[: len(piece)]:
+                return False
+            rest = rest[len(piece) :]
+        if rest:
             return False
-        rest = rest[len(piece) :]
-    return not rest
+        os.fsync(file)
+    sync(os.path.dirname(name))
+    return True
 
 
 PRESENT: Final = 1.0

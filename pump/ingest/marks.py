@@ -19,12 +19,11 @@ _MODE: Final = 0o750
 
 
 class Marks:
-    """Not safe for threads: the store has a lock."""
+    """For one thread at a time a name; the store sees to that."""
 
     def __init__(self, store: Path) -> None:
         """Makes nothing yet."""
         self._folder = store / FOLDER
-        self._made: set[str] = set()
         self._none = not self._folder.exists()
 
     def __contains__(self, name: str) -> bool:
@@ -49,15 +48,20 @@ class Marks:
 
     def add(self, name: str) -> None:
         """Mark a file, before it is written; on disk after `sync`. Raises OSError."""
-        path = self._path(name)
         self._none = False
-        if name[:2] not in self._made or not path.parent.exists():
-            self._folder.mkdir(_MODE, parents=True, exist_ok=True)
-            path.parent.mkdir(_MODE, exist_ok=True)
-            for folder in (self._folder, self._folder.parent):
-                sync(folder)
-            self._made.add(name[:2])
-        path.mkdir(_MODE, exist_ok=True)
+        path = self._path(name)
+        try:
+            path.mkdir(_MODE, exist_ok=True)
+        except FileNotFoundError:
+            self._prepare()
+            path.mkdir(_MODE, exist_ok=True)
+
+    def _prepare(self) -> None:
+        """Make all folders at the first mark, so that later ones need not sync their parents."""
+        for number in range(256):
+            (self._folder / f"{number:02x}").mkdir(_MODE, parents=True, exist_ok=True)
+        for folder in (self._folder, self._folder.parent):
+            sync(folder)
 
     def discard(self, name: str) -> bool:
         """Take the mark away; True where there was one."""

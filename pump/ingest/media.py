@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from pump.core.clock import Clock
 from pump.core.tasks import Threads
 from pump.ingest import evictions
 from pump.ingest.evictions import Early, Evictions
-from pump.ingest.files import PRESENT, adopt, dated, same, write
+from pump.ingest.files import PRESENT, adopt, dated, safe, write
 from pump.ingest.marks import Marks, sync
 from pump.ingest.sweep import Look, Sweep, files_in
 from pump.telemetry.metrics import Metrics
@@ -88,6 +88,9 @@ class Media:
         self._retention = retention
         self._metrics = metrics
         self._lock = threading.Lock()  # between finding a file there and removing it
+        self._busy: set[str] = set()
+        """Names whose files a thread looks for or writes: nobody else does, and none is removed."""
+        self._let_go = threading.Condition(self._lock)
         self._pruning = threading.Lock()
         self._counted = False
         self._prepared = False
@@ -95,7 +98,6 @@ class Media:
         """The beginning of monotonic time by the wall's, while the system dates files by the pump's clock."""
         self._known, self._strange = Holding(), Holding()
         self._marks = Marks(folder)
-        self._writing: Counter[str] = Counter()
         self.evictions = Evictions(self._clock, metrics)
         """The book of what was removed."""
         self.threads = Threads("media", THREADS)
@@ -157,21 +159,29 @@ class Media:
         digest = hashlib.sha256(content).hexdigest()
         stored = Stored(digest, f"{digest[:2]}/{digest}", len(content))
         path = f"{self._within}{stored.path}"
-        # A stranger who sends what a known device has sent must not keep that file young.
-        if self._stands(path, content, renew=not stranger or digest in self._marks):
-            if not stranger:
-                self._vouch(digest, len(content))
-            return stored
-        if stranger:
-            with self._marking(digest):
-                self._write(path, content)
-        else:
-            self._write(path, content)
-        strange = self._grown(digest, len(content))
-        if strange and not stranger:
-            self._vouch(digest, len(content))
+        with self._alone(digest):
+            there = self._there(path, stranger=stranger)
+            if there is None:
+                self._add(path, content, new=True, stranger=stranger)
+        if there is not None:
+            # A name alone proves nothing: a crash before its fsync may have left anything under it.
+            if safe(there, path, content):
+                if not stranger:
+                    self._vouch(digest, len(content))
+                return stored
+            with self._alone(digest):
+                self._add(path, content, new=False, stranger=stranger)
         self._make_room(stranger=stranger)
         return stored
+
+    def _add(self, path: str, content: bytes, *, new: bool, stranger: bool) -> None:
+        """Write a file, in the place of another content where it is not `new`."""
+        name, size = os.path.basename(path), len(content)
+        strange = self._mark(name, new=new) if stranger else name in self._marks
+        self._write(path, content)
+        self._grown(size, strange=strange)
+        if strange and not stranger:
+            self._vouch(name, size)
 
     def _write(self, name: str, content: bytes) -> None:
         now = self._clock.now().timestamp()
@@ -194,15 +204,14 @@ class Media:
         path = self._path(sha256)
         if not (self._prepared and path.parent.exists()):
             self._prepare()
-        if stranger:
-            self._mark(sha256)
-        with self._lock:
+        with self._alone(sha256):
             known = path.exists()
-        adopt(part, path, self._clock.now().timestamp())
-        if not known:
-            self._grown(sha256, size)
-        if not stranger:
-            self._vouch(sha256, size)
+            strange = self._mark(sha256, new=not known) if stranger else sha256 in self._marks
+            adopt(part, path, self._clock.now().timestamp())
+            if not known:
+                self._grown(size, strange=strange)
+            if not stranger:
+                self._vouch(sha256, size)
         self._make_room(stranger=stranger)
         return Stored(sha256, f"{sha256[:2]}/{sha256}", size)
 
@@ -210,26 +219,27 @@ class Media:
         return self.folder / name[:2] / name
 
     @contextmanager
-    def _marking(self, name: str) -> Iterator[None]:
-        """Have a stranger's file marked before it is written, and the mark left alone until it is there."""
+    def _alone(self, name: str) -> Iterator[None]:
+        """Have nobody else look for this file meanwhile, write it, mark it or remove it."""
         with self._lock:
-            self._writing[name] += 1
+            while name in self._busy:
+                self._let_go.wait()
+            self._busy.add(name)
         try:
-            self._mark(name)
             yield
         finally:
             with self._lock:
-                self._writing[name] -= 1
-                if not self._writing[name]:
-                    del self._writing[name]
+                self._busy.remove(name)
+                self._let_go.notify_all()
 
-    def _mark(self, name: str) -> None:
-        """Mark the file that a stranger is about to write, unless a known device has written it meanwhile."""
-        with self._lock:
-            if self._path(name).exists() and name not in self._marks:
-                return
-            self._marks.add(name)
+    def _mark(self, name: str, *, new: bool) -> bool:
+        """Mark the file that a stranger is about to write, unless it is a known device's; True where it is a
+        stranger's. `new`: there is none yet."""
+        if not new and name not in self._marks:
+            return False
+        self._marks.add(name)
         self._marks.sync(name)
+        return True
 
     def _vouch(self, name: str, size: int) -> None:
         """A known device has sent the same: from now on the file is its own."""
@@ -242,14 +252,12 @@ class Media:
             self._known.bytes += size
         self._marks.sync(name)
 
-    def _grown(self, name: str, size: int) -> bool:
-        """Count a file that was written; True where it is a stranger's."""
+    def _grown(self, size: int, *, strange: bool) -> None:
+        """Count a file that was written."""
         with self._lock:
-            strange = name in self._marks
             holding = self._strange if strange else self._known
             holding.files += 1
             holding.bytes += _cost(size, stranger=strange)
-        return strange
 
     def _make_room(self, *, stranger: bool) -> None:
         full = self.used > self._max_bytes or self._strange.bytes > self.strangers_limit
@@ -264,27 +272,21 @@ class Media:
             finally:
                 self._pruning.release()
 
-    def _stands(self, path: str, content: bytes, *, renew: bool = True) -> bool:
-        """True where the content is there, whole, and safe; it is young again then, if `renew`.
-
-        A name alone proves nothing: another thread may not have fsynced it yet, and a crash before that may have
-        left anything under it.
-        """
+    def _there(self, path: str, *, stranger: bool) -> FileIO | None:
+        """The file where there is one, and young again: a stranger who sends what a known device has sent must not
+        keep it young."""
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))  # nearly always it is not, and no other thread waits
-            with ExitStack() as stack:
-                with self._lock:
-                    file = stack.enter_context(open(os.open(path, os.O_RDWR | os.O_CLOEXEC), "rb", buffering=0))
-                    if renew:
-                        now = self._clock.now().timestamp()
-                        os.utime(path, (now, now))
-                if not same(file, content):
-                    return False
-                os.fsync(file)
+            file = FileIO(os.open(path, os.O_RDWR | os.O_CLOEXEC))
         except FileNotFoundError:
-            return False
-        sync(os.path.dirname(path))
-        return True
+            return None
+        try:
+            if not stranger or os.path.basename(path) in self._marks:
+                now = self._clock.now().timestamp()
+                os.utime(file.fileno(), (now, now))
+        except OSError:
+            file.close()
+            raise
+        return file
 
     def _prepare(self) -> None:
         """Make all folders at the first file, so that later ones need not sync their parents."""
@@ -343,7 +345,7 @@ class Media:
                 stat = path.stat()
             except FileNotFoundError:
                 with self._lock, suppress(OSError):  # the next look finds it again
-                    if not self._writing[name] and not path.exists():
+                    if name not in self._busy and not path.exists():
                         self._marks.discard(name)
                 continue
             yield stat.st_mtime, _cost(stat.st_size, stranger=True), os.fspath(path)
@@ -351,7 +353,7 @@ class Media:
     def _remove(self, path: Path, when: float) -> bool:
         with self._lock:
             try:
-                if path.stat().st_mtime != when:
+                if path.name in self._busy or path.stat().st_mtime != when:
                     return False  # stored anew meanwhile
                 path.unlink()
             except OSError:

@@ -24,10 +24,13 @@ from pump.vendors.common.values import text, whole, written
 PREFIX: Final = "/api/upark"
 VENDOR: Final = "avaeye"
 MOST_VALUES: Final = 50_000
-loads: Final = JsonReader(
+_READER: Final = JsonReader(
     "commas", "quotes", bounds=Bounds(deepest=32, largest=4 << 20, values=MOST_VALUES), gbk=True
-).loads
+)
+loads: Final = _READER.loads
 """Reads a body; the vendor's own messages have five levels. Raises MessageError."""
+strict: Final = _READER.strict
+"""The same of a small body that is JSON as it is. Raises ValueError too."""
 
 ALIVE: Final = frozenset(("keepalive", "heartbeat"))
 """Paths that say nothing but that the device is there; the second is known from the field."""
@@ -92,6 +95,8 @@ class Message:
     """Of the body, where it was let go and an identity needs it."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Facts of the device table about the sender."""
+    pictures: list[Picture] | None = None
+    """Where they were taken out as it was read."""
 
     @property
     def key(self) -> str | None:

@@ -34,6 +34,7 @@ from pump.vendors.avaeye.pictures import Picture
 from pump.vendors.avaeye.secrets import strip, strip_ruin
 from pump.vendors.avaeye.settings import AvaEyeSettings
 from pump.vendors.common.images import mime_of
+from pump.vendors.common.values import text
 
 log = structlog.get_logger()
 
@@ -140,7 +141,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
         fit = 1 + (2 if settings.allow else 0)
         if self._parks or self._allowed:
             try:
-                message = await push.read(_message)
+                message = await push.read(_message, _around)
             except MessageError:
                 return fit
             if not self._knows(message):
@@ -156,7 +157,7 @@ class AvaEye(PushSource[AvaEyeSettings]):
             intake.count("refused_address")
             raise Refused(403, "this address may not push")
         try:
-            message = await push.read(_message)
+            message = await push.read(_message, _around)
         except MessageError as error:
             admission.admit((self.name, "unreadable", push.peer))
             await self._keep_ruin(push, intake, str(error))
@@ -252,7 +253,9 @@ class AvaEye(PushSource[AvaEyeSettings]):
         """Everything else is an event or two, and a sign of life too."""
         camera = self._camera(message)
         identity = parse.record_id(message) if message.path in _RECORDS else parse.content_id(message)
-        taken = pictures.take(message.whole, message.inner, identity)
+        taken = message.pictures
+        if taken is None:
+            taken = pictures.take(message.whole, message.inner, identity)
         key, devices = message.key, self.devices(intake)
         stranger = devices.stranger(key)
         media = await _stored(taken, intake.media, stranger=stranger) if taken else []
@@ -306,6 +309,25 @@ def _message(push: Push) -> Message:
     return parse.read(path, strip(_of_query(push.query)), repr(sorted(push.query.items())).encode())
 
 
+def _around(push: Push) -> Message | None:
+    """The same message of a large capture, read around its pictures' base64; None where it is not that simple."""
+    path = push.path[len(parse.PREFIX) :].strip("/").lower()
+    if path != "capture" or (found := pictures.cut(push.body)) is None:
+        return None
+    rest, contents = found
+    try:
+        document = parse.strict(rest)
+        message = parse.read(path, strip(document), b"")
+    except ValueError:
+        return None
+    if text(message.inner.get("recordId")) is None:
+        return None  # the whole body makes the identity
+    message.pictures = pictures.take(message.whole, message.inner, parse.record_id(message))
+    for picture in message.pictures:
+        picture.content = contents.pop(picture.data, None)
+    return None if contents else message
+
+
 _RECORDS: Final = frozenset(("capture", "notifyresult/manualcapture/common"))
 
 
@@ -323,7 +345,7 @@ def _store(picture: Picture, media: Media, *, stranger: bool) -> Medium:
     """In one of the media store's threads: decoding, hashing, writing, fsync."""
     if not picture.data:
         return parse.media_entry(picture, {"state": "remote"})
-    content = pictures.decoded(picture.data)
+    content = pictures.decoded(picture)
     state, mime = "stored", None
     if content is None:  # what is no base64 is kept as the text that it is
         state, mime, content = "invalid", "text/plain", picture.data.encode("utf-8", "replace")

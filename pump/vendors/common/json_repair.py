@@ -134,17 +134,21 @@ class JsonReader:
             self._count(body, self._bounds.values)
         if not self._exact:
             try:
-                value = orjson.loads(body)
+                return self.strict(body)
             except orjson.JSONDecodeError:
                 pass
-            else:
-                self._look_down(body, value)
-                return value
         if not body.strip():
             raise MessageError("the body is empty")
         if self._bounds.largest is not None and len(body) > self._bounds.largest:
             raise MessageError("the body is not JSON, and too large to be mended")
         return self.load(self._text(body))
+
+    def strict(self, body: bytes) -> Any:
+        """The value of a body that is JSON as it is. Raises orjson.JSONDecodeError for another, MessageError for one
+        that nests too deeply."""
+        value = orjson.loads(body)
+        self._look_down(body, value)
+        return value
 
     def load(self, text: str) -> Any:
         """The value of a text. Raises MessageError."""

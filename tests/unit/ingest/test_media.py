@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import stat
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -218,6 +222,50 @@ def test_a_known_device_and_strangers_that_send_the_same_at_once_leave_a_known_f
     media.prune()
     assert media.figures()["files"] == 8
     assert media.figures()["strangers"]["files"] == 0
+
+
+def test_strangers_that_send_the_same_at_once_leave_one_file_that_is_counted_once(tmp_path: Path) -> None:
+    media = _counted(Media(tmp_path, max_bytes=4_000_000))
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(lambda content: media.keep(content, stranger=True), [b"y" * 5000] * 32))) == 1
+    assert media.figures()["strangers"] == {"bytes": 5000, "max_bytes": 500_000, "files": 1}
+
+
+def test_one_that_cannot_write_a_content_leaves_it_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    media = Media(tmp_path)
+    media.keep(b"x", stranger=True)  # makes all folders
+    synced, fails = os.fsync, [1, 1]
+
+    def fsync(file: Any) -> None:
+        if fails and stat.S_ISREG(os.fstat(file if isinstance(file, int) else file.fileno()).st_mode):
+            fails.pop()
+            raise OSError(errno.EIO, "no disk")
+        synced(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with ThreadPoolExecutor(4) as pool:
+        sent = [pool.submit(media.keep, b"y" * 5000, stranger=True) for _ in range(4)]
+        errors = [one.exception() for one in sent]
+    assert sum(isinstance(error, OSError) for error in errors) == 2
+    assert errors.count(None) == 2
+
+
+def test_a_stranger_s_file_costs_three_fsyncs_and_the_first_one_all_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media = Media(tmp_path)
+    media.keep(b"first", stranger=True)
+    calls: list[str] = []
+    for name in ("fsync", "mkdir"):
+        monkeypatch.setattr(os, name, partial(_called, calls, name, getattr(os, name)))
+    stored = [media.keep(bytes([number]), stranger=True).sha256[:2] for number in range(3)]
+    assert len({*stored, sha256(b"first").hexdigest()[:2]}) == 4
+    assert calls == ["mkdir", "fsync", "fsync", "fsync"] * 3, "the mark, its folder, the file, its folder"
+
+
+def _called(calls: list[str], name: str, real: Callable[..., None], *args: Any) -> None:
+    calls.append(name)
+    real(*args)
 
 
 def test_a_stranger_does_not_keep_a_known_device_s_file_young(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import weakref
 import pytest
 
 from pump.core.errors import MessageError
-from pump.ingest.push.request import IN_THREAD, Push
+from pump.ingest.push.request import AT_ONCE, IN_THREAD, Push
 
 
 class _Reader:
@@ -33,6 +33,16 @@ async def test_a_request_is_read_once_and_a_large_one_in_a_thread(size: int, bes
     assert [await push.read(reader) for _ in range(3)] == [size] * 3
     (thread,) = reader.threads
     assert (thread != threading.get_ident()) == beside
+
+
+@pytest.mark.parametrize(("size", "tried"), [(IN_THREAD, 0), (IN_THREAD + 1, 1), (AT_ONCE, 1), (AT_ONCE + 1, 0)])
+async def test_a_large_request_is_read_at_once_where_that_can_be(size: int, tried: int) -> None:
+    push, reader, quick = Push("POST", "/", body=bytes(size)), _Reader(), _Reader()
+    assert [await push.read(reader, quick) for _ in range(2)] == [size] * 2
+    assert (len(quick.threads), len(reader.threads)) == (tried, 1 - tried)
+    other = Push("POST", "/", body=bytes(size))
+    assert await other.read(reader, lambda push: None) == size, "what is not that simple is read as ever"
+    assert len(reader.threads) == 2 - tried
 
 
 async def test_each_vendor_of_a_shared_path_has_its_own_reading() -> None:

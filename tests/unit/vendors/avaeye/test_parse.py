@@ -15,6 +15,7 @@ import pytest
 from pump.core.event import Event
 from pump.vendors.avaeye import parse, pictures
 from pump.vendors.avaeye.parse import Camera, loads
+from pump.vendors.avaeye.pictures import Picture
 from pump.vendors.avaeye.secrets import strip, strip_ruin
 from tests.unit.vendors.avaeye.site import avaeye_site, capture
 
@@ -185,7 +186,7 @@ _JPEG = b"\xff\xd8\xff\xe0" + bytes(range(64))
     ],
 )
 def test_pictures_however_they_are_encoded(data: str) -> None:
-    assert pictures.decoded(data) == _JPEG
+    assert pictures.decoded(Picture("", 1, data, None)) == _JPEG
 
 
 _DATA = base64.b64encode(_JPEG).decode()
