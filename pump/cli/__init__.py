@@ -121,8 +121,6 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line of this process and exit."""
-    if sys.stdout is None:  # started with it closed
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a locale that lacks a letter ends no command
     sys.exit(_run())
