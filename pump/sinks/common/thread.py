@@ -145,7 +145,7 @@ class _Crew:
             self._loop.call_later(_PATIENCE, self._look)
 
     def _look(self) -> None:
-        """Find calls that wait behind others, for as long as there are any."""
+        """Find calls that wait behind others, for as long as there are any, and the ends of those before them."""
         self._looking = False
         self._collect()
         if self._calls:
