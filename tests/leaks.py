@@ -81,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
         _watched(subprocess.Popen, "communicate", _pipes),
         _watched(click.testing.CliRunner, "invoke", _result),
         _watched(ops, "_json", lambda answer, _: look("/status", answer.body)),
-        _watched(ops.Ops, "_rendered", lambda text, _: look("/metrics", text)),
+        _watched(ops, "_text", lambda answer, _: look("/metrics", answer.body)),
     ])  # fmt: skip
     asyncio.subprocess.Process.communicate = _communicate  # type: ignore[method-assign, assignment]
 

@@ -348,15 +348,15 @@ class ForStream(Purpose):
         self._cursor = cursor
         self._spool = spool
         self._metrics = metrics
-        self._order = [record.seq for record in batch]
+        self._batch = batch
         self._settled: set[int] = set()
         self._passed = 0
 
     def delivered(self, records: Sequence[Record]) -> None:
         """Count them, and move the cursor past what is done from the beginning on."""
         if records:
-            self._metrics.sent.labels(sink=self._name).inc(len(records))
-            if len(records) < len(self._order):
+            self._metrics.sent.labels(self._name).inc(len(records))
+            if len(records) < len(self._batch):
                 self._settle(record.seq for record in records)
             # Else all at once, as nearly always: the loop passes them.
 
@@ -374,10 +374,10 @@ class ForStream(Purpose):
     def _settle(self, numbers: Iterable[int]) -> None:
         self._settled.update(numbers)
         before = self._passed
-        while self._passed < len(self._order) and self._order[self._passed] in self._settled:
+        while self._passed < len(self._batch) and self._batch[self._passed].seq in self._settled:
             self._passed += 1
-        if before < self._passed < len(self._order):  # the last step is the loop's: it passes what routing excluded too
-            self._cursor.hand(self._order[self._passed - 1])
+        if before < self._passed < len(self._batch):  # the last step is the loop's: it passes what routing excluded too
+            self._cursor.hand(self._batch[self._passed - 1].seq)
 
 
 class ForResend(Purpose):

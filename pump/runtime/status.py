@@ -10,7 +10,7 @@ from typing import Any, Final
 import pump
 from pump.config import Config
 from pump.core.clock import Clock
-from pump.core.tasks import Threads
+from pump.core.tasks import Threads, in_slices
 from pump.delivery.delivery import Delivery
 from pump.ops.control import Tell
 from pump.spool import Spool
@@ -25,6 +25,8 @@ BEHIND_LIMIT: Final = 300.0
 _COUNTED: Final = ("events", "duplicates", "unparsed", "refused", "gaps")
 """Counters of `Metrics` that /status shows for each source."""
 _COUNTING: Final = Threads("counts", 1)
+_SLICE: Final = 500
+"""Sources or parts whose gauges are set in one pass of the event loop: 1 or 2 ms."""
 
 
 class Status:
@@ -183,11 +185,15 @@ class Status:
         """The control socket's command `status`: what /status shows."""
         return await self.whole()
 
-    def refresh(self) -> None:
-        """Set the gauges that are known only when they are scraped. In a thread: parts and gaps may come meanwhile."""
-        for component in list(self._health.components.values()):
-            self._metrics.up.labels(part=component.name).set(component.state == "up")
+    async def refresh(self) -> None:
+        """Set the gauges that are known only when they are scraped; a part that goes meanwhile gets none."""
+        components = self._health.components
+        async for name in in_slices(list(components), _SLICE):
+            if (component := components.get(name)) is not None:
+                self._metrics.up.labels(part=name).set(component.state == "up")
         if (spool := self._spool()) is not None:
-            for name, states in list(spool.gaps.counts.items()):
-                for state in STATES:
-                    self._metrics.gap_records.labels(name, state).set(states.get(state, 0))
+            counts = spool.gaps.counts
+            async for source in in_slices(list(counts), _SLICE):
+                if (states := counts.get(source)) is not None:
+                    for state in STATES:
+                        self._metrics.gap_records.labels(source, state).set(states.get(state, 0))

@@ -99,9 +99,12 @@ class RecentRecords:
         """Everything above this number that is in the spool is here."""
         self._bytes = 0
         self._max_bytes = max_bytes
+        self._last: tuple[tuple[int, int, int], list[Record]] | None = None
+        """What was last asked for, and found: sinks that keep up ask for the same."""
 
     def add(self, records: Sequence[Record]) -> None:
         """Append what a commit stored; the oldest go when the limit is passed."""
+        self._last = None
         self._records.extend(records)
         self._bytes += sum(len(record.body) for record in records)
         if self._bytes <= self._max_bytes:
@@ -116,15 +119,22 @@ class RecentRecords:
 
     def remove(self, first: int, last: int) -> None:
         """Forget the events of these numbers: they were evicted, and nobody may get what others have not."""
+        self._last = None
         low = bisect_left(self._records, first, key=lambda record: record.seq)
         high = bisect_right(self._records, last, key=lambda record: record.seq)
         self._bytes -= sum(len(record.body) for record in self._records[low:high])
         del self._records[low:high]
 
     def read(self, after: int, limit: int, max_bytes: int) -> list[Record] | None:
-        """The records that follow `after`; None where they are no longer all here."""
+        """The records that follow `after`, not to be changed; None where they are no longer all here."""
         if after < self._after:
             return None
+        asked = after, limit, max_bytes
+        if self._last is None or self._last[0] != asked:
+            self._last = asked, self._found(*asked)
+        return self._last[1]
+
+    def _found(self, after: int, limit: int, max_bytes: int) -> list[Record]:
         start = bisect_right(self._records, after, key=lambda record: record.seq)
         chosen = self._records[start : start + limit]
         if sum([len(record.body) for record in chosen]) <= max_bytes:

@@ -184,7 +184,7 @@ class Spool:
         await self._state.wait_above(seq)
 
     async def read(self, after: int, *, limit: int = 500, max_bytes: int = 4 << 20) -> list[Record]:
-        """The events above `after` in order, from memory near the head, else from the file.
+        """The events above `after` in order, from memory near the head, else from the file; not to be changed.
 
         Empty only where nothing readable stands between `after` and the head as it was at the call. Raises
         `Unavailable` where the file cannot be read.
@@ -209,9 +209,7 @@ class Spool:
         First number, last number, how many at most; None where there are none. What lies through `floor` is not among
         them.
         """
-        return strangers.between(
-            strangers.holes_of(self._state.value(strangers.NOTED)), max(after, self.floor), through
-        )
+        return strangers.between(self._state.value(strangers.NOTED), max(after, self.floor), through)
 
     async def before(self, since_ms: int) -> int:
         """A number behind which all events lie that arrived at `since_ms` or later. Raises `Unavailable`."""

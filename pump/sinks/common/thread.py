@@ -103,7 +103,12 @@ class _Crew:
         self.sinks = 0
         """Those that may call."""
         self._loop = loop
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._calls: deque[_Call] = deque()
+        """Those that no thread has begun."""
+        self._bell: SimpleQueue[bool] = SimpleQueue()
+        """True has a thread see to the calls, False has one do so and end."""
+        self._ringing = False
+        """The loop will ring it."""
         self._ended: deque[_Call] = deque()
         self._collecting = False
         """The loop will look at `_ended`."""
@@ -113,11 +118,24 @@ class _Crew:
         self._looking = False
 
     def begin(self, call: _Call) -> None:
-        """Have it done."""
+        """Have it done.
+
+        Where sinks share, the bell waits for the loop's next pass. A commit has all of them call in one, and a thread
+        that woke at the first call would take the interpreter from the loop again and again while it makes the others.
+        """
         if not self._threads:
             self._one_more()
         self._under_way += 1
-        self._calls.put(call)
+        self._calls.append(call)
+        if self.sinks == 1:
+            self._ring()
+        elif not self._ringing:
+            self._ringing = True
+            self._loop.call_soon(self._ring)
+
+    def _ring(self) -> None:
+        self._ringing = False
+        self._bell.put(True)
         self._look_soon()
 
     def _look_soon(self) -> None:
@@ -127,14 +145,17 @@ class _Crew:
             self._loop.call_later(_PATIENCE, self._look)
 
     def _look(self) -> None:
-        """Find calls that wait behind others, for as long as there are any."""
+        """Find calls that wait behind others, for as long as there are any, and the ends of those before them."""
         self._looking = False
-        if not self._calls.empty():
+        self._collect()
+        if self._calls:
             stands = self._taken == self._seen
             self._look_soon()
-            if stands and self._threads < self._under_way:
-                with suppress(RuntimeError):  # the system gives no thread now; the next look asks again
-                    self._one_more()
+            if stands:
+                if self._threads < self._under_way:
+                    with suppress(RuntimeError):  # the system gives no thread now; the next look asks again
+                        self._one_more()
+                self._bell.put(True)
 
     def _one_more(self) -> None:
         threading.Thread(target=self._serve, name="sinks", daemon=True).start()
@@ -143,7 +164,7 @@ class _Crew:
     def _dismiss(self, keep: int) -> None:
         while self._threads > keep:
             self._threads -= 1
-            self._calls.put(None)
+            self._bell.put(False)
 
     def leave(self) -> None:
         """One sink calls no more; after the last the threads end."""
@@ -154,18 +175,26 @@ class _Crew:
 
     def _serve(self) -> None:
         thread = threading.current_thread()
-        while (call := self._calls.get()) is not None:
-            self._taken += 1  # two threads may count one for two: a look then sees less, and comes again
-            thread.name = call.name  # for stacks
-            work, call.work = call.work, None
-            assert work is not None  # a call is begun once
-            try:
-                call.result = work()
-            except BaseException as error:  # noqa: BLE001  # handed to whoever waits
-                call.failure = error
-            self._ended.append(call)
-            del call, work  # they may hold a batch, and the next may be hours away
-            if not self._collecting:
+        stays = True
+        while stays:
+            stays = self._bell.get()
+            while self._calls:
+                try:
+                    call = self._calls.popleft()
+                except IndexError:  # another thread was quicker
+                    break
+                self._taken += 1  # two threads may count one for two: a look then sees less, and comes again
+                thread.name = call.name  # for stacks
+                work, call.work = call.work, None
+                assert work is not None  # a call is begun once
+                try:
+                    call.result = work()
+                except BaseException as error:  # noqa: BLE001  # handed to whoever waits
+                    call.failure = error
+                self._ended.append(call)
+                del call, work  # they may hold a batch, and the next may be hours away
+            # Once for all of them, for the same reason; where one takes long, a look finds those before it.
+            if self._ended and not self._collecting:
                 self._collecting = True
                 with suppress(RuntimeError):  # the loop that asked has ended: nobody waits for the answer
                     self._loop.call_soon_threadsafe(self._collect)

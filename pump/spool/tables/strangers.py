@@ -8,9 +8,11 @@ holes; they are noted in the same commit, so that each sink that had not had the
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import orjson
@@ -153,9 +155,17 @@ def merged(holes: Sequence[Hole]) -> list[Hole]:
     return found
 
 
-def between(holes: Iterable[Hole], after: int, through: int) -> tuple[int, int, int] | None:
-    """The holes that end above `after`, and at `through` or before, as one: first, last, how many events at most."""
-    mine = [hole for hole in holes if after < hole.last <= through]
+def between(kept: object, after: int, through: int) -> tuple[int, int, int] | None:
+    """The holes of `NOTED` that end above `after`, and at `through` or before, as one: first, last, events at most.
+
+    Each sink asks for each of its batches, so only these are looked at.
+    """
+    if not isinstance(kept, list):
+        return None
+    mine: list[Hole] = []
+    with suppress(TypeError, LookupError):
+        low, high = (bisect_right(kept, place, key=itemgetter(1)) for place in (after, through))
+        mine = holes_of(kept[low:high])
     if not mine:
         return None
     count = sum(min(hole.events, hole.last - max(after, hole.first - 1)) for hole in mine)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pump.core.tasks import Alarm, Threads
+from pump.core.tasks import Alarm, Threads, in_slices
 from pump.testing import ManualClock
 
 _PUMP = Path(__file__).parents[3] / "pump"
@@ -174,6 +174,21 @@ async def test_a_thread_that_cannot_begin_is_asked_for_again(monkeypatch: pytest
 
 def _none_left(thread: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
+
+
+async def test_the_loop_goes_on_after_each_slice() -> None:
+    order: list[object] = []
+
+    async def others() -> None:
+        while len(order) < 9:
+            order.append("others")
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    async for item in in_slices(range(5), 2):
+        order.append(item)
+    await task
+    assert order[:7] == [0, 1, "others", 2, 3, "others", 4]
 
 
 async def test_an_alarm_rings_at_the_earliest_moment_and_one_that_is_put_off_changes_nothing() -> None:

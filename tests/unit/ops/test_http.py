@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import threading
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +11,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
 from pump.ingest.push.certificate import RELOAD, Certificate
-from pump.ops.http import Ops, Views
+from pump.ops.http import SLICE, Ops, Views, rendered
 from pump.testing import ManualClock
 from tests.certificates import certificate, needs_openssl
 
@@ -33,7 +33,7 @@ class Pump:
         self.registry = CollectorRegistry()
         self.counter = Counter("pump_tests", "Something to show", registry=self.registry)
 
-    def refresh(self) -> None:
+    async def refresh(self) -> None:
         self.refreshed += 1
 
     async def status(self) -> dict[str, Any]:
@@ -101,31 +101,54 @@ async def test_metrics_in_both_forms() -> None:
 
 
 async def test_others_are_answered_while_metrics_of_many_sources_are_made() -> None:
-    class Slow(Collector):
-        begun, asked = threading.Event(), threading.Event()
+    class Endless(Collector):
+        """It has more to show until another was answered."""
+
+        asked = True
+        begun = asyncio.Event()
 
         def collect(self) -> Iterable[Metric]:
-            self.begun.set()
-            assert self.asked.wait(60)
-            return [GaugeMetricFamily("pump_slow", "Made while another was answered", value=1)]
+            yield GaugeMetricFamily("pump_slow", "Made while another was answered", value=1)
+            for _ in range(100_000):
+                if self.asked:
+                    return
+                self.begun.set()
+                yield GaugeMetricFamily("pump_more", "One of many", value=1)
+            raise AssertionError("nobody was answered meanwhile")
 
     async def test(pump: Pump, url: str, session: aiohttp.ClientSession) -> None:
-        slow = Slow()
-        slow.asked.set()
-        pump.registry.register(slow)  # which asks it for its names
-        slow.begun.clear()
-        slow.asked.clear()
+        endless = Endless()
+        pump.registry.register(endless)
+        endless.asked = False
         scrape = asyncio.create_task(session.get(url + "/metrics"))
-        while not slow.begun.is_set():
-            await asyncio.sleep(0.001)
+        await endless.begun.wait()
         async with session.get(url + "/healthz") as answer:
             assert answer.status == 200
         assert not scrape.done()
-        slow.asked.set()
+        endless.asked = True
         async with await scrape as answer:
             assert "pump_slow 1.0" in await answer.text()
 
     await listening(test)
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
+async def test_metrics_come_in_slices_and_are_the_librarys(accept: str) -> None:
+    registry = CollectorRegistry()
+    many = Gauge("pump_many", 'One for each "source"\\\n', ["source", "what"], registry=registry)
+    for number in range(2 * SLICE + 1):
+        many.labels('a"b\\c\n' + str(number), "ä").set(number / 3)
+    exact = Counter("pump_exact", "As many as go into one", ["source"], registry=registry)
+    for number in range(SLICE):
+        exact.labels(str(number)).inc(number)
+    Counter("pump_empty", "Nobody has any", ["source"], registry=registry)
+    Histogram("pump_took_seconds", "Of all", registry=registry).observe(0.3)
+    Gauge("pump_endless", "No number", registry=registry).set(float("inf"))
+    encode, _ = choose_encoder(accept)
+    parts = list(rendered(registry, encode))
+    assert b"".join(parts) == encode(registry)
+    assert max(part.count(b"\n") for part in parts) == SLICE
+    assert b"".join(rendered(CollectorRegistry(), encode)) == encode(CollectorRegistry())
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])

@@ -142,7 +142,7 @@ async def test_each_way_follows_its_sink_and_the_others_keep_their_connection(si
             await unheard(peer)
             assert ways[1] not in daemon.supervisor.names
             assert ways[1] not in [one["name"] for one in daemon.status.body()["components"]]
-            daemon.status.refresh()
+            await daemon.status.refresh()
             assert daemon.metrics.registry.get_sample_value("pump_up", {"part": ways[1]}) is None
             assert "no source and no sink" in json.dumps(await given(site, "restart", part=ways[1]))
 

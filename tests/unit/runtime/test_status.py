@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -85,3 +86,20 @@ async def test_sources_are_counted_in_a_thread(tmp_path: Path) -> None:
     assert body["sources"] == {"door": {"events": 3, "duplicates": 0, "unparsed": 0, "refused": 0, "gaps": 0}}
     assert body == status.body()
     assert [thread is threading.current_thread() for thread in looked] == [False, True]
+
+
+async def test_a_part_that_goes_while_its_gauges_are_set_leaves_none_behind(tmp_path: Path) -> None:
+    path = tmp_path / "pump.toml"
+    path.write_text('[pump]\nsite = "garage"\n', encoding="utf-8")
+    health, metrics = Health(clock := ManualClock()), Metrics()
+    status = Status(load(path), {}, spool=lambda: None, phase=str, clock=clock, health=health, metrics=metrics)
+    names = [f"source {number}" for number in range(1000)]
+    for name in names:
+        health.component(name).up()
+    setting = asyncio.create_task(status.refresh())
+    await asyncio.sleep(0)
+    assert not setting.done()
+    health.remove(names[-1])
+    await setting
+    shown = [sample.labels["part"] for metric in metrics.up.collect() for sample in metric.samples]
+    assert shown == names[:-1]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -146,6 +147,47 @@ async def test_calls_that_hang_delay_no_other_sinks() -> None:
     go_on.set()
     for worker in (*hanging, *others):
         worker.close()
+
+
+async def test_the_calls_of_a_pass_of_the_loop_cost_it_one_waking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pump.sinks.common.thread._PATIENCE", 60.0)  # no look helps
+    loop, wakings = asyncio.get_running_loop(), []
+    wake = loop.call_soon_threadsafe
+
+    def waking(callback: Callable[..., object], *arguments: object) -> asyncio.Handle:
+        wakings.append(callback)
+        return wake(callback, *arguments)
+
+    workers = [SinkThread(f"sink {number}") for number in range(20)]
+    await asyncio.gather(*(worker.run(threading.get_ident) for worker in workers))
+    monkeypatch.setattr(loop, "call_soon_threadsafe", waking)
+    idents = await asyncio.gather(*(worker.run(threading.get_ident) for worker in workers))
+    assert (len(set(idents)), len(wakings)) == (1, 1)
+    for worker in workers:
+        worker.close()
+
+
+async def test_an_end_is_seen_though_a_call_behind_it_hangs() -> None:
+    quick, hanging, go_on = SinkThread("sink a"), SinkThread("sink b"), threading.Event()
+    await asyncio.gather(quick.run(threading.get_ident), hanging.run(threading.get_ident))
+    ended = asyncio.create_task(quick.run(lambda: 7))
+    stays = asyncio.create_task(hanging.run(go_on.wait))
+    assert await ended == 7
+    go_on.set()
+    assert await stays
+    quick.close()
+    hanging.close()
+
+
+async def test_what_was_begun_is_done_though_its_sinks_have_gone() -> None:
+    workers, done = [SinkThread("sink a"), SinkThread("sink b")], [threading.Event(), threading.Event()]
+    await asyncio.gather(*(worker.run(threading.get_ident) for worker in workers))
+    for worker, event in zip(workers, done, strict=True):
+        worker._begin(event.set)
+    for worker in workers:
+        worker.close()
+    while not all(event.is_set() for event in done):
+        await asyncio.sleep(0.001)
 
 
 async def test_a_call_waits_until_the_system_gives_a_thread_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pump.core.errors import Unavailable
+from pump.core.record import Record
 from pump.spool import Cursor, Receipt, Spool, schema, statements
 from pump.spool.damage.checks import with_checksum
 from pump.spool.reader import RecentRecords
@@ -277,6 +278,26 @@ async def test_what_a_reader_finds_removed_counts_as_removed(opened: Opener) -> 
         found = await spool.read(0)
         assert found[0].seq == 201
         assert spool.floor == 200
+
+
+def test_what_memory_was_last_asked_for_is_found_once_and_as_it_is_now() -> None:
+    def records(*numbers: int) -> list[Record]:
+        return [Record(number, "teams", "vehicle.passed", 0, 0, b"x" * 10) for number in numbers]
+
+    recent = RecentRecords(0, max_bytes=60)
+    recent.add(records(1, 2, 3))
+    found = recent.read(0, 500, 1000)
+    assert found == records(1, 2, 3)
+    assert recent.read(0, 500, 1000) is found
+    assert recent.read(0, 500, 20) == recent.read(0, 2, 1000) == records(1, 2)
+    recent.add(records(4))
+    assert recent.read(0, 2, 1000) == records(1, 2)
+    assert recent.read(0, 500, 1000) == records(1, 2, 3, 4)
+    assert recent.read(1, 500, 1000) == records(2, 3, 4)
+    recent.remove(2, 3)
+    assert recent.read(1, 500, 1000) == records(4)
+    recent.add(records(5, 6, 7, 8, 9))
+    assert recent.read(1, 500, 1000) is None, "the oldest have gone"
 
 
 async def _fill(spool: Spool) -> int:

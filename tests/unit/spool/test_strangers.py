@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -268,8 +270,29 @@ def test_holes_are_bounded_and_keep_their_count() -> None:
     assert strangers.merged([Hole(5, 9, 5), Hole(1, 4, 4)]) == [Hole(1, 9, 9)]
     assert strangers.between([Hole(1, 9, 9), Hole(20, 40, 5)], 4, 40) == (5, 40, 10), "what was passed counts no more"
     assert strangers.between([Hole(1, 9, 9), Hole(20, 40, 5)], 9, 39) is None
+    assert strangers.between("damaged", 0, 9) is strangers.between([[1]], 0, 9) is strangers.between(None, 0, 9) is None
     assert strangers.holes_of([list(hole) for hole in found]) == found
     assert strangers.holes_of("damaged") == strangers.holes_of([[1]]) == []
+
+
+def test_a_batch_looks_at_its_own_holes_alone() -> None:
+    looked: list[int] = []
+
+    class Watched(list[int]):
+        def __getitem__(self, place: Any) -> Any:
+            looked.append(place)
+            return super().__getitem__(place)
+
+        def __iter__(self) -> Iterator[int]:
+            looked.append(0)
+            return super().__iter__()
+
+    kept = [Watched([first, first + 3, 4]) for first in range(1, 100_001, 10)]
+    assert strangers.between(kept, 0, 4) == (1, 4, 4)
+    assert strangers.between(kept, 500, 520) == (501, 514, 8)
+    assert strangers.between(kept, 99_995, 100_001) is None
+    assert strangers.between(kept, 4, 13) is None, "it ends at 14"
+    assert len(looked) < 200
 
 
 # --- who waits for a commit -----------------------------------------------------------------------------------------

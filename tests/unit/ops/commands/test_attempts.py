@@ -129,7 +129,7 @@ class Ways:
     def __init__(self, there: Site, folder: Path) -> None:
         tokens = {name: SecretStr(text) for name, text in (("board", BOARD), ("other", OTHER), ("third", "third-one"))}
         self.tokens = {name: token.get_secret_value() for name, token in tokens.items()}
-        views = Views(list, list, no_status, lambda: None, CollectorRegistry())
+        views = Views(list, list, no_status, lambda: asyncio.sleep(0), CollectorRegistry())
         self.ops = Ops("127.0.0.1", 0, views, CommandPage(lambda: there.desk, tokens).pages())
         self.control = Control(folder)
         self.control.commands |= CommandSocket(there.desk).commands()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ _GRANTS: Mapping[str, Any] = {
 async def page(folder: Path) -> AsyncIterator[tuple[Site, str, aiohttp.ClientSession]]:
     async with site(folder, Clock(), _GRANTS) as there:
         tokens = {"board": SecretStr(_TOKEN), "other": SecretStr("another-token")}
-        views = Views(list, list, no_status, lambda: None, CollectorRegistry())
+        views = Views(list, list, no_status, lambda: asyncio.sleep(0), CollectorRegistry())
         ops = Ops("127.0.0.1", 0, views, CommandPage(lambda: there.desk, tokens).pages())
         async with ops, aiohttp.ClientSession() as session:
             yield there, f"{ops.url}/commands", session
