@@ -103,7 +103,7 @@ class RecentRecords:
     def add(self, records: Sequence[Record]) -> None:
         """Append what a commit stored; the oldest go when the limit is passed."""
         self._records.extend(records)
-        self._bytes += sum(len(record.body) for record in records)
+        self._bytes += sum([len(record.body) for record in records])
         if self._bytes <= self._max_bytes:
             return
         # A little below, so that the list is not shifted at every commit; more would be memory that comes and goes.
