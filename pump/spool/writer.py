@@ -1,6 +1,7 @@
 """The one writer: group commit, and what happens when the disk refuses.
 
-While one commit is on its way all that arrives waits for the next, so that one fsync serves many; nothing lingers.
+While one commit is on its way all that arrives waits for the next, so that one fsync serves many; what the event loop
+has in hand already is waited for, and nothing else.
 """
 
 from __future__ import annotations
@@ -174,6 +175,7 @@ class Writer:
     async def turn(self) -> bool:
         """One commit, if anything is due; True where more is waiting."""
         self._wake.clear()
+        await self._puts.let_come()
         if self.fatal is not None:
             return False  # a commit that succeeds after a failed fsync proves nothing
         group = self._puts.take()
