@@ -8,6 +8,7 @@ Devices that nobody knows (`strangers`) have a share of the table, and are forgo
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -94,6 +95,11 @@ class Device:
         )
 
     @property
+    def deadline(self) -> float:
+        """The listening time, about, at which it is offline unless it is heard before; further signs put it off."""
+        return self.heard + MISSED * self.interval if self.online and self.interval is not None else math.inf
+
+    @property
     def bytes(self) -> int:
         """Of its row, about."""
         return 2 * len(self.key) + len(orjson.dumps(self.json(), default=str))
@@ -132,6 +138,8 @@ class Devices:
         """Rows of strangers, and of those that are known."""
         self._known: dict[str, Device] = {}
         """All of them, by key."""
+        self._earliest = 0.0
+        """Listening time before which nobody can have been silent for too long."""
         self._lone = LoneSigns(intake)
         forgotten = intake.state(FORGOTTEN).get(FORGOTTEN)
         self._forgotten = forgotten if isinstance(forgotten, int) else 0
@@ -231,6 +239,7 @@ class Devices:
         # What it says of itself is taken in at once: a sign that is stored beside this one must not bring back the old.
         if interval is not None:
             known.interval = interval
+            self._earliest = min(self._earliest, known.deadline)
         if facts is not None:
             said = {**known.facts, **bounds.facts(facts)}
             known.facts = {name: value for name, value in said.items() if value is not None}
@@ -299,6 +308,9 @@ class Devices:
     def silent(self) -> list[Device]:
         """Who is online by the table and has given no sign for too long."""
         now = self._listening.looked
+        if now < self._earliest - TICK:  # a look earlier, for sums of real numbers are not exact
+            return []
+        self._earliest = min([device.deadline for device in self._known.values()], default=math.inf)
         return [
             device
             for device in self._known.values()
@@ -332,6 +344,7 @@ class Devices:
     def _keep(self, device: Device) -> None:
         """Have this row in memory; where it is one stranger's too many, others are forgotten."""
         self._known[device.key] = device
+        self._earliest = min(self._earliest, device.deadline)
         if device.since is None:
             self._share.drop(device.key)
             self._settled.count(device.key, device.bytes)

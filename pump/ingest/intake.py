@@ -6,7 +6,7 @@ Each event is encoded exactly once (`encoding`) and stored before the vendor is 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
@@ -105,9 +105,9 @@ class Intake:
         """The store for binaries: store them before the event that names them."""
         return self._media
 
-    async def put(
+    def put(
         self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None, stranger: bool = False
-    ) -> Receipt:
+    ) -> Coroutine[Any, Any, Receipt]:
         """Store the items in order, and `state` in the same transaction; returns after the fsync.
 
         The line after it is the acknowledgement. `state` holds JSON values by key; None removes a key. `stranger`: they
@@ -115,7 +115,7 @@ class Intake:
         `Unavailable` where the spool refuses: nothing was stored then, answer the vendor with its failure form.
         Cancelled, it may have stored them: their ids make a second put harmless.
         """
-        return await self._put(items, state, stranger=stranger)
+        return self._put(items, state, stranger=stranger)
 
     async def _put(
         self, items: Sequence[Event | Unparsed], state: Mapping[str, Any] | None, along: Along = NOTHING,

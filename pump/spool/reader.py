@@ -106,7 +106,7 @@ class RecentRecords:
         """Append what a commit stored; the oldest go when the limit is passed."""
         self._last = None
         self._records.extend(records)
-        self._bytes += sum(len(record.body) for record in records)
+        self._bytes += sum([len(record.body) for record in records])
         if self._bytes <= self._max_bytes:
             return
         # A little below, so that the list is not shifted at every commit; more would be memory that comes and goes.

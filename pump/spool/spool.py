@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -137,13 +137,13 @@ class Spool:
 
     # --- sources' side ------------------------------------------------------------------------------------------
 
-    async def append(
+    def append(
         self, rows: Sequence[Row], *, source: str, state: Mapping[str, Any] | None = None, urgent: bool = False,
         along: Along = NOTHING,
-    ) -> Receipt:  # fmt: skip
+    ) -> Coroutine[Any, Any, Receipt]:  # fmt: skip
         """Store rows, state of `source` and what goes `along` in one transaction; see `Writer.append`."""
-        values = {(source, key): value for key, value in (state or {}).items()}
-        return await self._writer.append(rows, values, urgent=urgent, along=along)
+        values = {(source, key): value for key, value in state.items()} if state else {}
+        return self._writer.append(rows, values, urgent=urgent, along=along)
 
     def state(self, source: str, prefix: str = "") -> dict[str, Any]:
         """The source's stored state, for the keys that begin with `prefix`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -72,8 +72,7 @@ class Row:
     sightings: tuple[Sighting, ...] = ()
 
 
-@dataclass(slots=True, frozen=True)
-class Receipt:
+class Receipt(NamedTuple):
     """The result of a put: `stored` new events, `quarantined` of them so marked; `duplicates` were stored before."""
 
     stored: int

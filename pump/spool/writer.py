@@ -1,6 +1,7 @@
 """The one writer: group commit, and what happens when the disk refuses.
 
-While one commit is on its way all that arrives waits for the next, so that one fsync serves many; nothing lingers.
+While one commit is on its way all that arrives waits for the next, so that one fsync serves many; what the event loop
+has in hand already is waited for, and nothing else.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Writer:
         `Unavailable` at once where the spool refuses, `RowRefused` where single rows cannot be stored. Cancelled,
         it may have stored them.
         """
-        size = sum(len(row.body) for row in rows)
+        size = sum([len(row.body) for row in rows])
         if self.fatal is not None or self.closing:
             raise Unavailable("the spool is closed")
         if self.refusing and not urgent:
@@ -174,6 +175,7 @@ class Writer:
     async def turn(self) -> bool:
         """One commit, if anything is due; True where more is waiting."""
         self._wake.clear()
+        await self._puts.let_come()
         if self.fatal is not None:
             return False  # a commit that succeeds after a failed fsync proves nothing
         group = self._puts.take()
@@ -222,7 +224,7 @@ class Writer:
         return await self._db.run_then(work, then)
 
     def _stored(self, group: Group, puts: Sequence[Put], noted: Noted, begun: float, new: list[Record]) -> list[Record]:
-        self.written += COMMIT_BYTES + sum(len(row.body) for row in group.rows)
+        self.written += COMMIT_BYTES + sum([len(row.body) for row in group.rows])
         self._metrics.commits.inc()
         self._metrics.commit_seconds.observe(time.perf_counter() - begun)
         self._state.fetches.apply(group.fetches)  # before a sink can see the events
@@ -245,30 +247,27 @@ class Writer:
 
     def _committed(self, puts: Sequence[Put], records: Sequence[Record]) -> None:
         numbers = [record.seq for record in records]
-        first = self._next - sum(len(put.rows) for put in puts) if records else 0
+        first = self._next - sum([len(put.rows) for put in puts]) if records else 0
         for put in puts:
-            begin = bisect_left(numbers, first)
-            first += len(put.rows)
-            stored = numbers[begin : bisect_left(numbers, first)] if records else []
-            quarantined = self._count_limited(put, stored, first)
+            rows, begin, first = put.rows, first, first + len(put.rows)
+            stored = numbers[bisect_left(numbers, begin) : bisect_left(numbers, first)]
+            if (duplicates := len(rows) - len(stored)) > 0:
+                kept = set(stored)
+                rows = [row for seq, row in enumerate(rows, begin) if seq in kept]
+            quarantined = self._count_limited(rows)
             self._state.apply(put.state)
             if not put.done.done():  # the one who waited may have been cancelled
-                put.done.set_result(Receipt(len(stored), len(put.rows) - len(stored), quarantined))
+                put.done.set_result(Receipt(len(stored), duplicates, quarantined))
 
-    def _count_limited(self, put: Put, stored: Sequence[int], end: int) -> int:
-        """Add up what was stored of the put's rows, whose numbers end before `end`, against the limits there are.
-
-        How many of them are quarantined.
-        """
+    def _count_limited(self, rows: Sequence[Row]) -> int:
+        """Add up the rows, which were stored, against the limits there are; how many of them are quarantined."""
         count = 0
-        if stored and any(row.quarantined or row.stranger for row in put.rows):
-            kept = set(stored)
-            for seq, row in enumerate(put.rows, end - len(put.rows)):
-                if row.quarantined and seq in kept:
-                    self._state.add_quarantined(row.source, len(row.body))
-                    count += 1
-                if row.stranger and seq in kept:
-                    self._state.add_strangers(cost(row))
+        for row in rows:
+            if row.quarantined:
+                self._state.add_quarantined(row.source, len(row.body))
+                count += 1
+            if row.stranger:
+                self._state.add_strangers(cost(row))
         return count
 
     # --- faults -------------------------------------------------------------------------------------------------
@@ -304,10 +303,9 @@ class Writer:
         stored = quarantined = 0
         for place, row in enumerate(put.rows):
             try:
-                if records := await self._store(Group([row])):
+                if await self._store(Group([row])):
                     stored += 1
-                    one = Put([row], {}, len(row.body), put.urgent, put.done)
-                    quarantined += self._count_limited(one, [records[0].seq], self._next)
+                    quarantined += self._count_limited([row])
             except REFUSALS as failure:
                 if verdict(failure) is not Verdict.ROW:
                     await self._failed_group([put], failure)

@@ -160,6 +160,22 @@ async def test_who_is_heard_while_the_spool_refuses_is_not_offline_after_it(tmp_
         assert await _types(intake) == ["device.online"]
 
 
+async def test_a_shorter_interval_counts_from_its_sign_though_that_is_not_stored(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with _table(tmp_path, clock) as (devices, intake):
+        await _sign(devices, intake, interval=600.0)
+        await _pass(clock, 5)
+        writer = intake._spool._writer
+        writer.refuse(Verdict.FULL.value)
+        with pytest.raises(Unavailable):
+            await _sign(devices, intake, interval=10.0)
+        assert writer.accept()
+        await _pass(clock, 29.5)
+        assert await _types(intake) == ["device.online"]
+        await _pass(clock, 1.0)
+        assert await _types(intake) == ["device.online", "device.offline"]
+
+
 async def test_two_first_signs_at_a_time_are_one_coming(tmp_path: Path) -> None:
     clock = ManualClock()
     async with _table(tmp_path, clock) as (devices, intake):

@@ -20,6 +20,7 @@ from pump.core.errors import Unavailable
 from pump.spool import Receipt, RowRefused, Spool, SpoolSettings
 from pump.spool.errors import Verdict, verdict
 from pump.spool.offline import events
+from pump.spool.queue import ENOUGH, PASSES, Put, PutQueue
 from pump.telemetry.metrics import Metrics
 from tests.unit.spool.conftest import Opener, number, rows
 
@@ -74,6 +75,33 @@ async def test_puts_that_wait_together_share_one_fsync(opened: Opener, metrics: 
         # The first goes alone; all others wait for its commit and share the next.
         assert _commits(metrics) - before <= 3
         assert await _all(spool) == list(range(200))
+
+
+async def test_where_several_wait_a_commit_takes_what_the_loop_has_in_hand_already(
+    opened: Opener, tmp_path: Path
+) -> None:
+    async def in_hand(number: int) -> None:
+        for _ in range(3):  # passes of the loop from a request's socket to its put
+            await asyncio.sleep(0)
+        await spool.append(rows(number, 1), source="gate")
+
+    async with opened() as spool:
+        at_once = [spool.append(rows(number, 1), source="gate") for number in range(2)]
+        await asyncio.gather(*at_once, *map(in_hand, range(2, 12)))
+    with closing(sqlite3.connect(tmp_path / "spool" / "spool.db")) as db:
+        assert db.execute("SELECT first, last FROM blocks").fetchall() == [(1, 12)], "a commit makes a block"
+
+
+async def test_a_put_that_waits_alone_waits_for_nobody() -> None:
+    queue = PutQueue()
+
+    def passes() -> int:
+        return len(list(queue.let_come().__await__()))
+
+    assert passes() == 0
+    for size, most in ((1, 0), (1, PASSES), (ENOUGH - 3, PASSES), (1, 0)):
+        queue.add(Put((), {}, size, urgent=False, done=asyncio.get_running_loop().create_future()))
+        assert passes() == most, len(queue)
 
 
 def _commits(metrics: Metrics) -> float:

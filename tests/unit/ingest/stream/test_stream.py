@@ -463,6 +463,6 @@ async def test_a_password_rejected_by_a_device_that_offers_basic_first_is_tried_
     async with site(tmp_path, scripts=[refusal] * 4) as one:
         with pytest.raises(Misconfigured) as rejected:
             await one.until(lambda: False)
-        assert rejected.value.retry_after == pytest.approx(600.0, abs=1.0)
+        assert rejected.value.retry_after == pytest.approx(600.0, abs=60.0)  # less what has passed since
         assert len(one.requests) == 2  # the challenge, and the one answer to it
         assert b"Authorization: Digest" in one.requests[1]
