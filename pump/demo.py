@@ -314,7 +314,7 @@ def _toml(value: Any) -> str:
 
 def _say(words: str) -> None:
     mark = "\x1b[35m--\x1b[0m" if sys.stderr.isatty() else "--"
-    sys.stderr.write(f"{mark} {words}\n")
+    log.say(f"{mark} {words}\n")
 
 
 def _table(daemon: Daemon, stages: Mapping[str, Stage], peers: Mapping[str, SinkStage], meter: Meter) -> str:

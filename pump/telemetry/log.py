@@ -23,7 +23,7 @@ from pump.core.text import printable
 from pump.telemetry.outlet import Outlet
 from pump.telemetry.redact import DEFAULT, Redactor, clean, redact
 
-__all__ = ["clean", "configure", "lines_lost", "redact"]
+__all__ = ["clean", "configure", "lines_lost", "redact", "say"]
 
 _PRIORITIES: Final = {"critical": 2, "exception": 3, "error": 3, "warning": 4, "warn": 4, "info": 6, "debug": 7}
 """syslog's numbers: the journal cuts a prefix such as "<4>" off a line and takes it as its priority."""
@@ -151,6 +151,11 @@ def _outlet(stream: TextIO) -> Outlet | None:
 
 def _read_again(lines: int) -> None:
     structlog.get_logger().warning("Lines of the log are lost, for nobody read them; they are read again", lines=lines)
+
+
+def say(words: str) -> None:
+    """Lines to standard error as they are, in turn with the log's; who does not read them keeps nobody waiting."""
+    _Writer(sys.stderr).msg(words.encode("utf-8", "backslashreplace"))
 
 
 def lines_lost() -> int:

@@ -39,7 +39,7 @@ class Outlet:
         """Nothing waits, and no thread writes."""
         self._unsaid = 0
         self.lost = 0
-        """Lines that were not written, for too many waited."""
+        """Lines that were not written, for too many waited or their reader is gone."""
 
     def write(self, line: bytes) -> None:
         """Write the line now or, if that would block, later; where its reader is gone it goes nowhere."""
@@ -93,7 +93,8 @@ class Outlet:
                 line = line[os.write(self._fd, line[:_ATOMIC]) :]
         except BlockingIOError:  # it was handed to us non-blocking, and another writer was quicker
             return line
-        except OSError:  # there is nowhere left to report it
+        except OSError:  # there is nowhere left to report it but the count
+            self.lost += 1
             return b""
         return line
 

@@ -155,7 +155,8 @@ class _Crew:
                 if self._threads < self._under_way:
                     with suppress(RuntimeError):  # the system gives no thread now; the next look asks again
                         self._one_more()
-                self._bell.put(True)
+                if self._bell.empty():  # else it would grow while all threads hang and the system gives no other
+                    self._bell.put(True)
 
     def _one_more(self) -> None:
         threading.Thread(target=self._serve, name="sinks", daemon=True).start()

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import subprocess
 import sys
 import threading
 import warnings
@@ -195,3 +196,15 @@ def test_short_texts_are_no_secrets() -> None:
     redactor = Redactor()
     redactor.redact("", "abc")
     assert redactor.clean("abcabc") == "abcabc"
+
+
+def test_what_is_said_beside_the_log_waits_for_its_reader_and_keeps_nobody_waiting() -> None:
+    said = "[log.say(f'{n:04} ' + 'x' * 94 + chr(10)) for n in range(2000)]"
+    command = [sys.executable, "-c", f"from pump.telemetry import log; {said}; print('on', flush=True); input()"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "on\n"  # 200 KB, of which nobody has read any
+        _, lines = process.communicate("\n", timeout=100)
+    assert process.returncode == 0
+    assert [line[:4] for line in lines.splitlines()] == [f"{number:04}" for number in range(2000)]

@@ -86,6 +86,8 @@ def test_a_reader_that_goes_away_stops_nothing() -> None:
         outlet.write(line)
     os.close(reading)
     outlet.close()
+    waited = outlet.lost
     outlet.write(b"nowhere\n")
+    assert (waited > 1000, outlet.lost) == (True, waited + 1)
     threads_end()
     os.close(writing)
