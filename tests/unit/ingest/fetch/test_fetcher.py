@@ -370,14 +370,16 @@ async def test_a_source_that_is_gone_leaves_its_links_to_the_hosts_that_are_name
 
 async def test_while_the_spool_refuses_nothing_is_lost(ground: Ground) -> None:
     async with PictureHost(clock=ground.clock) as host, ground.running(own(host)) as here:
-        gate = asyncio.Event()
+        begun, gate = asyncio.Event(), asyncio.Event()
 
         async def held(request: web.BaseRequest) -> web.Response:
+            begun.set()
             await gate.wait()
             return web.Response(body=jpeg("a.jpg"))
 
         host.answers["a.jpg"] = held
         await here.intake.put(alarm(1, host.link("a.jpg")))
+        await begun.wait()  # where the spool refuses before, nothing is asked for until time passes
         here.spool._writer.refuse("a test")
         gate.set()
         digest = sha256(jpeg("a.jpg")).hexdigest()
