@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,12 @@ class Used:
         return {"rate": events / wall, "cpu": 1e6 * cpu / events}
 
 
+def _settle() -> None:
+    """As the daemon does once it runs: else the collector's first look at all that was imported is the longest step."""
+    gc.collect()
+    gc.freeze()
+
+
 async def _opened(folder: Path, metrics: Any = None) -> Any:
     from pump.spool import Spool, SpoolSettings
 
@@ -81,6 +88,7 @@ async def append(folder: str, batch: int, batches: int, busy: bool = False) -> d
         spool = await _opened(Path(place))
         made = [_rows(n * batch, batch) for n in range(batches)]
         noise = asyncio.create_task(_busy()) if busy else None
+        _settle()
         used = Used()
         for each in made:
             await spool.append(each, source="teams")
@@ -121,9 +129,7 @@ async def pull(folder: str, url: str, queues: list[str], total: int) -> dict[str
         while spool.head < 10:  # its own event of having come up may be among them
             await asyncio.sleep(0.0005)
             assert not running.done(), running
-        # As the daemon does once it runs: else the collector's first look at all that was imported is the longest step.
-        gc.collect()
-        gc.freeze()
+        _settle()
         before, used, stand = spool.head, Used(), [0.0]
 
         async def watch() -> None:
@@ -143,12 +149,22 @@ async def pull(folder: str, url: str, queues: list[str], total: int) -> dict[str
     return {**figures, "stand": stand[0]}
 
 
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The daemon's: uvloop's where that is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
 def main() -> None:
     """The work named, with its arguments as JSON."""
     work, arguments = globals()[sys.argv[1]], json.loads(sys.argv[2])
     part("configure")(level="error")
-    with part("tuned")():
-        print(json.dumps(asyncio.run(work(**arguments))), flush=True)
+    with part("tuned")(), asyncio.Runner(loop_factory=loop_factory()) as runner:
+        print(json.dumps(runner.run(work(**arguments))), flush=True)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,11 @@ PARTS: Final = (
         "sinks each has a loop of its own, some 80 µs a batch",
     ),
     Part(
+        "plain", "A script that does the least for the same promise",
+        "it normalises, limits, routes and repairs nothing: nearer to a limit than it the pump does not come in one "
+        "process",
+    ),
+    Part(
         "peers", "Others on the same load, in multiples of the pump's rate",
         "nothing that would be given up for it: what each promises stands beside it, and who keeps less is quicker",
     ),
