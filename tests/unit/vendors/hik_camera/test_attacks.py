@@ -73,3 +73,16 @@ async def test_a_list_that_the_user_may_not_read_costs_no_stream(tmp_path: Path)
             await pump.until(partial(lambda n: len(device.account.streams) >= n, n))
         assert clock.monotonic() < 600.0
         assert device.account.requests.count(device_paths.INPUTS) == 2, "the challenge and its answer"
+
+
+async def test_a_user_who_may_listen_and_ask_nothing_gets_every_event(tmp_path: Path) -> None:
+    clock = ManualClock()
+    quirks = Quirks(withheld=(device_paths.INFO, *device_paths.LISTS, device_paths.OUTPUTS), nonce_life=1e9)
+    async with Simulator(clock=clock, quirks=quirks) as device, site(tmp_path, device, clock) as pump:
+        await pump.until(lambda: pump.state == "up")
+        device.emit("motion", repeats=2)
+        event, _ = await pump.stored(lambda events: len(events) == 2)
+        assert event["type"] == "video.motion"
+        assert "device" not in event["data"], "nothing is known of it"
+        assert pump.state == "up"
+        assert len(device.account.streams) == 1
