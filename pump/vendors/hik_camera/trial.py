@@ -11,8 +11,11 @@ from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient, Unex
 from pump.vendors.hik_camera.device import INFO, advise, read_answer, read_facts
 from pump.vendors.hik_camera.settings import HikCameraSettings
 
-_HELPLESS: Final = frozenset({401, 403, 404})
-"""Statuses that only a person mends."""
+_SILENT: Final = {
+    403: "the password is accepted; its user may not ask what the device is, so that events come without names",
+    404: "it answers, and does not say what it is",
+}
+"""By the status with which it does not say what it is: neither keeps the alertStream from being opened."""
 _SECONDS: Final = 10.0
 _NAMED: Final = ("name", "model", "serial")
 
@@ -23,11 +26,11 @@ async def try_out(link: DigestClient, settings: HikCameraSettings, clock: Clock,
     answer = await _info(link)
     if answer.date:
         trial.clock(answer.date, clock.now())
-    if answer.status == 404:
-        trial.found.append("it answers, and does not say what it is")
+    if (silent := _SILENT.get(answer.status)) is not None:
+        trial.found.append(silent)
     elif (info := read_answer(answer)) is None:
         advice = advise(answer)
-        raise (Misconfigured if answer.status in _HELPLESS else Unavailable)(advice.reason)
+        raise (Misconfigured if answer.status == 401 else Unavailable)(advice.reason)
     else:
         facts = read_facts(info)
         known = ", ".join(str(facts[name]) for name in _NAMED if facts.get(name))

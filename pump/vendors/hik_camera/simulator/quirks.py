@@ -59,6 +59,8 @@ class Quirks:
     """Rows have serialNo."""
     withheld: tuple[str, ...] = ()
     """Paths that the user may not read, which is answered as a wrong password is."""
+    forbidden: tuple[str, ...] = ()
+    """Paths that the user may not read, which is answered 403."""
     most_streams: int = 8
     nonce_life: float = 3.0
     stale_word: str = '"FALSE"'

@@ -174,6 +174,11 @@ class Simulator(RawServer):
         if refusal is not None:
             await self._answer(writer, 401, refusal, closing=self.quirks.close_challenge)
             return not self.quirks.close_challenge
+        if path in self.quirks.forbidden:
+            await self._answer(
+                writer, 403, "", body=b"<ResponseStatus><subStatusCode>lowPrivilege</subStatusCode></ResponseStatus>"
+            )
+            return True
         if path == device.STREAM:
             if len(self._clients) >= self.quirks.most_streams:
                 self.account.refused += 1

@@ -1,12 +1,19 @@
-"""The camera's source before a spool that refuses: what was read is kept, and a pause is no silence."""
+"""The camera's source before a spool that refuses, and a user with few rights: what was read is kept, a pause is no
+silence, and what may not be asked costs no event.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from pump.commands.trial import Trial
 from pump.testing import ManualClock
+from pump.vendors.hik_camera import SOURCE
 from pump.vendors.hik_camera import device as device_paths
 from pump.vendors.hik_camera.simulator.messages import Records
 from pump.vendors.hik_camera.simulator.quirks import Quirks
@@ -75,9 +82,11 @@ async def test_a_list_that_the_user_may_not_read_costs_no_stream(tmp_path: Path)
         assert device.account.requests.count(device_paths.INPUTS) == 2, "the challenge and its answer"
 
 
-async def test_a_user_who_may_listen_and_ask_nothing_gets_every_event(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["withheld", "forbidden"])
+async def test_a_user_who_may_listen_and_ask_nothing_gets_every_event(tmp_path: Path, how: str) -> None:
     clock = ManualClock()
-    quirks = Quirks(withheld=(device_paths.INFO, *device_paths.LISTS, device_paths.OUTPUTS), nonce_life=1e9)
+    asked: Any = {how: (device_paths.INFO, *device_paths.LISTS, device_paths.OUTPUTS, device_paths.DOORS)}
+    quirks = Quirks(nonce_life=1e9, **asked)
     async with Simulator(clock=clock, quirks=quirks) as device, site(tmp_path, device, clock) as pump:
         await pump.until(lambda: pump.state == "up")
         device.emit("motion", repeats=2)
@@ -86,3 +95,14 @@ async def test_a_user_who_may_listen_and_ask_nothing_gets_every_event(tmp_path: 
         assert "device" not in event["data"], "nothing is known of it"
         assert pump.state == "up"
         assert len(device.account.streams) == 1
+
+
+async def test_the_trial_of_a_device_that_may_not_be_asked_blames_no_password(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with Simulator(clock=clock, quirks=Quirks(forbidden=(device_paths.INFO,))) as device:
+        settings = {"type": "hik-camera", "url": device.url, "password": "Camera-1"}
+        source = SOURCE("door", SOURCE.Settings.model_validate(settings), clock)
+        trial = Trial()
+        await source.try_out(trial)
+        assert any("the password is accepted" in line for line in trial.found)
+        assert not device.account.rejected
