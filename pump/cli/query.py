@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -29,6 +30,8 @@ _TRUTHS: Final = frozenset(("occupied", "granted"))
 """Columns of truth, and the words for what they hold; all else is compared as the column's type wants."""
 _TRUTH: Final = {"true": 1, "yes": 1, "false": 0, "no": 0}
 _DEFAULT_LIMIT: Final = 1000
+_PART: Final = 500
+"""Rows that are read at a time where there may be more than that; older SQLites bind 999 values."""
 _MOST_TYPES: Final = 200
 """Types of which each is a part of one question; SQLite takes 500 parts."""
 _TYPES: Final = """WITH RECURSIVE types(type) AS (
@@ -121,6 +124,8 @@ class _Term(NamedTuple):
 def _rows(
     db: sqlite3.Connection, names: Sequence[str], terms: Sequence[_Term], limit: int
 ) -> Iterator[tuple[Any, ...]]:
+    """The rows in their order, and nothing of the file is held between two of them: else a reader that stops (a pager)
+    would have the archive's WAL grow for as long."""
     listed = ", ".join(f'"{name}"' for name in names)
     if limit:
         # Only numbers are sorted, and the rows read that are shown.
@@ -128,7 +133,16 @@ def _rows(
         condition = f"number IN (SELECT number FROM ({newest}))"
     else:
         condition, values = _condition(terms)
-    return db.execute(f"SELECT {listed} FROM events WHERE {condition} ORDER BY time, number", values)
+    order = "ORDER BY time, number"
+    if 0 < limit <= _DEFAULT_LIMIT:
+        yield from db.execute(f"SELECT {listed} FROM events WHERE {condition} {order}", values).fetchall()
+        return
+    found = db.execute(f"SELECT number FROM events WHERE {condition} {order}", values)
+    numbers = array("q", (number for (number,) in found))
+    for begin in range(0, len(numbers), _PART):
+        part = tuple(numbers[begin : begin + _PART])
+        marks = ",".join("?" * len(part))
+        yield from db.execute(f"SELECT {listed} FROM events WHERE number IN ({marks}) {order}", part).fetchall()
 
 
 def _condition(terms: Iterable[_Term]) -> tuple[str, list[Any]]:

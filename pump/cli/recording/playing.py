@@ -21,8 +21,10 @@ class Wanted(NamedTuple):
     port: int
 
 
-def performance(wanted: Wanted, show: Callable[[str, dict[str, Any], str], object]) -> Coroutine[Any, Any, None]:
-    """The playing, ready to run; `show` gets vendor, account and address once it listens.
+def performance(
+    wanted: Wanted, show: Callable[[str, dict[str, Any], str], object], say: Callable[[str], object]
+) -> Coroutine[Any, Any, None]:
+    """The playing, ready to run; `show` gets vendor, account and address once it listens, `say` lines meanwhile.
 
     Raises click's exceptions for a file that cannot be played.
     """
@@ -56,6 +58,6 @@ def performance(wanted: Wanted, show: Callable[[str, dict[str, Any], str], objec
         sent = show_.account
         other = f", {sent.otherwise} of them otherwise than when they were recorded" if sent.otherwise else ""
         pushed = f": {sent.sent} requests were answered{other}" if sent.sent else ""
-        click.echo(f"Everything was played{pushed}", err=True)
+        say(f"Everything was played{pushed}\n")
 
     return show_.run(lambda url: show(recording.vendor, dict(account), url), played)
