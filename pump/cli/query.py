@@ -15,6 +15,7 @@ from pump.cli import CONFIGURATION
 from pump.cli.shared.commanding import table
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option, moment, shown_json, utf8
+from pump.core.files import given
 from pump.core.text import words_of
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def command(
     names = [name.strip() for name in columns.split(",") if name.strip()]
     asked = _asked([part for term in terms for part in _split(term)])
     try:
-        if not path.exists():
+        if not path.is_file():
             raise click.ClickException(f"there is no archive {path}")
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             known = [name for _, name, *_ in db.execute("PRAGMA table_info(events)")]
@@ -238,7 +239,7 @@ def _configured(config: Path, sink: str | None) -> Path:
     import tomllib
 
     try:
-        sinks = tomllib.loads(config.read_text(encoding="utf-8")).get("sinks", {})
+        sinks = tomllib.loads(given.read(config, given.LARGEST).decode()).get("sinks", {})
         archives = {
             name: Path(part["path"]) for name, part in sinks.items() if part["type"] == "sqlite" and part.get("path")
         }

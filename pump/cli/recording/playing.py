@@ -30,12 +30,13 @@ def performance(
     """
     from pump import registry
     from pump.core.clock import Clock
+    from pump.core.files import given
     from pump.ingest.recording.lines import RecordingError, read
     from pump.simulation.playing.play import Play
     from pump.simulation.playing.running import Performance
 
     try:
-        recording = read(wanted.file.read_bytes())
+        recording = read(given.read(wanted.file))
         module = registry.simulator(recording.vendor)
     except OSError as error:
         raise click.ClickException(f"{wanted.file} cannot be read: {error.strerror}") from None
