@@ -169,7 +169,14 @@ def run(*, duration: float | None, json: bool, mqtt: bool = False, nats: bool = 
     log.configure(json=False, level="error")
     with tempfile.TemporaryDirectory(prefix="pump-demo-") as folder:
         brokers = _brokers(Path(folder), mqtt=mqtt, nats=nats)
-        return asyncio.run(_play(Path(folder), duration, as_json, brokers, page=page))
+        code, table = asyncio.run(_play(Path(folder), duration, as_json, brokers, page=page))
+    stream = sys.stderr if as_json else sys.stdout
+    # Nothing is left to be put away: Ctrl-C may end the wait for a reader that has stopped.
+    former = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    stream.write(table)
+    stream.flush()
+    signal.signal(signal.SIGINT, former)
+    return code
 
 
 def _brokers(folder: Path, *, mqtt: bool, nats: bool) -> dict[str, Server]:
@@ -189,7 +196,8 @@ def _brokers(folder: Path, *, mqtt: bool, nats: bool) -> dict[str, Server]:
 
 async def _play(
     folder: Path, duration: float | None, as_json: bool, brokers: Mapping[str, Server], *, page: bool = False
-) -> int:
+) -> tuple[int, str]:
+    """The exit status and the table."""
     clock = Clock()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -228,8 +236,7 @@ async def _play(
         finally:
             daemon.stop()
             code = await running
-    (sys.stderr if as_json else sys.stdout).write(_table(daemon, stages, peers, meter))
-    return code
+    return code, _table(daemon, stages, peers, meter)
 
 
 async def tell(daemon: Daemon, stages: Mapping[str, Stage]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -14,6 +15,7 @@ from pump.cli import CONFIGURATION
 from pump.cli.shared.commanding import table
 from pump.cli.shared.finding import find, state_dir_option
 from pump.cli.shared.options import config_option, moment, shown_json, utf8
+from pump.core.files import given
 from pump.core.text import words_of
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ _TRUTHS: Final = frozenset(("occupied", "granted"))
 """Columns of truth, and the words for what they hold; all else is compared as the column's type wants."""
 _TRUTH: Final = {"true": 1, "yes": 1, "false": 0, "no": 0}
 _DEFAULT_LIMIT: Final = 1000
+_PART: Final = 500
+"""Rows that are read at a time where there may be more than that; older SQLites bind 999 values."""
 _MOST_TYPES: Final = 200
 """Types of which each is a part of one question; SQLite takes 500 parts."""
 _TYPES: Final = """WITH RECURSIVE types(type) AS (
@@ -84,7 +88,7 @@ def command(
     names = [name.strip() for name in columns.split(",") if name.strip()]
     asked = _asked([part for term in terms for part in _split(term)])
     try:
-        if not path.exists():
+        if not path.is_file():
             raise click.ClickException(f"there is no archive {path}")
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             known = [name for _, name, *_ in db.execute("PRAGMA table_info(events)")]
@@ -121,6 +125,8 @@ class _Term(NamedTuple):
 def _rows(
     db: sqlite3.Connection, names: Sequence[str], terms: Sequence[_Term], limit: int
 ) -> Iterator[tuple[Any, ...]]:
+    """The rows in their order, and nothing of the file is held between two of them: else a reader that stops (a pager)
+    would have the archive's WAL grow for as long."""
     listed = ", ".join(f'"{name}"' for name in names)
     if limit:
         # Only numbers are sorted, and the rows read that are shown.
@@ -128,7 +134,16 @@ def _rows(
         condition = f"number IN (SELECT number FROM ({newest}))"
     else:
         condition, values = _condition(terms)
-    return db.execute(f"SELECT {listed} FROM events WHERE {condition} ORDER BY time, number", values)
+    order = "ORDER BY time, number"
+    if 0 < limit <= _DEFAULT_LIMIT:
+        yield from db.execute(f"SELECT {listed} FROM events WHERE {condition} {order}", values).fetchall()
+        return
+    found = db.execute(f"SELECT number FROM events WHERE {condition} {order}", values)
+    numbers = array("q", (number for (number,) in found))
+    for begin in range(0, len(numbers), _PART):
+        part = tuple(numbers[begin : begin + _PART])
+        marks = ",".join("?" * len(part))
+        yield from db.execute(f"SELECT {listed} FROM events WHERE number IN ({marks}) {order}", part).fetchall()
 
 
 def _condition(terms: Iterable[_Term]) -> tuple[str, list[Any]]:
@@ -224,7 +239,7 @@ def _configured(config: Path, sink: str | None) -> Path:
     import tomllib
 
     try:
-        sinks = tomllib.loads(config.read_text(encoding="utf-8")).get("sinks", {})
+        sinks = tomllib.loads(given.read(config, given.LARGEST).decode()).get("sinks", {})
         archives = {
             name: Path(part["path"]) for name, part in sinks.items() if part["type"] == "sqlite" and part.get("path")
         }

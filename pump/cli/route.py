@@ -72,8 +72,10 @@ def _tell(sinks: Mapping[str, SinkSettings], record: Record, show: bool) -> bool
 def _records(path: Path) -> Iterator[Record]:
     import orjson
 
+    from pump.core.files import given
+
     try:
-        text = sys.stdin.buffer.read() if str(path) == _STDIN else path.read_bytes()
+        text = sys.stdin.buffer.read() if str(path) == _STDIN else given.read(path)
     except OSError as error:
         raise click.ClickException(f"{path} cannot be read: {error.strerror}") from None
     try:

@@ -53,16 +53,19 @@ def command(
       pump simulate --from gate.recording.jsonl --to http://127.0.0.1:8080 --speed 10
     """
     from pump import registry
+    from pump.telemetry import log
+
+    log.configure(json=False, level="warning")
 
     def show(vendor: str, account: dict[str, Any], url: str) -> None:
-        click.echo(f"{vendor} listens at {url}", err=True)
         table = "sources" if vendor in registry.source_kinds() else "sinks"
-        click.echo("\n".join(("", f"[{table}.simulated]", *_toml({"type": vendor, **account}, url))), err=True)
+        lines = (f"{vendor} listens at {url}", "", f"[{table}.simulated]", *_toml({"type": vendor, **account}, url))
+        log.say("".join(f"{line}\n" for line in lines))
 
     if file is not None:
         from pump.cli.recording.playing import Wanted, performance
 
-        simulation = performance(Wanted(file, vendor, to, 0.0 if at_once else speed, host, port), show)
+        simulation = performance(Wanted(file, vendor, to, 0.0 if at_once else speed, host, port), show, log.say)
     elif to is not None or at_once:
         raise click.UsageError("--to, --speed and --at-once go with --from")
     elif vendor is None:
@@ -78,7 +81,7 @@ def command(
             on_ready=lambda url: show(vendor, getattr(module, "ACCOUNT", {}), url),
         )  # fmt: skip
     try:
-        asyncio.run(_until_asked(simulation, Bar(quiet=quiet)))
+        asyncio.run(_until_asked(simulation, Bar(quiet=quiet, write=log.say)))
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
 

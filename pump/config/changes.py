@@ -11,6 +11,7 @@ from typing import Final
 from pump.config.lines import Path as Keys
 from pump.config.model import Config
 from pump.config.probe import CERTIFICATES
+from pump.core.files import given
 from pump.core.settings import Settings
 
 Digests = Mapping[tuple[str, str], str]
@@ -117,7 +118,7 @@ def _digest(paths: list[Path]) -> str:
     found = hashlib.sha256()
     for path in paths:
         try:
-            content = path.read_bytes()
+            content = given.read(path, given.LARGEST)
         except OSError:
             content = b""
         found.update(hashlib.sha256(content).digest())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pump.core.errors import Absent
+from pump.core.files import given
 from pump.core.naming import ANY, KEYS, PLACES, read_lines
 from pump.core.settings import SourceSettings
 from pump.core.text import words_of
@@ -89,8 +90,7 @@ def _own(row: object, shared: Mapping[str, Any], model: type[SourceSettings], na
 
 def _read(path: Path, called: str, model: type[SourceSettings]) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
+        content = given.read(path, _LARGEST)
     except OSError as error:
         raise Absent(f"the file {called} cannot be read: {words_of(error)}") from None
     try:

@@ -34,6 +34,7 @@ from pump.config.model import (
 from pump.config.problems import ConfigError, Problem, dotted, from_pydantic, show
 from pump.core.errors import Absent
 from pump.core.failure import scarcity
+from pump.core.files import given
 from pump.core.settings import Settings, SinkSettings, SourceSettings
 from pump.core.text import words_of
 from pump.core.vocabulary import nearest
@@ -52,8 +53,6 @@ TABLES: Final[dict[str, type[Settings]]] = {
     "commands": CommandSettings,
 }
 """The tables with one fixed form."""
-_LARGEST: Final = 16 << 20
-"""Bytes of pump.toml: what is larger, or never ends, was put in its place by mistake, and would fill the memory."""
 PARTS: Final = ("sources", "sinks")
 """The tables of named tables, each of which has a `type`."""
 
@@ -329,9 +328,8 @@ def _nul(value: object) -> Keys | None:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            found = file.read(_LARGEST + 1)
-        if len(found) > _LARGEST:
+        found = given.read(path, given.LARGEST)
+        if len(found) > given.LARGEST:  # put in its place by mistake
             raise ConfigError([Problem(None, "", "more than 16 MiB: this is no pump.toml")], str(path))
         return found.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from typing import Final
 from pump import registry
 from pump.config.lines import Path as Keys
 from pump.config.model import Config
+from pump.core.files import given
 from pump.core.settings import Settings
 from pump.core.text import words_of
 from pump.registry import Registry
@@ -145,8 +146,8 @@ def _certificates(keys: Keys, settings: Settings) -> Iterator[Finding]:
         if not isinstance(value, (str, Path)):
             continue
         try:
-            with open(value, "rb") as file:
-                file.read(1)
+            given.require_file(value)
+            given.read(value, 1)
             found[key] = Path(value)
         except OSError as error:
             yield (*keys, key), f"{value} cannot be read: {words_of(error)}"

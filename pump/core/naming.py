@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from pump.core.errors import Absent
 from pump.core.event import AHEAD, Event
+from pump.core.files import given
 from pump.core.text import words_of
 
 _Word = str | int
@@ -69,8 +70,7 @@ def read_table(value: object, info: ValidationInfo) -> object:
     folder: Path = (info.context or {}).get("folder", Path())
     path = folder / value
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
+        content = given.read(path, _LARGEST)
     except OSError as error:
         raise Absent(f"the CSV file {value} cannot be read: {words_of(error)}") from None
     except ValueError as error:

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from pump.core.errors import Absent
+from pump.core.files import given
 from pump.core.naming import Named, NameTable, devices_of
 from pump.core.text import words_of
 
@@ -128,8 +129,7 @@ _LONGEST_SECRET = 64 << 10
 
 def _read_secret(path: Path, what: str) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(_LONGEST_SECRET + 1)
+        content = given.read(path, _LONGEST_SECRET)
         text = content.decode().strip()
     except OSError as error:
         raise Absent(f"{what} cannot be read: {words_of(error)}") from None

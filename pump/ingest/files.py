@@ -9,7 +9,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from pump.ingest.marks import sync
+from pump.spool.folder import sync
 
 PART: Final = ".part"
 """The end of the name of a file that is being written."""

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from pump.spool.folder import make, sync
+
 FOLDER: Final = "strangers"
 """Below the store's."""
 _MODE: Final = 0o750
@@ -25,6 +27,7 @@ class Marks:
         """Makes nothing yet."""
         self._folder = store / FOLDER
         self._none = not self._folder.exists()
+        self._prepared = False
 
     def __contains__(self, name: str) -> bool:
         # Most pumps hear no stranger, and each look would be one more wait for the interpreter's lock.
@@ -50,18 +53,24 @@ class Marks:
         """Mark a file, before it is written; on disk after `sync`. Raises OSError."""
         self._none = False
         path = self._path(name)
+        if not self._prepared:
+            self._prepare()
         try:
             path.mkdir(_MODE, exist_ok=True)
-        except FileNotFoundError:
+        except FileNotFoundError:  # somebody has cleared the store away
             self._prepare()
             path.mkdir(_MODE, exist_ok=True)
 
     def _prepare(self) -> None:
-        """Make all folders at the first mark, so that later ones need not sync their parents."""
+        """Make all folders at the first mark, so that later ones need not sync their parents.
+
+        Whether or not they are there: a process killed right here leaves them, and not on disk.
+        """
+        make(self._folder, _MODE)
         for number in range(256):
-            (self._folder / f"{number:02x}").mkdir(_MODE, parents=True, exist_ok=True)
-        for folder in (self._folder, self._folder.parent):
-            sync(folder)
+            (self._folder / f"{number:02x}").mkdir(_MODE, exist_ok=True)
+        sync(self._folder)
+        self._prepared = True
 
     def discard(self, name: str) -> bool:
         """Take the mark away; True where there was one."""
@@ -76,12 +85,3 @@ class Marks:
 
     def _path(self, name: str) -> Path:
         return self._folder / name[:2] / name
-
-
-def sync(folder: Path | str) -> None:
-    """Fsync a folder."""
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -23,8 +23,9 @@ from pump.core.tasks import Threads
 from pump.ingest import evictions
 from pump.ingest.evictions import Early, Evictions
 from pump.ingest.files import PRESENT, adopt, dated, safe, write
-from pump.ingest.marks import Marks, sync
+from pump.ingest.marks import Marks
 from pump.ingest.sweep import Look, Sweep, files_in
+from pump.spool.folder import make, sync
 from pump.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -290,10 +291,10 @@ class Media:
 
     def _prepare(self) -> None:
         """Make all folders at the first file, so that later ones need not sync their parents."""
+        make(self.folder, _FOLDER)
         for number in range(256):
-            (self.folder / f"{number:02x}").mkdir(_FOLDER, parents=True, exist_ok=True)
-        for each in (self.folder, self.folder.parent):
-            sync(each)
+            (self.folder / f"{number:02x}").mkdir(_FOLDER, exist_ok=True)
+        sync(self.folder)
         self._prepared = True
 
     def begin(self) -> None:

@@ -25,6 +25,7 @@ from pump.core.net.listening import listening_url
 from pump.core.tasks import in_slices
 from pump.ingest.push.certificate import Certificate
 from pump.ops.media import PATH, MediaPages
+from pump.ops.serving import CONNECTIONS, OpsRunner
 
 log = structlog.get_logger()
 
@@ -55,6 +56,8 @@ class Views:
     """Shows stored pictures; None: there are none to be seen."""
     closing: Callable[[], None] = lambda: None
     """Called when the listener is about to close, for answers that have no end of their own."""
+    closed: Callable[[str], None] = lambda reason: None
+    """Counts a connection that was closed before it was answered, or refused."""
 
 
 class Ops:
@@ -69,16 +72,18 @@ class Ops:
         *,
         clock: Clock | None = None,
         certificate: Certificate | None = None,
+        connections: int = CONNECTIONS,
     ) -> None:
-        """`pages` look after their own callers: nobody is asked for a password here."""
+        """`pages` look after their own callers: nobody is asked for a password here. `connections` at a time."""
         self._host = host
         self._port = port
         self._views = views
         self._pages = pages
         self._clock = clock or Clock()
         self._certificate = certificate
-        self._renewing: asyncio.Task[None] | None = None
-        self._runner: web.AppRunner | None = None
+        self._connections = connections
+        self._tasks: list[asyncio.Task[None]] = []
+        self._runner: OpsRunner | None = None
         self.url = ""
         """The address where it listens, without a slash at its end; known once it is open (port 0 takes a free one)."""
 
@@ -99,7 +104,7 @@ class Ops:
                 app.router.add_route(method, path, handler)
         if self._views.media is not None:
             app.router.add_get(PATH, self._views.media.answer)
-        runner = web.AppRunner(app, access_log=None, keepalive_timeout=30.0, shutdown_timeout=1.0)
+        runner = OpsRunner(app, connections=self._connections, count=self._views.closed)
         await runner.setup()
         try:
             tls = None if self._certificate is None else self._certificate.context
@@ -110,8 +115,9 @@ class Ops:
             await runner.cleanup()
             raise
         self._runner = runner
+        self._tasks.append(asyncio.create_task(runner.watch(self._clock), name="ops: connections"))
         if self._certificate is not None:
-            self._renewing = asyncio.create_task(self._certificate.watch(self._clock), name="ops: certificate")
+            self._tasks.append(asyncio.create_task(self._certificate.watch(self._clock), name="ops: certificate"))
         host = runner.addresses[0][0]
         if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
             log.warning(
@@ -128,9 +134,8 @@ class Ops:
 
     async def close(self) -> None:
         """Stop listening; answers under way get one second."""
-        if self._renewing is not None:
-            self._renewing.cancel()
-            self._renewing = None
+        while self._tasks:
+            self._tasks.pop().cancel()
         if self._runner is not None:
             self._views.closing()
             await self._runner.cleanup()

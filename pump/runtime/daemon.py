@@ -40,6 +40,7 @@ from pump.runtime.systemd.watchdog import Watch
 from pump.runtime.tuning import prepare_process, tuned
 from pump.runtime.ways import CommandWays
 from pump.spool import NewerSpool, Spool, not_opened
+from pump.spool.folder import make
 from pump.telemetry.health import Health, HealthCollector
 from pump.telemetry.metrics import Metrics
 
@@ -163,7 +164,7 @@ class Daemon:
         except NoStart as error:
             return error.status
         try:
-            self.config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # vendors' tokens lie there
+            make(self.config.state_dir, 0o700)  # vendors' tokens lie there
             lock = FolderLock(self.config.state_dir)
             lock.acquire()
         except Locked as error:

@@ -54,6 +54,11 @@ def connections(wanted: int, descriptors: int) -> int:
     return max(_FEWEST, min(wanted, descriptors - RESERVE))
 
 
+def for_operators(wanted: int, descriptors: int) -> int:
+    """How many connections the ops listener may have open, of the `wanted` ones: they are of the reserve."""
+    return max(_FEWEST, min(wanted, descriptors // 16))
+
+
 def bounded(server: ServerSettings, descriptors: int) -> ServerSettings:
     """The push listener's settings, with no more connections than the descriptors allow; fewer are in the log."""
     most = connections(server.max_connections, descriptors)

@@ -10,6 +10,8 @@ from pump.ops.commands.web import CommandPage
 from pump.ops.http import Ops, Page, Views
 from pump.ops.page.behind import Behind
 from pump.ops.page.pages import OperatorsPage
+from pump.ops.serving import CONNECTIONS
+from pump.runtime.descriptors import for_operators, soft_limit
 
 
 class OpsListener:
@@ -32,8 +34,9 @@ class OpsListener:
         if settings.tls_cert is not None and settings.tls_key is not None:
             certificate = Certificate(settings.tls_cert, settings.tls_key)
         self._ops = Ops(
-            settings.listen.host, settings.listen.port, views, pages, clock=behind.clock, certificate=certificate
-        )
+            settings.listen.host, settings.listen.port, views, pages, clock=behind.clock, certificate=certificate,
+            connections=for_operators(CONNECTIONS, soft_limit()),
+        )  # fmt: skip
 
     @property
     def url(self) -> str:

@@ -80,7 +80,11 @@ class Services:
     async def open_ops(self, config: Config) -> None:
         """Answer operators and probes. OSError where that cannot be."""
         status, media = self._status, self._pictures.pages
-        views = Views(status.sick, status.unready, status.whole, status.refresh, self._metrics.registry, media)
+        metrics = self._metrics
+        views = Views(
+            status.sick, status.unready, status.whole, status.refresh, metrics.registry, media,
+            closed=lambda reason: metrics.ops_closed.labels(reason).inc(),
+        )  # fmt: skip
         behind = Behind(
             config, self._clock, status.whole, status.troubles, spool=self._spool,
             desk=lambda: self.desk, intake=lambda: self._own, commands=lambda: self._commands,

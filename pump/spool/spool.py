@@ -22,6 +22,7 @@ from pump.spool.damage.checks import with_checksum
 from pump.spool.damage.repair import Repaired
 from pump.spool.damage.sidecar import FirstPage, Sidecar
 from pump.spool.errors import Fatal, Verdict, verdict
+from pump.spool.folder import make
 from pump.spool.gaps.along import NOTHING, Along
 from pump.spool.gaps.ledger import GapLedger
 from pump.spool.reader import EventReader, RecentRecords, first_since
@@ -72,7 +73,7 @@ class Spool:
 
         Raises OSError where the folder cannot be used, ValueError for a newer version's spool.
         """
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240  # before anything runs
+        make(folder, 0o700)  # before anything runs
         path = folder / "spool.db"
         async with AsyncExitStack() as files:
             beside = Sidecar(folder)

@@ -153,6 +153,11 @@ class Metrics:
             "pump_media_bytes", "Bytes of the media store, of known devices and of strangers", "share"
         )
         self.media_evicted = counter("pump_media_evicted", "Files that the media store has removed", "reason")
+        self.ops_closed = counter(
+            "pump_ops_closed_connections",
+            "Connections of the ops listener closed unanswered, for they were slow, malformed or too many",
+            "reason",
+        )
         self.commits = counter("pump_commits", "Commits of the spool")
         self.commit_seconds = Histogram(
             "pump_commit_seconds", "Time of a commit, fsync included", registry=registry, buckets=_COMMIT_BUCKETS

@@ -48,6 +48,8 @@ type = "avaeye"
 type = "jsonl"
 path = "{folder}/events.jsonl"
 """
+_STATE = Path("var", "state")
+"""The state directory on the disk, of which the daemon makes both parts."""
 _CONNECTIONS = 4
 _EACH = 40
 """Captures of each connection; together they fill the WAL more than once."""
@@ -85,12 +87,12 @@ async def _cameras(port: int) -> dict[str, float]:
 
 
 def _traced(folder: Path) -> Run:
-    trace, state, port = folder / "trace", folder / "state", free_port()
+    trace, disk, port = folder / "trace", folder / "disk", free_port()
     begin = tracer(trace)
     if begin is None:
         pytest.skip("strace is not installed, or may trace nothing here: no power cut is played")
-    state.mkdir()
-    (folder / "pump.toml").write_text(_CONFIG.format(folder=folder, state=state, port=port))
+    disk.mkdir()
+    (folder / "pump.toml").write_text(_CONFIG.format(folder=folder, state=disk / _STATE, port=port))
     log = folder / "daemon.log"
     with log.open("wb") as file:
         tracing = subprocess.Popen(
@@ -106,7 +108,7 @@ def _traced(folder: Path) -> Run:
         if tracing.poll() is None:
             tracing.kill()
             tracing.wait()
-    return Run(Disk(state, calls(trace)), answered)
+    return Run(Disk(disk, calls(trace)), answered)
 
 
 async def _kept(state: Path) -> dict[str, str | None]:
@@ -136,6 +138,8 @@ def _picture(state: Path, data: dict[str, object]) -> str | None:
             return f"{path} is not there"
         if hashlib.sha256(path.read_bytes()).hexdigest() != one["sha256"]:
             return f"{path} has another content"
+        if not (path.parents[1] / "strangers" / path.parent.name / path.name).exists():
+            return f"{path} has no mark, and a stranger has sent it"
     return None
 
 
@@ -166,16 +170,15 @@ def test_every_event_that_was_answered_before_a_power_cut_is_there(tmp_path: Pat
     run = _traced(tmp_path)
     assert len(run.answered) == _CONNECTIONS * _EACH
     run.disk.at(time.time(), quick / "all", EVERYTHING)
-    assert _files(quick / "all") == _files(tmp_path / "state"), "the trace has not seen all that was written"
+    assert _files(quick / "all") == _files(tmp_path / "disk"), "the trace has not seen all that was written"
 
     chance = random.Random(17)
     for number, cut in enumerate(_cuts(run, chance)):
         due = {record for record, when in run.answered.items() if when <= cut}
         for some in (None, chance):
-            state = quick / "cut"
-            run.disk.at(cut, state, some)
-            kept = asyncio.run(_kept(state))
-            shutil.rmtree(state)
+            run.disk.at(cut, quick / "cut", some)
+            kept = asyncio.run(_kept(quick / "cut" / _STATE))
+            shutil.rmtree(quick / "cut")
             where = f"cut {number}, at {cut}, {'some' if some else 'nothing'} of the rest"
             assert due <= kept.keys(), f"{where}: {sorted(due - kept.keys())} are lost"
             assert not {record: kept[record] for record in due if kept[record]}, where

@@ -20,6 +20,7 @@ import orjson
 
 import pump
 from pump.cli.bundle.cleaning import COUNTED, Cleaner, safe
+from pump.core.files import given
 from pump.core.text import words_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def configuration(config: Config) -> Any:
 def outline(file: Path) -> tuple[Any, list[str]]:
     """The tables and keys of a pump.toml that is not understood here, of its texts hardly any; and its users' names."""
     try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
+        found = tomllib.loads(given.read(file, given.LARGEST).decode())
     except (OSError, ValueError) as error:
         # what is wrong with its words may hold some of them
         return f"it cannot be read: {words_of(error) if isinstance(error, OSError) else 'it is no TOML'}", []
@@ -102,6 +103,7 @@ def machine(folder: Path) -> dict[str, Any]:
 
 def tail(path: Path, count: int) -> list[str]:
     """The last lines of a log file. Raises OSError."""
+    given.require_file(path)
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - TAIL))

@@ -22,13 +22,13 @@ _TYPES: Final = ((b"{", "application/json"), (b"[", "application/json"), (b"<", 
 def _body(_: click.Context, __: click.Parameter, given: str | None) -> bytes:
     """The bytes: of a file, of standard input, or the text itself."""
     from pump.commands.calls import LARGEST_BODY
+    from pump.core.files import given as files
 
     try:
         if given == "-":
             content = sys.stdin.buffer.read(LARGEST_BODY + 1)
         elif given is not None and given.startswith("@"):
-            with open(given[1:], "rb") as file:
-                content = file.read(LARGEST_BODY + 1)
+            content = files.read(given[1:], LARGEST_BODY)
         else:
             content = (given or "").encode("utf-8", "surrogateescape")
     except OSError as error:

@@ -21,19 +21,22 @@ class Wanted(NamedTuple):
     port: int
 
 
-def performance(wanted: Wanted, show: Callable[[str, dict[str, Any], str], object]) -> Coroutine[Any, Any, None]:
-    """The playing, ready to run; `show` gets vendor, account and address once it listens.
+def performance(
+    wanted: Wanted, show: Callable[[str, dict[str, Any], str], object], say: Callable[[str], object]
+) -> Coroutine[Any, Any, None]:
+    """The playing, ready to run; `show` gets vendor, account and address once it listens, `say` lines meanwhile.
 
     Raises click's exceptions for a file that cannot be played.
     """
     from pump import registry
     from pump.core.clock import Clock
+    from pump.core.files import given
     from pump.ingest.recording.lines import RecordingError, read
     from pump.simulation.playing.play import Play
     from pump.simulation.playing.running import Performance
 
     try:
-        recording = read(wanted.file.read_bytes())
+        recording = read(given.read(wanted.file))
         module = registry.simulator(recording.vendor)
     except OSError as error:
         raise click.ClickException(f"{wanted.file} cannot be read: {error.strerror}") from None
@@ -56,6 +59,6 @@ def performance(wanted: Wanted, show: Callable[[str, dict[str, Any], str], objec
         sent = show_.account
         other = f", {sent.otherwise} of them otherwise than when they were recorded" if sent.otherwise else ""
         pushed = f": {sent.sent} requests were answered{other}" if sent.sent else ""
-        click.echo(f"Everything was played{pushed}", err=True)
+        say(f"Everything was played{pushed}\n")
 
     return show_.run(lambda url: show(recording.vendor, dict(account), url), played)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import click
@@ -85,10 +86,15 @@ def command_daemon(
 class Bar:
     """One line of standard error, written over and over; nothing where that is no terminal, or with `quiet`."""
 
-    def __init__(self, *, quiet: bool = False, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, quiet: bool = False, monotonic: Callable[[], float] = time.monotonic,
+        write: Callable[[str], object] | None = None,
+    ) -> None:  # fmt: skip
+        """`write` writes to standard error; by default it waits for who reads that."""
         self.shows = sys.stderr.isatty() and not quiet
         self._shown = False
         self._monotonic = monotonic
+        self._write = write or partial(click.echo, nl=False, err=True)
         self._begun: tuple[float, float] | None = None
         """When the first of the work was seen done, in seconds, and how much."""
 
@@ -104,7 +110,7 @@ class Bar:
             full = round(_BAR * share)
             bar = f"[{'#' * full}{'.' * (_BAR - full)}] {share:4.0%}  "
             rest += self._left(float(progress.get("looked", 0)), float(of))
-        click.echo(f"\r\x1b[K{bar}{rest}", nl=False, err=True)
+        self._write(f"\r\x1b[K{bar}{rest}")
         self._shown = True
 
     def _left(self, looked: float, of: float) -> str:
@@ -118,7 +124,7 @@ class Bar:
     def close(self) -> None:
         """End the line."""
         if self._shown:
-            click.echo(err=True)
+            self._write("\n")
             self._shown = False
 
 

@@ -19,6 +19,7 @@ from typing import Final
 from pump.ingest.fetch.decryption import MARK, Decryptor
 from pump.ingest.fetch.sniffing import NEEDED, believable, kind_of_bytes
 from pump.ingest.media import LARGEST, Media, Stored, TooLarge
+from pump.spool.folder import make
 
 SPILL: Final = 1 << 20
 """Bytes that are kept in memory at the most."""
@@ -84,7 +85,9 @@ class Incoming:
         self._held = 0
         if self._file is None:
             folder = self._media.folder / FOLDER
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.parent.exists():
+                make(folder.parent)
+            folder.mkdir(exist_ok=True)
             self._part = folder / f"{uuid.uuid4().hex}.part"
             self._file = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._begin += content[: max(0, NEEDED - len(self._begin))]

@@ -10,6 +10,7 @@ import structlog
 from anyio import to_thread
 
 from pump.core.clock import Clock
+from pump.core.files import given
 from pump.core.text import words_of
 
 log = structlog.get_logger()
@@ -72,5 +73,7 @@ class Certificate:
 
     def _read(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        for path in (self._cert, self._key):
+            given.require_file(path)
         context.load_cert_chain(self._cert, self._key)
         return context

@@ -25,6 +25,7 @@ from yarl import URL
 
 from pump.commands.once import OnceConnector
 from pump.core.errors import Misconfigured
+from pump.core.files import given
 from pump.core.net.outcome import why
 from pump.ingest.recording.tap import Tap
 
@@ -77,6 +78,8 @@ class UnexpectedStatus(Exception):
 
 def tls_context(*, verify: bool, ca: Path | None = None) -> tls.SSLContext:
     """For https: checked against `ca` or the system's authorities, or not at all. Raises OSError, ssl.SSLError."""
+    if ca:
+        given.require_file(ca)
     context = tls.create_default_context(cafile=str(ca) if ca else None)
     if not verify:
         context.check_hostname = False

@@ -7,6 +7,7 @@ from typing import Final
 
 from pump.core.errors import Misconfigured, Unavailable
 from pump.core.failure import clock_doubt, outside_its_time
+from pump.core.files import given
 from pump.core.net.tls import ClosedIfRefused
 from pump.core.tasks import Threads
 from pump.core.text import words_of
@@ -29,6 +30,8 @@ def _client_context(
     ca_file: str | None, cert_file: str | None, key_file: str | None, password: str | None
 ) -> ssl.SSLContext:
     try:
+        for path in filter(None, (ca_file, cert_file, key_file)):
+            given.require_file(path)
         context = ssl.create_default_context(cafile=ca_file)
         context.sslsocket_class = ClosedIfRefused
         if cert_file is not None:

@@ -119,6 +119,8 @@ class SqliteSink(Sink[SqliteSettings]):
         return self
 
     def _look(self, path: Path) -> Damage | None:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would never be open
+            raise Misconfigured(f"{path} is no regular file: name another file as path")
         _close_to_others(path)
         stamp = self.clock.now().strftime("%Y%m%dT%H%M%SZ")
         found = repair.look(path, self.state, stamp)

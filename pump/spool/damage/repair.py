@@ -31,6 +31,7 @@ from pump.spool.damage.checks import (
 )
 from pump.spool.damage.sidecar import FirstPage, remove
 from pump.spool.errors import Verdict, verdict
+from pump.spool.folder import sync
 from pump.spool.state import LOST_CURSORS
 
 log = structlog.get_logger()
@@ -175,9 +176,9 @@ def salvage(path: Path, reason: str, stamp: str, highest: int) -> None:
             reason = f"{reason}; left out: {left_out}"
         note(new, Repaired(reason, lost, carried, aside.name, since))
         new.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    _sync(fresh)
+    sync(fresh)
     os.rename(fresh, path.with_name(f"{_COMPLETE}{stamp}.db"))
-    _sync(path.parent)
+    sync(path.parent)
     finish(path)
 
 
@@ -195,7 +196,7 @@ def finish(path: Path) -> bool:
                 os.rename(path.with_name(path.name + end), aside.with_name(aside.name + end))
         path.with_name("spool.damaged").unlink(missing_ok=True)
         os.rename(complete, path)
-        _sync(path.parent)
+        sync(path.parent)
         found = True
     for name in ("spool.salvage.db", "spool.damaged-copy.db"):
         remove(path.with_name(name))
@@ -435,11 +436,3 @@ def _copy_table(old: sqlite3.Connection, new: sqlite3.Connection, table: str, fo
         if complete:
             break
     return complete and not found.rows[table]
-
-
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pump.core.groups import BOUNDS
 from pump.core.text import bounded
@@ -67,16 +68,28 @@ def number(value: object) -> float | None:
         return None
 
 
-def first_number(group: dict[str, Any], *names: str) -> float | None:
-    """The first of the fields that holds a finite number, also one written as text.
+class NumberReader(Protocol):
+    """Reads the first of an object's fields that holds a finite number, also one written as text."""
+
+    def __call__(self, group: dict[str, Any] | None, *names: str) -> float | None:
+        """None where none of them holds any, or there is no object."""
+
+
+def number_reader(read: Callable[[object], float | None]) -> NumberReader:
+    """A reader of fields by a reader of their values.
 
     Here and not beside its likes in `fields`, which may be compiled: there an integer would become a real number.
     """
-    for name in names:
-        found = number(group.get(name))
-        if found is not None:
-            return found
-    return None
+
+    def first(group: dict[str, Any] | None, *names: str) -> float | None:
+        if group:
+            for name in names:
+                value = group.get(name)
+                if value is not None and (found := read(value)) is not None:
+                    return found
+        return None
+
+    return first
 
 
 def compact(found: float | None) -> float | None:
@@ -84,6 +97,11 @@ def compact(found: float | None) -> float | None:
     if isinstance(found, float) and found.is_integer() and abs(found) < _EXACT:
         return int(found)
     return found
+
+
+def compacted(value: object) -> float | None:
+    """As `number`; 5.0 and "5.0" are 5."""
+    return compact(number(value))
 
 
 def written(value: object) -> float | None:

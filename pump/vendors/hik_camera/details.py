@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from pump.core.groups import Access, Groups, Target, Vehicle, group
+from pump.vendors.common.fields import child, children
 from pump.vendors.hik_camera.codes import ATTENDANCE, DIRECTIONS, MASKS, NO_PLATE, PLATE_LISTS, UNSAID, Row
 from pump.vendors.hik_camera.document import Tree
-from pump.vendors.hik_camera.fields import child, children, number, text
+from pump.vendors.hik_camera.fields import number, text
 from pump.vendors.hik_camera.readings import temperatures
 
 _PLATES: Final = (

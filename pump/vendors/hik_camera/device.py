@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from pump.ingest.stream.client import Answer
 from pump.ingest.stream.handler import RetryAdvice
+from pump.vendors.common.fields import child, children
 from pump.vendors.common.hik_status import refused, status_fields
 from pump.vendors.hik_camera.document import Tree, read_document
-from pump.vendors.hik_camera.fields import child, children, number, text, whole
+from pump.vendors.hik_camera.fields import number, text, whole
 from pump.vendors.hik_camera.parse import Facts
 
 STREAM: Final = "/ISAPI/Event/notification/alertStream"

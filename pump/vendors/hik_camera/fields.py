@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
-from typing import Any, Final
+from typing import Final
 
 from pump.core.text import bounded
-from pump.vendors.common import fields, timestamps, values
+from pump.vendors.common import timestamps, values
+from pump.vendors.common.fields import children, text_reader
 from pump.vendors.common.timestamps import located
 from pump.vendors.hik_camera.document import Leaf, Tree
 
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _FALSE: Final = frozenset({"false", "0", "no"})
-_SHORT: Final = values.NAME // 4
-"""Characters that fit whatever they are."""
 _HISTORY: Final = frozenset({"1", "1.0", "true", "history", "historical", "historydata"})
 _LATE: Final[dict[str, frozenset[str]]] = {
     "isdataretransmission": _TRUE, "isretransmission": _TRUE, "dataretransmission": _TRUE, "alarmdatatype": _HISTORY,
@@ -23,32 +22,10 @@ _LATE: Final[dict[str, frozenset[str]]] = {
 """Marks of what the device had stored and sends later, by their name in lower case, with what they then say."""
 
 
-def text(tree: Tree | None, *names: str) -> str | None:
-    """The first of the fields that holds a text or a number, stripped; blank counts as absent."""
-    if tree:
-        for name in names:
-            value = tree.get(name)
-            if type(value) is str:  # nearly always where it is there at all, and this is called twenty times an event
-                if value := value.strip():
-                    return value if len(value) <= _SHORT else bounded(value, values.NAME)
-            elif value is not None and (found := values.text(value)) is not None:
-                return found
-    return None
-
-
-def link(tree: Tree | None, *names: str) -> str | None:
-    """As `text`, of an address."""
-    return fields.link(tree, *names) if tree else None
-
-
-def number(tree: Tree | None, *names: str) -> float | None:
-    """The first of the fields that holds a finite number, also one written as text; 5.0 is 5."""
-    if tree:
-        for name in names:
-            value = tree.get(name)
-            if value is not None and (found := values.number(value)) is not None:
-                return values.compact(found)
-    return None
+text: Final = text_reader(values.NAME, values.text)
+"""The first of the fields that holds a text or a number; a boolean is none."""
+number: Final = values.number_reader(values.compacted)
+"""The first of the fields that holds a finite number, also one written as text; 5.0 is 5."""
 
 
 def whole(tree: Tree | None, *names: str) -> int | None:
@@ -80,30 +57,6 @@ def entries(tree: Tree) -> list[Tree]:
     return [entry for one in listed for entry in children(one, "DetectionRegionEntry")] or [
         one for one in listed[1:] if "regionID" in one
     ]
-
-
-def child(tree: Tree | None, *names: str) -> Tree | None:
-    """The first of the fields that holds an object that is not empty; of a list of them the first."""
-    if tree:
-        for name in names:
-            value = tree.get(name)
-            if value and (type(value) is dict or type(value) is list):
-                found: Any = value if type(value) is dict else value[0]
-                if found and type(found) is dict:
-                    return found
-    return None
-
-
-def children(tree: Tree | None, *names: str) -> list[Tree]:
-    """The objects of the first of the fields that has any, whether it holds one or a list."""
-    if tree:
-        for name in names:
-            value = tree.get(name)
-            if type(value) is dict:
-                return [value]
-            if type(value) is list and (found := [item for item in value if type(item) is dict]):
-                return found
-    return []
 
 
 def moment(value: object, zone: tzinfo) -> datetime | None:

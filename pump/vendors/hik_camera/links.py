@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from pump.core.groups import Medium, group
+from pump.vendors.common.fields import child, children
 from pump.vendors.common.images import kind_of, mime_of_address
 from pump.vendors.hik_camera.document import Leaf, Tree, leaves
-from pump.vendors.hik_camera.fields import child, children, whole
+from pump.vendors.hik_camera.fields import whole
 
 MOST: Final = 32
 """The most pictures that a message is believed to bring."""

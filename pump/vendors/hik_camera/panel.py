@@ -17,9 +17,10 @@ from pump.core.event import event_id
 from pump.core.groups import BOUNDS, Alarm, Groups, Medium, Place, group
 from pump.core.taxonomy import Phase, Severity
 from pump.core.text import bounded
+from pump.vendors.common.fields import link
 from pump.vendors.common.hik_cid import CODES, UNLISTED, Code, Spot, alarm_uuid, ending
 from pump.vendors.hik_camera.document import Tree
-from pump.vendors.hik_camera.fields import link, moment, text, whole
+from pump.vendors.hik_camera.fields import moment, text, whole
 
 _PERIPHERALS: Final = (
     "keypad", "extensionModule", "outputModule", "repeater", "siren", "cardReader", "remoteCtrlNo", "alarmLineNo",

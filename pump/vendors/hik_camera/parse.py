@@ -16,12 +16,13 @@ from pump.core.event import Event, event_id
 from pump.core.groups import Access as AccessGroup
 from pump.core.groups import Alarm, Device, Medium, Place, Queue, group
 from pump.core.taxonomy import Phase
+from pump.vendors.common.fields import child
 from pump.vendors.hik_camera.access import ACCESS, SIGN_OF_LIFE, Access
 from pump.vendors.hik_camera.access import UNKNOWN as UNKNOWN_ACCESS
 from pump.vendors.hik_camera.codes import CHANNELS_OF_DEVICES, CONTINUES, EVENTS, HEARTBEATS, UNKNOWN, Row
 from pump.vendors.hik_camera.details import details
 from pump.vendors.hik_camera.document import Leaf, Tree, Weight, digest, leaves, walked
-from pump.vendors.hik_camera.fields import child, entries, flag, joined, moment, stored, text, whole
+from pump.vendors.hik_camera.fields import entries, flag, joined, moment, stored, text, whole
 from pump.vendors.hik_camera.links import links, pictures_to_come
 from pump.vendors.hik_camera.panel import Panel, read_panel
 from pump.vendors.hik_camera.readings import Reading, counts, limit, periodic, temperatures, waited

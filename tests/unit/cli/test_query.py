@@ -254,3 +254,28 @@ def test_the_newest_of_some_types_are_found_in_steps_that_do_not_grow_with_the_a
         assert newest == everything[-10:]
     if terms[0].startswith("type") and "plate=*1" not in terms:
         assert _found(large, "--limit", "10", *terms)[1] <= _found(small, "--limit", "10", *terms)[1] + 2
+
+
+@pytest.mark.parametrize("limit", [0, 2500, 1000])
+def test_who_stops_reading_keeps_the_archive_from_nothing(tmp_path: Path, limit: int) -> None:
+    path = tmp_path / "archive.db"
+    batch = [record(number) for number in range(1, 3001)]
+
+    async def main() -> None:
+        settings = SINK.Settings(type="sqlite", path=str(path))
+        async with SINK("archive", settings, state=None, clock=Clock(), site="testing") as sink:
+            await sink.send(batch)
+
+    asyncio.run(main())
+    asked = [sys.executable, "-m", "pump", "query", "--file", str(path), "--limit", str(limit), "--format", "json"]
+    with subprocess.Popen(asked, stdout=subprocess.PIPE) as reader:
+        assert reader.stdout is not None
+        first = reader.stdout.readline()
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("UPDATE events SET level = level + 1")
+            assert db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "somebody reads in the file"
+        rest = reader.stdout.read()
+    assert reader.returncode == 0
+    assert [orjson.loads(line) for line in (first + rest).splitlines()] == [
+        orjson.loads(one.body) for one in (batch[-limit:] if limit else batch)
+    ]

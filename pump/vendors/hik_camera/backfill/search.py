@@ -16,10 +16,11 @@ from pump.core.clock import Clock
 from pump.ingest.stream.client import Answer, ConnectionLost, DigestClient, UnexpectedStatus
 from pump.ingest.stream.intake import StreamIntake
 from pump.ingest.stream.lockout import LoginLockout
+from pump.vendors.common.fields import child
 from pump.vendors.common.hik_status import refused, status_fields
 from pump.vendors.hik_camera import device
 from pump.vendors.hik_camera.document import Tree, read_document
-from pump.vendors.hik_camera.fields import child, moment, text
+from pump.vendors.hik_camera.fields import moment, text
 
 PATH: Final = "/ISAPI/AccessControl/AcsEvent?format=json"
 TIME: Final = "/ISAPI/System/time"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -127,6 +128,13 @@ def test_files_that_are_something_else_are_left_alone(path: Path) -> None:
 async def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="archive"):
         async with sink(tmp_path / "none" / "archive.db"):
+            raise AssertionError("it was opened")
+
+
+async def test_a_pipe_is_no_archive(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "archive.db")
+    with pytest.raises(Misconfigured, match="no regular file"):
+        async with sink(tmp_path / "archive.db"):
             raise AssertionError("it was opened")
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pump.vendors.common.fields import child, children, listed, number, text, word
+from pump.vendors.common.fields import child, children, link, listed, number, text, word
+from pump.vendors.hik_camera import fields as camera
 
 _WORDS = {"1": "one", "2": "two"}
 _ANY = st.recursive(
@@ -71,3 +72,25 @@ def test_lists_and_objects_alone_are_lists() -> None:
 )
 def test_a_word_is_the_dictionary_s_or_the_value_as_it_came(value: Any, found: Any) -> None:
     assert word({"a": value}, _WORDS, "a") == found
+
+
+def test_where_there_is_no_object_there_is_no_field() -> None:
+    assert [read(None, "a") for read in (text, link, number, child)] == [None] * 4
+    assert children(None, "a") == []
+
+
+@pytest.mark.parametrize(
+    ("value", "common", "cameras"),
+    [(True, "true", None), (1.0, "1", "1.0"), (7, "7", "7"), (2**60, str(2**60), str(2**60)), ([], None, None)],
+)  # fmt: skip
+def test_the_vendors_differ_in_what_is_no_text(value: Any, common: str | None, cameras: str | None) -> None:
+    group = {"a": "", "b": value}
+    assert (text(group, "a", "b"), camera.text(group, "a", "b")) == (common, cameras)
+
+
+@pytest.mark.parametrize(
+    ("value", "common", "cameras"), [("5.0", 5.0, 5), (5.0, 5.0, 5), ("5", 5.0, 5), (1.5, 1.5, 1.5)]
+)
+def test_a_camera_s_whole_numbers_are_integers(value: Any, common: float, cameras: float) -> None:
+    found = number({"b": value}, "a", "b"), camera.number({"b": value}, "a", "b")
+    assert [*map(repr, found)] == [repr(common), repr(cameras)]

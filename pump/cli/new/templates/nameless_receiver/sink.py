@@ -17,6 +17,7 @@ import structlog
 from pump.cli.new.templates.nameless_receiver.settings import NamelessReceiverSettings
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Rejected, Unavailable
+from pump.core.net.outcome import retry_after, why
 from pump.core.record import Batch, Record, State
 from pump.sink import Sink
 
@@ -141,11 +142,11 @@ class NamelessReceiverSink(Sink[NamelessReceiverSettings]):
                 allow_redirects=False,
             ) as response:
                 content = await response.content.read(_LARGEST)
-                status, wish = response.status, response.headers.get("Retry-After", "")
+                status, wish = response.status, response.headers.get("Retry-After")
         except TimeoutError:
             raise Unavailable(f"the receiver gives no answer for {self.settings.timeout:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"the receiver cannot be reached ({type(error).__name__})") from None
+            raise Unavailable(f"the receiver cannot be reached: {why(error)}") from None
         if 200 <= status < 300:
             return _stored(content)
         match _OF_STATUS.get(status) or _OF_CLASS.get(status // 100, Verdict.LATER):
@@ -154,8 +155,8 @@ class NamelessReceiverSink(Sink[NamelessReceiverSettings]):
             case Verdict.WRONG:
                 raise Misconfigured(f"the receiver answers {status}: check url and api_key")
             case Verdict.LATER:
-                retry_after = min(float(wish), _LONGEST_WAIT) if wish.isdecimal() else None
-                raise Unavailable(f"the receiver answers {status}", retry_after=retry_after)
+                wait = retry_after(wish, self.clock.now(), _LONGEST_WAIT)
+                raise Unavailable(f"the receiver answers {status}", retry_after=wait)
 
 
 def _stored(content: bytes) -> int | None:

@@ -8,7 +8,9 @@ from typing import Any, Final, Self
 import aiohttp
 
 from pump.cli.new.templates.nameless_vendor.codes import answer_of
+from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
+from pump.core.net.outcome import retry_after, why
 
 MOST: Final = 100
 """Records of one batch."""
@@ -21,10 +23,11 @@ _LONGEST_WAIT: Final = 3600.0
 class Client:
     """One account's calls; an async context manager that holds the connections."""
 
-    def __init__(self, *, server: str, api_key: str, timeout: float) -> None:
+    def __init__(self, *, server: str, api_key: str, timeout: float, clock: Clock) -> None:
         self._server = server
         self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
         self._timeout = timeout
+        self._clock = clock
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -61,18 +64,18 @@ class Client:
                 method, f"{self._server}{path}", json=body, allow_redirects=False
             ) as response:
                 content = await _read(response)
-                status, wish = response.status, response.headers.get("Retry-After", "")
+                status, wish = response.status, response.headers.get("Retry-After")
         except TimeoutError:
             raise Unavailable(f"the vendor gives no answer for {self._timeout:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"the vendor cannot be reached ({type(error).__name__}): check server") from None
+            raise Unavailable(f"the vendor cannot be reached: {why(error)}: check server") from None
         if 200 <= status < 300:
             return content
         answer = answer_of(status)
         if answer.person:
             raise Misconfigured(f"HTTP {status}: {answer.text}")
-        retry_after = min(float(wish), _LONGEST_WAIT) if wish.isdecimal() else None
-        raise Unavailable(f"HTTP {status}: {answer.text}", retry_after=retry_after)
+        wait = retry_after(wish, self._clock.now(), _LONGEST_WAIT)
+        raise Unavailable(f"HTTP {status}: {answer.text}", retry_after=wait)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

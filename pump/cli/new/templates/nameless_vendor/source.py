@@ -31,6 +31,7 @@ class NamelessVendor(Source[NamelessVendorSettings]):
             server=settings.server,
             api_key=settings.api_key.get_secret_value(),
             timeout=settings.timeout,
+            clock=self.clock,
         ) as client:
             while True:
                 if not await self._take(client, intake):

@@ -26,10 +26,12 @@ _METHODS: Final = {"/records": "GET", "/confirm": "POST"}
 
 @dataclass(slots=True, frozen=True)
 class Fault:
-    """One call's misfortune: an HTTP `status`, `garbage` instead of JSON, or a connection that `drop`s."""
+    """One call's misfortune: an HTTP `status`, perhaps with a Retry-After, `garbage` instead of JSON, or a connection
+    that `drop`s."""
 
     kind: Literal["status", "garbage", "drop"]
     status: int = 503
+    retry_after: str = ""
 
 
 class Simulator:
@@ -134,7 +136,9 @@ class Simulator:
             return None
         fault = self.faults.popleft()
         if fault.kind == "status":
-            return web.Response(status=fault.status)
+            return web.Response(
+                status=fault.status, headers={"Retry-After": fault.retry_after} if fault.retry_after else None
+            )
         if fault.kind == "garbage":
             return web.Response(text="<html>hello</html>", content_type="text/html")
         if request.transport is not None:

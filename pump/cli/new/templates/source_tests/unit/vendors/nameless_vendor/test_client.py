@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -10,12 +12,14 @@ from pump.cli.new.templates.nameless_vendor.client import Client
 from pump.cli.new.templates.nameless_vendor.simulator.server import Fault, Simulator
 from pump.core.clock import Clock
 from pump.core.errors import Misconfigured, Unavailable
+from pump.testing import ManualClock
+from pump.testing.clock import START
 
 
 async def ask(*faults: Fault, api_key: str = "key", path: str = "") -> None:
     async with Simulator(clock=Clock()) as vendor:
         vendor.faults.extend(faults)
-        async with Client(server=vendor.url + path, api_key=api_key, timeout=60.0) as client:
+        async with Client(server=vendor.url + path, api_key=api_key, timeout=60.0, clock=ManualClock()) as client:
             await client.records()
 
 
@@ -29,6 +33,16 @@ def test_what_only_a_person_can_mend(status: int) -> None:
 def test_what_is_tried_again(status: int) -> None:
     with pytest.raises(Unavailable, match=f"HTTP {status}: "):
         asyncio.run(ask(Fault("status", status)))
+
+
+@pytest.mark.parametrize(
+    ("wish", "seconds"),
+    [("7", 7.0), (format_datetime(START + timedelta(seconds=7), usegmt=True), 7.0), ("soon", None), ("", None)],
+)
+def test_the_vendor_s_wish_is_read_as_seconds_or_as_a_date(wish: str, seconds: float | None) -> None:
+    with pytest.raises(Unavailable) as raised:
+        asyncio.run(ask(Fault("status", 503, wish)))
+    assert raised.value.retry_after == seconds
 
 
 def test_a_connection_that_drops_is_tried_again() -> None:
