@@ -34,8 +34,8 @@ KEYS_KEPT = 1_000_000
 KEYS_SECONDS = 7 * 86400.0
 MARK_SECONDS = 6 * 3600.0
 SWEEP_SECONDS = 60.0
-MERGED = 64
-"""Young keys that are moved at a time, at the least: of ten million each may have a page of its own, 1 MiB."""
+MOVES = 512
+"""Slices of a move of young keys, a tick's each where no more come: of 64 keys, which among ten million write 1 MiB."""
 NAMED = 10.0
 """Seconds between two looks for who holds a spool that refuses."""
 LOG_SECONDS = 60.0
@@ -87,6 +87,7 @@ class Retention:
         self._sweep: statements.Key | None = None
         self._sightings: sightings.Place | None = None
         self._merge: young.Key | None = None
+        self._merge_slice = 0
         self._merged_through = 0
 
     def adjust(self, settings: SpoolSettings) -> None:
@@ -113,13 +114,13 @@ class Retention:
                 await self._writer.checkpoint(mode)
                 await self._measure()
             more = await self._evict()
-            await self._merge_young()
             if await self._dead.keep():
                 more = True
                 self._writer.wrote(statements.SLICE * 1024)
                 await self._measure()
             now = self._clock.monotonic()
             aged = now - self._looked >= TICK
+            await self._merge_young(aged=aged)
             if aged or self.used > PRESSED * self.max_bytes:
                 self._looked = now if aged else self._looked
                 for _ in range(SLICES):
@@ -221,15 +222,20 @@ class Retention:
         if self._sweep is None:
             self._sightings = sightings.FIRST_PLACE
 
-    async def _merge_young(self) -> None:
-        """Move young keys among all others, twice as many as come meanwhile: no put waits for many at a time."""
+    async def _merge_young(self, *, aged: bool) -> None:
+        """Move young keys among all others, two for each that comes meanwhile: no put waits for many at a time.
+
+        And some at each tick, so that a pump that is started anew again and again ends it too.
+        """
         state = self._state
         if self._merge is None:
             if state.young < young.MOST:
                 return
+            self._merge_slice = max(1, state.young // MOVES)
             self._merge, self._merged_through, state.young = young.FIRST, state.head, 0
-        if (count := 2 * state.young) < MERGED:
+        if 2 * state.young < self._merge_slice and not aged:
             return
+        count = max(2 * state.young, self._merge_slice)
         work = partial(statements.merge_young, above=self._merge, count=count, through=self._merged_through)
         found = await self._writer.run(work)
         self._merge, state.young = (None, found) if isinstance(found, int) else (found, 0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +23,19 @@ from pump.spool.tables import young
 from pump.spool.tables.fetches import result_id
 from pump.spool.types import Link
 from pump.telemetry.metrics import Metrics
+from pump.testing.clock import ManualClock
 from tests.unit.spool.conftest import Opener, rows
 
 MOST = 40
 
 
-def untimed(first: int, count: int, *, stranger: bool = False, source: str = "gate") -> list[Row]:
+def untimed(
+    first: int, count: int, *, stranger: bool = False, source: str = "gate", recorded: int | None = None
+) -> list[Row]:
     """Rows whose identity has no time, their ids in no order."""
     return [
         replace(row, dedup_time_ms=0, id=f"{hash_of(n):016x}-{n}", stranger=stranger)
-        for n, row in enumerate(rows(first, count, source=source), first)
+        for n, row in enumerate(rows(first, count, source=source, recorded=recorded), first)
     ]
 
 
@@ -41,9 +46,8 @@ def hash_of(number: int) -> int:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few keys begin a move, and each commit has one."""
+    """Few keys begin a move."""
     monkeypatch.setattr(young, "MOST", MOST)
-    monkeypatch.setattr(retention, "MERGED", 1)
 
 
 def counts(folder: Path) -> tuple[int, int]:
@@ -64,29 +68,42 @@ async def in_memory(spool: Spool) -> int:
 
 
 async def test_a_redelivery_is_found_wherever_its_key_lies(opened: Opener, tmp_path: Path, few: None) -> None:
-    folder = tmp_path / "spool"
-    async with opened() as spool:
-        group = untimed(0, 10)
+    folder, clock = tmp_path / "spool", ManualClock()
+    made = partial(untimed, recorded=clock.now_ms())
+    async with opened(clock) as spool:
+        group = made(0, 10)
         assert await spool.append([*group, *group[3:5]], source="gate") == Receipt(10, 2)
         assert await spool.append(group, source="gate") == Receipt(0, 10)
         assert counts(folder) == (0, 10)
         for first in range(10, 70, 10):  # the move has begun and is under way
-            assert await spool.append(untimed(first, 10), source="gate") == Receipt(10, 0)
+            assert await spool.append(made(first, 10), source="gate") == Receipt(10, 0)
         await spool.flush()
         merged, waiting = counts(folder)
         assert 0 < merged < 70
         assert waiting == 70
-        assert await spool.append(untimed(0, 80), source="gate") == Receipt(10, 70)
-    async with opened() as spool:  # the half that is moved lies in both places
-        assert await spool.append(untimed(0, 80), source="gate") == Receipt(0, 80)
+        assert await spool.append(made(0, 80), source="gate") == Receipt(10, 70)
+    async with opened(clock) as spool:  # the half that is moved lies in both places
+        assert await spool.append(made(0, 80), source="gate") == Receipt(0, 80)
         for first in range(80, 400, 10):
-            assert await spool.append(untimed(first, 10), source="gate") == Receipt(10, 0)
-            assert await spool.append(untimed(0, first + 10), source="gate") == Receipt(0, first + 10)
+            assert await spool.append(made(first, 10), source="gate") == Receipt(10, 0)
+            assert await spool.append(made(0, first + 10), source="gate") == Receipt(0, first + 10)
             assert await in_memory(spool) <= 2 * MOST
         merged, waiting = counts(folder)
         assert merged > 300
         assert waiting <= 4 * MOST
     assert [row.seq for row in offline.events(folder)] == sorted({row.seq for row in offline.events(folder)})
+
+
+async def test_a_move_ends_where_nothing_more_comes(opened: Opener, tmp_path: Path, few: None) -> None:
+    """Else those of a pump that is started anew each day would grow without end."""
+    clock = ManualClock()
+    async with opened(clock) as spool:
+        await spool.append(untimed(0, MOST, recorded=clock.now_ms()), source="gate")
+        async with asyncio.timeout(30):
+            while counts(tmp_path / "spool") != (MOST, 0):
+                clock.advance(retention.TICK)
+                await spool.flush()
+        assert await in_memory(spool) == 0
 
 
 async def test_rows_with_and_without_a_time_share_a_commit(opened: Opener, tmp_path: Path) -> None:
