@@ -19,7 +19,7 @@ import orjson
 import structlog
 
 from pump.spool.damage.checks import row_crc
-from pump.spool.tables import limited
+from pump.spool.tables import limited, young
 from pump.spool.types import Row
 
 log = structlog.get_logger()
@@ -131,8 +131,7 @@ def forget(db: sqlite3.Connection, through: int) -> int:
     for keys, _ in rows:
         mine = _keys(keys)
         db.executemany("DELETE FROM keys WHERE lead = ? AND source = ? AND id = ?", mine)
-        unmerged = [(source, id_) for lead, source, id_ in mine if lead == 0]
-        db.executemany("DELETE FROM unmerged WHERE source = ? AND id = ?", unmerged)
+        young.forget(db, [(source, id_) for lead, source, id_ in mine if lead == 0])
     if rows:
         db.execute("DELETE FROM strangers WHERE last <= ?", (through,))
     return sum(size for _, size in rows if type(size) is int)

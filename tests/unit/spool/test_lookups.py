@@ -77,3 +77,15 @@ def test_a_sighting_is_found_without_a_look_at_all_of_them(db: sqlite3.Connectio
         assert {one.sighting for one in found} == asked
         assert not sightings.seen(db, source="other", wanted=asked)
     assert steps[1] <= 1.5 * steps[0]
+
+
+@pytest.mark.parametrize("gone", [1, 64])
+def test_young_keys_are_forgotten_without_a_look_at_all_of_them(db: sqlite3.Connection, gone: int) -> None:
+    steps = []
+    for first, last in zip((0, *BEHIND), BEHIND, strict=False):
+        statements._insert(db, Group([_a_row(n, timed=False) for n in range(first, last)]), first + 1, [])
+        keys = [("teams", f"{n:032x}") for n in range(first, first + gone)]
+        steps.append(_steps(db, lambda keys=keys: young.forget(db, keys)))  # type: ignore[misc]
+        (left,) = db.execute("SELECT count(*) FROM unmerged WHERE seq > ?", (first,)).fetchone()
+        assert left == last - first - gone
+    assert steps[1] <= 1.5 * steps[0] + 10
