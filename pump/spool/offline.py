@@ -26,6 +26,7 @@ from pump.spool.state import TIME
 from pump.spool.tables.dead_letters import GONE, DeadLetter, gone
 from pump.spool.tables.dead_letters import letters as letters_in
 from pump.spool.tables.fetches import result_id
+from pump.spool.tables.young import KEPT
 
 _BATCH = 500
 _BYTES = 4 << 20
@@ -236,17 +237,15 @@ def find_medium(folder: Path, medium: str) -> Mapping[str, Any] | None:
     None where no stored event has it, or none says where it is. Opens the spool in `folder` for itself: the keys lie by
     time, so that this looks through them all (0.2 s for a million). Raises sqlite3.Error.
     """
-    event = medium.rpartition("/")[0]
+    event, result = medium.rpartition("/")[0], result_id(medium, stored=True)
     with closing(connect_reading(folder / "spool.db")) as db:
-        for lead, source, seq in db.execute("SELECT lead, source, seq FROM keys WHERE id = ?", (event,)).fetchall():
-            result = db.execute(
-                "SELECT seq FROM keys WHERE lead = ? AND source = ? AND id = ?",
-                (lead, source.decode() if isinstance(source, bytes) else source, result_id(medium, stored=True)),
-            ).fetchone()
-            for number in (seq, *(result or ())):
-                entry = _entry(db, number, medium)
-                if entry is not None and "path" in entry:
-                    return entry
+        sql, ids = "SELECT id, seq FROM keys WHERE id IN (?, ?)", [event, result]
+        if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'young'").fetchone():  # an older pump's file has none
+            sql, ids = f"{sql} UNION ALL SELECT id, seq FROM ({KEPT}) WHERE id IN (?, ?)", [*ids, *ids]
+        for (number,) in db.execute(f"SELECT seq FROM ({sql}) ORDER BY id <> ?", [*ids, event]).fetchall():
+            entry = _entry(db, number, medium)
+            if entry is not None and "path" in entry:
+                return entry
     return None
 
 

@@ -12,10 +12,11 @@ import structlog
 
 from pump.core.clock import Clock
 from pump.spool import statements
+from pump.spool.connection import PAGE_SIZE
 from pump.spool.errors import Verdict, verdict
 from pump.spool.gaps import sightings
 from pump.spool.state import MARKS, TIME, News, SpoolState
-from pump.spool.tables import strangers
+from pump.spool.tables import strangers, young
 from pump.spool.tables.dead_share import DeadShare
 from pump.spool.types import SpoolSettings
 from pump.spool.writer import Writer
@@ -33,6 +34,8 @@ KEYS_KEPT = 1_000_000
 KEYS_SECONDS = 7 * 86400.0
 MARK_SECONDS = 6 * 3600.0
 SWEEP_SECONDS = 60.0
+MOVES = 512
+"""Slices of a move of young keys, a tick's each where no more come: of 64 keys, which among ten million write 1 MiB."""
 NAMED = 10.0
 """Seconds between two looks for who holds a spool that refuses."""
 LOG_SECONDS = 60.0
@@ -83,6 +86,9 @@ class Retention:
         self._swept_through = 0
         self._sweep: statements.Key | None = None
         self._sightings: sightings.Place | None = None
+        self._merge: young.Key | None = None
+        self._merge_slice = 0
+        self._merged_through = 0
 
     def adjust(self, settings: SpoolSettings) -> None:
         """Keep, and refuse, by these settings from the next look on."""
@@ -114,6 +120,7 @@ class Retention:
                 await self._measure()
             now = self._clock.monotonic()
             aged = now - self._looked >= TICK
+            await self._merge_young(aged=aged)
             if aged or self.used > PRESSED * self.max_bytes:
                 self._looked = now if aged else self._looked
                 for _ in range(SLICES):
@@ -214,6 +221,25 @@ class Retention:
         self._writer.wrote(statements.SLICE * 64)
         if self._sweep is None:
             self._sightings = sightings.FIRST_PLACE
+
+    async def _merge_young(self, *, aged: bool) -> None:
+        """Move young keys among all others, two for each that comes meanwhile: no put waits for many at a time.
+
+        And some at each tick, so that a pump that is started anew again and again ends it too.
+        """
+        state = self._state
+        if self._merge is None:
+            if state.young < young.MOST:
+                return
+            self._merge_slice = max(1, state.young // MOVES)
+            self._merge, self._merged_through, state.young = young.FIRST, state.head, 0
+        if 2 * state.young < self._merge_slice and not aged:
+            return
+        count = max(2 * state.young, self._merge_slice)
+        work = partial(statements.merge_young, above=self._merge, count=count, through=self._merged_through)
+        found = await self._writer.run(work)
+        self._merge, state.young = (None, found) if isinstance(found, int) else (found, 0)
+        self._writer.wrote(count * PAGE_SIZE // 4)
 
     async def _prune_sightings(self) -> None:
         """They live as long as the keys: one slice of a sweep that follows the keys' own."""

@@ -9,7 +9,7 @@ from functools import cache
 from pump.spool.damage.checks import SEALED, sealing, with_checksum
 from pump.spool.errors import NewerSpool
 
-VERSION = 3
+VERSION = 4
 APPLICATION_ID = 0x70756D70  # "pump"
 
 # An event is one dead letter of a sink, however often it is refused, and whatever is killed in between.
@@ -39,6 +39,8 @@ _GAPS = (
 )
 _THIRD: tuple[str, ...] = (_STRANGERS, _FETCHES, *_GAPS)
 """Tables that came with version 3."""
+# Keys of rows without a time, a commit's in a row: `pump.spool.tables.young`.
+_YOUNG = "CREATE TABLE young(last INTEGER PRIMARY KEY, keys BLOB NOT NULL, crc INTEGER)"
 # The order of creation fixes the tables' root pages: repair relies on it when the file's first page is lost.
 TABLES = (
     # Events lie in blocks, so that storing, reading and removing them costs a row for many. `events` is a JSON array of
@@ -59,6 +61,7 @@ TABLES = (
         reason TEXT NOT NULL, attempts INTEGER NOT NULL, at INTEGER NOT NULL, crc INTEGER)""",
     ONE_LETTER,
     *_THIRD,
+    _YOUNG,
 )
 COPIED = {
     "keys": ("lead", "source", "id"),
@@ -67,12 +70,13 @@ COPIED = {
     "limited": ("seq",),
     "dead": ("id",),
     "strangers": ("last",),
+    "young": ("last",),
     "fetches": ("source", "medium"),
     "gaps": ("id",),
     "sightings": ("at", "source", "key", "side", "id"),
 }
 """Tables that a salvage carries over beside the events, with the columns by which each lies."""
-_SECOND = tuple(table for table in SEALED if table != "strangers")
+_SECOND = tuple(table for table in SEALED if table not in ("strangers", "young"))
 """Those of version 2 that have checksums since version 3."""
 _CHECKSUMS = tuple(
     statement
@@ -90,8 +94,10 @@ _STEPS = {
         ONE_LETTER,
         *_CHECKSUMS,
         *_THIRD,
+        _YOUNG,
     ),
-    2: (*_CHECKSUMS, *_THIRD),
+    2: (*_CHECKSUMS, *_THIRD, _YOUNG),
+    3: (_YOUNG,),
 }
 """The statements that lead from a version to the present one."""
 _OLDEST = ("blocks", "keys", *_SECOND)
@@ -124,11 +130,11 @@ def create(db: sqlite3.Connection, *, known: int = 0) -> bool:
 
 def _version(db: sqlite3.Connection) -> int:
     """The version that the tables are of; 0 where there are none."""
-    columns = {name: {column for column, *_ in _columns(db, name)} for name in ("blocks", "cursors")}
+    columns = {name: {column for column, *_ in _columns(db, name)} for name in ("blocks", "cursors", "young")}
     if not columns["blocks"]:
         return 0
     if "crc" in columns["cursors"]:
-        return VERSION
+        return VERSION if columns["young"] else 3
     return 2 if any(name == "one_letter" for _, name, _ in _made(db)) else 1
 
 
@@ -151,7 +157,7 @@ def fault(db: sqlite3.Connection) -> str | None:
     if not made or made >= _present():
         return None
     (said,) = db.execute("PRAGMA user_version").fetchone()
-    if _version(db) == VERSION:
+    if VERSION in (_version(db), said):
         return None if said > VERSION else "the tables' definitions are damaged"
     return columns_fault(db)
 

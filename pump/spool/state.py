@@ -73,6 +73,8 @@ class SpoolState:
         self._copied: dict[str, float] = {}
         self.commits = commits
         """Commits so far that stored cursors or state; the writer's alone to count."""
+        self.young = 0
+        """Keys without a time that came since they were last moved; the writer's and retention's alone to count."""
         self._quarantined = dict(quarantined or {})
         self._dead: dict[str, int] = {}
         self._dead_bytes: dict[str, int] = {}

@@ -25,7 +25,7 @@ from pump.spool.gaps.along import NOTHING, Along
 from pump.spool.reader import floor
 from pump.spool.rows import bounded_parts, filled_parts, insert_all, multi, parts
 from pump.spool.state import NEWEST, NUMBER, SpoolState
-from pump.spool.tables import fetches, limited, strangers
+from pump.spool.tables import fetches, limited, strangers, young
 from pump.spool.tables.fetches import Changes
 from pump.spool.tables.strangers import Hole
 from pump.spool.types import Cursor, Row
@@ -45,6 +45,12 @@ LETTER = 96
 LETTER_COST = f"coalesce(length(body), 0) + coalesce(length(reason), 0) + {LETTER}"
 """All that it counts, in SQL."""
 _STATE = "SELECT source, key, value FROM state"
+_KNOWN = (
+    ") SELECT json_group_array(json_array(lead, source, id, seq)) FROM"
+    " (SELECT lead, source, id, seq FROM wanted CROSS JOIN keys USING (lead, source, id)"
+    " UNION ALL SELECT 0 AS lead, source, id, seq FROM wanted CROSS JOIN unmerged USING (source, id) WHERE lead = 0)"
+)
+"""Of the keys that are `wanted`, those that are stored."""
 
 
 @dataclass(slots=True)
@@ -62,6 +68,8 @@ class Group:
     along: Along = NOTHING
     gaps: dict[str, dict[str, int]] | None = None
     """Set by `commit` where it has changed the gap ledger: the number of records by source and state."""
+    young: int = 0
+    """Set by `commit`: the new keys without a time."""
 
 
 def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
@@ -72,7 +80,7 @@ def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
     db.execute("BEGIN IMMEDIATE")
     try:
         numbered: list[tuple[int, Row]] = []
-        records = _insert(db, group.rows, first, numbered) if group.rows else []
+        records = _insert(db, group, first, numbered) if group.rows else []
         group.fetches = fetches.store(db, group.rows, records, first)
         changed = along.store(db, numbered, group.along, first) if numbered or group.along else False
         if group.cursors:
@@ -90,17 +98,22 @@ def commit(db: sqlite3.Connection, group: Group, first: int) -> list[Record]:
     return records
 
 
-def _insert(db: sqlite3.Connection, rows: Sequence[Row], first: int, new: list[tuple[int, Row]]) -> list[Record]:
+def _insert(db: sqlite3.Connection, group: Group, first: int, new: list[tuple[int, Row]]) -> list[Record]:
     """The records of those that were not stored before, which are added to `new` with their numbers."""
-    numbered = list(enumerate(rows, first))
+    numbered = list(enumerate(group.rows, first))
+    timed = [each for each in numbered if each[1].dedup_time_ms]
     fresh = 0
-    for part in filled_parts(numbered):
+    for part in filled_parts(timed):
         sql = multi("INSERT OR IGNORE INTO keys(lead, source, id, seq) VALUES", 4, len(part))
         fresh += db.execute(
             sql, [value for seq, row in part for value in (row.dedup_time_ms, row.source, row.id, seq)]
         ).rowcount
-    if fresh < len(numbered):
+    if len(timed) < len(numbered):
+        group.young = young.add(db, [each for each in numbered if not each[1].dedup_time_ms])
+    if fresh + group.young < len(numbered):
         numbered = _survivors(db, numbered)
+    if group.young and (kept := [each for each in numbered if not (each[1].dedup_time_ms or each[1].stranger)]):
+        young.note(db, kept)
     new += numbered
     records = [Record(seq, row.source, row.type, row.severity, row.recorded, row.body) for seq, row in numbered]
     cut = list(blocks.cut(records))
@@ -128,11 +141,7 @@ def _survivors(db: sqlite3.Connection, numbered: list[tuple[int, Row]]) -> list[
     for part in parts(numbered):
         # One row holds the answer: a row each would take the GIL each. Joined, and not by IN, for which SQLite looks
         # through the whole table.
-        sql = (
-            f"WITH wanted(lead, source, id) AS ({multi('VALUES', 3, len(part))})"
-            " SELECT json_group_array(json_array(known.lead, known.source, known.id, seq)) FROM wanted"
-            " CROSS JOIN keys AS known USING (lead, source, id)"
-        )
+        sql = multi("WITH wanted(lead, source, id) AS (VALUES", 3, len(part)) + _KNOWN
         keys = [value for _, row in part for value in (row.dedup_time_ms, row.source, row.id)]
         (answer,) = db.execute(sql, keys).fetchone()
         known.update(((dedup_time_ms, source, id_), seq) for dedup_time_ms, source, id_, seq in orjson.loads(answer))
@@ -278,6 +287,26 @@ def prune_keys(db: sqlite3.Connection, *, above: Key, through: int) -> Key | Non
     return dedup_time_ms, source, id_
 
 
+def merge_young(db: sqlite3.Connection, *, above: young.Key, count: int, through: int) -> young.Key | int:
+    """Move so many young keys, those next above `above`, into `keys`; the last of them.
+
+    At the end, where all keys of rows through the number `through` are there: how many young ones have come since.
+    """
+    with _unsynced(db):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            found: young.Key | int | None = young.move(db, above=above, count=count)
+            if found is None:
+                found = young.left(db, through)
+                store_state(db, {young.MERGED: through})
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+    return found
+
+
 def used_bytes(db: sqlite3.Connection) -> int:
     """Bytes of the pages in use."""
     (pages,) = db.execute("PRAGMA page_count").fetchone()
@@ -381,6 +410,7 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
     }
     commits = commit_number(cursors.pop("", None), values.pop(NUMBER, None))
     values.pop(NEWEST, None)
+    values.pop(young.MERGED, None)
     state = SpoolState(
         head=head,
         floor=head if oldest is None else oldest,
@@ -393,4 +423,5 @@ def load(db: sqlite3.Connection, noted: int) -> SpoolState:
     )
     state.recount_gaps(ledger.counts(db))
     state.recount_strangers(strangers.held(db))
+    state.young = young.load(db)
     return state

@@ -230,6 +230,7 @@ class Writer:
         self._state.fetches.apply(group.fetches)  # before a sink can see the events
         if group.gaps is not None:
             self._state.recount_gaps(group.gaps)
+        self._state.young += group.young
         if new:
             self._next += len(group.rows)
             self._recent.add(new)

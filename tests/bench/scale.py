@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,12 +20,13 @@ from typing import Final
 from pump.core.clock import Clock
 from pump.ingest.devices import Devices
 from pump.ingest.intake import Intake
+from pump.spool import Row as Stored
 from pump.spool import Spool, SpoolSettings, offline
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 from tests.bench import targets
 from tests.bench.builds import PRESENT
-from tests.bench.measure import Row, cpu_of, exponent
+from tests.bench.measure import Row, cpu_of, exponent, written_by
 from tests.bench.spool import rows
 
 STEEPEST: Final = 1.1
@@ -33,6 +35,9 @@ _DEVICES: Final = (100, 1_000, 10_000)
 _SOURCES: Final = (10, 500, 2_000)
 _SINKS: Final = (1, 4, 16, 32)
 _EVENTS: Final = (10_000, 1_000_000, 5_000_000)
+_UNTIMED: Final = (10_000, 100_000, 1_000_000)
+_PUSHES: Final = 66_000
+"""Of rows without a time: their keys are moved among all others twice meanwhile."""
 
 
 def _sizes(sizes: Sequence[int]) -> Sequence[int]:
@@ -182,9 +187,40 @@ def _event_rows(folder: Path) -> Iterator[Row]:
         yield grown(f"events behind: {what}", sizes, [max(0.0001, each[what]) for each in found])
 
 
+async def _with_untimed(folder: Path, count: int) -> dict[str, float]:
+    """Of events whose identity has no time: microseconds of the processor, and KiB given to the disk, for each."""
+    spool = await _opened(folder)
+    while spool.head < count:
+        await spool.append(_untimed(spool.head, min(2000, count - spool.head)), source="gate")
+    await spool.flush()
+    made = [_untimed(first, 33) for first in range(count, count + _PUSHES, 33)]
+    cpu, written = time.process_time(), written_by(os.getpid())
+    for each in made:
+        await spool.append(each, source="gate")
+    await spool.close()
+    found = {"processor": 1e6 * (time.process_time() - cpu), "written": (written_by(os.getpid()) - written) / 1024}
+    return {what: max(0.01, cost / _PUSHES) for what, cost in found.items()}  # a disk of memory is not written to
+
+
+def _untimed(first: int, count: int) -> list[Stored]:
+    """AvaEye's captures and many states of Kinot's: ids in no order."""
+    return [replace(row, dedup_time_ms=0) for row in rows(first, count)]
+
+
+def _untimed_rows(folder: Path) -> Iterator[Row]:
+    sizes, found = _sizes(_UNTIMED), []
+    for size in sizes:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            found.append(asyncio.run(_with_untimed(Path(place), size)))
+    for what, unit in (("processor", "µs"), ("written", "KiB")):
+        costs = [each[what] for each in found]
+        yield grown(f"events behind: one without a time, {what}", sizes, costs, unit)
+
+
 def table(folder: Path, repetitions: int) -> Iterator[Row]:
     """The rows."""
     yield from _device_rows(folder)
     yield from _source_rows(folder)
     yield from _sink_rows(folder)
     yield from _event_rows(folder)
+    yield from _untimed_rows(folder)

@@ -92,6 +92,7 @@ def _rows(arrived: datetime) -> Iterator[Row]:
     now = round(arrived.timestamp() * 1000)
     for number in range(12):
         source = "teams" if number < 8 else "gate"
+        stamp = now - 1000
         more: dict[str, Any] = {}
         match number:
             case 1:
@@ -102,7 +103,9 @@ def _rows(arrived: datetime) -> Iterator[Row]:
                 more = {"sightings": _SIGHTINGS[:1]}
             case 4:
                 more = {"quarantined": True}
+            case 5:
+                stamp = 0
             case 10 | 11:
                 more = {"stranger": True}
         body = json.dumps({"id": f"id-{number}", "text": "Ω" * number}).encode()
-        yield Row(source, "vehicle.passed", number % 3, now + number, now - 1000, f"id-{number}", body, **more)
+        yield Row(source, "vehicle.passed", number % 3, now + number, stamp, f"id-{number}", body, **more)

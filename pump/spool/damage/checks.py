@@ -34,6 +34,7 @@ SEALED: Final = {
     "state": ("source", "key", "value"),
     "limited": ("seq", "source", "bytes"),
     "strangers": ("last", "first", "events", "bytes", "keys"),
+    "young": ("last", "keys"),
     "dead": ("id", "sink", "seq", "source", "type", "severity", "recorded", "body", "reason", "attempts", "at"),
 }
 """Tables whose rows have a checksum, `crc`, of these columns in this order.

@@ -33,6 +33,7 @@ from pump.spool.damage.sidecar import FirstPage, remove
 from pump.spool.errors import Verdict, verdict
 from pump.spool.folder import sync
 from pump.spool.state import LOST_CURSORS
+from pump.spool.tables import young
 
 log = structlog.get_logger()
 
@@ -289,7 +290,9 @@ def _carry(path: Path, new: sqlite3.Connection, highest: int) -> tuple[int, int 
             holes.append((expected, max(last, highest), since))
         found = Damage()
         whole = {table: _copy_table(old, new, table, found) for table in schema.COPIED}
-        since, lost = _lost(new, holes, whole["keys"])
+        young.insert_sorted(new, young.KEPT)
+        new.execute("DELETE FROM young")
+        since, lost = _lost(new, holes, all(whole[table] for table in ("keys", "young", "strangers")))
         statements.go_on_above(new, max(last, highest))
         if not whole["cursors"]:
             note_lost_cursors(new)

@@ -179,8 +179,9 @@ _INSERT: Final = (
 )
 _DELETE: Final = "DELETE FROM fetches WHERE (source, medium) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"
 _STORED: Final = (
-    "SELECT json_group_array(id) FROM keys WHERE (lead, source, id) IN"
-    " (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))"
+    "WITH wanted(lead, source, id) AS (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))"
+    " SELECT json_group_array(id) FROM (SELECT id FROM wanted CROSS JOIN keys USING (lead, source, id)"
+    " UNION ALL SELECT id FROM wanted CROSS JOIN unmerged USING (source, id) WHERE lead = 0)"
 )
 
 

@@ -19,7 +19,7 @@ import orjson
 import structlog
 
 from pump.spool.damage.checks import row_crc
-from pump.spool.tables import limited
+from pump.spool.tables import limited, young
 from pump.spool.types import Row
 
 log = structlog.get_logger()
@@ -78,7 +78,7 @@ def note(db: sqlite3.Connection, blocks: Iterable[Sequence[tuple[int, Row]]]) ->
     """Have these blocks, just stored, count as strangers'."""
     values: list[tuple[int, int, int, int, bytes]] = []
     for block in blocks:
-        keys = orjson.dumps([(row.dedup_time_ms, row.source, row.id) for _, row in block])
+        keys = orjson.dumps([(row.dedup_time_ms, row.source, row.id, seq) for seq, row in block])
         values.append((block[-1][0], block[0][0], len(block), sum(cost(row) for _, row in block), keys))
     db.executemany(
         "INSERT INTO strangers(last, first, events, bytes, keys, crc) VALUES (?, ?, ?, ?, ?, ?)",
@@ -129,7 +129,9 @@ def forget(db: sqlite3.Connection, through: int) -> int:
     """Remove the rows and the keys of strangers' blocks through a number, in the caller's transaction; their bytes."""
     rows = db.execute("SELECT keys, bytes FROM strangers WHERE last <= ?", (through,)).fetchall()
     for keys, _ in rows:
-        db.executemany("DELETE FROM keys WHERE lead = ? AND source = ? AND id = ?", _keys(keys))
+        mine = _keys(keys)
+        db.executemany("DELETE FROM keys WHERE lead = ? AND source = ? AND id = ?", mine)
+        young.forget(db, [(source, id_) for lead, source, id_ in mine if lead == 0])
     if rows:
         db.execute("DELETE FROM strangers WHERE last <= ?", (through,))
     return sum(size for _, size in rows if type(size) is int)
@@ -138,7 +140,7 @@ def forget(db: sqlite3.Connection, through: int) -> int:
 def _keys(text: bytes) -> list[tuple[int, str, str]]:
     """The keys of a block; none where a flipped bit made them unreadable, and they go with all others' keys."""
     with suppress(ValueError, TypeError):
-        return [(lead, source, id_) for lead, source, id_ in orjson.loads(text)]
+        return [(lead, source, id_) for lead, source, id_, *_ in orjson.loads(text)]
     return []
 
 

@@ -16,7 +16,7 @@ from pump.spool.gaps import sightings
 from pump.spool.gaps.sightings import Seen
 from pump.spool.rows import BYTES, LARGEST, bounded_parts, filled_parts, parts
 from pump.spool.statements import Group, commit, store_state
-from pump.spool.tables import dead_letters
+from pump.spool.tables import dead_letters, young
 from pump.spool.types import Cursor
 from pump.testing.records import record
 from tests.unit.spool.conftest import rows
@@ -38,6 +38,7 @@ def db() -> Iterator[Watched]:
     with closing(sqlite3.connect(":memory:", isolation_level=None, factory=Watched)) as db:
         db.texts = {}
         schema.create_empty(with_checksum(db))
+        young.load(db)
         db.texts = {}
         yield db
 
