@@ -49,14 +49,17 @@ def store(db: sqlite3.Connection, rows: Iterable[tuple[int, Row]], along: Along,
     """
     opened = list(along.opened)
     filled: Counter[int] = Counter()
-    sighted = [(source, each, first) for source, each in along.seen]
+    sighted: list[sightings.Stored] = [
+        (each.sighting.at, source, each.sighting.key, each.sighting.side, each.id, each.twin, first)
+        for source, each in along.seen
+    ]
     latest = 0
     for seq, row in rows:
         if row.fills:
             filled[row.fills] += 1
             latest = max(latest, row.recorded)
         if row.sightings:
-            sighted += [(row.source, Seen(one, row.id), seq) for one in row.sightings]
+            sighted += [(at, row.source, key, side, row.id, "", seq) for at, key, side in row.sightings]
         if row.gap is not None:
             opened.append((row.source, row.id, row.gap))
     for source, name, gap in opened:

@@ -11,7 +11,7 @@ import orjson
 
 from pump.core.event import Sighting
 from pump.spool.errors import RowDamaged
-from pump.spool.rows import insert_all, multi, parts
+from pump.spool.rows import filled_parts, multi, parts
 
 
 @dataclass(slots=True, frozen=True)
@@ -23,13 +23,15 @@ class Seen:
     twin: str = ""
 
 
-def add(db: sqlite3.Connection, sighted: Sequence[tuple[str, Seen, int]]) -> None:
-    """Store sightings that are not there yet: (source, sighting, number by which it is forgotten)."""
-    rows = [
-        (one.sighting.at, source, one.sighting.key, one.sighting.side, one.id, one.twin, seq)
-        for source, one, seq in sighted
-    ]
-    insert_all(db, "INSERT OR IGNORE INTO sightings(at, source, key, side, id, twin, seq) VALUES", rows)
+Stored = tuple[int, str, str, str, str, str, int]
+"""A row: at, source, key, side, id, twin, and the number by which it is forgotten."""
+
+
+def add(db: sqlite3.Connection, rows: Sequence[Stored]) -> None:
+    """Store sightings that are not there yet."""
+    for part in filled_parts(rows):
+        sql = multi("INSERT OR IGNORE INTO sightings(at, source, key, side, id, twin, seq) VALUES", 7, len(part))
+        db.execute(sql, [value for row in part for value in row])
 
 
 def seen(db: sqlite3.Connection, *, source: str, wanted: Collection[Sighting]) -> list[Seen]:

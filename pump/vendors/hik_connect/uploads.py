@@ -7,6 +7,7 @@ update names an id that was never stored.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -66,7 +67,9 @@ class Uploads:
         self._prefix = prefix
         # Numbers alone, no tuples: the collector would count them, and stop the loop to walk through them.
         self._where: dict[int, int] = {}
-        """By a record's digest the number of the piece that has its line; the oldest first."""
+        """By a record's digest the number of the piece that has its line."""
+        self._order: deque[int] = deque()
+        """Its keys, the oldest first: a dictionary finds its own first behind the places of all that have left it."""
         self._pending: dict[str, str] = {}
         """Lines that are in no piece yet, by their digests."""
         self._fresh: list[str] = []
@@ -89,6 +92,7 @@ class Uploads:
             places = dict.fromkeys(int(line[1], 16) for line in found)
             kept = [place for place in places if place not in made._where]
             made._where.update(dict.fromkeys(kept, number))
+            made._order += kept
             at = whole(member(piece, "at")) or 0
             made._segments[number] = _Segment(at, at, len(kept), text)
             made._number = number
@@ -171,7 +175,9 @@ class Uploads:
                 newest = self._segments.setdefault(self._number, _Segment(stamp, stamp, 0))
             newest.at, newest.count = stamp, newest.count + len(self._pending)
             newest.text = f"{newest.text}\n{lines}" if newest.text else lines
-            self._where.update(dict.fromkeys((int(place, 16) for place in self._pending), self._number))
+            places = [int(place, 16) for place in self._pending]
+            self._where.update(dict.fromkeys(places, self._number))
+            self._order += places
             self._pending.clear()
             changes[f"{self._prefix}{self._number}"] = {"at": stamp, "seen": newest.text}
             self._age(stamp)
@@ -194,7 +200,7 @@ class Uploads:
         if not self._where:
             del self._pending[next(iter(self._pending))]
             return
-        number = self._where.pop(next(iter(self._where)))
+        number = self._where.pop(self._order.popleft())
         self._segments[number].count -= 1
         self._clear(number)
 
@@ -209,7 +215,7 @@ class Uploads:
             if segment.at >= oldest:
                 break
             for _ in range(segment.count):
-                del self._where[next(iter(self._where))]
+                del self._where[self._order.popleft()]
             segment.count = 0
             self._clear(number)
 

@@ -13,7 +13,6 @@ from pump.core.event import Sighting
 from pump.spool import Row, schema, statements
 from pump.spool.damage.checks import with_checksum
 from pump.spool.gaps import sightings
-from pump.spool.gaps.sightings import Seen
 from pump.spool.statements import Group
 from pump.spool.tables import young
 
@@ -33,8 +32,13 @@ def _a_row(number: int, *, timed: bool = True) -> Row:
     return Row("teams", "vehicle.passed", 0, 0, timed and number // 7 + 1, f"{number:032x}", b"{}")
 
 
-def _seen(number: int) -> tuple[str, Seen, int]:
-    return "teams", Seen(Sighting(number // 7, f"g {number:032x} start", "alarm"), f"{number:032x}"), number
+def _sighting(number: int) -> Sighting:
+    return Sighting(number // 7, f"g {number:032x} start", "alarm")
+
+
+def _stored(number: int) -> sightings.Stored:
+    at, key, side = _sighting(number)
+    return at, "teams", key, side, f"{number:032x}", "", number
 
 
 def _steps(db: sqlite3.Connection, work: Callable[[], object]) -> int:
@@ -70,8 +74,8 @@ def test_a_redelivery_is_found_without_a_look_at_all_keys(db: sqlite3.Connection
 def test_a_sighting_is_found_without_a_look_at_all_of_them(db: sqlite3.Connection, wanted: int) -> None:
     steps = []
     for first, last in zip((0, *BEHIND), BEHIND, strict=False):
-        sightings.add(db, [_seen(n) for n in range(first, last)])
-        asked = {_seen(n)[1].sighting for n in range(last - wanted, last)}
+        sightings.add(db, [_stored(n) for n in range(first, last)])
+        asked = {_sighting(n) for n in range(last - wanted, last)}
         steps.append(_steps(db, lambda asked=asked: sightings.seen(db, source="teams", wanted=asked)))  # type: ignore[misc]
         found = sightings.seen(db, source="teams", wanted=[*asked, Sighting(0, "g nobody", "alarm")])
         assert {one.sighting for one in found} == asked

@@ -13,7 +13,6 @@ from pump.core.event import Sighting
 from pump.spool import schema
 from pump.spool.damage.checks import with_checksum
 from pump.spool.gaps import sightings
-from pump.spool.gaps.sightings import Seen
 from pump.spool.rows import BYTES, LARGEST, bounded_parts, filled_parts, parts
 from pump.spool.statements import Group, commit, store_state
 from pump.spool.tables import dead_letters, young
@@ -80,16 +79,29 @@ def test_batches_of_every_size_are_served_by_statements_of_few(db: Watched) -> N
         assert [each.seq for each in new] == list(range(first, first + size))
         assert commit(db, Group(rows(first, size)), first + size) == []  # all are asked for their survivors
         dead_letters.add(db, sink="hook", records=new, reasons={each.seq: "no" for each in new}, attempts=1, at=5)
-        seen = [("teams", Seen(Sighting(seq, "k", "log"), f"id{seq}"), seq) for seq in range(first, first + size)]
-        sightings.add(db, seen)
-        found = sightings.seen(db, source="teams", wanted=[each.sighting for _, each, _ in seen])
-        assert sorted(each.id for each in found) == sorted(each.id for _, each, _ in seen)
+        numbers = range(first, first + size)
+        sightings.add(db, [(seq, "teams", "k", "log", f"id{seq}", "", seq) for seq in numbers])
+        found = sightings.seen(db, source="teams", wanted=[Sighting(seq, "k", "log") for seq in numbers])
+        assert sorted(each.id for each in found) == sorted(f"id{seq}" for seq in numbers)
         store_state(db, {("teams", f"key{first + place}"): place for place in range(size)})
         first += size
     powers = LARGEST.bit_length()
     assert len(db.texts) < 8 * powers, len(db.texts)
     assert db.execute("SELECT count(*) FROM dead").fetchone() == (sum(sizes),)
     assert db.execute("SELECT count(*) FROM sightings").fetchone() == (sum(sizes),)
+
+
+@pytest.mark.parametrize(("size", "most"), [(1, 1), (60, 1), (500, 1), (1000, 3)])
+def test_sightings_of_a_commit_are_stored_by_few_statements(db: Watched, size: int, most: int) -> None:
+    made = rows(1, size)
+    for row in made:
+        row.sightings = (Sighting(row.dedup_time_ms, row.id, "alarm"),)
+    given: list[str] = []
+    db.set_trace_callback(given.append)
+    commit(db, Group(made), 1)
+    assert 1 <= sum(sql.startswith("INSERT OR IGNORE INTO sightings") for sql in given) <= most
+    found = db.execute("SELECT at, source, key, side, id, twin, seq FROM sightings ORDER BY seq").fetchall()
+    assert found == [(r.dedup_time_ms, r.source, r.id, "alarm", r.id, "", seq) for seq, r in enumerate(made, 1)]
 
 
 def test_no_statement_of_many_rows_is_given_more_than_its_share(db: Watched) -> None:

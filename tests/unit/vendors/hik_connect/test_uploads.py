@@ -249,6 +249,20 @@ def test_what_is_remembered_is_bounded_in_number_and_age_on_disk_too() -> None:
     assert len(stored) == 1
 
 
+def test_the_oldest_goes_first_whether_it_is_stored_yet_or_was_loaded() -> None:
+    stored: dict[str, Any] = {}
+    uploads = Uploads(limit=10)
+    for n in range(60):
+        uploads.first(n, f"{n:032x}", ())
+        if n % 4 == 3:
+            stored |= uploads.state(RECEIVED)
+        assert [one for one in range(60) if uploads.seen(one)] == list(range(max(0, n - 9), n + 1))
+    again = Uploads.load(stored, PREFIX, limit=10)
+    for n in range(60, 75):
+        again.first(n, f"{n:032x}", ())
+        assert [one for one in range(75) if again.seen(one)] == list(range(n - 9, n + 1))
+
+
 def test_a_full_memory_is_small_and_holds_the_newest_word_for_word() -> None:
     """An alarm queue fills it in an hour, and what it then is must not be a leak to look at."""
     stored: dict[str, Any] = {}
