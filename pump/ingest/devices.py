@@ -31,8 +31,6 @@ from pump.ingest.strangers import AGE, DAY, FORGOTTEN, FULL, Acquaintances, Rows
 PREFIX: Final = "device/"
 MISSED: Final = 3
 """Intervals without a sign of life, after which a device is offline."""
-TICK: Final = 0.25
-"""Seconds between two looks for who has fallen silent."""
 _FRESH: Final = 0.5
 """Seconds of listening within which a device's next sign need not be stored again."""
 MOST: Final = 20_000
@@ -95,9 +93,10 @@ class Device:
         )
 
     @property
-    def deadline(self) -> float:
-        """The listening time, about, at which it is offline unless it is heard before; further signs put it off."""
-        return self.heard + MISSED * self.interval if self.online and self.interval is not None else math.inf
+    def due(self) -> float:
+        """The listening time at which it is offline, or forgotten, unless it is heard before."""
+        aged = math.inf if self.since is None else self.heard + AGE
+        return min(aged, self.heard + MISSED * self.interval) if self.online and self.interval is not None else aged
 
     @property
     def bytes(self) -> int:
@@ -138,17 +137,15 @@ class Devices:
         """Rows of strangers, and of those that are known."""
         self._known: dict[str, Device] = {}
         """All of them, by key."""
-        self._earliest = 0.0
-        """Listening time before which nobody can have been silent for too long."""
         self._lone = LoneSigns(intake)
+        self._listening = Listening(intake.beat, intake.name)
         forgotten = intake.state(FORGOTTEN).get(FORGOTTEN)
         self._forgotten = forgotten if isinstance(forgotten, int) else 0
         self._load(intake.state(PREFIX))
         intake.remembers, intake.table = self._known.__contains__, self
         self._disowned: set[str] = set()
         """Forgotten by an operator's word: a sign that was being stored meanwhile must not bring them back."""
-        latest = max((device.heard for device in self._known.values()), default=0.0)
-        self._listening = Listening(clock, intake.folder / f"listened-{intake.name}", latest)
+        self._listening.reached(max((device.heard for device in self._known.values()), default=0.0))
         if not self._lone.in_order:  # nobody is offline for signs that a kill took
             for device in self._known.values():
                 device.heard = min(device.heard + GRACE, max(device.heard, self._listening.looked))
@@ -229,6 +226,7 @@ class Devices:
             if alone and self._since(known, now) == known.since:
                 known.heard, known.seen = now, _stamp(self._clock.now())
                 self._lone.came(key, Sign(now, known.seen))
+                self._listening.expect(self._lone.due)
                 return SignOfLife(known)
             if now - known.heard < _FRESH:
                 return SignOfLife(known)
@@ -239,7 +237,7 @@ class Devices:
         # What it says of itself is taken in at once: a sign that is stored beside this one must not bring back the old.
         if interval is not None:
             known.interval = interval
-            self._earliest = min(self._earliest, known.deadline)
+            self._listening.expect(known.due)
         if facts is not None:
             said = {**known.facts, **bounds.facts(facts)}
             known.facts = {name: value for name, value in said.items() if value is not None}
@@ -296,21 +294,22 @@ class Devices:
         try:
             with self._listening.going_on():
                 while True:
-                    await self._clock.sleep(TICK)
-                    self._listening.look()
+                    await self._listening.until_due()
                     self._age()
+                    self._lone.look(self._listening.looked)
+                    self._listening.due = self._next()
                     for device in self.silent():
                         await self._tell(device, groups(device) if groups else {})
-                    self._lone.look(self._listening.looked)
         finally:
             self._lone.end(self._listening.looked)
+
+    def _next(self) -> float:
+        """The listening time at which the first of them may be due, or signs of life are to be stored."""
+        return min([self._lone.due, *(device.due for device in self._known.values())])
 
     def silent(self) -> list[Device]:
         """Who is online by the table and has given no sign for too long."""
         now = self._listening.looked
-        if now < self._earliest - TICK:  # a look earlier, for sums of real numbers are not exact
-            return []
-        self._earliest = min([device.deadline for device in self._known.values()], default=math.inf)
         return [
             device
             for device in self._known.values()
@@ -344,7 +343,7 @@ class Devices:
     def _keep(self, device: Device) -> None:
         """Have this row in memory; where it is one stranger's too many, others are forgotten."""
         self._known[device.key] = device
-        self._earliest = min(self._earliest, device.deadline)
+        self._listening.expect(min(device.due, self._lone.due))
         if device.since is None:
             self._share.drop(device.key)
             self._settled.count(device.key, device.bytes)

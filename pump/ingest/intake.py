@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -24,6 +23,7 @@ from pump.ingest.device_clock import PREFIX as CLOCKS
 from pump.ingest.device_clock import SPENT, DeviceClocks
 from pump.ingest.encoding import Encoder
 from pump.ingest.gaps import SourceGaps
+from pump.ingest.listening import Beat
 from pump.ingest.media import Media
 from pump.ingest.recording.tap import Tap
 from pump.ingest.strangers import ACCEPTED, Table
@@ -46,11 +46,13 @@ class Intake:
 
     def __init__(
         self, name: str, *, spool: Spool, site: str, clock: Clock, metrics: Metrics, health: Health,
-        media: Media | None = None, names: Names | None = None,
+        media: Media | None = None, beat: Beat | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.clock = clock
-        self.ahead = AHEAD if names is None else names.ahead
+        self.beat = beat or Beat(clock, spool.folder)
+        """By which the source counts the time that it listens."""
+        self.ahead = AHEAD
         """How far a device's time may be ahead of its arrival and still be believed."""
         self._health = health
         self.last_activity = _alive(spool, name)
@@ -59,7 +61,7 @@ class Intake:
         """That of now. Set by who reads what may have lain unread for long."""
         self._spool = spool
         self._metrics = metrics
-        self._names = names or None
+        self._names: Names | None = None
         spent = spool.state(name, SPENT).get(SPENT)
         self._clocks = DeviceClocks(name, spool.state(name, CLOCKS), spent if isinstance(spent, int) else 0)
         self.remembers: Callable[[str], bool] = lambda device: True
@@ -94,11 +96,6 @@ class Intake:
     def component(self) -> Component:
         """The source's part in /status."""
         return self._health.component(f"source {self.name}")
-
-    @property
-    def folder(self) -> Path:
-        """The daemon's state directory: for what need not survive a power cut, and is written too often to sync."""
-        return self._spool.folder
 
     @property
     def media(self) -> Media:

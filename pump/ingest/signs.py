@@ -60,9 +60,14 @@ class LoneSigns:
             del self._signs[key]
             self._changed = True
 
+    @property
+    def due(self) -> float:
+        """The listening time at which they are to be stored, for the row is not as they are."""
+        return self._at + SECONDS if self._changed and not self._ended else math.inf
+
     def look(self, now: float) -> None:
-        """Have them stored where that is due and the row is not as they are; `now` in listening time."""
-        if self._changed and not self._ended and now - self._at >= SECONDS:
+        """Have them stored where that is due; `now` in listening time."""
+        if now >= self.due:
             self._store(now, ended=False)
 
     def end(self, now: float) -> None:

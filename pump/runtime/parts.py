@@ -17,6 +17,7 @@ from pump.delivery.cursor import Surroundings
 from pump.delivery.delivery import Delivery
 from pump.delivery.timeouts import GRACE
 from pump.ingest.intake import Intake
+from pump.ingest.listening import Beat
 from pump.ingest.push.listener import Route
 from pump.runtime.announcer import Announcer
 from pump.runtime.pictures import Pictures
@@ -52,13 +53,14 @@ class LiveParts:
         self._clock = health.clock
         self._metrics = metrics
         self._health = health
+        self._beat = Beat(health.clock, spool.folder)
         self.announcer = Announcer(self.intake("pump"), spool, clock=health.clock, metrics=metrics)
 
-    def intake(self, name: str, names: Names | None = None) -> Intake:
+    def intake(self, name: str) -> Intake:
         """One more intake of this name; the daemon's own is "pump"."""
         return Intake(
             name, spool=self._spool, site=self._site, clock=self._clock, metrics=self._metrics, health=self._health,
-            media=self._pictures.media, names=names,
+            media=self._pictures.media, beat=self._beat,
         )  # fmt: skip
 
     def routes(self, config: Config) -> list[Route]:
@@ -79,7 +81,7 @@ class LiveParts:
         if intake is None or type(self.sources[name]) is not type(source):
             if intake is not None:
                 self.announcer.forget(intake)
-            intake = self.intakes[name] = self.intake(name, names)
+            intake = self.intakes[name] = self.intake(name)
             self.announcer.carry(intake)
         intake.use_names(names)
         self.sources[name] = source

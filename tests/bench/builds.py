@@ -84,7 +84,8 @@ class Daemon:
     def wait_ready(self) -> None:
         """Return once every part had its start."""
         end = time.monotonic() + _READY
-        while b"The pump runs" not in (said := self._log.read_bytes()):
+        # with 2,000 sources that line comes in pieces
+        while b"\n" not in (said := self._log.read_bytes()).partition(b"The pump runs")[2]:
             assert self.process.poll() is None, said[-2000:].decode()
             assert time.monotonic() < end, "a daemon did not get ready"
             time.sleep(0.002)

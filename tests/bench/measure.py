@@ -83,6 +83,12 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def run_by(pid: int) -> float:
+    """The same by the scheduler's own count, where a hundredth of a second is much; of the threads that live now."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
 def written_by(pid: int) -> int:
     """Bytes that a process has had written to disk."""
     return int(Path(f"/proc/{pid}/io").read_text().partition("\nwrite_bytes: ")[2].split()[0])

@@ -26,7 +26,7 @@ from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 from tests.bench import targets
 from tests.bench.builds import PRESENT
-from tests.bench.measure import Row, cpu_of, exponent, written_by
+from tests.bench.measure import Row, cpu_of, exponent, run_by, written_by
 from tests.bench.spool import rows
 
 STEEPEST: Final = 1.1
@@ -34,6 +34,8 @@ _LARGEST: Final = max(map(int, os.environ.get("PUMP_BENCH_SCALE", "5000000").spl
 _DEVICES: Final = (100, 1_000, 10_000)
 _SOURCES: Final = (10, 500, 2_000)
 _SINKS: Final = (1, 4, 16, 32)
+_IDLE: Final = 10.0
+"""Seconds in which nothing comes."""
 _EVENTS: Final = (10_000, 1_000_000, 5_000_000)
 _UNTIMED: Final = (10_000, 100_000, 1_000_000)
 _PUSHES: Final = 66_000
@@ -112,6 +114,7 @@ def _device_rows(folder: Path) -> Iterator[Row]:
 def _source_rows(folder: Path) -> Iterator[Row]:
     sizes = _sizes(_SOURCES)
     starts: list[float] = []
+    idle: list[float] = []
     scrapes: list[float] = []
     statuses: list[float] = []
     for size in sizes:
@@ -121,12 +124,17 @@ def _source_rows(folder: Path) -> Iterator[Row]:
         with PRESENT.daemon(place, text) as running:
             pid = running.process.pid
             starts.append(cpu_of(pid))
+            time.sleep(3)  # what a start leaves behind is done
+            before = run_by(pid)
+            time.sleep(_IDLE)
+            idle.append((run_by(pid) - before) / _IDLE)
             for path, costs in (("/metrics", scrapes), ("/status", statuses)):
                 before = cpu_of(pid)
                 for _ in range(10):
                     running.get(path)
                 costs.append(max(0.001, (cpu_of(pid) - before) / 10))
     yield grown("sources: a start", sizes, starts)
+    yield grown("sources: idle, of a second", sizes, idle)
     yield grown("sources: /metrics", sizes, scrapes)
     yield grown("sources: /status", sizes, statuses)
 

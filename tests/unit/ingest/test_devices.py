@@ -49,11 +49,18 @@ async def _sign(devices: Devices, intake: Intake, **facts: Any) -> None:
         await intake.put(*sign.events, state=sign.state)
 
 
-async def _pass(clock: ManualClock, seconds: float) -> None:
+async def _pass(clock: ManualClock, devices: Devices, seconds: float) -> None:
     """Let the watch look every quarter of a second."""
     for _ in range(int(seconds * 4)):
         clock.advance(0.25)
-        await clock.sleeping()
+        await _looked(clock, devices)
+
+
+async def _looked(clock: ManualClock, devices: Devices) -> None:
+    """Return when the beat has had its tick, and the watch has done what it may have been woken for."""
+    await clock.sleeping()
+    while not devices._listening.waits:
+        await asyncio.sleep(0)
 
 
 async def _events(intake: Intake) -> list[dict[str, Any]]:
@@ -73,11 +80,11 @@ async def test_silence_of_three_intervals_is_offline_once_and_a_sign_brings_it_b
     async with _table(tmp_path, clock) as (devices, intake):
         await _sign(devices, intake, interval=10.0, facts={"version": "1"})
         assert await _types(intake) == ["device.online"]
-        await _pass(clock, 29.5)
+        await _pass(clock, devices, 29.5)
         assert await _types(intake) == ["device.online"]
-        await _pass(clock, 1.0)
+        await _pass(clock, devices, 1.0)
         assert await _types(intake) == ["device.online", "device.offline"]
-        await _pass(clock, 100)
+        await _pass(clock, devices, 100)
         assert await _types(intake) == ["device.online", "device.offline"]
         await _sign(devices, intake)
         first, offline, online = await _events(intake)
@@ -93,15 +100,15 @@ async def test_only_time_spent_listening_counts_across_a_restart(tmp_path: Path)
     clock = ManualClock()
     async with _table(tmp_path, clock) as (devices, intake):
         await _sign(devices, intake, interval=10.0)
-        await _pass(clock, 20)
+        await _pass(clock, devices, 20)
     clock.advance(3600)
     async with _table(tmp_path, clock) as (devices, intake):
-        await _pass(clock, 9)
+        await _pass(clock, devices, 9)
         assert await _types(intake) == ["device.online"], "no false offline at the start"
-        await _pass(clock, 2)
+        await _pass(clock, devices, 2)
         assert await _types(intake) == ["device.online", "device.offline"]
     async with _table(tmp_path, clock) as (devices, intake):
-        await _pass(clock, 60)
+        await _pass(clock, devices, 60)
         assert await _types(intake) == ["device.online", "device.offline"]
         await _sign(devices, intake)
         assert await _types(intake) == ["device.online", "device.offline", "device.online"]
@@ -112,7 +119,7 @@ async def test_a_standstill_of_the_process_is_no_time_spent_listening(tmp_path: 
     async with _table(tmp_path, clock) as (devices, intake):
         await _sign(devices, intake, interval=10.0)
         clock.advance(500)
-        await clock.sleeping()
+        await _looked(clock, devices)
         assert await _types(intake) == ["device.online"]
 
 
@@ -122,13 +129,13 @@ async def test_a_clock_that_jumps_makes_nobody_offline_and_keeps_nobody_online(t
     async with _table(tmp_path, clock) as (devices, intake):
         await _sign(devices, intake, interval=10.0)
         clock.jump(jump)
-        await _pass(clock, 25)
+        await _pass(clock, devices, 25)
         assert await _types(intake) == ["device.online"]
         await _sign(devices, intake)
         clock.jump(-jump)
-        await _pass(clock, 25)
+        await _pass(clock, devices, 25)
         assert await _types(intake) == ["device.online"]
-        await _pass(clock, 10)
+        await _pass(clock, devices, 10)
         assert await _types(intake) == ["device.online", "device.offline"]
 
 
@@ -138,10 +145,10 @@ async def test_a_refusing_spool_delays_the_event_and_loses_none(tmp_path: Path) 
         await _sign(devices, intake, interval=1.0)
         writer = intake._spool._writer
         writer.refuse(Verdict.FULL.value)
-        await _pass(clock, 10)
+        await _pass(clock, devices, 10)
         assert await _types(intake) == ["device.online"]
         assert writer.accept()
-        await _pass(clock, 1)
+        await _pass(clock, devices, 1)
         assert await _types(intake) == ["device.online", "device.offline"]
 
 
@@ -152,11 +159,11 @@ async def test_who_is_heard_while_the_spool_refuses_is_not_offline_after_it(tmp_
         writer = intake._spool._writer
         writer.refuse(Verdict.FULL.value)
         for _ in range(10):
-            await _pass(clock, 10)
+            await _pass(clock, devices, 10)
             with pytest.raises(Unavailable):
                 await _sign(devices, intake)
         assert writer.accept()
-        await _pass(clock, 1)
+        await _pass(clock, devices, 1)
         assert await _types(intake) == ["device.online"]
 
 
@@ -164,15 +171,15 @@ async def test_a_shorter_interval_counts_from_its_sign_though_that_is_not_stored
     clock = ManualClock()
     async with _table(tmp_path, clock) as (devices, intake):
         await _sign(devices, intake, interval=600.0)
-        await _pass(clock, 5)
+        await _pass(clock, devices, 5)
         writer = intake._spool._writer
         writer.refuse(Verdict.FULL.value)
         with pytest.raises(Unavailable):
             await _sign(devices, intake, interval=10.0)
         assert writer.accept()
-        await _pass(clock, 29.5)
+        await _pass(clock, devices, 29.5)
         assert await _types(intake) == ["device.online"]
-        await _pass(clock, 1.0)
+        await _pass(clock, devices, 1.0)
         assert await _types(intake) == ["device.online", "device.offline"]
 
 
@@ -187,7 +194,7 @@ async def test_a_device_without_an_interval_is_offline_only_where_that_is_known(
     clock = ManualClock()
     async with _table(tmp_path, clock) as (devices, intake):
         await _sign(devices, intake)
-        await _pass(clock, 600)
+        await _pass(clock, devices, 600)
         assert await _types(intake) == ["device.online"]
         for _ in range(2):
             async with devices.lost(_KEY) as sign:
@@ -254,7 +261,7 @@ async def test_signs_that_come_alone_are_stored_once_a_minute_in_one_row_however
         for _ in range(4):  # two minutes
             for key in keys:
                 await _alone(devices, intake, key)
-            await _pass(clock, 30.0)
+            await _pass(clock, devices, 30.0)
         await intake._spool.flush()
         assert _commits(intake) - before <= 8, "of 4000 signs"
         found = intake.state(signs.KEY)[signs.KEY]
@@ -268,16 +275,16 @@ async def test_a_minute_without_a_sign_stores_nothing(tmp_path: Path) -> None:
     async with _table(tmp_path, clock) as (devices, intake):
         await _sign(devices, intake, interval=600.0)
         await _alone(devices, intake)
-        await _pass(clock, 61.0)
+        await _pass(clock, devices, 61.0)
         await intake._spool.flush()
         stored = intake.state(signs.KEY)[signs.KEY]
-        await _pass(clock, 130.0)
+        await _pass(clock, devices, 130.0)
         assert intake.state(signs.KEY)[signs.KEY] is stored, "the very object: nothing took its place"
         await _alone(devices, intake)
-        await _pass(clock, 1.0)
+        await _pass(clock, devices, 1.0)
         assert intake.state(signs.KEY)[signs.KEY]["signs"][_KEY][0] > stored["signs"][_KEY][0], "not a minute later"
         await _sign(devices, intake)
-        await _pass(clock, 61.0)
+        await _pass(clock, devices, 61.0)
         assert intake.state(signs.KEY)[signs.KEY]["signs"] == {}, "its row has it"
 
 
@@ -287,9 +294,9 @@ async def test_a_kill_costs_a_minute_of_last_seen_and_no_turn(tmp_path: Path) ->
     async with _table(tmp_path / "run", clock) as (devices, intake):
         await _sign(devices, intake, interval=20.0)
         for _ in range(30):
-            await _pass(clock, 19.0)
+            await _pass(clock, devices, 19.0)
             await _alone(devices, intake)
-        await _pass(clock, 15.0)
+        await _pass(clock, devices, 15.0)
         seen = devices._known[_KEY].seen
         await intake._spool.flush()
         shutil.copytree(tmp_path / "run", tmp_path / "killed")
@@ -298,11 +305,11 @@ async def test_a_kill_costs_a_minute_of_last_seen_and_no_turn(tmp_path: Path) ->
         device = devices._known[_KEY]
         lost = datetime.fromisoformat(seen) - datetime.fromisoformat(device.seen)
         assert timedelta(0) <= lost <= timedelta(seconds=61)
-        await _pass(clock, 19.0)
+        await _pass(clock, devices, 19.0)
         await _alone(devices, intake)
-        await _pass(clock, 50.0)
+        await _pass(clock, devices, 50.0)
         assert await _types(intake) == ["device.online"]
-        await _pass(clock, 15.0)
+        await _pass(clock, devices, 15.0)
         assert await _types(intake) == ["device.online", "device.offline"], "silent for three intervals"
 
 
@@ -310,17 +317,17 @@ async def test_a_stop_in_order_costs_nothing_of_last_seen(tmp_path: Path) -> Non
     clock = ManualClock()
     async with _table(tmp_path, clock) as (devices, intake):
         await _sign(devices, intake, interval=20.0)
-        await _pass(clock, 13.0)
+        await _pass(clock, devices, 13.0)
         await _alone(devices, intake)
         heard, seen = devices._known[_KEY].heard, devices._known[_KEY].seen
-        await _pass(clock, 4.0)
+        await _pass(clock, devices, 4.0)
     for _ in range(2):  # a run without signs forgets none of the one before
         async with _table(tmp_path, clock) as (devices, intake):
             assert devices._known[_KEY].heard == pytest.approx(heard, abs=0.001)
             assert devices._known[_KEY].seen == seen
     async with _table(tmp_path, clock) as (devices, intake):
         await _alone(devices, intake, "10000/1002")
-        await _pass(clock, 55.0)
+        await _pass(clock, devices, 55.0)
         assert "device.offline" not in await _types(intake)
-        await _pass(clock, 1.0)
+        await _pass(clock, devices, 1.0)
         assert (await _types(intake))[-1] == "device.offline"

@@ -221,10 +221,8 @@ async def test_a_time_far_ahead_is_the_arrivals_and_one_behind_is_believed(site:
         assert [event["id"] for event in found] == ids
         assert [event["data"].get("time_source") for event in found] == ["received", "received", None, None]
         assert [datetime.fromisoformat(event["time"]) for event in found] == [now, now, *times[2:]]
-        patient = Intake(
-            "other", spool=spool, site="north", clock=site.clock, metrics=site.metrics, health=site.health,
-            names=Names({}, timedelta(hours=1)),
-        )  # fmt: skip
+        patient = Intake("other", spool=spool, site="north", clock=site.clock, metrics=site.metrics, health=site.health)
+        patient.use_names(Names({}, timedelta(hours=1)))
         (later,) = (passed(9),)
         later.time = times[1]
         await patient.put(later)

@@ -47,6 +47,13 @@ async def _table(
         await spool.close()
 
 
+async def _looked(clock: ManualClock, devices: Devices) -> None:
+    """Return when the beat has had its tick, and the watch has done what it may have been woken for."""
+    await clock.sleeping()
+    while not devices._listening.waits:
+        await asyncio.sleep(0)
+
+
 async def _sign(devices: Devices, intake: Intake, key: str = _KEY, **facts: Any) -> None:
     async with devices.heard(key, **facts) as sign:
         await intake.put(*sign.events, state=sign.state)
@@ -99,7 +106,7 @@ async def test_one_that_is_heard_over_more_than_a_day_of_listening_is_known_for_
         assert not devices.stranger(_KEY)
     async with _table(tmp_path, clock, listened=DAY + 3 * AGE) as (devices, intake):
         clock.advance(1)
-        await clock.sleeping()
+        await _looked(clock, devices)
         assert not devices.stranger(_KEY)
         assert devices.get(_KEY) is not None
 
@@ -111,11 +118,11 @@ async def test_a_silent_stranger_is_forgotten_in_memory_and_on_disk(tmp_path: Pa
         await _sign(devices, intake, "10000/1002")
     async with _table(tmp_path, clock, named={"10000/1002"}, listened=AGE - 10) as (devices, intake):
         clock.advance(1)
-        await clock.sleeping()
+        await _looked(clock, devices)
         assert devices.get(_KEY) is not None
     async with _table(tmp_path, clock, named={"10000/1002"}, listened=AGE + 1) as (devices, intake):
         clock.advance(1)
-        await clock.sleeping()
+        await _looked(clock, devices)
         assert devices.get(_KEY) is None
         assert devices.get("10000/1002") is not None
     async with _table(tmp_path, clock) as (devices, intake):
@@ -142,7 +149,7 @@ async def test_a_flood_of_made_up_devices_forgets_its_own_and_nobody_else(tmp_pa
         assert first.online
         for _ in range(31 * 4):
             clock.advance(0.25)
-            await clock.sleeping()
+            await _looked(clock, devices)
         (offline,) = [one for one in await _events(intake, "device.offline") if "1003" in one["subject"]]
         assert offline["data"]["phase"] == "start", "a camera that the configuration names is watched at once"
         await intake.flush()
@@ -159,7 +166,7 @@ async def test_a_flood_of_made_up_devices_forgets_its_own_and_nobody_else(tmp_pa
     async with _table(tmp_path, clock, named=named, listened=3 * AGE) as (devices, intake):
         assert len(intake.state(PREFIX)) == 202, "no more rows on disk than in the table"
         clock.advance(1)
-        await clock.sleeping()
+        await _looked(clock, devices)
         assert {device.key for device in devices} == named, "nobody was asked to clean up"
     async with _table(tmp_path, clock) as (devices, intake):
         assert {*intake.state(PREFIX)} == {PREFIX + key for key in named}

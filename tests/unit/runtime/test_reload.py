@@ -41,6 +41,14 @@ async def test_the_same_file_changes_nothing(site: Site) -> None:
         assert {name: site.task(name) for name in daemon.supervisor.names} == before
 
 
+async def test_all_sources_that_are_pushed_to_count_their_listening_by_one_timer(site: Site) -> None:
+    gates = [GATE.replace("gate", f"gate{number}").replace("10000", str(number)) for number in range(20)]
+    site.write(*gates, OUT)
+    async with site.running():
+        assert [task.get_name() for task in asyncio.all_tasks()].count("sources: listening time") == 1
+    assert len(list((site.folder / "state").glob("listened*"))) == 1 + len(gates)
+
+
 async def test_a_source_whose_settings_change_goes_on_from_its_place(site: Site) -> None:
     site.write(NUMBERS, GATE, OUT)
     async with site.running() as daemon:
