@@ -30,9 +30,9 @@ from pump.core.event import Event
 from pump.ingest.fetch.access import PictureAccess
 from pump.ingest.fetch.fetcher import Fetcher, FetchLimits
 from pump.ingest.intake import Intake
-from pump.ingest.marks import sync
 from pump.ingest.media import THREADS, Media
 from pump.spool import Spool, SpoolSettings
+from pump.spool.folder import sync
 from pump.telemetry.health import Health
 from pump.telemetry.metrics import Metrics
 from tests.bench.measure import Row, turns
