@@ -201,7 +201,8 @@ def store(db: sqlite3.Connection, rows: Sequence[Row], records: Sequence[Record]
     if again:
         changes.added += _without_picture(db, again)
     if changes.added:
-        added = list({one.name: _values(one) for one in changes.added}.values())
+        # In the table's own order: a page of many that wait is then written once, however many come.
+        added = sorted({one.name: _values(one) for one in changes.added}.values())
         if insert_all(db, _INSERT, added) < len(added):  # some are there already: seldom, and twice the work
             db.execute(_REPLACE, (_json(added),))
     if changes.settled:
