@@ -20,6 +20,7 @@ import orjson
 from pump.core.event import event_id
 from pump.core.record import Record
 from pump.core.text import fitted
+from pump.spool.rows import insert_all
 from pump.spool.types import Row
 
 MOST: Final = 20_000
@@ -173,7 +174,8 @@ class FetchQueue:
 # One statement for many rows: each takes the GIL back when it ends (docs/measurements.md).
 _COLUMNS: Final = "source, medium, event, lead, recorded, expires, url, facts"
 _KINDS: Final = (str, str, str, int, int, int, str, str)
-_INSERT: Final = (
+_INSERT: Final = f"INSERT OR IGNORE INTO fetches({_COLUMNS}) VALUES"
+_REPLACE: Final = (
     f"INSERT OR REPLACE INTO fetches({_COLUMNS})"
     f" SELECT {', '.join(f'value ->> {place}' for place in range(len(_KINDS)))} FROM json_each(?)"
 )
@@ -200,7 +202,10 @@ def store(db: sqlite3.Connection, rows: Sequence[Row], records: Sequence[Record]
     if again:
         changes.added += _without_picture(db, again)
     if changes.added:
-        db.execute(_INSERT, (_json([_values(one) for one in changes.added]),))
+        # In the table's own order: a page of many that wait is then written once, however many come.
+        added = sorted({one.name: _values(one) for one in changes.added}.values())
+        if insert_all(db, _INSERT, added) < len(added):  # some are there already: seldom, and twice the work
+            db.execute(_REPLACE, (_json(added),))
     if changes.settled:
         db.execute(_DELETE, (_json(changes.settled),))
     return changes

@@ -69,7 +69,10 @@ class Marks:
         return made
 
     def begin(self, batch: str | None, records: Sequence[object], now: datetime) -> None:
-        """Begin a batch that is not empty; `batch` is the vendor's id of it, where it gives one."""
+        """Begin a batch, before the first of its marks; `batch` is the vendor's id of it, where it gives one.
+
+        Of a batch without a mark, and only there, the records may be left out.
+        """
         self._again = None
         self._stamp = int(now.timestamp() * 1000)
         digest = _digest(records)
@@ -147,6 +150,11 @@ class Marks:
 _LAST: Final = "batches"
 
 
+def is_mark(record: object) -> bool:
+    """True of a confirmation and of a mark."""
+    return type(record) is dict and text(record, "msgType") in KINDS
+
+
 @lru_cache(_STATES)
 def _once(state: str) -> dict[str, int]:
     """The counts of an alarm that came into its first state: one object for all such, never changed in place."""
@@ -155,9 +163,9 @@ def _once(state: str) -> dict[str, int]:
 
 def _digest(records: Sequence[object]) -> str | None:
     """A digest of a batch without its links, which may be signed afresh; None where it has no mark."""
-    messages = [record if type(record) is dict else {} for record in records]
-    if not any(text(record, "msgType") in KINDS for record in messages):
+    if not any(map(is_mark, records)):
         return None
+    messages = [record if type(record) is dict else {} for record in records]
     said = [
         [*(text(record, name) for name in _SAID), text(child(record, "timeInfo") or record, "startTime")]
         for record in messages

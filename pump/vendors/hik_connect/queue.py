@@ -30,7 +30,7 @@ from pump.vendors.hik_connect.client import Client, Decode
 from pump.vendors.hik_connect.clips.asking import Clips
 from pump.vendors.hik_connect.commands.sender import Commands
 from pump.vendors.hik_connect.marks import PREFIX as MARKS
-from pump.vendors.hik_connect.marks import Marks
+from pump.vendors.hik_connect.marks import Marks, is_mark
 from pump.vendors.hik_connect.parse import Queue, normalise, records
 from pump.vendors.hik_connect.settings import HikConnectSettings
 from pump.vendors.hik_connect.subscription import CALLS, SubscriptionState
@@ -259,18 +259,25 @@ class Puller:
         the answer has an id.
         """
         found = records(self.queue, data)
-        received = self._clock.now()
+        received, marked = self._clock.now(), False
         if found:
-            await asyncio.sleep(0)  # finding each record in the answer took a while, and so does this
-            self._uploads.marks.begin(batch_id(member(data, "batchId")), answers.said(found), received)
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # finding each record in the answer took a while
         items: list[Event | Unparsed] = []
         end = time.perf_counter() + _STRETCH
-        for record in found:
-            items += map(_lightened, normalise(self.queue, answers.read(record), self._zone, received, self._uploads))
+        for each in found:
+            record = answers.read(each)
+            if not marked and is_mark(record):
+                # By all that is in the batch they are numbered; most batches have none, and are not looked through.
+                marked = True
+                await asyncio.sleep(0)
+                self._uploads.marks.begin(batch_id(member(data, "batchId")), answers.said(found), received)
+                await asyncio.sleep(0)
+            items += map(_lightened, normalise(self.queue, record, self._zone, received, self._uploads))
             if time.perf_counter() >= end:
                 await asyncio.sleep(0)
                 end = time.perf_counter() + _STRETCH
+        if found and not marked:
+            self._uploads.marks.begin(None, (), received)
         if found:
             await asyncio.sleep(0)
         return items, len(found)

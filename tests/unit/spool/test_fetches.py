@@ -12,7 +12,8 @@ import pytest
 
 from pump.core.clock import Clock
 from pump.ingest.fetch.schedule import Schedule
-from pump.spool import Fetch, Link, Row, Spool, SpoolSettings, schema
+from pump.spool import Fetch, Link, Row, Spool, SpoolSettings, schema, statements
+from pump.spool.damage.checks import with_checksum
 from pump.spool.tables import fetches
 from pump.spool.tables.fetches import Changes, FetchQueue, result_id
 from pump.telemetry.metrics import Metrics
@@ -70,6 +71,31 @@ async def test_a_link_that_comes_again_takes_the_older_s_place_unless_its_pictur
         assert len(spool.fetches) == 0
     async with opened() as spool:
         assert len(spool.fetches) == 0
+
+
+async def test_of_two_links_of_one_name_the_later_waits_here_and_on_disk(opened: Opener) -> None:
+    async with opened() as spool:
+        # In one commit, of one event twice; and of an event whose key is no longer known.
+        await spool.append([linked(1), linked(1, "https://a.example/2.jpg"), linked(2)], source="teams")
+        await spool.append([replace(linked(2, "https://a.example/3.jpg"), dedup_time_ms=7)], source="teams")
+        assert [one.url[-5:] for one in spool.fetches.take()] == ["2.jpg", "3.jpg"]
+    async with opened() as spool:
+        assert sorted(one.url[-5:] for one in spool.fetches.take()) == ["2.jpg", "3.jpg"]
+
+
+@pytest.mark.parametrize("count", [1, 30, 500])
+def test_links_of_new_events_are_stored_without_a_statement_s_own_journal(count: int) -> None:
+    """A statement of many rows that may fail in their midst has SQLite copy each page that it is going to change."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        schema.create_empty(with_checksum(db))
+        given: list[str] = []
+        db.set_trace_callback(given.append)
+        made = [linked(number) for number in range(1, count + 1)]
+        assert len(statements.commit(db, statements.Group(made), 1)) == count
+        inserts = [sql for sql in given if "INTO fetches" in sql]
+        assert 1 <= len(inserts) <= 10
+        assert all(sql.startswith("INSERT OR IGNORE ") for sql in inserts)
+        assert sorted(one.medium for one in fetches.load(db)) == sorted(f"id-{n}/0" for n in range(1, count + 1))
 
 
 async def test_a_result_that_is_stored_already_settles_its_link_all_the_same(opened: Opener) -> None:

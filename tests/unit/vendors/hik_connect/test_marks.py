@@ -14,7 +14,7 @@ import pytest
 
 import pump.vendors.hik_connect
 from pump.core.event import Event
-from pump.vendors.hik_connect.marks import LIFE, PREFIX, Marks
+from pump.vendors.hik_connect.marks import LIFE, PREFIX, Marks, is_mark
 from pump.vendors.hik_connect.parse import normalise
 from pump.vendors.hik_connect.uploads import PREFIX as UPLOADS
 from pump.vendors.hik_connect.uploads import Uploads
@@ -50,10 +50,15 @@ class Queue:
         self.batches += 1
         if self.restarts or not stored:
             self.load()
-        self.uploads.marks.begin(f"batch {self.batches}" if batch == "" else batch, records, RECEIVED)
-        found = [
-            normalise("alarm", copy.deepcopy(record), ZoneInfo("UTC"), RECEIVED, self.uploads) for record in records
-        ]
+        name, begun = f"batch {self.batches}" if batch == "" else batch, False
+        found = []
+        for record in records:
+            if not begun and is_mark(record):
+                begun = True
+                self.uploads.marks.begin(name, records, RECEIVED)
+            found.append(normalise("alarm", copy.deepcopy(record), ZoneInfo("UTC"), RECEIVED, self.uploads))
+        if not begun:
+            self.uploads.marks.begin(None, (), RECEIVED)
         if stored:
             self.stored |= self.uploads.state(RECEIVED) | self.uploads.marks.state()
             self.stored = {key: value for key, value in self.stored.items() if value is not None}
@@ -193,6 +198,23 @@ def test_first_states_of_alarms_are_held_once_and_one_that_goes_on_takes_no_othe
     assert [marks.nth("a", state) for state in ("mark 0", "mark 1")] == [1, 2]
     assert one["counts"] == other["counts"] == {"mark 1": 1}
     assert marks.nth("b", "mark 0") == 1
+
+
+@pytest.mark.parametrize("other", [alarm(), 7, None, "x", [mark("1")], {}, mark("1") | {"msgType": True}])
+def test_a_batch_without_a_mark_is_the_same_with_and_without_its_records(other: Any) -> None:
+    assert not is_mark(other)
+    states = []
+    for records in ([other], ()):
+        marks = Marks()
+        marks.begin("a", [other, mark("1")], RECEIVED)
+        assert marks.nth("g", "1") == 1
+        marks.state()
+        marks.begin("b", records, RECEIVED)
+        states.append(marks.state())
+        # No longer the newest: without an id it is another batch.
+        marks.begin(None, [other, mark("1")], RECEIVED)
+        assert [marks.nth("g", state) for state in "01"] == [1, 2]
+    assert states[0] == states[1]
 
 
 def test_what_is_remembered_is_bounded_in_number_and_age() -> None:
