@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from aiohttp import web
 
 from pump.core.clock import Clock
+from pump.simulation.ports import SHARE, drawn
 
 TICK: Final = 0.02
 """Seconds between two portions of traffic."""
@@ -31,7 +34,8 @@ TALLY: Final[Counter[str]] = Counter()
 class Server(ABC):
     """An address of the loopback, or of `host`; an async context manager that listens while it is open.
 
-    `port` 0 takes a free one at first and the same ever after. With `tls` it speaks https.
+    `port` 0 takes a free one at first and the same ever after, which is given to nobody meanwhile. With `tls` it speaks
+    https.
     """
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
@@ -55,7 +59,7 @@ class Server(ABC):
 
     async def come_back(self) -> None:
         """Listen, at the same port as before. Raises OSError where the address cannot be had."""
-        listener = bound(self._host, self._port)
+        listener = bound(self._host, self._port) if self._port else _taken(self._host)
         self._port = listener.getsockname()[1]
         await self._listen(listener)
 
@@ -140,6 +144,20 @@ class RawServer(Server):
                 writer.close()
                 with contextlib.suppress(OSError, asyncio.CancelledError):
                     await writer.wait_closed()
+
+
+def _taken(host: str) -> socket.socket:
+    """A socket that listens at a free port. Raises OSError."""
+    for port in islice(drawn(), SHARE):
+        try:
+            found = bound(host, port)
+            found.listen()  # now: until then another may have it too
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return found
+    return bound(host, 0)
 
 
 def bound(host: str, port: int) -> socket.socket:

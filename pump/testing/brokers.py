@@ -7,39 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Final, Self
 
+from pump.simulation.ports import free_port
+
+__all__ = ["Mosquitto", "NatsServer", "Server", "free_port"]
+
 _STARTING: Final = 20.0
 """Seconds until a server listens."""
-_PORTS: Final = range(15_000, 32_000)
-_SHARE: Final = 250
-"""Ports that one process draws from; the numbers of workers that begin together follow one another."""
-_turns: Final = count(random.randrange(_SHARE))
 _PLACES: Final = ("/usr/sbin", "/usr/local/sbin")
 """Folders of servers that an ordinary user's PATH may leave out."""
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on.
-
-    From below those that the system gives to whoever asks for any: one of these may be another's by the time it is
-    used. For the same reason processes which look at once have shares of their own, and none is given again so soon.
-    """
-    share = _PORTS[os.getpid() % (len(_PORTS) // _SHARE) * _SHARE :][:_SHARE]
-    while True:
-        port = share[next(_turns) % _SHARE]
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 class Server:

@@ -110,7 +110,10 @@ class Recorder:
         begun = asyncio.Event()
         arguments = {"source": "one", "seconds": 3600, "bytes": 1 << 30}
         asking = asyncio.create_task(ask(self.folder, "record", arguments, self.lines, begun))
-        await begun.wait()
+        beginning = asyncio.create_task(begun.wait())
+        await asyncio.wait({asking, beginning}, return_when=asyncio.FIRST_COMPLETED)
+        beginning.cancel()
+        assert begun.is_set(), f"no recording began: {asking.result()}"
         yield self
         await ask(self.folder, "record.stop", {"source": "one"}, [], asyncio.Event())
         self.result = await asking

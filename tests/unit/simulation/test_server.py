@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -45,6 +46,13 @@ class Raw(RawServer):
                 await writer.drain()
         finally:
             self.ended += 1
+
+
+async def test_its_port_is_none_that_the_system_gives_to_who_asks_for_any_while_it_is_away() -> None:
+    first, _ = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    async with Web() as one, Web() as other:
+        assert _port(one) != _port(other)
+        assert max(_port(one), _port(other)) < first
 
 
 def _port(server: Server) -> int:
