@@ -12,7 +12,7 @@ import math
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -199,35 +199,33 @@ class Devices:
         interval: float | None = None,
         facts: Mapping[str, Any] | None = None,
         groups: Mapping[str, Any] | None = None,
-        alone: bool = False,
     ) -> AbstractAsyncContextManager[SignOfLife]:
         """A sign of life of the device, to be stored inside: it is online once that was left without an error.
 
         Left with one, the device was heard all the same: a refusing spool makes nobody offline.
 
         `interval` and `facts` replace what was known where they are given; facts that are None are forgotten.
-        `groups` are the groups of `data` (`device`, `place`) for a device.online event. `alone`: nothing comes with it
-        that is stored; where it changes nothing it has neither events nor state, and need not be put.
+        `groups` are the groups of `data` (`device`, `place`) for a device.online event.
         """
-        return _Hearing(self, self._sign(_row_key(key), interval, facts, groups or {}, alone))
+        return _Hearing(self, self._sign(_row_key(key), interval, facts, groups or {}))
+
+    def alone(self, key: str) -> bool:
+        """A sign of life with which nothing comes: True where it is taken, for it changes nothing; else use `heard`."""
+        known, now = self._known.get(key := _row_key(key)), self._listening.now
+        if known is None or not known.online or self._since(known, now) != known.since:
+            return False
+        self._share.heard(key)
+        known.heard, known.seen = now, _stamp(self._clock.now())
+        if self._lone.came(key, Sign(now, known.seen)):
+            self._listening.expect(self._lone.due)
+        return True
 
     def _sign(
-        self,
-        key: str,
-        interval: float | None,
-        facts: Mapping[str, Any] | None,
-        groups: Mapping[str, Any],
-        alone: bool,
+        self, key: str, interval: float | None, facts: Mapping[str, Any] | None, groups: Mapping[str, Any]
     ) -> SignOfLife:
-        known = self._known.get(key)
-        now = self.listened
+        known, now = self._known.get(key), self._listening.now
         if known is not None and known.online and interval is None and facts is None:
             self._share.heard(key)
-            if alone and self._since(known, now) == known.since:
-                known.heard, known.seen = now, _stamp(self._clock.now())
-                self._lone.came(key, Sign(now, known.seen))
-                self._listening.expect(self._lone.due)
-                return SignOfLife(known)
             if now - known.heard < _FRESH:
                 return SignOfLife(known)
             device = self._again(known, now)  # the path of nearly all
@@ -361,6 +359,7 @@ class Devices:
             self._keep(replace(self._known[key], since=None))
             return
         self._lone.drop(key)
+        self._listening.expect(self._lone.due)
         if self._known.pop(key).turns:  # else it was never stored
             self._forgotten += 1
             self._intake.remember(FORGOTTEN, self._forgotten)
@@ -446,4 +445,5 @@ def _row_key(key: str) -> str:
 
 
 def _stamp(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """`time` is in UTC, as a clock's `now` is."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

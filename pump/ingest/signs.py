@@ -47,11 +47,12 @@ class LoneSigns:
         """The device's, if it has one that its row has not."""
         return self._signs.get(key)
 
-    def came(self, key: str, sign: Sign) -> None:
-        """A device has given one; that there are any is stored at once."""
-        self._signs[key], self._changed = sign, True
+    def came(self, key: str, sign: Sign) -> bool:
+        """A device has given one; that there are any is stored at once. True where none was to be stored before."""
+        self._signs[key], first, self._changed = sign, not self._changed, True
         if self._ended:
             self._store(sign.heard, ended=False)
+        return first
 
     def drop(self, key: str, heard: float = math.inf) -> None:
         """The device's row has a sign of life of that time, or the device is forgotten."""

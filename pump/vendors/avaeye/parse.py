@@ -98,10 +98,11 @@ class Message:
     pictures: list[Picture] | None = None
     """Where they were taken out as it was read."""
 
-    @property
-    def key(self) -> str | None:
-        """The sender's row in the device table: ids are unique only within their park."""
-        return None if self.device is None else f"{self.park or '-'}/{self.device}"
+    key: str | None = field(init=False)
+    """The sender's row in the device table: ids are unique only within their park."""
+
+    def __post_init__(self) -> None:
+        self.key = None if self.device is None else f"{self.park or '-'}/{self.device}"
 
 
 def digest_of(body: bytes) -> str:

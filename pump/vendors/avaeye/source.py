@@ -199,9 +199,10 @@ class AvaEye(PushSource[AvaEyeSettings]):
 
     async def _alive(self, push: Push, message: Message, intake: Intake) -> Response:
         """Basic Data and Heartbeat Keep-alive: the device table has them; they are no events of their own."""
-        if message.key is not None:
+        key = message.key
+        if key is not None:
             devices = self.devices(intake)
-            known = devices.get(message.key)
+            known = devices.get(key)
             facts, interval = None, None
             if message.path == "basicinfo":
                 facts, interval = about.facts(message), about.keepalive(message)
@@ -216,10 +217,10 @@ class AvaEye(PushSource[AvaEyeSettings]):
             if known is None or not known.online:  # it comes, and an event says so
                 message.facts = {**(known.facts if known is not None else {}), **(facts or {})}
                 groups = parse.groups(message, self._camera(message))
-            async with devices.heard(message.key, interval=interval, facts=facts, groups=groups, alone=True) as sign:
-                if sign.events or sign.state:
-                    stranger = devices.stranger(message.key)
-                    await intake.put(*sign.events, state=sign.state, stranger=stranger)
+            if interval is not None or facts is not None or not devices.alone(key):
+                async with devices.heard(key, interval=interval, facts=facts, groups=groups) as sign:
+                    if sign.events or sign.state:
+                        await intake.put(*sign.events, state=sign.state, stranger=devices.stranger(key))
             if asked:
                 intake.count("introduction_asked")
                 raise Refused(503, "introduce yourself with basicinfo")
@@ -228,8 +229,8 @@ class AvaEye(PushSource[AvaEyeSettings]):
         data: dict[str, Any] = {"svrTime": self.clock.now_ms()}
         if self.settings.echo_ids:
             data |= {name: message.whole[name] for name in ("parkId", "deviceId") if name in message.whole}
-        if message.key is not None:  # the answer is the sending: nothing may come between this and its return
-            data |= self._commands.carrier.take(message.key)
+        if key is not None:  # the answer is the sending: nothing may come between this and its return
+            data |= self._commands.carrier.take(key)
         return json_response({"code": codes.SUCCESS, "message": "success", "data": data})
 
     def _asks(self, message: Message, known: Device | None) -> int | None:

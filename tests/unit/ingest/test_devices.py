@@ -44,8 +44,8 @@ async def _table(folder: Path, clock: ManualClock, *, watched: bool = True) -> A
         await spool.close()
 
 
-async def _sign(devices: Devices, intake: Intake, **facts: Any) -> None:
-    async with devices.heard(_KEY, **facts) as sign:
+async def _sign(devices: Devices, intake: Intake, key: str = _KEY, **facts: Any) -> None:
+    async with devices.heard(key, **facts) as sign:
         await intake.put(*sign.events, state=sign.state)
 
 
@@ -239,9 +239,8 @@ async def test_a_loss_that_is_not_stored_has_not_been(tmp_path: Path) -> None:
 
 
 async def _alone(devices: Devices, intake: Intake, key: str = _KEY) -> None:
-    async with devices.heard(key, alone=True) as sign:
-        if sign.events or sign.state:
-            await intake.put(*sign.events, state=sign.state)
+    if not devices.alone(key):
+        await _sign(devices, intake, key)
 
 
 def _commits(intake: Intake) -> float:
