@@ -23,18 +23,10 @@ _VALUE: Final = 16
 _SIZED: Final = (str, bytes)
 
 
-def insert_all(db: sqlite3.Connection, head: str, rows: Sequence[Sequence[object]], tail: str = "") -> int:
-    """Insert the rows, several a statement; `head` ends with VALUES, `tail` follows the values. So many were written.
-
-    SQLite copies each page that a statement of several rows is to change, unless no row can make it fail: where many
-    rows lie far apart, OR IGNORE takes half the time.
-    """
-    written = 0
+def insert_all(db: sqlite3.Connection, head: str, rows: Sequence[Sequence[object]], tail: str = "") -> None:
+    """Insert the rows, several a statement; `head` ends with VALUES, `tail` follows the values."""
     for part in bounded_parts(rows):
-        written += db.execute(
-            multi(head, len(part[0]), len(part)) + tail, [value for row in part for value in row]
-        ).rowcount
-    return written
+        db.execute(multi(head, len(part[0]), len(part)) + tail, [value for row in part for value in row])
 
 
 def parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:

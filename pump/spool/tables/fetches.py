@@ -20,7 +20,7 @@ import orjson
 from pump.core.event import event_id
 from pump.core.record import Record
 from pump.core.text import fitted
-from pump.spool.rows import insert_all
+from pump.spool.rows import filled_parts, multi
 from pump.spool.types import Row
 
 MOST: Final = 20_000
@@ -174,6 +174,8 @@ class FetchQueue:
 # One statement for many rows: each takes the GIL back when it ends (docs/measurements.md).
 _COLUMNS: Final = "source, medium, event, lead, recorded, expires, url, facts"
 _KINDS: Final = (str, str, str, int, int, int, str, str)
+_AT_ONCE: Final = 128
+"""Rows of a statement: some 100 KB, which it keeps until it is used again."""
 _INSERT: Final = f"INSERT OR IGNORE INTO fetches({_COLUMNS}) VALUES"
 _REPLACE: Final = (
     f"INSERT OR REPLACE INTO fetches({_COLUMNS})"
@@ -204,11 +206,25 @@ def store(db: sqlite3.Connection, rows: Sequence[Row], records: Sequence[Record]
     if changes.added:
         # In the table's own order: a page of many that wait is then written once, however many come.
         added = sorted({one.name: _values(one) for one in changes.added}.values())
-        if insert_all(db, _INSERT, added) < len(added):  # some are there already: seldom, and twice the work
+        if _insert(db, added) < len(added):  # some are there already: seldom, and twice the work
             db.execute(_REPLACE, (_json(added),))
     if changes.settled:
         db.execute(_DELETE, (_json(changes.settled),))
     return changes
+
+
+def _insert(db: sqlite3.Connection, added: Sequence[Sequence[object]]) -> int:
+    """Store those that are not there; how many those were.
+
+    SQLite copies each page that a statement of several rows is to change, unless no row can make it fail: so with OR
+    IGNORE alone, and in half the time.
+    """
+    stored = 0
+    for start in range(0, len(added), _AT_ONCE):
+        for part in filled_parts(added[start : start + _AT_ONCE]):
+            values = [value for row in part for value in row]
+            stored += db.execute(multi(_INSERT, len(_KINDS), len(part)), values).rowcount
+    return stored
 
 
 def _links(row: Row) -> Iterator[Fetch]:
