@@ -29,6 +29,8 @@ class Refusing(Intake):
 
     refusing = False
     refused = 0
+    under_way = 0
+    """Puts that wait for their commit."""
 
     async def put(
         self, *items: Event | Unparsed, state: Mapping[str, Any] | None = None, stranger: bool = False
@@ -36,7 +38,11 @@ class Refusing(Intake):
         if self.refusing:
             self.refused += 1
             raise Unavailable("the spool is full", retry_after=0.05)
-        return await super().put(*items, state=state, stranger=stranger)
+        self.under_way += 1
+        try:
+            return await super().put(*items, state=state, stranger=stranger)
+        finally:
+            self.under_way -= 1
 
 
 class Site:
@@ -52,14 +58,18 @@ class Site:
         self.source = SOURCE("door", SOURCE.Settings.model_validate(more), clock)
         self.task = asyncio.create_task(self.source.run(self.intake), name="source door")
 
+    def pass_by(self, seconds: float) -> None:
+        """Let time pass; not while a put waits for the disk, or a slow one would be a device's silence."""
+        if isinstance(self.clock, ManualClock) and not self.intake.under_way:
+            self.clock.advance(seconds)
+
     async def until(self, condition: Callable[[], object], *, step: float = 0.02) -> None:
         """Let time pass, far faster than the world's where the clock is moved by hand, until it is so."""
         async with asyncio.timeout(60.0):
             while not condition():
                 if self.task.done():
                     await self.task
-                if isinstance(self.clock, ManualClock):
-                    self.clock.advance(step)
+                self.pass_by(step)
                 await asyncio.sleep(0.001)
 
     async def stored(
@@ -77,8 +87,8 @@ class Site:
                         return found
                 if self.task.done():
                     await self.task
-                if isinstance(self.clock, ManualClock) and self.clock.monotonic() + 0.02 <= last:
-                    self.clock.advance(0.02)
+                if self.clock.monotonic() + 0.02 <= last:
+                    self.pass_by(0.02)
                 await asyncio.sleep(0.001)
 
     @property

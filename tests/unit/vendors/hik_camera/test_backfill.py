@@ -39,7 +39,7 @@ async def settled(one: Site, count: int = 1) -> list[Gap]:
                 return found
             if one.task.done():
                 await one.task
-            one.clock.advance(0.1)  # type: ignore[attr-defined]  # these tests move it by hand
+            one.pass_by(0.1)
             await asyncio.sleep(0.001)
 
 

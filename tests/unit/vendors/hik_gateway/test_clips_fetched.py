@@ -25,7 +25,7 @@ async def test_a_clip_is_fetched_with_the_gateway_s_login(tmp_path: Path) -> Non
             one.vendor.put(one.vendor.messages.review(next(iter(one.vendor.devices))))
             while not (stored := [event for event in await one.events() if event["type"] == "media.stored"]):
                 await asyncio.sleep(0.001)
-                one.clock.advance(one.pace)
+                one.pass_by()
             (medium,) = stored[0]["data"]["media"]
             assert (medium["mime"], medium["bytes"]) == ("video/mp4", len(CLIP))
             assert (media.folder / medium["path"]).read_bytes() == CLIP

@@ -45,14 +45,14 @@ async def test_a_stream_cut_at_random_bytes(tmp_path: Path, seed: int, quirks: Q
                 for message in islice(mix, chance.randint(1, 6)):
                     if identity(message) not in known:
                         known.update(vendor.put(message))
-            one.clock.advance(one.pace)
+            one.pass_by()
             await asyncio.sleep(0.0005)
             cuts += [one.clock.now()] * (vendor.account.cuts - before)
         await one.until(lambda: vendor.account.streams > count and one.intake.component.state == "up")
         sent = vendor.put(vendor.messages.cid(devices[0]))
         async with asyncio.timeout(60.0):
             while sent[0] not in (found := await one.identities()):
-                one.clock.advance(one.pace)
+                one.pass_by()
                 await asyncio.sleep(0.002)
         whole = vendor.account.whole
         assert len(whole) == len(set(whole))
