@@ -389,9 +389,10 @@ async def test_a_salvage_carries_young_keys_over(tmp_path: Path) -> None:
     assert counts(tmp_path) == (40, 1)
 
 
-async def test_events_that_a_salvage_lost_are_no_redeliveries(tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", [20, 40], ids=["a known device's", "a stranger's"])
+async def test_events_that_a_salvage_lost_are_no_redeliveries(tmp_path: Path, last: int) -> None:
     await filled(tmp_path)
-    change(tmp_path, "DELETE FROM blocks WHERE last = 20")
+    change(tmp_path, f"DELETE FROM blocks WHERE last = {last}")
     (tmp_path / "spool.damaged").touch()
     spool = await open_(tmp_path)
     assert spool.repaired is not None
