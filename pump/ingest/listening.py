@@ -62,7 +62,9 @@ class Beat:
         return self._task is not None
 
     def end_of(self, run: bytes) -> float | None:
-        """How far the time of the run before this one came, seconds; None for any other."""
+        """How far the time of this run, or of the one before it, came, seconds; None for any other."""
+        if run == self.run:  # a reload gives pushes to the new source before the old one has ended
+            return self.looked
         return self._before[1] if run == self._before[0] else None
 
     def begin(self, listening: Listening) -> None:

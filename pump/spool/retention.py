@@ -120,7 +120,6 @@ class Retention:
                 await self._measure()
             now = self._clock.monotonic()
             aged = now - self._looked >= TICK
-            await self._merge_young(aged=aged)
             if aged or self.used > PRESSED * self.max_bytes:
                 self._looked = now if aged else self._looked
                 for _ in range(SLICES):
@@ -132,6 +131,7 @@ class Retention:
                 await self._prune_sightings()
                 await self._look_how_full()
                 await self._limit()
+            await self._merge_young(aged=aged)  # last: without room it fails, and what makes room lies before it
         except sqlite3.Error as error:
             self._trouble(error)
         return more

@@ -108,6 +108,39 @@ def test_a_dead_letter_is_no_loss_and_a_delivered_one_is_wrong() -> None:
     assert "hook: 1 events are delivered and dead letters" in wrong
 
 
+def test_a_dead_letter_that_a_repair_reports_as_lost_is_excused_and_no_other_event() -> None:
+    """A byte that flips in a dead letter takes it, and the report is all that is left of it."""
+
+    def judged(reason: str, gone: int = 1, *, refused: int = 2, sink: str = "choosy") -> list[str]:
+        """The verdict on a sink that refuses the last `refused` events, and lacks the last `gone`."""
+        news = [*_SOUND, _event(100, "pump", REPAIRED, lost=0, reason=reason)]
+        refuses = {one.key for one in _SOUND[len(_SOUND) - refused :]}
+        left = [one for one in news if one.key not in refuses and one not in _SOUND[len(_SOUND) - gone :]]
+        dead = frozenset(refuses) - {one.key for one in _SOUND[len(_SOUND) - gone :]}
+        held = Held(left, once=False, dead=dead, refuses=refuses.__contains__)
+        return judge(Account(_DUE), {"out": Held(news, once=True), "choosy": Held(news, once=False), sink: held}).wrong
+
+    said = "damaged rows were set aside: 1 of dead (8/choosy)"
+    assert judged(said) == []
+    assert judged("damaged rows were set aside: 2 of dead, 1 of state (lot/open, 7/choosy, 8/choosy)", 2) == []
+    assert judged("damaged rows were set aside: 1 of dead, 1 of limited (17/door, 8/choosy)") == []
+    assert judged("the file's header is damaged; left out: damaged rows were set aside: 1 of dead (1/choosy)") == []
+    assert judged(f"damaged rows were set aside: 1 of cursors (out/7); {said}") == [], "two that were reported at once"
+    assert judged("damaged rows were set aside: 2 of dead (8/choosy)", 2) == [], "not all are named"
+    assert judged("database disk image is malformed; left out: what could not be read of state, dead", 2) == []
+
+    for wrong in (
+        judged("damaged rows were set aside: 1 of state (lot/open)"),
+        judged(said, 2),
+        judged(said, 2, refused=1),  # an event that it would have taken
+        judged(said, refused=0),
+        judged(said, sink="hook"),
+        judged("damaged rows were set aside: 1 of state (lot/open); the numbers of 1 blocks of events were mended"),
+        judged("database disk image is malformed; left out: what could not be read of state"),
+    ):
+        assert any("events that other sinks have are missing" in one for one in wrong)
+
+
 def test_another_order_is_noticed_and_a_repetition_is_none() -> None:
     def wrong(events: list[Seen]) -> list[str]:
         return [*out_of_order({"out": Held(_SOUND, once=True), "hook": Held(events, once=False)})]

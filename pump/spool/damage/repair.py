@@ -292,6 +292,7 @@ def _carry(path: Path, new: sqlite3.Connection, highest: int) -> tuple[int, int 
         whole = {table: _copy_table(old, new, table, found) for table in schema.COPIED}
         young.insert_sorted(new, young.KEPT)
         new.execute("DELETE FROM young")
+        statements.store_state(new, {young.MERGED: max(last, highest)})  # strangers' rows have keys of lost events too
         since, lost = _lost(new, holes, all(whole[table] for table in ("keys", "young", "strangers")))
         statements.go_on_above(new, max(last, highest))
         if not whole["cursors"]:

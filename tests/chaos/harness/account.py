@@ -59,6 +59,8 @@ class Held:
     """Each event must be there once."""
     dead: frozenset[Key] = frozenset()
     """Its dead letters."""
+    refuses: Callable[[Key], bool] = lambda key: False
+    """Of which events it never takes, so that they become dead letters."""
 
 
 def _camera(raw: Mapping[str, Any]) -> str | None:

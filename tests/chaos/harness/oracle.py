@@ -5,8 +5,10 @@ Pure: it is given what the vendors account for and what the sinks' peers have, a
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -25,6 +27,10 @@ SHOWN: Final = 5
 STOPPING: Final = "pump.stopping"
 """The last event of a run: it may still be on its way when the daemon ends."""
 GAP, REPAIRED = "pump.gap", "pump.spool.repaired"
+_LETTERS: Final = re.compile(r"damaged rows were set aside: [^(;]*?\b(\d+) of dead\b[^(;]*(?:\(([^)]*)\))?")
+"""Of a repair's reason: the number of dead letters that were set aside, and the names of some of all such rows."""
+_TORN: Final = re.compile(r"what could not be read of [^;]*\bdead\b")
+"""Of a repair's reason: dead letters that nobody could count."""
 
 
 @dataclass(slots=True)
@@ -67,7 +73,7 @@ def judge(account: Account, sinks: Mapping[str, Held]) -> Verdict:
     found = Verdict()
     every = _merged(sinks, found)
     found.events = len(every)
-    reported = _Reported(account, every.values(), found)
+    reported = _Reported(account, every.values(), sinks, found)
     for due in account.due:
         found.due[due.source] += 1
     found.wrong += _doubled_records(every.values(), reported)
@@ -106,16 +112,21 @@ def _damage(events: Iterable[Seen]) -> bool:
 class _Reported:
     """The losses that the pump has reported."""
 
-    def __init__(self, account: Account, events: Iterable[Seen], found: Verdict) -> None:
+    def __init__(self, account: Account, events: Iterable[Seen], sinks: Container[str], found: Verdict) -> None:
+        self._sinks = sinks
         self._offsets = account.offsets
         self._jumps = account.jumps
         self._slack = JUMPED if account.jumps else SLACK
         self._spans: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
         self._damaged = account.damaged
         self.by_sink: Counter[str] = Counter()
+        self._letters: Counter[str] = Counter()
+        self._nameless = 0.0
+        """Dead letters that were lost, without a sink's name."""
         for event in events:
             if event.type == REPAIRED:
                 found.repaired += 1
+                self._note_letters(str(event.data.get("reason")))
             if event.type != GAP:
                 continue
             found.gaps[event.source] += 1
@@ -144,6 +155,21 @@ class _Reported:
         # Where a flipped byte took the note of the last sign of life, the repair is all that can be reported.
         return self.repaired > 0 and any(begin <= due.until and due.since <= end for begin, end in self._damaged)
 
+    def _note_letters(self, reason: str) -> None:
+        """Count the dead letters that a repair set aside; named as "number/sink", the first few of them."""
+        for count, names in _LETTERS.findall(reason):
+            parts = [name.partition("/") for name in names.split(", ")]
+            named = Counter(sink for number, _, sink in parts if number.isdigit() and sink in self._sinks)
+            self._letters += named
+            self._nameless += max(0, int(count) - named.total())
+        if _TORN.search(reason):  # a whole page, say
+            self._nameless = math.inf
+
+    def excused_letters(self, name: str, held: Held, every: Iterable[Key], got: Container[Key]) -> set[Key]:
+        """Of what the sink never takes and has no dead letter of: as many as repairs have reported letters lost."""
+        gone = sorted(key for key in every if key not in got and key not in held.dead and held.refuses(key))
+        return set(gone[: int(min(len(gone), self._letters[name] + self._nameless))])
+
     def may_miss(self, sink: str) -> int:
         """The number of events that were reported as lost to this sink."""
         return self.lost + self.by_sink[sink]
@@ -161,9 +187,11 @@ def _sink(
     if both := held.dead & counts.keys():
         yield f"{name}: {len(both)} events are delivered and dead letters: {_some(map(str, both))}"
 
+    dead = held.dead | reported.excused_letters(name, held, every, counts)
+
     # Of what the vendors were promised.
     has = {(event.source, event.identity) for event in held.events}
-    has |= {(every[key].source, every[key].identity) for key in held.dead if key in every}
+    has |= {(every[key].source, every[key].identity) for key in dead if key in every}
     missing = [one for one in due if one[:2] not in has and not reported.covers(one)]
     # What a log has filled is an event without the queue's identity, and the queue's record then is none: by number.
     filled = Counter(event.source for event in {one.key: one for one in held.events}.values() if event.filled)
@@ -179,7 +207,7 @@ def _sink(
     # Of what any sink has.
     absent = [
         event for key, event in every.items()
-        if key not in counts and key not in held.dead and event.type != STOPPING
+        if key not in counts and key not in dead and event.type != STOPPING
     ]  # fmt: skip
     if len(absent) > allowed:
         yield (

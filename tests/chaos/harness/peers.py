@@ -11,6 +11,7 @@ import signal
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -185,7 +186,8 @@ class Peers:
             **{name: (hook.taken, False) for name, hook in self.hooks.items()},
         }  # fmt: skip
         none: frozenset[Key] = frozenset()
-        return {name: Held(_all(bodies), once, dead.get(name, none)) for name, (bodies, once) in found.items()}
+        held = {name: Held(_all(bodies), once, dead.get(name, none)) for name, (bodies, once) in found.items()}
+        return {**held, "choosy": replace(held["choosy"], refuses=disliked)}
 
     def _rows(self) -> list[bytes]:
         with closing(sqlite3.connect(self.folder / "archive.db")) as db:

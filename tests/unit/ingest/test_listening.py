@@ -79,6 +79,15 @@ async def test_who_was_away_after_a_kill_has_not_listened_meanwhile(tmp_path: Pa
     assert _listening(clock, killed).looked == 0.0, "the time of a run before the last is not known: never too much"
 
 
+async def test_a_source_that_is_made_anew_before_the_old_one_has_ended_goes_on_from_there(tmp_path: Path) -> None:
+    """As a reload may make one whose devices have called already."""
+    clock = ManualClock()
+    beat = Beat(clock, tmp_path)
+    with Listening(beat, "gate").going_on():
+        await clock.run(100.0)
+        assert Listening(beat, "gate").looked == 100.0
+
+
 async def test_sources_that_come_and_go_count_their_own_time_alone(tmp_path: Path) -> None:
     clock = ManualClock()
     beat = Beat(clock, tmp_path)

@@ -106,6 +106,31 @@ async def test_a_move_ends_where_nothing_more_comes(opened: Opener, tmp_path: Pa
         assert await in_memory(spool) == 0
 
 
+async def test_a_move_for_which_the_disk_has_no_room_keeps_no_event_from_its_end(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What removing old events frees is what the move waits for."""
+    clock, count = ManualClock(), 2000
+    monkeypatch.setattr(young, "MOST", count)
+    monkeypatch.setattr(retention, "MOVES", 1)
+    async with opened(clock, retention="1h") as spool:
+        await spool.append(untimed(0, count - 1, recorded=clock.now_ms()), source="gate")
+        (pages,) = await spool._writer.run(lambda db: db.execute("PRAGMA page_count").fetchone())
+        await spool._writer.run(lambda db: db.execute(f"PRAGMA max_page_count={pages + 2}"))  # one event, and no move
+        await spool.append(untimed(count - 1, 1, recorded=clock.now_ms()), source="gate")
+        clock.advance(7200.0)
+        async with asyncio.timeout(30):
+            while spool.floor < count:
+                clock.advance(retention.TICK)
+                await asyncio.sleep(0)
+        await spool._writer.run(lambda db: db.execute("PRAGMA max_page_count=1000000"))
+        async with asyncio.timeout(30):
+            while spool.refusing:
+                clock.advance(retention.TICK)
+                await asyncio.sleep(0)
+        assert await spool.append(untimed(count - 1, 2, recorded=clock.now_ms()), source="gate") == Receipt(1, 1)
+
+
 async def test_rows_with_and_without_a_time_share_a_commit(opened: Opener, tmp_path: Path) -> None:
     mixed = [row for pair in zip(rows(0, 5, source="gate"), untimed(5, 5), strict=True) for row in pair]
     same = [replace(row, dedup_time_ms=7) for row in untimed(5, 5)]  # the same ids with a time are others
@@ -389,9 +414,10 @@ async def test_a_salvage_carries_young_keys_over(tmp_path: Path) -> None:
     assert counts(tmp_path) == (40, 1)
 
 
-async def test_events_that_a_salvage_lost_are_no_redeliveries(tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", [20, 40], ids=["a known device's", "a stranger's"])
+async def test_events_that_a_salvage_lost_are_no_redeliveries(tmp_path: Path, last: int) -> None:
     await filled(tmp_path)
-    change(tmp_path, "DELETE FROM blocks WHERE last = 20")
+    change(tmp_path, f"DELETE FROM blocks WHERE last = {last}")
     (tmp_path / "spool.damaged").touch()
     spool = await open_(tmp_path)
     assert spool.repaired is not None
