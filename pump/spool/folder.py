@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-_NOT_OURS: Final = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EROFS)
+_NOT_OURS: Final = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP, errno.EROFS)
 """A folder above that may not be read, or cannot be fsynced: who made ours put it there before."""
 
 

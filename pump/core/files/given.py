@@ -10,10 +10,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-_PATIENCE: Final = 5.0
+_PATIENCE: Final = 30.0
 """Seconds for the next bytes of a pipe that somebody holds open to write, as a shell does for `<(command)`."""
-
-
 LARGEST: Final = 16 << 20
 """Bytes of a file that belongs to the configuration."""
 
