@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-_PATIENCE: Final = 5.0
-"""Seconds for the next bytes of a pipe that somebody holds open to write, as a shell does for `<(command)`."""
+_PATIENCE: Final = 30.0
+"""Seconds for the next bytes of a pipe that somebody holds open to write, as a shell does for `<(command)`: it may have
+to ask a vault, or a person."""
 
 
 LARGEST: Final = 16 << 20
