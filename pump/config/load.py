@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -103,7 +104,9 @@ def routes(path: Path) -> dict[str, SinkSettings]:
 
 def located(path: Path, found: Iterable[tuple[Keys, str]]) -> list[Problem]:
     """(key, sentence) of a file that was read as problems with their lines, in the file's order."""
-    known = lines(_read(path))
+    known: dict[Keys, int] = {}
+    with suppress(ConfigError):  # a pipe gives its content once, and somebody may be writing the file
+        known = lines(_read(path))
     problems = [Problem(line_of(known, keys), dotted(keys), sentence) for keys, sentence in found]
     return sorted(problems, key=lambda problem: problem.line or 0)
 

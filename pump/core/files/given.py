@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 _PATIENCE: Final = 30.0
-"""Seconds for the next bytes of a pipe that somebody holds open to write, as a shell does for `<(command)`."""
+"""Seconds for the next bytes of a pipe that somebody holds open to write, as a shell does for `<(command)`: it may have
+to ask a vault, or a person."""
+
 LARGEST: Final = 16 << 20
 """Bytes of a file that belongs to the configuration."""
 

@@ -49,6 +49,8 @@ _STRIDE = 512
 _BEYOND = 1 << 20
 """Numbers by which the newest event may be above the high-water mark, which is written without an fsync."""
 _INSERT = "INSERT INTO blocks(last, first, recorded, events, bodies) VALUES (?, ?, ?, ?, ?)"
+_Hole = tuple[int, int, int | None]
+"""Numbers that are missing: the first, the last, the arrival of the event before them."""
 _BLOCKS = "SELECT last, first, events, bodies FROM blocks WHERE last BETWEEN ? AND ? ORDER BY last"
 
 
@@ -269,7 +271,7 @@ def _carry(path: Path, new: sqlite3.Connection, highest: int) -> tuple[int, int 
         return 0, None, highest, "all that is no event"
     carried = 0
     since: int | None = None
-    holes: list[tuple[int, int, int | None]] = []
+    holes: list[_Hole] = []
     with closing(old):
         old.text_factory = Text  # undecoded: a damaged one must not stop the others
         first, last = _bounds(old, highest)
@@ -286,15 +288,16 @@ def _carry(path: Path, new: sqlite3.Connection, highest: int) -> tuple[int, int 
                 expected, since = record.seq + 1, record.recorded
             new.execute(_INSERT, (records[-1].seq, records[0].seq, max(r.recorded for r in records), *pack(records)))
             carried += len(records)
-        if max(last, highest) >= expected:
-            holes.append((expected, max(last, highest), since))
+        end = max(last, highest)
         found = Damage()
         whole = {table: _copy_table(old, new, table, found) for table in schema.COPIED}
         young.insert_sorted(new, young.KEPT)
         new.execute("DELETE FROM young")
-        statements.store_state(new, {young.MERGED: max(last, highest)})  # strangers' rows have keys of lost events too
-        since, lost = _lost(new, holes, all(whole[table] for table in ("keys", "young", "strangers")))
-        statements.go_on_above(new, max(last, highest))
+        statements.store_state(new, {young.MERGED: end})  # strangers' rows have keys of lost events too
+        # What was removed, or reported, before this is no loss.
+        above = max(expected, statements.newest(new) + 1), end, since
+        since, lost = _lost(new, holes, above, all(whole[table] for table in ("keys", "young", "strangers")))
+        statements.go_on_above(new, end)
         if not whole["cursors"]:
             note_lost_cursors(new)
         new.execute("COMMIT")
@@ -305,32 +308,37 @@ def _carry(path: Path, new: sqlite3.Connection, highest: int) -> tuple[int, int 
     return carried, since, lost, "; ".join(parts)
 
 
-def _lost(new: sqlite3.Connection, holes: list[tuple[int, int, int | None]], whole: bool) -> tuple[int | None, int]:
+def _lost(new: sqlite3.Connection, holes: list[_Hole], above: _Hole, whole: bool) -> tuple[int | None, int]:
     """(The arrival of the last event before the first that is lost, how many are.) Their keys go, for vendors' sake.
 
     A duplicate takes a number too and has no key of its own: only numbers with a key are events. Where keys are
-    missing the numbers alone count, which may be too many.
+    missing the numbers alone count, which may be too many: so in `above`, the hole above all that is there, for a WAL
+    that was cut had the keys too.
     """
-    if not holes:
-        return None, 0
+    low, high, arrival = above
+    tail = max(0, high + 1 - low)
     new.execute("CREATE TEMP TABLE holes(low INTEGER PRIMARY KEY, high INTEGER NOT NULL, since INTEGER)")
     new.executemany("INSERT INTO holes VALUES (?, ?, ?)", holes)
     (oldest,) = new.execute("SELECT min(seq) FROM keys").fetchone()
     inside = "(SELECT high FROM holes WHERE low <= keys.seq ORDER BY low DESC LIMIT 1) >= keys.seq"
     lost, first = new.execute(f"SELECT count(*), min(seq) FROM keys WHERE {inside}").fetchone()
+    if tail:
+        new.execute("INSERT INTO holes VALUES (?, ?, ?)", above)
     # What is gone may be sent again by a vendor that never had our acknowledgement: it must not count as known.
     new.execute(f"DELETE FROM keys WHERE {inside}")
     # Nor may it count as met, or as the twin of what was: a log that is searched for it brings it again.
     new.execute(f"DELETE FROM sightings WHERE twin = '' AND {inside.replace('keys.', 'sightings.')}")
     new.execute("DELETE FROM sightings WHERE twin <> '' AND twin NOT IN (SELECT id FROM sightings WHERE twin = '')")
     if not whole or oldest is None:
-        return holes[0][2], sum(high + 1 - low for low, high, _ in holes)
-    older = [(min(high, oldest - 1) + 1 - low, since) for low, high, since in holes if low < oldest]
-    if older:  # their keys had their time
-        return older[0][1], lost + sum(count for count, _ in older)
-    if not lost:
-        return None, 0
-    return next(since for low, high, since in holes if low <= first <= high), lost
+        older = [(high + 1 - low, since) for low, high, since in holes]
+        lost = 0
+    else:  # their keys had their time
+        older = [(min(high, oldest - 1) + 1 - low, since) for low, high, since in holes if low < oldest]
+    if older:
+        return older[0][1], lost + tail + sum(count for count, _ in older)
+    if lost:
+        arrival = next(since for low, high, since in holes if low <= first <= high)
+    return (arrival, lost + tail) if lost + tail else (None, 0)
 
 
 def _open_damaged(path: Path) -> sqlite3.Connection | None:

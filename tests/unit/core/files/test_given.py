@@ -15,6 +15,7 @@ import pytest
 
 from pump.config import ConfigError, load
 from pump.config.changes import digests
+from pump.config.load import located
 from pump.config.probe import faults
 from pump.core.errors import Misconfigured
 from pump.core.files import given
@@ -98,6 +99,20 @@ def test_a_pipe_that_the_configuration_names_is_a_mistake(pipe: Path, what: str)
 def test_a_pipe_in_the_place_of_the_configuration_is_a_mistake(pipe: Path) -> None:
     with pytest.raises(ConfigError, match="the file cannot be read: it is a pipe into which nobody writes"):
         load(pipe)
+
+
+def test_what_is_found_in_a_file_that_came_out_of_a_pipe_has_no_line_and_is_said_all_the_same() -> None:
+    """`pump check -c <(command)`: what it doubts it says with the lines of a file that it reads again."""
+    reader, writer = os.pipe()
+    os.write(writer, b'[pump]\nsite = "lot"\n')
+    os.close(writer)
+    path = Path(f"/dev/fd/{reader}")
+    try:
+        assert load(path, {}).site == "lot"
+        [problem] = located(path, [(("sources",), "no source is configured")])
+    finally:
+        os.close(reader)
+    assert (problem.line, problem.where) == (None, "sources")
 
 
 def test_a_pipe_in_the_place_of_a_certificate_is_a_mistake(pipe: Path) -> None:
