@@ -31,6 +31,7 @@ from pump.ingest.strangers import AGE, DAY, FORGOTTEN, FULL, Acquaintances, Rows
 PREFIX: Final = "device/"
 MISSED: Final = 3
 """Intervals without a sign of life, after which a device is offline."""
+_KEY: Final = BOUNDS["key"]
 _FRESH: Final = 0.5
 """Seconds of listening within which a device's next sign need not be stored again."""
 MOST: Final = 20_000
@@ -153,7 +154,7 @@ class Devices:
     def _load(self, stored: Mapping[str, Any]) -> None:
         rows = [Device.of(key.removeprefix(PREFIX), row) for key, row in stored.items() if isinstance(row, dict)]
         for device in sorted(rows, key=lambda one: one.heard):
-            if device.key != _row_key(device.key):  # a version before took it in; nobody is called that now
+            if device.key != bounded(device.key, _KEY):  # a version before took it in; nobody is called that now
                 self._intake.remember(PREFIX + device.key, None)
                 continue
             device.facts = {name: said for name, said in bounds.facts(device.facts).items() if said is not None}
@@ -173,13 +174,13 @@ class Devices:
 
     def get(self, key: str) -> Device | None:
         """The device as it was last stored."""
-        return self._known.get(_row_key(key))
+        return self._known.get(bounded(key, _KEY))
 
     def stranger(self, key: str | None) -> bool:
         """True for a device that nobody knows (`strangers`), be it heard of or not, and for a sender without a key."""
         if key is None:
             return True
-        known = self._known.get(key := _row_key(key))
+        known = self._known.get(key := bounded(key, _KEY))
         return (known is None or known.since is not None) and key not in self._acquaintances
 
     @property
@@ -207,11 +208,11 @@ class Devices:
         `interval` and `facts` replace what was known where they are given; facts that are None are forgotten.
         `groups` are the groups of `data` (`device`, `place`) for a device.online event.
         """
-        return _Hearing(self, self._sign(_row_key(key), interval, facts, groups or {}))
+        return _Hearing(self, self._sign(bounded(key, _KEY), interval, facts, groups or {}))
 
     def alone(self, key: str) -> bool:
         """A sign of life with which nothing comes: True where it is taken, for it changes nothing; else use `heard`."""
-        known, now = self._known.get(key := _row_key(key)), self._listening.now
+        known, now = self._known.get(key := bounded(key, _KEY)), self._listening.now
         if known is None or not known.online or self._since(known, now) != known.since:
             return False
         self._share.heard(key)
@@ -273,7 +274,7 @@ class Devices:
     @asynccontextmanager
     async def lost(self, key: str, groups: Mapping[str, Any] | None = None) -> AsyncIterator[SignOfLife]:
         """The device is known to be offline, whatever its interval; used as `heard`. Without events where it was."""
-        sign = self._loss(_row_key(key), groups or {})
+        sign = self._loss(bounded(key, _KEY), groups or {})
         yield sign
         self.noted(sign)
 
@@ -367,11 +368,11 @@ class Devices:
 
     def names(self, key: str) -> bool:
         """See `Table`."""
-        return self._acquaintances.named(_row_key(key))
+        return self._acquaintances.named(bounded(key, _KEY))
 
     async def forget(self, key: str) -> None:
         """See `Table`."""
-        key = _row_key(key)
+        key = bounded(key, _KEY)
         if key in self._known:
             self._settled.drop(key)
             self._disowned.add(key)
@@ -438,10 +439,6 @@ class _Hearing(AbstractAsyncContextManager[SignOfLife]):
             self._table.noted(self._sign)
         else:
             self._table.unstored(self._sign)
-
-
-def _row_key(key: str) -> str:
-    return bounded(key, BOUNDS["key"])
 
 
 def _stamp(time: datetime) -> str:

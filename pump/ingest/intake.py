@@ -284,7 +284,7 @@ class Intake:
         `loop` names which of the source's loops had it, where `component.expect` named them.
         """
         self.component.activity(loop)
-        now = self.clock.monotonic()
+        now = self.component.active
         if now - self._alive_stored >= ALIVE_SECONDS:
             self._alive_stored = now
             self._metrics.last_activity.labels(self.name).set(self.clock.now().timestamp())

@@ -211,8 +211,13 @@ class PushListener:
     # --- a request ----------------------------------------------------------------------------------------------
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        await self._server.turns.enter()
-        push = Push(request.method, request.path, headers=request.headers, peer=self._peer(request))
+        if not self._server.turns.admit():
+            await self._server.turns.enter()
+        protocol = request.protocol
+        peer = protocol.address if isinstance(protocol, Connection) else ""
+        if proxies := self.admission.trusted_proxies:
+            peer = client(peer, ",".join(request.headers.getall("X-Forwarded-For", ())), proxies)
+        push = Push(request.method, request.path, headers=request.headers, peer=peer)
         if "//" in push.path:
             push.path = _SLASHES.sub("/", push.path)
         held = HeldBody(self.admission.budget, push.peer)
@@ -251,7 +256,6 @@ class PushListener:
             response = self._refuse(route, push, self._failed(route, push, error))
         finally:
             held.release()
-        protocol = request.protocol
         if isinstance(protocol, Connection):
             protocol.handled()
         self._count(route.source.name if route else "", response.status)
@@ -270,13 +274,6 @@ class PushListener:
             self._lacked = now
             log.error("A push cannot be taken now; devices are asked to come again", source=source, reason=lack)
         return Refused(503, "cannot be stored now", retry_after=RETRY_AFTER)
-
-    def _peer(self, request: web.BaseRequest) -> str:
-        protocol, proxies = request.protocol, self.admission.trusted_proxies
-        peer = protocol.address if isinstance(protocol, Connection) else ""
-        if proxies:
-            peer = client(peer, ",".join(request.headers.getall("X-Forwarded-For", ())), proxies)
-        return peer
 
     def _refuse(self, route: Route | None, push: Push, refused: Refused) -> Response:
         response = failure(refused) if route is None else route.source.failure(push, refused)

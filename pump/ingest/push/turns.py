@@ -65,13 +65,15 @@ class Turns:
         self._waiting.append(turner)
         self._call()
 
-    async def enter(self) -> None:
-        """Return once this request may be answered, first come, first served: at once, or in a later pass."""
+    def admit(self) -> bool:
+        """True where one more request may be answered in this pass, which is counted; else it is to `enter`."""
         if not self._due:
             self._call()
-        if self._requests > 0:
-            self._requests -= 1
-            return
+        self._requests -= 1
+        return self._requests >= 0
+
+    async def enter(self) -> None:
+        """Return once this request may be answered, in a later pass: first come, first served."""
         turn = asyncio.get_running_loop().create_future()
         self._entering.append(turn)
         await turn
