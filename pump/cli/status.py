@@ -36,7 +36,8 @@ _COLOURS: Final = {"up": "green", "starting": "yellow", "stalled": "yellow", "fa
 def command(config: Path, state_dir: Path | None, as_json: bool, check: bool) -> None:
     """Print how the running daemon is: its parts, its spool, what each source brought, how far each sink has come.
 
-    It is asked at the address of [ops], or at its control socket where that is any free port or --state-dir is given.
+    It is asked at the address of [ops], or at its control socket where that is any free port, speaks TLS, or
+    --state-dir is given.
     Exit status: 0 it answered, 1 it did not; with --check 0 means that it is ready too.
 
     \b
@@ -45,8 +46,9 @@ def command(config: Path, state_dir: Path | None, as_json: bool, check: bool) ->
       pump status --check || mail -s "pump is not well" operator
       pump status --json | jq .sinks
     """
-    listen = places(config).ops.listen
-    if state_dir is not None or listen.port == 0:
+    ops = places(config).ops
+    listen = ops.listen
+    if state_dir is not None or listen.port == 0 or ops.tls_cert is not None:
         found = find(config, state_dir)
         url, body = f"the control socket in {found.folder}", json.dumps(command_daemon(found, "status", {}))
     else:

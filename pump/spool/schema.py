@@ -102,6 +102,8 @@ _STEPS = {
 """The statements that lead from a version to the present one."""
 _OLDEST = ("blocks", "keys", *_SECOND)
 """The tables that every version has."""
+_SINCE = {**dict.fromkeys(("strangers", "fetches", "gaps", "sightings"), 3), "young": 4}
+"""The version with which a table came; the others were there from the first."""
 
 
 def create(db: sqlite3.Connection, *, known: int = 0) -> bool:
@@ -169,6 +171,12 @@ def columns_fault(db: sqlite3.Connection) -> str | None:
         if len(columns) < len(wanted) - 1 or not columns <= wanted:  # the older ones lack the checksum
             return f"the definition of the table {name} is damaged"
     return None
+
+
+def is_older_than(db: sqlite3.Connection, table: str) -> bool:
+    """True where the file says that it is of a version before the one with which this table of ours came."""
+    (said,) = db.execute("PRAGMA user_version").fetchone()
+    return bool(said < _SINCE.get(table, 1))
 
 
 def present(db: sqlite3.Connection) -> list[str]:

@@ -53,6 +53,20 @@ async def test_a_spool_of_a_landed_version_is_all_there_and_goes_on(tmp_path: Pa
     assert [path.name for path in tmp_path.glob("*damaged*")] == []
 
 
+@pytest.mark.parametrize("version", landed_spool.versions())
+async def test_a_salvage_of_a_landed_version_leaves_nothing_out(tmp_path: Path, version: int) -> None:
+    """It misses no table that the version did not have."""
+    held = landed_spool.unpack(version, tmp_path)
+    (tmp_path / "spool.damaged").touch()
+    spool, _ = await old_spool.opened(tmp_path, datetime.fromisoformat(held["written"]))
+    try:
+        assert spool.repaired is not None
+        assert "left out" not in spool.repaired.reason
+        assert (spool.head, spool.repaired.lost) == (held["head"], 0)
+    finally:
+        await spool.close()
+
+
 @pytest.mark.parametrize("file", _CONFIGURATIONS, ids=lambda path: path.stem)
 def test_a_configuration_of_then_is_right_today(file: Path) -> None:
     environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", file.read_text()), "any-secret") | _SPECIAL

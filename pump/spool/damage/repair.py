@@ -425,7 +425,7 @@ def _copy_table(old: sqlite3.Connection, new: sqlite3.Connection, table: str, fo
     except sqlite3.DatabaseError:
         return False
     if not there:
-        return True  # an older version's file has none
+        return schema.is_older_than(old, table)
     names = ", ".join(columns)
     into = f"INSERT OR IGNORE INTO {table}({names}{', crc' if sealed else ''}) VALUES "
     into += f"({', '.join('?' * (len(columns) + sealed))})"

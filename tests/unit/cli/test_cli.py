@@ -404,6 +404,9 @@ def test_status_of_a_running_daemon(tmp_path: Path) -> None:
     )
     found = {"STATE_DIRECTORY": "pump-state", **ALONE}  # and not the folder of a pump that is installed here
     assert "no daemon runs with the state directory" in pump("status", cwd=tmp_path, **found).stderr
+    (tmp_path / "tls.toml").write_text('[ops]\nlisten = "127.0.0.1:9090"\ntls_cert = "c.pem"\ntls_key = "k.pem"\n')
+    behind_tls = pump("status", "-c", "tls.toml", cwd=tmp_path, **found)
+    assert "no daemon runs with the state directory" in behind_tls.stderr
     with started("run", cwd=tmp_path) as process:
         assert process.stderr is not None
         assert process.stdout is not None

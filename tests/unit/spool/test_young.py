@@ -432,6 +432,7 @@ async def test_a_damaged_definition_has_the_file_salvaged(tmp_path: Path) -> Non
     spool = await open_(tmp_path)
     assert spool.repaired is not None
     assert "definitions" in spool.repaired.reason
+    assert "left out: what could not be read of young" in spool.repaired.reason
     assert spool.repaired.carried == 40
     await spool.close()
 
