@@ -147,11 +147,12 @@ class Halting(Numbers):
     """Puts some numbers at each start, the last of them while it is cancelled, and then stands still."""
 
     async def run(self, intake: Intake) -> None:
-        intake.component.expects = 0.1
+        intake.component.expects = None  # a put takes as long as the disk does
         intake.up()
         first = intake.state().get("next", 0)
         for number in range(first, first + 3):
             await intake.put(self._event(number), state={"next": number + 1})
+        intake.component.expects = 0.1
         try:
             await asyncio.get_running_loop().create_future()
         finally:
