@@ -14,6 +14,7 @@ import hypothesis
 import jsonschema
 import orjson
 import pytest
+import structlog
 
 import pump.ingest.encoding
 from pump.core.event import Event, encode
@@ -73,6 +74,13 @@ def _events_fit_the_schema(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(pump.ingest.encoding, "encode", checking)
     yield
     assert not wrong, wrong
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that a test runs in this process sets up logging, and others would not see what they log at debug."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -104,13 +104,19 @@ class Site:
         )
         self.output = folder / "events.jsonl"
         self.daemon: subprocess.Popen[bytes] | None = None
+        self._logged = 0
 
     def start(self, *prefix: str) -> None:
         """Start a daemon; its log goes to a file."""
         with (self.folder / "daemon.log").open("ab") as file:
+            self._logged = file.tell()
             self.daemon = subprocess.Popen(
                 [*prefix, sys.executable, "-m", "pump", "run", "-c", str(self.config)], stderr=file, env=os.environ
             )
+
+    def up(self) -> None:
+        """Wait until the daemon that was started last runs: one that is asked to stop before dies of the signal."""
+        patient(lambda: b"The pump runs" in (self.folder / "daemon.log").read_bytes()[self._logged :], "the daemon")
 
     def end(self, number: signal.Signals) -> int:
         """Send the signal and wait for the end."""
