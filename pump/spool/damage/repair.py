@@ -151,16 +151,9 @@ def keep_wal(path: Path, stamp: str) -> str | None:
 
 
 def note_cut(db: sqlite3.Connection, found: Repaired) -> None:
-    """Note that the newest commits are gone, and perhaps cursors with them."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        note(db, found)
-        note_lost_cursors(db)
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
+    """Note within the transaction that is open that the newest commits are gone, and perhaps cursors with them."""
+    note(db, found)
+    note_lost_cursors(db)
 
 
 def salvage(path: Path, reason: str, stamp: str, highest: int) -> None:

@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,46 @@ async def test_a_flipped_bit_in_the_wal_is_told_by_the_high_water_mark(tmp_path:
     spool = await _open(tmp_path)
     assert spool.repaired is None  # told once
     await spool.close()
+
+
+async def test_killed_at_any_commit_of_a_start_that_finds_the_wal_cut_the_next_one_reports_as_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copied(name: str, folder: Path) -> Path:  # what a kill leaves
+        return shutil.copytree(folder, tmp_path / name, ignore=shutil.ignore_patterns("*-shm", "spool.reserve"))
+
+    spool = await _open(tmp_path / "spool")
+    for first in range(0, 200, 10):
+        await spool.append(rows(first, 10), source="teams", state={"last": first})
+    cut = copied("cut", tmp_path / "spool")
+    await spool.close()
+    wal = cut / "spool.db-wal"
+    _flip(wal, wal.stat().st_size // 2)
+    left: list[Path] = []
+
+    class Watched(sqlite3.Connection):
+        stored = 0
+
+        def execute(self, *args: Any) -> sqlite3.Cursor:
+            found = super().execute(*args)
+            if not self.in_transaction and self.total_changes > self.stored:
+                self.stored = self.total_changes
+                left.append(copied(str(len(left)), cut))
+            return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Watched))
+        spool = await _open(cut)
+    await spool.close()
+    assert left
+    for folder in left:
+        spool = await _open(folder)
+        found = await _read(spool)
+        assert 0 < len(found) < 200
+        assert spool.repaired is not None
+        assert spool.repaired.lost == 200 - len(found)
+        assert spool.head == 200
+        await spool.close()
 
 
 _SALVAGE_AND_DIE = """
