@@ -350,7 +350,7 @@ def _load(db: sqlite3.Connection, path: Path, noted: tuple[int, int], stamp: str
             f"{what}: a damaged WAL, or a copy put back", lost, 0, repair.keep_wal(path, stamp),
             None if arrival is None or not lost else arrival[1],
         )  # fmt: skip
-        repair.note_cut(db, found)
+        repair.note_cut(db, found, max(state.commits, commits))
         state = statements.load(db, high)
     state.commits = max(state.commits, commits)
     return state
