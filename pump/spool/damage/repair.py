@@ -139,13 +139,15 @@ def free(path: Path) -> Path:
 def keep_wal(path: Path, stamp: str) -> str | None:
     """Copy the WAL, of which SQLite takes only what lies before the damage, before it is written over; its name."""
     wal = path.with_name(path.name + "-wal")
+    aside = free(path.with_name(f"{_ASIDE}{stamp}.wal"))
     try:
         if wal.stat().st_size == 0:
             return None
-        aside = free(path.with_name(f"{_ASIDE}{stamp}.wal"))
         make_private(aside)
         shutil.copyfile(wal, aside)
     except OSError:  # none there, or no room for it
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)  # a part of it would take the room that the start needs
         return None
     return aside.name
 

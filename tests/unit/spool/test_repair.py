@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -259,6 +260,18 @@ async def test_a_loss_that_waits_to_be_reported_is_added_to_by_one_of_its_like(t
     assert spool.repaired is not None
     assert spool.repaired.lost == 250 - len(found)
     await spool.close()
+
+
+def test_a_copy_of_the_wal_for_which_there_is_no_room_is_none(tmp_path: Path) -> None:
+    (tmp_path / "spool.db-wal").write_bytes(bytes(1 << 20))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, hard))
+    try:
+        kept = repair.keep_wal(tmp_path / "spool.db", "stamp")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert kept is None
+    assert [path.name for path in tmp_path.iterdir()] == ["spool.db-wal"]
 
 
 _SALVAGE_AND_DIE = """
