@@ -325,6 +325,21 @@ def _prepare(db: sqlite3.Connection, path: Path, noted: tuple[int, int], stamp: 
         with suppress(sqlite3.Error):
             statements.checkpoint(db, "TRUNCATE")
     damaged = repair.sift(db, path, stamp) or salvaged
+    # One transaction: killed between the two, the next start would take numbers for reported whose loss is not noted.
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        state = _load(db, path, noted, stamp, damaged=damaged)
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    first_page.note()
+    return state
+
+
+def _load(db: sqlite3.Connection, path: Path, noted: tuple[int, int], stamp: str, *, damaged: bool) -> SpoolState:
+    """What the spool starts from, with numbering above all that was given and the loss of what is not there noted."""
     high, commits = noted
     lost = max(0, high - statements.newest(db))
     state = statements.load(db, high)
@@ -335,10 +350,9 @@ def _prepare(db: sqlite3.Connection, path: Path, noted: tuple[int, int], stamp: 
             f"{what}: a damaged WAL, or a copy put back", lost, 0, repair.keep_wal(path, stamp),
             None if arrival is None or not lost else arrival[1],
         )  # fmt: skip
-        repair.note_cut(db, found)
+        repair.note_cut(db, found, max(state.commits, commits))
         state = statements.load(db, high)
     state.commits = max(state.commits, commits)
-    first_page.note()
     return state
 
 

@@ -32,7 +32,7 @@ from pump.spool.damage.checks import (
 from pump.spool.damage.sidecar import FirstPage, remove
 from pump.spool.errors import Verdict, verdict
 from pump.spool.folder import sync
-from pump.spool.state import LOST_CURSORS
+from pump.spool.state import LOST_CURSORS, NUMBER
 from pump.spool.tables import young
 
 log = structlog.get_logger()
@@ -139,28 +139,27 @@ def free(path: Path) -> Path:
 def keep_wal(path: Path, stamp: str) -> str | None:
     """Copy the WAL, of which SQLite takes only what lies before the damage, before it is written over; its name."""
     wal = path.with_name(path.name + "-wal")
+    aside = free(path.with_name(f"{_ASIDE}{stamp}.wal"))
     try:
         if wal.stat().st_size == 0:
             return None
-        aside = free(path.with_name(f"{_ASIDE}{stamp}.wal"))
         make_private(aside)
         shutil.copyfile(wal, aside)
     except OSError:  # none there, or no room for it
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)  # a part of it would take the room that the start needs
         return None
     return aside.name
 
 
-def note_cut(db: sqlite3.Connection, found: Repaired) -> None:
-    """Note that the newest commits are gone, and perhaps cursors with them."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        note(db, found)
-        note_lost_cursors(db)
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
+def note_cut(db: sqlite3.Connection, found: Repaired, commits: int) -> None:
+    """Note within the transaction that is open that the newest commits are gone, and perhaps cursors with them.
+
+    Their numbers go on above `commits`, so that no later start finds the same again.
+    """
+    note(db, found)
+    note_lost_cursors(db)
+    statements.store_state(db, {NUMBER: commits})
 
 
 def salvage(path: Path, reason: str, stamp: str, highest: int) -> None:
@@ -225,9 +224,9 @@ def note(db: sqlite3.Connection, found: Repaired) -> None:
     """
     row = db.execute("SELECT value FROM state WHERE source = ? AND key = ?", NOTED).fetchone()
     before = noted(orjson.loads(row[0])) if row else None
-    if before is not None and before.reason != found.reason:
+    if before is not None:
         found = Repaired(
-            f"{before.reason}; {found.reason}",
+            found.reason if before.reason == found.reason else f"{before.reason}; {found.reason}",
             before.lost + found.lost,
             before.carried + found.carried,
             found.aside or before.aside,

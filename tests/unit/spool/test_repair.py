@@ -7,11 +7,13 @@ import contextlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from pump.spool import Cursor, Receipt, Spool, SpoolSettings
 from pump.spool.blocks import unpack
 from pump.spool.connection import PAGE_SIZE
 from pump.spool.damage import repair
+from pump.spool.damage.sidecar import HighWater
 from pump.telemetry.metrics import Metrics
 from tests.unit.spool.conftest import Opener, number, rows
 
@@ -177,6 +180,98 @@ async def test_a_flipped_bit_in_the_wal_is_told_by_the_high_water_mark(tmp_path:
     spool = await _open(tmp_path)
     assert spool.repaired is None  # told once
     await spool.close()
+
+
+def _killed(folder: Path, place: Path) -> Path:
+    """A copy of what a kill at this moment leaves."""
+    return shutil.copytree(folder, place, ignore=shutil.ignore_patterns("*-shm", "spool.reserve"))
+
+
+async def _cut(tmp_path: Path) -> Path:
+    """A spool that was killed after 200 events, and its WAL cut then."""
+    spool = await _open(tmp_path / "spool")
+    for first in range(0, 200, 10):
+        await spool.append(rows(first, 10), source="teams", state={"last": first})
+    cut = _killed(tmp_path / "spool", tmp_path / "cut")
+    await spool.close()
+    wal = cut / "spool.db-wal"
+    _flip(wal, wal.stat().st_size // 2)
+    return cut
+
+
+async def test_killed_at_any_commit_of_a_start_that_finds_the_wal_cut_the_next_one_reports_as_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = await _cut(tmp_path)
+    left: list[Path] = []
+
+    class Watched(sqlite3.Connection):
+        stored = 0
+
+        def execute(self, *args: Any) -> sqlite3.Cursor:
+            found = super().execute(*args)
+            if not self.in_transaction and self.total_changes > self.stored:
+                self.stored = self.total_changes
+                left.append(_killed(cut, tmp_path / str(len(left))))
+            return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Watched))
+        spool = await _open(cut)
+    known = spool.repaired
+    await spool.close()
+    assert left
+    for folder in left:
+        spool = await _open(folder)
+        found = await _read(spool)
+        assert 0 < len(found) < 200
+        assert spool.repaired == known
+        assert spool.repaired is not None
+        assert spool.repaired.lost == 200 - len(found)
+        assert spool.head == 200
+        await spool.close()
+        assert len(list(folder.glob("spool.damaged-*"))) == 1
+
+
+async def test_a_cut_whose_witness_is_half_damaged_takes_no_number_of_commits_back(tmp_path: Path) -> None:
+    cut = await _cut(tmp_path)
+    _flip(cut / "spool.high", 30)  # of two numbers the second
+    spool = await _open(cut)
+    found = await _read(spool)
+    assert spool.repaired is not None
+    assert spool.repaired.lost == 200 - len(found)
+    with contextlib.closing(HighWater(cut / "spool.high")) as high:
+        assert high.read() == (200, len(found) // 10)
+    await spool.close()
+
+
+async def test_a_loss_that_waits_to_be_reported_is_added_to_by_one_of_its_like(tmp_path: Path) -> None:
+    cut = await _cut(tmp_path)
+    spool = await _open(cut)
+    for first in range(200, 250, 10):
+        await spool.append(rows(first, 10), source="teams")
+    again = _killed(cut, tmp_path / "again")
+    await spool.close()
+    wal = again / "spool.db-wal"
+    _flip(wal, wal.read_bytes().index(b"230" + b"." * 100))
+    spool = await _open(again)
+    found = await _read(spool)
+    assert max(found) == 229
+    assert spool.repaired is not None
+    assert spool.repaired.lost == 250 - len(found)
+    await spool.close()
+
+
+def test_a_copy_of_the_wal_for_which_there_is_no_room_is_none(tmp_path: Path) -> None:
+    (tmp_path / "spool.db-wal").write_bytes(bytes(1 << 20))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, hard))
+    try:
+        kept = repair.keep_wal(tmp_path / "spool.db", "stamp")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert kept is None
+    assert [path.name for path in tmp_path.iterdir()] == ["spool.db-wal"]
 
 
 _SALVAGE_AND_DIE = """
